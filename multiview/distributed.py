@@ -1,0 +1,98 @@
+"""The only file that calls torch.distributed. Alone in the world, every function is the identity."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+def world() -> int:
+    """Number of processes."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Number of this process, from 0."""
+    return dist.get_rank() if world() > 1 else 0
+
+
+def gather(x: Tensor) -> Tensor:
+    """Rows of all ranks, in the order of the ranks, without gradient. Every rank must bring equally many rows."""
+    if world() == 1:
+        return x.detach()
+    out = x.new_empty((world() * x.shape[0], *x.shape[1:]))
+    carrier = (out.byte(), x.byte()) if x.dtype == torch.bool else (out, x.detach())
+    dist.all_gather_into_tensor(carrier[0], carrier[1].contiguous())
+    return carrier[0].bool() if x.dtype == torch.bool else out
+
+
+class _GatherWithGradient(torch.autograd.Function):
+    """All-gather forwards; backwards each rank sums what all ranks found for its rows."""
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:  # type: ignore[override]
+        return gather(x)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def, override]  # noqa: ARG004
+        ctx.rows = len(inputs[0])
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[no-untyped-def, override]
+        total = grad.contiguous().clone()
+        dist.all_reduce(total)
+        return total[rank() * ctx.rows : (rank() + 1) * ctx.rows]
+
+
+def gather_with_gradient(x: Tensor) -> Tensor:
+    """Like `gather`, and the gradient of every rank's use of a row flows back to the rank that owns it."""
+    return x if world() == 1 else _GatherWithGradient.apply(x)
+
+
+def total(x: Tensor) -> Tensor:
+    """Sum over ranks, without gradient."""
+    if world() == 1:
+        return x.detach()
+    out = x.detach().clone()
+    dist.all_reduce(out)
+    return out
+
+
+def mean_over_rows(values: Tensor, present: Tensor) -> Tensor:
+    """Mean of `values` (n,) over the rows that are `present` (n,) on all ranks, such that averaging gradients over ranks is exact.
+
+    Returns the mean over the present rows of this rank, weighted so that the mean over ranks of the returned values is the global mean;
+    0 when no rank has a row.
+    """
+    kept = torch.where(present, values, torch.zeros_like(values)).sum()
+    rows = total(present.sum().to(values.dtype))
+    return kept * world() / rows.clamp(min=1)
+
+
+def barrier() -> None:
+    """Waits for all ranks."""
+    if world() > 1:
+        dist.barrier()
+
+
+def same_everywhere(value: T) -> T:
+    """Rank 0's value on every rank (any picklable object)."""
+    if world() == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def any_rank(flag: bool, device: torch.device) -> bool:
+    """Whether any rank says True."""
+    if world() == 1:
+        return flag
+    vote = torch.tensor([int(flag)], device=device)
+    dist.all_reduce(vote, op=dist.ReduceOp.MAX)
+    return bool(vote.item())

@@ -1,0 +1,48 @@
+"""The queue of MoCo: the newest keys of a view, first in first out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class KeyQueue(nn.Module):
+    """A ring of `size` keys of `dim` numbers with the sample each came from. It starts empty: unwritten rows are not negatives."""
+
+    keys: Tensor
+    ids: Tensor
+    pointer: Tensor
+    fill: Tensor
+
+    def __init__(self, size: int, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("keys", torch.zeros(size, dim))
+        self.register_buffer("ids", torch.full((size,), -1))
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("fill", torch.zeros((), dtype=torch.int64))
+
+    def __len__(self) -> int:
+        return int(self.fill)
+
+    @property
+    def size(self) -> int:
+        """Keys it can hold."""
+        return len(self.keys)
+
+    def filled_keys(self) -> Tensor:
+        """The keys written so far, (fill, dim), oldest not first."""
+        return self.keys[: len(self)]
+
+    def filled_ids(self) -> Tensor:
+        """The sample of each filled key, (fill,)."""
+        return self.ids[: len(self)]
+
+    @torch.no_grad()
+    def update(self, keys: Tensor, index: Tensor) -> None:
+        """Appends keys (n, dim) of samples `index` (n,), displacing the oldest; any n, also more than the queue holds."""
+        keys, index = keys[-self.size :], index[-self.size :]
+        slots = (int(self.pointer) + torch.arange(len(keys), device=keys.device)) % self.size
+        self.keys[slots] = keys.to(self.keys)
+        self.ids[slots] = index.to(self.ids)
+        self.pointer.copy_((self.pointer + len(keys)) % self.size)
+        self.fill.copy_((self.fill + len(keys)).clamp(max=self.size))

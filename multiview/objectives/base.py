@@ -1,0 +1,174 @@
+"""The contract of an objective: how one edge of the contrast graph is scored.
+
+An objective is a frozen value of hyper-parameters with one pure function, `loss`. What learns (projectors, predictors) lives in the
+model, what remembers (banks, queues, key encoders, running constants) lives in the memories; the objective only says what it needs of
+them. Reading and updating are apart: `loss` reads, and returns the edge's new state, which is committed after the optimiser's step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from multiview.errors import MultiviewError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from multiview.memory.bank import MemoryBank
+    from multiview.memory.queue import KeyQueue
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """A projector or predictor: `layers` linear maps to `dim`, with ReLU between them.
+
+    hidden: width between the maps (None = the input's width). norm: batch norm after every hidden map. bias: of the maps (never before
+    a batch norm). norm_out: batch norm without affine part on the output, as SimSiam's projector has. unit: output on the unit sphere.
+    """
+
+    dim: int = 128
+    layers: int = 1
+    hidden: int | None = None
+    norm: bool = False
+    bias: bool = True
+    norm_out: bool = False
+    unit: bool = True
+
+    def __post_init__(self) -> None:
+        if self.dim < 1 or self.layers < 1 or (self.hidden is not None and self.hidden < 1):
+            raise MultiviewError(f"a head needs dim, layers and hidden of 1 or more, not {self}.")
+
+    @property
+    def name(self) -> str:
+        """A short name that differs whenever the head differs: a key in state dictionaries."""
+        kind = "linear" if self.layers == 1 else f"mlp{self.layers}_{self.hidden or 'in'}"
+        flags = {"bn": self.norm, "nobias": not self.bias, "bnout": self.norm_out, "raw": not self.unit}
+        return "_".join([kind, str(self.dim), *(flag for flag, on in flags.items() if on)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bank:
+    """A memory bank: one running embedding per training sample, `rows <- normalise(momentum * row + (1 - momentum) * z)`."""
+
+    momentum: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queue:
+    """A queue of the newest `size` keys of a view, first in first out."""
+
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What an objective needs of one of its views.
+
+    online: whether it reads z with gradient. key_momentum: momentum of the key encoder whose embedding it reads (None = none).
+    Edges that ask for the same projector, predictor, memory or key encoder of a view share it.
+    """
+
+    projector: Head
+    online: bool = True
+    predictor: Head | None = None
+    key_momentum: float | None = None
+    memory: Bank | Queue | None = None
+
+
+@dataclass
+class Side:
+    """What an edge sees of one view: rows of the local batch, and the view's memory to read.
+
+    z: (n, d) embeddings with gradient. p: (n, d) predictions on the unit sphere. key: (n, d) embeddings of the key encoder, no gradient.
+    """
+
+    z: Tensor | None = None
+    p: Tensor | None = None
+    key: Tensor | None = None
+    memory: MemoryBank | KeyQueue | None = None
+
+
+@dataclass
+class EdgeInput:
+    """All that one edge is scored from.
+
+    index: (n,) position of each row's sample in the training data. present: (n,) whether both views exist for the row. state: what the
+    edge remembered at its last step. generator: seeded from the run's seed, the edge and the step, so that every process draws alike.
+    """
+
+    a: Side
+    b: Side
+    index: Tensor
+    present: Tensor
+    state: Mapping[str, Tensor] = field(default_factory=dict)
+    generator: torch.Generator | None = None
+
+
+@dataclass
+class EdgeOutput:
+    """The loss of an edge (a scalar, mean over the present rows of all ranks), numbers to log, and the edge's state after this step."""
+
+    loss: Tensor
+    log: dict[str, Tensor] = field(default_factory=dict)
+    state: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What an objective is fitted to before anything is loaded: training samples, samples a rank sees per step, ranks."""
+
+    samples: int
+    per_rank: int
+    ranks: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """How one edge is contrasted: subclass it as a frozen dataclass of hyper-parameters, in one file."""
+
+    @property
+    def name(self) -> str:
+        """The word for it in logs and tables."""
+        return type(self).__name__
+
+    def fitted(self, situation: Situation) -> Objective:  # noqa: ARG002
+        """The objective with open choices settled for this data, or a MultiviewError when it cannot work on it."""
+        return self
+
+    def needs(self) -> tuple[Needs, Needs]:
+        """What it needs of view a and of view b."""
+        raise NotImplementedError
+
+    def initial_state(self) -> dict[str, Any]:
+        """Named numbers or lists that the edge remembers from step to step, at the start."""
+        return {}
+
+    def loss(self, edge: EdgeInput) -> EdgeOutput:
+        """Scores the edge: reads both sides, changes nothing."""
+        raise NotImplementedError
+
+
+def positive(owner: str, **values: float) -> None:
+    """Raises MultiviewError unless every named value is above 0."""
+    for name, value in values.items():
+        if not value > 0:
+            raise MultiviewError(f"{owner}: {name} is {value}; give a number above 0.")
+
+
+def share(owner: str, **values: float) -> None:
+    """Raises MultiviewError unless every named value is in [0, 1)."""
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise MultiviewError(f"{owner}: {name} is {value}; give a number from 0 to below 1.")
+
+
+def need_pairs(owner: str, situation: Situation) -> None:
+    """Raises MultiviewError when a rank would see a single sample per step, which leaves an in-batch objective nothing to contrast."""
+    if situation.per_rank < 2:
+        raise MultiviewError(
+            f"{owner} contrasts the samples of a batch, but each of {situation.ranks} processes would see {situation.per_rank} a step; "
+            f"give --batch {2 * situation.ranks} or more."
+        )

@@ -1,0 +1,71 @@
+"""MoCo: contrast against a queue of momentum keys (He et al., arXiv:1911.05722; v2: Chen et al., arXiv:2003.04297)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+from multiview.objectives.base import EdgeInput, EdgeOutput, Head, Needs, Objective, Queue, Side, Situation, positive, share
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from multiview.memory.queue import KeyQueue
+
+DEFAULT_QUEUE = 65536
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoCo(Objective):
+    r"""A view's embedding q must find the key k of the other view among the newest `queue` keys of that view.
+
+    -log(exp(<q, k>/T) / (exp(<q, k>/T) + sum_i exp(<q, key_i>/T))): keys come from a momentum copy of the encoder,
+    theta_k <- momentum * theta_k + (1 - momentum) * theta_q.
+
+    symmetric: contrast a against b's keys and b against a's (mean of both); False is the original, a against b's keys alone, and
+    needs both views to share one encoder. mlp: the two-layer projector of v2. queue: keys kept (None: 65536, or as many as there are
+    training samples where the data has fewer). exclude: a sample never meets its own older keys as negatives (the original lets it).
+    """
+
+    queue: int | None = None
+    temperature: float = 0.07
+    momentum: float = 0.999
+    dim: int = 128
+    mlp: bool = False
+    symmetric: bool = True
+    exclude: bool = True
+
+    def __post_init__(self) -> None:
+        positive("MoCo", temperature=self.temperature, queue=1 if self.queue is None else self.queue)
+        share("MoCo", momentum=self.momentum)
+
+    def fitted(self, situation: Situation) -> MoCo:
+        """Settles the length of the queue."""
+        return replace(self, queue=self.queue or min(DEFAULT_QUEUE, situation.samples))
+
+    def needs(self) -> tuple[Needs, Needs]:
+        """A query of a and a key and queue of b; when symmetric, both of both."""
+        projector = Head(dim=self.dim, layers=2 if self.mlp else 1)
+        queue = Queue(size=self.queue or DEFAULT_QUEUE)
+        both = Needs(projector=projector, key_momentum=self.momentum, memory=queue)
+        if self.symmetric:
+            return both, both
+        return Needs(projector=projector), replace(both, online=False)
+
+    def loss(self, edge: EdgeInput) -> EdgeOutput:
+        """One direction, or the mean of two."""
+        pairs = [(edge.a, edge.b), (edge.b, edge.a)] if self.symmetric else [(edge.a, edge.b)]
+        outputs = [self._direction(edge, query, keys) for query, keys in pairs]
+        loss = sum(out.loss for out in outputs[1:]) + outputs[0].loss
+        found = sum(out.log["found"] for out in outputs[1:]) + outputs[0].log["found"]
+        return EdgeOutput(loss / len(outputs), {"found": found / len(outputs)})
+
+    def _direction(self, edge: EdgeInput, query: Side, keys: Side) -> EdgeOutput:
+        from multiview.distributed import mean_over_rows
+        from multiview.ops.queue_loss import queue_terms
+
+        queue = cast("KeyQueue", keys.memory)
+        ids = edge.index if self.exclude else None
+        terms = queue_terms(cast("Tensor", query.z).float(), cast("Tensor", keys.key).float(), queue, ids, self.temperature)
+        found = mean_over_rows(terms.found, edge.present)
+        return EdgeOutput(mean_over_rows(terms.terms, edge.present), {"found": found})

@@ -1,0 +1,64 @@
+"""SimCLR: contrast within the batch (Chen, Kornblith, Norouzi, Hinton, arXiv:2002.05709)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, cast
+
+from multiview.objectives.base import (
+    EdgeInput,
+    EdgeOutput,
+    Head,
+    Needs,
+    Objective,
+    Situation,
+    need_pairs,
+    positive,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimCLR(Objective):
+    r"""NT-Xent: each embedding must find its partner among the embeddings of the whole batch, of all ranks.
+
+    For embedding i with partner j: -log(exp(<z_i, z_j>/T) / sum_{k != i} exp(<z_i, z_k>/T)), mean over both views' rows.
+    negatives: `both` takes the other samples of both views (SimCLR's Eq. 1); `cross` only those of the other view (InfoNCE between
+    modalities, as CLIP has it, arXiv:2103.00020). hidden: width of the projector's hidden layer (None = the feature width).
+    """
+
+    temperature: float = 0.5
+    negatives: Literal["both", "cross"] = "both"
+    dim: int = 128
+    hidden: int | None = None
+
+    def __post_init__(self) -> None:
+        positive("SimCLR", temperature=self.temperature)
+
+    def fitted(self, situation: Situation) -> SimCLR:
+        """Raises MultiviewError when a rank sees one sample a step: a batch of one has no negatives and a loss of 0."""
+        need_pairs("SimCLR", situation)
+        return self
+
+    def needs(self) -> tuple[Needs, Needs]:
+        """A two-layer projector without biases on both sides."""
+        side = Needs(projector=Head(dim=self.dim, layers=2, hidden=self.hidden, bias=False))
+        return side, side
+
+    def loss(self, edge: EdgeInput) -> EdgeOutput:
+        """The mean over the rows of both views; rows and columns where a view is missing take no part."""
+        from multiview.distributed import gather, gather_with_gradient, mean_over_rows, rank
+        from multiview.ops.ntxent import ntxent_terms
+
+        za, zb = cast("Tensor", edge.a.z).float(), cast("Tensor", edge.b.z).float()
+        all_a, all_b = gather_with_gradient(za), gather_with_gradient(zb)
+        columns = gather(edge.present)
+        offset = rank() * len(za)
+        both = self.negatives == "both"
+        forward = ntxent_terms(za, all_a if both else None, all_b, columns, offset, self.temperature)
+        backward = ntxent_terms(zb, all_b if both else None, all_a, columns, offset, self.temperature)
+        loss = (mean_over_rows(forward.terms, edge.present) + mean_over_rows(backward.terms, edge.present)) / 2
+        found = (forward.found + backward.found) / 2
+        return EdgeOutput(loss, {"found": mean_over_rows(found, edge.present)})
