@@ -1,12 +1,13 @@
 """The contracts between data and encoders: what a crop is, what a view is, and what its channels mean.
 
-A `Crop` is one random draw of geometry, made in the data worker. A `View` says how one encoder sees a crop: which modality
-it reads, how that is augmented, converted and normalised. Both are plain values; `multiview.views` holds the ready ones.
+A `Crop` is one random draw of geometry, made in the data worker. A `View` says how one encoder sees a crop: which
+modality it reads, how that is augmented, converted and normalised. Both are plain values; `multiview.views` holds the
+ready ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -43,9 +44,9 @@ class Channels:
 class Crop:
     """One random draw of geometry: a random resized crop and a horizontal flip, joint over all modalities of a sample.
 
-    size: side of the square that comes out, pixels. scale: share of the area that is kept, (low, high). ratio: aspect ratio
-    of the kept window, (low, high). flip: probability of a mirror image. Views of the crop with the same `name` are aligned
-    pixel by pixel; crops with different names are drawn independently.
+    size: side of the square that comes out, pixels. scale: share of the area that is kept, (low, high). ratio: aspect
+    ratio of the kept window, (low, high). flip: probability of a mirror image. Views of the crop with the same `name`
+    are aligned pixel by pixel; crops with different names are drawn independently.
     """
 
     size: int = 64
@@ -58,7 +59,9 @@ class Crop:
         if self.size < 1:
             raise MultiviewError(f"crop '{self.name}': size is {self.size}; give a number of pixels, 1 or more.")
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
-            raise MultiviewError(f"crop '{self.name}': scale is {self.scale}; give (low, high) with 0 < low <= high <= 1.")
+            raise MultiviewError(
+                f"crop '{self.name}': scale is {self.scale}; give (low, high) with 0 < low <= high <= 1."
+            )
         if not 0 < self.ratio[0] <= self.ratio[1]:
             raise MultiviewError(f"crop '{self.name}': ratio is {self.ratio}; give (low, high) with 0 < low <= high.")
         if not 0 <= self.flip <= 1:
@@ -73,10 +76,12 @@ class Crop:
 class View:
     """How one encoder sees a crop: `modality -> augment -> convert -> take -> normalise`, batched, on the device.
 
-    modality: the stored name it reads. crop: whose geometry it shares. convert: a function from the modality's tensor (n, c, h, w)
-    to the tensor that `take` picks channels from; views with the same crop, modality, augment and convert share one conversion per
-    batch. channels: name, count, unit and range after `take`. mean, std: the normalisation, in that unit, one number or one per
-    channel. augment: a photometric augmentation of the modality's tensor (see `multiview.views.augment`), drawn once per crop.
+    modality: the stored name it reads. crop: whose geometry it shares. convert: a function from the modality's tensor
+    (n, c, h, w) to the tensor that `take` picks channels from; views with the same crop, modality, augment and
+    convert share one conversion per batch. channels: name, count, unit and range after `take`. mean, std: the
+    normalisation, in that unit, one number or one per channel. missing: the value that means "not measured" (before
+    normalisation); it becomes 0, the mean, whatever mean and std are. augment: a photometric augmentation of the
+    modality's tensor (see `multiview.augment`), drawn once per crop.
     """
 
     modality: str
@@ -86,13 +91,14 @@ class View:
     take: tuple[int, int] | None = None
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    missing: float | None = None
     augment: Augment | None = None
 
     def __post_init__(self) -> None:
         for label, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, self.channels.count):
                 raise MultiviewError(
-                    f"view '{self.channels.name}' has {self.channels.count} channels but {len(values)} values of {label}; "
+                    f"view '{self.channels.name}' has {self.channels.count} channels but {len(values)} of {label}; "
                     f"give 1 or {self.channels.count}."
                 )
         if min(self.std) <= 0:
@@ -105,10 +111,13 @@ class View:
 
 @dataclass(frozen=True, kw_only=True)
 class Augment:
-    """A photometric augmentation: plain numbers here, applied on the device in one batch by `multiview.views.augment`.
+    """A photometric augmentation of an RGB image: plain numbers here, applied on the device in one batch by
+    `multiview.augment`.
 
-    Jitters are the `brightness`, `contrast`, `saturation`, `hue` strengths of torchvision's ColorJitter, applied with probability
-    `jitter`; `grey` and `solarise` are probabilities; `blur` the probability of a Gaussian blur with sigma drawn from `sigma`.
+    In this order: with probability `jitter`, torchvision's ColorJitter of strengths `brightness`, `contrast`,
+    `saturation`, `hue`; with probability `grey`, grey; with probability `blur`, a Gaussian blur of sigma drawn from
+    `sigma` (pixels); with probability `solarise`, values of 0.5 and more are inverted. `grey_first` puts grey before
+    the jitter.
     """
 
     brightness: float = 0.0
@@ -120,3 +129,39 @@ class Augment:
     blur: float = 0.0
     sigma: tuple[float, float] = (0.1, 2.0)
     solarise: float = 0.0
+    grey_first: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("jitter", "grey", "blur", "solarise"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise MultiviewError(f"augment: {name} is {getattr(self, name)}; give a probability from 0 to 1.")
+        for name in ("brightness", "contrast", "saturation"):
+            if getattr(self, name) < 0:
+                raise MultiviewError(f"augment: {name} is {getattr(self, name)}; give a strength of 0 or more.")
+        if not 0 <= self.hue <= 0.5:
+            raise MultiviewError(f"augment: hue is {self.hue}; give a share of the colour circle from 0 to 0.5.")
+        if not 0 < self.sigma[0] <= self.sigma[1]:
+            raise MultiviewError(f"augment: sigma is {self.sigma}; give (low, high) in pixels with 0 < low <= high.")
+
+
+def check_crops(views: Iterable[View]) -> dict[str, Crop]:
+    """The crops of the views by name; raises MultiviewError when one name stands for two geometries."""
+    crops: dict[str, Crop] = {}
+    for view in views:
+        first = crops.setdefault(view.crop.name, view.crop)
+        if first != view.crop:
+            raise MultiviewError(
+                f"crop '{first.name}' has two geometries: {first} and {view.crop}. "
+                f"Views of one crop share its geometry; give the second another name, as in crop.named('other')."
+            )
+    return crops
+
+
+def modalities_of(views: Iterable[View]) -> dict[Crop, tuple[str, ...]]:
+    """Which modalities are cropped by each crop: what the data workers must deliver for these views."""
+    seen = list(views)
+    check_crops(seen)
+    read: dict[Crop, dict[str, None]] = {}
+    for view in seen:
+        read.setdefault(view.crop, {})[view.modality] = None
+    return {crop: tuple(names) for crop, names in read.items()}

@@ -1,1 +1,54 @@
-"""."""
+"""Ready views by name, imported when first used: `from multiview.views import Lab, depth`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# Not lazy: a later import of the module `depth` would put the module in the place of the function.
+from multiview.views.depth import depth
+
+if TYPE_CHECKING:
+    from multiview.views.augment import CROP_ONLY, MOCO_V1, MOCO_V2, SIMCLR, SIMSIAM
+    from multiview.views.colour import grey, rgb, rgb_to_grey
+    from multiview.views.lab import Lab, chroma, lightness, rgb_to_lab
+    from multiview.views.normals import normal
+
+_HOME = {
+    "CROP_ONLY": "augment",
+    "MOCO_V1": "augment",
+    "MOCO_V2": "augment",
+    "SIMCLR": "augment",
+    "SIMSIAM": "augment",
+    "Lab": "lab",
+    "chroma": "lab",
+    "grey": "colour",
+    "lightness": "lab",
+    "normal": "normals",
+    "rgb": "colour",
+    "rgb_to_grey": "colour",
+    "rgb_to_lab": "lab",
+}
+
+__all__ = [
+    "CROP_ONLY",
+    "MOCO_V1",
+    "MOCO_V2",
+    "SIMCLR",
+    "SIMSIAM",
+    "Lab",
+    "chroma",
+    "depth",
+    "grey",
+    "lightness",
+    "normal",
+    "rgb",
+    "rgb_to_grey",
+    "rgb_to_lab",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'; it has {', '.join(__all__)}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

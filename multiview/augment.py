@@ -1,0 +1,117 @@
+"""Photometric augmentation of a batch on its device: every sample has its own draw, from one explicit generator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from multiview.errors import MultiviewError
+from multiview.view import Augment
+
+LUMA = (0.2989, 0.587, 0.114)
+"""Weights of red, green and blue in the grey of `RandomGrayscale` and ColorJitter (ITU-R 601, torchvision's digits)."""
+
+
+def augmented(augment: Augment, x: Tensor, generator: torch.Generator) -> Tensor:
+    """`x` (n, 3, h, w) in [0, 1] after one independent draw per sample, in [0, 1] again; `x` itself is left alone.
+
+    The draws come from `generator` alone, on its device: a CPU generator gives the same augmentation on every device.
+    """
+    if x.dim() != 4 or x.shape[1] != 3:
+        raise MultiviewError(
+            f"augment works on RGB images (n, 3, h, w); this view reads {tuple(x.shape)}. Remove its augment."
+        )
+
+    def greyed(y: Tensor) -> Tensor:
+        return _on_some(y, augment.grey, generator, lambda z: grey(z).expand_as(z))
+
+    if augment.grey_first:
+        x = greyed(x)
+    x = _on_some(x, augment.jitter, generator, lambda y: _jittered(augment, y, generator))
+    if not augment.grey_first:
+        x = greyed(x)
+    x = _on_some(x, augment.blur, generator, lambda y: _blurred(augment, y, generator))
+    return _on_some(x, augment.solarise, generator, solarised)
+
+
+def _on_some(x: Tensor, chance: float, generator: torch.Generator, act: Callable[[Tensor], Tensor]) -> Tensor:
+    """`act` on each sample with probability `chance`."""
+    if chance == 0:
+        return x
+    rows = (torch.rand(len(x), generator=generator, device=generator.device) < chance).nonzero()[:, 0].to(x.device)
+    return x.index_copy(0, rows, act(x[rows])) if len(rows) else x
+
+
+def _uniform(like: Tensor, low: float, high: float, generator: torch.Generator) -> Tensor:
+    """One number per sample from [low, high), shaped (n, 1, 1, 1) to multiply `like`."""
+    drawn = torch.rand(len(like), generator=generator, device=generator.device, dtype=like.dtype)
+    return (low + (high - low) * drawn).to(like.device).view(-1, 1, 1, 1)
+
+
+def _jittered(augment: Augment, x: Tensor, generator: torch.Generator) -> Tensor:
+    """ColorJitter: factors are drawn per sample, the order of the four changes once per batch."""
+    changes = (
+        (brightened, augment.brightness),
+        (contrasted, augment.contrast),
+        (saturated, augment.saturation),
+    )
+    for position in torch.randperm(4, generator=generator, device=generator.device).tolist():
+        if position < 3:
+            change, strength = changes[position]
+            if strength:
+                x = change(x, _uniform(x, max(0.0, 1 - strength), 1 + strength, generator))
+        elif augment.hue:
+            x = hue_turned(x, _uniform(x, -augment.hue, augment.hue, generator))
+    return x
+
+
+def _blurred(augment: Augment, x: Tensor, generator: torch.Generator) -> Tensor:
+    from kornia.filters import gaussian_blur2d
+
+    low, high = augment.sigma
+    # Three sigmas hold 99.7 % of the weight; reflected padding reaches at most to the far side.
+    radius = min(math.ceil(3 * high), min(x.shape[-2:]) - 1)
+    sigma = _uniform(x, low, high, generator).view(-1, 1).expand(-1, 2)
+    return gaussian_blur2d(x, (2 * radius + 1, 2 * radius + 1), sigma)
+
+
+def grey(x: Tensor) -> Tensor:
+    """Luma (n, 1, h, w) of RGB (n, 3, h, w)."""
+    r, g, b = x.unbind(1)
+    return (r * LUMA[0]).add_(g, alpha=LUMA[1]).add_(b, alpha=LUMA[2]).unsqueeze(1)
+
+
+def brightened(x: Tensor, factor: Tensor) -> Tensor:
+    """`x` times `factor` (n, 1, 1, 1), kept in [0, 1]; 1 changes nothing."""
+    return (x * factor).clamp_(0, 1)
+
+
+def contrasted(x: Tensor, factor: Tensor) -> Tensor:
+    """`x` moved away from (factor > 1) or to (factor < 1) the mean grey of its sample."""
+    return torch.lerp(grey(x).mean((1, 2, 3), keepdim=True), x, factor).clamp_(0, 1)
+
+
+def saturated(x: Tensor, factor: Tensor) -> Tensor:
+    """`x` moved away from (factor > 1) or to (factor < 1) its own grey."""
+    return torch.lerp(grey(x), x, factor).clamp_(0, 1)
+
+
+def hue_turned(x: Tensor, turn: Tensor) -> Tensor:
+    """`x` with its HSV hue turned by `turn` (n, 1, 1, 1) of a full circle; value and saturation stay."""
+    r, g, b = x.unbind(1)
+    value, chroma = x.amax(1), x.amax(1) - x.amin(1)
+    safe = chroma.clamp_min(torch.finfo(x.dtype).tiny)
+    sector = torch.where(
+        value == r, (g - b) / safe, torch.where(value == g, (b - r) / safe + 2, (r - g) / safe + 4)
+    ) + 6 * turn.squeeze(1)
+    # HSV to RGB without cases: channel = V - C * clamp(min(k, 4 - k), 0, 1) with k = (sector + 5, 3, 1) mod 6.
+    k = torch.stack((sector + 5, sector + 3, sector + 1), 1).remainder_(6)
+    return value.unsqueeze(1) - chroma.unsqueeze(1) * torch.minimum(k, 4 - k).clamp_(0, 1)
+
+
+def solarised(x: Tensor) -> Tensor:
+    """`x` with every value of 0.5 or more inverted."""
+    return torch.where(x >= 0.5, 1 - x, x)

@@ -1,0 +1,46 @@
+"""One batch on its way from the data workers to the views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The cropped modalities of n samples, and who they are.
+
+    crops: crop name -> modality -> tensor: images uint8 (n, 3, h, w), depth float32 (n, 1, h, w) in metres, normals
+    float32 (n, 3, h, w), masks int64 (n, 1, h, w), anything else as stored. index: int64 (n,), position within the
+    split, by which memories find a sample. present: modality -> bool (n,); the rows of an absent modality are zeros.
+    """
+
+    crops: dict[str, dict[str, Tensor]]
+    index: Tensor
+    present: dict[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The same batch on `device`; `non_blocking` overlaps the copy when the batch is pinned."""
+        return self._each(lambda x: x.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """The same batch in page-locked memory; DataLoader calls it when asked to pin."""
+        return self._each(lambda x: x.pin_memory())
+
+    def _each(self, move: Callable[[Tensor], Tensor]) -> Batch:
+        # In evaluation several crops hold the very same tensor: move it once.
+        moved: dict[int, Tensor] = {}
+
+        def once(x: Tensor) -> Tensor:
+            if id(x) not in moved:
+                moved[id(x)] = move(x)
+            return moved[id(x)]
+
+        crops = {name: {key: once(x) for key, x in modalities.items()} for name, modalities in self.crops.items()}
+        return Batch(crops, once(self.index), {name: once(x) for name, x in self.present.items()})

@@ -1,0 +1,44 @@
+"""Views of a picture as it is: colour and grey."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from multiview.view import Augment, Channels, Crop, View
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LUMINANCE = (0.2125, 0.7154, 0.0721)
+"""Weights of red, green and blue (ITU-R BT.709, the digits of `skimage.color.rgb2gray`)."""
+
+
+def rgb_to_grey(rgb: Tensor) -> Tensor:
+    """Luminance (n, 1, h, w) of gamma-coded RGB (n, 3, h, w), in the same range. Equals `skimage.color.rgb2gray`."""
+    r, g, b = rgb.unbind(-3)
+    return (r * LUMINANCE[0] + g * LUMINANCE[1] + b * LUMINANCE[2]).unsqueeze(-3)
+
+
+def rgb(crop: Crop, augment: Augment | None = None) -> View:
+    """The view `rgb`: three channels in [0, 1], normalised with ImageNet's mean and standard deviation."""
+    return View(
+        modality="image",
+        channels=Channels("rgb", 3, "sRGB", 0.0, 1.0),
+        crop=crop,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        augment=augment,
+    )
+
+
+def grey(crop: Crop, augment: Augment | None = None) -> View:
+    """The view `grey`: luminance, one channel, [0, 1] normalised to [-1, 1]."""
+    return View(
+        modality="image",
+        channels=Channels("grey", 1, "luminance", 0.0, 1.0),
+        crop=crop,
+        convert=rgb_to_grey,
+        mean=(0.5,),
+        std=(0.5,),
+        augment=augment,
+    )

@@ -1,0 +1,21 @@
+"""The direction of the surface as a view."""
+
+from __future__ import annotations
+
+from multiview.view import Augment, Channels, Crop, View
+
+
+def normal(crop: Crop, augment: Augment | None = None) -> View:
+    """The view `normal`: unit vectors, three channels x right, y up, z towards the viewer; (0, 0, 0) = none. Not
+    rescaled.
+
+    A mirrored crop negates x, so that the vectors stay normal to the mirrored surface.
+    """
+    return View(
+        modality="normal",
+        channels=Channels("normal", 3, "unit vector", -1.0, 1.0),
+        crop=crop,
+        mean=(0.0,),
+        std=(1.0,),
+        augment=augment,
+    )
