@@ -1,0 +1,139 @@
+"""From a store to batches: reads what the views need, cuts the crops, and says who every sample is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from multiview.data.batch import Batch
+from multiview.data.crops import CropTransform
+from multiview.data.sampler import Batches
+from multiview.errors import MultiviewError, unknown_name
+from multiview.view import View, modalities_of
+
+if TYPE_CHECKING:
+    from multiview.data.store import Store
+
+CACHE = 2 * 2**30
+"""Bytes up to which the modalities of a store are held in memory."""
+
+Request = tuple[int, Tensor]
+"""An epoch and the sample indices of one batch: all that a worker must know."""
+
+
+class Samples(Dataset[Batch]):
+    """One split of a store as the views need it: `samples[epoch, index]` is the `Batch` of those samples.
+
+    index: positions within the split, 0 .. len - 1, which the batch hands on. Only the modalities that the views read
+    are read; they are held in memory when they take at most `cache` bytes. train=True cuts random crops, which depend
+    on (seed, epoch, index, crop name) alone; train=False the central one. Raises MultiviewError when the store lacks
+    a modality or the split is empty.
+    """
+
+    def __init__(
+        self, store: Store, split: str, views: Mapping[str, View], train: bool, seed: int = 0, cache: int = CACHE
+    ) -> None:
+        stored = {modality.name: modality for modality in store.manifest.modalities}
+        wanted = modalities_of(views.values())
+        names = tuple(dict.fromkeys(name for read in wanted.values() for name in read))
+        for name in names:
+            if name not in stored:
+                raise unknown_name("modality of this store", name, stored, "Leave out its view, or preprocess it.")
+        self.rows = store.rows(split)
+        if len(self.rows) == 0:
+            raise MultiviewError(f"the split '{split}' of this store has no sample; choose another split.")
+        self.store = store.cached(names, cache)
+        self.labels: NDArray[np.int64] = np.asarray(store.labels)[self.rows]
+        self.transform = CropTransform(
+            {crop: [stored[name] for name in read] for crop, read in wanted.items()}, train, seed
+        )
+        self._present = {name: np.asarray(store.present(name))[self.rows] for name in names}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, request: Request) -> Batch:
+        epoch, index = request
+        positions = index.numpy()
+        rows = self.rows[positions]
+        present = {name: there[positions] for name, there in self._present.items()}
+        arrays = {name: _blanked(self.store.read(rows, name), there) for name, there in present.items()}
+        crops = self.transform(arrays, positions, epoch)
+        return Batch(crops, index, {name: torch.from_numpy(there) for name, there in present.items()})
+
+
+def _blanked(array: NDArray, present: NDArray[np.bool_]) -> NDArray:
+    """Zeros in the rows that are not there, whatever the store holds in their place."""
+    if present.all():
+        return array if array.flags.writeable else array.copy()
+    return np.where(present.reshape(-1, *[1] * (array.ndim - 1)), array, np.zeros((), array.dtype))
+
+
+class _Requests(Sampler[Request]):
+    """What DataLoader asks its workers for; the epoch travels with the indices, so that workers outlive an epoch."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+        self.epoch = 0
+        self.start_step = 0
+
+    def __iter__(self) -> Iterator[Request]:
+        for index in self.batches.for_epoch(self.epoch, self.start_step):
+            yield self.epoch, index
+
+    def __len__(self) -> int:
+        return len(self.batches) - self.start_step
+
+
+class Loader:
+    """Batches of `samples`, epoch after epoch: `for batch in loader.for_epoch(epoch, start_step)`.
+
+    workers: processes that prepare batches ahead, kept alive between epochs; 0 prepares them in this process. The
+    batches are the same, bit for bit, for any number. pin: in page-locked memory, for faster copies to a GPU; without
+    one it does nothing.
+    """
+
+    def __init__(self, samples: Samples, batches: Batches, workers: int = 0, pin: bool = False) -> None:
+        self.samples = samples
+        self.requests = _Requests(batches)
+        self._pool: DataLoader[Batch] | None = None
+        self.pin = pin and torch.cuda.is_available()
+        if workers:
+            # Its own generator: DataLoader would otherwise draw the workers' base seed from the global one.
+            self._pool = DataLoader(
+                samples,
+                batch_size=None,
+                sampler=self.requests,
+                num_workers=workers,
+                persistent_workers=True,
+                collate_fn=_unchanged,
+                pin_memory=self.pin,
+                generator=torch.Generator(),
+            )
+
+    def for_epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch from `start_step` on."""
+        self.requests.epoch, self.requests.start_step = epoch, start_step
+        if self._pool is not None:
+            yield from self._pool
+            return
+        for request in self.requests:
+            batch = self.samples[request]
+            yield batch.pin_memory() if self.pin else batch
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+def loader(
+    samples: Samples, batches: Batches, epoch: int = 0, start_step: int = 0, workers: int = 0, pin: bool = False
+) -> Iterator[Batch]:
+    """The batches of a single epoch. A run of several epochs keeps one `Loader`, and with it the workers."""
+    return Loader(samples, batches, workers, pin).for_epoch(epoch, start_step)
