@@ -51,7 +51,7 @@ def _scaled(start: Ints, extent: Ints, source: int, target: int) -> tuple[Ints, 
 
 
 def draw_windows(crop: Crop, drawn: NDArray[np.float64], height: int, width: int) -> Windows:
-    """RandomResizedCrop and a random mirror for n samples of height x width, from uniform numbers (n, 2 * TRIES + 3)."""
+    """RandomResizedCrop and a random mirror for n samples of height x width, from (n, 2 * TRIES + 3) uniform numbers."""
     log_low, log_high = math.log(crop.ratio[0]), math.log(crop.ratio[1])
     area = height * width * (crop.scale[0] + (crop.scale[1] - crop.scale[0]) * drawn[:, :TRIES])
     ratio = np.exp(log_low + (log_high - log_low) * drawn[:, TRIES : 2 * TRIES])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,41 +91,71 @@ class _Requests(Sampler[Request]):
         return len(self.batches) - self.start_step
 
 
+class _InWorker(Dataset[Batch | MultiviewError]):
+    """Hands a user's mistake back as a value: DataLoader would bury its message under the worker's traceback."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples = samples
+
+    def __getitem__(self, request: Request) -> Batch | MultiviewError:
+        try:
+            return self.samples[request]
+        except MultiviewError as mistake:
+            return mistake
+
+
 class Loader:
     """Batches of `samples`, epoch after epoch: `for batch in loader.for_epoch(epoch, start_step)`.
 
     workers: processes that prepare batches ahead, kept alive between epochs; 0 prepares them in this process. The
-    batches are the same, bit for bit, for any number. pin: in page-locked memory, for faster copies to a GPU; without
-    one it does nothing.
+    batches are the same, bit for bit, for any number. pin: put them in page-locked memory, for faster copies to a GPU;
+    idle without one.
     """
 
     def __init__(self, samples: Samples, batches: Batches, workers: int = 0, pin: bool = False) -> None:
         self.samples = samples
         self.requests = _Requests(batches)
-        self._pool: DataLoader[Batch] | None = None
         self.pin = pin and torch.cuda.is_available()
-        if workers:
-            # Its own generator: DataLoader would otherwise draw the workers' base seed from the global one.
-            self._pool = DataLoader(
-                samples,
-                batch_size=None,
-                sampler=self.requests,
-                num_workers=workers,
-                persistent_workers=True,
-                collate_fn=_unchanged,
-                pin_memory=self.pin,
-                generator=torch.Generator(),
-            )
+        self._pool = self._workers(workers) if workers else None
 
     def for_epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch from `start_step` on."""
+        """The batches of one epoch from `start_step` on. Raises MultiviewError when a worker dies."""
         self.requests.epoch, self.requests.start_step = epoch, start_step
-        if self._pool is not None:
-            yield from self._pool
-            return
+        return self._ahead(self._pool) if self._pool is not None else self._here()
+
+    def _here(self) -> Iterator[Batch]:
         for request in self.requests:
             batch = self.samples[request]
             yield batch.pin_memory() if self.pin else batch
+
+    def _ahead(self, pool: Iterable[Batch | MultiviewError]) -> Iterator[Batch]:
+        arriving = iter(pool)
+        while True:
+            try:
+                batch = next(arriving)
+            except StopIteration:
+                return
+            except (RuntimeError, ConnectionError, EOFError) as cause:
+                raise MultiviewError(
+                    f"a data worker stopped ({type(cause).__name__}: {cause}). Most often memory ran out: "
+                    "use fewer workers, or --workers 0 to prepare batches in the main process."
+                ) from cause
+            if isinstance(batch, MultiviewError):
+                raise batch
+            yield batch
+
+    def _workers(self, count: int) -> DataLoader[Batch | MultiviewError]:
+        return DataLoader(
+            _InWorker(self.samples),
+            batch_size=None,
+            sampler=self.requests,
+            num_workers=count,
+            persistent_workers=True,
+            collate_fn=_unchanged,
+            pin_memory=self.pin,
+            # Its own: DataLoader would otherwise draw the workers' base seed from the global generator.
+            generator=torch.Generator(),
+        )
 
 
 def _unchanged(batch: Any) -> Any:
