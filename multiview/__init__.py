@@ -1,1 +1,75 @@
-"""Contrastive multiview coding: any views, N encoders, one contrast graph whose every edge runs its own objective."""
+"""Contrastive multiview coding: any views, N encoders, one contrast graph whose every edge runs its own objective.
+
+Names are imported when they are first used, so that `import multiview as mv` is quick and `--help` never waits for torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_WHERE = {
+    "Augment": "view",
+    "CMC": "objectives",
+    "Channels": "view",
+    "ContrastGraph": "graph",
+    "Crop": "view",
+    "Edge": "graph",
+    "Encoder": "encoder",
+    "MoCo": "objectives",
+    "MultiviewError": "errors",
+    "Objective": "objectives",
+    "Optimizer": "train.config",
+    "Recipe": "recipe",
+    "Setup": "recipe",
+    "SimCLR": "objectives",
+    "SimSiam": "objectives",
+    "Store": "data.store",
+    "Train": "train.config",
+    "Trained": "trained",
+    "View": "view",
+    "fit": "launch",
+    "load": "trained",
+    "main": "launch",
+    "make_encoder": "encoder",
+    "make_view": "view",
+}
+_MODULES = ("encoders", "views")
+
+__all__ = sorted([*_WHERE, *_MODULES])  # noqa: PLE0605
+
+if TYPE_CHECKING:
+    from multiview.data.store import Store as Store
+    from multiview.encoder import Encoder as Encoder
+    from multiview.encoder import make_encoder as make_encoder
+    from multiview.errors import MultiviewError as MultiviewError
+    from multiview.graph import ContrastGraph as ContrastGraph
+    from multiview.graph import Edge as Edge
+    from multiview.launch import fit as fit
+    from multiview.launch import main as main
+    from multiview.objectives import CMC as CMC
+    from multiview.objectives import MoCo as MoCo
+    from multiview.objectives import Objective as Objective
+    from multiview.objectives import SimCLR as SimCLR
+    from multiview.objectives import SimSiam as SimSiam
+    from multiview.recipe import Recipe as Recipe
+    from multiview.recipe import Setup as Setup
+    from multiview.train.config import Optimizer as Optimizer
+    from multiview.train.config import Train as Train
+    from multiview.trained import Trained as Trained
+    from multiview.trained import load as load
+    from multiview.view import Augment as Augment
+    from multiview.view import Channels as Channels
+    from multiview.view import Crop as Crop
+    from multiview.view import View as View
+    from multiview.view import make_view as make_view
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"multiview.{name}")
+    if name in _WHERE:
+        return getattr(importlib.import_module(f"multiview.{_WHERE[name]}"), name)
+    raise AttributeError(f"module 'multiview' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__

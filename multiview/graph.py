@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from multiview.errors import MultiviewError, unknown_name
 from multiview.objectives.base import Objective, Situation
+
+VIEW_NAME = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,9 @@ class ContrastGraph:
     def _check_views(self) -> None:
         if len(self.views) < 2:
             raise MultiviewError(f"a contrast graph needs two views or more; given: {', '.join(self.views) or 'none'}.")
+        bad = [name for name in self.views if not VIEW_NAME.fullmatch(name)]
+        if bad:
+            raise MultiviewError(f"'{bad[0]}' is no name for a view; use letters, digits and underscores, for example 'depth_left'.")
         twice = [name for name, count in Counter(self.views).items() if count > 1]
         if twice:
             raise MultiviewError(f"view '{twice[0]}' stands twice in the graph; every view needs a name of its own.")

@@ -165,3 +165,15 @@ def modalities_of(views: Iterable[View]) -> dict[Crop, tuple[str, ...]]:
     for view in seen:
         read.setdefault(view.crop, {})[view.modality] = None
     return {crop: tuple(names) for crop, names in read.items()}
+
+
+def make_view(name: str, crop: Crop, augment: Augment | None = None) -> View:
+    """The installed view called `name` (`L`, `ab`, `rgb`, `grey`, `depth`, `normal`, or a plugin's) of a crop."""
+    from multiview.plugins import load
+
+    made = load("views", name)(crop, augment)
+    if not isinstance(made, View):
+        raise MultiviewError(
+            f"the view plugin '{name}' returned a {type(made).__name__}, not a View; its function must return a View."
+        )
+    return made

@@ -64,3 +64,9 @@ def _pixels(batch: Batch, view: View, generator: torch.Generator | None) -> Tens
     stored = modalities[view.modality]
     x = stored.float().div_(255) if stored.dtype == torch.uint8 else stored.float()
     return augmented(view.augment, x, generator) if view.augment and generator is not None else x
+
+
+def present_views(views: Mapping[str, View], batch: Batch) -> dict[str, Tensor]:
+    """Which rows of the batch each view exists for: view -> bool (n,)."""
+    everywhere = torch.ones(len(batch), dtype=torch.bool, device=batch.index.device)
+    return {name: batch.present.get(view.modality, everywhere) for name, view in views.items()}

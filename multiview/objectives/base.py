@@ -7,6 +7,7 @@ them. Reading and updating are apart: `loss` reads, and returns the edge's new s
 
 from __future__ import annotations
 
+from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -126,8 +127,12 @@ class Situation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Objective:
-    """How one edge is contrasted: subclass it as a frozen dataclass of hyper-parameters, in one file."""
+class Objective(metaclass=ABCMeta):
+    """How one edge is contrasted: subclass it as a frozen dataclass of hyper-parameters, in one file.
+
+    Keep `from __future__ import annotations` out of that file and torch out of its top: the fields are command-line options, and --help
+    must not wait for torch.
+    """
 
     @property
     def name(self) -> str:
@@ -138,17 +143,17 @@ class Objective:
         """The objective with open choices settled for this data, or a MultiviewError when it cannot work on it."""
         return self
 
+    @abstractmethod
     def needs(self) -> tuple[Needs, Needs]:
         """What it needs of view a and of view b."""
-        raise NotImplementedError
 
     def initial_state(self) -> dict[str, Any]:
         """Named numbers or lists that the edge remembers from step to step, at the start."""
         return {}
 
+    @abstractmethod
     def loss(self, edge: EdgeInput) -> EdgeOutput:
         """Scores the edge: reads both sides, changes nothing."""
-        raise NotImplementedError
 
 
 def positive(owner: str, **values: float) -> None:

@@ -1,7 +1,5 @@
 """CMC: contrast against a memory bank (Tian, Krishnan, Isola: Contrastive Multiview Coding, arXiv:1906.05849)."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -25,9 +23,14 @@ class CMC(Objective):
     -log h(s_0) - sum_k log(1 - h(s_k)) with h(s) = (e^s / Z) / (e^s / Z + K / N), and `loss="softmax"` is -log(e^{s_0} / sum_k e^{s_k}).
     Both directions are added, as in the original code.
 
-    negatives: K (None: 4096, or all other samples where the data has fewer). z: how Z is found: `ema` (running mean with factor .99),
-    `first-batch` (the original: mean e^s x N of the first batch, kept), or a number. exclude: never draw a sample's own row as its
-    negative (the original does draw it). momentum: of the bank. dim: of the embedding.
+    Args:
+        negatives: K, rows of the bank that a sample is scored against (null: 4096, or all other samples where the data has fewer).
+        temperature: T, by which scores are divided.
+        momentum: of the bank: row <- normalise(momentum * row + (1 - momentum) * z).
+        dim: numbers of an embedding.
+        variant: `nce` is the paper's binary estimation, `softmax` a cross entropy over the K + 1 scores.
+        z: how Z is found: `ema` (running mean with factor .99), `first-batch` (the original: mean e^s x N, kept), or a number.
+        exclude: never draw a sample's own row as its negative (the original does draw it).
     """
 
     negatives: int | None = None
@@ -45,11 +48,11 @@ class CMC(Objective):
             positive("CMC", z=self.z)
 
     @classmethod
-    def original(cls) -> CMC:
+    def original(cls) -> "CMC":
         """The original code's defaults: K 16384, T .07, momentum .5, Z of the first batch, a sample may be its own negative."""
         return cls(negatives=16384, temperature=0.07, momentum=0.5, dim=128, variant="nce", z="first-batch", exclude=False)
 
-    def fitted(self, situation: Situation) -> CMC:
+    def fitted(self, situation: Situation) -> "CMC":
         """Settles K; raises MultiviewError when more negatives are asked for than there are other samples."""
         others = situation.samples - 1
         if others < 1:
@@ -85,7 +88,7 @@ class CMC(Objective):
         ]
         return self._joined(outputs)
 
-    def _direction(self, edge: EdgeInput, z: Tensor, bank: MemoryBank, drawn: Tensor, direction: int) -> EdgeOutput:
+    def _direction(self, edge: EdgeInput, z: "Tensor", bank: "MemoryBank", drawn: "Tensor", direction: int) -> EdgeOutput:
         import torch
 
         from multiview.distributed import mean_over_rows
@@ -93,7 +96,7 @@ class CMC(Objective):
         from multiview.ops.scores import scores_at
 
         scores = scores_at(z.float(), bank.rows, drawn) / self.temperature
-        state: dict[str, Tensor] = {}
+        state: dict[str, "Tensor"] = {}
         if self.variant == "softmax":
             terms = softmax_terms(scores)
         else:

@@ -1,7 +1,5 @@
 """MoCo: contrast against a queue of momentum keys (He et al., arXiv:1911.05722; v2: Chen et al., arXiv:2003.04297)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
@@ -22,9 +20,15 @@ class MoCo(Objective):
     -log(exp(<q, k>/T) / (exp(<q, k>/T) + sum_i exp(<q, key_i>/T))): keys come from a momentum copy of the encoder,
     theta_k <- momentum * theta_k + (1 - momentum) * theta_q.
 
-    symmetric: contrast a against b's keys and b against a's (mean of both); False is the original, a against b's keys alone, and
-    needs both views to share one encoder. mlp: the two-layer projector of v2. queue: keys kept (None: 65536, or as many as there are
-    training samples where the data has fewer). exclude: a sample never meets its own older keys as negatives (the original lets it).
+    Args:
+        queue: keys kept (null: 65536, or as many as there are training samples where the data has fewer).
+        temperature: T, by which scores are divided.
+        momentum: of the key encoder.
+        dim: numbers of an embedding.
+        mlp: the two-layer projector of v2.
+        symmetric: contrast a against b's keys and b against a's (mean of both); false is the original, a against b's keys alone,
+            and needs both views to share one encoder.
+        exclude: a sample never meets its own older keys as negatives (the original lets it).
     """
 
     queue: int | None = None
@@ -39,7 +43,7 @@ class MoCo(Objective):
         positive("MoCo", temperature=self.temperature, queue=1 if self.queue is None else self.queue)
         share("MoCo", momentum=self.momentum)
 
-    def fitted(self, situation: Situation) -> MoCo:
+    def fitted(self, situation: Situation) -> "MoCo":
         """Settles the length of the queue."""
         return replace(self, queue=self.queue or min(DEFAULT_QUEUE, situation.samples))
 

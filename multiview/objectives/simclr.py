@@ -1,7 +1,5 @@
 """SimCLR: contrast within the batch (Chen, Kornblith, Norouzi, Hinton, arXiv:2002.05709)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -25,8 +23,13 @@ class SimCLR(Objective):
     r"""NT-Xent: each embedding must find its partner among the embeddings of the whole batch, of all ranks.
 
     For embedding i with partner j: -log(exp(<z_i, z_j>/T) / sum_{k != i} exp(<z_i, z_k>/T)), mean over both views' rows.
-    negatives: `both` takes the other samples of both views (SimCLR's Eq. 1); `cross` only those of the other view (InfoNCE between
-    modalities, as CLIP has it, arXiv:2103.00020). hidden: width of the projector's hidden layer (None = the feature width).
+
+    Args:
+        temperature: T, by which scores are divided.
+        negatives: `both` takes the other samples of both views (SimCLR's Eq. 1); `cross` only those of the other view (InfoNCE
+            between modalities, as CLIP has it, arXiv:2103.00020).
+        dim: numbers of an embedding.
+        hidden: width of the projector's hidden layer (null = the feature width).
     """
 
     temperature: float = 0.5
@@ -37,7 +40,7 @@ class SimCLR(Objective):
     def __post_init__(self) -> None:
         positive("SimCLR", temperature=self.temperature)
 
-    def fitted(self, situation: Situation) -> SimCLR:
+    def fitted(self, situation: Situation) -> "SimCLR":
         """Raises MultiviewError when a rank sees one sample a step: a batch of one has no negatives and a loss of 0."""
         need_pairs("SimCLR", situation)
         return self

@@ -1,7 +1,5 @@
 """SimSiam: no negatives, a predictor and a stop-gradient (Chen, He: Exploring Simple Siamese Representation Learning, arXiv:2011.10566)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -15,15 +13,19 @@ if TYPE_CHECKING:
 class SimSiam(Objective):
     """Each view's prediction must point where the other view's embedding points: -(<p_a, sg(z_b)> + <p_b, sg(z_a)>) / 2.
 
-    dim: of projector and prediction. hidden: width of the projector's two hidden layers (None = the feature width). predictor: width of
-    the predictor's hidden layer. Batch norm follows every map of the projector, and the hidden map of the predictor, as in the original.
+    Batch norm follows every map of the projector, and the hidden map of the predictor, as in the original.
+
+    Args:
+        dim: numbers of an embedding and of a prediction.
+        hidden: width of the projector's two hidden layers (null = the feature width).
+        predictor: width of the predictor's hidden layer.
     """
 
     dim: int = 2048
     hidden: int | None = None
     predictor: int = 512
 
-    def fitted(self, situation: Situation) -> SimSiam:
+    def fitted(self, situation: Situation) -> "SimSiam":
         """Raises MultiviewError when a rank sees one sample a step: batch norm needs two."""
         need_pairs("SimSiam", situation)
         return self

@@ -1,0 +1,199 @@
+"""The `multiview` command: prepares data, looks at it, trains by recipe name, evaluates and compares runs."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from multiview.errors import MultiviewError, unknown_name
+from multiview.launch import complain, exit_code
+from multiview.options import parse
+from multiview.plugins import GROUPS, installed, load
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocess:
+    """Options of every source.
+
+    Args:
+        shard_rows: samples a shard file.
+        max_bad: unreadable samples that are tolerated: a share below 1, or a number.
+        overwrite: replace the store in OUT.
+    """
+
+    shard_rows: int = 1000
+    max_bad: float = 0.05
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspect:
+    """Prints what a store holds and draws a contact sheet of every modality and view.
+
+    Args:
+        store: the store's folder.
+        out: the picture (null = contact-sheet.png in the store's folder).
+        samples: rows of the picture.
+        views: views to draw (null = every installed one whose modality the store has).
+    """
+
+    store: str
+    out: str | None = None
+    samples: int = 8
+    views: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Measures a run's frozen features: weighted kNN and a linear probe, beside random weights and raw pixels.
+
+    Args:
+        run: the run folder.
+        data: another store or folder than the run's own (null = its own).
+        layer: probe this layer of the encoders, averaged over the picture (null = the features).
+        dim: width that every set of features is reduced to by PCA before the probe (null = the narrowest view's).
+    """
+
+    run: str
+    data: str | None = None
+    layer: str | None = None
+    dim: int | None = None
+
+
+COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs one command and exits: 0 done, 2 a mistake that the message explains."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = run(words)
+    except MultiviewError as error:
+        code = complain(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
+
+def run(words: Sequence[str]) -> int:
+    """The exit code of one command."""
+    if not words or words[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if words else 2
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        print(version("multiview-cmc"))
+        return 0
+    if words[0] not in COMMANDS:
+        raise unknown_name("command", words[0], COMMANDS, "`multiview --help` explains them.")
+    return COMMANDS[words[0]][1](words[1:])
+
+
+def usage() -> str:
+    """The text of --help."""
+    commands = "\n".join(f"  {name:<11} {text}" for name, (text, _) in COMMANDS.items())
+    return (
+        "usage: multiview COMMAND ...\n\nContrastive multiview coding: any views, N encoders, one contrast graph.\n\n"
+        f"commands:\n{commands}\n\n`multiview COMMAND --help` lists the options of each."
+    )
+
+
+def preprocess(words: Sequence[str]) -> int:
+    """multiview preprocess SOURCE [INPUT] OUT [options]."""
+    names = [plugin.name for plugin in installed("sources")]
+    if not words or words[0] in ("-h", "--help"):
+        print(
+            f"usage: multiview preprocess SOURCE INPUT OUT [options]\n\nsources: {', '.join(names)}\n\n"
+            "`multiview preprocess SOURCE --help` lists the options of each. `scenes` makes its samples and takes no INPUT."
+        )
+        return 0
+    source_type = load("sources", words[0])
+    positional = ["input", "out"] if source_type.needs_input else ["out"]
+    words = [word for word in words if word != "-"] if not source_type.needs_input else words
+    chosen = parse(_joined(source_type, positional), words[1:], prog=f"multiview preprocess {words[0]}", description=inspect.getdoc(source_type) or "", positional=positional)
+    from multiview.data.preprocess import preprocess as write
+
+    source = source_type(**{name: getattr(chosen, name) for name in source_type.__dataclass_fields__})
+    root = Path(chosen.input) if source_type.needs_input else None
+    write(source, root, Path(chosen.out), shard_rows=chosen.shard_rows, max_bad=chosen.max_bad, overwrite=chosen.overwrite)
+    return 0
+
+
+def _joined(source: type[Any], positional: Sequence[str]) -> type[Any]:
+    """One dataclass of a source's options, those of every source, and the positional folders."""
+    from dataclasses import field, fields, make_dataclass
+
+    both = {f.name: (f.name, f.type, field(default=f.default)) for kind in (source, Preprocess) for f in fields(kind)}
+    return make_dataclass(source.__name__, [(name, str) for name in positional] + list(both.values()), kw_only=True, frozen=True)
+
+
+def inspect_store(words: Sequence[str]) -> int:
+    """multiview inspect STORE [options]."""
+    chosen = parse(Inspect, words, prog="multiview inspect", description=inspect.getdoc(Inspect) or "", positional=["store"])
+    from multiview.data.inspect import inspect_store as show
+
+    show(Path(chosen.store), out=chosen.out and Path(chosen.out), samples=chosen.samples, views=chosen.views)
+    return 0
+
+
+def train(words: Sequence[str]) -> int:
+    """multiview train RECIPE [options]: the recipe in one process, without a launcher."""
+    names = [plugin.name for plugin in installed("recipes")]
+    if not words or words[0] in ("-h", "--help"):
+        print(f"usage: multiview train RECIPE [options]\n\nrecipes: {', '.join(names)}\n\n`multiview train RECIPE --help` lists the options of each.")
+        return 0
+    return exit_code(load("recipes", words[0]), words[1:])
+
+
+def evaluate(words: Sequence[str]) -> int:
+    """multiview evaluate RUN [options]."""
+    chosen = parse(Evaluate, words, prog="multiview evaluate", description=inspect.getdoc(Evaluate) or "", positional=["run"])
+    from multiview.evaluate.run import evaluate as measure
+    from multiview.trained import load as load_run
+
+    measure(load_run(chosen.run, chosen.data), layer=chosen.layer, dim=chosen.dim)
+    return 0
+
+
+def compare(words: Sequence[str]) -> int:
+    """multiview compare RUN [RUN ...]."""
+    if not words or words[0] in ("-h", "--help"):
+        print("usage: multiview compare RUN [RUN ...]\n\nThe evaluations of several runs side by side: every value, mean and deviation, margins over the controls.")
+        return 0
+    from multiview.evaluate.run import compare_runs
+
+    compare_runs([Path(word) for word in words])
+    return 0
+
+
+def list_plugins(words: Sequence[str]) -> int:
+    """multiview list [GROUP]."""
+    groups = [word for word in words if not word.startswith("-")] or list(GROUPS)
+    for group in groups:
+        if group not in GROUPS:
+            raise unknown_name("group of plugins", group, GROUPS)
+        print(group)
+        for plugin in installed(group):
+            print(f"  {plugin.name:<12} {plugin.origin:<16} {plugin.target}")
+    return 0
+
+
+COMMANDS.update(
+    {
+        "preprocess": ("make a store of raw data: SOURCE INPUT OUT", preprocess),
+        "inspect": ("print what a store holds, draw a contact sheet", inspect_store),
+        "train": ("train a recipe by name in one process", train),
+        "evaluate": ("measure a run beside random weights and raw pixels", evaluate),
+        "compare": ("several runs side by side", compare),
+        "list": ("installed views, encoders, objectives, sources, recipes", list_plugins),
+    }
+)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""The contract of an encoder, view tensor -> feature `h`, and the one factory that makes encoders by name."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from multiview import plugins
+from multiview.errors import MultiviewError, unknown_name
+
+
+class Encoder(nn.Module):
+    """What turns a view into features: all of it, or up to a layer that a probe asks for.
+
+    channels: planes of the view. features: width of h. layers: names of what can be probed, from shallow to deep; the last is h itself.
+    To write one, set a submodule under each name in `layers`, each reading what the one before it gives; where the network does
+    not run like that, replace `step` or `encode`.
+    Raises MultiviewError when channels is below 1.
+    """
+
+    channels: int
+    features: int
+    layers: tuple[str, ...]
+
+    def __init__(self, channels: int, features: int, layers: Iterable[str]) -> None:
+        if channels < 1:
+            raise MultiviewError(f"an encoder was asked to take {channels} channels; give 1 or more.")
+        super().__init__()
+        self.channels, self.features, self.layers = channels, features, tuple(layers)
+
+    def forward(self, x: Tensor, layer: str | None = None) -> Tensor:
+        """h (n, features) of a float batch (n, channels, height, width), or what `layer` gives: a map (n, c, h, w) or vectors (n, c).
+
+        Raises MultiviewError for a layer that the encoder does not have and for a batch of another shape.
+        """
+        if layer is not None and layer not in self.layers:
+            raise unknown_name(f"layer of {type(self).__name__}", layer, self.layers)
+        if x.ndim != 4 or x.shape[1] != self.channels:
+            raise MultiviewError(
+                f"this {type(self).__name__} takes a batch of shape (n, {self.channels}, height, width), not {tuple(x.shape)}; "
+                f"build it with as many channels as the view has."
+            )
+        return self.encode(x, layer or self.layers[-1])
+
+    def encode(self, x: Tensor, layer: str) -> Tensor:
+        """What `layer`, one of `self.layers`, gives; nothing deeper is computed."""
+        for name in self.layers[: self.layers.index(layer) + 1]:
+            x = self.step(name, x)
+        return x
+
+    def step(self, layer: str, x: Tensor) -> Tensor:
+        """One layer, applied to what the layer before it gave."""
+        return getattr(self, layer)(x)
+
+
+def encoder(name: str, channels: int, *, width: float = 1.0, seed: int | None = None, **options: Any) -> Encoder:
+    """The encoder registered as `name`: `encoder("resnet18", 2, width=0.5)`, `encoder("timm:vit_tiny_patch16_224", 3, img_size=64)`.
+
+    `plugin:model` hands the model's name to a plugin that has many. width: multiplier of the planes, above 0. options: the plugin's own.
+    seed: draws the weights on the CPU from this seed alone and leaves the global generator as it was (None: draws from that generator).
+    Raises MultiviewError for an unknown name, model or option, and for a plugin that makes something else.
+    """
+    plugin, colon, model = name.partition(":")
+    factory = plugins.load("encoders", plugin)
+    arguments = [model, channels] if _many(factory) else [channels]
+    if _many(factory) != bool(model) or (colon and not model):
+        raise _misnamed(plugin, name, many=_many(factory))
+    _check_options(plugin, factory, ["width", *options])
+    with nullcontext() if seed is None else _drawn_from(seed):
+        made = factory(*arguments, width=width, **options)
+    if not isinstance(made, Encoder):
+        raise MultiviewError(
+            f"the encoder '{plugin}' made {type(made).__name__}, which is not an encoder; "
+            f"its factory must return a subclass of multiview.encoder.Encoder."
+        )
+    return made
+
+
+def scaled(planes: int, width: float) -> int:
+    """`planes` times `width`, rounded, at least 1. Raises MultiviewError when width is not a number above 0."""
+    if not (width > 0 and math.isfinite(width)):
+        raise MultiviewError(f"the width of an encoder is {width}; give a multiplier above 0, such as 0.5, 1 or 2.")
+    return max(1, round(planes * width))
+
+
+def _many(factory: Callable[..., Any]) -> bool:
+    """Whether a factory offers many models: its first parameter is then called `model`."""
+    return next(iter(inspect.signature(factory).parameters), "") == "model"
+
+
+def _misnamed(plugin: str, name: str, *, many: bool) -> MultiviewError:
+    if many:
+        return MultiviewError(f"'{name}' does not say which model of {plugin}; write {plugin}:MODEL.")
+    return MultiviewError(f"'{name}' is not an encoder: '{plugin}' is one network, without a choice of models; write {plugin}.")
+
+
+def _check_options(plugin: str, factory: Callable[..., Any], options: Iterable[str]) -> None:
+    parameters = inspect.signature(factory).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    taken = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    for option in options:
+        if option not in taken:
+            raise unknown_name(f"option of the encoder '{plugin}'", option, [*taken, "seed"])
+
+
+@contextmanager
+def _drawn_from(seed: int) -> Iterator[None]:
+    # Not torch.manual_seed, which reseeds the accelerators' generators too, nor fork_rng, which copies the state of all of them.
+    state = torch.default_generator.get_state()
+    torch.default_generator.manual_seed(seed)
+    try:
+        with torch.device("cpu"):
+            yield
+    finally:
+        torch.default_generator.set_state(state)

@@ -1,0 +1,111 @@
+"""Where a recipe starts, from the command line or from Python, and what it exits with."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from multiview.errors import MultiviewError, unknown_name
+from multiview.options import parse
+from multiview.plugins import installed, load
+from multiview.recipe import Recipe, Setup
+
+if TYPE_CHECKING:
+    from multiview.trained import Trained
+
+R = TypeVar("R", bound=Recipe)
+
+
+def main(recipe: type[Recipe], argv: Sequence[str] | None = None) -> None:
+    """Runs a recipe from command-line words and exits: 0 done, 2 a mistake that the message explains, 128 + n stopped by signal n."""
+    sys.exit(exit_code(recipe, sys.argv[1:] if argv is None else argv))
+
+
+def exit_code(recipe: type[Recipe], argv: Sequence[str]) -> int:
+    """What `main` exits with."""
+    try:
+        chosen = parse(recipe, argv, prog=Path(sys.argv[0]).name, description=inspect.getdoc(recipe) or "")
+        trained = start(chosen)
+    except MultiviewError as error:
+        return complain(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    return 128 + trained.stopped_by if trained is not None and trained.stopped_by else 0
+
+
+def complain(error: MultiviewError) -> int:
+    """Prints one clear message, once even under several processes, and gives the exit code of a user's mistake."""
+    if os.environ.get("RANK", "0") == "0":
+        print(f"error: {error}", file=sys.stderr)
+    return 2
+
+
+def start(recipe: Recipe) -> Trained | None:
+    """Trains and evaluates a recipe from Python, as its command line does; None after plan=True."""
+    from multiview.train.run import run
+
+    return run(recipe, name=_short_name(type(recipe)), origin=_origin(type(recipe)))
+
+
+def fit(setup: Setup, **options: Any) -> Trained:
+    """Trains a setup from Python: `fit(Setup(views, encoders, graph), data="scenes", train=Train(epochs=10))`.
+
+    options: the fields of `Recipe` (data, out, seed, train, resume, overwrite, evaluate, cache). The run folder is like any other, but
+    without a recipe class `multiview evaluate` cannot rebuild the setup: evaluate through the returned `Trained`.
+    """
+    from multiview.train.run import run
+
+    known = {field.name for field in fields(Recipe)} - {"plan"}
+    for name in options:
+        if name not in known:
+            raise unknown_name("option of fit", name, known)
+    return cast("Trained", run(Recipe(**options), name="run", origin=None, setup=setup))
+
+
+def recipe_of(folder: Path) -> Recipe:
+    """The recipe that a run folder was made by, with its config; raises MultiviewError when it cannot be found."""
+    from multiview.train.runfolder import CONFIG, environment
+
+    origin = environment(folder)["recipe"]
+    if origin is None:
+        raise MultiviewError(f"{folder} was trained from Python without a recipe class; evaluate it there, or write it as a Recipe.")
+    return parse(_found(origin, folder), ["--config", str(folder / CONFIG)], prog=str(folder / CONFIG))
+
+
+def _origin(recipe: type[Recipe]) -> dict[str, str] | None:
+    """How to find the class again: an installed name where it is ours or a plugin's, else its file."""
+    file = Path(inspect.getfile(recipe)).resolve()
+    for plugin in installed("recipes"):
+        module, _, attribute = plugin.target.partition(":")
+        if attribute == recipe.__name__ and (module == recipe.__module__ or file.stem == module.rsplit(".", 1)[-1]):
+            return {"name": plugin.name}
+    return {"file": str(file), "class": recipe.__name__} if file.suffix == ".py" else None
+
+
+def _found(origin: dict[str, str], folder: Path) -> type[Recipe]:
+    if "name" in origin:
+        return cast("type[Recipe]", load("recipes", origin["name"]))
+    import importlib.util
+
+    file = Path(origin["file"])
+    spec = importlib.util.spec_from_file_location(file.stem, file) if file.is_file() else None
+    if spec is None or spec.loader is None:
+        raise MultiviewError(f"the recipe of {folder} was {file}, which is not there; put it back, or install it as a plugin.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(file.stem, module)
+    spec.loader.exec_module(module)
+    return cast("type[Recipe]", getattr(module, origin["class"]))
+
+
+def _short_name(recipe: type[Any]) -> str:
+    origin = _origin(recipe) or {}
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", recipe.__name__).lower()
+    return origin.get("name") or (Path(origin["file"]).stem if "file" in origin else words)

@@ -1,0 +1,67 @@
+"""A recipe is a short program whose frozen fields are its configuration and whose `build` says what is contrasted with what."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from multiview.errors import MultiviewError, unknown_name
+from multiview.graph import ContrastGraph
+from multiview.train.config import Train
+from multiview.view import View
+
+if TYPE_CHECKING:
+    from multiview.encoder import Encoder
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a run is made of: views by name, an encoder for each (or the name of the view whose encoder it shares), and the graph."""
+
+    views: Mapping[str, View]
+    encoders: "Mapping[str, Encoder | str]"
+    graph: ContrastGraph
+
+    def __post_init__(self) -> None:
+        for view in self.graph.views:
+            if view not in self.views:
+                raise unknown_name("view of this run", view, self.views)
+        idle = [name for name in self.views if name not in self.graph.views]
+        if idle:
+            raise MultiviewError(f"view '{idle[0]}' is not in the graph; leave it out, or add it to the graph's views and edges.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The fields that every recipe has.
+
+    Args:
+        data: a store, a folder (prepared once, by itself), or `scenes`, the embedded data.
+        out: the run folder (null = the next free one under runs/).
+        seed: of the weights, the order of samples, the crops, the negatives: of everything.
+        resume: continue the run in `out` from its newest checkpoint.
+        overwrite: replace the run in `out`.
+        plan: print what would run, and stop.
+        evaluate: measure the trained encoders at the end, beside random weights and raw pixels.
+        cache: where data that is made or prepared by itself is kept.
+        train: how it is trained.
+    """
+
+    data: str = "scenes"
+    out: str | None = None
+    seed: int = 0
+    resume: bool = False
+    overwrite: bool = False
+    plan: bool = False
+    evaluate: bool = True
+    cache: str = "data"
+    train: Train = Train()
+
+    def __post_init__(self) -> None:
+        if self.resume and self.overwrite:
+            raise MultiviewError("--resume continues a run and --overwrite replaces it; give one of them.")
+        if not 0 <= self.seed < 2**31:
+            raise MultiviewError(f"seed is {self.seed}; give a whole number from 0 to {2**31 - 1}.")
+
+    def build(self) -> Setup:
+        """Views, encoders and graph of the run. Weights drawn here come from the run's seed."""
+        raise NotImplementedError(f"{type(self).__name__} has no build(self) -> Setup")

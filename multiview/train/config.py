@@ -1,0 +1,94 @@
+"""How a run is trained: plain frozen values, every field of which is a command-line option."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from multiview.errors import MultiviewError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """The optimiser and its learning-rate schedule.
+
+    Args:
+        name: sgd, adamw, or lars (timm's).
+        lr: learning rate at the reference batch, see `per`.
+        per: batch that `lr` is stated for; the rate is scaled by batch / per (SimCLR and SimSiam: 256). None leaves it as it is.
+        momentum: of sgd and lars.
+        weight_decay: on every parameter of sgd; lars and adamw leave out biases and norms.
+        schedule: `steps` multiplies by `gamma` at the milestones; `cosine` falls to 0 over the run; `constant` stays.
+        milestones: epochs at which `steps` acts.
+        gamma: factor of `steps`.
+        warmup: epochs of linear rise from 0 at the start.
+    """
+
+    name: Literal["sgd", "adamw", "lars"] = "sgd"
+    lr: float = 0.03
+    per: int | None = None
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    schedule: Literal["steps", "cosine", "constant"] = "cosine"
+    milestones: tuple[int, ...] = (120, 160, 200)
+    gamma: float = 0.1
+    warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.lr > 0:
+            raise MultiviewError(f"lr is {self.lr}; give a learning rate above 0.")
+        if not 0 <= self.momentum < 1 or self.weight_decay < 0 or self.warmup < 0:
+            raise MultiviewError("momentum must be from 0 to below 1, weight_decay and warmup 0 or more.")
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise MultiviewError(f"milestones are {list(self.milestones)}; give epochs in rising order.")
+
+    def rate(self, batch: int) -> float:
+        """The learning rate for a global batch."""
+        return self.lr if self.per is None else self.lr * batch / self.per
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """How long and how a run trains.
+
+    Args:
+        epochs: passes over the training split.
+        steps: stop after this many optimiser steps, whatever `epochs` says (None = no limit).
+        batch: samples a step over all processes together.
+        optimizer: the optimiser and its schedule.
+        precision: `no` is float32; bf16 or fp16 run the encoders in autocast. Losses are float32 always.
+        clip: largest norm of the gradient (None = not clipped).
+        accumulate: steps whose gradients are added before the optimiser moves; it does not enlarge the batch of an in-batch objective.
+        channels_last: memory layout of images; often faster with bf16.
+        workers: data-loading processes (0 = in this process, fastest for small stores held in memory).
+        threads: CPU threads a process (0 = all cores shared among the processes).
+        knn_every: epochs between online kNN measurements (0 = never).
+        save_every: epochs between checkpoints; the last step is always saved.
+        keep: newest checkpoints kept.
+        log_every: steps between lines of metrics.jsonl.
+    """
+
+    epochs: int = 200
+    steps: int | None = None
+    batch: int = 128
+    optimizer: Optimizer = Optimizer()
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    clip: float | None = None
+    accumulate: int = 1
+    channels_last: bool = False
+    workers: int = 0
+    threads: int = 0
+    knn_every: int = 5
+    save_every: int = 10
+    keep: int = 2
+    log_every: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "accumulate", "save_every", "keep", "log_every"):
+            if getattr(self, name) < 1:
+                raise MultiviewError(f"{name} is {getattr(self, name)}; give 1 or more.")
+        for name in ("workers", "threads", "knn_every"):
+            if getattr(self, name) < 0:
+                raise MultiviewError(f"{name} is {getattr(self, name)}; give 0 or more.")
+        if self.steps is not None and self.steps < 1:
+            raise MultiviewError(f"steps is {self.steps}; give 1 or more, or null for no limit.")
+        if self.clip is not None and not self.clip > 0:
+            raise MultiviewError(f"clip is {self.clip}; give a norm above 0, or null for no clipping.")

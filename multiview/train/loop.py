@@ -1,0 +1,221 @@
+"""The loop: epochs of steps, with metrics, online kNN, checkpoints, and a clean end whenever one is asked for."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from multiview.data.batch import Batch
+from multiview.data.dataset import Loader, Samples
+from multiview.data.draws import bits
+from multiview.data.sampler import Batches
+from multiview.distributed import any_rank, barrier, rank, total, world
+from multiview.train import checkpoint
+from multiview.train.config import Train
+from multiview.train.optimiser import rate_factor, set_rate
+from multiview.train.runfolder import CHECKPOINTS
+from multiview.train.step import Parts, StepOutput, contrast_step
+from multiview.train.telemetry import Display, Metrics
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+@dataclass
+class Progress:
+    """Where a run stands: steps done of the run, and the signal that ended it early (0 = none)."""
+
+    step: int = 0
+    stopped_by: int = 0
+
+
+@dataclass
+class Window:
+    """Sums since the last line of metrics."""
+
+    losses: list[dict[str, Tensor]] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+    waited: float = 0.0
+    samples: int = 0
+
+
+class Loop:
+    """Trains `parts` on `samples` as `train` says, from `progress` on, into `out`.
+
+    on_epoch(epoch, step) returns numbers to log at the end of an epoch (online kNN).
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        samples: Samples,
+        batches: Batches,
+        train: Train,
+        seed: int,
+        out: Path,
+        on_epoch: Callable[[int, int], dict[str, float]],
+    ) -> None:
+        self.parts, self.samples, self.batches = parts, samples, batches
+        self.train, self.seed, self.out, self.on_epoch = train, seed, out, on_epoch
+        self.steps = planned_steps(train, len(batches))
+        self.base_rate = train.optimizer.rate(batches.batch)
+        self.loader = Loader(samples, batches, train.workers, pin=parts.accelerator.device.type == "cuda")
+        self.progress = Progress()
+        self.window = Window()
+
+    def run(self, metrics: Metrics, display: Display) -> Progress:
+        """Trains to the last step, or to the end of the step in which a signal came; saves a checkpoint at the end of both."""
+        with _stop_requests(self.progress, display), display:
+            while self.progress.step < self.steps and not self._asked_to_stop():
+                self._epoch(metrics, display)
+            self.save()
+        return self.progress
+
+    def _epoch(self, metrics: Metrics, display: Display) -> None:
+        per_epoch = len(self.batches)
+        epoch, begin = divmod(self.progress.step, per_epoch)
+        self.parts.wrapped.train()
+        self.window = Window()
+        waiting_since = time.monotonic()
+        for batch in self.loader.for_epoch(epoch, begin):
+            self.window.waited += time.monotonic() - waiting_since
+            self._step(batch, metrics, display)
+            if self.progress.step >= self.steps or self._asked_to_stop():
+                break
+            waiting_since = time.monotonic()
+        if self.progress.step % per_epoch == 0 and not self.progress.stopped_by:
+            self._end_of_epoch(epoch, metrics)
+
+    def _step(self, batch: Batch, metrics: Metrics, display: Display) -> None:
+        step, per_epoch = self.progress.step, len(self.batches)
+        epochs = self.steps / per_epoch
+        factor = rate_factor(self.train.optimizer, step / per_epoch, epochs)
+        set_rate(self.parts.optimiser, self.base_rate * factor)
+        torch.manual_seed(self._draw(step, f"dropout/{rank()}"))
+        generator = torch.Generator().manual_seed(self._draw(step, f"augment/{rank()}"))
+        moved = batch.to(self.parts.accelerator.device, non_blocking=True)
+        output = contrast_step(self.parts, moved, step + 1, generator)
+        self.progress.step += 1
+        self._note(output, len(batch))
+        if self.progress.step % self.train.log_every == 0 or self.progress.step in (1, self.steps):
+            values = self._values(self.base_rate * factor)
+            metrics.write(self.progress.step, {"epoch": step // per_epoch, **values})
+            display.show(self.progress.step, step // per_epoch, values)
+
+    def _draw(self, step: int, purpose: str) -> int:
+        """A seed for one use at one step: nothing random has a state to restore."""
+        import numpy as np
+
+        return int(bits(self.seed, step, purpose, np.zeros(1, dtype=np.int64))[0, 0] >> np.uint64(1))
+
+    def _note(self, output: StepOutput, rows: int) -> None:
+        values = {"loss": output.loss, **{f"loss/{n}": out.loss for n, out in output.edges.items()}}
+        values |= {f"{key}/{n}": value for n, out in output.edges.items() for key, value in out.log.items()}
+        self.window.losses.append(values)
+        self.window.samples += rows * world()
+
+    def _values(self, rate: float) -> dict[str, float]:
+        window, seconds = self.window, time.monotonic() - self.window.started
+        names = list(window.losses[0])
+        means = total(torch.stack([torch.stack([step[n].float() for step in window.losses]).mean() for n in names])) / world()
+        values = dict(zip(names, means.tolist(), strict=True))
+        values |= {"lr": rate, "samples_per_second": window.samples / seconds, "data_share": window.waited / seconds}
+        self.window = Window()
+        return values
+
+    def _end_of_epoch(self, epoch: int, metrics: Metrics) -> None:
+        last = self.progress.step >= self.steps
+        if self.train.knn_every and ((epoch + 1) % self.train.knn_every == 0 or last):
+            values = self.on_epoch(epoch, self.progress.step)
+            metrics.write(self.progress.step, {"epoch": epoch, **values})
+        if (epoch + 1) % self.train.save_every == 0 and not last:
+            self.save()
+
+    def save(self) -> None:
+        """A checkpoint of everything that the next step depends on."""
+        if rank() == 0:
+            optimiser, groups = checkpoint.optimiser_tensors(_bare(self.parts.optimiser))
+            tensors = {"model": self.parts.model.state_dict(), "memory": self.parts.memories.state_dict(), "optimiser": optimiser}
+            scaler = self.parts.accelerator.scaler
+            state = {
+                "groups": groups,
+                "scaler": scaler.state_dict() if scaler is not None else None,
+                "samples": len(self.samples),
+                "steps": self.steps,
+                "per_epoch": len(self.batches),
+            }
+            checkpoint.save(self.out / CHECKPOINTS, self.progress.step, tensors, state, self.train.keep)
+        barrier()
+
+    def resume(self) -> list[str]:
+        """Takes up the newest whole checkpoint; returns a sentence for each that was refused."""
+        _, tensors, state, refused = checkpoint.newest(self.out / CHECKPOINTS)
+        refuse_other_data(state, len(self.samples))
+        self.parts.model.load_state_dict(tensors["model"])
+        self.parts.memories.load_state_dict(tensors["memory"])
+        checkpoint.restore_optimiser(_bare(self.parts.optimiser), tensors.get("optimiser", {}), state["groups"])
+        if self.parts.accelerator.scaler is not None and state["scaler"]:
+            self.parts.accelerator.scaler.load_state_dict(state["scaler"])
+        self.progress.step = state["step"]
+        return refused
+
+    def _asked_to_stop(self) -> bool:
+        stop = any_rank(bool(self.progress.stopped_by), self.parts.accelerator.device)
+        if stop and not self.progress.stopped_by:
+            self.progress.stopped_by = signal.SIGTERM
+        return stop
+
+
+def planned_steps(train: Train, per_epoch: int) -> int:
+    """Steps of the whole run."""
+    steps = train.epochs * per_epoch
+    return min(steps, train.steps) if train.steps is not None else steps
+
+
+def refuse_other_data(state: dict[str, Any], samples: int) -> None:
+    """Raises MultiviewError when a checkpoint was made with another number of training samples: its banks would name other samples."""
+    from multiview.errors import MultiviewError
+
+    if state["samples"] != samples:
+        raise MultiviewError(
+            f"the run was trained on {state['samples']} samples and the data now has {samples}; resume it with its own data, or start a "
+            "new run."
+        )
+
+
+def _bare(optimiser: Any) -> torch.optim.Optimizer:
+    """The optimiser inside Accelerate's wrapper."""
+    return getattr(optimiser, "optimizer", optimiser)
+
+
+class _stop_requests:  # noqa: N801
+    """Turns the first stop signal into a note to finish the step; a second one interrupts at once."""
+
+    def __init__(self, progress: Progress, display: Display) -> None:
+        self.progress, self.display = progress, display
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        try:
+            self.before = {number: signal.signal(number, self._note) for number in STOP_SIGNALS}
+        except ValueError:  # not the main thread, as under debug_launcher in a notebook
+            self.before = {}
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self.progress.stopped_by:
+            raise KeyboardInterrupt
+        self.progress.stopped_by = number
+        self.display.say("stopping: finishing the step and saving a checkpoint ...")
+
+

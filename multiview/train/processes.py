@@ -1,0 +1,43 @@
+"""Starting Accelerate the way the user meant it, and saying so when the launch did something else."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from accelerate import Accelerator
+
+from multiview.errors import MultiviewError
+from multiview.train.config import Train
+
+WORKING_LAUNCH = (
+    "ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes {n} --num_machines 1 --mixed_precision no "
+    "--dynamo_backend no {script}"
+)
+
+
+def start(train: Train, script: str) -> Accelerator:
+    """The Accelerator of this process, with its threads set.
+
+    Raises MultiviewError when several processes were launched but each believes to be alone (they would train the same thing and write
+    over each other), and when the precision does not exist on this device.
+    """
+    try:
+        accelerator = Accelerator(mixed_precision=train.precision, gradient_accumulation_steps=train.accumulate)
+    except ValueError as error:
+        raise MultiviewError(f"precision {train.precision} does not work here: {error} Use --precision no or bf16.") from error
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched > 1 and accelerator.num_processes == 1:
+        raise MultiviewError(
+            f"{launched} processes were launched, but each of them is alone: this launch does not join them. On a machine without GPUs "
+            f"type:\n  {WORKING_LAUNCH.format(n=launched, script=script)}"
+        )
+    if accelerator.device.type == "cpu":
+        # accelerate launch sets OMP_NUM_THREADS=1, which would leave all cores but one idle.
+        torch.set_num_threads(train.threads or max(1, available_cores() // accelerator.num_processes))
+    return accelerator
+
+
+def available_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,230 @@
+"""A run from its recipe to its results: data, setup, training, evaluation, and the lines that load what came out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+
+from multiview.data.dataset import Samples
+from multiview.data.resolve import open_data
+from multiview.data.sampler import Batches, fit_batch
+from multiview.data.store import Store
+from multiview.distributed import any_rank, same_everywhere
+from multiview.errors import MultiviewError
+from multiview.graph import ContrastGraph
+from multiview.memory.memories import Memories
+from multiview.model import MultiviewModel
+from multiview.objectives.base import Situation
+from multiview.recipe import Recipe, Setup
+from multiview.train.config import Train
+from multiview.train.loop import Loop, Progress, planned_steps
+from multiview.train.optimiser import make_optimiser
+from multiview.train.plan import show_plan
+from multiview.train.processes import start
+from multiview.train.runfolder import claim, describe
+from multiview.train.step import Parts
+from multiview.train.telemetry import Display, Metrics, NoMetrics
+from multiview.trained import Trained
+from multiview.viewlayer import ViewLayer
+
+TRAIN_SPLIT = "train"
+
+
+@dataclass
+class Prepared:
+    """A run that is checked and built but has not begun."""
+
+    accelerator: Accelerator
+    console: Console
+    store: Store
+    samples: Samples
+    setup: Setup
+    train: Train
+    trained: Trained
+    memories: Memories
+    batches: Batches
+
+
+def run(recipe: Recipe, *, name: str, origin: str | None, setup: Setup | None = None) -> Trained | None:
+    """Prepares, trains and evaluates one recipe; None after --plan.
+
+    name: of the run folder when the recipe gives none. origin: how to find the recipe again (`cmc_lab`, or a file). setup: what to
+    train, instead of the recipe's own `build`.
+    """
+    prepared = prepare(recipe, setup)
+    if recipe.plan:
+        _plan(prepared, recipe)
+        return None
+    main = prepared.accelerator.is_main_process
+    out = Path(same_everywhere(_on_main(prepared.accelerator, lambda: str(claim(recipe, name)))))
+    if main:
+        describe(out, replace(recipe, out=str(out), resume=False, overwrite=False), origin, _data_facts(prepared.store, recipe))
+    progress = train(prepared, recipe, out)
+    trained = replace(prepared.trained, folder=out, stopped_by=progress.stopped_by, steps=progress.step)
+    _refuse_untrained(progress)
+    finish(prepared, trained, recipe)
+    return trained
+
+
+def prepare(recipe: Recipe, setup: Setup | None = None) -> Prepared:
+    """Everything before the first step; raises MultiviewError for whatever would go wrong later."""
+    accelerator = start(recipe.train, f"recipes/{type(recipe).__name__}.py")
+    console = Console(quiet=not accelerator.is_main_process)
+    torch.manual_seed(recipe.seed)
+    made = setup or recipe.build()
+    store = _opened(recipe, accelerator, console)
+    count = len(store.rows(TRAIN_SPLIT))
+    batch, sentence = fit_batch(recipe.train.batch, count, accelerator.num_processes)
+    if sentence:
+        console.print(sentence, highlight=False)
+    schedule = replace(recipe.train, batch=batch)
+    situation = Situation(samples=count, per_rank=batch // accelerator.num_processes, ranks=accelerator.num_processes)
+    fitted = settled(made, store, situation)
+    samples = Samples(store, TRAIN_SPLIT, fitted.views, train=True, seed=recipe.seed)
+    batches = Batches(count, batch, recipe.seed, accelerator.process_index, accelerator.num_processes)
+    initial = {name: copy.deepcopy(e) for name, e in fitted.encoders.items()}
+    model = MultiviewModel(fitted.encoders, fitted.graph)
+    check_encoders(fitted, model)
+    memories = Memories(model, fitted.graph, count, recipe.seed)
+    trained = Trained(setup=replace(fitted, encoders=initial), model=model, store=store)
+    return Prepared(accelerator, console, store, samples, fitted, schedule, trained, memories, batches)
+
+
+def settled(setup: Setup, store: Store, situation: Situation) -> Setup:
+    """The setup fitted to the data: objectives to the number of samples, views to the store's statistics."""
+    return replace(setup, graph=setup.graph.fitted(situation))
+
+
+def check_encoders(setup: Setup, model: MultiviewModel) -> None:
+    """Runs two samples of zeros through every encoder; raises MultiviewError when one does not take its view."""
+    was = model.training
+    model.eval()
+    for name, view in setup.views.items():
+        x = torch.zeros(2, view.channels.count, view.crop.size, view.crop.size)
+        try:
+            with torch.no_grad():
+                h = model.encoder(name)(x)
+        except (RuntimeError, ValueError) as error:
+            raise MultiviewError(
+                f"the encoder of view '{name}' does not take its tensors {tuple(x.shape)}: {str(error).splitlines()[0]} "
+                f"Give it {view.channels.count} input channels, or the crop another size."
+            ) from error
+        if tuple(h.shape) != (2, model.encoder(name).features):
+            raise MultiviewError(
+                f"the encoder of view '{name}' returns {tuple(h.shape)} for 2 samples but declares {model.encoder(name).features} features."
+            )
+    model.train(was)
+
+
+def train(prepared: Prepared, recipe: Recipe, out: Path) -> Progress:
+    """Trains into `out`, from the start or from the newest checkpoint."""
+    accelerator, model = prepared.accelerator, prepared.trained.model
+    prepared.memories.to(accelerator.device)
+    optimiser = make_optimiser(prepared.train.optimizer, model, prepared.train.batch)
+    wrapped, optimiser = accelerator.prepare(model, optimiser)
+    if prepared.train.channels_last:
+        model.to(memory_format=torch.channels_last)
+    parts = Parts(
+        accelerator,
+        prepared.setup.graph,
+        ViewLayer(prepared.setup.views).to(accelerator.device),
+        model,
+        wrapped,
+        prepared.memories,
+        optimiser,
+        prepared.train.clip,
+        prepared.train.channels_last,
+    )
+    loop = Loop(parts, prepared.samples, prepared.batches, prepared.train, recipe.seed, out, _online_knn(prepared))
+    refused = loop.resume() if recipe.resume else []
+    display = Display(prepared.console, loop.steps, loop.progress.step, accelerator.is_main_process)
+    for sentence in refused:
+        display.say(sentence)
+    if recipe.resume:
+        display.say(f"resumed {out} at step {loop.progress.step} of {loop.steps}")
+    metrics = Metrics(out, loop.progress.step if recipe.resume else None) if accelerator.is_main_process else NoMetrics()
+    try:
+        return loop.run(metrics, display)
+    finally:
+        metrics.close()
+
+
+def finish(prepared: Prepared, trained: Trained, recipe: Recipe) -> None:
+    """Evaluates, and ends by printing the lines that load the result."""
+    console, out = prepared.console, trained.folder
+    if trained.stopped_by:
+        console.print(f"stopped at step {trained.steps}; the checkpoint is in {out}. Continue with the same command and --resume --out {out}", highlight=False)
+        return
+    if recipe.evaluate:
+        from multiview.evaluate.run import evaluate
+
+        evaluate(trained, device=prepared.accelerator.device, console=console)
+    console.print(f"\nThe run is in {out}. Load its encoders with", highlight=False)
+    console.print(f'  import multiview as mv\n  trained = mv.load("{out}")\n  features = trained.embed("test")', highlight=False, markup=False)
+
+
+def _online_knn(prepared: Prepared) -> Callable[[int, int], dict[str, float]]:
+    from multiview.evaluate.run import online_knn
+
+    def measure(epoch: int, step: int) -> dict[str, float]:  # noqa: ARG001
+        values = online_knn(prepared.trained, prepared.accelerator.device)
+        shown = "  ".join(f"{name.removeprefix('knn/')} {100 * value:.1f} %" for name, value in values.items())
+        if shown:
+            prepared.console.print(f"epoch {epoch + 1}  kNN  {shown}", highlight=False)
+        return values
+
+    return measure
+
+
+def _opened(recipe: Recipe, accelerator: Accelerator, console: Console) -> Store:
+    """The store of the run; only the main process makes one."""
+
+    def make() -> str:
+        return str(open_data(recipe.data, Path(recipe.cache), say=lambda text: console.print(text, highlight=False)).path)
+
+    return Store.open(Path(same_everywhere(_on_main(accelerator, make))))
+
+
+def _on_main(accelerator: Accelerator, act: Callable[[], str]) -> str:
+    """`act` on the main process; when it fails there, every process fails."""
+    failure: MultiviewError | None = None
+    value = ""
+    if accelerator.is_main_process:
+        try:
+            value = act()
+        except MultiviewError as error:
+            failure = error
+    if any_rank(failure is not None, accelerator.device):
+        raise failure or MultiviewError("the main process stopped; its message says why.")
+    return value
+
+
+def _refuse_untrained(progress: Progress) -> None:
+    if progress.step == 0 and not progress.stopped_by:
+        raise MultiviewError("no step was trained: the data is smaller than a batch or --steps is 0.")
+
+
+def _data_facts(store: Store, recipe: Recipe) -> dict[str, Any]:
+    return {"spec": recipe.data, "path": str(Path(store.path).resolve()), "manifest": store.manifest.hash, "samples": len(store)}
+
+
+def _plan(prepared: Prepared, recipe: Recipe) -> None:
+    steps, per_epoch = planned_steps(prepared.train, len(prepared.batches)), len(prepared.batches)
+    optimiser = prepared.train.optimizer
+    facts = {
+        "data": f"{prepared.store.path}: {len(prepared.samples):,} training samples",
+        "steps": f"{steps:,} of {prepared.train.batch} samples ({per_epoch:,} an epoch) on {prepared.accelerator.num_processes} process(es)",
+        "optimiser": f"{optimiser.name}, learning rate {optimiser.rate(prepared.train.batch):g}, {optimiser.schedule}",
+        "precision": {"no": "float32"}.get(prepared.train.precision, prepared.train.precision),
+        "device": str(prepared.accelerator.device),
+        "out": recipe.out or "the next free folder under runs/",
+    }
+    graph: ContrastGraph = prepared.setup.graph
+    show_plan(prepared.console, prepared.setup.views, prepared.trained.model, graph, prepared.memories, prepared.train, facts)

@@ -1,0 +1,90 @@
+"""The run folder: claimed before anything is written, described so that the same run can be started again."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from multiview.errors import MultiviewError
+from multiview.options import to_yaml
+from multiview.recipe import Recipe
+
+CONFIG = "config.yaml"
+ENVIRONMENT = "environment.json"
+CHECKPOINTS = "checkpoints"
+METRICS = "metrics.jsonl"
+PACKAGES = ("multiview-cmc", "torch", "torchvision", "torchaudio", "kornia", "timm", "accelerate", "h5py", "numpy")
+
+
+def claim(recipe: Recipe, name: str) -> Path:
+    """The folder that this run may write: a new one, the one to resume, or an emptied one.
+
+    Raises MultiviewError when the folder holds something and neither --resume nor --overwrite was given, when there is nothing to resume,
+    and when --overwrite would remove what is no run of ours.
+    """
+    out = Path(recipe.out) if recipe.out else _next_free(Path("runs"), name)
+    filled = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    if recipe.resume:
+        if not (out / CHECKPOINTS).is_dir():
+            hint = f"--out {out} has no checkpoints" if recipe.out else "say which run with --out"
+            raise MultiviewError(f"there is nothing to resume: {hint}. Leave --resume out to start a new run.")
+        return out
+    if filled and not recipe.overwrite:
+        raise MultiviewError(f"{out} is not empty. Continue it with --resume, replace it with --overwrite, or give another --out.")
+    if filled:
+        if not (out / CONFIG).is_file():
+            raise MultiviewError(f"{out} is no run folder (it has no {CONFIG}), so --overwrite leaves it alone; give another --out.")
+        shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def describe(out: Path, recipe: Recipe, origin: str | None, data: dict[str, Any]) -> None:
+    """Writes the resolved config and environment.json: versions, git commit, the recipe's origin, the data's manifest hash."""
+    (out / CONFIG).write_text(to_yaml(recipe))
+    environment = {
+        "recipe": origin,
+        "data": data,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {package: _version(package) for package in PACKAGES},
+        "git": _git_commit(),
+        "command": sys.argv,
+    }
+    (out / ENVIRONMENT).write_text(json.dumps(environment, indent=1))
+
+
+def environment(out: Path) -> dict[str, Any]:
+    """What `describe` wrote; raises MultiviewError when `out` is no run folder."""
+    try:
+        return json.loads((out / ENVIRONMENT).read_text())  # type: ignore[no-any-return]
+    except (OSError, ValueError) as error:
+        raise MultiviewError(f"{out} is no run folder: its {ENVIRONMENT} cannot be read. Give the folder that a recipe wrote.") from error
+
+
+def _next_free(parent: Path, name: str) -> Path:
+    taken = [path.name.rsplit("-", 1)[-1] for path in parent.glob(f"{name}-*")]
+    newest = max((int(number) for number in taken if number.isdigit()), default=0)
+    return parent / f"{name}-{newest + 1:03d}"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

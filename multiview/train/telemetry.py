@@ -1,0 +1,124 @@
+"""What a run tells: a live line on the terminal, metrics.jsonl, TensorBoard events. Main process only."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from multiview.train.runfolder import METRICS
+
+PLAIN_SECONDS = 10.0
+"""Least time between lines where the output is no terminal."""
+
+
+class Metrics:
+    """Appends one JSON object a line to metrics.jsonl, and the same numbers to TensorBoard where it is installed."""
+
+    def __init__(self, out: Path, resumed_at: int | None = None) -> None:
+        self.path = out / METRICS
+        if resumed_at is not None:
+            _cut(self.path, resumed_at)
+        self.file = self.path.open("a", encoding="utf-8")
+        self.board = _board(out)
+
+    def write(self, step: int, values: Mapping[str, float | int]) -> None:
+        """One line: the step and its numbers."""
+        self.file.write(json.dumps({"step": step, **values}) + "\n")
+        self.file.flush()
+        if self.board is not None:
+            for name, value in values.items():
+                self.board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flushes and closes both."""
+        self.file.close()
+        if self.board is not None:
+            self.board.close()
+
+
+class NoMetrics(Metrics):
+    """The metrics of a process that does not write."""
+
+    def __init__(self) -> None:
+        self.board = None
+
+    def write(self, step: int, values: Mapping[str, float | int]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def _cut(path: Path, step: int) -> None:
+    """Drops the lines after `step`: the resumed run writes them again."""
+    if path.is_file():
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        path.write_text("".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step), encoding="utf-8")
+
+
+def _board(out: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(out / "tensorboard"))
+
+
+class Display:
+    """A live progress line on a terminal; elsewhere a plain line at most every ten seconds and at the end."""
+
+    def __init__(self, console: Console, steps: int, done: int, active: bool) -> None:
+        self.console = console
+        self.steps = steps
+        self.start, self.first, self.last = time.monotonic(), done, 0.0
+        self.live = active and console.is_terminal
+        self.plain = active and not console.is_terminal
+        self.progress = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[text]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not self.live,
+            transient=True,
+        )
+        self.task = self.progress.add_task("train", total=steps, completed=done, epoch="1", text="")
+
+    def __enter__(self) -> Display:
+        self.progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.progress.stop()
+
+    def show(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
+        """The newest numbers: loss per edge, images a second, share of the time spent waiting for data, time left."""
+        text = describe(values)
+        self.progress.update(self.task, completed=step, epoch=str(epoch + 1), text=text)
+        now = time.monotonic()
+        if self.plain and (now - self.last >= PLAIN_SECONDS or step == self.steps):
+            self.last = now
+            left = (now - self.start) / max(step - self.first, 1) * (self.steps - step)
+            self.console.print(f"step {step}/{self.steps}  epoch {epoch + 1}  {text}  {left:.0f} s left", highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """A line above the progress line."""
+        if self.live or self.plain:
+            self.progress.console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def describe(values: Mapping[str, float]) -> str:
+    """`loss 8.12 (L-ab 8.12)  1234 images/s  data 3 %`."""
+    edges = {name.removeprefix("loss/"): value for name, value in values.items() if name.startswith("loss/")}
+    each = "  ".join(f"{name} {value:.3f}" for name, value in edges.items())
+    rate, waiting = values.get("samples_per_second", 0.0), values.get("data_share", 0.0)
+    shown = each if len(edges) == 1 else f"sum {values['loss']:.3f}  {each}"
+    return f"loss {shown}  {rate:.0f} images/s  data {100 * waiting:.0f} %"

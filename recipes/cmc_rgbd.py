@@ -1,0 +1,43 @@
+"""CMC on RGB-D (arXiv:1906.05849, Sec. 4.3): L, ab, depth and surface normals of the same crop, on a full or core graph.
+
+accelerate launch recipes/cmc_rgbd.py --data STORE_OR_FOLDER --topology full
+"""
+
+from dataclasses import dataclass
+
+import multiview as mv
+
+
+@dataclass(frozen=True, kw_only=True)
+class CmcRgbd(mv.Recipe):
+    """CMC on RGB-D (arXiv:1906.05849, Sec. 4.3): up to four views of the same crop, an encoder and a memory bank each.
+
+    Args:
+        views: two or more of L, ab, depth, normal; any installed view will do.
+        topology: full (every pair), core (the first view against all others), or chain.
+        encoder: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
+        width: factor on the encoder's channels.
+        size: side of the crops, pixels.
+        min_scale: smallest share of the picture that a crop keeps.
+        objective: how every edge is contrasted.
+    """
+
+    views: tuple[str, ...] = ("L", "ab", "depth", "normal")
+    topology: str = "full"
+    encoder: str = "convnet"
+    width: float = 1.0
+    size: int = 64
+    min_scale: float = 0.2
+    objective: mv.CMC = mv.CMC()
+    train: mv.Train = mv.Train(epochs=30, batch=128, optimizer=mv.Optimizer(lr=0.03, schedule="cosine", warmup=1))
+
+    def build(self) -> mv.Setup:
+        """All views of one crop, so that they are aligned; flips and crops are the only augmentation."""
+        crop = mv.Crop(size=self.size, scale=(self.min_scale, 1.0))
+        views = {name: mv.make_view(name, crop) for name in self.views}
+        encoders = {n: mv.make_encoder(self.encoder, v.channels.count, width=self.width) for n, v in views.items()}
+        return mv.Setup(views, encoders, mv.ContrastGraph.of(self.topology, views, self.objective))
+
+
+if __name__ == "__main__":
+    mv.main(CmcRgbd)

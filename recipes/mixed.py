@@ -1,0 +1,51 @@
+"""One contrast graph whose edges run four different objectives, over L, ab, depth and normals of the same crop.
+
+accelerate launch recipes/mixed.py --data STORE_OR_FOLDER
+"""
+
+from dataclasses import dataclass
+
+import multiview as mv
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixed(mv.Recipe):
+    """A graph of four views: L-ab by CMC, L-depth by MoCo, L-normal by SimCLR (cross-view), depth-normal by SimSiam.
+
+    Args:
+        encoder: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
+        width: factor on the encoder's channels.
+        size: side of the crops, pixels.
+        min_scale: smallest share of the picture that a crop keeps.
+        cmc: objective of L-ab.
+        moco: objective of L-depth.
+        simclr: objective of L-normal.
+        simsiam: objective of depth-normal.
+    """
+
+    encoder: str = "convnet"
+    width: float = 1.0
+    size: int = 64
+    min_scale: float = 0.2
+    cmc: mv.CMC = mv.CMC()
+    moco: mv.MoCo = mv.MoCo(temperature=0.2, momentum=0.99)
+    simclr: mv.SimCLR = mv.SimCLR(temperature=0.2, negatives="cross")
+    simsiam: mv.SimSiam = mv.SimSiam(dim=512, predictor=128)
+    train: mv.Train = mv.Train(epochs=30, batch=128, optimizer=mv.Optimizer(lr=0.03, schedule="cosine", warmup=1))
+
+    def build(self) -> mv.Setup:
+        """Four aligned views; each edge of the graph has an objective of its own."""
+        crop = mv.Crop(size=self.size, scale=(self.min_scale, 1.0))
+        views = {name: mv.make_view(name, crop) for name in ("L", "ab", "depth", "normal")}
+        encoders = {n: mv.make_encoder(self.encoder, v.channels.count, width=self.width) for n, v in views.items()}
+        edges = (
+            mv.Edge("L", "ab", self.cmc),
+            mv.Edge("L", "depth", self.moco),
+            mv.Edge("L", "normal", self.simclr),
+            mv.Edge("depth", "normal", self.simsiam),
+        )
+        return mv.Setup(views, encoders, mv.ContrastGraph(tuple(views), edges))
+
+
+if __name__ == "__main__":
+    mv.main(Mixed)

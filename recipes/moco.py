@@ -1,0 +1,43 @@
+"""MoCo (arXiv:1911.05722; v2: arXiv:2003.04297): a query crop against a queue of momentum keys.
+
+accelerate launch recipes/moco.py --data STORE_OR_FOLDER
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import multiview as mv
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoCoRecipe(mv.Recipe):
+    """MoCo: two augmented crops of a picture, one encoder, a momentum copy of it for the keys, a queue of keys.
+
+    Args:
+        version: v2 has the mlp projector's augmentation with blur; v1 the older one.
+        encoder: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
+        width: factor on the encoder's channels.
+        size: side of the crops, pixels.
+        min_scale: smallest share of the picture that a crop keeps.
+        objective: queue, temperature, momentum.
+    """
+
+    version: Literal["v1", "v2"] = "v2"
+    encoder: str = "convnet"
+    width: float = 1.0
+    size: int = 64
+    min_scale: float = 0.2
+    objective: mv.MoCo = mv.MoCo(temperature=0.2, momentum=0.99, mlp=True, symmetric=False)
+    train: mv.Train = mv.Train(epochs=30, batch=128, optimizer=mv.Optimizer(lr=0.03, per=256, schedule="cosine", warmup=1))
+
+    def build(self) -> mv.Setup:
+        """Two independent crops; the key view shares the query's encoder by name."""
+        augment = {"v1": mv.views.MOCO_V1, "v2": mv.views.MOCO_V2}[self.version]
+        crop = mv.Crop(size=self.size, scale=(self.min_scale, 1.0))
+        views = {name: mv.views.rgb(crop.named(name), augment) for name in ("query", "key")}
+        encoder = mv.make_encoder(self.encoder, 3, width=self.width)
+        return mv.Setup(views, {"query": encoder, "key": "query"}, mv.ContrastGraph.full(views, self.objective))
+
+
+if __name__ == "__main__":
+    mv.main(MoCoRecipe)

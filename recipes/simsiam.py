@@ -1,0 +1,39 @@
+"""SimSiam (arXiv:2011.10566): predict one crop's embedding from the other's; no negatives, no momentum.
+
+accelerate launch recipes/simsiam.py --data STORE_OR_FOLDER
+"""
+
+from dataclasses import dataclass
+
+import multiview as mv
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimSiamRecipe(mv.Recipe):
+    """SimSiam: two augmented crops of a picture, one encoder, a projector with batch norm, a predictor, a stop-gradient.
+
+    Args:
+        encoder: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
+        width: factor on the encoder's channels.
+        size: side of the crops, pixels.
+        min_scale: smallest share of the picture that a crop keeps.
+        objective: widths of projector and predictor (the paper: 2048 and 512 on resnet50).
+    """
+
+    encoder: str = "convnet"
+    width: float = 1.0
+    size: int = 64
+    min_scale: float = 0.2
+    objective: mv.SimSiam = mv.SimSiam(dim=512, predictor=128)
+    train: mv.Train = mv.Train(epochs=30, batch=256, optimizer=mv.Optimizer(lr=0.05, per=256, weight_decay=1e-4))
+
+    def build(self) -> mv.Setup:
+        """Two independent crops, each with a colour draw of its own; they share one encoder by name."""
+        crop = mv.Crop(size=self.size, scale=(self.min_scale, 1.0))
+        views = {name: mv.views.rgb(crop.named(name), mv.views.SIMSIAM) for name in ("one", "two")}
+        encoder = mv.make_encoder(self.encoder, 3, width=self.width)
+        return mv.Setup(views, {"one": encoder, "two": "one"}, mv.ContrastGraph.full(views, self.objective))
+
+
+if __name__ == "__main__":
+    mv.main(SimSiamRecipe)
