@@ -22,7 +22,7 @@ LAB_KNEE = 0.008856
 def rgb_to_lab(rgb: Tensor) -> Tensor:
     """CIE 1976 L*a*b* of sRGB images: (n, 3, h, w) in [0, 1] -> (n, 3, h, w), white point D65, 2 degree observer.
 
-    L* is in [0, 100]; over the sRGB cube a* is in [-86.2, 98.3] and b* in [-107.9, 94.5]. Equals
+    L* is in [0, 100]; over the sRGB cube a* is in [-86.2, 98.2] and b* in [-107.9, 94.5]. Equals
     `skimage.color.rgb2lab`. Differentiable with finite gradients everywhere, black and the two knees included. Half
     precision is computed in float32. Source: IEC 61966-2-1 (sRGB), CIE 015 (L*a*b*).
     """

@@ -51,7 +51,7 @@ def _scaled(start: Ints, extent: Ints, source: int, target: int) -> tuple[Ints, 
 
 
 def draw_windows(crop: Crop, drawn: NDArray[np.float64], height: int, width: int) -> Windows:
-    """RandomResizedCrop and a random mirror for n samples of height x width, from (n, 2 * TRIES + 3) uniform numbers."""
+    """RandomResizedCrop and a mirror for n samples of height x width, from (n, 2 * TRIES + 3) uniform numbers."""
     log_low, log_high = math.log(crop.ratio[0]), math.log(crop.ratio[1])
     area = height * width * (crop.scale[0] + (crop.scale[1] - crop.scale[0]) * drawn[:, :TRIES])
     ratio = np.exp(log_low + (log_high - log_low) * drawn[:, TRIES : 2 * TRIES])
@@ -156,15 +156,14 @@ def _nearest(extent: Ints, size: int) -> Ints:
 
 def _picked(planes: NDArray, rows: Ints, columns: Ints) -> Tensor:
     """`planes` (n, H, W) or (n, H, W, c) at `rows` (n, h) and `columns` (n, w): (n, c, h, w), integers as int64."""
-    count, _, width = planes.shape[:3]
-    where = torch.from_numpy((rows[:, :, None] * width + columns[:, None, :]).reshape(count, 1, -1))
-    if planes.dtype.kind == "u":
+    out_size = rows.shape[1], columns.shape[1]
+    where = torch.from_numpy(rows[:, :, None] * planes.shape[2] + columns[:, None, :]).flatten(1).unsqueeze(1)
+    if planes.dtype.kind in "iu":
         planes = planes.astype(np.int64)
     flat = torch.from_numpy(planes).flatten(1, 2)
     channels_first = flat.unsqueeze(1) if flat.dim() == 2 else flat.transpose(1, 2)
-    taken = channels_first.gather(2, where.expand(-1, channels_first.shape[1], -1))
-    shaped = taken.view(count, -1, rows.shape[1], columns.shape[1])
-    return shaped.float() if shaped.is_floating_point() else shaped
+    taken = channels_first.gather(2, where.expand(-1, channels_first.shape[1], -1)).unflatten(2, out_size)
+    return taken.float() if taken.is_floating_point() else taken
 
 
 def _centre(array: NDArray, modality: Modality, size: int) -> Tensor:

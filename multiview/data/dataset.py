@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 CACHE = 2 * 2**30
 """Bytes up to which the modalities of a store are held in memory."""
 
+DEATH = ("exited unexpectedly", "killed by signal")
+"""What DataLoader says of a worker that is gone, in a RuntimeError like any other."""
+
 Request = tuple[int, Tensor]
 """An epoch and the sample indices of one batch: all that a worker must know."""
 
@@ -136,6 +139,8 @@ class Loader:
             except StopIteration:
                 return
             except (RuntimeError, ConnectionError, EOFError) as cause:
+                if isinstance(cause, RuntimeError) and not any(sign in str(cause) for sign in DEATH):
+                    raise
                 raise MultiviewError(
                     f"a data worker stopped ({type(cause).__name__}: {cause}). Most often memory ran out: "
                     "use fewer workers, or --workers 0 to prepare batches in the main process."

@@ -1,0 +1,281 @@
+"""Views: what the ready ones compute, and how the layer shares, normalises and forgets gradients."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+
+import numpy as np
+import pytest
+import torch
+from skimage.color import rgb2gray, rgb2lab
+from torch import Tensor
+
+import multiview.views
+from multiview import plugins
+from multiview.data.batch import Batch
+from multiview.data.statistics import Statistics
+from multiview.errors import MultiviewError
+from multiview.view import Channels, Crop, View, check_crops, modalities_of
+from multiview.viewlayer import ViewLayer, present_views
+from multiview.views import CROP_ONLY, MOCO_V2, SIMCLR, Lab, depth, depth_scale, grey, normal, rgb, rgb_to_grey
+from multiview.views.lab import GAMMA_KNEE, rgb_to_lab
+
+CORNERS = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 3)
+GREYS = (torch.arange(256, dtype=torch.float64) / 255)[:, None].expand(-1, 3)
+RANDOM = torch.rand(4000, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) ** 2
+AT_KNEES = torch.tensor([0.0, 1 / 255, 10 / 255, GAMMA_KNEE, 11 / 255, 1.0], dtype=torch.float64)
+
+
+def colours(table: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Rows of colours (k, 3) as one image (1, 3, k, 1)."""
+    return table.T.reshape(1, 3, -1, 1).to(dtype)
+
+
+def skimage_lab(x: Tensor) -> np.ndarray:
+    return rgb2lab(x.double().movedim(1, -1).numpy())
+
+
+def batch_of(n: int = 6, size: int = 8, names: tuple[str, ...] = ("crop",)) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    crops = {
+        name: {
+            "image": torch.randint(0, 256, (n, 3, size, size), dtype=torch.uint8, generator=generator),
+            "depth": torch.rand(n, 1, size, size, generator=generator) * 4 + 0.5,
+            "normal": torch.randn(n, 3, size, size, generator=generator),
+        }
+        for name in names
+    }
+    return Batch(crops, torch.arange(n), {"image": torch.ones(n, dtype=torch.bool)})
+
+
+@pytest.mark.parametrize("table", [CORNERS, GREYS, RANDOM, torch.cartesian_prod(AT_KNEES, AT_KNEES, AT_KNEES)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-8)])
+def test_lab_is_that_of_skimage(table: Tensor, dtype: torch.dtype, tolerance: float) -> None:
+    x = colours(table, dtype)
+    lab = rgb_to_lab(x)
+    assert lab.dtype == dtype
+    np.testing.assert_allclose(lab.double().movedim(1, -1).numpy(), skimage_lab(x), rtol=0, atol=tolerance)
+
+
+def test_lab_of_greys_has_lightness_alone() -> None:
+    lab = rgb_to_lab(colours(GREYS))[0, :, :, 0]
+    # The white of the matrix and the white point differ in the fifth digit.
+    assert lab[1:].abs().max() < 0.02
+    assert (lab[0].diff() > 0).all()
+    assert lab[0, 0].abs() < 1e-8
+    assert (lab[0, -1] - 100).abs() < 1e-8
+
+
+def test_lab_keeps_the_range_its_docstring_states() -> None:
+    steps = torch.linspace(0, 1, 18, dtype=torch.float64)
+    lab = rgb_to_lab(colours(torch.cartesian_prod(steps, steps, steps)))[0, :, :, 0]
+    low, high = lab.amin(1).tolist(), lab.amax(1).tolist()
+    assert low == pytest.approx([0, -86.2, -107.9], abs=0.05)
+    assert high == pytest.approx([100, 98.2, 94.5], abs=0.05)
+
+
+def test_half_precision_is_computed_in_single() -> None:
+    x = colours(RANDOM, torch.bfloat16)
+    lab = rgb_to_lab(x)
+    assert lab.dtype == torch.bfloat16
+    np.testing.assert_allclose(lab.double().movedim(1, -1).numpy(), skimage_lab(x), rtol=2**-8, atol=2**-8)
+
+
+def test_lab_passes_gradcheck() -> None:
+    inside = torch.tensor([[0.02, 0.3, 0.9], [0.5, 0.01, 0.2], [0.003, 0.002, 0.001]], dtype=torch.float64)
+    assert torch.autograd.gradcheck(rgb_to_lab, (colours(inside).requires_grad_(),))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_lab_has_finite_gradients_at_black_white_and_the_knees(dtype: torch.dtype) -> None:
+    # The grey whose linear value is just the knee of the cube root.
+    lab_knee = 1.055 * 0.008856 ** (1 / 2.4) - 0.055
+    levels = torch.cat([AT_KNEES, torch.tensor([lab_knee], dtype=torch.float64)])
+    x = colours(levels[:, None].expand(-1, 3), dtype).requires_grad_()
+    rgb_to_lab(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+    assert (x.grad[0].sum(0) > 0).all(), "lightness grows with every grey"
+
+
+def test_grey_is_that_of_skimage() -> None:
+    x = colours(RANDOM)
+    np.testing.assert_allclose(rgb_to_grey(x)[:, 0].numpy(), rgb2gray(x.movedim(1, -1).numpy()), rtol=0, atol=1e-12)
+
+
+def test_normalisation_of_lab_is_the_original_one() -> None:
+    crop = Crop()
+    assert (Lab.lightness(crop).mean, Lab.lightness(crop).std) == ((50.0,), (50.0,))
+    assert (Lab.chroma(crop).mean, Lab.chroma(crop).std) == ((6.025, -6.690), (92.208, 101.168))
+
+
+@pytest.mark.parametrize("name", ["L", "ab", "rgb", "grey", "depth", "normal"])
+def test_registered_view_gives_the_channels_it_declares(name: str) -> None:
+    view = plugins.load("views", name)(Crop())
+    out = ViewLayer({name: view})(batch_of())[name]
+    assert view.channels.name == name
+    assert out.shape == (6, view.channels.count, 8, 8)
+    assert out.dtype == torch.float32
+
+
+def test_lightness_chroma_and_grey_lie_in_minus_one_to_one() -> None:
+    crop = Crop()
+    views = {"L": Lab.lightness(crop), "ab": Lab.chroma(crop), "grey": grey(crop)}
+    cube = torch.cartesian_prod(*[torch.arange(0, 256, 5)] * 3).to(torch.uint8)
+    image = cube.T.reshape(1, 3, 52, -1)
+    out = ViewLayer(views)(Batch({"crop": {"image": image}}, torch.arange(1), {}))
+    for name, x in out.items():
+        assert x.amin() == pytest.approx(-1, abs=2e-3), name
+        assert x.amax() == pytest.approx(1, abs=2e-3), name
+
+
+def test_names_resolve_and_stay_functions_after_their_module_is_imported() -> None:
+    for module in ("augment", "colour", "depth", "lab", "normals"):
+        import_module(f"multiview.views.{module}")
+    for name in multiview.views.__all__:
+        assert not isinstance(getattr(multiview.views, name), type(sys)), name
+    assert plugins.load("views", "depth") is depth
+    with pytest.raises(AttributeError, match=r"it has .*Lab"):
+        _ = multiview.views.labb
+
+
+def test_importing_the_package_leaves_torch_alone() -> None:
+    code = "import sys, multiview.views, multiview.view; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_unmeasured_depth_is_zero_after_normalisation() -> None:
+    batch = batch_of()
+    batch.crops["crop"]["depth"][0, 0, :2] = 0
+    out = ViewLayer({"depth": depth(Crop(), mean=2.0, std=0.5)})(batch)["depth"]
+    assert (out[0, 0, :2] == 0).all()
+    torch.testing.assert_close(out[1:], (batch.crops["crop"]["depth"][1:] - 2) / 0.5)
+
+
+def test_depth_takes_its_scale_from_a_store() -> None:
+    view = depth(Crop(), **depth_scale(Statistics(10, (3.0,), (0.7,), (1.0,), (5.0,))))
+    assert (view.mean, view.std) == ((3.0,), (0.7,))
+
+
+def test_normals_pass_unscaled() -> None:
+    batch = batch_of()
+    torch.testing.assert_close(ViewLayer({"n": normal(Crop())})(batch)["n"], batch.crops["crop"]["normal"])
+
+
+class Counted:
+    """A conversion that counts its calls."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x * 2
+
+    def view(self, crop: Crop, take: tuple[int, int]) -> View:
+        channels = Channels("twice", take[1] - take[0], "", 0.0, 2.0)
+        return View(modality="image", channels=channels, crop=crop, convert=self, take=take, mean=(0.5,), std=(2.0,))
+
+
+def test_views_of_one_crop_share_one_conversion() -> None:
+    convert, crop = Counted(), Crop()
+    views = {"a": convert.view(crop, (0, 1)), "b": convert.view(crop, (1, 3)), "c": convert.view(crop, (0, 3))}
+    batch = batch_of()
+    out = ViewLayer(views)(batch)
+    assert convert.calls == 1
+    expected = (batch.crops["crop"]["image"] / 255 * 2 - 0.5) / 2
+    torch.testing.assert_close(out["c"], expected)
+    torch.testing.assert_close(torch.cat([out["a"], out["b"]], 1), expected)
+
+
+def test_views_of_two_crops_are_converted_apart() -> None:
+    convert = Counted()
+    views = {name: convert.view(Crop(name=name), (0, 3)) for name in ("one", "two")}
+    out = ViewLayer(views)(batch_of(names=("one", "two")))
+    assert convert.calls == 2
+    assert not torch.equal(out["one"], out["two"])
+
+
+def test_views_of_one_crop_and_augment_see_the_same_draw() -> None:
+    crop = Crop()
+    layer = ViewLayer({"rgb": rgb(crop, SIMCLR), "L": Lab.lightness(crop, SIMCLR), "other": rgb(crop, MOCO_V2)})
+    out = layer(batch_of(), torch.Generator().manual_seed(3))
+    pixels = out["rgb"] * torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+    pixels += torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
+    torch.testing.assert_close(out["L"], (rgb_to_lab(pixels)[:, :1] - 50) / 50, rtol=0, atol=1e-4)
+    assert not torch.allclose(out["rgb"], out["other"])
+
+
+def test_without_a_generator_nothing_is_augmented() -> None:
+    batch = batch_of()
+    plain = ViewLayer({"v": rgb(Crop(), CROP_ONLY)})(batch)["v"]
+    layer = ViewLayer({"v": rgb(Crop(), SIMCLR)})
+    torch.testing.assert_close(layer(batch)["v"], plain)
+    assert not torch.allclose(layer(batch, torch.Generator().manual_seed(0))["v"], plain)
+
+
+def test_the_layer_leaves_its_batch_as_it_was_and_keeps_no_graph() -> None:
+    batch, untouched = batch_of(), batch_of()
+    views = {"rgb": rgb(Crop(), SIMCLR), "depth": depth(Crop()), "normal": normal(Crop())}
+    out = ViewLayer(views)(batch, torch.Generator().manual_seed(0))
+    for name, x in batch.crops["crop"].items():
+        assert torch.equal(x, untouched.crops["crop"][name]), name
+    assert not any(x.requires_grad for x in out.values())
+    assert not any(x.is_inference() for x in out.values()), "an encoder must be able to save them for backward"
+
+
+def test_autocast_does_not_reach_the_views() -> None:
+    batch, layer = batch_of(), ViewLayer({"L": Lab.lightness(Crop()), "ab": Lab.chroma(Crop())})
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = layer(batch)
+    for name, x in layer(batch).items():
+        assert torch.equal(inside[name], x), name
+
+
+def test_presence_of_a_view_is_that_of_its_modality() -> None:
+    batch = batch_of(3)
+    batch.present["depth"] = torch.tensor([True, False, True])
+    present = present_views({"L": Lab.lightness(Crop()), "d": depth(Crop()), "n": normal(Crop())}, batch)
+    assert {name: each.tolist() for name, each in present.items()} == {
+        "L": [True] * 3,
+        "d": [True, False, True],
+        "n": [True] * 3,
+    }
+
+
+def test_one_name_for_two_geometries_is_an_error() -> None:
+    views = {"a": rgb(Crop(size=64)), "b": rgb(Crop(size=32))}
+    with pytest.raises(MultiviewError, match=r"crop 'crop' has two geometries.*size=64.*size=32.*crop\.named"):
+        ViewLayer(views)
+    crop = Crop()
+    assert check_crops([rgb(crop), depth(crop), rgb(crop.named("b"))]) == {"crop": crop, "b": crop.named("b")}
+
+
+def test_modalities_are_asked_of_the_crops_that_show_them() -> None:
+    one, two = Crop(), Crop(name="two")
+    assert modalities_of([Lab.lightness(one), Lab.chroma(one), depth(one), rgb(two)]) == {
+        one: ("image", "depth"),
+        two: ("image",),
+    }
+
+
+def test_a_modality_that_the_batch_lacks_is_named() -> None:
+    batch = batch_of()
+    del batch.crops["crop"]["depth"]
+    with pytest.raises(MultiviewError, match="'depth' is not a modality of this batch; available: image, normal"):
+        ViewLayer({"d": depth(Crop())})(batch)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mean": (0.0, 1.0)}, "3 channels but 2 of mean; give 1 or 3"),
+        ({"std": (1.0, 0.0, 1.0)}, "every value must be above 0"),
+    ],
+)
+def test_bad_normalisation_is_an_error(change: dict, message: str) -> None:
+    fields = {"mean": (0.0,), "std": (1.0,)} | change
+    with pytest.raises(MultiviewError, match=message):
+        View(modality="image", channels=Channels("rgb", 3, "sRGB", 0.0, 1.0), crop=Crop(), **fields)
