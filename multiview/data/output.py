@@ -18,6 +18,10 @@ JOURNAL = ".unfinished"
 OWNED = re.compile(rf"({SHARD_NAME.pattern}|{re.escape(manifest.NAME)}|{REJECTS}|{JOURNAL})({re.escape(PARTIAL)})?")
 
 
+class OccupiedError(MultiviewError):
+    """The output folder holds another store, or what is left of one."""
+
+
 def refuse_strangers(out: Path) -> None:
     """Raises MultiviewError when `out` is a file, or a folder with something in it that no store has put there."""
     if out.exists() and not out.is_dir():
@@ -93,8 +97,8 @@ def _difference(there: Provenance, wanted: Provenance) -> str:
     return "the files of the input have changed since it was made"
 
 
-def _occupied(out: Path, what: str) -> MultiviewError:
-    return MultiviewError(f"{out} holds {what}. Replace it with --overwrite, or choose another OUT.")
+def _occupied(out: Path, what: str) -> OccupiedError:
+    return OccupiedError(f"{out} holds {what}. Replace it with --overwrite, or choose another OUT.")
 
 
 def _clear(out: Path) -> None:

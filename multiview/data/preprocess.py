@@ -47,6 +47,14 @@ class Report:
     already: bool
     notes: tuple[str, ...]
 
+    def lines(self) -> tuple[str, ...]:
+        """What to tell the user: the notes, and unless nothing was done, the count of samples and rejects."""
+        if self.already:
+            return self.notes
+        rejected = f"; {self.rejected} rejected, see {self.out / output.REJECTS}" if self.rejected else ""
+        resumed = f", {self.reused} of them from an earlier run" if self.reused else ""
+        return (*self.notes, f"{self.out}: {self.written} samples in {self.shards} shards{resumed}{rejected}.")
+
 
 def preprocess(
     source: Source,
@@ -78,11 +86,11 @@ def preprocess(
     with locked(out):
         whole = output.begin(out, origin, overwrite)
         if whole:
-            return _already(out, whole, plan)
+            return _already(out, whole)
         return _run(plan, layout, origin, out, max_bad, progress or (lambda *_: None))
 
 
-def _already(out: Path, manifest: Manifest, plan: Plan) -> Report:
+def _already(out: Path, manifest: Manifest) -> Report:
     return Report(
         out=out,
         written=manifest.count,
@@ -90,7 +98,7 @@ def _already(out: Path, manifest: Manifest, plan: Plan) -> Report:
         shards=len(manifest.shards),
         reused=len(manifest.shards),
         already=True,
-        notes=(*plan.notes, f"{out} is whole already: {manifest.count} samples, nothing to do."),
+        notes=(f"{out} is whole already: {manifest.count} samples, nothing to do.",),
     )
 
 
@@ -277,21 +285,21 @@ def _manifest(done: Sequence[Written], layout: Layout, origin: Provenance) -> Ma
 
 
 @contextmanager
-def progress_bar(label: str = "preprocess") -> Iterator[Progress]:
-    """A live progress line with rate and time left, to hand to `preprocess(progress=...)`."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def progress_bar(label: str = "preparing") -> Iterator[Progress]:
+    """A live progress line with time left, to hand to `preprocess(progress=...)`; silent when nobody watches a
+    terminal.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
-    columns = (
-        TextColumn(label),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns) as bar:
-        task = bar.add_task(label, total=None, note="")
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(label, total=None, visible=False)
 
         def show(done: int, total: int, rejected: int) -> None:
-            bar.update(task, completed=done, total=total, note=f"{rejected} rejected" if rejected else "")
+            text = f"{label}, {rejected} rejected" if rejected else label
+            bar.update(task, completed=done, total=total, description=text, visible=True)
 
         yield show

@@ -1,0 +1,151 @@
+"""Image files to arrays, safely: whatever is wrong with a file becomes a `BadSample` that names it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from multiview.data.source import BadSample
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+ENDINGS = frozenset(["jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm"])
+ORIENTATION = 0x0112
+NO_NORMAL = 0.5
+"""A decoded normal shorter than this is none: black (0, 0, 0) is stored as length 0, grey 127 or 128 decodes to almost
+0.
+"""
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Turns any failure of the block into `BadSample("name: reason")`, a decompression bomb included."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            yield
+        except BadSample as cause:
+            raise BadSample(f"{name}: {cause}") from cause
+        except Exception as cause:  # decoders of damaged files raise nearly every kind there is
+            raise BadSample(f"{name}: {_reason(cause)}") from cause
+
+
+def _reason(cause: Exception) -> str:
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(cause, FileNotFoundError):
+        return "missing file"
+    if isinstance(cause, PermissionError):
+        return "permission denied"
+    if isinstance(cause, UnidentifiedImageError):
+        return "no image, or its beginning is damaged"
+    if isinstance(cause, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return f"refused as a decompression bomb: {cause}"
+    return str(cause) or type(cause).__name__
+
+
+def header(path: Path, name: str) -> tuple[int, int, str]:
+    """(height, width, Pillow mode) of an image as it stands upright, from its first bytes. Raises BadSample."""
+    from PIL import Image
+
+    with naming(name), Image.open(path) as image:
+        width, height = image.size
+        return (width, height, image.mode) if _orientation(image) >= 5 else (height, width, image.mode)
+
+
+def rgb(path: Path, name: str) -> np.ndarray:
+    """Any image as sRGB, uint8 (height, width, 3): upright, transparency over white, 16-bit grey scaled down.
+
+    Palette, grey, CMYK and YCbCr are converted by Pillow; of several frames the first is taken. `name` is what errors
+    call the file. Raises BadSample: truncated, damaged, a decompression bomb, or greys without a known range.
+    """
+    with naming(name):
+        return np.array(_as_rgb(_upright(path)))
+
+
+def depth(path: Path, name: str, scale: float, invalid: float) -> np.ndarray:
+    """A depth map as float32 (height, width) metres, 0 = not measured.
+
+    Integers are multiplied by `scale` (metres a unit), floats are metres already; `invalid`, what is not finite and
+    what is not above 0 become 0. Raises BadSample.
+    """
+    with naming(name):
+        image = _upright(path)
+        if image.mode not in ("L", "I", "F") and not image.mode.startswith("I;16"):
+            raise BadSample(f"depth has one channel of numbers, this is {image.mode}")
+        stored = np.asarray(image).astype("float64")
+        metres = stored if image.mode == "F" else stored * scale
+        valid = np.isfinite(stored) & (stored != invalid) & (stored > 0)
+        return np.where(valid, metres, 0).astype("float32")
+
+
+def normal(path: Path, name: str) -> np.ndarray:
+    """A normal map as float16 (height, width, 3) unit vectors, 0 = none: value / 127.5 - 1, renormalised.
+
+    Axes as stored: x right, y up, z towards the viewer (the OpenGL convention). Raises BadSample.
+    """
+    with naming(name):
+        image = _upright(path)
+        if image.mode not in ("RGB", "RGBA", "P"):
+            raise BadSample(f"normals have three channels, this is {image.mode}")
+        stored = np.asarray(image.convert("RGB"))
+        vectors = stored / 127.5 - 1
+        length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+        there = (length >= NO_NORMAL) & stored.any(axis=-1, keepdims=True)
+        return np.where(there, vectors / np.maximum(length, NO_NORMAL), 0).astype("float16")
+
+
+def mask(path: Path, name: str, dtype: str) -> np.ndarray:
+    """A mask of identities as `dtype` (`uint8` or `uint16`) (height, width); of a palette image the indices. Raises
+    BadSample.
+    """
+    with naming(name):
+        image = _upright(path)
+        if image.mode not in ("1", "L", "P", "I") and not image.mode.startswith("I;16"):
+            raise BadSample(f"a mask has one channel of integers, this is {image.mode}")
+        stored = np.asarray(image).astype("int64")
+        if stored.min() < 0 or stored.max() > np.iinfo(dtype).max:
+            raise BadSample(f"identities go from {stored.min()} to {stored.max()}, which {dtype} does not hold")
+        return stored.astype(dtype)
+
+
+def _upright(path: Path) -> Image:
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as image:
+        image.load()
+        return ImageOps.exif_transpose(image) if _orientation(image) > 1 else image
+
+
+def _orientation(image: Image) -> int:
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # a damaged EXIF block is no reason to lose the pixels
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def _as_rgb(image: Image) -> Image:
+    from PIL import Image
+
+    if image.mode == "F":
+        raise BadSample("floating-point greys have no known range; store 8 or 16 bits")
+    if image.mode.startswith("I"):
+        stored = np.asarray(image).astype("int64")
+        if stored.min() < 0 or stored.max() > 65535:
+            raise BadSample(f"greys go from {stored.min()} to {stored.max()}; store 8 or 16 bits")
+        return Image.fromarray(((stored + 128) // 257).astype("uint8")).convert("RGB")
+    if image.has_transparency_data:
+        over = image.convert("RGBA")
+        white = Image.new("RGBA", over.size, "white")
+        return Image.alpha_composite(white, over).convert("RGB")
+    return image.convert("RGB")

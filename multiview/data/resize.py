@@ -1,0 +1,135 @@
+"""One size for all samples: how a picture of any size becomes one of the store's size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from multiview.data.images import header
+from multiview.data.source import BadSample
+from multiview.errors import MultiviewError, unknown_name
+
+Policy = Literal["crop", "pad", "squash"]
+POLICIES = ("crop", "pad", "squash")
+LARGEST = 256
+PROBED = 1000
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Brings arrays to `height` x `width`: `crop` the largest centred window of that shape, `pad` the whole on a blank
+    ground, `squash` the whole out of proportion, `keep` only what has this size already.
+    """
+
+    height: int
+    width: int
+    policy: str
+
+    def image(self, array: np.ndarray) -> np.ndarray:
+        """uint8 (h, w, 3), bilinear with antialiasing, padded with white. Raises BadSample under `keep`."""
+        from PIL import Image
+
+        if self._fits(array):
+            return array
+        left, top, right, bottom = self._window(array)
+        height, width = self._inner(array)
+        window = (left, top, right, bottom)
+        small = Image.fromarray(array).resize((width, height), Image.Resampling.BILINEAR, box=window)
+        return self._placed(np.array(small), 255)
+
+    def nearest(self, array: np.ndarray) -> np.ndarray:
+        """(h, w) or (h, w, c), each value that of the nearest sample, padded with 0. Raises BadSample under `keep`."""
+        if self._fits(array):
+            return array
+        left, top, right, bottom = self._window(array)
+        height, width = self._inner(array)
+        rows = top + (np.arange(height) + 0.5) * (bottom - top) / height
+        columns = left + (np.arange(width) + 0.5) * (right - left) / width
+        return self._placed(array[rows.astype(int)][:, columns.astype(int)], 0)
+
+    def _fits(self, array: np.ndarray) -> bool:
+        height, width = array.shape[:2]
+        same = (height, width) == (self.height, self.width)
+        if not same and self.policy == "keep":
+            raise BadSample(f"is {width}x{height}, the others are {self.width}x{self.height}")
+        return same
+
+    def _window(self, array: np.ndarray) -> tuple[int, int, int, int]:
+        """The part of the source that is kept: left, top, right, bottom."""
+        height, width = array.shape[:2]
+        if self.policy != "crop":
+            return 0, 0, width, height
+        tall = min(height, max(1, round(width * self.height / self.width)))
+        wide = min(width, max(1, round(height * self.width / self.height)))
+        left, top = (width - wide) // 2, (height - tall) // 2
+        return left, top, left + wide, top + tall
+
+    def _inner(self, array: np.ndarray) -> tuple[int, int]:
+        """The height and width that the kept part gets."""
+        height, width = array.shape[:2]
+        if self.policy != "pad":
+            return self.height, self.width
+        scale = min(self.height / height, self.width / width)
+        return min(self.height, max(1, round(height * scale))), min(self.width, max(1, round(width * scale)))
+
+    def _placed(self, array: np.ndarray, ground: int) -> np.ndarray:
+        height, width = array.shape[:2]
+        if (height, width) == (self.height, self.width):
+            return array
+        canvas = np.full((self.height, self.width, *array.shape[2:]), ground, array.dtype)
+        top, left = (self.height - height) // 2, (self.width - width) // 2
+        canvas[top : top + height, left : left + width] = array
+        return canvas
+
+
+def check_options(size: int | None, policy: str) -> None:
+    """Raises MultiviewError for a size or a policy that there is not."""
+    if size is not None and size < 1:
+        raise MultiviewError(f"size is {size}; give a number of pixels, 1 or more.")
+    if policy not in POLICIES:
+        raise unknown_name("resize policy", policy, POLICIES)
+
+
+def fit_for(root: Path, files: Sequence[str], size: int | None, policy: Policy) -> tuple[Fit, tuple[str, ...]]:
+    """The fit for these image files below `root`, and notes on it.
+
+    With a `size`: a square of it. Without: the common size where there is one, else a square of the median shorter
+    side, at most 256. Raises MultiviewError when not one file can be read.
+    """
+    if size is not None:
+        return Fit(size, size, policy), ()
+    sizes, first_reason = _sizes(root, files)
+    if not sizes:
+        raise MultiviewError(f"none of the {len(files)} images below {root} can be read; the first: {first_reason}.")
+    if len(set(sizes)) == 1:
+        return Fit(*sizes[0], "keep"), ()
+    side = min(LARGEST, int(np.median([min(each) for each in sizes])))
+    low, high = min(sizes, key=min), max(sizes, key=max)
+    note = (
+        f"image sizes differ ({low[1]}x{low[0]} to {high[1]}x{high[0]}): all become {side}x{side} by "
+        f"'{policy}'; choose with --size and --resize."
+    )
+    return Fit(side, side, policy), (note,)
+
+
+def _sizes(root: Path, files: Sequence[str]) -> tuple[list[tuple[int, int]], str]:
+    """Sizes of the readable files: of all while they are the same, of `PROBED`, evenly spread, once they differ."""
+    step = -(-len(files) // PROBED)
+    spread = list(range(0, len(files), step))
+    rest = [number for number in range(len(files)) if number % step]
+    sizes: list[tuple[int, int]] = []
+    reason = ""
+    for position, number in enumerate((*spread, *rest)):
+        if position >= len(spread) and len(set(sizes)) > 1:
+            break
+        try:
+            height, width, _ = header(root / files[number], files[number])
+        except BadSample as cause:
+            reason = reason or str(cause)
+        else:
+            sizes.append((height, width))
+    return sizes, reason

@@ -1,0 +1,94 @@
+"""From what a user says about the data (`scenes`, a folder of images, a store) to an open store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from multiview import plugins
+from multiview.data import manifest
+from multiview.data.images import ENDINGS
+from multiview.data.output import OccupiedError
+from multiview.data.preprocess import Report, options, preprocess, progress_bar
+from multiview.data.source import Source
+from multiview.data.sources.aligned import USUAL_CSV, Aligned, modality_folders
+from multiview.data.sources.folder import Folder
+from multiview.data.sources.labels import read_table
+from multiview.data.store import Store
+from multiview.errors import MultiviewError
+
+SCENES = "scenes"
+
+
+def guess_source(root: Path) -> Source:
+    """The source that fits a folder: `Aligned` when it has two folders of modalities or more, else `Folder`.
+
+    A `labels.csv` with the columns `id` and `split` whose ids are images of the folder is used by both.
+    """
+    if len(modality_folders(root)) >= 2:
+        return Aligned()
+    table = root / USUAL_CSV
+    return Folder(csv=str(table)) if _lists_images(table) else Folder()
+
+
+def _lists_images(table: Path) -> bool:
+    try:
+        found = read_table(table, "id") if table.is_file() else None
+    except MultiviewError:  # some other file of that name does no harm
+        return False
+    if found is None or "split" not in found.columns:
+        return False
+    first = next(iter(found.rows))
+    return any((table.parent / name).is_file() for name in (first, *(f"{first}.{ending}" for ending in ENDINGS)))
+
+
+def open_data(spec: str, cache: Path, say: Callable[[str], None] = print) -> Store:
+    """The store that `spec` means, made below `cache` the first time.
+
+    `scenes` or `scenes:COUNT` is the embedded data, a folder with a manifest is a store, any other folder is
+    preprocessed as `guess_source` says and looked at again each time, so that a changed folder makes a new store. say:
+    gets one line when something is made. Raises MultiviewError when there is no such thing.
+    """
+    path = Path(spec)
+    if spec.split(":")[0] == SCENES:  # a folder of that name is ./scenes
+        return _scenes(spec, cache, say)
+    if not path.exists():
+        raise MultiviewError(
+            f"{spec} does not exist; give the path of a store or of a folder of images, or `{SCENES}`."
+        )
+    if not path.is_dir():
+        raise MultiviewError(f"{spec} is a file; give the path of a store or of a folder of images, or `{SCENES}`.")
+    if (path / manifest.NAME).exists() or any(path.glob("shard-*.h5")):
+        return Store.open(path)
+    source = guess_source(path)
+    key = json.dumps([str(path.resolve()), type(source).__name__, options(source)], sort_keys=True)
+    short = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return _made(source, path, cache / f"{path.resolve().name or 'root'}-{short}", say)
+
+
+def _scenes(spec: str, cache: Path, say: Callable[[str], None]) -> Store:
+    kind = plugins.load("sources", SCENES)
+    word = spec.partition(":")[2]
+    if not word:
+        return _made(kind(), None, cache / SCENES, say)
+    if not word.isdecimal() or int(word) < 1:
+        raise MultiviewError(f"'{spec}' does not say how many scenes; write {SCENES}:COUNT, such as {SCENES}:3000.")
+    return _made(kind(count=int(word)), None, cache / f"{SCENES}-{int(word)}", say)
+
+
+def _made(source: Source, root: Path | None, out: Path, say: Callable[[str], None]) -> Store:
+    try:
+        report = _preprocessed(source, root, out, overwrite=False)
+    except OccupiedError:  # by what the same folder held before
+        say(f"{root or SCENES} has changed: its store {out} is made again.")
+        report = _preprocessed(source, root, out, overwrite=True)
+    if not report.already:
+        say(" ".join((f"prepared {root or SCENES}:", *report.lines())))
+    return Store.open(out)
+
+
+def _preprocessed(source: Source, root: Path | None, out: Path, overwrite: bool) -> Report:
+    with progress_bar(f"preparing {root or SCENES}") as progress:
+        return preprocess(source, root, out, overwrite=overwrite, progress=progress)

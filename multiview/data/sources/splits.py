@@ -1,0 +1,49 @@
+"""Which split a sample belongs to: by the name of a folder or a cell, or by a hash of its id that nothing else can
+move.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from multiview.errors import MultiviewError
+
+ALIASES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+NAMES = {1: ("train",), 2: ("train", "test"), 3: ("train", "val", "test")}
+
+
+def canonical(name: str) -> str:
+    """`valid` and `Validation` -> `val`; names that are not one of ours stay as they are."""
+    return ALIASES.get(name.casefold(), name)
+
+
+def shares_of(text: str) -> tuple[float, ...]:
+    """`70/10/20` -> (70, 10, 20). Raises MultiviewError unless it is one to three percentages that make 100."""
+    try:
+        shares = tuple(float(part) for part in text.split("/"))
+    except ValueError:
+        shares = ()
+    if not 1 <= len(shares) <= 3 or abs(sum(shares) - 100) > 1e-6 or min(shares) < 0:
+        raise MultiviewError(
+            f"split is '{text}'; give percentages that make 100: TRAIN/VAL/TEST (70/10/20), TRAIN/TEST, or 100."
+        )
+    return shares
+
+
+def hashed(identity: str, shares: Sequence[float]) -> str:
+    """The split of an id: the same on every machine, whatever other samples come or go."""
+    point = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big") / 2**64 * 100
+    names = NAMES[len(shares)]
+    reached = 0.0
+    for name, share in zip(names, shares, strict=True):
+        reached += share
+        if point < reached:
+            return name
+    return names[-1]
+
+
+def hash_note(shares: Sequence[float]) -> str:
+    """The sentence that says so."""
+    parts = "/".join(f"{share:g}" for share in shares)
+    return f"splits {'/'.join(NAMES[len(shares)])} are {parts} % by a hash of each id; choose with --split or a CSV."
