@@ -63,8 +63,14 @@ def fit_batch(batch: int, count: int, world: int = 1) -> tuple[int, str | None]:
     if batch <= count:
         return batch, None
     fitting = count - count % world
+    if count == 0:
+        raise MultiviewError("data has no samples: nothing to train on.")
     if fitting == 0:
         raise MultiviewError(
-            f"data has {count} samples, fewer than the {world} processes; use fewer processes or more data."
+            f"data has {_samples(count)}, fewer than the {world} processes; use fewer processes or more data."
         )
-    return fitting, f"data has {count} samples, batch is {batch}: using {fitting}"
+    return fitting, f"data has {_samples(count)}, batch is {batch}: using {fitting}"
+
+
+def _samples(count: int) -> str:
+    return f"{count} sample" if count == 1 else f"{count} samples"
