@@ -1,0 +1,85 @@
+"""The embedded default: small scenes that are made, not downloaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from multiview.data.draws import uniform
+from multiview.data.modality import Modality
+from multiview.data.raycast import picture
+from multiview.data.scenes import KINDS, Scene, arrangement, draw_scenes
+from multiview.data.sound import RATE, SAMPLES, impact
+from multiview.data.source import Plan, Row
+from multiview.errors import MultiviewError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenes:
+    """Solids of eight kinds, ray-cast under random pose, colour, texture and light, each with its sound.
+
+    Args:
+        count: how many scenes; fewer are the first of more.
+        size: side of the pictures, pixels.
+        seed: another seed, other scenes.
+    """
+
+    needs_input: ClassVar[bool] = False
+
+    count: int = 4000
+    size: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise MultiviewError(f"scenes: count is {self.count}; give 1 or more, such as --count 4000.")
+        if not 8 <= self.size <= 1024:
+            raise MultiviewError(f"scenes: size is {self.size}; give 8 to 1024 pixels, such as --size 64.")
+
+    def plan(self, root: Path | None = None) -> Plan:
+        """Needs no input; every scene is a function of (seed, its number) alone."""
+        del root
+        kinds, splits = arrangement(self.seed, self.count)
+        scenes = draw_scenes(self.seed, kinds)
+        rows = [
+            Row(id=f"{number:06d}", label=scene.kind, split=split, factors=scene.factors())
+            for number, (scene, split) in enumerate(zip(scenes, splits, strict=True))
+        ]
+        return Plan(
+            rows=rows,
+            modalities=self._modalities(),
+            read=_Reader(tuple(scenes), self.size, self.seed),
+            classes=KINDS,
+        )
+
+    def _modalities(self) -> tuple[Modality, ...]:
+        side = (self.size, self.size)
+        return (
+            Modality(name="image", kind="image", dtype="uint8", shape=(*side, 3), unit="sRGB"),
+            Modality(name="depth", kind="depth", dtype="float32", shape=side, unit="m"),
+            Modality(name="normal", kind="normal", dtype="float16", shape=(*side, 3), unit="unit vector"),
+            Modality(name="mask", kind="mask", dtype="uint8", shape=side, unit="identity"),
+            Modality(name="audio", kind="audio", dtype="int16", shape=(SAMPLES,), unit="full scale 32767", rate=RATE),
+        )
+
+
+@dataclass(frozen=True)
+class _Reader:
+    scenes: tuple[Scene, ...]
+    size: int
+    seed: int
+
+    def __call__(self, number: int) -> dict[str, np.ndarray]:
+        scene = self.scenes[number]
+        seen = picture(scene, self.size)
+        noise = uniform(self.seed, 0, "scenes/noise", np.array([number]), SAMPLES)[0]
+        return {
+            "image": seen.image,
+            "depth": seen.depth,
+            "normal": seen.normal,
+            "mask": seen.mask,
+            "audio": impact(scene, noise),
+        }
