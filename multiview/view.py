@@ -7,7 +7,7 @@ ready ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ from multiview.errors import MultiviewError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from multiview.data.statistics import Statistics
 
     Convert = Callable[[Tensor], Tensor]
 
@@ -79,9 +81,9 @@ class View:
     modality: the stored name it reads. crop: whose geometry it shares. convert: a function from the modality's tensor
     (n, c, h, w) to the tensor that `take` picks channels from; views with the same crop, modality, augment and
     convert share one conversion per batch. channels: name, count, unit and range after `take`. mean, std: the
-    normalisation, in that unit, one number or one per channel. missing: the value that means "not measured" (before
-    normalisation); it becomes 0, the mean, whatever mean and std are. augment: a photometric augmentation of the
-    modality's tensor (see `multiview.augment`), drawn once per crop.
+    normalisation, in that unit, one number or one per channel; None takes the training split's from the store.
+    missing: the value that means "not measured" (before normalisation); it becomes 0, the mean, whatever mean and std
+    are. augment: a photometric augmentation of the modality's tensor (see `multiview.augment`), drawn once per crop.
     """
 
     modality: str
@@ -89,24 +91,41 @@ class View:
     crop: Crop
     convert: Convert | None = None
     take: tuple[int, int] | None = None
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
     missing: float | None = None
     augment: Augment | None = None
 
     def __post_init__(self) -> None:
         for label, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) not in (1, self.channels.count):
+            if values is not None and len(values) not in (1, self.channels.count):
                 raise MultiviewError(
                     f"view '{self.channels.name}' has {self.channels.count} channels but {len(values)} of {label}; "
                     f"give 1 or {self.channels.count}."
                 )
-        if min(self.std) <= 0:
+        if self.std is not None and min(self.std) <= 0:
             raise MultiviewError(f"view '{self.channels.name}': std is {self.std}; every value must be above 0.")
 
     def on(self, crop: Crop) -> View:
         """The same view of another crop."""
         return replace(self, crop=crop)
+
+    def settled(self, statistics: Mapping[str, Statistics]) -> View:
+        """The view with mean and std filled in from a store's statistics of the modality, where they were left open.
+
+        Raises MultiviewError for a converted view, whose unit is not the stored one. A view of an image needs its own:
+        images are stored in 0 to 255 and seen in 0 to 1.
+        """
+        if self.mean is not None and self.std is not None:
+            return self
+        if self.convert is not None or self.modality not in statistics:
+            raise MultiviewError(
+                f"view '{self.channels.name}' has no mean and std, and the store has none in {self.channels.unit}; "
+                "give the view mean=(...,) and std=(...,)."
+            )
+        found, taken = statistics[self.modality], slice(*(self.take or (None,)))
+        spread = tuple(value if value > 0 else 1.0 for value in found.std[taken])
+        return replace(self, mean=self.mean or found.mean[taken], std=self.std or spread)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from multiview.augment import augmented
 from multiview.data.batch import Batch
-from multiview.errors import unknown_name
+from multiview.errors import MultiviewError, unknown_name
 from multiview.view import View, check_crops
 
 
@@ -27,6 +27,10 @@ class ViewLayer(nn.Module):
         self.views = dict(views)
         for position, view in enumerate(self.views.values()):
             for label, values in (("mean", view.mean), ("std", view.std)):
+                if values is None:
+                    raise MultiviewError(
+                        f"view '{view.channels.name}' has no {label}; take it from a store by view.settled(statistics)."
+                    )
                 self.register_buffer(f"{label}{position}", torch.tensor(values).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, batch: Batch, generator: torch.Generator | None = None) -> dict[str, Tensor]:

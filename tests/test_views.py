@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
@@ -19,12 +20,13 @@ from multiview.data.statistics import Statistics
 from multiview.errors import MultiviewError
 from multiview.view import Channels, Crop, View, check_crops, modalities_of
 from multiview.viewlayer import ViewLayer, present_views
-from multiview.views import CROP_ONLY, MOCO_V2, SIMCLR, Lab, depth, depth_scale, grey, normal, rgb, rgb_to_grey
+from multiview.views import CROP_ONLY, MOCO_V2, SIMCLR, Lab, depth, grey, normal, rgb, rgb_to_grey
 from multiview.views.lab import GAMMA_KNEE, rgb_to_lab
 
 CORNERS = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 3)
 GREYS = (torch.arange(256, dtype=torch.float64) / 255)[:, None].expand(-1, 3)
 RANDOM = torch.rand(4000, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) ** 2
+STATISTICS = {"depth": Statistics(10, (3.0,), (0.7,), (1.0,), (5.0,))}
 AT_KNEES = torch.tensor([0.0, 1 / 255, 10 / 255, GAMMA_KNEE, 11 / 255, 1.0], dtype=torch.float64)
 
 
@@ -113,7 +115,7 @@ def test_normalisation_of_lab_is_the_original_one() -> None:
 
 @pytest.mark.parametrize("name", ["L", "ab", "rgb", "grey", "depth", "normal"])
 def test_registered_view_gives_the_channels_it_declares(name: str) -> None:
-    view = plugins.load("views", name)(Crop())
+    view = plugins.load("views", name)(Crop()).settled(STATISTICS)
     out = ViewLayer({name: view})(batch_of())[name]
     assert view.channels.name == name
     assert out.shape == (6, view.channels.count, 8, 8)
@@ -155,8 +157,25 @@ def test_unmeasured_depth_is_zero_after_normalisation() -> None:
 
 
 def test_depth_takes_its_scale_from_a_store() -> None:
-    view = depth(Crop(), **depth_scale(Statistics(10, (3.0,), (0.7,), (1.0,), (5.0,))))
+    view = depth(Crop()).settled(STATISTICS)
     assert (view.mean, view.std) == ((3.0,), (0.7,))
+    assert depth(Crop(), mean=1.0, std=2.0).settled({}) == depth(Crop(), mean=1.0, std=2.0)
+    with pytest.raises(MultiviewError, match=r"view 'depth' has no mean; take it from a store by view\.settled"):
+        ViewLayer({"d": depth(Crop())})
+
+
+def test_statistics_of_the_taken_channels_are_used_and_no_spread_is_one() -> None:
+    channels = Channels("yz", 2, "", 0.0, 1.0)
+    view = View(modality="table", channels=channels, crop=Crop(), take=(1, 3))
+    table = Statistics(9, (1.0, 2.0, 3.0), (0.5, 0.0, 4.0), (0.0,) * 3, (5.0,) * 3)
+    assert view.settled({"table": table}) == replace(view, mean=(2.0, 3.0), std=(1.0, 4.0))
+
+
+@pytest.mark.parametrize("change", [{"convert": rgb_to_lab}, {"modality": "other"}])
+def test_a_scale_in_another_unit_is_not_taken(change: dict) -> None:
+    view = replace(depth(Crop()), **change)
+    with pytest.raises(MultiviewError, match=r"no mean and std, and the store has none in m; give the view mean="):
+        view.settled(STATISTICS)
 
 
 def test_normals_pass_unscaled() -> None:
@@ -218,7 +237,7 @@ def test_without_a_generator_nothing_is_augmented() -> None:
 
 def test_the_layer_leaves_its_batch_as_it_was_and_keeps_no_graph() -> None:
     batch, untouched = batch_of(), batch_of()
-    views = {"rgb": rgb(Crop(), SIMCLR), "depth": depth(Crop()), "normal": normal(Crop())}
+    views = {"rgb": rgb(Crop(), SIMCLR), "depth": depth(Crop(), mean=2.0, std=1.0), "normal": normal(Crop())}
     out = ViewLayer(views)(batch, torch.Generator().manual_seed(0))
     for name, x in batch.crops["crop"].items():
         assert torch.equal(x, untouched.crops["crop"][name]), name
@@ -265,7 +284,7 @@ def test_a_modality_that_the_batch_lacks_is_named() -> None:
     batch = batch_of()
     del batch.crops["crop"]["depth"]
     with pytest.raises(MultiviewError, match="'depth' is not a modality of this batch; available: image, normal"):
-        ViewLayer({"d": depth(Crop())})(batch)
+        ViewLayer({"d": depth(Crop(), mean=2.0, std=1.0)})(batch)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 # Not lazy: a later import of the module `depth` would put the module in the place of the function.
-from multiview.views.depth import depth, depth_scale
+from multiview.views.depth import depth
 
 if TYPE_CHECKING:
     from multiview.views.augment import CROP_ONLY, MOCO_V1, MOCO_V2, SIMCLR, SIMSIAM
@@ -39,7 +39,6 @@ __all__ = [
     "Lab",
     "chroma",
     "depth",
-    "depth_scale",
     "grey",
     "lightness",
     "normal",
