@@ -1,0 +1,80 @@
+# Needs python3 (3.11 or newer), pip and make. The first target that you call makes .venv, which takes a few minutes.
+
+PYTHON ?= python3
+VENV ?= .venv
+SEEDS ?= 0 1 2
+JOBS ?= 2
+ARGS ?=
+
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet
+# Spelt out, or accelerate prints which defaults it took.
+LAUNCH = $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
+RUNS = $(SEEDS:%=runs/demo/seed-%)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint types bench clean
+
+help: ## what there is to make
+	@echo "usage: make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)]"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1: \2/p' Makefile
+
+demo: $(VENV)/.demo ## train and evaluate CMC on the embedded scenes, once a seed (SEEDS="0 1 2"), and compare
+	@start=$$(date +%s); \
+	for seed in $(SEEDS); do \
+	  $(LAUNCH) recipes/cmc_lab.py --seed $$seed --out runs/demo/seed-$$seed --overwrite $(ARGS) || exit $$?; \
+	done; \
+	$(BIN)/multiview compare $(RUNS) || exit $$?; \
+	echo "demo: $$(($$(date +%s) - start)) s after the set-up; the runs are in runs/demo"
+
+test: $(VENV)/.dev ## run the tests (ARGS="-k name", JOBS=2 processes)
+	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+test-slow: $(VENV)/.dev ## run the tests, those that take minutes too
+	@$(BIN)/python -m pytest -n $(JOBS) --runslow $(ARGS)
+
+lint: $(VENV)/.dev types ## ruff (rules and format) and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/.dev ## mypy alone
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev ## run every benchmark (ARGS for each of them)
+	@set -e; count=0; \
+	for file in benchmarks/[!_]*.py; do \
+	  [ -e "$$file" ] || continue; \
+	  count=$$((count + 1)); echo "== $$file"; $(BIN)/python "$$file" $(ARGS); \
+	done; \
+	echo "$$count benchmarks ran"
+
+clean: ## remove .venv, caches and build output; runs/ and data/ stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Some systems ship python3 without ensurepip (Debian's python3-venv): there the pip that is installed puts one inside.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "multiview needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+	    "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null && $(PYTHON) -m venv --clear $(VENV) || { \
+	  $(PYTHON) -m venv --clear --without-pip $(VENV) && \
+	  $(PYTHON) -m pip --python $@ --disable-pip-version-check --quiet install pip; } || { \
+	  rm -rf $(VENV); echo "cannot make a virtual environment in $(VENV): see above;" \
+	    "on Debian and Ubuntu: apt-get install python3-venv"; exit 1; } >&2
+
+# A stamp is older than pyproject.toml when the dependencies may have changed. `dev` holds all that `demo` needs.
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	@$(call install,tensorboard)
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	@$(call install,dev)
+	@touch $(VENV)/.demo $@
+
+define install
+start=$$(date +%s); \
+echo "set-up: installing multiview-cmc[$(1)] into $(VENV); torch is large, the first time takes minutes ..."; \
+$(PIP) -e '.[$(1)]' || exit $$?; \
+echo "set-up: $$(($$(date +%s) - start)) s"
+endef

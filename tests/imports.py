@@ -1,0 +1,80 @@
+"""Who imports whom, read from the source: imports at any depth, under TYPE_CHECKING too, by string and by attribute."""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+LAYERS = ("views", "encoders", "recipes")
+MAY_IMPORT = {"core": (), "views": ("views",), "encoders": ("encoders",), "recipes": LAYERS}
+BY_STRING = ("import_module", "__import__", "find_spec")
+
+
+def python_files(folder: Path) -> list[Path]:
+    """Every Python file below a folder, without following links."""
+    return sorted(Path(at) / name for at, _, names in os.walk(folder) for name in names if name.endswith(".py"))
+
+
+def module_of(path: Path) -> str:
+    """The import name of a file, relative to the checkout: `views/lab.py` is `multiview.views.lab`."""
+    parts = path.with_suffix("").parts
+    parts = parts if parts[0] == "multiview" else ("multiview", *parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def layer_of(module: str) -> str:
+    """`views`, `encoders` or `recipes` for what lies in them, `core` for the rest of multiview."""
+    second = module.split(".")[1:2]
+    return second[0] if second and second[0] in LAYERS else "core"
+
+
+def offences(source: str, path: Path) -> list[str]:
+    """What a file at `path` (relative to the checkout) imports and must not, a sentence each."""
+    layer = layer_of(module_of(path)) if path.parts[0] in ("multiview", *LAYERS) else "outside"
+    found = []
+    for line, target in imported(source, path):
+        first = target.split(".")[0]
+        if first in LAYERS:
+            found.append(f"{path}:{line}: imports {target}; write multiview.{target}")
+        elif first == "multiview" and layer != "outside" and layer_of(target) not in ("core", *MAY_IMPORT[layer]):
+            found.append(f"{path}:{line}: {layer} imports {target}")
+    return found
+
+
+def imported(source: str, path: Path) -> Iterator[tuple[int, str]]:
+    """Line and full dotted name of everything that a file imports."""
+    package = module_of(path) if path.name == "__init__.py" else module_of(path).rpartition(".")[0]
+    tree = ast.parse(source, str(path))
+    names = dict(_names_of_the_root(tree))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = _base(node, package)
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call):
+            yield from _by_string(node)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in names:
+            yield node.lineno, f"multiview.{node.attr}"
+
+
+def _base(node: ast.ImportFrom, package: str) -> str:
+    parts = package.split(".")
+    above = parts[: len(parts) - node.level + 1] if node.level else []
+    return ".".join([*above, *([node.module] if node.module else [])])
+
+
+def _by_string(node: ast.Call) -> Iterator[tuple[int, str]]:
+    called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    if called in BY_STRING and node.args and isinstance(node.args[0], ast.Constant):
+        yield node.lineno, str(node.args[0].value)
+
+
+def _names_of_the_root(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Local names of the package `multiview` itself, through whose attributes everything can be reached."""
+    for node in ast.walk(tree):
+        for alias in node.names if isinstance(node, ast.Import) else ():
+            if alias.name == "multiview" or (alias.name.startswith("multiview.") and not alias.asname):
+                yield alias.asname or "multiview", "multiview"

@@ -1,0 +1,62 @@
+"""Small made-up data for the README: `photos`, a class tree, and `scans`, aligned colour, depth and normals."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+KINDS = ("disc", "ring", "stripes")
+SIDE = 72
+
+
+def write_photos(folder: Path, each: int = 40) -> None:
+    """`folder/KIND/NUMBER.jpg` in random colours."""
+    rng = np.random.default_rng(0)
+    for kind in KINDS:
+        (folder / kind).mkdir(parents=True)
+        for number in range(each):
+            Image.fromarray(coloured(shape_of(kind, rng), rng)).save(folder / kind / f"{number:03}.jpg")
+
+
+def write_scans(folder: Path, each: int = 40) -> None:
+    """`folder/rgb|depth|normal/ID.png` (depth: 16 bit, millimetres), and ids, classes and splits in `labels.csv`."""
+    rng = np.random.default_rng(1)
+    for name in ("rgb", "depth", "normal"):
+        (folder / name).mkdir(parents=True)
+    rows = []
+    for kind in KINDS:
+        for number in range(each):
+            name = f"{kind}{number:03}"
+            shape = shape_of(kind, rng)
+            Image.fromarray(coloured(shape, rng)).save(folder / "rgb" / f"{name}.png")
+            Image.fromarray((2500 - 1000 * shape).astype(np.uint16)).save(folder / "depth" / f"{name}.png")
+            Image.fromarray(normals(shape)).save(folder / "normal" / f"{name}.png")
+            rows.append((name, kind, "train" if number % 10 < 7 else "val" if number % 10 < 8 else "test"))
+    with (folder / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("id", "class", "split"), *rows])
+
+
+def shape_of(kind: str, rng: np.random.Generator) -> np.ndarray:
+    """Heights in [0, 1] (SIDE, SIDE) of one thing at a random place."""
+    y, x = np.mgrid[:SIDE, :SIDE] / SIDE - rng.uniform(0.4, 0.6, (2, 1, 1))
+    radius, size = np.hypot(x, y), rng.uniform(0.2, 0.35)
+    edge = {"disc": size - radius, "ring": 0.07 - abs(radius - size), "stripes": np.sin(x * 6 / size) / 20}[kind]
+    return np.clip(edge * 20 + 0.5, 0, 1)
+
+
+def coloured(shape: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The thing in one random colour on another, with noise: uint8 (SIDE, SIDE, 3)."""
+    ground, colour = rng.uniform(30, 225, (2, 3))
+    pixels = ground + (colour - ground) * shape[..., None] + rng.normal(0, 8, (SIDE, SIDE, 3))
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+def normals(shape: np.ndarray) -> np.ndarray:
+    """Directions of the surface: uint8 (SIDE, SIDE, 3), value / 127.5 - 1, x right, y up, z towards the viewer."""
+    down, right = np.gradient(shape * 4)
+    vectors = np.stack([-right, down, np.ones_like(shape)], -1)
+    unit = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.round((unit + 1) * 127.5).astype(np.uint8)

@@ -1,0 +1,161 @@
+"""The import direction (recipes -> views, encoders -> core), and what stays light because it imports lazily."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from imports import module_of, offences, python_files
+
+ROOT = Path(__file__).parents[1]
+OURS = ("multiview", "views", "encoders", "recipes")
+OTHERS = ("tests", "benchmarks", "docs", "examples")
+
+HEAVY = ("torch", "torchvision", "torchaudio", "kornia", "timm", "sklearn", "scipy", "skimage", "accelerate")
+LIGHT = (
+    "multiview",
+    "multiview.cli",
+    "multiview.errors",
+    "multiview.graph",
+    "multiview.launch",
+    "multiview.objectives",
+    "multiview.options",
+    "multiview.plugins",
+    "multiview.recipe",
+    "multiview.train.config",
+    "multiview.view",
+    "multiview.data.manifest",
+    "multiview.data.modality",
+    "multiview.data.preprocess",
+    "multiview.data.source",
+    "multiview.data.sources.aligned",
+    "multiview.data.sources.folder",
+    "multiview.data.sources.scenes",
+    "multiview.data.store",
+    "multiview.recipes.cmc_lab",
+    "multiview.recipes.cmc_rgbd",
+    "multiview.recipes.mixed",
+    "multiview.recipes.moco",
+    "multiview.recipes.simclr",
+    "multiview.recipes.simsiam",
+)
+COMMANDS = (
+    "--help",
+    "list",
+    "preprocess --help",
+    "preprocess folder --help",
+    "preprocess aligned --help",
+    "preprocess scenes --help",
+    "inspect --help",
+    "train --help",
+    "train cmc_lab --help",
+    "train mixed --help",
+    "evaluate --help",
+    "compare --help",
+)
+
+
+def test_recipes_import_views_and_encoders_and_those_import_the_core_alone() -> None:
+    files = [file for folder in (*OURS, *OTHERS) for file in python_files(ROOT / folder)]
+    assert {file.relative_to(ROOT).parts[0] for file in files} >= set(OURS)
+    found = [text for file in files for text in offences(file.read_text("utf8"), file.relative_to(ROOT))]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("multiview/model.py", "from multiview.views import Lab"),
+        ("multiview/model.py", "import multiview.encoders.resnet as r"),
+        ("multiview/model.py", "from multiview import views"),
+        ("multiview/model.py", "from . import encoders"),
+        ("multiview/model.py", "from .recipes.moco import MoCoRecipe"),
+        ("multiview/data/store.py", "from ..views.lab import Lab"),
+        ("multiview/data/__init__.py", "from ..views import Lab"),
+        ("multiview/model.py", "def f():\n    from multiview.views.lab import Lab"),
+        ("multiview/model.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import multiview.views"),
+        ("multiview/model.py", "import importlib\nimportlib.import_module('multiview.encoders.resnet')"),
+        ("multiview/model.py", "import multiview as mv\nx = mv.views.Lab"),
+        ("multiview/model.py", "import multiview.errors\nx = multiview.encoders"),
+        ("views/lab.py", "from multiview.encoders import resnet18"),
+        ("views/lab.py", "import multiview.recipes.moco"),
+        ("encoders/resnet.py", "from multiview.views import Lab"),
+        ("encoders/resnet.py", "from ..views.lab import Lab"),
+        ("encoders/resnet.py", "from multiview.recipes import moco"),
+        ("recipes/moco.py", "from views import Lab"),
+        ("views/lab.py", "import views.colour"),
+        ("tests/test_lab.py", "from encoders.resnet import resnet18"),
+        ("examples/plugin/plugin.py", "import recipes"),
+    ],
+)
+def test_a_wrong_import_is_found(file: str, source: str) -> None:
+    found = offences(source, Path(file))
+    assert len(found) == 1
+    assert found[0].startswith(f"{file}:{source.count(chr(10)) + 1}: ")
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("recipes/moco.py", "from multiview.views import Lab\nfrom multiview.encoders import resnet18"),
+        ("recipes/moco.py", "import multiview as mv\nx = mv.views.Lab"),
+        ("views/lab.py", "from multiview.views.colour import rgb\nfrom . import colour\nfrom ..view import View"),
+        ("encoders/resnet.py", "from multiview.encoder import Encoder\nfrom .convnet import convnet"),
+        ("multiview/model.py", "from multiview.view import View\nfrom .viewlayer import ViewLayer\nimport multiview"),
+        ("tests/test_lab.py", "from multiview.views import Lab\nimport multiview.encoders"),
+    ],
+)
+def test_a_right_import_is_left_alone(file: str, source: str) -> None:
+    assert offences(source, Path(file)) == []
+
+
+def test_the_import_name_of_a_file() -> None:
+    names = {"views/lab.py": "multiview.views.lab", "multiview/data/__init__.py": "multiview.data"}
+    assert {file: module_of(Path(file)) for file in names} == names
+
+
+# One interpreter takes all the steps, since each costs a second to start; what a step brings in is laid to its charge.
+WATCH = """
+import runpy, sys
+def step(name, action):
+    before = set(sys.modules)
+    try:
+        action()
+    except SystemExit as end:
+        assert not end.code, f"{name}: exit code {end.code}"
+    for package in sorted(set(HEAVY) & set(sys.modules) - before):
+        print("HEAVY", name, "imports", package)
+"""
+
+
+def heavy(steps: dict[str, str], folder: Path) -> list[str]:
+    """Which step (a name and its code) imports which heavy package first, in a fresh interpreter."""
+    lines = [f"step({name!r}, lambda: {code})" for name, code in steps.items()]
+    program = "\n".join([f"HEAVY = {HEAVY}", WATCH, *lines])
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return [line.removeprefix("HEAVY ") for line in done.stdout.splitlines() if line.startswith("HEAVY ")]
+
+
+def test_what_the_command_line_imports_is_light(tmp_path: Path) -> None:
+    assert heavy({module: f"__import__({module!r})" for module in LIGHT}, tmp_path) == []
+
+
+def test_help_of_every_command_is_light(tmp_path: Path) -> None:
+    run = "__import__('multiview.cli').cli.main"
+    assert heavy({f"multiview {words}": f"{run}({words.split()})" for words in COMMANDS}, tmp_path) == []
+
+
+def test_help_of_every_recipe_is_light(tmp_path: Path) -> None:
+    recipes = [path for path in python_files(ROOT / "recipes") if path.stem != "__init__"]
+    assert recipes
+    run = "(sys.argv.__setitem__(slice(None), [{0!r}, '--help']), runpy.run_path({0!r}, run_name='__main__'))"
+    assert heavy({path.name: run.format(str(path)) for path in recipes}, tmp_path) == []
+
+
+def test_a_heavy_import_is_found_and_laid_to_the_right_charge(tmp_path: Path) -> None:
+    (tmp_path / "scipy.py").write_text("")
+    (tmp_path / "sly.py").write_text("import scipy")
+    assert heavy({"json": "__import__('json')", "sly": "__import__('sly')"}, tmp_path) == ["sly imports scipy"]
