@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -18,9 +18,9 @@ from multiview.errors import MultiviewError, unknown_name
 class Encoder(nn.Module):
     """What turns a view into features: all of it, or up to a layer that a probe asks for.
 
-    channels: planes of the view. features: width of h. layers: names of what can be probed, from shallow to deep; the last is h itself.
-    To write one, set a submodule under each name in `layers`, each reading what the one before it gives; where the network does
-    not run like that, replace `step` or `encode`.
+    channels: planes of the view. features: width of h. layers: names of what can be probed, from shallow to deep; the
+    last is h itself. To write one, set a submodule under each name in `layers`, each reading what the one before it
+    gives; where the network does not run like that, replace `step` or `encode`.
     Raises MultiviewError when channels is below 1.
     """
 
@@ -35,7 +35,7 @@ class Encoder(nn.Module):
         self.channels, self.features, self.layers = channels, features, tuple(layers)
 
     def forward(self, x: Tensor, layer: str | None = None) -> Tensor:
-        """h (n, features) of a float batch (n, channels, height, width), or what `layer` gives: a map (n, c, h, w) or vectors (n, c).
+        """h (n, features) of a float batch (n, channels, height, width), or what `layer` gives: (n, c, h, w) or (n, c).
 
         Raises MultiviewError for a layer that the encoder does not have and for a batch of another shape.
         """
@@ -43,10 +43,10 @@ class Encoder(nn.Module):
             raise unknown_name(f"layer of {type(self).__name__}", layer, self.layers)
         if x.ndim != 4 or x.shape[1] != self.channels:
             raise MultiviewError(
-                f"this {type(self).__name__} takes a batch of shape (n, {self.channels}, height, width), not {tuple(x.shape)}; "
-                f"build it with as many channels as the view has."
+                f"this {type(self).__name__} takes a batch of shape (n, {self.channels}, height, width), "
+                f"not {tuple(x.shape)}; build it with as many channels as the view has."
             )
-        return self.encode(x, layer or self.layers[-1])
+        return self.encode(x, self.layers[-1] if layer is None else layer)
 
     def encode(self, x: Tensor, layer: str) -> Tensor:
         """What `layer`, one of `self.layers`, gives; nothing deeper is computed."""
@@ -59,21 +59,34 @@ class Encoder(nn.Module):
         return getattr(self, layer)(x)
 
 
-def encoder(name: str, channels: int, *, width: float = 1.0, seed: int | None = None, **options: Any) -> Encoder:
-    """The encoder registered as `name`: `encoder("resnet18", 2, width=0.5)`, `encoder("timm:vit_tiny_patch16_224", 3, img_size=64)`.
+def make_encoder(
+    name: str,
+    channels: int,
+    *,
+    width: float = 1.0,
+    img_size: int | tuple[int, int] | None = None,
+    seed: int | None = None,
+    **options: Any,
+) -> Encoder:
+    """The encoder registered as `name`, for a view of `channels` planes: `make_encoder("resnet18", 2, width=0.5)`.
 
-    `plugin:model` hands the model's name to a plugin that has many. width: multiplier of the planes, above 0. options: the plugin's own.
-    seed: draws the weights on the CPU from this seed alone and leaves the global generator as it was (None: draws from that generator).
+    `plugin:model` hands a model's name to a plugin that has many, as in `timm:vit_tiny_patch16_224`.
+    width: multiplier of the planes, above 0. img_size: side of the images in pixels, or (height, width); networks that are
+    built for one size need it, others ignore it. seed: the weights are drawn on the CPU from this seed alone, and the
+    global generator is left as it was (None: drawn from that generator). options: the plugin's own.
     Raises MultiviewError for an unknown name, model or option, and for a plugin that makes something else.
     """
     plugin, colon, model = name.partition(":")
     factory = plugins.load("encoders", plugin)
-    arguments = [model, channels] if _many(factory) else [channels]
-    if _many(factory) != bool(model) or (colon and not model):
-        raise _misnamed(plugin, name, many=_many(factory))
-    _check_options(plugin, factory, ["width", *options])
+    parameters = inspect.signature(factory).parameters
+    many = next(iter(parameters), "") == "model"
+    if many != bool(model) or (colon and not model):
+        raise _misnamed(plugin, name, many)
+    if img_size is not None and "img_size" in parameters:
+        options["img_size"] = img_size
+    _check_options(plugin, parameters, ["width", *options])
     with nullcontext() if seed is None else _drawn_from(seed):
-        made = factory(*arguments, width=width, **options)
+        made = factory(*([model] if many else []), channels, width=width, **options)
     if not isinstance(made, Encoder):
         raise MultiviewError(
             f"the encoder '{plugin}' made {type(made).__name__}, which is not an encoder; "
@@ -89,30 +102,26 @@ def scaled(planes: int, width: float) -> int:
     return max(1, round(planes * width))
 
 
-def _many(factory: Callable[..., Any]) -> bool:
-    """Whether a factory offers many models: its first parameter is then called `model`."""
-    return next(iter(inspect.signature(factory).parameters), "") == "model"
-
-
-def _misnamed(plugin: str, name: str, *, many: bool) -> MultiviewError:
+def _misnamed(plugin: str, name: str, many: bool) -> MultiviewError:
     if many:
         return MultiviewError(f"'{name}' does not say which model of {plugin}; write {plugin}:MODEL.")
-    return MultiviewError(f"'{name}' is not an encoder: '{plugin}' is one network, without a choice of models; write {plugin}.")
+    return MultiviewError(
+        f"'{name}' is not an encoder: '{plugin}' is one network, without a choice of models; write {plugin}."
+    )
 
 
-def _check_options(plugin: str, factory: Callable[..., Any], options: Iterable[str]) -> None:
-    parameters = inspect.signature(factory).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+def _check_options(plugin: str, parameters: Mapping[str, inspect.Parameter], options: Iterable[str]) -> None:
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
-    taken = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    taken = [name for name, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
     for option in options:
         if option not in taken:
-            raise unknown_name(f"option of the encoder '{plugin}'", option, [*taken, "seed"])
+            raise unknown_name(f"option of the encoder '{plugin}'", option, {*taken, "img_size", "seed"})
 
 
 @contextmanager
 def _drawn_from(seed: int) -> Iterator[None]:
-    # Not torch.manual_seed, which reseeds the accelerators' generators too, nor fork_rng, which copies the state of all of them.
+    # Not torch.manual_seed, which reseeds the generators of every device, nor fork_rng, which copies all their states.
     state = torch.default_generator.get_state()
     torch.default_generator.manual_seed(seed)
     try:

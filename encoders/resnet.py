@@ -1,0 +1,125 @@
+"""ResNets of any width for any number of channels (arXiv:1512.03385), with torchvision's blocks and state names."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from multiview.encoder import Encoder, scaled
+from multiview.errors import MultiviewError, unknown_name
+
+Block = type[BasicBlock] | type[Bottleneck]
+
+
+class ResNet(Encoder):
+    """A residual network without classifier: h (n, 512 * width) with basic blocks, (n, 2048 * width) with bottlenecks.
+
+    block, depths: torchvision's block, and how many of them in each of four stages. width: multiplier of all planes.
+    stem: "imagenet" (7x7 convolution of stride 2, max pool; output stride 32) or "cifar" (3x3 convolution of stride 1;
+    output stride 8, for images of about 32 px). stem_planes: planes of the stem, 64 * width by default; CMC's own
+    networks keep 64 at every width. zero_init: start with the last batch-norm scale of each block at zero. Training may
+    gain from it, but a network with random weights is then little more than its stem: do not use it for a control.
+    Layers: stem, layer1 to layer4, pool: the layers 1 to 6 of CMC. At width 1 the state fits torchvision's and timm's
+    networks, and theirs, without `fc`, fits here.
+    Initialisation: convolutions N(0, 2 / fan_out), batch norms scale 1 and shift 0.
+    Source: arXiv:1512.03385, with a bottleneck's stride on its 3x3 convolution as in torchvision and CMC's code.
+    Raises MultiviewError for an unknown stem, and for a width or stem_planes of 0 or less.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        block: Block,
+        depths: tuple[int, int, int, int],
+        *,
+        width: float = 1.0,
+        stem: str = "imagenet",
+        stem_planes: int | None = None,
+        zero_init: bool = False,
+    ) -> None:
+        if stem_planes is not None and stem_planes < 1:
+            raise MultiviewError(f"stem_planes is {stem_planes}; give 1 or more, or leave it out for 64 * width.")
+        narrow = scaled(64, width)
+        planes = [stem_planes or narrow, *(narrow * 2**stage for stage in range(4))]
+        super().__init__(
+            channels, planes[-1] * block.expansion, ("stem", "layer1", "layer2", "layer3", "layer4", "pool")
+        )
+        self.conv1, self.maxpool = _stem(stem, channels, planes[0])
+        self.bn1, self.relu = nn.BatchNorm2d(planes[0]), nn.ReLU(inplace=True)
+        before = planes[0]
+        for stage, depth in enumerate(depths, start=1):
+            blocks = _stage(block, before, planes[stage], depth, stride=1 if stage == 1 else 2)
+            self.add_module(f"layer{stage}", blocks)
+            before = planes[stage] * block.expansion
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self._initialise(zero_init)
+
+    def step(self, layer: str, x: Tensor) -> Tensor:
+        """One layer; the stem is four modules, kept apart so that the state has torchvision's names."""
+        return self.maxpool(self.relu(self.bn1(self.conv1(x)))) if layer == "stem" else super().step(layer, x)
+
+    def _initialise(self, zero_init: bool) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if zero_init and isinstance(module, (BasicBlock, Bottleneck)):
+                last = module.bn3 if isinstance(module, Bottleneck) else module.bn2
+                nn.init.zeros_(last.weight)
+
+
+def _stem(kind: str, channels: int, planes: int) -> tuple[nn.Module, nn.Module]:
+    if kind == "imagenet":
+        return nn.Conv2d(channels, planes, 7, 2, 3, bias=False), nn.MaxPool2d(3, 2, 1)
+    if kind == "cifar":
+        return nn.Conv2d(channels, planes, 3, 1, 1, bias=False), nn.Identity()
+    raise unknown_name("stem of a ResNet", kind, ("imagenet", "cifar"))
+
+
+def _stage(block: Block, before: int, planes: int, depth: int, stride: int) -> nn.Sequential:
+    after = planes * block.expansion
+    shortcut = None
+    if stride != 1 or before != after:
+        shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+    return nn.Sequential(block(before, planes, stride, shortcut), *(block(after, planes) for _ in range(depth - 1)))
+
+
+def resnet18(
+    channels: int,
+    *,
+    width: float = 1.0,
+    stem: str = "imagenet",
+    stem_planes: int | None = None,
+    zero_init: bool = False,
+) -> ResNet:
+    """ResNet-18: h (n, 512 * width). Options as of `ResNet`."""
+    return ResNet(
+        channels, BasicBlock, (2, 2, 2, 2), width=width, stem=stem, stem_planes=stem_planes, zero_init=zero_init
+    )
+
+
+def resnet50(
+    channels: int,
+    *,
+    width: float = 1.0,
+    stem: str = "imagenet",
+    stem_planes: int | None = None,
+    zero_init: bool = False,
+) -> ResNet:
+    """ResNet-50: h (n, 2048 * width). Options as of `ResNet`."""
+    return ResNet(
+        channels, Bottleneck, (3, 4, 6, 3), width=width, stem=stem, stem_planes=stem_planes, zero_init=zero_init
+    )
+
+
+def resnet101(
+    channels: int,
+    *,
+    width: float = 1.0,
+    stem: str = "imagenet",
+    stem_planes: int | None = None,
+    zero_init: bool = False,
+) -> ResNet:
+    """ResNet-101: h (n, 2048 * width). Options as of `ResNet`."""
+    return ResNet(
+        channels, Bottleneck, (3, 4, 23, 3), width=width, stem=stem, stem_planes=stem_planes, zero_init=zero_init
+    )

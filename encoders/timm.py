@@ -1,0 +1,175 @@
+"""Any model of timm as an encoder: `timm:NAME`, `timm:local-dir:FOLDER`, `timm:hf-hub:OWNER/NAME`."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from multiview.encoder import Encoder
+from multiview.errors import MultiviewError, suggestion, unknown_name
+
+Size = tuple[int, int]
+
+OURS = ("in_chans", "num_classes", "features_only")
+"""Options of timm that the encoder sets itself."""
+
+
+class TimmEncoder(Encoder):
+    """A timm model without its classifier: h (n, features) is what timm calls the pre-logits.
+
+    network: made with num_classes=0. channels: planes it takes. size: (height, width) of an image that it is tried on.
+    Layers: the modules that timm lists in `feature_info` (map1, map2, ... where that list is ambiguous), then `pool`,
+    which is h; a model that cannot return intermediate maps has `pool` alone.
+    Raises MultiviewError when the network fails on such an image, and later for images of a size that it does not take.
+    """
+
+    def __init__(self, network: nn.Module, channels: int, size: Size, name: str = "timm") -> None:
+        h, layers = _trial(network, channels, size, name)
+        super().__init__(channels, h.shape[1], (*layers, "pool"))
+        self.network, self.size, self.name = network, size, name
+
+    def encode(self, x: Tensor, layer: str) -> Tensor:
+        """What `layer` gives, as a map (n, c, h, w) for all layers but the last."""
+        try:
+            if layer == self.layers[-1]:
+                return self.network(x)
+            return _maps(self.network, x, [self.layers.index(layer)])[0]
+        except (AssertionError, RuntimeError) as cause:
+            if tuple(x.shape[-2:]) == self.size:
+                raise
+            given, right = ("x".join(map(str, size)) for size in (x.shape[-2:], self.size))
+            raise MultiviewError(
+                f"timm's {self.name} was built for images of {right} and does not take {given} ({_line(cause)}). "
+                f"Build it with img_size={x.shape[-1]}, or make the crop {self.size[-1]} px."
+            ) from cause
+
+
+def timm_model(
+    model: str,
+    channels: int,
+    *,
+    width: float = 1.0,
+    pretrained: bool | None = None,
+    img_size: int | Size | None = None,
+    **options: Any,
+) -> TimmEncoder:
+    """The timm model `model` for any number of channels: h (n, features), with the width that timm gives it.
+
+    model: a name of `timm.list_models()`, with or without a tag of weights (`resnet18.a1_in1k`); `local-dir:FOLDER` for
+    a folder that timm's `save_for_hf` wrote; `hf-hub:OWNER/NAME`. pretrained: load weights; by default only where the
+    name is a folder's or the hub's. Weights made for three channels are summed or repeated to fit others, as timm does.
+    img_size: side of the images, or (height, width), for models that are built for one size, such as vision
+    transformers; others take any size. options: timm's own, such as drop_path_rate.
+    Initialisation: timm's. Its ResNets start with the last batch-norm scale of each block at zero, which makes a poor
+    control of random weights; zero_init_last=False turns that off.
+    Raises MultiviewError for an unknown model or option, for a width other than 1, and when weights cannot be loaded.
+    """
+    if width != 1:
+        raise MultiviewError(
+            f"timm's models have a width of their own: leave width at 1, not {width}, and choose another model."
+        )
+    for option in options:
+        if option in OURS:
+            raise MultiviewError(f"{option} is set by the encoder; leave it out of the options of timm:{model}.")
+    weighty = model.startswith(("local-dir:", "hf-hub:"))
+    if not (weighty or timm.is_model(model)):
+        raise _unknown(model)
+    size = (img_size, img_size) if isinstance(img_size, int) else img_size
+    network = _create(model, channels, weighty if pretrained is None else pretrained, size, options)
+    return TimmEncoder(network, channels, size or _made_for(network), model)
+
+
+def _made_for(network: Any) -> Size:
+    _, height, width = network.pretrained_cfg.get("input_size", (3, 224, 224))
+    return height, width
+
+
+def _create(model: str, channels: int, pretrained: bool, size: Size | None, options: dict[str, Any]) -> nn.Module:
+    sized = options if size is None else {**options, "img_size": tuple(size)}
+    try:
+        return timm.create_model(model, pretrained=pretrained, in_chans=channels, num_classes=0, **sized)
+    except TypeError as cause:
+        if size is not None and "'img_size'" in str(cause):
+            return _create(model, channels, pretrained, None, options)
+        raise _misfit(model, options, cause) from cause
+    except Exception as cause:
+        # timm hands on whatever the hub, the file formats and its own checks raise.
+        raise _unmade(model, pretrained, cause) from cause
+
+
+def _trial(network: nn.Module, channels: int, size: Size, name: str) -> tuple[Tensor, list[str]]:
+    """h of one black image, and the names of the maps that the network can return on the way."""
+    training, device = network.training, next(network.parameters()).device
+    x = torch.zeros(1, channels, *size, device=device)
+    try:
+        with torch.no_grad():
+            h = network.eval()(x)
+            layers = _map_names(network, x)
+    except Exception as cause:
+        raise MultiviewError(
+            f"timm's {name} fails on an image of {channels} x {size[0]} x {size[1]} (channels x height x width): "
+            f"{_line(cause)}. Choose another img_size or another model."
+        ) from cause
+    finally:
+        network.train(training)
+    if not isinstance(h, Tensor) or h.ndim != 2:
+        raise MultiviewError(
+            f"timm's {name} does not give one vector an image; leave out options that turn its pooling off."
+        )
+    return h, layers
+
+
+def _map_names(network: nn.Module, x: Tensor) -> list[str]:
+    info = getattr(network, "feature_info", None)
+    try:
+        maps = _maps(network, x, None)
+    except (AttributeError, NotImplementedError):
+        return []
+    names = [entry["module"] for entry in info] if isinstance(info, list) else []
+    # A few models list a module twice, or one without a name (crossvit, coat, tresnet in timm 1.0.31).
+    distinct = len({*names, "", "pool"}) == len(maps) + 2
+    return names if distinct else [f"map{number}" for number in range(1, len(maps) + 1)]
+
+
+def _maps(network: nn.Module, x: Tensor, indices: list[int] | None) -> list[Tensor]:
+    return network.forward_intermediates(x, indices=indices, stop_early=True, intermediates_only=True)  # type: ignore[operator]
+
+
+def _line(cause: Exception) -> str:
+    return (
+        f"{type(cause).__name__}: {str(cause).strip().splitlines()[0] if str(cause).strip() else 'no message'}".rstrip(
+            "."
+        )
+    )
+
+
+def _unknown(model: str) -> MultiviewError:
+    return MultiviewError(
+        f"timm has no model '{model}'.{suggestion(model, timm.list_models())} Names are those of timm.list_models(); "
+        f"a folder with weights is timm:local-dir:FOLDER, a model of the Hugging Face hub timm:hf-hub:OWNER/NAME."
+    )
+
+
+def _misfit(model: str, options: dict[str, Any], cause: TypeError) -> MultiviewError:
+    """The error for an option that the model does not take, or takes only as another type."""
+    wrong = next((option for option in options if f"'{option}'" in str(cause)), None)
+    if wrong is None:
+        return MultiviewError(f"timm cannot make {model} with the options {options}: {_line(cause)}.")
+    with torch.device("meta"):
+        kind = type(timm.create_model(model, num_classes=0))
+    taken = [name for name in inspect.signature(kind).parameters if name not in OURS]
+    return unknown_name(f"option of timm's {model}", wrong, taken)
+
+
+def _unmade(model: str, pretrained: bool, cause: Exception) -> MultiviewError:
+    if not pretrained:
+        return MultiviewError(f"timm cannot make {model}: {_line(cause)}.")
+    return MultiviewError(
+        f"timm cannot load the weights of {model}: {_line(cause)}. Without a connection, name a folder that holds "
+        f"them, timm:local-dir:FOLDER (timm.models.save_for_hf(model, FOLDER) writes one); for random weights, give "
+        f"pretrained=False."
+    )
