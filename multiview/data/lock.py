@@ -24,16 +24,28 @@ def locked(folder: Path) -> Iterator[None]:
     lock = folder / NAME
     if not _made(lock):
         _take_over(folder)
+    _sweep(folder)
     try:
         yield
     finally:
         lock.unlink(missing_ok=True)
 
 
+def _sweep(folder: Path) -> None:
+    """Removes the drafts of processes of this machine that were killed while they asked for the lock."""
+    for draft in folder.glob(f"{NAME}.{socket.gethostname()}.*"):
+        pid = draft.name.rpartition(".")[2]
+        if pid.isdecimal() and not _alive(int(pid)):
+            draft.unlink(missing_ok=True)
+
+
 def _made(path: Path) -> bool:
     # The file appears whole, name and content at once: nobody ever reads half a lock.
     draft = path.with_name(f"{NAME}.{socket.gethostname()}.{os.getpid()}")
-    draft.write_text(f"{os.getpid()} {socket.gethostname()}\n")
+    try:
+        draft.write_text(f"{os.getpid()} {socket.gethostname()}\n")
+    except OSError as cause:
+        raise MultiviewError(f"{path.parent} cannot be written to: {cause}. Choose another OUT.") from cause
     try:
         os.link(draft, path)
     except FileExistsError:

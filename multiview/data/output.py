@@ -128,8 +128,11 @@ def finish(out: Path, whole: Manifest, rejects: Sequence[Reject]) -> None:
 def publish(path: Path, text: str) -> None:
     """Writes a small file so that its name never stands for a part of it."""
     partial = path.with_name(path.name + PARTIAL)
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(path)
+    except OSError as cause:
+        raise MultiviewError(f"{path} cannot be written: {cause}. Mend that and run the same command again.") from cause

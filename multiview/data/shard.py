@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -76,26 +77,34 @@ def write_shard(
     path: Path, plan: Plan, rows: range, layout: Layout, allowed: float, tick: Callable[[int], None] = lambda _: None
 ) -> Written:
     """Writes the planned `rows` to `path` and returns what a check of the finished file found. Nothing else has that
-    name before.
+    name before. The shard is held in memory meanwhile.
 
     allowed: bad samples that may be left out; one more raises TooManyRejectsError. tick: called after every sample with
     the number of bad ones so far. Raises MultiviewError when the disk does not take the file.
     """
     import h5py
 
+    # HDF5 2.0 ends the process with SIGSEGV when the disk is full, so it writes to memory and we write to the disk.
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        _fill(_Draft(file, layout, len(rows)), plan, rows, allowed, tick)
+    return _publish(path, memory, layout)
+
+
+def _publish(path: Path, memory: io.BytesIO, layout: Layout) -> Written:
     partial = path.with_name(path.name + PARTIAL)
     try:
-        with h5py.File(partial, "x") as file:
-            _fill(_Draft(file, layout, len(rows)), plan, rows, allowed, tick)
+        with partial.open("xb") as file:
+            file.write(memory.getbuffer())
             file.flush()
-        _sync(partial)
+            os.fsync(file.fileno())
         written = check_shard(partial, layout, name=path.name)
         partial.rename(path)
         _sync(path.parent)
-    except (OSError, RuntimeError, BadShardError) as cause:
+    except (OSError, BadShardError) as cause:
         raise MultiviewError(
-            f"{path} could not be written: {cause}. Is the disk full? Nothing is lost: make room and run the same "
-            "command again."
+            f"{path} could not be written: {cause}. Nothing is lost: mend that and run the same command again, it goes "
+            "on from here."
         ) from cause
     finally:
         partial.unlink(missing_ok=True)

@@ -1,0 +1,275 @@
+"""Looking at a store: what it holds in words, and a contact sheet of every modality and view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from multiview.data import pictures
+from multiview.data.modality import Modality
+from multiview.data.statistics import Statistics
+from multiview.data.store import Store
+from multiview.errors import MultiviewError
+from multiview.plugins import installed, load
+from multiview.view import Crop, View
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Render = Callable[[View, np.ndarray], np.ndarray]
+"""(view, one stored sample) -> float planes (c, h, w) in the view's unit."""
+
+CELL = 128
+GAP = 8
+LEFT = 150
+TOP = 44
+LISTED = 20
+
+
+def inspect_store(path: Path, out: Path | None = None, samples: int = 8, views: Sequence[str] | None = None) -> Path:
+    """Prints the summary of the store at `path` and draws its contact sheet; returns the picture's path.
+
+    out: the picture (`contact-sheet.png` in the store by default). views: names of installed views; by default all
+    whose modality is in the store. Raises MultiviewError for no store, an unknown view, or a view whose modality the
+    store lacks.
+    """
+    from rich.console import Console
+
+    store = Store.open(path)
+    drawn = _views(store, views)
+    console = Console(highlight=False)
+    show(store, console)
+    picture = contact_sheet(store, out or path / "contact-sheet.png", drawn, rendered, samples)
+    console.print(f"contact sheet: {picture}", soft_wrap=True)
+    return picture
+
+
+def _views(store: Store, names: Sequence[str] | None) -> dict[str, View]:
+    stored = {modality.name for modality in store.manifest.modalities}
+    if names is not None:
+        views = {name: load("views", name)(Crop()) for name in names}
+        for name, view in views.items():
+            if view.modality not in stored:
+                there = ", ".join(sorted(stored))
+                raise MultiviewError(f"view '{name}' reads {view.modality}; this store holds {there}. Leave it out.")
+        return views
+    found = {}
+    for plugin in installed("views"):
+        try:
+            view = load("views", plugin.name)(Crop())
+        except Exception:  # a stranger's broken view does no harm to those who did not ask for it
+            continue
+        if view.modality in stored:
+            found[plugin.name] = view
+    return found
+
+
+def rendered(view: View, sample: np.ndarray) -> np.ndarray:
+    """One stored sample as the view's planes (c, h, w), in its unit: converted, neither cropped, augmented nor
+    normalised.
+    """
+    import torch
+
+    planes = np.moveaxis(sample, -1, 0) if sample.ndim == 3 else sample[None]
+    x = torch.from_numpy(np.ascontiguousarray(planes))[None]
+    x = x.float() / 255 if sample.dtype == np.uint8 and view.modality == "image" else x.float()
+    x = view.convert(x) if view.convert else x
+    x = x if view.take is None else x[:, view.take[0] : view.take[1]]
+    return np.asarray(x[0].detach().numpy())
+
+
+def show(store: Store, console: Any) -> None:
+    """Prints `summary` as a table on a rich console."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    for name, text in summary(store):
+        table.add_row(name, Text(text))
+    console.print(table)
+
+
+def summary(store: Store) -> list[tuple[str, str]]:
+    """What a store holds, as (heading, text): origin, counts, splits, classes, modalities with their values, factors,
+    rejects.
+    """
+    manifest = store.manifest
+    origin = manifest.provenance
+    size = sum(shard.size for shard in manifest.shards)
+    lines = [
+        ("store", f"{store.path}, {_bytes(size)} in {len(manifest.shards)} shards"),
+        ("made from", f"{origin.source} {origin.input or ''} {_options(origin.options)}".replace("  ", " ").strip()),
+        ("samples", f"{len(store)}, {manifest.rejected} rejected" + " (rejects.jsonl)" * (manifest.rejected > 0)),
+        ("splits", _counted(dict(manifest.splits), len(store), "in no split")),
+        ("classes", _classes(store)),
+    ]
+    lines += [(modality.name, _modality(store, modality)) for modality in manifest.modalities]
+    lines += [(f"factor {name}", _range(store.factor(name))) for name in manifest.factors[:LISTED]]
+    if len(manifest.factors) > LISTED:
+        lines.append(("factors", f"and {len(manifest.factors) - LISTED} more"))
+    return [*lines, ("versions", ", ".join(f"{name} {version}" for name, version in origin.versions.items()))]
+
+
+def _options(options: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in options.items() if value is not None)
+
+
+def _counted(counts: Mapping[str, int], total: int, rest: str) -> str:
+    parts = [f"{name} {count}" for name, count in counts.items()]
+    shown = parts[:LISTED] + [f"and {len(parts) - LISTED} more"] * (len(parts) > LISTED)
+    missing = total - sum(counts.values())
+    return ", ".join(shown + [f"{missing} {rest}"] * (missing > 0)) or "none"
+
+
+def _classes(store: Store) -> str:
+    names = store.manifest.classes
+    labels = store.labels
+    counts = np.bincount(labels[labels >= 0], minlength=len(names))
+    text = _counted(dict(zip(names, map(int, counts), strict=True)), len(store), "unlabelled")
+    return f"{len(names)}: {text}" if names else text
+
+
+def _modality(store: Store, modality: Modality) -> str:
+    shape = "x".join(map(str, modality.shape)) or "a number"
+    rate = f", {modality.rate} Hz" if modality.rate else ""
+    there = store.present(modality.name)
+    lacking = f"; {int((~there).sum())} samples lack it" if not there.all() else ""
+    return f"{modality.kind}, {modality.dtype} {shape}, {modality.unit}{rate}{_statistics(store, modality)}{lacking}"
+
+
+def _statistics(store: Store, modality: Modality) -> str:
+    found = store.manifest.statistics.get(modality.name)
+    if found is None:
+        return "; nothing measured"
+    over = "train" if "train" in store.split_names else "all"
+    text = f"; {min(found.low):.4g} to {max(found.high):.4g}"
+    if modality.kind == "mask" or len(found.mean) > 4:
+        return f"{text} ({over})"
+    means = ", ".join(f"{mean:.4g} ± {std:.3g}" for mean, std in zip(found.mean, found.std, strict=True))
+    return f"{text}, mean {means} ({over})"
+
+
+def _range(values: np.ndarray) -> str:
+    known = values[np.isfinite(values)]
+    return f"{known.min():.4g} to {known.max():.4g}" if len(known) else "no values"
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.4g} {unit}"
+        count /= 1000
+    return f"{count:.4g} TB"
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of the sheet: what stands above it, the modality it reads, and how a sample becomes a picture."""
+
+    title: str
+    subtitle: str
+    modality: str
+    draw: Callable[[np.ndarray], np.ndarray]
+
+
+def contact_sheet(store: Store, path: Path, views: Mapping[str, View], render: Render, n: int = 8) -> Path:
+    """Draws `n` samples, evenly spread over the store, as a PNG: a row a sample, a column for every modality and view.
+
+    render: makes a view's planes from a stored sample (`rendered` does). Raises MultiviewError when the picture cannot
+    be written.
+    """
+    from PIL import Image
+
+    rows = np.unique(np.linspace(0, len(store) - 1, min(max(n, 1), len(store))).round().astype(int))
+    columns = [_of_modality(store, modality) for modality in store.manifest.modalities]
+    columns += [_of_view(store, name, view, render) for name, view in views.items()]
+    pitch = CELL + GAP
+    sheet = Image.new("RGB", (LEFT + len(columns) * pitch, TOP + len(rows) * pitch), "white")
+    for place, row in enumerate(rows):
+        _write(sheet, (GAP, TOP + place * pitch + GAP), _caption(store, int(row)), LEFT - 2 * GAP)
+    for place, column in enumerate(columns):
+        _write(sheet, (LEFT + place * pitch, GAP), [column.title, column.subtitle], CELL)
+        for down, cell in enumerate(_cells(store, column, rows)):
+            sheet.paste(cell, (LEFT + place * pitch, TOP + down * pitch))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(path, "PNG")
+    except OSError as cause:
+        raise MultiviewError(
+            f"the contact sheet cannot be written to {path}: {cause}. Choose another with --out."
+        ) from cause
+    return path
+
+
+def _of_modality(store: Store, modality: Modality) -> _Column:
+    found = store.manifest.statistics.get(modality.name) or Statistics(0, (0.0,), (1.0,), (0.0,), (1.0,))
+    low, high = min(found.low), max(found.high)
+    subtitle = f"{modality.unit}, {low:.3g} to {high:.3g}"
+    return _Column(
+        modality.name, subtitle, modality.name, lambda sample: pictures.of_modality(modality, sample, low, high)
+    )
+
+
+def _of_view(store: Store, name: str, view: View, render: Render) -> _Column:
+    channels = view.channels
+    low, high = channels.low, channels.high
+    found = store.manifest.statistics.get(view.modality)
+    if found and store.modality(view.modality).unit == channels.unit:  # data may reach further than the usual range
+        high = max(high, *found.high)
+
+    def draw(sample: np.ndarray) -> np.ndarray:
+        planes = render(view, sample)
+        there = (planes != 0).any(axis=0) if view.modality in ("depth", "normal") else None
+        if view.modality == "depth" and len(planes) == 1:
+            return pictures.ramp(planes[0], low, high, there)
+        return pictures.of_planes(planes, low, high, there)
+
+    return _Column(f"view {name}", f"{channels.unit}, {low:.3g} to {high:.3g}", view.modality, draw)
+
+
+def _cells(store: Store, column: _Column, rows: np.ndarray) -> list[Image]:
+    from PIL import Image
+
+    there = store.present(column.modality)[rows]
+    samples = store.read(rows, column.modality)
+    blank = np.full((CELL, CELL, 3), pictures.ABSENT, "uint8")
+    return [
+        _fitted(Image.fromarray(column.draw(sample) if known else blank))
+        for sample, known in zip(samples, there, strict=True)
+    ]
+
+
+def _fitted(picture: Image) -> Image:
+    """The picture in a cell, in proportion; small ones in whole pixels, so that every sample is seen."""
+    from PIL import Image
+
+    scale = min(CELL / picture.width, CELL / picture.height)
+    how = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BILINEAR
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    cell = Image.new("RGB", (CELL, CELL), "white")
+    cell.paste(picture.resize(size, how), ((CELL - size[0]) // 2, (CELL - size[1]) // 2))
+    return cell
+
+
+def _caption(store: Store, row: int) -> list[str]:
+    label = int(store.labels[row])
+    return [store.ids[row], store.manifest.classes[label] if label >= 0 else "unlabelled", f"row {row}"]
+
+
+def _write(sheet: Image, corner: tuple[int, int], lines: Sequence[str], width: int) -> None:
+    """Lines of text, the first one larger, each cut to `width`."""
+    from PIL import ImageDraw, ImageFont
+
+    draw = ImageDraw.Draw(sheet)
+    left, top = corner
+    for place, line in enumerate(lines):
+        font = ImageFont.load_default(size=12 if place else 14)
+        while draw.textlength(line, font=font) > width and len(line) > 4:
+            line = f"{line[:-2].rstrip('…')}…"
+        draw.text((left, top), line, fill=(90, 90, 90) if place else (0, 0, 0), font=font)
+        top += 17
