@@ -113,6 +113,7 @@ def _not_in_ci(block: Block, targets: set[str], ci: str) -> Iterator[str]:
 
 def run(page: Path, section: str, slow: bool, limit: float) -> None:
     """Runs the due blocks of a section in the working folder; exits with the page's line of the first that fails."""
+    sys.path.insert(0, "")
     main = types.ModuleType("__main__")
     main.__file__ = str(page)
     sys.modules["__main__"] = main

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,15 @@ def test_a_page_leaves_no_block_unrun(name: str) -> None:
     found = page_blocks(name)
     assert any(block.due(slow=False) for block in found), f"{name} has no block that is run"
     assert list(complaints(found, (ROOT / "Makefile").read_text(), (ROOT / ".ci/run").read_text())) == []
+
+
+def test_files_that_contributing_names_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf8")
+    named = set(re.findall(r"`([\w.-]+(?:/[\w.-]+)+)`", text)) | set(re.findall(r"\]\(([^):]+)\)", text))
+    made_up = {"views/opponent.py"}
+    missing = {name for name in named - made_up if not (ROOT / name).exists() and not name.startswith(".venv/")}
+    assert len(named) > 10
+    assert not missing
 
 
 @pytest.mark.parametrize(("page", "section"), sections())
