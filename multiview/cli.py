@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -115,22 +115,42 @@ def preprocess(words: Sequence[str]) -> int:
         return 0
     source_type = load("sources", words[0])
     positional = ["input", "out"] if source_type.needs_input else ["out"]
-    words = [word for word in words if word != "-"] if not source_type.needs_input else words
-    chosen = parse(_joined(source_type, positional), words[1:], prog=f"multiview preprocess {words[0]}", description=inspect.getdoc(source_type) or "", positional=positional)
+    rest = list(words[1:]) if source_type.needs_input else [word for word in words[1:] if word != "-"]
+    about = inspect.getdoc(source_type) or ""
+    chosen = parse(_joined(source_type, positional), rest, prog=f"multiview preprocess {words[0]}", description=about, positional=positional)
     from multiview.data.preprocess import preprocess as write
+    from multiview.data.preprocess import progress_bar
 
-    source = source_type(**{name: getattr(chosen, name) for name in source_type.__dataclass_fields__})
+    source = source_type(**{field.name: getattr(chosen, field.name) for field in fields(source_type)})
     root = Path(chosen.input) if source_type.needs_input else None
-    write(source, root, Path(chosen.out), shard_rows=chosen.shard_rows, max_bad=chosen.max_bad, overwrite=chosen.overwrite)
+    with progress_bar(f"preparing {root or words[0]}") as progress:
+        report = write(
+            source, root, Path(chosen.out), name=words[0], shard_rows=chosen.shard_rows, max_bad=chosen.max_bad,
+            overwrite=chosen.overwrite, progress=progress,
+        )
+    print("\n".join(report.lines()))
     return 0
 
 
 def _joined(source: type[Any], positional: Sequence[str]) -> type[Any]:
-    """One dataclass of a source's options, those of every source, and the positional folders."""
-    from dataclasses import field, fields, make_dataclass
+    """One dataclass of a source's options, those of every source, and the positional folders, with the help of all of them."""
+    from dataclasses import field, make_dataclass
+    from typing import get_type_hints
 
-    both = {f.name: (f.name, f.type, field(default=f.default)) for kind in (source, Preprocess) for f in fields(kind)}
-    return make_dataclass(source.__name__, [(name, str) for name in positional] + list(both.values()), kw_only=True, frozen=True)
+    both = {f.name: (get_type_hints(kind)[f.name], field(default=f.default)) for kind in (source, Preprocess) for f in fields(kind)}
+    members = [*((name, str) for name in positional), *((name, *rest) for name, rest in both.items())]
+    made = make_dataclass(source.__name__, members, kw_only=True, frozen=True)
+    folders = {"input": "the folder to read", "out": "the folder of the new store"}
+    about = {**folders, **_documented(source), **_documented(Preprocess)}
+    made.__doc__ = "\n".join(["Options.", "", "Args:", *(f"    {name}: {text}" for name, text in about.items())])
+    return made
+
+
+def _documented(config: type[Any]) -> dict[str, str]:
+    """What a dataclass's docstring says of its fields."""
+    import docstring_parser
+
+    return {param.arg_name: " ".join((param.description or "").split()) for param in docstring_parser.parse(inspect.getdoc(config) or "").params}
 
 
 def inspect_store(words: Sequence[str]) -> int:

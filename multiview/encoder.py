@@ -71,9 +71,9 @@ def make_encoder(
     """The encoder registered as `name`, for a view of `channels` planes: `make_encoder("resnet18", 2, width=0.5)`.
 
     `plugin:model` hands a model's name to a plugin that has many, as in `timm:vit_tiny_patch16_224`.
-    width: multiplier of the planes, above 0. img_size: side of the images in pixels, or (height, width); networks that are
-    built for one size need it, others ignore it. seed: the weights are drawn on the CPU from this seed alone, and the
-    global generator is left as it was (None: drawn from that generator). options: the plugin's own.
+    width: multiplier of the planes, above 0. img_size: side of the images in pixels, or (height, width); networks built
+    for one size need it, others ignore it. seed: the weights are drawn on the CPU from this seed alone, and the global
+    generator is left as it was (None: drawn from that generator). options: the plugin's own.
     Raises MultiviewError for an unknown name, model or option, and for a plugin that makes something else.
     """
     plugin, colon, model = name.partition(":")

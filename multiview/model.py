@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -13,6 +12,7 @@ from multiview.encoder import Encoder
 from multiview.errors import MultiviewError, unknown_name
 from multiview.graph import ContrastGraph
 from multiview.objectives.base import Head, Needs
+from multiview.ops.precision import full_precision
 
 
 class Embeddings(NamedTuple):
@@ -36,7 +36,7 @@ class Projection(nn.Module):
 
     def onto_sphere(self, u: Tensor) -> Tensor:
         """Float32 rows of length 1, whatever the autocast; a head with unit=False leaves lengths alone."""
-        return F.normalize(u.float() if u.dtype != torch.float64 else u, dim=1) if self.head.unit else u
+        return F.normalize(full_precision(u), dim=1) if self.head.unit else u
 
     def forward(self, h: Tensor) -> Tensor:
         """Embeddings of features."""

@@ -35,6 +35,11 @@ def permutation(seed: int, epoch: int, purpose: str, count: int) -> NDArray[np.i
     return np.argsort(bits(seed, epoch, purpose, np.arange(count))[:, 0], kind="stable")
 
 
+def draw_seed(seed: int, step: int, purpose: str) -> int:
+    """A seed, 63 bits, for a generator of one use at one step: nothing that is random has a state to save."""
+    return int(bits(seed, step, purpose, np.zeros(1, np.int64))[0, 0] >> np.uint64(1))
+
+
 def _mixed(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

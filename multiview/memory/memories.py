@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from multiview.data.draws import draw_seed
 from multiview.distributed import gather
 from multiview.graph import ContrastGraph
 from multiview.memory.bank import MemoryBank
@@ -68,7 +69,7 @@ class Memories(nn.Module):
             if needs.key_momentum is not None:
                 name = (view, needs.projector, needs.key_momentum)
                 if name not in found:
-                    found[name] = self.key_encoders[self._key_name(view, needs)](views[view]).float()
+                    found[name] = self.key_encoders[self._key_name(view, needs)](views[view])
         return found
 
     def edge_inputs(
@@ -76,9 +77,9 @@ class Memories(nn.Module):
     ) -> list[EdgeInput]:
         """What each edge of the graph is scored from at this step; `present` says per view which rows exist."""
         inputs = []
-        for number, (name, edge) in enumerate(zip(self.graph.names(), self.graph.edges, strict=True)):
+        for name, edge in zip(self.graph.names(), self.graph.edges, strict=True):
             sides = [self._side(v, n, embeddings, keys) for v, n in zip((edge.a, edge.b), edge.objective.needs(), strict=True)]
-            generator = torch.Generator().manual_seed(_mix(self.seed, number, step))
+            generator = torch.Generator().manual_seed(draw_seed(self.seed, step, f"edge {name}"))
             both = present[edge.a] & present[edge.b]
             state = dict(self.states[name].named_buffers())
             inputs.append(EdgeInput(*sides, index=index, present=both, state=state, generator=generator))
@@ -149,10 +150,3 @@ def _digits(value: float | None) -> str:
     """A number as part of a module's name, which may not hold a dot."""
     return repr(value).replace(".", "p")
 
-
-def _mix(seed: int, edge: int, step: int) -> int:
-    """One 63-bit seed from three numbers (splitmix64's finaliser)."""
-    state = (seed * 0x9E3779B97F4A7C15 + edge * 0xBF58476D1CE4E5B9 + step + 1) & 0xFFFFFFFFFFFFFFFF
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        state = ((state ^ (state >> shift)) * factor) & 0xFFFFFFFFFFFFFFFF
-    return (state ^ (state >> 31)) & 0x7FFFFFFFFFFFFFFF

@@ -93,9 +93,10 @@ class CMC(Objective):
 
         from multiview.distributed import mean_over_rows
         from multiview.ops.nce import nce_terms, running_log_z, softmax_terms
+        from multiview.ops.precision import full_precision
         from multiview.ops.scores import scores_at
 
-        scores = scores_at(z.float(), bank.rows, drawn) / self.temperature
+        scores = scores_at(full_precision(z), bank.rows, drawn) / self.temperature
         state: dict[str, "Tensor"] = {}
         if self.variant == "softmax":
             terms = softmax_terms(scores)

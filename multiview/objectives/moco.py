@@ -66,10 +66,12 @@ class MoCo(Objective):
 
     def _direction(self, edge: EdgeInput, query: Side, keys: Side) -> EdgeOutput:
         from multiview.distributed import mean_over_rows
+        from multiview.ops.precision import full_precision
         from multiview.ops.queue_loss import queue_terms
 
         queue = cast("KeyQueue", keys.memory)
         ids = edge.index if self.exclude else None
-        terms = queue_terms(cast("Tensor", query.z).float(), cast("Tensor", keys.key).float(), queue, ids, self.temperature)
+        q, k = (full_precision(cast("Tensor", x)) for x in (query.z, keys.key))
+        terms = queue_terms(q, k, queue, ids, self.temperature)
         found = mean_over_rows(terms.found, edge.present)
         return EdgeOutput(mean_over_rows(terms.terms, edge.present), {"found": found})

@@ -54,8 +54,9 @@ class SimCLR(Objective):
         """The mean over the rows of both views; rows and columns where a view is missing take no part."""
         from multiview.distributed import gather, gather_with_gradient, mean_over_rows, rank
         from multiview.ops.ntxent import ntxent_terms
+        from multiview.ops.precision import full_precision
 
-        za, zb = cast("Tensor", edge.a.z).float(), cast("Tensor", edge.b.z).float()
+        za, zb = (full_precision(cast("Tensor", side.z)) for side in (edge.a, edge.b))
         all_a, all_b = gather_with_gradient(za), gather_with_gradient(zb)
         columns = gather(edge.present)
         offset = rank() * len(za)

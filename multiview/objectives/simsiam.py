@@ -41,10 +41,11 @@ class SimSiam(Objective):
     def loss(self, edge: EdgeInput) -> EdgeOutput:
         """Lies in [-1, 1]; logs the spread of z, which is 1 / sqrt(dim) in health and 0 in collapse."""
         from multiview.distributed import mean_over_rows
+        from multiview.ops.precision import full_precision
         from multiview.ops.spread import spread
 
-        za, zb = (cast("Tensor", side.z).float().detach() for side in (edge.a, edge.b))
-        pa, pb = (cast("Tensor", side.p).float() for side in (edge.a, edge.b))
+        za, zb = (full_precision(cast("Tensor", side.z)).detach() for side in (edge.a, edge.b))
+        pa, pb = (full_precision(cast("Tensor", side.p)) for side in (edge.a, edge.b))
         agreement = ((pa * zb).sum(1) + (pb * za).sum(1)) / 2
         log = {"spread": (spread(za, edge.present) + spread(zb, edge.present)) / 2}
         return EdgeOutput(-mean_over_rows(agreement, edge.present), log)

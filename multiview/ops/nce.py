@@ -53,5 +53,5 @@ def _batch_log_z(scores: Tensor, present: Tensor, size: int) -> Tensor:
     absent = torch.full_like(scores[:, 0], -math.inf)
     per_row = gather(torch.where(present, torch.logsumexp(scores, dim=1), absent))
     rows = gather(present).sum()
-    log_mean = torch.logsumexp(per_row, dim=0) - torch.log(rows * scores.shape[1])
+    log_mean = torch.logsumexp(per_row, dim=0) - torch.log((rows * scores.shape[1]).to(scores.dtype))
     return torch.where(rows > 0, log_mean + math.log(size), torch.full_like(log_mean, math.nan)).to(scores.dtype)

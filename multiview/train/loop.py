@@ -15,7 +15,7 @@ from torch import Tensor
 
 from multiview.data.batch import Batch
 from multiview.data.dataset import Loader, Samples
-from multiview.data.draws import bits
+from multiview.data.draws import draw_seed
 from multiview.data.sampler import Batches
 from multiview.distributed import any_rank, barrier, rank, total, world
 from multiview.train import checkpoint
@@ -98,8 +98,8 @@ class Loop:
         epochs = self.steps / per_epoch
         factor = rate_factor(self.train.optimizer, step / per_epoch, epochs)
         set_rate(self.parts.optimiser, self.base_rate * factor)
-        torch.manual_seed(self._draw(step, f"dropout/{rank()}"))
-        generator = torch.Generator().manual_seed(self._draw(step, f"augment/{rank()}"))
+        torch.manual_seed(draw_seed(self.seed, step, f"dropout {rank()}"))
+        generator = torch.Generator().manual_seed(draw_seed(self.seed, step, f"augment {rank()}"))
         moved = batch.to(self.parts.accelerator.device, non_blocking=True)
         output = contrast_step(self.parts, moved, step + 1, generator)
         self.progress.step += 1
@@ -108,12 +108,6 @@ class Loop:
             values = self._values(self.base_rate * factor)
             metrics.write(self.progress.step, {"epoch": step // per_epoch, **values})
             display.show(self.progress.step, step // per_epoch, values)
-
-    def _draw(self, step: int, purpose: str) -> int:
-        """A seed for one use at one step: nothing random has a state to restore."""
-        import numpy as np
-
-        return int(bits(self.seed, step, purpose, np.zeros(1, dtype=np.int64))[0, 0] >> np.uint64(1))
 
     def _note(self, output: StepOutput, rows: int) -> None:
         values = {"loss": output.loss, **{f"loss/{n}": out.loss for n, out in output.edges.items()}}

@@ -99,7 +99,8 @@ def prepare(recipe: Recipe, setup: Setup | None = None) -> Prepared:
 
 def settled(setup: Setup, store: Store, situation: Situation) -> Setup:
     """The setup fitted to the data: objectives to the number of samples, views to the store's statistics."""
-    return replace(setup, graph=setup.graph.fitted(situation))
+    views = {name: view.settled(store.manifest.statistics) for name, view in setup.views.items()}
+    return replace(setup, views=views, graph=setup.graph.fitted(situation))
 
 
 def check_encoders(setup: Setup, model: MultiviewModel) -> None:

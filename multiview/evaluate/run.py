@@ -1,0 +1,161 @@
+"""Evaluation of a run: its trained encoders beside the weights they started from and beside raw pixels, on the store's own splits."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import nn
+
+from multiview.data.dataset import Samples
+from multiview.data.store import Store
+from multiview.distributed import barrier, rank
+from multiview.encoder import Encoder
+from multiview.errors import MultiviewError
+from multiview.evaluate.embeddings import Embedded, Extract, embed, raw_pixels
+from multiview.evaluate.knn import weighted_knn
+from multiview.evaluate.table import RANDOM, RAW, TRAINED, Features, Score, compare, evaluate_features, from_json, render, to_json
+from multiview.model import owners
+from multiview.recipe import Setup
+from multiview.trained import Trained
+from multiview.viewlayer import ViewLayer
+
+FILE = "evaluation.json"
+ONLINE_TRAIN, ONLINE_TEST = 4000, 1000
+CALIBRATION = 1024
+"""Training samples from which the batch-norm statistics of the random encoders are taken."""
+
+
+def evaluate(
+    trained: Trained,
+    *,
+    device: torch.device | None = None,
+    console: Console | None = None,
+    layer: str | None = None,
+    dim: int | None = None,
+) -> list[Score]:
+    """kNN and linear probe of every view and of all together, for trained weights, random weights and raw pixels.
+
+    Prints the table, writes evaluation.json into the run folder, and returns the rows; an empty list where the data has no labels.
+    layer: a layer of the encoders instead of their features, averaged over the picture. dim: the width of every probe.
+    Random weights are those the run started from, their batch-norm statistics taken from training samples.
+    """
+    console = console or Console(quiet=rank() != 0)
+    device = device or next(trained.model.parameters()).device
+    splits = _splits(trained.store)
+    reason = _unmeasurable(trained.store, splits)
+    if reason:
+        console.print(f"Not evaluated: {reason}", highlight=False)
+        return []
+    sets: dict[str, Extract] = {
+        TRAINED: lambda views: pooled(trained.features(views, layer)),
+        RANDOM: _random(trained, device, layer),
+        RAW: raw_pixels,
+    }
+    measured = {name: _features(trained, splits, extract, device) for name, extract in sets.items()}
+    rows: list[Score] = []
+    if rank() == 0:
+        rows = evaluate_features(measured, dim=dim)
+        render(rows, console)
+        if trained.folder is not None:
+            (trained.folder / FILE).write_text(to_json(rows))
+    barrier()
+    return rows
+
+
+def online_knn(trained: Trained, device: torch.device) -> dict[str, float]:
+    """kNN accuracy of every view on validation samples (at most 1000, against 4000 of train) while training goes on."""
+    splits = _splits(trained.store)
+    held_out = splits.get("val") or splits.get("test")
+    if held_out is None or _unmeasurable(trained.store, splits):
+        return {}
+    views = trained.setup.views
+    train = embed(trained.store, splits["train"], views, trained.features, device, most=ONLINE_TRAIN)
+    test = embed(trained.store, held_out, views, trained.features, device, most=ONLINE_TEST)
+    trained.model.train()
+    return {
+        f"knn/{view}": weighted_knn(train.features[view], _labels(train, view), test.features[view], _labels(test, view))
+        for view in views
+    }
+
+
+def compare_runs(folders: Sequence[Path], console: Console | None = None) -> None:
+    """Prints the evaluations of several runs side by side; raises MultiviewError for a folder without one."""
+    tables = {}
+    for folder in folders:
+        file = folder / FILE
+        if not file.is_file():
+            raise MultiviewError(f"{folder} has no {FILE}; run `multiview evaluate {folder}` first.")
+        tables[folder.name if folder.name not in tables else str(folder)] = from_json(file.read_text())
+    compare(tables, console or Console())
+
+
+def pooled(features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Feature maps (n, c, h, w) as vectors (n, c), by their mean over the picture."""
+    return {name: x.mean((2, 3)) if x.ndim == 4 else x for name, x in features.items()}
+
+
+def _splits(store: Store) -> dict[str, str]:
+    """The store's splits that hold samples, by the part they play."""
+    return {name: name for name in ("train", "val", "test") if name in store.manifest.splits and len(store.rows(name))}
+
+
+def _unmeasurable(store: Store, splits: dict[str, str]) -> str:
+    missing = [name for name in ("train", "test") if name not in splits]
+    if missing:
+        return f"the store has no {missing[0]} split (it has {', '.join(store.manifest.splits)})."
+    for name in ("train", "test"):
+        if len(set(store.labels[store.rows(name)].tolist()) - {-1}) < 2:
+            return f"kNN and the linear probe need labels of two classes or more in the {name} split."
+    return ""
+
+
+def _features(trained: Trained, splits: dict[str, str], extract: Extract, device: torch.device) -> dict[str, Features]:
+    views = trained.setup.views
+    parts = {name: embed(trained.store, split, views, extract, device) for name, split in splits.items()}
+    return {
+        view: Features(**{name: (part.features[view], _labels(part, view)) for name, part in parts.items()})  # type: ignore[arg-type]
+        for view in views
+    }
+
+
+def _labels(part: Embedded, view: str):  # type: ignore[no-untyped-def]
+    """Labels, with -1 also where the view is missing."""
+    labels = part.labels.copy()
+    labels[~part.present[view]] = -1
+    return labels
+
+
+def _random(trained: Trained, device: torch.device, layer: str | None) -> Extract:
+    """Features of the encoders as they were before training."""
+    setup = trained.setup
+    using = owners(setup.encoders, tuple(setup.views))
+    encoders = {name: copy.deepcopy(e).to(device) for name, e in setup.encoders.items() if isinstance(e, Encoder)}
+    calibrate(setup, encoders, using, trained.store, device)
+
+    def extract(views):  # type: ignore[no-untyped-def]
+        return pooled({view: encoders[using[view]](x, layer) for view, x in views.items()})
+
+    return extract
+
+
+def calibrate(setup: Setup, encoders: dict[str, Encoder], using: dict[str, str], store: Store, device: torch.device) -> None:
+    """Gives untrained encoders the batch-norm statistics of the training data: without, deep random nets are a straw man."""
+    norms = [m for e in encoders.values() for m in e.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if norms:
+        samples = Samples(store, "train", setup.views, train=False)
+        layer = ViewLayer(setup.views).to(device)
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None
+        step = max(1, len(samples) // CALIBRATION)
+        with torch.no_grad():
+            for index in torch.arange(0, len(samples), step).split(256):
+                if len(index) > 1:
+                    for view, x in layer(samples[0, index].to(device)).items():
+                        encoders[using[view]].train()(x)
+    for encoder in encoders.values():
+        encoder.eval()

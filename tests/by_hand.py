@@ -1,0 +1,88 @@
+"""The objectives as the papers write them: float64, loops, one number at a time. This file may not import `multiview`."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    return sum((x * y for x, y in zip(a, b, strict=True)), start=torch.zeros((), dtype=a.dtype))
+
+
+def cmc_z(z: Tensor, bank: Tensor, drawn: Tensor, temperature: float) -> float:
+    """Z of a batch: the mean of exp(score / T) over all positives and negatives, times the rows of the bank."""
+    terms = [math.exp(float(dot(z[i].detach(), bank[k])) / temperature) for i in range(len(z)) for k in drawn[i].tolist()]
+    return sum(terms) / len(terms) * len(bank)
+
+
+def cmc_nce(z: Tensor, bank: Tensor, drawn: Tensor, temperature: float, z_constant: float) -> Tensor:
+    """arXiv:1906.05849 Sec. 3.4 and arXiv:1805.01978 Eq. 4-8: binary NCE against K draws from the uniform distribution 1 / N."""
+    negatives, size, total = drawn.shape[1] - 1, len(bank), torch.zeros((), dtype=z.dtype)
+    for i in range(len(z)):
+        for position, k in enumerate(drawn[i].tolist()):
+            p = torch.exp(dot(z[i], bank[k]) / temperature) / z_constant
+            h = p / (p + negatives / size)
+            total = total - (torch.log(h) if position == 0 else torch.log(1 - h))
+    return total / len(z)
+
+
+def cmc_softmax(z: Tensor, bank: Tensor, drawn: Tensor, temperature: float) -> Tensor:
+    total = torch.zeros((), dtype=z.dtype)
+    for i in range(len(z)):
+        scores = [torch.exp(dot(z[i], bank[k]) / temperature) for k in drawn[i].tolist()]
+        total = total - torch.log(scores[0] / sum(scores))
+    return total / len(z)
+
+
+def bank_update(bank: Tensor, z: Tensor, index: Tensor, momentum: float) -> Tensor:
+    out = bank.clone()
+    for row, i in zip(z, index.tolist(), strict=True):
+        mixed = momentum * bank[i] + (1 - momentum) * row
+        out[i] = mixed / math.sqrt(float(dot(mixed, mixed)))
+    return out
+
+
+def nt_xent(za: Tensor, zb: Tensor, temperature: float) -> Tensor:
+    """arXiv:2002.05709 Eq. 1 and Algorithm 1."""
+    n = len(za)
+    everyone = [*za, *zb]
+    total = torch.zeros((), dtype=za.dtype)
+    for i in range(2 * n):
+        partner = (i + n) % (2 * n)
+        others = [torch.exp(dot(everyone[i], everyone[k]) / temperature) for k in range(2 * n) if k != i]
+        total = total - torch.log(torch.exp(dot(everyone[i], everyone[partner]) / temperature) / sum(others))
+    return total / (2 * n)
+
+
+def info_nce(za: Tensor, zb: Tensor, temperature: float) -> Tensor:
+    """arXiv:2103.00020, Figure 3: the mean of both directions of a cross entropy over the other view's samples."""
+    total = torch.zeros((), dtype=za.dtype)
+    for queries, keys in ((za, zb), (zb, za)):
+        for i in range(len(za)):
+            scores = [torch.exp(dot(queries[i], k) / temperature) for k in keys]
+            total = total - torch.log(scores[i] / sum(scores))
+    return total / (2 * len(za))
+
+
+def moco(q: Tensor, k: Tensor, queue: list[tuple[int, Tensor]], ids: list[int] | None, temperature: float) -> Tensor:
+    """arXiv:1911.05722 Eq. 1. queue: (sample, key) pairs; ids: whose own older keys do not count."""
+    total = torch.zeros((), dtype=q.dtype)
+    for i in range(len(q)):
+        positive = torch.exp(dot(q[i], k[i]) / temperature)
+        shown = [key for sample, key in queue if ids is None or sample != ids[i]]
+        negatives = sum((torch.exp(dot(q[i], key) / temperature) for key in shown), start=torch.zeros((), dtype=q.dtype))
+        total = total - torch.log(positive / (positive + negatives))
+    return total / len(q)
+
+
+def simsiam(pa: Tensor, za: Tensor, pb: Tensor, zb: Tensor) -> Tensor:
+    """arXiv:2011.10566 Eq. 1-4, with the stop-gradient."""
+    total = torch.zeros((), dtype=pa.dtype)
+    for p, z in ((pa, zb.detach()), (pb, za.detach())):
+        for i in range(len(p)):
+            cosine = dot(p[i], z[i]) / torch.sqrt(dot(p[i], p[i])) / math.sqrt(float(dot(z[i], z[i])))
+            total = total - cosine / 2
+    return total / len(pa)
