@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 from collections.abc import Callable
@@ -40,8 +41,8 @@ def _lists_images(table: Path) -> bool:
         return False
     if found is None or "split" not in found.columns:
         return False
-    first = next(iter(found.rows))
-    return any((table.parent / name).is_file() for name in (first, *(f"{first}.{ending}" for ending in ENDINGS)))
+    first = table.parent / next(iter(found.rows))
+    return any(path.suffix[1:].lower() in ENDINGS for path in first.parent.glob(f"{glob.escape(first.name)}*"))
 
 
 def open_data(spec: str, cache: Path, say: Callable[[str], None] = print) -> Store:

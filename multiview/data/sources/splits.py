@@ -24,7 +24,7 @@ def shares_of(text: str) -> tuple[float, ...]:
         shares = tuple(float(part) for part in text.split("/"))
     except ValueError:
         shares = ()
-    if not 1 <= len(shares) <= 3 or abs(sum(shares) - 100) > 1e-6 or min(shares) < 0:
+    if not 1 <= len(shares) <= 3 or not abs(sum(shares) - 100) < 1e-6 or min(shares) < 0:
         raise MultiviewError(
             f"split is '{text}'; give percentages that make 100: TRAIN/VAL/TEST (70/10/20), TRAIN/TEST, or 100."
         )
