@@ -13,6 +13,7 @@ LAUNCH = $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_pre
 RUNS = $(SEEDS:%=runs/demo/seed-%)
 
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 .PHONY: help demo test test-slow lint types bench clean
 
 help: ## what there is to make
@@ -57,18 +58,19 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "multiview needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
 	    "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null && $(PYTHON) -m venv --clear $(VENV) || { \
-	  $(PYTHON) -m venv --clear --without-pip $(VENV) && \
+	@rm -f $(BIN)/python*
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null && $(PYTHON) -m venv $(VENV) || { \
+	  $(PYTHON) -m venv --without-pip $(VENV) && \
 	  $(PYTHON) -m pip --python $@ --disable-pip-version-check --quiet install pip; } || { \
-	  rm -rf $(VENV); echo "cannot make a virtual environment in $(VENV): see above;" \
+	  echo "cannot make a virtual environment in $(VENV): see above;" \
 	    "on Debian and Ubuntu: apt-get install python3-venv"; exit 1; } >&2
 
-# A stamp is older than pyproject.toml when the dependencies may have changed. `dev` holds all that `demo` needs.
-$(VENV)/.demo: pyproject.toml | $(BIN)/python
+# Installed again when pyproject.toml or the interpreter is newer than the stamp. `dev` holds all that `demo` needs.
+$(VENV)/.demo: pyproject.toml $(BIN)/python
 	@$(call install,tensorboard)
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
+$(VENV)/.dev: pyproject.toml $(BIN)/python
 	@$(call install,dev)
 	@touch $(VENV)/.demo $@
 
