@@ -102,7 +102,7 @@ def summary(store: Store) -> list[tuple[str, str]]:
     origin = manifest.provenance
     size = sum(shard.size for shard in manifest.shards)
     lines = [
-        ("store", f"{store.path}, {_bytes(size)} in {len(manifest.shards)} shards"),
+        ("store", f"{store.path}, {_bytes(size)} in {len(manifest.shards)} shard{'s' * (len(manifest.shards) != 1)}"),
         ("made from", f"{origin.source} {origin.input or ''} {_options(origin.options)}".replace("  ", " ").strip()),
         ("samples", f"{len(store)}, {manifest.rejected} rejected" + " (rejects.jsonl)" * (manifest.rejected > 0)),
         ("splits", _counted(dict(manifest.splits), len(store), "in no split")),

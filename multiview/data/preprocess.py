@@ -53,7 +53,10 @@ class Report:
             return self.notes
         rejected = f"; {self.rejected} rejected, see {self.out / output.REJECTS}" if self.rejected else ""
         resumed = f", {self.reused} of them from an earlier run" if self.reused else ""
-        return (*self.notes, f"{self.out}: {self.written} samples in {self.shards} shards{resumed}{rejected}.")
+        return (
+            *self.notes,
+            f"{self.out}: {self.written} samples in {self.shards} shard{'s' * (self.shards != 1)}{resumed}{rejected}.",
+        )
 
 
 def preprocess(

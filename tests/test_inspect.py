@@ -1,0 +1,158 @@
+"""What `multiview inspect` says and draws."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from multiview.data import pictures
+from multiview.data.inspect import CELL, GAP, LEFT, TOP, contact_sheet, inspect_store, rendered, summary
+from multiview.data.modality import Modality
+from multiview.data.preprocess import preprocess
+from multiview.data.source import BadSample, Plan, Row
+from multiview.data.store import Store
+from multiview.errors import MultiviewError
+from multiview.view import Channels, Crop, View
+
+MODALITIES = (
+    Modality(name="image", kind="image", dtype="uint8", shape=(16, 32, 3), unit="sRGB"),
+    Modality(name="depth", kind="depth", dtype="float32", shape=(16, 32), unit="m"),
+    Modality(name="normal", kind="normal", dtype="float16", shape=(16, 32, 3), unit="unit vector"),
+    Modality(name="mask", kind="mask", dtype="uint8", shape=(16, 32), unit="identity"),
+    Modality(name="audio", kind="audio", dtype="int16", shape=(400, 2), unit="full scale", rate=8000),
+    Modality(name="table", kind="table", dtype="float32", shape=(6,), unit="none"),
+)
+
+
+def sample(number: int) -> dict[str, np.ndarray]:
+    if number == 5:
+        raise BadSample("5.png: broken")
+    depth = np.full((16, 32), 1.0 + number, "float32")
+    depth[:, :8] = 0
+    sound = np.sin(np.arange(800) / 9).reshape(400, 2) * 9000
+    found = {
+        "image": np.full((16, 32, 3), (255, 0, 0), "uint8"),
+        "depth": depth,
+        "normal": np.full((16, 32, 3), (0, 0, 1), "float16"),
+        "mask": (depth > 0).astype("uint8"),
+        "audio": sound.astype("int16"),
+        "table": np.arange(6, dtype="float32"),
+    }
+    if number == 0:
+        del found["depth"]
+    return found
+
+
+@dataclass(frozen=True)
+class All:
+    needs_input: ClassVar[bool] = False
+
+    def plan(self, root: Path | None) -> Plan:
+        rows = [
+            Row(f"{number}", label="ab"[number % 2] if number else None, split="train", factors={"size": number / 2})
+            for number in range(9)
+        ]
+        return Plan(rows, MODALITIES, sample)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    out = tmp_path_factory.mktemp("inspect") / "store"
+    preprocess(All(), None, out, max_bad=1)
+    return Store.open(out)
+
+
+def test_summary(store: Store) -> None:
+    said = dict(summary(store))
+    assert said["samples"] == "8, 1 rejected (rejects.jsonl)"
+    assert said["splits"] == "train 8"
+    assert said["classes"] == "2: a 4, b 3, 1 unlabelled"
+    assert said["depth"] == "depth, float32 16x32, m; 2 to 9, mean 5.429 ± 2.44 (train); 1 samples lack it"
+    assert said["mask"].endswith("; 0 to 1 (train)")  # a mean of identities means nothing
+    assert "audio, int16 400x2, full scale, 8000 Hz" in said["audio"]
+    assert said["factor size"] == "0 to 4"
+    assert "all" in said["made from"]
+
+
+def opened(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def test_contact_sheet_has_a_cell_for_everything(store: Store, tmp_path: Path) -> None:
+    views = {
+        "grey": View(modality="image", channels=Channels("grey", 1, "", 0, 1), crop=Crop(), mean=(0.5,), std=(0.5,))
+    }
+    half = np.full((1, 16, 32), 0.5)
+    path = contact_sheet(store, tmp_path / "deep" / "sheet.png", views, lambda view, array: half, n=4)
+    sheet = opened(path)
+    assert sheet.shape == (TOP + 4 * (CELL + GAP), LEFT + 7 * (CELL + GAP), 3)
+
+    def centre(row: int, column: int) -> list[int]:
+        return sheet[TOP + row * (CELL + GAP) + CELL // 2, LEFT + column * (CELL + GAP) + CELL // 2].tolist()
+
+    assert centre(0, 0) == [255, 0, 0]
+    assert centre(0, 1) == [pictures.ABSENT] * 3  # the first sample has no depth
+    assert centre(3, 1) == [253, 231, 37]  # the last one is the farthest
+    assert centre(2, 2) == [128, 128, 255]  # towards the viewer
+    assert centre(1, 6) == [128, 128, 128]
+    for column in range(7):
+        start = LEFT + column * (CELL + GAP)
+        assert (sheet[:TOP, start : start + CELL] < 100).any(), "a column without a title"
+
+
+def test_inspect_store_draws_installed_views(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = inspect_store(store.path, tmp_path / "sheet.png", samples=2, views=["L", "ab"])
+    assert opened(path).shape[1] == LEFT + (len(MODALITIES) + 2) * (CELL + GAP)
+    assert "8, 1 rejected" in capsys.readouterr().out
+    assert opened(inspect_store(store.path, tmp_path / "all.png", samples=1)).shape[1] > LEFT + 8 * (CELL + GAP)
+    with pytest.raises(MultiviewError, match=r"'Lb' is not a view"):
+        inspect_store(store.path, views=["Lb"])
+    with pytest.raises(MultiviewError, match="cannot be written"):
+        inspect_store(store.path, store.path / "manifest.json" / "sheet.png", views=[])
+
+
+def test_a_view_whose_modality_is_not_there(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Only:
+        needs_input: ClassVar[bool] = False
+
+        def plan(self, root: Path | None) -> Plan:
+            return Plan([Row("0")], MODALITIES[:1], lambda number: {"image": sample(0)["image"]})
+
+    preprocess(Only(), None, tmp_path / "s")
+    with pytest.raises(MultiviewError, match="view 'depth' reads depth; this store holds image"):
+        inspect_store(tmp_path / "s", views=["depth"])
+
+
+def test_rendered_planes_are_in_the_views_unit() -> None:
+    from multiview.views import lab
+
+    planes = rendered(lab.lightness(Crop()), np.full((4, 4, 3), 255, "uint8"))
+    assert planes.shape == (1, 4, 4)
+    np.testing.assert_allclose(planes, 100, atol=1e-3)
+    assert rendered(lab.chroma(Crop()), np.full((4, 4, 3), 255, "uint8")).shape == (2, 4, 4)
+
+
+def test_chroma_looks_like_its_colours() -> None:
+    for planes, strongest in [((1, 1), 0), ((-1, 1), 1), ((0, -1), 2)]:  # red, green, blue
+        pixel = pictures.of_planes(np.array(planes, "float64").reshape(2, 1, 1), -1, 1)[0, 0]
+        assert pixel.argmax() == strongest
+
+
+def test_identities_differ_in_colour() -> None:
+    colours = pictures.of_identities(np.arange(13).reshape(1, 13))[0]
+    assert colours[0].tolist() == [255, 255, 255]
+    assert len(np.unique(colours, axis=0)) == 13
+
+
+def test_a_waveform_spans_its_samples() -> None:
+    sound = np.concatenate([np.zeros(100), np.tile([1.0, -1.0], 50)])
+    dark = pictures.waveform(sound, height=21, width=10).mean(axis=-1) < 255
+    assert dark[:, 7].all()
+    assert dark[:, 2].sum() <= 3
+    assert dark[10, 2]
+    assert pictures.waveform(np.zeros(0)).shape == (64, 128, 3)
