@@ -8,8 +8,8 @@ ARGS ?=
 
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet
-# Spelt out, or accelerate prints which defaults it took.
-LAUNCH = $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
+# Spelt out, or accelerate prints which defaults it took; quiet, or it adds its own traceback to a recipe's message.
+LAUNCH = $(BIN)/accelerate launch --quiet --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 RUNS = $(SEEDS:%=runs/demo/seed-%)
 
 .DEFAULT_GOAL := help
