@@ -127,7 +127,7 @@ def built(kind: str, source: Path, out: Path) -> Path:
 def test_wheel_and_sdist_hold_every_module_once(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
         shutil.copy(ROOT / name, tree)
     for name in ("multiview", *BESIDE):
         shutil.copytree(ROOT / name, tree / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
