@@ -291,6 +291,19 @@ def test_a_suffered_shard_is_written_again(tmp_path: Path) -> None:
     assert hashes(out) == before
 
 
+def test_a_shard_of_another_store_is_not_taken(tmp_path: Path) -> None:
+    make(tmp_path / "mine")
+    make(tmp_path / "other", Toy(seed=1))
+    before = hashes(tmp_path / "mine")
+    (tmp_path / "mine" / "shard-00001.h5").unlink()
+    (tmp_path / "other" / "shard-00001.h5").rename(tmp_path / "mine" / "shard-00001.h5")
+    (tmp_path / "mine" / "shard-00005.h5").unlink()  # so that all are looked at
+    report = make(tmp_path / "mine")
+    assert report.reused == 4
+    assert any("shard-00001.h5: it belongs to another store" in note for note in report.notes)
+    assert hashes(tmp_path / "mine") == before
+
+
 def test_rejects_are_listed_and_leave_the_other_rows_alone(tmp_path: Path) -> None:
     report = make(tmp_path / "out", Toy(bad=25), max_bad=3)
     assert (report.written, report.rejected) == (57, 3)
