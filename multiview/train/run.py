@@ -35,6 +35,8 @@ from multiview.trained import Trained
 from multiview.viewlayer import ViewLayer
 
 TRAIN_SPLIT = "train"
+PLAIN_WIDTH = 120
+"""Columns of tables where the output is no terminal."""
 
 
 @dataclass
@@ -77,6 +79,8 @@ def prepare(recipe: Recipe, setup: Setup | None = None) -> Prepared:
     """Everything before the first step; raises MultiviewError for whatever would go wrong later."""
     accelerator = start(recipe.train, f"recipes/{type(recipe).__name__}.py")
     console = Console(quiet=not accelerator.is_main_process)
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
     torch.manual_seed(recipe.seed)
     made = setup or recipe.build()
     store = _opened(recipe, accelerator, console)
