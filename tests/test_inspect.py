@@ -73,7 +73,7 @@ def test_summary(store: Store) -> None:
     assert said["depth"] == "depth, float32 16x32, m; 2 to 9, mean 5.429 ± 2.44 (train); 1 samples lack it"
     assert said["mask"].endswith("; 0 to 1 (train)")  # a mean of identities means nothing
     assert "audio, int16 400x2, full scale, 8000 Hz" in said["audio"]
-    assert said["factor size"] == "0 to 4"
+    assert said["factors"] == "1: size 0 to 4"
     assert "all" in said["made from"]
 
 
@@ -84,7 +84,7 @@ def opened(path: Path) -> np.ndarray:
 
 def test_contact_sheet_has_a_cell_for_everything(store: Store, tmp_path: Path) -> None:
     views = {
-        "grey": View(modality="image", channels=Channels("grey", 1, "", 0, 1), crop=Crop(), mean=(0.5,), std=(0.5,))
+        "grey": View(modality="image", channels=Channels("grey", 1, "sRGB", 0, 1), crop=Crop(), mean=(0.5,), std=(0.5,))
     }
     half = np.full((1, 16, 32), 0.5)
     path = contact_sheet(store, tmp_path / "deep" / "sheet.png", views, lambda view, array: half, n=4)

@@ -28,6 +28,7 @@ GAP = 8
 LEFT = 150
 TOP = 44
 LISTED = 20
+LISTED_FACTORS = 6
 
 
 def inspect_store(path: Path, out: Path | None = None, samples: int = 8, views: Sequence[str] | None = None) -> Path:
@@ -109,9 +110,8 @@ def summary(store: Store) -> list[tuple[str, str]]:
         ("classes", _classes(store)),
     ]
     lines += [(modality.name, _modality(store, modality)) for modality in manifest.modalities]
-    lines += [(f"factor {name}", _range(store.factor(name))) for name in manifest.factors[:LISTED]]
-    if len(manifest.factors) > LISTED:
-        lines.append(("factors", f"and {len(manifest.factors) - LISTED} more"))
+    if manifest.factors:
+        lines.append(("factors", _factors(store)))
     return [*lines, ("versions", ", ".join(f"{name} {version}" for name, version in origin.versions.items()))]
 
 
@@ -154,9 +154,14 @@ def _statistics(store: Store, modality: Modality) -> str:
     return f"{text}, mean {means} ({over})"
 
 
-def _range(values: np.ndarray) -> str:
-    known = values[np.isfinite(values)]
-    return f"{known.min():.4g} to {known.max():.4g}" if len(known) else "no values"
+def _factors(store: Store) -> str:
+    names = store.manifest.factors
+    ranges = []
+    for name in names[:LISTED_FACTORS]:
+        known = store.factor(name)[np.isfinite(store.factor(name))]
+        ranges.append(f"{name} {known.min():.3g} to {known.max():.3g}" if len(known) else f"{name} without values")
+    more = len(names) - LISTED_FACTORS
+    return f"{len(names)}: {', '.join(ranges)}" + (f", and {more} more" if more > 0 else "")
 
 
 def _bytes(count: float) -> str:
@@ -208,19 +213,25 @@ def contact_sheet(store: Store, path: Path, views: Mapping[str, View], render: R
 
 def _of_modality(store: Store, modality: Modality) -> _Column:
     found = store.manifest.statistics.get(modality.name) or Statistics(0, (0.0,), (1.0,), (0.0,), (1.0,))
-    low, high = min(found.low), max(found.high)
-    subtitle = f"{modality.unit}, {low:.3g} to {high:.3g}"
+    subtitle = f"{modality.unit}, {min(found.low):.3g} to {max(found.high):.3g}"
+    low, high = _usual(found) if modality.kind == "depth" else (min(found.low), max(found.high))
     return _Column(
         modality.name, subtitle, modality.name, lambda sample: pictures.of_modality(modality, sample, low, high)
     )
 
 
+def _usual(found: Statistics) -> tuple[float, float]:
+    """The range that most values lie in, so that a far horizon leaves colours for the rest."""
+    reach = 2 * found.std[0]
+    return max(found.low[0], found.mean[0] - reach), min(found.high[0], found.mean[0] + reach)
+
+
 def _of_view(store: Store, name: str, view: View, render: Render) -> _Column:
     channels = view.channels
     low, high = channels.low, channels.high
-    found = store.manifest.statistics.get(view.modality)
-    if found and store.modality(view.modality).unit == channels.unit:  # data may reach further than the usual range
-        high = max(high, *found.high)
+    stored = store.modality(view.modality)
+    if stored.kind == "depth" and stored.unit == channels.unit and stored.name in store.manifest.statistics:
+        low, high = _usual(store.manifest.statistics[stored.name])
 
     def draw(sample: np.ndarray) -> np.ndarray:
         planes = render(view, sample)
