@@ -1,1 +1,46 @@
-"""."""
+"""Did it learn? Weighted kNN, linear probe, and the table that sets trained features beside their controls."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from multiview.evaluate.knn import weighted_knn as weighted_knn
+    from multiview.evaluate.linear import ProbeResult as ProbeResult
+    from multiview.evaluate.linear import common_dim as common_dim
+    from multiview.evaluate.linear import linear_probe as linear_probe
+    from multiview.evaluate.table import Features as Features
+    from multiview.evaluate.table import Score as Score
+    from multiview.evaluate.table import compare as compare
+    from multiview.evaluate.table import evaluate_features as evaluate_features
+    from multiview.evaluate.table import from_json as from_json
+    from multiview.evaluate.table import render as render
+    from multiview.evaluate.table import to_json as to_json
+    from multiview.evaluate.table import verdict as verdict
+
+# Imported on first use: training needs kNN without waiting for scikit-learn.
+_HOMES = {
+    "weighted_knn": "knn",
+    "ProbeResult": "linear",
+    "common_dim": "linear",
+    "linear_probe": "linear",
+    "Features": "table",
+    "Score": "table",
+    "compare": "table",
+    "evaluate_features": "table",
+    "from_json": "table",
+    "render": "table",
+    "to_json": "table",
+    "verdict": "table",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'multiview.evaluate' has no attribute '{name}'")
+    return getattr(import_module(f"multiview.evaluate.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

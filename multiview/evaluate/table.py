@@ -1,0 +1,388 @@
+"""Did it learn? Trained features beside their controls, measured alike: scores, their JSON, tables, and the answer.
+
+The first named feature set is the subject, the others are its controls; usually `TRAINED`, `RANDOM` and `RAW`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from io import StringIO
+from math import sqrt
+from statistics import fmean, stdev
+
+import numpy as np
+from rich.box import SIMPLE, Box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from multiview.errors import MultiviewError
+from multiview.evaluate.knn import weighted_knn
+from multiview.evaluate.linear import Split, common_dim, prepared, probe_reduced
+
+TRAINED, RANDOM, RAW = "trained", "random weights", "raw pixels"
+CONCAT = "concat"
+SCHEMA = 1
+Cell = tuple[float | None, str]
+UNKNOWN: Cell = (None, "-")
+PLAIN = Box("    \n    \n -- \n    \n    \n -- \n    \n    \n", ascii=True)  # rich's SIMPLE, for files and pipes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """Frozen features of one view: per split (x, y), x float (n, d), y classes (n,), -1 without label or view.
+
+    The rows of all views of a feature set are the same samples in the same order. val None: see `linear_probe`.
+    """
+
+    train: Split
+    val: Split | None = None
+    test: Split
+
+    @property
+    def width(self) -> int:
+        """Numbers that a sample has before any reduction."""
+        return int(self.train[0].shape[1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """What one feature set of one view reached; accuracies from 0 to 1 on the test rows.
+
+    width: numbers per sample as extracted; dim: after the reduction that all cells of a table share. knn, linear,
+    balanced (mean recall of the linear probe): see `weighted_knn` and `linear_probe`. c: the probe's regularisation.
+    train, val, test: labelled rows. classes: in train. majority: accuracy of always answering the commonest class of
+    train.
+    """
+
+    features: str
+    view: str
+    width: int
+    dim: int
+    knn: float
+    linear: float
+    balanced: float
+    c: float
+    converged: bool
+    train: int
+    val: int
+    test: int
+    classes: int
+    majority: float
+
+
+@dataclass(frozen=True)
+class Margin:
+    """How far one accuracy lies above another: `points` (-1 to 1) and its 95 % interval; see `margin`."""
+
+    points: float
+    low: float
+    high: float
+
+    @property
+    def clear(self) -> bool:
+        """Whether the whole interval is above zero: better, beyond noise."""
+        return self.low > 0
+
+    @property
+    def noise(self) -> bool:
+        """Whether the interval holds zero."""
+        return self.low <= 0 <= self.high
+
+
+def evaluate_features(
+    sets: Mapping[str, Mapping[str, Features]],
+    *,
+    dim: int | None = None,
+    neighbours: int = 20,
+    temperature: float = 0.07,
+) -> list[Score]:
+    """kNN and linear probe of several feature sets (name -> view -> `Features`): of each view and of all side by side.
+
+    Every cell is standardised and reduced to the same `dim` (default: `common_dim` of all cells) on its train rows,
+    and both measures see the same numbers. That is fair to the controls: cosine kNN on raw pixels as they come is some
+    10 points worse, because of their mean.
+
+    Raises MultiviewError where the views of a set differ in their rows, and whatever the two measures raise.
+    """
+    if dim is None:
+        labels = [_shared_labels(views, [cell.train for cell in views.values()]) for views in sets.values()]
+        widths = [cell.width for views in sets.values() for cell in views.values()]
+        dim = common_dim(widths, min(int((y >= 0).sum()) for y in labels))
+    scores = []
+    for name, views in sets.items():
+        scores += [_score(name, view, cell, dim, neighbours, temperature) for view, cell in views.items()]
+        if len(views) > 1:
+            scores.append(_score(name, CONCAT, concatenated(views), dim, neighbours, temperature))
+    return scores
+
+
+def concatenated(views: Mapping[str, Features]) -> Features:
+    """The views side by side: x (n, sum of widths); a row that any view lacks has label -1."""
+    vals = [cell.val for cell in views.values() if cell.val]
+    if len(vals) not in (0, len(views)):
+        raise MultiviewError(
+            f"only some of the views {', '.join(views)} have a validation split; give it to all or none."
+        )
+    return Features(
+        train=_side_by_side(views, [cell.train for cell in views.values()]),
+        val=_side_by_side(views, vals) if vals else None,
+        test=_side_by_side(views, [cell.test for cell in views.values()]),
+    )
+
+
+def margin(subject: float, control: float, n_subject: int, n_control: int) -> Margin:
+    """The difference of two accuracies (0 to 1), each measured on n samples, with its 95 % interval.
+
+    Agresti and Caffo (The American Statistician 54, 2000): with q = (hits + 1) / (n + 2) of either, the interval is
+    q1 - q2 +- 1.96 sqrt(q1 (1 - q1) / (n1 + 2) + q2 (1 - q2) / (n2 + 2)). It takes the two for independent. On the same
+    test rows two probes mostly fail together, so it is rather too wide than too narrow.
+    """
+    q1 = (subject * n_subject + 1) / (n_subject + 2)
+    q2 = (control * n_control + 1) / (n_control + 2)
+    half = 1.96 * sqrt(q1 * (1 - q1) / (n_subject + 2) + q2 * (1 - q2) / (n_control + 2))
+    return Margin(subject - control, q1 - q2 - half, q1 - q2 + half)
+
+
+def verdict(rows: Sequence[Score]) -> str:
+    """One sentence on `concat` (or the only view): linear accuracy, margins over the controls, and whether it learned.
+
+    It learned when it beats every control beyond noise: when the 95 % interval of each `margin` lies above zero.
+    """
+    subject, *controls = _headline(rows)
+    margins = {control.features: _over(subject, control) for control in controls}
+    told = "".join(
+        f", {100 * m.points:+.1f} ± {50 * (m.high - m.low):.1f} over {name}{' (within noise)' * m.noise}"
+        for name, m in margins.items()
+    )
+    return f"{_title(rows)}: linear {100 * subject.linear:.1f} %{told}{_conclusion(margins)}"
+
+
+def to_json(rows: Iterable[Score]) -> str:
+    """The scores as JSON text, for `from_json` and other programs."""
+    return json.dumps({"schema": SCHEMA, "scores": [asdict(row) for row in rows]}, indent=1) + "\n"
+
+
+def from_json(text: str) -> list[Score]:
+    """The scores that `to_json` wrote. Raises MultiviewError for anything else."""
+    try:
+        content = json.loads(text)
+        schema = content["schema"]
+        if schema == SCHEMA:
+            return [Score(**row) for row in content["scores"]]
+    except (ValueError, TypeError, KeyError) as cause:
+        raise MultiviewError(
+            f"these are not evaluation scores ({type(cause).__name__}: {cause}); expected 'schema' and "
+            f"a list 'scores' of {', '.join(field.name for field in fields(Score))}. "
+            "Write them anew with: multiview evaluate RUN"
+        ) from cause
+    raise MultiviewError(
+        f"these evaluation scores have schema {schema}, this version reads {SCHEMA}. "
+        "Write them anew with: multiview evaluate RUN"
+    )
+
+
+def render(rows: Sequence[Score], console: Console) -> None:
+    """Prints one run: a row a view, columns of the feature sets and of the margins over the controls, and `verdict`."""
+    _print({"": rows}, verdict(rows), console)
+
+
+def compare(tables: Mapping[str, Sequence[Score]], console: Console) -> None:
+    """Prints several runs of one recipe, say three seeds (run name -> scores): all values, mean, std, the answer.
+
+    std is the standard deviation of a sample (n - 1); margins are taken within each run.
+    """
+    if not tables:
+        raise MultiviewError("there is no run to compare; name one run or more.")
+    _print(tables, _verdict_of_runs(list(tables.values())), console)
+
+
+def _shared_labels(views: Mapping[str, Features], splits: Sequence[Split]) -> np.ndarray:
+    """The label of each row that all views have, -1 elsewhere; (n,)."""
+    labels = [np.asarray(y) for _, y in splits]
+    if len({len(y) for y in labels}) == 1:
+        known = np.stack(labels)
+        if ((known == known.max(0)) | (known < 0)).all():
+            return np.where((known < 0).any(0), -1, known[0])
+    raise MultiviewError(
+        f"the views {', '.join(views)} do not hold the same samples in the same order, so they cannot be put side by "
+        "side; give every view all rows, with label -1 where a sample lacks it."
+    )
+
+
+def _side_by_side(views: Mapping[str, Features], splits: Sequence[Split]) -> Split:
+    y = _shared_labels(views, splits)
+    return np.concatenate([np.asarray(x, dtype=np.float32) for x, _ in splits], axis=1), y
+
+
+def _score(name: str, view: str, cell: Features, dim: int, neighbours: int, temperature: float) -> Score:
+    train, val, test = prepared(cell.train, cell.val, cell.test, dim=dim)
+    probe = probe_reduced(train, val, test)
+    known, counts = np.unique(train[1], return_counts=True)
+    return Score(
+        features=name,
+        view=view,
+        width=cell.width,
+        dim=probe.dim,
+        knn=weighted_knn(*train, *test, neighbours=neighbours, temperature=temperature),
+        linear=probe.accuracy,
+        balanced=probe.balanced_accuracy,
+        c=probe.c,
+        converged=probe.converged,
+        train=len(train[1]),
+        val=len(val[1]),
+        test=len(test[1]),
+        classes=len(known),
+        majority=float((test[1] == known[counts.argmax()]).mean()),
+    )
+
+
+def _over(subject: Score, control: Score) -> Margin:
+    return margin(subject.linear, control.linear, subject.test, control.test)
+
+
+def _headline(rows: Sequence[Score]) -> list[Score]:
+    """The rows that the answer is about: those of `concat`, or of the only view; the subject first."""
+    views = [row.view for row in rows]
+    return [row for row in rows if row.view == (CONCAT if CONCAT in views else views[-1])]
+
+
+def _title(rows: Sequence[Score]) -> str:
+    return "+".join(dict.fromkeys(row.view for row in rows if row.view != CONCAT))
+
+
+def _names(rows: Sequence[Score]) -> list[str]:
+    return list(dict.fromkeys(row.features for row in rows))
+
+
+def _conclusion(margins: Mapping[str, Margin]) -> str:
+    beaten = [name for name, m in margins.items() if m.clear]
+    missed = [name for name, m in margins.items() if not m.clear]
+    if not margins:
+        return ". No control was measured, so whether it learned cannot be said."
+    if not missed:
+        return ": it learned."
+    if missed[0] == next(iter(margins)):
+        return f". Not better than {' or '.join(missed)}: it has not learned anything that the probe sees."
+    return f". Better than {' and '.join(beaten)} but not than {' or '.join(missed)}: training helped, not enough."
+
+
+def _verdict_of_runs(runs: Sequence[Sequence[Score]]) -> str:
+    heads = [_headline(rows) for rows in runs]
+    count = f"{len(runs)} run{'s' * (len(runs) != 1)}"
+    lines = [f"{_title(runs[0])}, mean of {count}: linear {_spread([head[0].linear for head in heads], '.1f', ' %')}"]
+    for name in dict.fromkeys(row.features for head in heads for row in head[1:]):
+        margins = [_over(head[0], row) for head in heads for row in head[1:] if row.features == name]
+        clear = f"beyond noise in {sum(m.clear for m in margins)} of {len(margins)}"
+        lines.append(f"  {_spread([m.points for m in margins], '+.1f')} over {name}, {clear}")
+    learned = sum(len(head) > 1 and all(_over(head[0], row).clear for row in head[1:]) for head in heads)
+    return "\n".join([*lines, f"It learned in {learned} of {count}."])
+
+
+def _spread(values: Sequence[float], style: str, unit: str = "") -> str:
+    mean, low, high = (f"{100 * value:{style}}" for value in (fmean(values), min(values), max(values)))
+    return f"{mean}{unit}" + (f" ({low} to {high})" if len(values) > 1 else "")
+
+
+def _print(runs: Mapping[str, Sequence[Score]], answer: str, console: Console) -> None:
+    if console.is_terminal:
+        console.print(_table(runs, SIMPLE))
+    else:
+        # A file or a pipe has no width: nothing is folded or padded there, so that lines stay whole for grep and diff.
+        wide = Console(file=StringIO(), width=1000, color_system=None)
+        with wide.capture() as captured:
+            wide.print(_table(runs, PLAIN))
+        text = "\n".join(line.rstrip() for line in captured.get().splitlines())
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    whole = not console.is_terminal
+    for note in _notes(list(runs.values())):
+        console.print(note, markup=False, highlight=False, soft_wrap=whole, style="dim")
+    console.print()
+    console.print(answer, markup=False, highlight=False, soft_wrap=whole, style="bold")
+
+
+def _table(runs: Mapping[str, Sequence[Score]], box: Box) -> Table:
+    """A block of rows for every view: each run, then mean and standard deviation of several."""
+    rows = [row for run in runs.values() for row in run]
+    names = _names(rows)
+    several = len(runs) > 1
+    table = Table(box=box, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("view", "run") if several else ("view",):
+        table.add_column(heading, vertical="bottom")
+    for kind, of in (("linear", names), ("over", names[1:]), ("kNN", names)):
+        for name in of:
+            heading = escape("\n".join([kind, *name.split()]))
+            table.add_column(heading, justify="right", vertical="bottom", style="bold" if name == names[0] else "")
+    for view in sorted(dict.fromkeys(row.view for row in rows), key=lambda name: name == CONCAT):
+        lines = {name: _cells(run, view, names) for name, run in runs.items()}
+        block = [(name, [text for _, text in cells]) for name, cells in lines.items()]
+        if several:
+            block += _summary(list(lines.values()), signed=range(len(names), 2 * len(names) - 1))
+        for i, (name, texts) in enumerate(block):
+            table.add_row("" if i else escape(view), *([escape(name)] if several else []), *texts)
+        if several:
+            table.add_section()
+    return table
+
+
+def _cells(rows: Sequence[Score], view: str, names: Sequence[str]) -> list[Cell]:
+    """Value and text of linear, margins and kNN; a dash where this run did not measure it."""
+    by_name = {row.features: row for row in rows if row.view == view}
+    subject, *controls = found = [by_name.get(name) for name in names]
+    margins = [_over(subject, control) if subject and control else None for control in controls]
+    return (
+        [(row.linear, f"{100 * row.linear:.1f}") if row else UNKNOWN for row in found]
+        + [(m.points, _signed(m)) if m else UNKNOWN for m in margins]
+        + [(row.knn, f"{100 * row.knn:.1f}") if row else UNKNOWN for row in found]
+    )
+
+
+def _signed(m: Margin) -> str:
+    """The margin in points, in brackets when it is noise; a space stands for the bracket, so that columns line up."""
+    return f"({100 * m.points:+.1f})" if m.noise else f"{100 * m.points:+.1f} "
+
+
+def _summary(lines: Sequence[Sequence[Cell]], signed: range) -> list[tuple[str, list[str]]]:
+    means, deviations = [], []
+    for i, column in enumerate(zip(*lines, strict=True)):
+        values = [100 * value for value, _ in column if value is not None]
+        means.append((f"{fmean(values):+.1f} " if i in signed else f"{fmean(values):.1f}") if values else "-")
+        deviations.append((f"{stdev(values):.1f}" if len(values) > 1 else "-") + " " * (i in signed))
+    return [("mean", means), ("std", deviations)]
+
+
+def _notes(runs: Sequence[Sequence[Score]]) -> list[str]:
+    """What a reader must know to weigh the table: sizes, chance, and whatever is unusual."""
+    heads = _headline(runs[0])
+    head, chance = heads[0], 1 / heads[0].classes
+    tuned = f"{head.val} validation" if head.val else "no validation (a fifth of train chose C)"
+    notes = [
+        f"{head.train} train, {tuned}, {head.test} test samples of {head.classes} classes; "
+        f"all features reduced to {head.dim} dimensions.",
+        f"Accuracy in %: chance {100 * chance:.1f}, always the commonest class {100 * head.majority:.1f}. "
+        "'over': linear above the control, in points.",
+    ]
+    if any(text.endswith(")") for run in runs for row in run for _, text in _cells(run, row.view, _names(run))):
+        notes.append(f"In brackets: a difference within the noise of {head.test} test samples (95 %).")
+    if head.majority > 2 * chance:
+        balanced = ", ".join(f"{row.features} {100 * row.balanced:.1f}" for row in heads)
+        notes.append(f"The classes are uneven; balanced accuracy of the linear probe on {_title(runs[0])}: {balanced}.")
+    return notes + _cautions(runs)
+
+
+def _cautions(runs: Sequence[Sequence[Score]]) -> list[str]:
+    cautions = []
+    for what in ("dim", "train", "test", "classes"):
+        values = sorted({getattr(_headline(run)[0], what) for run in runs})
+        if len(values) > 1:
+            cautions.append(
+                f"Careful: {what} differs between the runs ({', '.join(map(str, values))}): they are not alike."
+            )
+    if any(len({row.test for row in run}) > 1 for run in runs):
+        cautions.append("Some samples lack a view: a view is measured on those that have it, concat on those with all.")
+    late = sorted({f"{row.features} {row.view}" for run in runs for row in run if not row.converged})
+    if late:
+        cautions.append(f"The linear probe ran out of iterations before it converged: {', '.join(late)}.")
+    return cautions

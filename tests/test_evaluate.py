@@ -1,0 +1,546 @@
+"""The evaluation measures: kNN against loops, the probe's choices, what counts as noise, and what the tables say."""
+
+from __future__ import annotations
+
+import io
+import math
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+import multiview.evaluate
+from multiview.errors import MultiviewError
+from multiview.evaluate import linear
+from multiview.evaluate.knn import weighted_knn
+from multiview.evaluate.linear import common_dim, labelled, linear_probe, principal_axes, reduced
+from multiview.evaluate.table import (
+    CONCAT,
+    Features,
+    Score,
+    compare,
+    concatenated,
+    evaluate_features,
+    from_json,
+    margin,
+    render,
+    to_json,
+    verdict,
+)
+
+
+def knn_by_hand(train_x, train_y, test_x, test_y, neighbours, temperature, exclude=None):
+    """InstDisc's vote, a pair at a time, in Python's floats."""
+
+    def cosine(a, b):
+        length = math.sqrt(sum(x * x for x in a)) * math.sqrt(sum(x * x for x in b))
+        return sum(x * y for x, y in zip(a, b, strict=True)) / length if length else 0.0
+
+    hits = asked = 0
+    for row, (x, y) in enumerate(zip(test_x.tolist(), test_y.tolist(), strict=True)):
+        if y < 0:
+            continue
+        pairs = [
+            (cosine(x, other), label)
+            for j, (other, label) in enumerate(zip(train_x.tolist(), train_y.tolist(), strict=True))
+            if label >= 0 and (exclude is None or exclude[row] != j)
+        ]
+        votes: dict[int, float] = {}
+        for similarity, label in sorted(pairs, key=lambda pair: (-pair[0], pair[1]))[:neighbours]:
+            votes[label] = votes.get(label, 0.0) + math.exp(similarity / temperature)
+        asked += 1
+        hits += min(votes, key=lambda label: (-votes[label], label)) == y
+    return hits / asked
+
+
+def clusters(rows, classes=4, dim=12, noise=1.0, seed=0, centres=0):
+    """Gaussian classes around centres that `centres` seeds: x float32 (rows, dim), y (rows,)."""
+    rng = np.random.default_rng(seed)
+    middle = np.random.default_rng(centres).normal(size=(classes, dim))
+    y = rng.integers(0, classes, rows)
+    return (middle[y] + noise * rng.normal(size=(rows, dim))).astype(np.float32), y
+
+
+def splits(noise=1.0, **kwargs):
+    return [clusters(rows, noise=noise, seed=seed, **kwargs) for seed, rows in enumerate((200, 80, 120))]
+
+
+def score(features="trained", view="concat", linear=0.7, knn=0.6, **kwargs):
+    values = {"width": 64, "dim": 32, "balanced": linear, "c": 0.1, "converged": True, "train": 2000, "val": 200}
+    values |= {"test": 600, "classes": 8, "majority": 0.14, **kwargs}
+    return Score(features=features, view=view, linear=linear, knn=knn, **values)
+
+
+def three(trained, random, raw, **kwargs):
+    names = {"trained": trained, "random weights": random, "raw pixels": raw}
+    return [score(name, view, value, **kwargs) for name, value in names.items() for view in ("L", "ab", "concat")]
+
+
+def printed(show, what, **options):
+    console = Console(file=io.StringIO(), **options)
+    show(what, console)
+    return console.file.getvalue()
+
+
+class TestKnn:
+    @pytest.mark.parametrize("neighbours", [1, 7, 20])
+    @pytest.mark.parametrize("temperature", [0.07, 1.0])
+    def test_equals_loops_by_hand(self, neighbours, temperature):
+        train_x, train_y = clusters(90, noise=2.0)
+        test_x, test_y = clusters(60, noise=2.0, seed=1)
+        train_y[::11], test_y[::7] = -1, -1
+        exclude = np.random.default_rng(2).integers(-1, 90, 60)
+        given = weighted_knn(
+            train_x, train_y, test_x, test_y, neighbours=neighbours, temperature=temperature, exclude=exclude
+        )
+        assert given == knn_by_hand(train_x, train_y, test_x, test_y, neighbours, temperature, exclude)
+        assert 0.3 < given < 1
+
+    def test_chunks_change_nothing(self):
+        train, test = clusters(150, noise=2.0), clusters(97, noise=2.0, seed=1)
+        assert len({weighted_knn(*train, *test, chunk=chunk) for chunk in (None, 1, 10, 96, 97, 1000)}) == 1
+
+    def test_order_of_rows_means_nothing_even_with_duplicates(self):
+        rng = np.random.default_rng(3)
+        x, _ = clusters(40, noise=2.0)
+        x, y = np.repeat(x, 5, axis=0), rng.integers(0, 4, 200)
+        test_x, test_y = clusters(50, noise=2.0, seed=1)
+        seen = set()
+        for _ in range(5):
+            a, b = rng.permutation(200), rng.permutation(50)
+            seen.add(weighted_knn(x[a], y[a], test_x[b], test_y[b], neighbours=7))
+        assert len(seen) == 1
+
+    def test_numpy_and_torch_and_halves_agree(self):
+        train, test = clusters(80), clusters(40, seed=1)
+        as_torch = [torch.from_numpy(array) for array in (*train, *test)]
+        assert weighted_knn(*as_torch) == weighted_knn(*train, *test)
+        assert weighted_knn(as_torch[0].half(), *as_torch[1:]) == pytest.approx(weighted_knn(*train, *test), abs=0.05)
+
+    def test_equal_votes_go_to_the_lowest_class(self):
+        x = np.eye(3, dtype=np.float32)
+        here = np.ones((1, 3), dtype=np.float32)
+        assert weighted_knn(x, np.array([2, 1, 5]), here, np.array([1])) == 1.0
+        assert weighted_knn(x, np.array([2, 1, 0]), here, np.array([0]), neighbours=1) == 1.0
+
+    def test_all_rows_vote_where_there_are_few(self):
+        x, y = np.eye(3, dtype=np.float32), np.array([0, 1, 1])
+        assert weighted_knn(x, y, np.ones((1, 3)), np.array([1]), neighbours=500) == 1.0
+
+    def test_zero_vectors_are_neither_near_nor_nan(self):
+        x = np.array([[0, 0], [1, 0], [0, 0]], dtype=np.float32)
+        y = np.array([0, 1, 0])
+        assert weighted_knn(x, y, np.array([[2.0, 0]]), np.array([1]), neighbours=3) == 1.0
+        assert weighted_knn(x, y, np.zeros((1, 2)), np.array([0]), neighbours=3) == 1.0
+
+    def test_tiny_temperature_is_the_nearest_neighbour(self):
+        train, test = clusters(90, noise=2.0), clusters(60, noise=2.0, seed=1)
+        assert weighted_knn(*train, *test, temperature=1e-5) == weighted_knn(*train, *test, neighbours=1)
+
+    def test_excluding_itself_measures_a_set_against_itself(self):
+        rng = np.random.default_rng(0)
+        x, y = rng.normal(size=(300, 5)), rng.integers(0, 3, 300)
+        assert weighted_knn(x, y, x, y, neighbours=1) == 1.0
+        assert weighted_knn(x, y, x, y, neighbours=1, exclude=np.arange(300)) < 0.5
+
+    def test_an_excluded_row_has_no_vote_at_any_temperature(self):
+        x = np.array([[1, 0], [-0.9, 0.1], [0, 1]], dtype=np.float32)
+        here, y = np.array([[1.0, 0]]), np.array([0, 0, 1])
+        assert weighted_knn(x, y, here, np.array([0]), temperature=10) == 1.0
+        assert weighted_knn(x, y, here, np.array([1]), temperature=10, exclude=np.array([0])) == 1.0
+
+    def test_a_row_whose_every_neighbour_is_excluded_still_gets_an_answer(self):
+        x, y = np.ones((1, 2)), np.array([1])
+        assert weighted_knn(x, y, x, y, exclude=np.array([0])) in (0.0, 1.0)
+
+    def test_bad_input_is_said_plainly(self):
+        x, y = np.ones((2, 2)), np.array([0, 1])
+        with pytest.raises(MultiviewError, match="2 of 2 test features are NaN"):
+            weighted_knn(x, y, x * np.nan, y)
+        with pytest.raises(MultiviewError, match="labelled train and test rows"):
+            weighted_knn(x, y, x, y * 0 - 1)
+        with pytest.raises(MultiviewError, match="0 neighbours"):
+            weighted_knn(x, y, x, y, neighbours=0)
+
+
+class TestReduction:
+    @pytest.mark.parametrize("shape", [(80, 30), (30, 80)])
+    def test_axes_are_those_of_a_singular_value_decomposition(self, shape):
+        x = np.random.default_rng(0).normal(size=shape) * np.geomspace(1, 0.1, shape[1])
+        x = (x - x.mean(0)).astype(np.float32)
+        axes = principal_axes(x, 9)
+        expected = np.linalg.svd(x.astype(np.float64), full_matrices=False)[2][:9].T
+        np.testing.assert_allclose(np.abs((axes * expected).sum(0)), 1, atol=1e-5)
+        np.testing.assert_allclose(axes.T @ axes, np.eye(9), atol=1e-5)
+        assert (np.take_along_axis(axes, np.abs(axes).argmax(0)[None], 0) > 0).all()
+
+    def test_large_sides_use_a_fixed_seed(self, monkeypatch):
+        x = (np.random.default_rng(0).normal(size=(60, 40)) * np.geomspace(1, 0.01, 40)).astype(np.float32)
+        x -= x.mean(0)
+        exact = principal_axes(x, 3)
+        monkeypatch.setattr(linear, "EXACT", 10)
+        np.testing.assert_array_equal(principal_axes(x, 3), principal_axes(x, 3))
+        np.testing.assert_allclose(np.abs((principal_axes(x, 3) * exact).sum(0)), 1, atol=1e-3)
+
+    def test_is_deterministic_and_keeps_the_order_of_rows(self):
+        train, test = clusters(60, dim=20)[0], clusters(30, dim=20, seed=1)[0]
+        first, again = reduced(train, test, dim=6), reduced(train, test, dim=6)
+        np.testing.assert_array_equal(first[1], again[1])
+        order = np.random.default_rng(0).permutation(60)
+        np.testing.assert_allclose(reduced(train[order], test, dim=6)[1], first[1], atol=1e-4)
+        np.testing.assert_array_equal(reduced(train, train, dim=6)[0], reduced(train, train, dim=6)[1])
+
+    def test_mean_variance_is_one_and_axes_keep_their_proportions(self):
+        x = clusters(200, dim=20)[0]
+        out = reduced(x, dim=5)[0]
+        assert np.square(out).mean() == pytest.approx(1, rel=1e-5)
+        assert out.std(0)[0] > 1.5 * out.std(0)[-1]
+
+    def test_constant_columns_and_rank_deficiency_leave_no_nan(self):
+        x = np.ones((6, 50), dtype=np.float32)
+        assert (reduced(x, dim=3)[0] == 0).all()
+        x[:3] += 1
+        out = reduced(x, dim=4)[0]
+        assert np.isfinite(out).all()
+        assert (np.abs(out).max(0) > 0).tolist() == [True, False, False, False]
+
+    def test_width_never_exceeds_what_the_rows_span(self):
+        assert reduced(np.random.default_rng(0).normal(size=(5, 50)), dim=20)[0].shape == (5, 4)
+        assert reduced(np.random.default_rng(0).normal(size=(5, 8)), dim=None)[0].shape == (5, 8)
+
+    def test_common_dim_is_the_smallest_width_that_the_rows_allow(self):
+        assert common_dim([512, 256, 12288], 2800) == 256
+        assert common_dim([512, 256], 100) == 99
+        assert common_dim([4], 1) == 1
+
+
+class TestProbe:
+    def test_separable_classes_are_told_apart(self):
+        result = linear_probe(*splits(noise=0.1))
+        assert result.accuracy == result.balanced_accuracy == result.val_accuracy == 1.0
+        assert result.converged
+        assert result.dim == 12
+
+    def test_labels_without_signal_stay_near_chance(self):
+        train, val, test = splits()
+        rng = np.random.default_rng(5)
+        shuffled = [(x, rng.permutation(y)) for x, y in (train, val, test)]
+        assert linear_probe(*shuffled).accuracy < 0.45
+
+    def test_c_is_chosen_on_validation_and_never_on_test(self):
+        train, val, test = splits(noise=2.5, dim=60)
+        result = linear_probe(train, val, test)
+        assert (result.c, result.val_accuracy) == max(
+            ((trial.c, trial.accuracy) for trial in result.curve),
+            key=lambda pair: (pair[1], [-trial.loss for trial in result.curve if trial.c == pair[0]]),
+        )
+        other = linear_probe(train, val, (test[0], 3 - test[1]))
+        assert (other.c, other.curve) == (result.c, result.curve)
+        assert other.accuracy != result.accuracy
+        contrary = linear_probe(train, (val[0], np.random.default_rng(0).permutation(val[1])), test)
+        assert contrary.c != result.c
+
+    @pytest.mark.parametrize("with_val", [True, False])
+    def test_the_tested_probe_was_fitted_on_all_of_train_and_nothing_else(self, with_val):
+        train, val, test = splits(noise=5.0, dim=60)
+        result = linear_probe(train, val if with_val else None, test)
+        from sklearn.linear_model import LogisticRegression
+
+        x, test_x = reduced(train[0], test[0])
+        own = LogisticRegression(C=result.c, max_iter=5000, tol=1e-6).fit(x, train[1])
+        assert own.score(test_x, test[1]) == pytest.approx(result.accuracy, abs=0.01)
+
+    def test_rows_without_label_are_dropped(self):
+        train, val, test = splits(noise=2.0)
+        expected = linear_probe(train, val, test)
+        dirty = [
+            (np.concatenate([x, 100 * x[:20]]), np.concatenate([y, np.full(20, -1)])) for x, y in (train, val, test)
+        ]
+        assert linear_probe(*dirty) == expected
+        assert linear_probe(train, (val[0], val[1] * 0 - 1), test) == linear_probe(train, None, test)
+
+    def test_without_validation_a_fixed_fifth_of_every_class_chooses(self):
+        train, _, test = splits(noise=2.0)
+        (fit_x, fit_y), (held_x, held_y) = linear._held_out(train)
+        assert (np.bincount(held_y) == np.bincount(train[1]) // 5).all()
+        assert len(fit_x) + len(held_x) == len(train[0]) == len(fit_y) + len(held_y)
+        result = linear_probe(train, None, test)
+        assert result == linear_probe(train, None, test)
+        assert result.accuracy == pytest.approx(linear_probe(train, splits(noise=2.0)[1], test).accuracy, abs=0.06)
+
+    @pytest.mark.parametrize(("labels", "fit", "held"), [([0, 0, 1, 1], 2, 2), ([0, 1], 2, 2), ([0] * 5 + [1], 5, 1)])
+    def test_tiny_train_sets_still_choose(self, labels, fit, held):
+        y = np.array(labels)
+        x = np.eye(len(y), dtype=np.float32)
+        chosen_from, chosen_on = linear._held_out((x, y))
+        assert (len(chosen_from[1]), len(chosen_on[1])) == (fit, held)
+
+    def test_the_grid_grows_upwards_while_its_end_is_best(self):
+        rng = np.random.default_rng(1)
+
+        def faint(rows, seed):
+            x, y = clusters(rows, seed=seed, noise=0.6, dim=8)
+            loud = np.random.default_rng(seed + 10).normal(size=(rows, 40)) * np.geomspace(3, 0.3, 40)
+            return np.concatenate([x * 0.02, loud], axis=1) @ turn, y
+
+        turn = np.linalg.qr(rng.normal(size=(48, 48)))[0]
+        result = linear_probe(faint(400, 0), faint(150, 1), faint(150, 2))
+        assert result.c > 100
+        assert result.accuracy > 0.8
+        assert max(trial.c for trial in result.curve) > result.c
+
+    def test_the_grid_grows_downwards_too(self):
+        train, val, test = splits(noise=4.0, dim=60)
+        result = linear_probe(train, val, test, grid=(1.0, 10.0))
+        assert result.c < 1
+        assert result.val_accuracy >= max(trial.accuracy for trial in result.curve)
+
+    def test_non_convergence_is_recorded_and_silent(self, monkeypatch):
+        monkeypatch.setattr(linear, "ITERATIONS", 1)
+        result = linear_probe(*splits(noise=2.0))
+        assert not result.converged
+        assert not all(trial.converged for trial in result.curve)
+
+    def test_balanced_accuracy_is_the_mean_recall(self):
+        rng = np.random.default_rng(0)
+        y = np.repeat([0, 1], [190, 10])
+        x = rng.normal(size=(200, 3)).astype(np.float32)
+        x[y == 1, 0] += 1.0
+        result = linear_probe((x, y), None, (x, y))
+        assert result.accuracy > 0.9
+        assert 0.5 <= result.balanced_accuracy < 0.8
+
+    def test_a_class_that_train_never_saw_counts_as_wrong(self):
+        train, val, test = splits(noise=0.1)
+        strange = (test[0], np.where(test[1] == 3, 9, test[1]))
+        assert linear_probe(train, (val[0], strange[1][:80]), strange).accuracy == (strange[1] != 9).mean()
+
+    def test_a_deterministic_answer(self):
+        assert linear_probe(*splits(noise=2.0), dim=5) == linear_probe(*splits(noise=2.0), dim=5)
+        assert linear_probe(*splits(noise=2.0), dim=5).dim == 5
+
+    def test_errors_say_what_is_missing(self):
+        train, val, test = splits()
+        with pytest.raises(MultiviewError, match="200 labelled train rows are of 1 class; give"):
+            linear_probe((train[0], train[1] * 0), val, test)
+        with pytest.raises(MultiviewError, match="0 labelled train rows are of 0 classes"):
+            linear_probe((train[0], train[1] * 0 - 1), val, test)
+        with pytest.raises(MultiviewError, match="no test row has a label"):
+            linear_probe(train, val, (test[0], test[1] * 0 - 1))
+        broken = train[0].copy()
+        broken[4, 2] = np.inf
+        with pytest.raises(MultiviewError, match=r"1 of 200 train features .* lower learning rate"):
+            linear_probe((broken, train[1]), val, test)
+
+    def test_an_unlabelled_row_may_be_nan(self):
+        x, y = labelled((np.array([[np.nan], [1.0]]), np.array([-1, 2])), "train")
+        assert (x.tolist(), y.tolist()) == ([[1.0]], [2])
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """Scores of two informative views and of two that are pure noise, of unequal widths."""
+
+    def features(noise, dims):
+        made = {}
+        for view, dim in zip(("L", "ab"), dims, strict=True):
+            train, val, test = (clusters(n, noise=noise, seed=s, dim=dim) for s, n in enumerate((160, 60, 100)))
+            made[view] = Features(train=train, val=val, test=test)
+        return made
+
+    return evaluate_features({"trained": features(1.5, (10, 14)), "raw pixels": features(1e6, (40, 300))})
+
+
+class TestEvaluateFeatures:
+    def test_every_cell_is_measured_at_the_same_width(self, measured):
+        assert [(row.features, row.view, row.width) for row in measured] == [
+            ("trained", "L", 10),
+            ("trained", "ab", 14),
+            ("trained", "concat", 24),
+            ("raw pixels", "L", 40),
+            ("raw pixels", "ab", 300),
+            ("raw pixels", "concat", 340),
+        ]
+        assert {(row.dim, row.train, row.val, row.test, row.classes) for row in measured} == {(10, 160, 60, 100, 4)}
+
+    def test_signal_is_found_and_noise_is_not(self, measured):
+        trained, noise = measured[:3], measured[3:]
+        assert min(row.linear for row in trained) > 0.5 > 0.4 > max(row.linear for row in noise)
+        assert min(row.knn for row in trained) > 0.5 > 0.4 > max(row.knn for row in noise)
+        assert trained[2].linear > max(trained[0].linear, trained[1].linear)
+
+    def test_scores_are_those_of_the_two_measures(self):
+        train, val, test = splits(noise=2.0)
+        (row,) = evaluate_features({"trained": {"L": Features(train=train, val=val, test=test)}}, dim=7)
+        probe = linear_probe(train, val, test, dim=7)
+        assert (row.linear, row.balanced, row.c) == (probe.accuracy, probe.balanced_accuracy, probe.c)
+        train_x, test_x = reduced(train[0], test[0], dim=7)
+        assert row.knn == weighted_knn(train_x, train[1], test_x, test[1])
+        assert row.majority == (test[1] == np.bincount(train[1]).argmax()).mean()
+
+    def test_a_row_that_lacks_a_view_is_left_out_of_the_concatenation(self):
+        train, val, test = splits()
+        gaps = [(x, np.where(np.arange(len(y)) % 4 == 0, -1, y)) for x, y in (train, val, test)]
+        whole = Features(train=train, val=val, test=test)
+        holed = Features(train=gaps[0], val=gaps[1], test=gaps[2])
+        side = concatenated({"L": whole, "depth": holed})
+        assert side.width == 24
+        assert (side.train[1] == gaps[0][1]).all()
+        rows = {row.view: row for row in evaluate_features({"trained": {"L": whole, "depth": holed}})}
+        assert [rows[view].test for view in ("L", "depth", CONCAT)] == [120, 90, 90]
+
+    def test_views_of_different_samples_are_refused(self):
+        train, val, test = splits()
+        ours = Features(train=train, val=val, test=test)
+        shuffled = replace(ours, train=(train[0], np.roll(train[1], 1)))
+        with pytest.raises(MultiviewError, match="L, ab do not hold the same samples"):
+            evaluate_features({"trained": {"L": ours, "ab": shuffled}})
+        with pytest.raises(MultiviewError, match="do not hold the same samples"):
+            concatenated({"L": ours, "ab": replace(ours, test=(test[0][:9], test[1][:9]))})
+        with pytest.raises(MultiviewError, match="only some of the views L, ab have a validation split"):
+            concatenated({"L": ours, "ab": replace(ours, val=None)})
+
+
+class TestNoise:
+    def test_the_interval_is_agresti_and_caffos(self):
+        m = margin(0.6, 0.5, 100, 50)
+        p1, p2 = 61 / 102, 26 / 52
+        half = 1.96 * math.sqrt(p1 * (1 - p1) / 102 + p2 * (1 - p2) / 52)
+        assert (m.points, m.low, m.high) == pytest.approx((0.1, p1 - p2 - half, p1 - p2 + half))
+
+    def test_a_point_on_a_hundred_samples_is_noise_and_twenty_on_six_hundred_are_not(self):
+        assert margin(0.51, 0.50, 100, 100).noise
+        assert margin(0.70, 0.50, 600, 600).clear
+        assert not margin(0.50, 0.70, 600, 600).clear
+        assert not margin(0.50, 0.70, 600, 600).noise
+
+    def test_perfect_scores_on_few_samples_prove_nothing(self):
+        assert margin(1.0, 1.0, 5, 5).noise
+        assert margin(1.0, 0.8, 5, 5).noise
+
+    def test_covers_95_percent_of_equal_accuracies(self):
+        rng = np.random.default_rng(0)
+        draws = rng.binomial(200, 0.3, size=(4000, 2)) / 200
+        assert 0.93 < np.mean([margin(a, b, 200, 200).noise for a, b in draws]) < 0.97
+
+    @pytest.mark.parametrize(
+        ("accuracies", "sentence"),
+        [
+            ((0.713, 0.531, 0.434), "L+ab: linear 71.3 %, +18.2 ± 5.4 over random weights, "),
+            ((0.713, 0.531, 0.434), "over raw pixels: it learned."),
+            ((0.54, 0.53, 0.40), "+1.0 ± 5.6 over random weights (within noise), "),
+            ((0.54, 0.53, 0.40), "Not better than random weights: it has not learned anything that the probe sees."),
+            ((0.54, 0.63, 0.60), "Not better than random weights or raw pixels: it has not learned"),
+            ((0.70, 0.53, 0.69), "Better than random weights but not than raw pixels: training helped, not enough."),
+        ],
+    )
+    def test_the_verdict_in_words(self, accuracies, sentence):
+        assert sentence in verdict(three(*accuracies))
+
+    def test_a_single_view_answers_for_itself(self):
+        rows = [score("trained", "rgb", 0.7), score("random weights", "rgb", 0.4)]
+        assert verdict(rows).startswith("rgb: linear 70.0 %, +30.0")
+        assert "No control was measured" in verdict(rows[:1])
+
+
+class TestJson:
+    def test_round_trip_is_exact(self, measured):
+        assert from_json(to_json(measured)) == measured
+
+    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1, "scores": [{"linear": 1}]}', '{"schema": 1}'])
+    def test_other_files_are_refused(self, text):
+        with pytest.raises(MultiviewError, match=r"not evaluation scores .* multiview evaluate RUN"):
+            from_json(text)
+
+    def test_another_schema_is_refused(self):
+        with pytest.raises(MultiviewError, match="schema 2, this version reads 1"):
+            from_json('{"schema": 2, "scores": []}')
+
+
+class TestTables:
+    def test_a_run_as_plain_text(self):
+        text = printed(render, three(0.713, 0.531, 0.434))
+        lines = [line.split() for line in text.splitlines()]
+        assert ["view", "trained", "weights", "pixels", "weights", "pixels", "trained", "weights", "pixels"] in lines
+        assert ["concat", "71.3", "53.1", "43.4", "+18.2", "+27.9", "60.0", "60.0", "60.0"] in lines
+        assert [line[0] for line in lines if len(line) == 9][1:] == ["L", "ab", "concat"]
+        assert "2000 train, 200 validation, 600 test samples of 8 classes; all features reduced to 32" in text
+        assert "chance 12.5, always the commonest class 14.0" in text
+        assert text.splitlines()[-1] == verdict(three(0.713, 0.531, 0.434))
+        assert text.isascii() or set(text) - set(map(chr, range(128))) == {"±"}
+
+    def test_differences_within_noise_stand_in_brackets(self):
+        assert "(+1.0)" in printed(render, three(0.54, 0.53, 0.40))
+        assert "In brackets: a difference within the noise of 600 test samples" in printed(
+            render, three(0.54, 0.53, 0.4)
+        )
+        assert "brackets" not in printed(render, three(0.713, 0.531, 0.434))
+
+    def test_what_is_unusual_is_said(self):
+        rows = three(0.7, 0.5, 0.4, majority=0.5, val=0)
+        rows[1], rows[4] = replace(rows[1], converged=False), replace(rows[4], test=400)
+        text = printed(render, rows)
+        assert "no validation (a fifth of train chose C)" in text
+        assert (
+            "balanced accuracy of the linear probe on L+ab: trained 70.0, random weights 50.0, raw pixels 40.0" in text
+        )
+        assert "ran out of iterations before it converged: trained ab." in text
+        assert "Some samples lack a view" in text
+
+    def test_runs_are_listed_with_mean_and_deviation(self):
+        runs = {f"seed{seed}": three(0.70 + seed / 100, 0.53, 0.434) for seed in range(3)}
+        lines = [line.split() for line in printed(compare, runs).splitlines()]
+        for seed in range(3):
+            run = [f"seed{seed}", f"7{seed}.0", "53.0", "43.4", f"+1{7 + seed}.0", f"+2{6 + seed}.6"]
+            assert sum(line[-9:-3] == run for line in lines) == 3
+        assert lines.count(["mean", "71.0", "53.0", "43.4", "+18.0", "+27.6", "60.0", "60.0", "60.0"]) == 3
+        assert lines.count(["std", "1.0", "0.0", "0.0", "1.0", "1.0", "0.0", "0.0", "0.0"]) == 3
+
+    def test_runs_end_in_an_answer(self):
+        runs = {"a": three(0.70, 0.53, 0.4), "b": three(0.54, 0.53, 0.4)}
+        text = printed(compare, runs)
+        assert "L+ab, mean of 2 runs: linear 62.0 % (54.0 to 70.0)" in text
+        assert "  +9.0 (+1.0 to +17.0) over random weights, beyond noise in 1 of 2" in text
+        assert text.splitlines()[-1] == "It learned in 1 of 2 runs."
+
+    def test_runs_may_differ_in_views_and_controls_but_not_silently(self):
+        first = [row for row in three(0.7, 0.5, 0.4) if row.view != "ab"]
+        order = [
+            line.split()[0] for line in printed(compare, {"a": first, "b": three(0.7, 0.5, 0.4)}).splitlines() if line
+        ]
+        assert order.index("L") < order.index("ab") < order.index("concat")
+        short = [replace(row, dim=16) for row in three(0.6, 0.5, 0.4) if row.view == "L" and row.features == "trained"]
+        text = printed(compare, {"full": three(0.7, 0.5, 0.4), "[short]": short})
+        assert "Careful: dim differs between the runs (16, 32)" in text
+        assert ["[short]", "60.0", "-", "-", "-", "-", "60.0", "-", "-"] in [line.split() for line in text.splitlines()]
+
+    @pytest.mark.parametrize("show", [render, compare])
+    def test_fits_a_terminal_of_100_columns(self, show):
+        rows = three(0.713, 0.531, 0.434)
+        what = rows if show is render else {f"scenes-cmc-{seed}": rows for seed in range(3)}
+        text = printed(show, what, force_terminal=True, width=100, color_system=None)
+        assert max(map(len, text.splitlines())) <= 100
+        assert "…" not in text
+        assert "71.3" in text
+
+    def test_nothing_to_compare_is_an_error(self):
+        with pytest.raises(MultiviewError, match="no run to compare"):
+            compare({}, Console(file=io.StringIO()))
+
+
+def test_names_come_lazily_and_all_exist():
+    for name in multiview.evaluate._HOMES:
+        assert getattr(multiview.evaluate, name).__module__.startswith("multiview.evaluate.")
+        assert name in dir(multiview.evaluate)
+    with pytest.raises(AttributeError, match="no attribute 'labdog'"):
+        _ = multiview.evaluate.labdog
+    program = (
+        "import sys, multiview.evaluate; print([name for name in ('torch', 'sklearn', 'rich') if name in sys.modules]);"
+        "multiview.evaluate.weighted_knn; print('sklearn' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["[]", "False"]
