@@ -34,7 +34,7 @@ _WHERE = {
 }
 _MODULES = ("encoders", "views")
 
-__all__ = sorted([*_WHERE, *_MODULES])  # noqa: PLE0605
+__all__ = sorted([*_WHERE, *_MODULES])
 
 if TYPE_CHECKING:
     from multiview.data.store import Store as Store

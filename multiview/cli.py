@@ -117,7 +117,13 @@ def preprocess(words: Sequence[str]) -> int:
     positional = ["input", "out"] if source_type.needs_input else ["out"]
     rest = list(words[1:]) if source_type.needs_input else [word for word in words[1:] if word != "-"]
     about = inspect.getdoc(source_type) or ""
-    chosen = parse(_joined(source_type, positional), rest, prog=f"multiview preprocess {words[0]}", description=about, positional=positional)
+    chosen = parse(
+        _joined(source_type, positional),
+        rest,
+        prog=f"multiview preprocess {words[0]}",
+        description=about,
+        positional=positional,
+    )
     from multiview.data.preprocess import preprocess as write
     from multiview.data.preprocess import progress_bar
 
@@ -125,8 +131,14 @@ def preprocess(words: Sequence[str]) -> int:
     root = Path(chosen.input) if source_type.needs_input else None
     with progress_bar(f"preparing {root or words[0]}") as progress:
         report = write(
-            source, root, Path(chosen.out), name=words[0], shard_rows=chosen.shard_rows, max_bad=chosen.max_bad,
-            overwrite=chosen.overwrite, progress=progress,
+            source,
+            root,
+            Path(chosen.out),
+            name=words[0],
+            shard_rows=chosen.shard_rows,
+            max_bad=chosen.max_bad,
+            overwrite=chosen.overwrite,
+            progress=progress,
         )
     print("\n".join(report.lines()))
     return 0
@@ -137,8 +149,9 @@ def _joined(source: type[Any], positional: Sequence[str]) -> type[Any]:
     from dataclasses import field, make_dataclass
     from typing import get_type_hints
 
-    both = {f.name: (get_type_hints(kind)[f.name], field(default=f.default)) for kind in (source, Preprocess) for f in fields(kind)}
-    members = [*((name, str) for name in positional), *((name, *rest) for name, rest in both.items())]
+    members: list[tuple[str, Any] | tuple[str, Any, Any]] = [(name, str) for name in positional]
+    for kind in (source, Preprocess):
+        members += [(f.name, get_type_hints(kind)[f.name], field(default=f.default)) for f in fields(kind)]
     made = make_dataclass(source.__name__, members, kw_only=True, frozen=True)
     folders = {"input": "the folder to read", "out": "the folder of the new store"}
     about = {**folders, **_documented(source), **_documented(Preprocess)}
@@ -150,15 +163,20 @@ def _documented(config: type[Any]) -> dict[str, str]:
     """What a dataclass's docstring says of its fields."""
     import docstring_parser
 
-    return {param.arg_name: " ".join((param.description or "").split()) for param in docstring_parser.parse(inspect.getdoc(config) or "").params}
+    return {
+        param.arg_name: " ".join((param.description or "").split())
+        for param in docstring_parser.parse(inspect.getdoc(config) or "").params
+    }
 
 
 def inspect_store(words: Sequence[str]) -> int:
     """multiview inspect STORE [options]."""
-    chosen = parse(Inspect, words, prog="multiview inspect", description=inspect.getdoc(Inspect) or "", positional=["store"])
+    chosen = parse(
+        Inspect, words, prog="multiview inspect", description=inspect.getdoc(Inspect) or "", positional=["store"]
+    )
     from multiview.data.inspect import inspect_store as show
 
-    show(Path(chosen.store), out=chosen.out and Path(chosen.out), samples=chosen.samples, views=chosen.views)
+    show(Path(chosen.store), out=Path(chosen.out) if chosen.out else None, samples=chosen.samples, views=chosen.views)
     return 0
 
 
@@ -166,14 +184,19 @@ def train(words: Sequence[str]) -> int:
     """multiview train RECIPE [options]: the recipe in one process, without a launcher."""
     names = [plugin.name for plugin in installed("recipes")]
     if not words or words[0] in ("-h", "--help"):
-        print(f"usage: multiview train RECIPE [options]\n\nrecipes: {', '.join(names)}\n\n`multiview train RECIPE --help` lists the options of each.")
+        print(
+            f"usage: multiview train RECIPE [options]\n\nrecipes: {', '.join(names)}\n\n"
+            "`multiview train RECIPE --help` lists the options of each."
+        )
         return 0
     return exit_code(load("recipes", words[0]), words[1:])
 
 
 def evaluate(words: Sequence[str]) -> int:
     """multiview evaluate RUN [options]."""
-    chosen = parse(Evaluate, words, prog="multiview evaluate", description=inspect.getdoc(Evaluate) or "", positional=["run"])
+    chosen = parse(
+        Evaluate, words, prog="multiview evaluate", description=inspect.getdoc(Evaluate) or "", positional=["run"]
+    )
     from multiview.evaluate.run import evaluate as measure
     from multiview.trained import load as load_run
 
@@ -184,7 +207,10 @@ def evaluate(words: Sequence[str]) -> int:
 def compare(words: Sequence[str]) -> int:
     """multiview compare RUN [RUN ...]."""
     if not words or words[0] in ("-h", "--help"):
-        print("usage: multiview compare RUN [RUN ...]\n\nThe evaluations of several runs side by side: every value, mean and deviation, margins over the controls.")
+        print(
+            "usage: multiview compare RUN [RUN ...]\n\nThe evaluations of several runs side by side: every value, "
+            "mean and deviation, margins over the controls."
+        )
         return 0
     from multiview.evaluate.run import compare_runs
 

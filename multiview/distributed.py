@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from multiview.errors import MultiviewError
 
 T = TypeVar("T")
 
@@ -35,15 +38,15 @@ class _GatherWithGradient(torch.autograd.Function):
     """All-gather forwards; backwards each rank sums what all ranks found for its rows."""
 
     @staticmethod
-    def forward(x: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(x: Tensor) -> Tensor:
         return gather(x)
 
     @staticmethod
-    def setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def, override]  # noqa: ARG004
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:  # noqa: ARG004
         ctx.rows = len(inputs[0])
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[no-untyped-def, override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         total = grad.contiguous().clone()
         dist.all_reduce(total)
         return total[rank() * ctx.rows : (rank() + 1) * ctx.rows]
@@ -80,13 +83,25 @@ def barrier() -> None:
         dist.barrier()
 
 
-def same_everywhere(value: T) -> T:
-    """Rank 0's value on every rank (any picklable object)."""
+def on_first(act: Callable[[], T]) -> T:
+    """What `act` returns on rank 0, on every rank (any picklable object); the others wait.
+
+    When it raises a MultiviewError there, every rank raises it, so that none waits for ever.
+    """
     if world() == 1:
-        return value
-    box = [value]
+        return act()
+    box: list[T | None] = [None]
+    failure: list[MultiviewError | None] = [None]
+    if rank() == 0:
+        try:
+            box[0] = act()
+        except MultiviewError as error:
+            failure[0] = error
+    dist.broadcast_object_list(failure, src=0)
+    if failure[0] is not None:
+        raise failure[0]
     dist.broadcast_object_list(box, src=0)
-    return box[0]
+    return cast("T", box[0])
 
 
 def any_rank(flag: bool, device: torch.device) -> bool:

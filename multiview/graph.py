@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from multiview.errors import MultiviewError, unknown_name
 from multiview.objectives.base import Objective, Situation
@@ -28,9 +29,13 @@ class Edge:
                 f"edge {self.a}-{self.b} contrasts a view with itself; for two crops of one view give two views of different crops."
             )
         if not isinstance(self.objective, Objective):
-            raise MultiviewError(f"edge {self.a}-{self.b}: the objective is {self.objective!r}; give one such as CMC() or SimCLR().")
+            raise MultiviewError(
+                f"edge {self.a}-{self.b}: the objective is {self.objective!r}; give one such as CMC() or SimCLR()."
+            )
         if not 0 < self.weight < float("inf"):
-            raise MultiviewError(f"edge {self.a}-{self.b}: weight is {self.weight}; give a finite number above 0, or leave the edge out.")
+            raise MultiviewError(
+                f"edge {self.a}-{self.b}: weight is {self.weight}; give a finite number above 0, or leave the edge out."
+            )
 
     @property
     def pair(self) -> str:
@@ -70,7 +75,7 @@ class ContrastGraph:
     def chain(cls, views: Iterable[str], objective: Objective) -> ContrastGraph:
         """Each view against the next."""
         names = tuple(views)
-        return cls(names, tuple(Edge(a, b, objective) for a, b in zip(names, names[1:], strict=False)))
+        return cls(names, tuple(Edge(a, b, objective) for a, b in pairwise(names)))
 
     @classmethod
     def of(cls, topology: str, views: Iterable[str], objective: Objective) -> ContrastGraph:
@@ -84,7 +89,8 @@ class ContrastGraph:
         """A unique name an edge: `L-ab`, or `L-ab:CMC` where several edges join the pair."""
         pairs = Counter(frozenset((edge.a, edge.b)) for edge in self.edges)
         return tuple(
-            f"{edge.pair}:{edge.objective.name}" if pairs[frozenset((edge.a, edge.b))] > 1 else edge.pair for edge in self.edges
+            f"{edge.pair}:{edge.objective.name}" if pairs[frozenset((edge.a, edge.b))] > 1 else edge.pair
+            for edge in self.edges
         )
 
     def fitted(self, situation: Situation) -> ContrastGraph:
@@ -101,7 +107,9 @@ class ContrastGraph:
             raise MultiviewError(f"a contrast graph needs two views or more; given: {', '.join(self.views) or 'none'}.")
         bad = [name for name in self.views if not VIEW_NAME.fullmatch(name)]
         if bad:
-            raise MultiviewError(f"'{bad[0]}' is no name for a view; use letters, digits and underscores, for example 'depth_left'.")
+            raise MultiviewError(
+                f"'{bad[0]}' is no name for a view; use letters, digits and underscores, for example 'depth_left'."
+            )
         twice = [name for name, count in Counter(self.views).items() if count > 1]
         if twice:
             raise MultiviewError(f"view '{twice[0]}' stands twice in the graph; every view needs a name of its own.")
@@ -115,7 +123,9 @@ class ContrastGraph:
         joined = {view for edge in self.edges for view in (edge.a, edge.b)}
         alone = [view for view in self.views if view not in joined]
         if alone:
-            raise MultiviewError(f"view '{alone[0]}' is in no edge, so its encoder would never learn; add an edge or leave the view out.")
+            raise MultiviewError(
+                f"view '{alone[0]}' is in no edge, so its encoder would never learn; add an edge or leave the view out."
+            )
 
 
 def _refuse_duplicates(edges: Sequence[Edge]) -> None:

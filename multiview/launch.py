@@ -76,7 +76,9 @@ def recipe_of(folder: Path) -> Recipe:
 
     origin = environment(folder)["recipe"]
     if origin is None:
-        raise MultiviewError(f"{folder} was trained from Python without a recipe class; evaluate it there, or write it as a Recipe.")
+        raise MultiviewError(
+            f"{folder} was trained from Python without a recipe class; evaluate it there, or write it as a Recipe."
+        )
     return parse(_found(origin, folder), ["--config", str(folder / CONFIG)], prog=str(folder / CONFIG))
 
 
@@ -98,7 +100,9 @@ def _found(origin: dict[str, str], folder: Path) -> type[Recipe]:
     file = Path(origin["file"])
     spec = importlib.util.spec_from_file_location(file.stem, file) if file.is_file() else None
     if spec is None or spec.loader is None:
-        raise MultiviewError(f"the recipe of {folder} was {file}, which is not there; put it back, or install it as a plugin.")
+        raise MultiviewError(
+            f"the recipe of {folder} was {file}, which is not there; put it back, or install it as a plugin."
+        )
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(file.stem, module)
     spec.loader.exec_module(module)

@@ -139,10 +139,14 @@ def owners(encoders: Mapping[str, Encoder | str], views: tuple[str, ...]) -> dic
     found = {}
     for view in views:
         if view not in encoders:
-            raise MultiviewError(f"view '{view}' has no encoder; encoders are given for: {', '.join(encoders) or 'none'}.")
+            raise MultiviewError(
+                f"view '{view}' has no encoder; encoders are given for: {', '.join(encoders) or 'none'}."
+            )
         target = encoders[view]
         name = target if isinstance(target, str) else view
         if isinstance(encoders.get(name, name), str):
-            raise unknown_name("view with an encoder of its own", name, [v for v in encoders if not isinstance(encoders[v], str)])
+            raise unknown_name(
+                "view with an encoder of its own", name, [v for v in encoders if not isinstance(encoders[v], str)]
+            )
         found[view] = name
     return found

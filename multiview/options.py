@@ -24,7 +24,9 @@ class _Parser(jsonargparse.ArgumentParser):
         raise MultiviewError(_plain(message, list(self._option_string_actions))) from ex
 
 
-def parse(config: type[T], argv: Sequence[str], *, prog: str, description: str = "", positional: Sequence[str] = ()) -> T:
+def parse(
+    config: type[T], argv: Sequence[str], *, prog: str, description: str = "", positional: Sequence[str] = ()
+) -> T:
     """An instance of the frozen dataclass `config` from command-line words.
 
     Every field is an option; nested dataclasses are dotted (`--train.epochs 5`), and the prefix may be left out where the last word is
@@ -79,14 +81,16 @@ def _full_name(given: str, known: list[str]) -> str:
     ends = [full for full in known if full.endswith(f".{name}")]
     shallow = [full for full in ends if full.count(".") == min(e.count(".") for e in ends)]
     if len(shallow) > 1:
-        raise MultiviewError(f"--{given} could be " + " or ".join(f"--{e}" for e in sorted(shallow)) + "; write one of them.")
+        raise MultiviewError(
+            f"--{given} could be " + " or ".join(f"--{e}" for e in sorted(shallow)) + "; write one of them."
+        )
     return shallow[0] if shallow else name
 
 
 def _flags(config: type, prefix: str = "") -> set[str]:
     """Dotted names of the boolean fields."""
     found = set()
-    for field in fields(config):  # type: ignore[arg-type]
+    for field in fields(config):
         if field.type is bool or field.type == "bool":
             found.add(prefix + field.name)
         elif is_dataclass(field.default):

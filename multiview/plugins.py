@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -22,7 +22,7 @@ class Plugin:
     origin: str
 
 
-@lru_cache(maxsize=None)
+@cache
 def _entries(group: str) -> dict[str, EntryPoint]:
     if group not in GROUPS:
         raise ValueError(f"no plugin group '{group}'; there are {', '.join(GROUPS)}")

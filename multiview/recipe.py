@@ -27,7 +27,9 @@ class Setup:
                 raise unknown_name("view of this run", view, self.views)
         idle = [name for name in self.views if name not in self.graph.views]
         if idle:
-            raise MultiviewError(f"view '{idle[0]}' is not in the graph; leave it out, or add it to the graph's views and edges.")
+            raise MultiviewError(
+                f"view '{idle[0]}' is not in the graph; leave it out, or add it to the graph's views and edges."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,7 +84,9 @@ def load(run: str | Path, data: str | None = None) -> Trained:
     try:
         trained.model.load_state_dict(tensors["model"])
     except RuntimeError as error:
-        raise MultiviewError(f"the weights in {folder} do not fit its recipe, which has changed since: {error}") from error
+        raise MultiviewError(
+            f"the weights in {folder} do not fit its recipe, which has changed since: {error}"
+        ) from error
     trained.model.eval()
     return trained
 

@@ -28,7 +28,9 @@ class MoCoRecipe(mv.Recipe):
     size: int = 64
     min_scale: float = 0.2
     objective: mv.MoCo = mv.MoCo(temperature=0.2, momentum=0.99, mlp=True, symmetric=False)
-    train: mv.Train = mv.Train(epochs=30, batch=128, optimizer=mv.Optimizer(lr=0.03, per=256, schedule="cosine", warmup=1))
+    train: mv.Train = mv.Train(
+        epochs=30, batch=128, optimizer=mv.Optimizer(lr=0.03, per=256, schedule="cosine", warmup=1)
+    )
 
     def build(self) -> mv.Setup:
         """Two independent crops; the key view shares the query's encoder by name."""

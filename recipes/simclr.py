@@ -25,7 +25,9 @@ class SimClrRecipe(mv.Recipe):
     size: int = 64
     min_scale: float = 0.2
     objective: mv.SimCLR = mv.SimCLR(temperature=0.5)
-    train: mv.Train = mv.Train(epochs=30, batch=256, optimizer=mv.Optimizer(name="lars", lr=0.3, per=256, weight_decay=1e-4, warmup=2))
+    train: mv.Train = mv.Train(
+        epochs=30, batch=256, optimizer=mv.Optimizer(name="lars", lr=0.3, per=256, weight_decay=1e-4, warmup=2)
+    )
 
     def build(self) -> mv.Setup:
         """Two independent crops, each with a colour draw of its own; they share one encoder by name."""

@@ -14,7 +14,9 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
 
 def cmc_z(z: Tensor, bank: Tensor, drawn: Tensor, temperature: float) -> float:
     """Z of a batch: the mean of exp(score / T) over all positives and negatives, times the rows of the bank."""
-    terms = [math.exp(float(dot(z[i].detach(), bank[k])) / temperature) for i in range(len(z)) for k in drawn[i].tolist()]
+    terms = [
+        math.exp(float(dot(z[i].detach(), bank[k])) / temperature) for i in range(len(z)) for k in drawn[i].tolist()
+    ]
     return sum(terms) / len(terms) * len(bank)
 
 
@@ -73,7 +75,9 @@ def moco(q: Tensor, k: Tensor, queue: list[tuple[int, Tensor]], ids: list[int] |
     for i in range(len(q)):
         positive = torch.exp(dot(q[i], k[i]) / temperature)
         shown = [key for sample, key in queue if ids is None or sample != ids[i]]
-        negatives = sum((torch.exp(dot(q[i], key) / temperature) for key in shown), start=torch.zeros((), dtype=q.dtype))
+        negatives = sum(
+            (torch.exp(dot(q[i], key) / temperature) for key in shown), start=torch.zeros((), dtype=q.dtype)
+        )
         total = total - torch.log(positive / (positive + negatives))
     return total / len(q)
 

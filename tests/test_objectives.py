@@ -37,7 +37,9 @@ def cmc_input(rows: int, objective: CMC, log_z: list[float]) -> EdgeInput:
     index = torch.arange(rows) * 3 % SAMPLES
     sides = Side(z=unit(rows, 1), memory=bank(3)), Side(z=unit(rows, 2), memory=bank(4))
     state = {} if objective.variant == "softmax" else {"log_z": torch.tensor(log_z, dtype=torch.float64)}
-    return EdgeInput(*sides, index=index, present=everyone(rows), state=state, generator=torch.Generator().manual_seed(9))
+    return EdgeInput(
+        *sides, index=index, present=everyone(rows), state=state, generator=torch.Generator().manual_seed(9)
+    )
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7])
@@ -165,7 +167,9 @@ def test_moco_equals_the_paper(exclude: bool, symmetric: bool) -> None:
     queues = KeyQueue(9, DIM).double(), KeyQueue(9, DIM).double()
     pairs: list[list[tuple[int, torch.Tensor]]] = [[], []]
     for seed, (queue, pair) in enumerate(zip(queues, pairs, strict=True)):
-        for step in range(3):  # 15 keys into 9 places: the first six fall out, the ring wraps in the middle of an update
+        for step in range(
+            3
+        ):  # 15 keys into 9 places: the first six fall out, the ring wraps in the middle of an update
             keys, ids = unit(5, 10 * seed + step).detach(), torch.arange(5) + step
             queue.update(keys, ids)
             pair.extend(zip(ids.tolist(), keys, strict=True))
@@ -192,7 +196,9 @@ def test_moco_with_an_empty_queue_has_no_loss() -> None:
 @pytest.mark.parametrize("rows", [1, 2, 7])
 def test_simsiam_equals_the_paper(rows: int) -> None:
     za, zb, pa, pb = (unit(rows, seed) for seed in (1, 2, 3, 4))
-    out = SimSiam().loss(EdgeInput(Side(z=za, p=pa), Side(z=zb, p=pb), index=torch.arange(rows), present=everyone(rows)))
+    out = SimSiam().loss(
+        EdgeInput(Side(z=za, p=pa), Side(z=zb, p=pb), index=torch.arange(rows), present=everyone(rows))
+    )
     expected = by_hand.simsiam(pa, za, pb, zb)
     assert out.loss.item() == pytest.approx(expected.item(), rel=1e-12)
     out.loss.backward()
@@ -308,7 +314,13 @@ def test_open_choices_are_settled_by_the_data() -> None:
 
 def test_the_original_preset_is_the_original() -> None:
     original = CMC.original()
-    assert (original.negatives, original.temperature, original.momentum, original.z, original.exclude) == (16384, 0.07, 0.5, "first-batch", False)
+    assert (original.negatives, original.temperature, original.momentum, original.z, original.exclude) == (
+        16384,
+        0.07,
+        0.5,
+        "first-batch",
+        False,
+    )
 
 
 def assert_same_gradients(ours: torch.Tensor, theirs: torch.Tensor, inputs: list[torch.Tensor]) -> None:

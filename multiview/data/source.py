@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from multiview.data.modality import Modality
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class BadSample(Exception):
+class BadSample(Exception):  # noqa: N818
     """One sample cannot be read. It is skipped, counted and listed with this reason; the run goes on."""
 
 
@@ -46,7 +46,7 @@ class Plan:
 class Source(Protocol):
     """A frozen dataclass whose fields are the command-line options of `multiview preprocess NAME`."""
 
-    needs_input: bool
+    needs_input: ClassVar[bool]
 
     def plan(self, root: Path | None) -> Plan:
         """Looks at `root` (None when `needs_input` is False) and says what there is; raises MultiviewError when there is nothing."""

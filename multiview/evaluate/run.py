@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
-from torch import nn
+from torch import Tensor, nn
 
 from multiview.data.dataset import Samples
 from multiview.data.store import Store
-from multiview.distributed import barrier, rank
+from multiview.distributed import on_first, rank
 from multiview.encoder import Encoder
 from multiview.errors import MultiviewError
 from multiview.evaluate.embeddings import Embedded, Extract, embed, raw_pixels
 from multiview.evaluate.knn import weighted_knn
-from multiview.evaluate.table import RANDOM, RAW, TRAINED, Features, Score, compare, evaluate_features, from_json, render, to_json
+from multiview.evaluate.table import (
+    RANDOM,
+    RAW,
+    TRAINED,
+    Features,
+    Score,
+    compare,
+    evaluate_features,
+    from_json,
+    render,
+    to_json,
+)
 from multiview.model import owners
 from multiview.recipe import Setup
 from multiview.trained import Trained
@@ -56,13 +69,10 @@ def evaluate(
         RAW: raw_pixels,
     }
     measured = {name: _features(trained, splits, extract, device) for name, extract in sets.items()}
-    rows: list[Score] = []
-    if rank() == 0:
-        rows = evaluate_features(measured, dim=dim)
-        render(rows, console)
-        if trained.folder is not None:
-            (trained.folder / FILE).write_text(to_json(rows))
-    barrier()
+    rows = on_first(lambda: evaluate_features(measured, dim=dim))
+    render(rows, console)
+    if trained.folder is not None and rank() == 0:
+        (trained.folder / FILE).write_text(to_json(rows))
     return rows
 
 
@@ -77,7 +87,9 @@ def online_knn(trained: Trained, device: torch.device) -> dict[str, float]:
     test = embed(trained.store, held_out, views, trained.features, device, most=ONLINE_TEST)
     trained.model.train()
     return {
-        f"knn/{view}": weighted_knn(train.features[view], _labels(train, view), test.features[view], _labels(test, view))
+        f"knn/{view}": weighted_knn(
+            train.features[view], _labels(train, view), test.features[view], _labels(test, view)
+        )
         for view in views
     }
 
@@ -93,7 +105,7 @@ def compare_runs(folders: Sequence[Path], console: Console | None = None) -> Non
     compare(tables, console or Console())
 
 
-def pooled(features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def pooled(features: dict[str, Tensor]) -> dict[str, Tensor]:
     """Feature maps (n, c, h, w) as vectors (n, c), by their mean over the picture."""
     return {name: x.mean((2, 3)) if x.ndim == 4 else x for name, x in features.items()}
 
@@ -117,12 +129,12 @@ def _features(trained: Trained, splits: dict[str, str], extract: Extract, device
     views = trained.setup.views
     parts = {name: embed(trained.store, split, views, extract, device) for name, split in splits.items()}
     return {
-        view: Features(**{name: (part.features[view], _labels(part, view)) for name, part in parts.items()})  # type: ignore[arg-type]
+        view: Features(**{name: (part.features[view], _labels(part, view)) for name, part in parts.items()})
         for view in views
     }
 
 
-def _labels(part: Embedded, view: str):  # type: ignore[no-untyped-def]
+def _labels(part: Embedded, view: str) -> NDArray[np.int64]:
     """Labels, with -1 also where the view is missing."""
     labels = part.labels.copy()
     labels[~part.present[view]] = -1
@@ -136,13 +148,15 @@ def _random(trained: Trained, device: torch.device, layer: str | None) -> Extrac
     encoders = {name: copy.deepcopy(e).to(device) for name, e in setup.encoders.items() if isinstance(e, Encoder)}
     calibrate(setup, encoders, using, trained.store, device)
 
-    def extract(views):  # type: ignore[no-untyped-def]
+    def extract(views: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return pooled({view: encoders[using[view]](x, layer) for view, x in views.items()})
 
     return extract
 
 
-def calibrate(setup: Setup, encoders: dict[str, Encoder], using: dict[str, str], store: Store, device: torch.device) -> None:
+def calibrate(
+    setup: Setup, encoders: dict[str, Encoder], using: dict[str, str], store: Store, device: torch.device
+) -> None:
     """Gives untrained encoders the batch-norm statistics of the training data: without, deep random nets are a straw man."""
     norms = [m for e in encoders.values() for m in e.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if norms:

@@ -23,9 +23,9 @@ class KeyEncoder(nn.Module):
     @torch.no_grad()
     def follow(self, encoder: nn.Module, projector: nn.Module) -> None:
         """One momentum update towards the query side."""
-        own = [*self.encoder.parameters(), *self.projector.parameters()]
-        query = [*encoder.parameters(), *projector.parameters()]
-        torch._foreach_lerp_(own, [p.detach() for p in query], 1 - self.momentum)
+        own = [p.detach() for p in (*self.encoder.parameters(), *self.projector.parameters())]
+        query = [p.detach() for p in (*encoder.parameters(), *projector.parameters())]
+        torch._foreach_lerp_(own, query, 1 - self.momentum)
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ every rank holds the same.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,9 @@ class Memories(nn.Module):
         self.owners = model.owners
         self.stores = nn.ModuleDict()
         self.key_encoders = nn.ModuleDict()
-        self.states = nn.ModuleDict({name: _State(e.objective.initial_state()) for name, e in zip(graph.names(), graph.edges, strict=True)})
+        self.states = nn.ModuleDict(
+            {name: _State(e.objective.initial_state()) for name, e in zip(graph.names(), graph.edges, strict=True)}
+        )
         generator = torch.Generator().manual_seed(seed)
         self.wanted = needs_of(graph)
         for view, needs in self.wanted:
@@ -60,7 +63,9 @@ class Memories(nn.Module):
     def follow(self, model: MultiviewModel) -> None:
         """One momentum step of every key encoder towards the model."""
         for key, (view, needs) in self._keyed().items():
-            self.key_encoders[key].follow(model.encoder(view), model.projector(view, needs.projector))
+            cast("KeyEncoder", self.key_encoders[key]).follow(
+                model.encoder(view), model.projector(view, needs.projector)
+            )
 
     def keys(self, views: Mapping[str, Tensor]) -> dict[tuple[str, Head, float], Tensor]:
         """Keys (n, dim) of each view that an edge reads keys of."""
@@ -73,19 +78,29 @@ class Memories(nn.Module):
         return found
 
     def edge_inputs(
-        self, embeddings: Embeddings, keys: Mapping[tuple[str, Head, float], Tensor], index: Tensor, present: Mapping[str, Tensor], step: int
+        self,
+        embeddings: Embeddings,
+        keys: Mapping[tuple[str, Head, float], Tensor],
+        index: Tensor,
+        present: Mapping[str, Tensor],
+        step: int,
     ) -> list[EdgeInput]:
         """What each edge of the graph is scored from at this step; `present` says per view which rows exist."""
         inputs = []
         for name, edge in zip(self.graph.names(), self.graph.edges, strict=True):
-            sides = [self._side(v, n, embeddings, keys) for v, n in zip((edge.a, edge.b), edge.objective.needs(), strict=True)]
+            a, b = (
+                self._side(v, n, embeddings, keys)
+                for v, n in zip((edge.a, edge.b), edge.objective.needs(), strict=True)
+            )
             generator = torch.Generator().manual_seed(draw_seed(self.seed, step, f"edge {name}"))
             both = present[edge.a] & present[edge.b]
             state = dict(self.states[name].named_buffers())
-            inputs.append(EdgeInput(*sides, index=index, present=both, state=state, generator=generator))
+            inputs.append(EdgeInput(a, b, index=index, present=both, state=state, generator=generator))
         return inputs
 
-    def _side(self, view: str, needs: Needs, embeddings: Embeddings, keys: Mapping[tuple[str, Head, float], Tensor]) -> Side:
+    def _side(
+        self, view: str, needs: Needs, embeddings: Embeddings, keys: Mapping[tuple[str, Head, float], Tensor]
+    ) -> Side:
         return Side(
             z=embeddings.z.get((view, needs.projector)),
             p=embeddings.p.get((view, needs.projector, needs.predictor)) if needs.predictor else None,
@@ -110,11 +125,15 @@ class Memories(nn.Module):
             if needs.memory is None or name in written:
                 continue
             written.add(name)
-            rows = keys[view, needs.projector, needs.key_momentum] if needs.key_momentum is not None else embeddings.z[view, needs.projector]
+            rows = (
+                keys[view, needs.projector, needs.key_momentum]
+                if needs.key_momentum is not None
+                else embeddings.z[view, needs.projector]
+            )
             here = gather(present[view])
-            self.stores[name].update(gather(rows)[here], everyone[here])
+            cast("Memory", self.stores[name]).update(gather(rows)[here], everyone[here])
         for name, state in states.items():
-            self.states[name].commit(state)
+            cast("_State", self.states[name]).commit(state)
 
     def _keyed(self) -> dict[str, tuple[str, Needs]]:
         return {self._key_name(v, n): (v, n) for v, n in self.wanted if n.key_momentum is not None}
@@ -149,4 +168,3 @@ def _store_name(view: str, needs: Needs) -> str:
 def _digits(value: float | None) -> str:
     """A number as part of a module's name, which may not hold a dot."""
     return repr(value).replace(".", "p")
-

@@ -6,4 +6,16 @@ from multiview.objectives.moco import MoCo
 from multiview.objectives.simclr import SimCLR
 from multiview.objectives.simsiam import SimSiam
 
-__all__ = ["CMC", "EdgeInput", "EdgeOutput", "Head", "MoCo", "Needs", "Objective", "Side", "SimCLR", "SimSiam", "Situation"]
+__all__ = [
+    "CMC",
+    "EdgeInput",
+    "EdgeOutput",
+    "Head",
+    "MoCo",
+    "Needs",
+    "Objective",
+    "Side",
+    "SimCLR",
+    "SimSiam",
+    "Situation",
+]

@@ -50,7 +50,9 @@ class CMC(Objective):
     @classmethod
     def original(cls) -> "CMC":
         """The original code's defaults: K 16384, T .07, momentum .5, Z of the first batch, a sample may be its own negative."""
-        return cls(negatives=16384, temperature=0.07, momentum=0.5, dim=128, variant="nce", z="first-batch", exclude=False)
+        return cls(
+            negatives=16384, temperature=0.07, momentum=0.5, dim=128, variant="nce", z="first-batch", exclude=False
+        )
 
     def fitted(self, situation: Situation) -> "CMC":
         """Settles K; raises MultiviewError when more negatives are asked for than there are other samples."""
@@ -88,7 +90,9 @@ class CMC(Objective):
         ]
         return self._joined(outputs)
 
-    def _direction(self, edge: EdgeInput, z: "Tensor", bank: "MemoryBank", drawn: "Tensor", direction: int) -> EdgeOutput:
+    def _direction(
+        self, edge: EdgeInput, z: "Tensor", bank: "MemoryBank", drawn: "Tensor", direction: int
+    ) -> EdgeOutput:
         import torch
 
         from multiview.distributed import mean_over_rows
@@ -97,7 +101,7 @@ class CMC(Objective):
         from multiview.ops.scores import scores_at
 
         scores = scores_at(full_precision(z), bank.rows, drawn) / self.temperature
-        state: dict[str, "Tensor"] = {}
+        state: dict[str, Tensor] = {}
         if self.variant == "softmax":
             terms = softmax_terms(scores)
         else:

@@ -3,7 +3,18 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-from multiview.objectives.base import EdgeInput, EdgeOutput, Head, Needs, Objective, Queue, Side, Situation, positive, share
+from multiview.objectives.base import (
+    EdgeInput,
+    EdgeOutput,
+    Head,
+    Needs,
+    Objective,
+    Queue,
+    Side,
+    Situation,
+    positive,
+    share,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor

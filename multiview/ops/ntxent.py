@@ -16,7 +16,9 @@ class Terms(NamedTuple):
     found: Tensor
 
 
-def ntxent_terms(z: Tensor, own: Tensor | None, other: Tensor, columns: Tensor, offset: int, temperature: float) -> Terms:
+def ntxent_terms(
+    z: Tensor, own: Tensor | None, other: Tensor, columns: Tensor, offset: int, temperature: float
+) -> Terms:
     """-log softmax of the positive among all columns, one direction.
 
     z: (n, d) local embeddings of one view. other: (m, d) all ranks' embeddings of the other view; row i's positive is column offset + i.

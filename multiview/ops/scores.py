@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -16,24 +18,30 @@ class _Scores(torch.autograd.Function):
     """out[b, k] = <z[b], rows[drawn[b, k]]>; the bank takes no gradient."""
 
     @staticmethod
-    def forward(ctx, z: Tensor, rows: Tensor, drawn: Tensor) -> Tensor:  # type: ignore[no-untyped-def, override]
+    def forward(ctx: Any, z: Tensor, rows: Tensor, drawn: Tensor) -> Tensor:
         ctx.rows, ctx.dense = rows, len(rows) <= DENSE_RATIO * drawn.shape[1]
         ctx.save_for_backward(drawn)
         if ctx.dense:
             return (z @ rows.to(z.dtype).T).gather(1, drawn)
         step = _chunk(drawn, rows)
-        parts = [torch.einsum("bkd,bd->bk", rows[d].to(z.dtype), q) for d, q in zip(drawn.split(step), z.split(step), strict=True)]
+        parts = [
+            torch.einsum("bkd,bd->bk", rows[d].to(z.dtype), q)
+            for d, q in zip(drawn.split(step), z.split(step), strict=True)
+        ]
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[no-untyped-def, override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (drawn,) = ctx.saved_tensors
         rows = ctx.rows
         if ctx.dense:
             spread = grad.new_zeros(len(drawn), len(rows)).scatter_add_(1, drawn, grad)
             return spread @ rows.to(grad.dtype), None, None
         step = _chunk(drawn, rows)
-        parts = [torch.einsum("bkd,bk->bd", rows[d].to(grad.dtype), g) for d, g in zip(drawn.split(step), grad.split(step), strict=True)]
+        parts = [
+            torch.einsum("bkd,bk->bd", rows[d].to(grad.dtype), g)
+            for d, g in zip(drawn.split(step), grad.split(step), strict=True)
+        ]
         return torch.cat(parts), None, None
 
 

@@ -19,7 +19,9 @@ from multiview.errors import MultiviewError
 SCHEMA = 1
 
 
-def save(folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any], keep: int) -> Path:
+def save(
+    folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any], keep: int
+) -> Path:
     """Writes `folder/step-00000012`, and only then removes all but the newest `keep`.
 
     tensors: file name -> named tensors; state: what JSON can hold. The folder gets its name by a rename after every file was synced, so a
@@ -30,7 +32,10 @@ def save(folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], s
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     for name, named in tensors.items():
-        save_file({key: value.detach().cpu().contiguous().clone() for key, value in named.items()}, draft / f"{name}.safetensors")
+        save_file(
+            {key: value.detach().cpu().contiguous().clone() for key, value in named.items()},
+            draft / f"{name}.safetensors",
+        )
     (draft / "state.json").write_text(json.dumps({"schema": SCHEMA, "step": step, **state}, indent=1))
     hashes = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
     (draft / "manifest.json").write_text(json.dumps(hashes, indent=1))
@@ -53,10 +58,14 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     for name, expected in hashes.items():
         file = path / name
         if not file.is_file() or _sha256(file) != expected:
-            raise MultiviewError(f"checkpoint {path} is not whole: {name} is {'altered' if file.is_file() else 'missing'}.")
+            raise MultiviewError(
+                f"checkpoint {path} is not whole: {name} is {'altered' if file.is_file() else 'missing'}."
+            )
     state = json.loads((path / "state.json").read_text())
     if state["schema"] > SCHEMA:
-        raise MultiviewError(f"checkpoint {path} has schema {state['schema']}, this version reads up to {SCHEMA}: update multiview-cmc.")
+        raise MultiviewError(
+            f"checkpoint {path} has schema {state['schema']}, this version reads up to {SCHEMA}: update multiview-cmc."
+        )
     return {file.stem: load_file(file) for file in sorted(path.glob("*.safetensors"))}, state
 
 
@@ -68,7 +77,9 @@ def newest(folder: Path) -> tuple[Path, dict[str, dict[str, Tensor]], dict[str, 
             return path, *load(path), refused
         except MultiviewError as error:
             refused.append(f"{error} Using the one before.")
-    raise MultiviewError(f"there is no whole checkpoint in {folder}; start again with --overwrite. " + " ".join(refused))
+    raise MultiviewError(
+        f"there is no whole checkpoint in {folder}; start again with --overwrite. " + " ".join(refused)
+    )
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
@@ -80,17 +91,24 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tenso
         for name, value in slots.items()
         if value is not None
     }
-    return tensors, [{k: list(v) if isinstance(v, tuple) else v for k, v in group.items()} for group in state["param_groups"]]
+    return tensors, [
+        {k: list(v) if isinstance(v, tuple) else v for k, v in group.items()} for group in state["param_groups"]
+    ]
 
 
-def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor], groups: list[dict[str, Any]]) -> None:
+def restore_optimiser(
+    optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor], groups: list[dict[str, Any]]
+) -> None:
     """The reverse of `optimiser_tensors`."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         number, name = key.split("/", 1)
         state.setdefault(int(number), {})[name] = value
     was = optimiser.state_dict()["param_groups"]
-    kinds = [{k: tuple(v) if isinstance(w.get(k), tuple) else v for k, v in g.items()} for g, w in zip(groups, was, strict=True)]
+    kinds = [
+        {k: tuple(v) if isinstance(w.get(k), tuple) else v for k, v in g.items()}
+        for g, w in zip(groups, was, strict=True)
+    ]
     optimiser.load_state_dict({"state": state, "param_groups": kinds})
 
 

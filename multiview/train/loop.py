@@ -118,7 +118,10 @@ class Loop:
     def _values(self, rate: float) -> dict[str, float]:
         window, seconds = self.window, time.monotonic() - self.window.started
         names = list(window.losses[0])
-        means = total(torch.stack([torch.stack([step[n].float() for step in window.losses]).mean() for n in names])) / world()
+        means = (
+            total(torch.stack([torch.stack([step[n].float() for step in window.losses]).mean() for n in names]))
+            / world()
+        )
         values = dict(zip(names, means.tolist(), strict=True))
         values |= {"lr": rate, "samples_per_second": window.samples / seconds, "data_share": window.waited / seconds}
         self.window = Window()
@@ -136,7 +139,11 @@ class Loop:
         """A checkpoint of everything that the next step depends on."""
         if rank() == 0:
             optimiser, groups = checkpoint.optimiser_tensors(_bare(self.parts.optimiser))
-            tensors = {"model": self.parts.model.state_dict(), "memory": self.parts.memories.state_dict(), "optimiser": optimiser}
+            tensors = {
+                "model": self.parts.model.state_dict(),
+                "memory": self.parts.memories.state_dict(),
+                "optimiser": optimiser,
+            }
             scaler = self.parts.accelerator.scaler
             state = {
                 "groups": groups,
@@ -211,5 +218,3 @@ class _stop_requests:  # noqa: N801
             raise KeyboardInterrupt
         self.progress.stopped_by = number
         self.display.say("stopping: finishing the step and saving a checkpoint ...")
-
-

@@ -16,7 +16,13 @@ from multiview.view import View
 
 
 def show_plan(
-    console: Console, views: Mapping[str, View], model: MultiviewModel, graph: ContrastGraph, memories: Memories, train: Train, facts: Mapping[str, str]
+    console: Console,
+    views: Mapping[str, View],
+    model: MultiviewModel,
+    graph: ContrastGraph,
+    memories: Memories,
+    train: Train,
+    facts: Mapping[str, str],
 ) -> None:
     """Prints views and tensor shapes, encoders and parameters, edges and objectives, bytes of memories, and the steps."""
     for title, table in (
@@ -37,7 +43,15 @@ def views_table(views: Mapping[str, View], batch: int) -> Table:
     table = _table("view", "reads", "crop", "channels", "unit", "range", "tensor")
     for name, view in views.items():
         c, side = view.channels, view.crop.size
-        table.add_row(name, view.modality, view.crop.name, str(c.count), c.unit, f"{c.low:g} .. {c.high:g}", f"({batch}, {c.count}, {side}, {side})")
+        table.add_row(
+            name,
+            view.modality,
+            view.crop.name,
+            str(c.count),
+            c.unit,
+            f"{c.low:g} .. {c.high:g}",
+            f"({batch}, {c.count}, {side}, {side})",
+        )
     return table
 
 
@@ -46,11 +60,13 @@ def encoders_table(views: Mapping[str, View], model: MultiviewModel) -> Table:
     table = _table("encoder of", "used by", "kind", "features", "parameters", "heads")
     for owner in model.encoders:
         users = ", ".join(view for view in views if model.owners[view] == owner)
-        heads = {**{n: m for n, m in model.projectors.items()}, **{n: m for n, m in model.predictors.items()}}
-        named = {n.split("/", 1)[1]: m for n, m in heads.items() if n.split("/", 1)[0] == owner}
+        heads = [*model.projectors.items(), *model.predictors.items()]
+        named = {n.split("/", 1)[1]: m for n, m in heads if n.split("/", 1)[0] == owner}
         encoder = model.encoder(owner)
         text = ", ".join(f"{n} ({count_parameters(m):,})" for n, m in named.items())
-        table.add_row(owner, users, type(encoder).__name__, str(encoder.features), f"{count_parameters(encoder):,}", text)
+        table.add_row(
+            owner, users, type(encoder).__name__, str(encoder.features), f"{count_parameters(encoder):,}", text
+        )
     return table
 
 

@@ -25,7 +25,9 @@ def start(train: Train, script: str) -> Accelerator:
     try:
         accelerator = Accelerator(mixed_precision=train.precision, gradient_accumulation_steps=train.accumulate)
     except ValueError as error:
-        raise MultiviewError(f"precision {train.precision} does not work here: {error} Use --precision no or bf16.") from error
+        raise MultiviewError(
+            f"precision {train.precision} does not work here: {error} Use --precision no or bf16."
+        ) from error
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     if launched > 1 and accelerator.num_processes == 1:
         raise MultiviewError(

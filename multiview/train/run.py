@@ -16,7 +16,7 @@ from multiview.data.dataset import Samples
 from multiview.data.resolve import open_data
 from multiview.data.sampler import Batches, fit_batch
 from multiview.data.store import Store
-from multiview.distributed import any_rank, same_everywhere
+from multiview.distributed import on_first
 from multiview.errors import MultiviewError
 from multiview.graph import ContrastGraph
 from multiview.memory.memories import Memories
@@ -54,7 +54,7 @@ class Prepared:
     batches: Batches
 
 
-def run(recipe: Recipe, *, name: str, origin: str | None, setup: Setup | None = None) -> Trained | None:
+def run(recipe: Recipe, *, name: str, origin: dict[str, str] | None, setup: Setup | None = None) -> Trained | None:
     """Prepares, trains and evaluates one recipe; None after --plan.
 
     name: of the run folder when the recipe gives none. origin: how to find the recipe again (`cmc_lab`, or a file). setup: what to
@@ -65,9 +65,14 @@ def run(recipe: Recipe, *, name: str, origin: str | None, setup: Setup | None = 
         _plan(prepared, recipe)
         return None
     main = prepared.accelerator.is_main_process
-    out = Path(same_everywhere(_on_main(prepared.accelerator, lambda: str(claim(recipe, name)))))
+    out = Path(on_first(lambda: str(claim(recipe, name))))
     if main:
-        describe(out, replace(recipe, out=str(out), resume=False, overwrite=False), origin, _data_facts(prepared.store, recipe))
+        describe(
+            out,
+            replace(recipe, out=str(out), resume=False, overwrite=False),
+            origin,
+            _data_facts(prepared.store, recipe),
+        )
     progress = train(prepared, recipe, out)
     trained = replace(prepared.trained, folder=out, stopped_by=progress.stopped_by, steps=progress.step)
     _refuse_untrained(progress)
@@ -83,7 +88,7 @@ def prepare(recipe: Recipe, setup: Setup | None = None) -> Prepared:
         console.width = PLAIN_WIDTH
     torch.manual_seed(recipe.seed)
     made = setup or recipe.build()
-    store = _opened(recipe, accelerator, console)
+    store = _opened(recipe, console)
     count = len(store.rows(TRAIN_SPLIT))
     batch, sentence = fit_batch(recipe.train.batch, count, accelerator.num_processes)
     if sentence:
@@ -154,7 +159,9 @@ def train(prepared: Prepared, recipe: Recipe, out: Path) -> Progress:
         display.say(sentence)
     if recipe.resume:
         display.say(f"resumed {out} at step {loop.progress.step} of {loop.steps}")
-    metrics = Metrics(out, loop.progress.step if recipe.resume else None) if accelerator.is_main_process else NoMetrics()
+    metrics = (
+        Metrics(out, loop.progress.step if recipe.resume else None) if accelerator.is_main_process else NoMetrics()
+    )
     try:
         return loop.run(metrics, display)
     finally:
@@ -165,14 +172,21 @@ def finish(prepared: Prepared, trained: Trained, recipe: Recipe) -> None:
     """Evaluates, and ends by printing the lines that load the result."""
     console, out = prepared.console, trained.folder
     if trained.stopped_by:
-        console.print(f"stopped at step {trained.steps}; the checkpoint is in {out}. Continue with the same command and --resume --out {out}", highlight=False)
+        console.print(
+            f"stopped at step {trained.steps}; the checkpoint is in {out}. Continue with the same command and --resume --out {out}",
+            highlight=False,
+        )
         return
     if recipe.evaluate:
         from multiview.evaluate.run import evaluate
 
         evaluate(trained, device=prepared.accelerator.device, console=console)
     console.print(f"\nThe run is in {out}. Load its encoders with", highlight=False)
-    console.print(f'  import multiview as mv\n  trained = mv.load("{out}")\n  features = trained.embed("test")', highlight=False, markup=False)
+    console.print(
+        f'  import multiview as mv\n  trained = mv.load("{out}")\n  features = trained.embed("test")',
+        highlight=False,
+        markup=False,
+    )
 
 
 def _online_knn(prepared: Prepared) -> Callable[[int, int], dict[str, float]]:
@@ -188,27 +202,15 @@ def _online_knn(prepared: Prepared) -> Callable[[int, int], dict[str, float]]:
     return measure
 
 
-def _opened(recipe: Recipe, accelerator: Accelerator, console: Console) -> Store:
+def _opened(recipe: Recipe, console: Console) -> Store:
     """The store of the run; only the main process makes one."""
 
     def make() -> str:
-        return str(open_data(recipe.data, Path(recipe.cache), say=lambda text: console.print(text, highlight=False)).path)
+        return str(
+            open_data(recipe.data, Path(recipe.cache), say=lambda text: console.print(text, highlight=False)).path
+        )
 
-    return Store.open(Path(same_everywhere(_on_main(accelerator, make))))
-
-
-def _on_main(accelerator: Accelerator, act: Callable[[], str]) -> str:
-    """`act` on the main process; when it fails there, every process fails."""
-    failure: MultiviewError | None = None
-    value = ""
-    if accelerator.is_main_process:
-        try:
-            value = act()
-        except MultiviewError as error:
-            failure = error
-    if any_rank(failure is not None, accelerator.device):
-        raise failure or MultiviewError("the main process stopped; its message says why.")
-    return value
+    return Store.open(Path(on_first(make)))
 
 
 def _refuse_untrained(progress: Progress) -> None:
@@ -217,7 +219,12 @@ def _refuse_untrained(progress: Progress) -> None:
 
 
 def _data_facts(store: Store, recipe: Recipe) -> dict[str, Any]:
-    return {"spec": recipe.data, "path": str(Path(store.path).resolve()), "manifest": store.manifest.hash, "samples": len(store)}
+    return {
+        "spec": recipe.data,
+        "path": str(Path(store.path).resolve()),
+        "manifest": store.manifest.hash,
+        "samples": len(store),
+    }
 
 
 def _plan(prepared: Prepared, recipe: Recipe) -> None:
@@ -232,4 +239,6 @@ def _plan(prepared: Prepared, recipe: Recipe) -> None:
         "out": recipe.out or "the next free folder under runs/",
     }
     graph: ContrastGraph = prepared.setup.graph
-    show_plan(prepared.console, prepared.setup.views, prepared.trained.model, graph, prepared.memories, prepared.train, facts)
+    show_plan(
+        prepared.console, prepared.setup.views, prepared.trained.model, graph, prepared.memories, prepared.train, facts
+    )

@@ -36,16 +36,20 @@ def claim(recipe: Recipe, name: str) -> Path:
             raise MultiviewError(f"there is nothing to resume: {hint}. Leave --resume out to start a new run.")
         return out
     if filled and not recipe.overwrite:
-        raise MultiviewError(f"{out} is not empty. Continue it with --resume, replace it with --overwrite, or give another --out.")
+        raise MultiviewError(
+            f"{out} is not empty. Continue it with --resume, replace it with --overwrite, or give another --out."
+        )
     if filled:
         if not (out / CONFIG).is_file():
-            raise MultiviewError(f"{out} is no run folder (it has no {CONFIG}), so --overwrite leaves it alone; give another --out.")
+            raise MultiviewError(
+                f"{out} is no run folder (it has no {CONFIG}), so --overwrite leaves it alone; give another --out."
+            )
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
     return out
 
 
-def describe(out: Path, recipe: Recipe, origin: str | None, data: dict[str, Any]) -> None:
+def describe(out: Path, recipe: Recipe, origin: dict[str, str] | None, data: dict[str, Any]) -> None:
     """Writes the resolved config and environment.json: versions, git commit, the recipe's origin, the data's manifest hash."""
     (out / CONFIG).write_text(to_yaml(recipe))
     environment = {
@@ -63,9 +67,11 @@ def describe(out: Path, recipe: Recipe, origin: str | None, data: dict[str, Any]
 def environment(out: Path) -> dict[str, Any]:
     """What `describe` wrote; raises MultiviewError when `out` is no run folder."""
     try:
-        return json.loads((out / ENVIRONMENT).read_text())  # type: ignore[no-any-return]
+        return json.loads((out / ENVIRONMENT).read_text())
     except (OSError, ValueError) as error:
-        raise MultiviewError(f"{out} is no run folder: its {ENVIRONMENT} cannot be read. Give the folder that a recipe wrote.") from error
+        raise MultiviewError(
+            f"{out} is no run folder: its {ENVIRONMENT} cannot be read. Give the folder that a recipe wrote."
+        ) from error
 
 
 def _next_free(parent: Path, name: str) -> Path:

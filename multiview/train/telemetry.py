@@ -60,7 +60,10 @@ def _cut(path: Path, step: int) -> None:
     """Drops the lines after `step`: the resumed run writes them again."""
     if path.is_file():
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        path.write_text("".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step), encoding="utf-8")
+        path.write_text(
+            "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step),
+            encoding="utf-8",
+        )
 
 
 def _board(out: Path) -> Any:
@@ -96,7 +99,9 @@ class Display:
         self.progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.progress.stop()
 
     def show(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
@@ -107,7 +112,11 @@ class Display:
         if self.plain and (now - self.last >= PLAIN_SECONDS or step == self.steps):
             self.last = now
             left = (now - self.start) / max(step - self.first, 1) * (self.steps - step)
-            self.console.print(f"step {step}/{self.steps}  epoch {epoch + 1}  {text}  {left:.0f} s left", highlight=False, soft_wrap=True)
+            self.console.print(
+                f"step {step}/{self.steps}  epoch {epoch + 1}  {text}  {left:.0f} s left",
+                highlight=False,
+                soft_wrap=True,
+            )
 
     def say(self, text: str) -> None:
         """A line above the progress line."""
