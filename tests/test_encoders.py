@@ -383,7 +383,6 @@ def test_timm_models_declare_what_they_give(
 ) -> None:
     encoder = make_encoder(f"timm:{model}", 2, img_size=64, seed=0, **options)
     assert (encoder.features, encoder.layers) == (features, layers)
-    assert encoder.training
     encoder.eval()
     x = images(3, 2)
     h = encoder(x)
@@ -402,9 +401,10 @@ def test_timm_layers_are_what_the_whole_pass_computes_there() -> None:
     check_layers_against_hooks(encoder, modules, images(2, 1))
 
 
-def test_making_a_timm_encoder_leaves_its_statistics_alone() -> None:
+def test_making_a_timm_encoder_leaves_its_statistics_and_mode_alone() -> None:
     encoder = make_encoder("timm:resnet10t", 1, img_size=64)
     assert int(encoder.network.bn1.num_batches_tracked) == 0
+    assert all(module.training for module in encoder.modules())
 
 
 def test_timm_weights_from_a_folder_are_bit_equal(tmp_path: Path) -> None:
