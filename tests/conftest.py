@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -17,10 +18,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure() -> None:
     """Before anything imports torch or huggingface_hub, which read these once."""
     os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false")
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        _take_cores(
-            int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
-        )
+    # No deadline: machines differ. The same examples each time: a failure is one of the change at hand.
+    settings.register_profile("multiview", deadline=None, derandomize=True, database=None)
+    settings.load_profile("multiview")
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker:
+        _take_cores(int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
 
 
 def _take_cores(worker: int, workers: int) -> None:
