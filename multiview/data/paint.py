@@ -33,37 +33,37 @@ def linear_rgb(colour: Colour) -> Floats:
 
 
 def srgb(linear: Floats) -> NDArray[np.uint8]:
-    """Linear light to 8 bit sRGB (IEC 61966-2-1)."""
+    """Linear light (3, n) to 8 bit sRGB (n, 3) (IEC 61966-2-1)."""
     x = np.clip(linear, 0, 1)
-    coded = np.where(x <= 0.0031308, 12.92 * x, 1.055 * np.power(x, np.float32(1 / 2.4)) - 0.055)
-    return (coded * 255 + 0.5).astype(np.uint8)
+    coded = np.where(x <= 0.0031308, 12.92 * x, 1.055 * np.exp2(np.log2(x + np.float32(1e-9)) / 2.4) - 0.055)
+    return np.ascontiguousarray((coded * 255 + 0.5).astype(np.uint8).T)
 
 
 def painted(paint: Paint, points: Floats) -> Floats:
-    """Linear RGB (n, 3) of a paint at points (n, 3) of its own coordinates."""
-    first, second = linear_rgb(paint.first), linear_rgb(paint.second)
+    """Linear RGB of a paint at points (3, n) of its own coordinates: (3, n), or (3, 1) where it is plain."""
+    first, second = linear_rgb(paint.first)[:, None], linear_rgb(paint.second)[:, None]
     if TEXTURES[int(paint.texture)] == "plain":
-        return np.broadcast_to(first, points.shape)
-    share = _share(paint, points)[:, None]
-    return first + share * (second - first)
+        return first
+    return first + _share(paint, points) * (second - first)
 
 
 def _share(paint: Paint, points: Floats) -> Floats:
     """How much of the second colour, 0 to 1."""
-    turns = np.float32(2 * math.pi * paint.cycles)
-    along = points @ _direction(paint.angle)
+    turns, phase = np.float32(2 * math.pi * paint.cycles), np.float32(paint.phase)
+    along = _direction(paint.angle) @ points
     match TEXTURES[int(paint.texture)]:
         case "stripes":
-            return _crisp(np.sin(turns * along + np.float32(paint.phase)))
+            return _crisp(np.sin(turns * along + phase))
         case "checks":
-            return _crisp(np.prod(np.sin(turns / 2 * points + np.float32(paint.phase)), axis=1) * 4)
+            x, y, z = np.sin(turns / 2 * points + phase)
+            return _crisp(4 * x * y * z)
         case "rings":
-            return _crisp(np.sin(turns * np.sqrt((points**2).sum(1)) + np.float32(paint.phase)))
+            return _crisp(np.sin(turns * np.sqrt((points**2).sum(0)) + phase))
         case "marble":
-            wave = np.sin(turns * 0.5 * points[:, [1, 2, 0]] + np.float32(paint.phase)).sum(1)
+            wave = np.sin(turns * 0.5 * points + phase).sum(0)
             return 0.5 + 0.5 * np.sin(turns * along + 1.5 * wave)
         case _:
-            return _crisp(np.sin(turns * points + np.float32(paint.phase)).sum(1) - 1.2)
+            return _crisp(np.sin(turns * points + phase).sum(0) - 1.2)
 
 
 def _crisp(wave: Floats) -> Floats:

@@ -1,15 +1,15 @@
 """What is in a scene: every number about it, drawn from (seed, index) alone.
 
-A `Scene` is plain floats; its picture (`multiview.data.raycast`) and its sound (`multiview.data.sound`) are functions of
-it. Colours are drawn apart for the solid, the ground and the sky, without regard to the kind, so that colour says
-nothing about the label.
+A `Scene` is plain floats; its picture (`multiview.data.raycast`) and its sound (`multiview.data.sound`) are functions
+of it. The colours of the solid, the ground and the sky are drawn without regard to the kind, and the solid may be
+darker or lighter than the ground: colour says nothing about the label, and neither does the value of any one pixel. But
+the solid stands out both in lightness and in chroma, so that its shape can be seen in either.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,11 @@ SPLITS = ("train",) * 7 + ("val",) + ("test",) * 2
 BLOCK = len(KINDS) * len(SPLITS)
 """Scenes after which every kind has been in every split as often as its share says."""
 TEXTURES = ("plain", "stripes", "checks", "rings", "marble", "spots")
-DRAWS = 256
+PLAIN_SHARE = 0.6
+"""Of the paints."""
+COMPANY = 0.25
+"""Share of the scenes that have a second solid."""
+DRAWS = 512
 COLOURS = 12
 """Tries for a colour that stands out."""
 
@@ -42,7 +46,11 @@ class Colour:
 
 @dataclass(frozen=True, kw_only=True)
 class Paint:
-    """Two colours and how they alternate: texture (a number of `TEXTURES`), cycles a unit, phase and direction, radians."""
+    """Two colours and how they alternate.
+
+    texture: a number of `TEXTURES`. cycles: in a unit of the solid's own coordinates. phase, angle (of the direction in
+    which it runs): radians.
+    """
 
     first: Colour
     second: Colour
@@ -56,10 +64,10 @@ class Paint:
 class Body:
     """A solid in the scene.
 
-    kind: a number of `KINDS`. size: half its extent, metres. wide, tall, deep: its stretch along its own axes. yaw, tilt,
-    lean: turned about the vertical, then tilted by `tilt` towards `lean`, radians. x, z: where on the ground, metres, z
-    towards the viewer. lift: height of its lowest point over the ground, metres. gloss: strength of its highlight, 0 to 1.
-    damping: of its sound, 0 (metal) to 1 (wood).
+    kind: a number of `KINDS`. size: half its extent, metres. wide, tall, deep: its stretch along its own axes. yaw,
+    tilt, lean: turned about the vertical, then tilted by `tilt` about the level axis at `lean`, radians. x, z: where on
+    the ground, metres, z towards the viewer. lift: height of its lowest point over the ground, metres. gloss: strength
+    of its highlight, 0 to 1. damping: of its sound, 0 (metal) to 1 (wood).
     """
 
     kind: float
@@ -80,7 +88,10 @@ class Body:
 
 @dataclass(frozen=True, kw_only=True)
 class Light:
-    """Where it comes from (radians, azimuth 0 = from behind the viewer), its strength, what the sky adds, its warmth."""
+    """The sun: where it stands (radians, azimuth 0 = behind the viewer), its strength, and how much redder than white.
+
+    ambient: the light from everywhere.
+    """
 
     azimuth: float
     elevation: float
@@ -91,7 +102,10 @@ class Light:
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """Looks at the point `aim` metres over the origin from `distance` metres, `pitch` radians down, `view` radians high."""
+    """Looks at the point `aim` metres over the origin, from `distance` metres, `pitch` radians down.
+
+    view: height of the picture, radians.
+    """
 
     distance: float
     pitch: float
@@ -114,7 +128,7 @@ class Scene:
 
     body: Body
     other: Body | None
-    ground: Paint
+    ground: Colour
     sky: Colour
     horizon: Colour
     light: Light
@@ -159,18 +173,17 @@ class Draws:
         """Log-uniform from low to high."""
         return math.exp(self.between(math.log(low), math.log(high)))
 
-    def choice(self, weights: Mapping[int, float]) -> float:
-        """A number, as often as its weight says."""
-        left = next(self._numbers) * sum(weights.values())
-        for number, weight in weights.items():
-            left -= weight
-            if left < 0:
-                return float(number)
-        return float(max(weights))
+    def number(self, count: int) -> int:
+        """One of 0 to count - 1."""
+        return int(next(self._numbers) * count)
+
+    def chance(self, share: float) -> bool:
+        """True as often as `share` says."""
+        return next(self._numbers) < share
 
 
 def arrangement(seed: int, count: int) -> tuple[list[int], list[str]]:
-    """Kind and split of scenes 0 to count - 1: balanced in every block of `BLOCK`, in an order that the seed shuffles."""
+    """Kind and split of scenes 0 to count - 1: balanced in every block of `BLOCK`, each in an order of its own."""
     kinds, splits = [], []
     for block in range(math.ceil(count / BLOCK)):
         order = permutation(seed, block, "scenes/arrangement", BLOCK)
@@ -186,16 +199,14 @@ def draw_scenes(seed: int, kinds: list[int]) -> list[Scene]:
 
 
 def _scene(draws: Draws, kind: int) -> Scene:
-    ground = _paint(draws, [], {0: 5, 1: 1, 2: 1, 4: 1}, (0.3, 1.0), contrast=25)
-    around = [ground.first, ground.second]
-    sky = _colour(draws, around, contrast=15)
-    body = _body(draws, kind, [*around, sky])
+    ground, sky, horizon = (_colour(draws) for _ in range(3))
+    body = _body(draws, kind, [ground, sky])
     return Scene(
         body=body,
-        other=None,
+        other=_companion(draws, body, ground) if draws.chance(COMPANY) else None,
         ground=ground,
         sky=sky,
-        horizon=_colour(draws, [sky], contrast=0),
+        horizon=horizon,
         light=Light(
             azimuth=draws.between(-2.2, 2.2),
             elevation=draws.between(0.5, 1.25),
@@ -204,7 +215,7 @@ def _scene(draws: Draws, kind: int) -> Scene:
             warmth=draws.between(-0.15, 0.15),
         ),
         camera=Camera(
-            distance=draws.between(4.0, 5.0), pitch=draws.between(0.2, 0.65), aim=draws.between(0.3, 0.7), view=0.7
+            distance=draws.between(3.8, 4.4), pitch=draws.between(0.3, 0.5), aim=draws.between(0.5, 0.6), view=0.7
         ),
         sound=Sound(strike=draws.between(0.05, 0.45), loudness=draws.log(0.05, 0.2), noise=draws.log(0.002, 0.02)),
     )
@@ -213,55 +224,63 @@ def _scene(draws: Draws, kind: int) -> Scene:
 def _body(draws: Draws, kind: int, around: list[Colour]) -> Body:
     return Body(
         kind=float(kind),
-        size=draws.log(0.6, 1.0),
-        wide=draws.log(0.85, 1.18),
-        tall=draws.log(0.85, 1.18),
-        deep=draws.log(0.85, 1.18),
+        size=draws.log(0.65, 0.95),
+        wide=draws.log(0.92, 1.08),
+        tall=draws.log(0.92, 1.08),
+        deep=draws.log(0.92, 1.08),
         yaw=draws.between(-math.pi, math.pi),
-        tilt=draws.between(0.0, 0.9),
+        tilt=draws.between(0.0, 0.25),
         lean=draws.between(-math.pi, math.pi),
         x=draws.between(-0.5, 0.5),
         z=draws.between(-0.4, 0.4),
-        lift=max(0.0, draws.between(-0.3, 0.3)),
+        lift=max(0.0, draws.between(-0.6, 0.2)),
         gloss=draws.between(0.0, 0.5),
         damping=draws.between(0.0, 1.0),
-        paint=_paint(draws, around, {0: 4, 1: 1, 2: 1, 3: 1, 4: 1, 5: 1}, (1.0, 3.0), contrast=30),
+        paint=_paint(draws, around),
     )
 
 
-def _paint(
-    draws: Draws, around: list[Colour], textures: Mapping[int, float], cycles: tuple[float, float], contrast: float
-) -> Paint:
-    first = _colour(draws, around, contrast)
+def _companion(draws: Draws, body: Body, ground: Colour) -> Body:
+    """A second solid of another kind, a third of the size, beside the first."""
+    kind = (int(body.kind) + 1 + draws.number(len(KINDS) - 1)) % len(KINDS)
+    small = _body(draws, kind, [ground])
+    size = small.size / 3
+    side = 1 if draws.chance(0.5) else -1
+    apart = 1.15 * (body.size + size) + draws.between(0, 0.2)
+    return replace(small, size=size, x=body.x + side * apart, z=body.z + draws.between(0, 0.6), lift=0.0)
+
+
+def _paint(draws: Draws, around: list[Colour]) -> Paint:
+    first = _colour(draws, around, contrast=40)
     return Paint(
         first=first,
-        second=_colour(draws, [first], contrast / 2),
-        texture=draws.choice(textures),
-        cycles=draws.log(*cycles),
+        second=_colour(draws, [first], contrast=20),
+        texture=0.0 if draws.chance(PLAIN_SHARE) else 1.0 + draws.number(len(TEXTURES) - 1),
+        cycles=draws.log(1.0, 2.0),
         phase=draws.between(0, 2 * math.pi),
         angle=draws.between(0, math.pi),
     )
 
 
-def _colour(draws: Draws, around: list[Colour], contrast: float) -> Colour:
-    """Any colour; of a few, the first that differs from those around it by `contrast` in lightness and in chroma, or the one
-    that comes nearest to it.
+def _colour(draws: Draws, around: list[Colour] | None = None, contrast: float = 0) -> Colour:
+    """Any colour; of `COLOURS` tries, the first that differs from those around it by `contrast` in lightness and in
+    chroma, or the one that comes nearest to it.
     """
     best, most = None, -1.0
-    for _ in range(COLOURS if around else 1):
+    for _ in range(COLOURS):
         tried = Colour(
             lightness=draws.between(25, 85), chroma=draws.between(15, 60), hue=draws.between(-math.pi, math.pi)
         )
-        apart = min((min(_apart(tried, other, contrast)) for other in around), default=1.0)
+        apart = min((_apart(tried, other) for other in around or ()), default=math.inf)
         if apart > most:
             best, most = tried, apart
-        if most >= 1:
+        if most >= contrast:
             break
     assert best
     return best
 
 
-def _apart(one: Colour, other: Colour, contrast: float) -> tuple[float, float]:
+def _apart(one: Colour, other: Colour) -> float:
+    """How far two colours differ, in lightness or in chroma, whichever is less."""
     (la, aa, ba), (lb, ab, bb) = one.lab(), other.lab()
-    wanted = max(contrast, 1e-6)
-    return abs(la - lb) / wanted, math.hypot(aa - ab, ba - bb) / wanted
+    return min(abs(la - lb), math.hypot(aa - ab, ba - bb))

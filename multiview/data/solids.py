@@ -1,8 +1,9 @@
 """The kinds of solid that scenes are made of, and where a ray meets them.
 
 Each solid stands in its own coordinates: y is its axis, its centre is the origin, its extent about 1. A convex one is
-the common part of half spaces and of one round body; a ray's stay in it is the common part of its stays in each (Kay and
-Kajiya 1986). The torus is found by sphere tracing (Hart 1996).
+the common part of half spaces and of one round body; a ray's stay in it is the common part of its stays in each (Kay
+and Kajiya 1986). The torus is found by sphere tracing (Hart 1996). Points and directions are columns, (3, n), or (3, 1)
+where all rays share one.
 """
 
 from __future__ import annotations
@@ -14,9 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Places = NDArray[np.intp]
 NEAREST = 1e-3
 """Hits nearer than this, in units of the ray's direction, are the surface that the ray starts from."""
-PARALLEL = 1e-9
+PARALLEL = np.float32(1e-9)
+STEPS = 64
+"""Of sphere tracing, at most."""
+TOUCH = 1e-3
+"""How near to the surface of a torus is on it."""
 
 
 @dataclass(frozen=True)
@@ -28,39 +34,39 @@ class Round:
     c: float
 
     def stay(self, origin: Floats, direction: Floats) -> tuple[Floats, Floats]:
-        """When each of n rays enters and leaves; enters > leaves when it never does."""
-        ox, oy, oz = origin.T
-        dx, dy, dz = direction.T
+        """When each ray enters and leaves, two of (n,); enters > leaves when it never does."""
+        (ox, oy, oz), (dx, dy, dz) = origin, direction
         square = dx * dx + dz * dz + self.a * dy * dy
-        square = np.where(np.abs(square) < PARALLEL, np.float32(PARALLEL), square)
-        half = ox * dx + oz * dz + self.a * oy * dy + self.b / 2 * dy
-        rest = ox * ox + oz * oz + self.a * oy * oy + self.b * oy + self.c
+        square = np.where(np.abs(square) < PARALLEL, PARALLEL, square)
+        half = ox * dx + oz * dz + (self.a * oy + self.b / 2) * dy
+        rest = ox * ox + oz * oz + (self.a * oy + self.b) * oy + self.c
         under = half * half - square * rest
         root = np.sqrt(np.maximum(under, 0)) / np.abs(square)
         middle = -half / square
         first, last = middle - root, middle + root
         # Steeper than the side of a cone: outside between the roots, and only the end below the tip is the solid.
-        steep = square < 0
         infinite = np.float32(np.inf)
-        enter = np.where(steep, np.where(dy < 0, last, -infinite), first)
-        leave = np.where(steep, np.where(dy < 0, infinite, first), last)
-        missed = ~steep & (under < 0)
-        return np.where(missed, infinite, enter), np.where(missed, -infinite, leave)
+        if self.a < 0:
+            steep, falls = square < 0, dy < 0
+            enters = np.where(falls, last, -infinite)
+            leaves = np.where(falls, infinite, first)
+            first, last = np.where(steep, enters, first), np.where(steep, leaves, last)
+            under = np.where(steep, np.float32(0), under)
+        return np.where(under < 0, infinite, first), last
 
     def normals(self, points: Floats) -> Floats:
-        """Outward, not of unit length."""
-        out = points.copy()
-        out[:, 1] = self.a * points[:, 1] + self.b / 2
-        return out
+        """Outward (3, n), not of unit length."""
+        x, y, z = points
+        return np.stack([x, self.a * y + np.float32(self.b / 2), z])
 
 
 @dataclass(frozen=True)
 class Solid:
     """A kind of solid.
 
-    planes: unit normals and offsets (k, 4) of the half spaces n . x <= c. body: its round part. tube: None, or (R, r) of a
-    torus about y. ball, rims, corners: it is the hull of circles (radius, y) about the axis and of points, thickened by
-    `ball`, which gives its support function.
+    planes: unit normals and offsets (k, 4) of the half spaces n . x <= c. body: its round part. tube: None, or (R, r)
+    of a torus about y. ball, rims, corners: it is the hull of circles (radius, y) about the axis and of points,
+    thickened by `ball`, which gives its support function.
     """
 
     planes: tuple[tuple[float, float, float, float], ...] = ()
@@ -70,16 +76,38 @@ class Solid:
     rims: tuple[tuple[float, float], ...] = ()
     corners: tuple[tuple[float, float, float], ...] = ()
 
-    def hit(self, origin: Floats, direction: Floats) -> tuple[Floats, Floats]:
-        """Where n rays first meet it: t (n,), infinite for a miss, in units of the direction; outward normals (n, 3), not of
-        unit length, 0 for a miss. origin, direction: (n, 3).
+    def hit(self, origin: Floats, direction: Floats) -> tuple[Places, Floats, Floats]:
+        """Which of n rays meet it (k,), when they first do (k,), in units of the direction, and the outward normals
+        there (3, k), not of unit length.
         """
-        t, normals = np.full(len(origin), np.inf, np.float32), np.zeros_like(direction)
         near = np.flatnonzero(self._near(origin, direction))
-        if len(near):
-            found = self._torus if self.tube else self._convex
-            t[near], normals[near] = found(origin[near], direction[near])
-        return t, normals
+        origin, direction = _some(origin, near), _some(direction, near)
+        when = self._touch(origin, direction) if self.tube else self._entry(origin, direction)
+        met = np.flatnonzero(np.isfinite(when))
+        when = when[met]
+        return near[met], when, self.normals(_some(origin, met) + when * _some(direction, met))
+
+    def normals(self, points: Floats) -> Floats:
+        """Outward (3, n) at points of its surface, not of unit length."""
+        if self.tube:
+            x, y, z = points
+            across = np.maximum(np.hypot(x, z), PARALLEL)
+            inward = 1 - np.float32(self.tube[0]) / across
+            return np.stack([x * inward, y, z * inward])
+        if not self.planes:
+            assert self.body
+            return self.body.normals(points)
+        table = np.array(self.planes, np.float32)
+        beyond = table[:, :3] @ points - table[:, 3:]
+        nearest = beyond.argmax(0)
+        flat = table[nearest, :3].T
+        if not self.body:
+            return flat
+        rounded = self.body.normals(points)
+        x, y, z = points
+        outside = x * rounded[0] + y * rounded[1] + z * rounded[2] + self.body.b / 2 * y + self.body.c
+        curved = outside / (2 * np.sqrt((rounded**2).sum(0)) + PARALLEL) > beyond.max(0)
+        return np.where(curved, rounded, flat)
 
     def support(self, direction: NDArray[np.float64]) -> float:
         """How far it reaches along `direction` (3,), times the direction's length."""
@@ -96,71 +124,58 @@ class Solid:
         return max(reach) + self.ball
 
     def _near(self, origin: Floats, direction: Floats) -> NDArray[np.bool_]:
-        along = np.einsum("ij,ij->i", origin, direction)
-        length = np.einsum("ij,ij->i", direction, direction)
-        away = np.einsum("ij,ij->i", origin, origin) - self.radius**2 * 1.01
-        return (along * along >= length * away) & ((along < 0) | (away < 0))
+        """Which rays meet the ball that holds it."""
+        along, square, away = _dot(origin, direction), _dot(direction, direction), _dot(origin, origin)
+        away = away - np.float32(self.radius**2 * 1.01)
+        return (along * along >= square * away) & ((along < 0) | (away < 0))
 
-    def _convex(self, origin: Floats, direction: Floats) -> tuple[Floats, Floats]:
-        enter, leave, normals = self._flat_stay(origin, direction)
-        if self.body:
-            into, out = self.body.stay(origin, direction)
-            rounded = into > enter
-            enter, leave = np.maximum(enter, into), np.minimum(leave, out)
-            points = origin[rounded] + enter[rounded, None] * direction[rounded]
-            normals[rounded] = self.body.normals(np.where(np.isfinite(points), points, 0))
-        missed = (enter >= leave) | (enter < NEAREST)
-        return np.where(missed, np.float32(np.inf), enter), np.where(missed[:, None], np.float32(0), normals)
+    def _entry(self, origin: Floats, direction: Floats) -> Floats:
+        """When rays enter a convex solid from outside, infinite when they do not."""
+        infinite = np.float32(np.inf)
+        enter, leave = self.body.stay(origin, direction) if self.body else (-infinite, infinite)
+        if self.planes:
+            table = np.array(self.planes, np.float32)
+            speed = table[:, :3] @ direction
+            speed = np.where(np.abs(speed) < PARALLEL, PARALLEL, speed)
+            when = (table[:, 3:] - table[:, :3] @ origin) / speed
+            enter = np.maximum(enter, np.where(speed < 0, when, -infinite).max(0))
+            leave = np.minimum(leave, np.where(speed > 0, when, infinite).min(0))
+        return np.where((enter < leave) & (enter > NEAREST), enter, infinite)
 
-    def _flat_stay(self, origin: Floats, direction: Floats) -> tuple[Floats, Floats, Floats]:
-        n = len(origin)
-        if not self.planes:
-            infinite = np.full(n, np.inf, np.float32)
-            return -infinite, infinite, np.zeros((n, 3), np.float32)
-        table = np.array(self.planes, np.float32)
-        speed = direction @ table[:, :3].T
-        speed = np.where(np.abs(speed) < PARALLEL, np.float32(PARALLEL), speed)
-        when = (table[:, 3] - origin @ table[:, :3].T) / speed
-        enters = np.where(speed < 0, when, -np.inf)
-        last = enters.argmax(1)
-        leave = np.where(speed > 0, when, np.inf).min(1)
-        return enters[np.arange(n), last], leave, table[last, :3]
-
-    def _torus(self, origin: Floats, direction: Floats) -> tuple[Floats, Floats]:
+    def _touch(self, origin: Floats, direction: Floats) -> Floats:
+        """When rays meet a torus, infinite when they do not."""
         assert self.tube
-        length = np.sqrt(np.einsum("ij,ij->i", direction, direction))
-        unit = direction / length[:, None]
-        # A shadow's ray starts on the surface: step off it before distances are trusted.
-        t = np.full(len(origin), 2e-2, np.float32)
-        along, away = np.einsum("ij,ij->i", origin, unit), np.einsum("ij,ij->i", origin, origin)
-        entry = -along - np.sqrt(np.maximum(along**2 - away + self.radius**2 * 1.01, 0))
-        t = np.maximum(t, entry)
-        exit_ = 2 * np.abs(along) + self.radius
+        length: Floats = np.sqrt(_dot(direction, direction))
+        unit = direction / length
+        along = _dot(origin, unit)
+        half = np.sqrt(np.maximum(along**2 - _dot(origin, origin) + np.float32(self.radius**2 * 1.01), 0))
+        # A ray that starts on the surface must step off it before distances are trusted.
+        t, end = np.maximum(-along - half, np.float32(0.02)), half - along
+        t, end = np.broadcast_to(t, half.shape).copy(), np.broadcast_to(end, half.shape)
         active = np.arange(len(t))
-        for _ in range(64):
-            gap = self._gap(origin[active] + t[active, None] * unit[active])
+        for _ in range(STEPS):
+            gap = self._gap(_some(origin, active) + t[active] * _some(unit, active))
             t[active] += gap
-            active = active[(np.abs(gap) > 1e-4) & (t[active] < exit_[active])]
+            active = active[(gap > TOUCH / 10) & (t[active] < end[active])]
             if not len(active):
                 break
-        points = origin + t[:, None] * unit
-        missed = np.abs(self._gap(points)) > 2e-3
-        return np.where(missed, np.float32(np.inf), t / length), np.where(
-            missed[:, None], np.float32(0), self._outward(points)
-        )
+        touched = np.abs(self._gap(origin + t * unit)) < TOUCH
+        return np.where(touched, t / length, np.float32(np.inf))
 
     def _gap(self, points: Floats) -> Floats:
         """Distance to the surface of the torus."""
         assert self.tube
-        across = np.sqrt(points[:, 0] ** 2 + points[:, 2] ** 2) - self.tube[0]
-        return np.sqrt(across**2 + points[:, 1] ** 2) - np.float32(self.tube[1])
+        x, y, z = points
+        across = np.sqrt(x * x + z * z) - np.float32(self.tube[0])
+        return np.sqrt(across * across + y * y) - np.float32(self.tube[1])
 
-    def _outward(self, points: Floats) -> Floats:
-        assert self.tube
-        across = np.maximum(np.sqrt(points[:, 0] ** 2 + points[:, 2] ** 2), PARALLEL)
-        ring = points * np.float32(self.tube[0]) / across[:, None]
-        ring[:, 1] = 0
-        return points - ring
+
+def _some(columns: Floats, places: Places) -> Floats:
+    return columns if columns.shape[1] == 1 else columns[:, places]
+
+
+def _dot(one: Floats, other: Floats) -> Floats:
+    return one[0] * other[0] + one[1] * other[1] + one[2] * other[2]
 
 
 def _box(x: float, y: float, z: float) -> Solid:

@@ -1,7 +1,8 @@
-"""The sound of a scene: its solid is struck once. Modal synthesis: a sum of decaying partials (van den Doel and Pai 1998).
+"""The sound of a scene: its solid is struck once.
 
-Each kind rings like a textbook vibrator, so that the ratios of its partials tell the shape; the size sets the pitch, the
-material how fast it dies, the place of the blow how strong each partial is. Loudness is drawn, whatever the kind.
+Modal synthesis, a sum of decaying partials (van den Doel and Pai 1998). Each kind rings like a textbook vibrator, so
+that the ratios of its partials tell the shape; the size sets the pitch, the material how fast it dies, the place of the
+blow how strong each partial is. Loudness is drawn, whatever the kind.
 """
 
 from __future__ import annotations
