@@ -29,7 +29,9 @@ def linear_rgb(colour: Colour) -> Floats:
         rgb = RGB_FROM_XYZ @ xyz
         if rgb.min() >= -1e-3 and rgb.max() <= 1 + 1e-3:
             break
-    return np.clip(rgb, 0, 1).astype(np.float32)
+    fitted = np.clip(rgb, 0, 1).astype(np.float32)
+    fitted.setflags(write=False)  # the cache hands it to all
+    return fitted
 
 
 def srgb(linear: Floats) -> NDArray[np.uint8]:

@@ -148,10 +148,10 @@ class Solid:
         length: Floats = np.sqrt(_dot(direction, direction))
         unit = direction / length
         along = _dot(origin, unit)
-        half = np.sqrt(np.maximum(along**2 - _dot(origin, origin) + np.float32(self.radius**2 * 1.01), 0))
+        half: Floats = np.sqrt(np.maximum(along**2 - _dot(origin, origin) + np.float32(self.radius**2 * 1.01), 0))
         # A ray that starts on the surface must step off it before distances are trusted.
-        t, end = np.maximum(-along - half, np.float32(0.02)), half - along
-        t, end = np.broadcast_to(t, half.shape).copy(), np.broadcast_to(end, half.shape)
+        start: Floats = np.maximum(-along - half, np.float32(0.02))
+        t, end = np.broadcast_to(start, half.shape).copy(), np.broadcast_to(half - along, half.shape)
         active = np.arange(len(t))
         for _ in range(STEPS):
             gap = self._gap(_some(origin, active) + t[active] * _some(unit, active))

@@ -1,0 +1,438 @@
+"""The embedded scenes: pictures that agree with geometry, sounds that agree with the factors, and nothing left to chance."""
+
+import math
+import pickle
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from multiview.data import raycast, sound
+from multiview.data.paint import linear_rgb, srgb
+from multiview.data.raycast import Placed, camera_frame, picture, pixels
+from multiview.data.scenes import BLOCK, KINDS, TEXTURES, Colour, Scene, arrangement, draw_scenes
+from multiview.data.solids import SOLIDS
+from multiview.data.sources.scenes import Scenes
+from multiview.errors import MultiviewError
+
+SIZE = 64
+NUMBERS = range(len(KINDS))
+
+
+@pytest.fixture(scope="module")
+def scenes() -> list[Scene]:
+    return draw_scenes(0, arrangement(0, 2 * BLOCK)[0])
+
+
+def of_kind(scenes: list[Scene], kind: str) -> list[Scene]:
+    return [scene for scene in scenes if scene.kind == kind]
+
+
+def rays(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Camera position (3,), axes (3, 3) and ray directions (h, w, 3) in float64."""
+    position, axes = (np.asarray(part, np.float64) for part in camera_frame(scene.camera))
+    x, y = pixels(SIZE).astype(np.float64) * math.tan(scene.camera.view / 2)
+    local = np.stack([x, y, -np.ones_like(x)], axis=1)
+    return position[:, 0], axes, (local @ axes.T).reshape(SIZE, SIZE, 3)
+
+
+def solid_points(scene: Scene, depth: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """World points (n, 3) of the first solid, from the depth."""
+    position, _, directions = rays(scene)
+    return (position + depth[..., None] * directions)[mask == 1]
+
+
+def read(number: int, **options: int) -> dict[str, np.ndarray]:
+    return dict(Scenes(**options).plan().read(number))
+
+
+# What a scene is a function of
+
+
+def test_the_same_seed_gives_the_same_bytes_in_any_order() -> None:
+    one, other = Scenes(count=24).plan(), Scenes(count=24).plan()
+    forth = {number: one.read(number) for number in range(24)}
+    for number in reversed(range(24)):
+        again = other.read(number)
+        for name, value in forth[number].items():
+            assert again[name].tobytes() == value.tobytes(), (number, name)
+    for a, b in zip(one.rows, other.rows, strict=True):
+        assert (a.id, a.label, a.split) == (b.id, b.label, b.split)
+        np.testing.assert_equal(dict(a.factors), dict(b.factors))
+
+
+def test_a_hundred_are_the_first_of_four_thousand() -> None:
+    few, many = Scenes(count=100).plan(), Scenes(count=4000).plan()
+    for a, b in zip(few.rows, many.rows[:100], strict=True):
+        assert (a.id, a.label, a.split) == (b.id, b.label, b.split)
+        np.testing.assert_equal(dict(a.factors), dict(b.factors))
+    assert few.read(99)["image"].tobytes() == many.read(99)["image"].tobytes()
+    assert few.read(99)["audio"].tobytes() == many.read(99)["audio"].tobytes()
+
+
+def test_another_seed_is_another_scene() -> None:
+    assert not np.array_equal(read(3, count=8)["image"], read(3, count=8, seed=1)["image"])
+    assert not np.array_equal(read(3, count=8)["audio"], read(3, count=8, seed=1)["audio"])
+
+
+def test_a_scene_does_not_depend_on_the_scenes_around_it() -> None:
+    assert draw_scenes(5, [0, 1, 2])[2].factors()["body_x"] == draw_scenes(5, [7, 7, 2])[2].factors()["body_x"]
+
+
+def test_the_reader_pickles() -> None:
+    plan = Scenes(count=3).plan()
+    copy = pickle.loads(pickle.dumps(plan.read))
+    for name, value in plan.read(2).items():
+        np.testing.assert_array_equal(copy(2)[name], value)
+
+
+# What the plan says
+
+
+def test_samples_are_as_declared() -> None:
+    plan = Scenes(count=2, size=48).plan()
+    sample = plan.read(1)
+    assert set(sample) == {modality.name for modality in plan.modalities}
+    for modality in plan.modalities:
+        assert sample[modality.name].shape == modality.shape, modality.name
+        assert sample[modality.name].dtype == modality.dtype, modality.name
+        assert sample[modality.name].flags.c_contiguous
+
+
+def test_every_kind_is_in_every_split_as_often_as_its_share_says() -> None:
+    plan = Scenes(count=2 * BLOCK).plan()
+    counts = Counter((row.label, row.split) for row in plan.rows)
+    assert plan.classes == KINDS
+    for kind in KINDS:
+        assert [counts[kind, split] for split in ("train", "val", "test")] == [14, 2, 4], kind
+    assert len({row.id for row in plan.rows}) == 2 * BLOCK
+
+
+def test_two_blocks_are_in_different_order() -> None:
+    kinds, splits = arrangement(0, 2 * BLOCK)
+    assert kinds[:BLOCK] != kinds[BLOCK:]
+    assert splits[:BLOCK] != splits[BLOCK:]
+
+
+def test_factors_are_complete_and_distinct(scenes: list[Scene]) -> None:
+    tables = [scene.factors() for scene in scenes]
+    assert len({frozenset(table) for table in tables}) == 1
+    for scene, table in zip(scenes, tables, strict=True):
+        missing = {name for name, value in table.items() if math.isnan(value)}
+        assert all(name.startswith("other_") for name in missing)
+        assert bool(missing) == (scene.other is None)
+        assert KINDS[int(table["body_kind"])] == scene.kind
+    for name in ("body_size", "body_yaw", "body_paint_first_hue", "light_azimuth", "body_damping", "ground_hue"):
+        assert len({table[name] for table in tables}) == len(tables), name
+    assert {int(table["body_paint_texture"]) for table in tables} == set(range(len(TEXTURES)))
+
+
+def test_factors_decide_the_picture(scenes: list[Scene]) -> None:
+    """A scene built again from nothing but its factors has the same picture."""
+    scene = next(scene for scene in scenes if scene.other is None)
+    table = scene.factors()
+
+    def rebuilt(part: object, prefix: str) -> object:
+        values = {}
+        for name, value in vars(part).items():
+            values[name] = (
+                table[prefix + name] if isinstance(value, float) else value and rebuilt(value, f"{prefix}{name}_")
+            )
+        return type(part)(**values)
+
+    again = rebuilt(scene, "")
+    assert again == scene
+    assert picture(again, 16).image.tobytes() == picture(scene, 16).image.tobytes()  # type: ignore[arg-type]
+
+
+def test_colour_tells_nothing_about_the_kind() -> None:
+    kinds, _ = arrangement(0, 4000)
+    label = np.array(kinds)
+    tables = [scene.factors() for scene in draw_scenes(0, kinds)]
+    for name in ("body_paint_first_lightness", "body_paint_first_chroma", "ground_lightness", "light_power"):
+        values = np.array([table[name] for table in tables])
+        means = np.array([values[label == kind].mean() for kind in NUMBERS])
+        assert np.abs(means - values.mean()).max() < 5 * values.std() / math.sqrt(500), name
+
+
+def test_the_solid_stands_out_in_lightness_and_in_chroma(scenes: list[Scene]) -> None:
+    gaps = [
+        min(abs(one[0] - two[0]), math.hypot(one[1] - two[1], one[2] - two[2]))
+        for scene in scenes
+        for one, two in [(scene.body.paint.first.lab(), scene.ground.lab())]
+    ]
+    signs = Counter(scene.body.paint.first.lightness > scene.ground.lightness for scene in scenes)
+    assert np.median(gaps) > 25
+    assert min(signs.values()) > len(scenes) / 4
+
+
+@pytest.mark.parametrize(("option", "value"), [("count", 0), ("size", 4), ("size", 5000)])
+def test_impossible_options_are_refused(option: str, value: int) -> None:
+    with pytest.raises(MultiviewError, match=f"{option} is {value}; give .* such as --{option}"):
+        Scenes(**{option: value})
+
+
+# Geometry
+
+
+def test_a_ball_is_where_the_closed_form_says(scenes: list[Scene]) -> None:
+    scene = of_kind(scenes, "ellipsoid")[0]
+    scene = replace(scene, body=replace(scene.body, wide=1.0, tall=1.0, deep=1.0, lift=0.0), other=None)
+    seen = picture(scene, SIZE)
+    position, axes, directions = rays(scene)
+    radius = scene.body.size * 0.85
+    centre = np.array([scene.body.x, radius, scene.body.z])
+    square, half = (directions**2).sum(2), directions @ (position - centre)
+    under = half**2 - square * (((position - centre) ** 2).sum() - radius**2)
+    t = (-half - np.sqrt(np.maximum(under, 0))) / square
+    sure = np.abs(under) > 1e-3
+    np.testing.assert_array_equal((seen.mask == 1)[sure], (under > 0)[sure])
+    there = (seen.mask == 1) & sure
+    np.testing.assert_allclose(seen.depth[there], t[there], atol=2e-3)
+    outward = (position + t[..., None] * directions - centre) / radius
+    np.testing.assert_allclose(seen.normal[there], (outward @ axes)[there], atol=1e-2)
+
+
+def test_the_ground_is_a_level_plane_and_the_sky_is_not_measured(scenes: list[Scene]) -> None:
+    for scene in scenes[:20]:
+        seen = picture(scene, SIZE)
+        position, axes, directions = rays(scene)
+        ground = (seen.mask == 0) & (seen.depth > 0)
+        heights = position[1] + seen.depth * directions[..., 1]
+        assert np.abs(heights[ground]).max() < 1e-3
+        np.testing.assert_allclose(seen.normal[ground], np.broadcast_to(axes[1], (ground.sum(), 3)), atol=1e-3)
+        sky = seen.depth == 0
+        assert not seen.mask[sky].any()
+        assert not seen.normal[sky].any()
+        assert (directions[sky][:, 1] > -position[1] / float(raycast.FAR) - 1e-6).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_solid_is_met_on_its_surface(kind: str, scenes: list[Scene]) -> None:
+    """The points that the depth gives lie on the surface, as its own equation in float64 says."""
+    for scene in of_kind(scenes, kind)[:4]:
+        seen = picture(scene, SIZE)
+        placed = Placed.of(scene.body)
+        points = solid_points(scene, seen.depth.astype(np.float64), seen.mask)
+        local = (points - placed.centre[:, 0]) @ placed.inverse.T.astype(np.float64)
+        assert len(points) > 100
+        assert np.abs(outside(kind, local)).max() < 5e-3
+
+
+def outside(kind: str, points: np.ndarray) -> np.ndarray:
+    """By hand: how far outside the solid (n, 3) points are, roughly; 0 on its surface."""
+    x, y, z = points.T
+    across = np.hypot(x, z)
+    cone = (across - 0.5 * (1.0 - y)) / math.hypot(1, 0.5)
+    return {
+        "box": np.abs(points).max(1) - 0.66,
+        "cone": np.maximum(cone, -0.7 - y),
+        "cylinder": np.maximum(across - 0.62, np.abs(y) - 0.78),
+        "ellipsoid": np.hypot(across, y) - 0.85,
+        "octahedron": (np.abs(points).sum(1) - 1.05) / math.sqrt(3),
+        "prism": np.maximum.reduce([np.abs(z) - 0.75, -0.46 - y, np.abs(x) * math.sqrt(0.75) + y / 2 - 0.46]),
+        "pyramid": np.maximum((np.maximum(np.abs(x), np.abs(z)) - 0.8 / 1.7 * (1.0 - y)) / 1.1, -0.7 - y),
+        "torus": np.hypot(across - 0.72, y) - 0.3,
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_normals_are_those_of_the_surface(kind: str, scenes: list[Scene]) -> None:
+    """Against the gradient of the equation by hand, in the world of a stretched and turned solid."""
+    scene = of_kind(scenes, kind)[0]
+    seen = picture(scene, SIZE)
+    placed = Placed.of(scene.body)
+    inverse = placed.inverse.astype(np.float64)
+    points = solid_points(scene, seen.depth.astype(np.float64), seen.mask)
+    local = (points - placed.centre[:, 0]) @ inverse.T
+    step = 1e-4
+    gradient = np.stack(
+        [(outside(kind, local + step * axis) - outside(kind, local - step * axis)) / step for axis in np.eye(3)], axis=1
+    )
+    world = gradient @ inverse
+    world /= np.linalg.norm(world, axis=1, keepdims=True)
+    cosine = (seen.normal[seen.mask == 1].astype(np.float64) * (world @ rays(scene)[1])).sum(1)
+    # At an edge two faces are as near, and the gradient is a mixture.
+    assert np.mean(cosine > 0.995) > 0.9
+
+
+def test_normals_are_of_unit_length_and_face_the_viewer(scenes: list[Scene]) -> None:
+    for scene in scenes[:40]:
+        seen = picture(scene, SIZE)
+        normal = seen.normal.astype(np.float64)
+        lengths = np.linalg.norm(normal, axis=2)
+        met = seen.depth > 0
+        np.testing.assert_allclose(lengths[met], 1, atol=2e-3)
+        assert not lengths[~met].any()
+        _, axes, directions = rays(scene)
+        assert ((normal * (directions @ axes)).sum(2)[met] < 0.02).all()
+
+
+def test_depth_is_finite_and_jumps_at_the_outline(scenes: list[Scene]) -> None:
+    for scene in scenes[:40]:
+        seen = picture(scene, SIZE)
+        assert np.isfinite(seen.depth).all()
+        assert seen.depth.min() >= 0
+        # Along the upper edge of the solid, what lies above it is sky or farther away.
+        ground_above = (seen.mask[1:] == 1) & (seen.mask[:-1] == 0) & (seen.depth[:-1] > 0)
+        assert (seen.depth[:-1][ground_above] > seen.depth[1:][ground_above]).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_solid_stands_on_the_ground(kind: str) -> None:
+    """The support function puts the lowest of many points of the surface on the ground."""
+    body = draw_scenes(3, [KINDS.index(kind)])[0].body
+    placed = Placed.of(replace(body, lift=0.0, tilt=0.6))
+    directions = np.random.default_rng(0).standard_normal((3, 20000)).astype(np.float32)
+    far = (10 * directions / np.linalg.norm(directions, axis=0)).astype(np.float32)
+    jitter = np.random.default_rng(1).uniform(-1.1, 1.1, far.shape).astype(np.float32)
+    which, when, _ = SOLIDS[kind].hit(far, jitter - far)
+    local = far[:, which] + when * (jitter - far)[:, which]
+    lowest = (np.linalg.inv(placed.inverse.astype(np.float64)) @ local + placed.centre)[1].min()
+    assert -1e-3 < lowest < 0.03
+
+
+def test_rays_that_start_on_a_solid_and_leave_it_miss_it() -> None:
+    for kind in set(KINDS) - {"torus"}:
+        solid = SOLIDS[kind]
+        origin = np.array([[0.1], [0.2], [3.0]], np.float32)
+        which, when, normals = solid.hit(origin, np.array([[0], [0], [-1]], np.float32))
+        assert list(which) == [0]
+        start = origin + when * np.array([[0], [0], [-1]], np.float32)
+        assert not len(solid.hit(start, normals)[0]), kind
+
+
+def test_rays_that_pass_by_or_look_away_miss() -> None:
+    origin = np.array([[0], [0], [4]], np.float32)
+    away = np.array([[0, 0, 2], [0, 2, 0], [1, -1, -1]], np.float32)
+    for kind, solid in SOLIDS.items():
+        assert not len(solid.hit(origin, away)[0]), kind
+
+
+def test_one_looks_through_a_torus() -> None:
+    above = np.array([[0], [4], [0]], np.float32)
+    down = np.array([[0, 0.72], [-1, -4], [0, 0]], np.float32)
+    which, when, _ = SOLIDS["torus"].hit(above, down)
+    assert list(which) == [1]
+    # 0.72 / 4 is not vertical; the entry is near the top of the tube.
+    assert abs(above[1, 0] + when[0] * down[1, 1] - 0.3) < 0.02
+
+
+def test_the_nearer_solid_hides_the_farther(scenes: list[Scene]) -> None:
+    scene = next(scene for scene in scenes if scene.other)
+    assert scene.other
+    front = replace(scene.other, size=0.4, x=scene.body.x, z=scene.body.z + 0.9, lift=0.2)
+    seen = picture(replace(scene, other=front), SIZE)
+    alone = picture(replace(scene, other=None), SIZE)
+    both = (seen.mask == 2) & (alone.mask == 1)
+    assert both.any()
+    assert (seen.depth[both] < alone.depth[both]).all()
+
+
+def test_a_companion_is_small_and_of_another_kind(scenes: list[Scene]) -> None:
+    pairs = [(scene.body, scene.other) for scene in scenes if scene.other]
+    assert 0.1 < len(pairs) / len(scenes) < 0.4
+    assert all(other.kind != body.kind and other.size < 0.6 * body.size for body, other in pairs)
+
+
+def test_a_solid_throws_a_shadow(scenes: list[Scene]) -> None:
+    """The ground has two brightnesses: lit, as nearly everywhere, and ambient alone, in the shadow."""
+    scene = next(scene for scene in scenes if scene.other is None and scene.light.power > 0.8)
+    dark = replace(scene, light=replace(scene.light, power=0.0))
+    lit, unlit = picture(scene, SIZE), picture(dark, SIZE)
+    ground = (lit.mask == 0) & (lit.depth > 0)
+    same = (lit.image == unlit.image).all(2) & ground
+    assert 10 < same.sum() < ground.sum() / 2
+
+
+def test_edges_are_smoothed_and_geometry_is_not(scenes: list[Scene], monkeypatch: pytest.MonkeyPatch) -> None:
+    smooth = picture(scenes[0], SIZE)
+    monkeypatch.setattr(raycast, "EDGE", 9.0)
+    rough = picture(scenes[0], SIZE)
+    assert smooth.depth.tobytes() == rough.depth.tobytes()
+    assert smooth.mask.tobytes() == rough.mask.tobytes()
+    changed = (smooth.image != rough.image).any(2)
+    assert 0 < changed.mean() < 0.5
+
+
+def test_every_picture_shows_its_solid(scenes: list[Scene]) -> None:
+    shares = [float((picture(scene, 32).mask == 1).mean()) for scene in scenes]
+    assert min(shares) > 0.03
+    assert max(shares) < 0.5
+
+
+# Colour
+
+
+@pytest.mark.parametrize("lab", [(50.0, 20.0, 1.0), (80.0, 30.0, -2.0), (30.0, 15.0, 3.0)])
+def test_colours_are_those_of_skimage(lab: tuple[float, float, float]) -> None:
+    color = pytest.importorskip("skimage.color")
+    colour = Colour(lightness=lab[0], chroma=lab[1], hue=lab[2])
+    expected = color.lab2rgb(np.array([[colour.lab()]]))[0, 0] * 255
+    np.testing.assert_allclose(srgb(linear_rgb(colour)[:, None])[0], expected, atol=1.0)
+
+
+def test_a_colour_outside_srgb_keeps_its_lightness() -> None:
+    color = pytest.importorskip("skimage.color")
+    wild = Colour(lightness=40.0, chroma=130.0, hue=2.5)
+    lightness = color.rgb2lab(srgb(linear_rgb(wild)[:, None])[None] / 255)[0, 0, 0]
+    assert abs(lightness - 40) < 1
+
+
+# Sound
+
+
+def strike(scene: Scene) -> np.ndarray:
+    return sound.impact(scene, np.full(sound.SAMPLES, 0.5)).astype(np.float64) / 32767
+
+
+def loudest(wave: np.ndarray) -> float:
+    """The frequency of the strongest partial, Hz."""
+    spectrum = np.abs(np.fft.rfft(wave * np.hanning(len(wave)), 8 * len(wave)))
+    return float(np.fft.rfftfreq(8 * len(wave), 1 / sound.RATE)[spectrum.argmax()])
+
+
+def test_sounds_are_heard_and_not_clipped(scenes: list[Scene]) -> None:
+    plan = Scenes(count=BLOCK).plan()
+    for number, row in enumerate(plan.rows):
+        wave = plan.read(number)["audio"].astype(np.float64) / 32767
+        assert abs(math.sqrt(np.mean(wave**2)) / row.factors["sound_loudness"] - 1) < 0.1
+        assert np.mean(np.abs(wave) > 0.999) < 0.02
+
+
+def test_loudness_does_not_depend_on_the_kind(scenes: list[Scene]) -> None:
+    quiet = replace(scenes[0].sound, loudness=0.05)
+    levels = [
+        math.sqrt(np.mean(strike(replace(s, body=replace(s.body, kind=float(k)), sound=quiet)) ** 2))
+        for k in NUMBERS
+        for s in scenes[:3]
+    ]
+    np.testing.assert_allclose(levels, 0.05, rtol=1e-2)
+
+
+def test_a_larger_solid_sounds_lower(scenes: list[Scene]) -> None:
+    for kind in NUMBERS:
+        body = replace(scenes[0].body, kind=float(kind), damping=0.0)
+        blow = replace(scenes[0].sound, strike=0.1)
+        high, low = (loudest(strike(replace(scenes[0], body=replace(body, size=s), sound=blow))) for s in (0.4, 0.8))
+        assert abs(high / low - 2) < 0.1, KINDS[kind]
+
+
+def test_damping_shortens_the_sound(scenes: list[Scene]) -> None:
+    metal, wood = (strike(replace(scenes[0], body=replace(scenes[0].body, damping=d))) for d in (0.0, 1.0))
+    half = sound.SAMPLES // 2
+
+    def rest(wave: np.ndarray) -> float:
+        return float((wave[half:] ** 2).sum() / (wave**2).sum())
+
+    assert rest(metal) > 4 * rest(wood)
+
+
+def test_every_kind_has_partials_of_its_own() -> None:
+    assert set(sound.PARTIALS) == set(KINDS)
+    ratios = {kind: tuple(np.round(partials[:4], 3)) for kind, partials in sound.PARTIALS.items()}
+    assert len(set(ratios.values())) == len(KINDS)
+    for partials in sound.PARTIALS.values():
+        assert partials[0] == pytest.approx(1)
+        assert list(partials) == sorted(partials)
