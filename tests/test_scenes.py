@@ -10,7 +10,7 @@ import pytest
 
 from multiview.data import raycast, sound
 from multiview.data.paint import linear_rgb, srgb
-from multiview.data.raycast import Placed, camera_frame, picture, pixels
+from multiview.data.raycast import Placed, picture
 from multiview.data.scenes import BLOCK, KINDS, TEXTURES, Colour, Scene, arrangement, draw_scenes
 from multiview.data.solids import SOLIDS
 from multiview.data.sources.scenes import Scenes
@@ -30,11 +30,15 @@ def of_kind(scenes: list[Scene], kind: str) -> list[Scene]:
 
 
 def rays(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Camera position (3,), axes (3, 3) and ray directions (h, w, 3) in float64."""
-    position, axes = (np.asarray(part, np.float64) for part in camera_frame(scene.camera))
-    x, y = pixels(SIZE).astype(np.float64) * math.tan(scene.camera.view / 2)
-    local = np.stack([x, y, -np.ones_like(x)], axis=1)
-    return position[:, 0], axes, (local @ axes.T).reshape(SIZE, SIZE, 3)
+    """By hand in float64: camera position (3,), axes (3, 3), right, up and back as columns, and rays (h, w, 3)."""
+    camera = scene.camera
+    back = np.array([0, math.sin(camera.pitch), math.cos(camera.pitch)])
+    axes = np.stack([np.array([1.0, 0, 0]), np.cross(back, [1, 0, 0]), back], axis=1)
+    position = np.array([0, camera.aim, 0]) + camera.distance * back
+    middle = (np.arange(SIZE) + 0.5) / SIZE * 2 - 1
+    x, y = np.meshgrid(middle, -middle)
+    tangent = math.tan(camera.view / 2)
+    return position, axes, np.stack([x * tangent, y * tangent, -np.ones_like(x)], axis=2) @ axes.T
 
 
 def solid_points(scene: Scene, depth: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -113,6 +117,8 @@ def test_two_blocks_are_in_different_order() -> None:
     kinds, splits = arrangement(0, 2 * BLOCK)
     assert kinds[:BLOCK] != kinds[BLOCK:]
     assert splits[:BLOCK] != splits[BLOCK:]
+    for start in (0, BLOCK):
+        assert kinds[start : start + len(KINDS)] != list(NUMBERS)
 
 
 def test_factors_are_complete_and_distinct(scenes: list[Scene]) -> None:
@@ -328,6 +334,21 @@ def test_the_nearer_solid_hides_the_farther(scenes: list[Scene]) -> None:
     both = (seen.mask == 2) & (alone.mask == 1)
     assert both.any()
     assert (seen.depth[both] < alone.depth[both]).all()
+    behind = picture(replace(scene, other=replace(front, z=scene.body.z - 1.5)), SIZE)
+    np.testing.assert_array_equal(behind.mask == 1, alone.mask == 1)
+    np.testing.assert_array_equal(behind.depth[alone.mask == 1], alone.depth[alone.mask == 1])
+
+
+@pytest.mark.parametrize(("start", "height"), [(4.0, 0.6), (-4.0, -0.7)])
+def test_rays_along_the_axis_of_a_cone_meet_its_side_from_above_and_its_base_from_below(
+    start: float, height: float
+) -> None:
+    """0.2 from the axis of a cone with its tip at 1 and a slope of one half, the side is at 0.6."""
+    origin, along = np.array([[0.2], [start], [0]], np.float32), np.array([[0], [-start / 4], [0]], np.float32)
+    which, when, normals = SOLIDS["cone"].hit(origin, along)
+    assert list(which) == [0]
+    assert origin[1, 0] + when[0] * along[1, 0] == pytest.approx(height, abs=1e-4)
+    assert normals[1, 0] * start > 0
 
 
 def test_a_companion_is_small_and_of_another_kind(scenes: list[Scene]) -> None:
