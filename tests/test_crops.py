@@ -83,7 +83,9 @@ def test_windows_are_distributed_as_those_of_torchvision() -> None:
 
 @pytest.mark.parametrize(("size", "source"), [(32, (40, 56)), (64, (48, 48)), (24, (24, 24)), (9, (200, 150))])
 def test_cuts_are_those_of_torchvision(size: int, source: tuple[int, int]) -> None:
-    kinds = [modality("image", *source, 3), modality("depth", *source), modality("mask", *source)]
+    kinds = [
+        modality(kind, *source, *[3] * (kind in ("image", "normal"))) for kind in ("image", "depth", "mask", "normal")
+    ]
     arrays = {kind.name: stored(kind) for kind in kinds}
     crop, index = Crop(size=size), np.arange(12)
     out = CropTransform({crop: kinds}, train=True, seed=4)(arrays, index, epoch=2)["crop"]
@@ -97,33 +99,44 @@ def test_cuts_are_those_of_torchvision(size: int, source: tuple[int, int]) -> No
             plane = torch.from_numpy(arrays[name][row].astype(np.float32))[None]
             near = reference.resized_crop(plane, *window, [size, size], v2.InterpolationMode.NEAREST_EXACT)
             assert torch.equal(out[name][row].float(), near.flip(-1) if flip else near), name
+        vectors = torch.from_numpy(arrays["normal"][row].astype(np.float32)).permute(2, 0, 1)
+        near = reference.resized_crop(vectors, *window, [size, size], v2.InterpolationMode.NEAREST_EXACT)
+        sign = torch.tensor([-1.0, 1.0, 1.0]).view(3, 1, 1)
+        assert torch.equal(out["normal"][row], near.flip(-1) * sign if flip else near)
 
 
 @pytest.mark.parametrize("size", [1, 7, 32, 64, 100, 224])
-def test_nearest_samples_are_those_of_torch_for_every_extent(size: int) -> None:
-    for extent in range(1, 257):
-        line = torch.arange(extent, dtype=torch.float32).view(1, 1, 1, -1)
-        kind = modality("depth", 1, extent)
+def test_nearest_samples_lie_under_the_centres_of_the_new_pixels(size: int) -> None:
+    for extent in (1, 2, 3, 31, 48, 64, 65, 100, 199, 256):
+        kind = modality("mask", 1, extent)
         crop = Crop(size=size, scale=(1.0, 1.0), ratio=(float(extent), float(extent)), flip=0.0)
-        out = CropTransform({crop: [kind]}, train=True)({"depth": line.view(1, 1, -1).numpy()}, np.arange(1))
-        expected = torch.nn.functional.interpolate(line, size=(1, size), mode="nearest-exact")
-        assert torch.equal(out["crop"]["depth"][0, 0, 0], expected[0, 0, 0]), extent
+        line = np.arange(extent, dtype=np.uint16) + (2**16 - extent)
+        out = CropTransform({crop: [kind]}, train=True)({"mask": line.reshape(1, 1, -1)}, np.arange(1))["crop"]["mask"]
+        picked = (out[0, 0, 0] - (2**16 - extent)).tolist()
+        # Exact in integers; a centre on the border of two samples may take either, as float32 rounds.
+        centres = [divmod((2 * place + 1) * extent, 2 * size) for place in range(size)]
+        assert all(got in (low, low - (rest == 0)) for got, (low, rest) in zip(picked, centres, strict=True)), extent
 
 
 @pytest.mark.parametrize("size", [16, 32, 50])
 @pytest.mark.parametrize("source", [(32, 32), (40, 56), (57, 33)])
 def test_evaluation_is_torchvisions_resize_and_centre_crop(size: int, source: tuple[int, int]) -> None:
-    kinds = [modality("image", *source, 3), modality("depth", *source), modality("normal", *source, 3)]
+    kinds = [
+        modality(kind, *source, *[3] * (kind in ("image", "normal"))) for kind in ("image", "depth", "mask", "normal")
+    ]
     arrays = {kind.name: stored(kind, 3) for kind in kinds}
-    out = CropTransform({Crop(size=size): kinds}, train=False)(arrays, np.arange(3))["crop"]
+    transform = CropTransform({Crop(size=size): kinds}, train=False)
+    out = transform(arrays, np.arange(3))["crop"]
+    alone = transform({name: array[1:2] for name, array in arrays.items()}, np.arange(1))["crop"]
+    assert all(torch.equal(alone[name], out[name][1:2]) for name in out)
     image = torch.from_numpy(arrays["image"]).permute(0, 3, 1, 2)
     expected = reference.center_crop(reference.resize(image, [size], antialias=True), [size, size])
     assert torch.equal(out["image"], expected)
-    planes = {"depth": torch.from_numpy(arrays["depth"])[:, None]}
+    planes = {name: torch.from_numpy(arrays[name].astype(np.float32))[:, None] for name in ("depth", "mask")}
     planes["normal"] = torch.from_numpy(arrays["normal"]).permute(0, 3, 1, 2).float()
     for name, plane in planes.items():
         near = reference.resize(plane, [size], v2.InterpolationMode.NEAREST_EXACT)
-        assert torch.equal(out[name], reference.center_crop(near, [size, size])), name
+        assert torch.equal(out[name].float(), reference.center_crop(near, [size, size])), name
 
 
 def test_evaluation_cuts_once_for_all_names_and_never_flips() -> None:
@@ -185,15 +198,30 @@ def test_mirrored_normals_are_the_normals_of_the_mirrored_surface() -> None:
     assert np.abs(expected[0]).max() > 0.5, "the surface must lean to the side for the sign to show"
 
 
-def test_normals_stay_unit_vectors_and_depths_and_masks_keep_their_values() -> None:
-    kinds = [modality("normal", 30, 40, 3), modality("depth", 30, 40), modality("mask", 30, 40)]
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("size", [30, 64])
+def test_crops_hold_what_their_kind_promises_whatever_is_stored(size: int, train: bool) -> None:
+    kinds = [modality("image", 30, 40, 3), modality("depth", 30, 40), modality("normal", 30, 40, 3)]
+    kinds += [modality("mask", 30, 40), modality("mask", 30, 40, name="few", dtype="uint8")]
+    kinds += [modality("normal", 30, 40, 3, name="fine", dtype="float32")]
     arrays = {kind.name: stored(kind) for kind in kinds}
-    out = CropTransform({Crop(size=64): kinds}, train=True)(arrays, np.arange(12))["crop"]
-    assert (out["normal"].norm(dim=1) - 1).abs().max() < 2e-3
-    for name, dtype in (("depth", torch.float32), ("mask", torch.int64)):
-        assert out[name].dtype == dtype
-        assert out[name].shape == (12, 1, 64, 64)
+    out = CropTransform({Crop(size=size): kinds}, train)(arrays, np.arange(12))["crop"]
+    promised = {
+        "image": (torch.uint8, 3),
+        "depth": (torch.float32, 1),
+        "normal": (torch.float32, 3),
+        "mask": (torch.int64, 1),
+    }
+    for kind in kinds:
+        crops, (dtype, channels) = out[kind.name], promised[kind.kind]
+        assert (type(crops), crops.dtype) == (Tensor, dtype), kind.name
+        assert crops.shape == (12, channels, size, size)
+        assert crops.is_contiguous()
+    for name in ("depth", "mask", "few"):
         assert np.isin(out[name].numpy(), arrays[name]).all(), name
+    assert out["mask"].max() > 2**15
+    for name, slack in (("normal", 2e-3), ("fine", 1e-6)):
+        assert (out[name].norm(dim=1) - 1).abs().max() < slack
 
 
 def transform(train: bool = True, seed: int = 0, **fields: float) -> CropTransform:

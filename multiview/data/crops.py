@@ -1,7 +1,7 @@
-"""Crops: one draw of geometry for all modalities of a sample, made for a whole batch at once.
+"""Crops: one draw of geometry for all modalities of a sample, cut by torchvision v2.
 
-The geometry is torchvision's RandomResizedCrop and RandomHorizontalFlip (in evaluation: Resize and CenterCrop), pixel
-for pixel.
+What is drawn follows torchvision's RandomResizedCrop and RandomHorizontalFlip; how it is drawn is ours, because
+torchvision draws from the global generator, so that its crops depend on batch, worker and process.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import center_crop, horizontal_flip, resize, resized_crop
 
 from multiview.data.draws import uniform
 from multiview.data.modality import Modality
@@ -23,6 +25,9 @@ from multiview.view import Crop
 Ints = NDArray[np.int64]
 TRIES = 10
 """Windows that RandomResizedCrop tries before it falls back on a central one."""
+
+DTYPES = {"image": torch.uint8, "depth": torch.float32, "normal": torch.float32, "mask": torch.int64}
+"""What the crops of each kind hold."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Windows:
     width: Ints
     flip: NDArray[np.bool_]
 
-    def scaled(self, source: tuple[int, int], target: tuple[int, int]) -> Windows:
+    def scaled(self, source: tuple[int, ...], target: tuple[int, ...]) -> Windows:
         """The same windows on a modality stored at `target` (h, w) instead of `source`, to the nearest pixel."""
         if source == target:
             return self
@@ -94,91 +99,48 @@ class CropTransform:
         if self.train:
             return {crop.name: self._random(crop, arrays, index, epoch) for crop in self.reads}
         # Crops of one size see the same pixels in evaluation: cut them once.
-        made: dict[tuple[int, str], Tensor] = {}
-        for crop, modalities in self.reads.items():
-            for modality in modalities:
-                if (crop.size, modality.name) not in made:
-                    made[crop.size, modality.name] = _centre(arrays[modality.name], modality, crop.size)
-        return {
-            crop.name: {m.name: made[crop.size, m.name] for m in modalities} for crop, modalities in self.reads.items()
-        }
+        cut = cache(lambda size, modality: _centre(arrays[modality.name], modality, size))
+        return {crop.name: {each.name: cut(crop.size, each) for each in read} for crop, read in self.reads.items()}
 
     def _random(self, crop: Crop, arrays: Mapping[str, NDArray], index: Ints, epoch: int) -> dict[str, Tensor]:
-        sizes = [_size(modality) for modality in self.reads[crop] if modality.spatial]
-        height, width = max(sizes, key=math.prod, default=(1, 1))
+        spatial = [modality for modality in self.reads[crop] if modality.spatial]
+        height, width = max((modality.shape[:2] for modality in spatial), key=math.prod, default=(1, 1))
         drawn = uniform(self.seed, epoch, f"crop {crop.name}", index, 2 * TRIES + 3)
         windows = draw_windows(crop, drawn, height, width)
-        return {
-            modality.name: _cut(
-                arrays[modality.name], modality, windows.scaled((height, width), _size(modality)), crop.size
-            )
-            if modality.spatial
-            else torch.from_numpy(arrays[modality.name])
-            for modality in self.reads[crop]
-        }
+        out = {modality.name: torch.from_numpy(arrays[modality.name]) for modality in self.reads[crop]}
+        for modality in spatial:
+            part = windows.scaled((height, width), modality.shape[:2])
+            out[modality.name] = _cut(out[modality.name], modality.kind, part, crop.size)
+        return out
 
 
-def _size(modality: Modality) -> tuple[int, int]:
-    return modality.shape[0], modality.shape[1]
-
-
-def _cut(array: NDArray, modality: Modality, windows: Windows, size: int) -> Tensor:
-    if modality.kind == "image":
-        return _resized_crops(array, windows, size)
-    rows = windows.top[:, None] + _nearest(windows.height, size)
-    columns = windows.left[:, None] + _nearest(windows.width, size)
-    columns = np.where(windows.flip[:, None], columns[:, ::-1], columns)
-    planes = _picked(array, rows, columns)
-    if modality.kind == "normal":
-        mirrored = torch.from_numpy(windows.flip.nonzero()[0])
-        planes[mirrored, 0] = -planes[mirrored, 0]
-    return planes
-
-
-def _resized_crops(images: NDArray[np.uint8], windows: Windows, size: int) -> Tensor:
-    """Bilinear with antialiasing, one call a sample because the windows differ; torch's uint8 path is the fast one."""
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
-    out = torch.empty((len(images), pixels.shape[1], size, size), dtype=torch.uint8)
-    corners = zip(*(side.tolist() for side in (windows.top, windows.left, windows.height, windows.width)), strict=True)
-    for row, (top, left, height, width) in enumerate(corners):
-        window = pixels[row : row + 1, :, top : top + height, left : left + width]
-        out[row] = F.interpolate(window, size=(size, size), mode="bilinear", antialias=True)[0]
-    mirrored = torch.from_numpy(windows.flip.nonzero()[0])
-    out[mirrored] = out[mirrored].flip(-1)
+def _cut(stored: Tensor, kind: str, windows: Windows, size: int) -> Tensor:
+    """The window of every sample at size x size, mirrored where it says so."""
+    planes = _channels_first(stored)
+    out = torch.empty((*planes.shape[:2], size, size), dtype=DTYPES[kind])
+    sides = (windows.top, windows.left, windows.height, windows.width)
+    for row, window in enumerate(zip(*(side.tolist() for side in sides), strict=True)):
+        out[row] = resized_crop(planes[row], *window, [size, size], _interpolation(kind), antialias=True)
+    flip = torch.from_numpy(windows.flip)
+    out[flip] = horizontal_flip(out[flip])
+    if kind == "normal":
+        out[flip, 0] *= -1
     return out
-
-
-def _nearest(extent: Ints, size: int) -> Ints:
-    """Sources of `size` samples spread over each extent: (n, size), as `nearest-exact`, in its float32 arithmetic."""
-    scale = (extent / size).astype(np.float32)[:, None]
-    return np.floor((np.arange(size, dtype=np.float32) + np.float32(0.5)) * scale).astype(np.int64)
-
-
-def _picked(planes: NDArray, rows: Ints, columns: Ints) -> Tensor:
-    """`planes` (n, H, W) or (n, H, W, c) at `rows` (n, h) and `columns` (n, w): (n, c, h, w), integers as int64."""
-    out_size = rows.shape[1], columns.shape[1]
-    where = torch.from_numpy(rows[:, :, None] * planes.shape[2] + columns[:, None, :]).flatten(1).unsqueeze(1)
-    if planes.dtype.kind in "iu":
-        planes = planes.astype(np.int64)
-    flat = torch.from_numpy(planes).flatten(1, 2)
-    channels_first = flat.unsqueeze(1) if flat.dim() == 2 else flat.transpose(1, 2)
-    taken = channels_first.gather(2, where.expand(-1, channels_first.shape[1], -1)).unflatten(2, out_size)
-    return taken.float() if taken.is_floating_point() else taken
 
 
 def _centre(array: NDArray, modality: Modality, size: int) -> Tensor:
     """Shorter side resized to `size`, then the central square."""
+    stored = torch.from_numpy(array)
     if not modality.spatial:
-        return torch.from_numpy(array)
-    height, width = array.shape[1:3]
-    short = min(height, width)
-    full = (size * height // short, size * width // short)
-    top, left = round((full[0] - size) / 2), round((full[1] - size) / 2)
-    if modality.kind == "image":
-        pixels = torch.from_numpy(array).permute(0, 3, 1, 2)
-        if full != (height, width):
-            pixels = F.interpolate(pixels, size=full, mode="bilinear", antialias=True)
-        return pixels[:, :, top : top + size, left : left + size].contiguous()
-    rows = _nearest(np.array([height]), full[0])[:, top : top + size].repeat(len(array), 0)
-    columns = _nearest(np.array([width]), full[1])[:, left : left + size].repeat(len(array), 0)
-    return _picked(array, rows, columns)
+        return stored
+    resized = resize(_channels_first(stored), [size], _interpolation(modality.kind), antialias=True)
+    return center_crop(resized, [size, size]).to(DTYPES[modality.kind]).contiguous()
+
+
+def _channels_first(stored: Tensor) -> Tensor:
+    """(n, H, W) or (n, H, W, c) as (n, c, H, W)."""
+    return stored.unsqueeze(1) if stored.dim() == 3 else stored.permute(0, 3, 1, 2)
+
+
+def _interpolation(kind: str) -> InterpolationMode:
+    return InterpolationMode.BILINEAR if kind == "image" else InterpolationMode.NEAREST_EXACT
