@@ -41,6 +41,7 @@ class FakeStore:
             "normal": rng.normal(size=(count, SIZE, SIZE, 3)).astype(np.float16),
         }
         self.asked: list[str] = []
+        self.held: list[tuple[str | int, ...]] = []
         self.bad_row: int | None = None
         self.fatal_row: int | None = None
 
@@ -61,6 +62,7 @@ class FakeStore:
         return self.data[modality][rows]
 
     def cached(self, modalities: Sequence[str], limit_bytes: int) -> FakeStore:
+        self.held.append((*modalities, limit_bytes))
         return self
 
 
@@ -109,6 +111,14 @@ def test_only_what_the_views_read_is_read() -> None:
     store = FakeStore()
     _ = samples(store, n=normal(Crop()))[0, torch.arange(4)]
     assert set(store.asked) == {"normal"}
+
+
+def test_the_store_is_asked_to_hold_what_the_views_read_for_all_splits() -> None:
+    store, crop = FakeStore(), Crop(size=8)
+    views = {"L": Lab.lightness(crop), "ab": Lab.chroma(crop), "d": depth(crop)}
+    both = [Samples(store, split, views, train=False, cache=99) for split in ("train", "test")]  # type: ignore[arg-type]
+    assert store.held == [("image", "depth", 99)] * 2
+    assert all(each.store is store for each in both)
 
 
 def test_rows_without_a_modality_are_zeros_and_said_to_be_absent() -> None:

@@ -106,7 +106,6 @@ def test_presence(store: Store) -> None:
 @pytest.mark.parametrize("cached", [False, True])
 def test_reads_in_the_order_asked_with_repeats(store: Store, cached: bool) -> None:
     reader = store.cached(["image", "depth", "audio"], 10**6) if cached else store
-    assert (reader is not store) == cached
     rows = [35, 0, 0, 11, 12, 13, 2, 12, 35, 28, 9, 8]
     for name in ("image", "audio"):
         expected = np.stack([sample(KEPT[row])[name] for row in rows])
@@ -128,10 +127,35 @@ def test_no_row_wraps(store: Store, row: int) -> None:
         store.read([0, row], "image")
 
 
-def test_cache_keeps_to_its_limit(store: Store) -> None:
-    needed = len(store) * 5 * 4 * 3
-    assert store.cached(["image"], needed - 1) is store
-    assert store.cached(["image"], needed) is not store
+@pytest.fixture
+def from_disk(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The modalities that were read from shards, once for every shard."""
+    asked: list[str] = []
+    gather = Store._gather
+    monkeypatch.setattr(Store, "_gather", lambda self, *given: (asked.append(given[-1]), gather(self, *given))[1])
+    return asked
+
+
+def test_cache_keeps_to_its_limit(store: Store, from_disk: list[str]) -> None:
+    image, audio = len(store) * 5 * 4 * 3, len(store) * 32 * 2
+    store.cached(["image"], image - 1)
+    assert from_disk == []
+    store.cached(["image"], image).cached(["audio"], image + audio - 1)
+    assert set(from_disk) == {"image"}
+    store.cached(["audio"], image + audio)
+    assert set(from_disk) == {"image", "audio"}
+
+
+def test_what_is_cached_is_read_once_for_all_who_use_the_store(store: Store, from_disk: list[str]) -> None:
+    expected = store.read([3, 1], "image")
+    from_disk.clear()
+    store.cached(["image"], 10**6)
+    shards = sum(shard.rows > 0 for shard in store.manifest.shards)
+    assert from_disk == ["image"] * shards
+    store.cached(["image", "audio"], 10**6).cached(["image"], 10**6)
+    assert from_disk == ["image"] * shards + ["audio"] * shards
+    assert np.array_equal(store.read([3, 1], "image"), expected)
+    assert len(from_disk) == 2 * shards, "reading goes to the memory"
 
 
 def test_statistics_are_those_of_the_train_split(store: Store) -> None:

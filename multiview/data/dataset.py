@@ -34,9 +34,9 @@ class Samples(Dataset[Batch]):
     """One split of a store as the views need it: `samples[epoch, index]` is the `Batch` of those samples.
 
     index: positions within the split, 0 .. len - 1, which the batch hands on. Only the modalities that the views read
-    are read; they are held in memory when they take at most `cache` bytes. train=True cuts random crops, which depend
-    on (seed, epoch, index, crop name) alone; train=False the central one. Raises MultiviewError when the store lacks
-    a modality or the split is empty.
+    are read; the store holds them in memory, for all its splits, when it then holds at most `cache` bytes. train=True
+    cuts random crops, which depend on (seed, epoch, index, crop name) alone; train=False the central one. Raises
+    MultiviewError when the store lacks a modality or the split is empty.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,10 @@ class Store:
     Cheap to open and to pickle: HDF5 files are opened on first use in each process, at most `OPEN_SHARDS` at a time.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, memory: Mapping[str, np.ndarray] | None = None) -> None:
+    def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
         self.manifest = manifest
-        self._memory = dict(memory or {})
+        self._memory: dict[str, np.ndarray] = {}
         self._starts = np.cumsum([0, *(shard.rows for shard in manifest.shards)])
         self._forget()
 
@@ -109,16 +109,17 @@ class Store:
         return out
 
     def cached(self, modalities: Sequence[str], limit_bytes: int) -> Store:
-        """A store that holds these modalities in memory, read once; this store itself when they need more than
-        `limit_bytes`.
+        """This store, which from now on holds these modalities in memory, for all who use it; each is read once.
+
+        It holds no more than it did when all together would need more than `limit_bytes`.
         """
-        kinds = [self.modality(name) for name in modalities]
+        kinds = [self.modality(name) for name in dict.fromkeys([*self._memory, *modalities])]
         needed = sum(len(self) * int(np.prod(kind.shape)) * np.dtype(kind.dtype).itemsize for kind in kinds)
-        if needed > limit_bytes:
-            return self
-        everything = self.rows()
-        memory = {kind.name: self.read(everything, kind.name) for kind in kinds}
-        return Store(self.path, self.manifest, self._memory | memory)
+        if needed <= limit_bytes:
+            for kind in kinds:
+                if kind.name not in self._memory:
+                    self._memory[kind.name] = self.read(self.rows(), kind.name)
+        return self
 
     def close(self) -> None:
         """Closes this process's files; the store stays usable."""
