@@ -22,10 +22,10 @@ class CmcLab(mv.Recipe):
 
     encoder: str = "convnet"
     width: float = 1.0
-    size: int = 64
-    min_scale: float = 0.2
-    objective: mv.CMC = mv.CMC()
-    train: mv.Train = mv.Train(epochs=30, batch=128, optimizer=mv.Optimizer(lr=0.03, schedule="cosine", warmup=1))
+    size: int = 32
+    min_scale: float = 0.7
+    objective: mv.CMC = mv.CMC(variant="softmax", temperature=0.1)
+    train: mv.Train = mv.Train(epochs=44, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
         """Views of one crop, so that they are aligned; flips and crops are the only augmentation."""

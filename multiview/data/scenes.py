@@ -22,9 +22,9 @@ SPLITS = ("train",) * 7 + ("val",) + ("test",) * 2
 BLOCK = len(KINDS) * len(SPLITS)
 """Scenes after which every kind has been in every split as often as its share says."""
 TEXTURES = ("plain", "stripes", "checks", "rings", "marble", "spots")
-PLAIN_SHARE = 0.6
+PLAIN_SHARE = 0.7
 """Of the paints."""
-COMPANY = 0.25
+COMPANY = 0.05
 """Share of the scenes that have a second solid."""
 DRAWS = 512
 COLOURS = 12
@@ -217,23 +217,23 @@ def _scene(draws: Draws, kind: int) -> Scene:
         camera=Camera(
             distance=draws.between(3.8, 4.4), pitch=draws.between(0.3, 0.5), aim=draws.between(0.5, 0.6), view=0.7
         ),
-        sound=Sound(strike=draws.between(0.05, 0.45), loudness=draws.log(0.05, 0.2), noise=draws.log(0.002, 0.02)),
+        sound=Sound(strike=draws.between(0.05, 0.45), loudness=draws.log(0.02, 0.06), noise=draws.log(0.002, 0.02)),
     )
 
 
 def _body(draws: Draws, kind: int, around: list[Colour]) -> Body:
     return Body(
         kind=float(kind),
-        size=draws.log(0.65, 0.95),
+        size=draws.log(0.75, 0.95),
         wide=draws.log(0.92, 1.08),
         tall=draws.log(0.92, 1.08),
         deep=draws.log(0.92, 1.08),
         yaw=draws.between(-math.pi, math.pi),
         tilt=draws.between(0.0, 0.25),
         lean=draws.between(-math.pi, math.pi),
-        x=draws.between(-0.5, 0.5),
-        z=draws.between(-0.4, 0.4),
-        lift=max(0.0, draws.between(-0.6, 0.2)),
+        x=draws.between(-0.2, 0.2),
+        z=draws.between(-0.2, 0.2),
+        lift=max(0.0, draws.between(-0.6, 0.05)),
         gloss=draws.between(0.0, 0.5),
         damping=draws.between(0.0, 1.0),
         paint=_paint(draws, around),
