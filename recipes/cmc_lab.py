@@ -31,7 +31,10 @@ class CmcLab(mv.Recipe):
         """Views of one crop, so that they are aligned; flips and crops are the only augmentation."""
         crop = mv.Crop(size=self.size, scale=(self.min_scale, 1.0))
         views = {"L": mv.views.Lab.lightness(crop), "ab": mv.views.Lab.chroma(crop)}
-        encoders = {n: mv.make_encoder(self.encoder, v.channels.count, width=self.width) for n, v in views.items()}
+        encoders = {
+            name: mv.make_encoder(self.encoder, view.channels.count, width=self.width, img_size=self.size)
+            for name, view in views.items()
+        }
         return mv.Setup(views, encoders, mv.ContrastGraph.full(views, self.objective))
 
 

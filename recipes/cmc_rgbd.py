@@ -26,16 +26,19 @@ class CmcRgbd(mv.Recipe):
     topology: str = "full"
     encoder: str = "convnet"
     width: float = 1.0
-    size: int = 64
-    min_scale: float = 0.2
-    objective: mv.CMC = mv.CMC()
-    train: mv.Train = mv.Train(epochs=30, batch=128, optimizer=mv.Optimizer(lr=0.03, schedule="cosine", warmup=1))
+    size: int = 32
+    min_scale: float = 0.7
+    objective: mv.CMC = mv.CMC(variant="softmax", temperature=0.1)
+    train: mv.Train = mv.Train(epochs=44, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
         """All views of one crop, so that they are aligned; flips and crops are the only augmentation."""
         crop = mv.Crop(size=self.size, scale=(self.min_scale, 1.0))
         views = {name: mv.make_view(name, crop) for name in self.views}
-        encoders = {n: mv.make_encoder(self.encoder, v.channels.count, width=self.width) for n, v in views.items()}
+        encoders = {
+            name: mv.make_encoder(self.encoder, view.channels.count, width=self.width, img_size=self.size)
+            for name, view in views.items()
+        }
         return mv.Setup(views, encoders, mv.ContrastGraph.of(self.topology, views, self.objective))
 
 

@@ -25,19 +25,22 @@ class Mixed(mv.Recipe):
 
     encoder: str = "convnet"
     width: float = 1.0
-    size: int = 64
-    min_scale: float = 0.2
-    cmc: mv.CMC = mv.CMC()
+    size: int = 32
+    min_scale: float = 0.7
+    cmc: mv.CMC = mv.CMC(variant="softmax", temperature=0.1)
     moco: mv.MoCo = mv.MoCo(temperature=0.2, momentum=0.99)
     simclr: mv.SimCLR = mv.SimCLR(temperature=0.2, negatives="cross")
     simsiam: mv.SimSiam = mv.SimSiam(dim=512, predictor=128)
-    train: mv.Train = mv.Train(epochs=30, batch=128, optimizer=mv.Optimizer(lr=0.03, schedule="cosine", warmup=1))
+    train: mv.Train = mv.Train(epochs=44, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
         """Four aligned views; each edge of the graph has an objective of its own."""
         crop = mv.Crop(size=self.size, scale=(self.min_scale, 1.0))
         views = {name: mv.make_view(name, crop) for name in ("L", "ab", "depth", "normal")}
-        encoders = {n: mv.make_encoder(self.encoder, v.channels.count, width=self.width) for n, v in views.items()}
+        encoders = {
+            name: mv.make_encoder(self.encoder, view.channels.count, width=self.width, img_size=self.size)
+            for name, view in views.items()
+        }
         edges = (
             mv.Edge("L", "ab", self.cmc),
             mv.Edge("L", "depth", self.moco),

@@ -25,11 +25,11 @@ class MoCoRecipe(mv.Recipe):
     version: Literal["v1", "v2"] = "v2"
     encoder: str = "convnet"
     width: float = 1.0
-    size: int = 64
-    min_scale: float = 0.2
+    size: int = 32
+    min_scale: float = 0.3
     objective: mv.MoCo = mv.MoCo(temperature=0.2, momentum=0.99, mlp=True, symmetric=False)
     train: mv.Train = mv.Train(
-        epochs=30, batch=128, optimizer=mv.Optimizer(lr=0.03, per=256, schedule="cosine", warmup=1)
+        epochs=44, batch=128, optimizer=mv.Optimizer(lr=0.03, per=256, schedule="cosine", warmup=1)
     )
 
     def build(self) -> mv.Setup:
@@ -37,7 +37,7 @@ class MoCoRecipe(mv.Recipe):
         augment = {"v1": mv.views.MOCO_V1, "v2": mv.views.MOCO_V2}[self.version]
         crop = mv.Crop(size=self.size, scale=(self.min_scale, 1.0))
         views = {name: mv.views.rgb(crop.named(name), augment) for name in ("query", "key")}
-        encoder = mv.make_encoder(self.encoder, 3, width=self.width)
+        encoder = mv.make_encoder(self.encoder, 3, width=self.width, img_size=self.size)
         return mv.Setup(views, {"query": encoder, "key": "query"}, mv.ContrastGraph.full(views, self.objective))
 
 

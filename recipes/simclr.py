@@ -22,18 +22,18 @@ class SimClrRecipe(mv.Recipe):
 
     encoder: str = "convnet"
     width: float = 1.0
-    size: int = 64
-    min_scale: float = 0.2
+    size: int = 32
+    min_scale: float = 0.3
     objective: mv.SimCLR = mv.SimCLR(temperature=0.5)
     train: mv.Train = mv.Train(
-        epochs=30, batch=256, optimizer=mv.Optimizer(name="lars", lr=0.3, per=256, weight_decay=1e-4, warmup=2)
+        epochs=44, batch=256, optimizer=mv.Optimizer(name="lars", lr=0.3, per=256, weight_decay=1e-4, warmup=2)
     )
 
     def build(self) -> mv.Setup:
         """Two independent crops, each with a colour draw of its own; they share one encoder by name."""
         crop = mv.Crop(size=self.size, scale=(self.min_scale, 1.0))
         views = {name: mv.views.rgb(crop.named(name), mv.views.SIMCLR) for name in ("one", "two")}
-        encoder = mv.make_encoder(self.encoder, 3, width=self.width)
+        encoder = mv.make_encoder(self.encoder, 3, width=self.width, img_size=self.size)
         return mv.Setup(views, {"one": encoder, "two": "one"}, mv.ContrastGraph.full(views, self.objective))
 
 

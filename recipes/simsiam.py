@@ -22,16 +22,16 @@ class SimSiamRecipe(mv.Recipe):
 
     encoder: str = "convnet"
     width: float = 1.0
-    size: int = 64
-    min_scale: float = 0.2
+    size: int = 32
+    min_scale: float = 0.3
     objective: mv.SimSiam = mv.SimSiam(dim=512, predictor=128)
-    train: mv.Train = mv.Train(epochs=30, batch=256, optimizer=mv.Optimizer(lr=0.05, per=256, weight_decay=1e-4))
+    train: mv.Train = mv.Train(epochs=44, batch=256, optimizer=mv.Optimizer(lr=0.05, per=256, weight_decay=1e-4))
 
     def build(self) -> mv.Setup:
         """Two independent crops, each with a colour draw of its own; they share one encoder by name."""
         crop = mv.Crop(size=self.size, scale=(self.min_scale, 1.0))
         views = {name: mv.views.rgb(crop.named(name), mv.views.SIMSIAM) for name in ("one", "two")}
-        encoder = mv.make_encoder(self.encoder, 3, width=self.width)
+        encoder = mv.make_encoder(self.encoder, 3, width=self.width, img_size=self.size)
         return mv.Setup(views, {"one": encoder, "two": "one"}, mv.ContrastGraph.full(views, self.objective))
 
 

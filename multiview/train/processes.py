@@ -6,6 +6,7 @@ import os
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from multiview.errors import MultiviewError
 from multiview.train.config import Train
@@ -22,6 +23,7 @@ def start(train: Train, script: str) -> Accelerator:
     Raises MultiviewError when several processes were launched but each believes to be alone (they would train the same thing and write
     over each other), and when the precision does not exist on this device.
     """
+    AcceleratorState._reset_state()  # a second run in one Python process may have another precision
     try:
         accelerator = Accelerator(mixed_precision=train.precision, gradient_accumulation_steps=train.accumulate)
     except ValueError as error:
