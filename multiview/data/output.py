@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,8 +9,9 @@ from pathlib import Path
 
 from multiview.data import lock, manifest
 from multiview.data.manifest import SHARD_NAME, Manifest, Provenance
-from multiview.data.shard import PARTIAL, Reject, reject_line
+from multiview.data.shard import Reject, reject_line
 from multiview.errors import MultiviewError
+from multiview.files import PARTIAL, replace_text
 
 REJECTS = "rejects.jsonl"
 JOURNAL = ".unfinished"
@@ -127,12 +127,7 @@ def finish(out: Path, whole: Manifest, rejects: Sequence[Reject]) -> None:
 
 def publish(path: Path, text: str) -> None:
     """Writes a small file so that its name never stands for a part of it."""
-    partial = path.with_name(path.name + PARTIAL)
     try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.rename(path)
+        replace_text(path, text)
     except OSError as cause:
         raise MultiviewError(f"{path} cannot be written: {cause}. Mend that and run the same command again.") from cause

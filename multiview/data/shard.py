@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -18,8 +17,7 @@ from multiview.data.modality import Modality
 from multiview.data.source import BadSample, Plan, Row
 from multiview.data.statistics import Moments, channels, measured
 from multiview.errors import MultiviewError
-
-PARTIAL = ".partial"
+from multiview.files import PARTIAL, sha256, sync
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def _publish(path: Path, memory: io.BytesIO, layout: Layout) -> Written:
             os.fsync(file.fileno())
         written = check_shard(partial, layout, name=path.name)
         partial.rename(path)
-        _sync(path.parent)
+        sync(path.parent)
     except (OSError, BadShardError) as cause:
         raise MultiviewError(
             f"{path} could not be written: {cause}. Nothing is lost: mend that and run the same command again, it goes "
@@ -255,7 +253,7 @@ def check_shard(path: Path, layout: Layout, name: str | None = None) -> Written:
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as cause:
         raise BadShardError(f"{path.name}: {cause}") from cause
     rows, rejects, moments, splits = found
-    return Written(Shard(name or path.name, rows, path.stat().st_size, _sha256(path)), rejects, moments, splits)
+    return Written(Shard(name or path.name, rows, path.stat().st_size, sha256(path)), rejects, moments, splits)
 
 
 def _examine(file: Any, layout: Layout) -> tuple[int, tuple[Reject, ...], dict[str, Moments], tuple[int, ...]]:
@@ -280,16 +278,3 @@ def _examine(file: Any, layout: Layout) -> tuple[int, tuple[Reject, ...], dict[s
 def _demand(holds: bool, reason: str) -> None:
     if not holds:
         raise ValueError(reason)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

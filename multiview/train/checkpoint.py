@@ -2,66 +2,75 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from multiview.errors import MultiviewError
+from multiview.files import sha256, sync
 
 SCHEMA = 1
+MANIFEST = "manifest.json"
+STATE = "state.json"
+
+Tensors = Mapping[str, Mapping[str, Tensor]]
+"""File name -> named tensors."""
 
 
-def save(
-    folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any], keep: int
-) -> Path:
+class Checkpoint(NamedTuple):
+    """What a whole checkpoint held: tensors by file, the rest of the state, and a sentence for each newer one that was refused."""
+
+    path: Path
+    tensors: dict[str, dict[str, Tensor]]
+    state: dict[str, Any]
+    refused: list[str]
+
+
+def save(folder: Path, step: int, tensors: Tensors, state: Mapping[str, Any], keep: int) -> Path:
     """Writes `folder/step-00000012`, and only then removes all but the newest `keep`.
 
-    tensors: file name -> named tensors; state: what JSON can hold. The folder gets its name by a rename after every file was synced, so a
-    kill at any moment leaves either a whole checkpoint or none under that name.
+    state: what JSON can hold. The folder gets its name by a rename after every file was synced, so a kill at any moment leaves either a
+    whole checkpoint or none under that name. Raises MultiviewError when the disk does not take it; the older ones are then untouched.
     """
     final = folder / f"step-{step:08d}"
+    if _is_whole(final):  # a run that was stopped again before its first step: the step's state is the same
+        return final
     draft = folder / f".{final.name}.{os.getpid()}"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    for name, named in tensors.items():
-        save_file(
-            {key: value.detach().cpu().contiguous().clone() for key, value in named.items()},
-            draft / f"{name}.safetensors",
-        )
-    (draft / "state.json").write_text(json.dumps({"schema": SCHEMA, "step": step, **state}, indent=1))
-    hashes = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
-    (draft / "manifest.json").write_text(json.dumps(hashes, indent=1))
-    for path in [*draft.iterdir(), draft]:
-        _sync(path)
-    if final.exists():
-        shutil.rmtree(final)
-    draft.rename(final)
-    _sync(folder)
-    _prune(folder, keep)
+    try:
+        _sweep(folder)
+        draft.mkdir(parents=True)
+        _write(draft, tensors, {"schema": SCHEMA, "step": step, **state})
+        _discard(final)
+        draft.rename(final)
+        sync(folder)
+    except (OSError, SafetensorError) as cause:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise MultiviewError(
+            f"the checkpoint of step {step} could not be written: {cause}. Earlier checkpoints in {folder} are as they were: make room, "
+            "and go on with --resume."
+        ) from cause
+    for old in _newest_first(folder)[keep:]:
+        _discard(old)
     return final
 
 
 def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """(tensors by file, state) of one checkpoint; raises MultiviewError when a file is missing or differs from its hash."""
-    try:
-        hashes = json.loads((path / "manifest.json").read_text())
-    except (OSError, ValueError) as error:
-        raise MultiviewError(f"checkpoint {path} is not whole: its manifest.json cannot be read ({error}).") from error
-    for name, expected in hashes.items():
-        file = path / name
-        if not file.is_file() or _sha256(file) != expected:
-            raise MultiviewError(
-                f"checkpoint {path} is not whole: {name} is {'altered' if file.is_file() else 'missing'}."
-            )
-    state = json.loads((path / "state.json").read_text())
+    """(tensors by file, state) of one checkpoint; raises MultiviewError unless it holds exactly the files of its manifest, unaltered."""
+    hashes = _manifest(path)
+    held = {file.name for file in path.iterdir()} - {MANIFEST}
+    for name in sorted(held | set(hashes)):
+        fault = _fault(path / name, hashes.get(name))
+        if fault:
+            raise MultiviewError(f"checkpoint {path} is not whole: {name} {fault}.")
+    state = json.loads((path / STATE).read_text(encoding="utf-8"))
     if state["schema"] > SCHEMA:
         raise MultiviewError(
             f"checkpoint {path} has schema {state['schema']}, this version reads up to {SCHEMA}: update multiview-cmc."
@@ -69,17 +78,22 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     return {file.stem: load_file(file) for file in sorted(path.glob("*.safetensors"))}, state
 
 
-def newest(folder: Path) -> tuple[Path, dict[str, dict[str, Tensor]], dict[str, Any], list[str]]:
-    """The newest whole checkpoint (path, tensors, state) and a sentence for each newer one that was refused."""
+def newest(folder: Path) -> Checkpoint:
+    """The newest whole checkpoint. Raises MultiviewError, with what is wrong with each, when none is whole."""
     refused: list[str] = []
-    for path in sorted(folder.glob("step-*"), reverse=True):
+    for path in _newest_first(folder):
         try:
-            return path, *load(path), refused
+            return Checkpoint(path, *load(path), refused)
         except MultiviewError as error:
             refused.append(f"{error} Using the one before.")
     raise MultiviewError(
         f"there is no whole checkpoint in {folder}; start again with --overwrite. " + " ".join(refused)
     )
+
+
+def any_saved(folder: Path) -> bool:
+    """Whether a checkpoint, whole or not, has its name in `folder`."""
+    return bool(_newest_first(folder))
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
@@ -112,24 +126,59 @@ def restore_optimiser(
     optimiser.load_state_dict({"state": state, "param_groups": kinds})
 
 
-def _prune(folder: Path, keep: int) -> None:
-    for old in sorted(folder.glob("step-*"), reverse=True)[keep:]:
-        shutil.rmtree(old, ignore_errors=True)
+def _write(draft: Path, tensors: Tensors, state: Mapping[str, Any]) -> None:
+    for name, named in tensors.items():
+        # A copy of each: safetensors refuses tensors that share memory, as those of a shared encoder may.
+        copies = {key: value.detach().cpu().contiguous().clone() for key, value in named.items()}
+        save_file(copies, draft / f"{name}.safetensors")
+    (draft / STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
+    hashes = {path.name: sha256(path) for path in sorted(draft.iterdir())}
+    (draft / MANIFEST).write_text(json.dumps(hashes, indent=1), encoding="utf-8")
+    for path in [*draft.iterdir(), draft]:
+        sync(path)
+
+
+def _manifest(path: Path) -> dict[str, str]:
+    try:
+        hashes = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise MultiviewError(f"checkpoint {path} is not whole: its {MANIFEST} cannot be read ({error}).") from error
+    if not isinstance(hashes, dict) or STATE not in hashes:
+        raise MultiviewError(f"checkpoint {path} is not whole: its {MANIFEST} does not list {STATE}.")
+    return hashes
+
+
+def _fault(file: Path, expected: str | None) -> str | None:
+    """What is wrong with one file of a checkpoint, in words."""
+    if expected is None:
+        return "does not belong to it"
+    if not file.is_file():
+        return "is missing"
+    return None if sha256(file) == expected else "is altered"
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        load(path)
+    except (MultiviewError, OSError):
+        return False
+    return True
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*"), reverse=True)
+
+
+def _discard(path: Path) -> None:
+    """Removes a checkpoint that may be there: its name first, so that a kill leaves no half of it under the name."""
+    if path.exists():
+        gone = path.with_name(f".{path.name}.gone")
+        shutil.rmtree(gone, ignore_errors=True)
+        path.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what a killed run left half written or half removed."""
     for draft in folder.glob(".step-*"):
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
