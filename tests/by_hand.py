@@ -31,6 +31,30 @@ def cmc_nce(z: Tensor, bank: Tensor, drawn: Tensor, temperature: float, z_consta
     return total / len(z)
 
 
+def shown(
+    z: Tensor, bank: Tensor, index: Tensor, shared: Tensor, temperature: float, exclude: bool
+) -> list[list[Tensor]]:
+    """e^s of every sample's positive and of the shared negatives that it sees."""
+    found = []
+    for i, own in enumerate(index.tolist()):
+        rows = [own, *(k for k in shared.tolist() if not (exclude and k == own))]
+        found.append([torch.exp(dot(z[i], bank[k]) / temperature) for k in rows])
+    return found
+
+
+def cmc_shared_nce(scores: list[list[Tensor]], negatives: int, size: int, z_constant: float) -> Tensor:
+    """Binary NCE where all samples share their K negatives; one that a sample does not see costs it nothing."""
+    total = torch.zeros((), dtype=scores[0][0].dtype)
+    for row in scores:
+        h = [e / z_constant / (e / z_constant + negatives / size) for e in row]
+        total = total - torch.log(h[0]) - sum(torch.log(1 - x) for x in h[1:])
+    return total / len(scores)
+
+
+def cmc_shared_softmax(scores: list[list[Tensor]]) -> Tensor:
+    return -sum(torch.log(row[0] / sum(row)) for row in scores) / len(scores)
+
+
 def cmc_softmax(z: Tensor, bank: Tensor, drawn: Tensor, temperature: float) -> Tensor:
     total = torch.zeros((), dtype=z.dtype)
     for i in range(len(z)):
@@ -90,3 +114,28 @@ def simsiam(pa: Tensor, za: Tensor, pb: Tensor, zb: Tensor) -> Tensor:
             cosine = dot(p[i], z[i]) / torch.sqrt(dot(p[i], p[i])) / math.sqrt(float(dot(z[i], z[i])))
             total = total - cosine / 2
     return total / len(pa)
+
+
+def cmc_original(
+    light: Tensor, ab: Tensor, memories: list[Tensor], y: Tensor, idx: Tensor, constants: list[float | None]
+) -> tuple[Tensor, list[Tensor], list[float]]:
+    """One step of the original code (NCEAverage and NCECriterion) with its defaults, one number at a time, negatives given as `idx`.
+
+    Loss of both directions, both memories after the step, and Z of both: set by the first step from its mean, then kept.
+    """
+    temperature, momentum, rows, negatives = 0.07, 0.5, len(memories[0]), idx.shape[1] - 1
+    loss, kept = torch.zeros((), dtype=light.dtype), []
+    for feature, memory, constant in ((light, memories[1], constants[0]), (ab, memories[0], constants[1])):
+        scores = [
+            [torch.exp(dot(feature[i], memory[k]) / temperature) for k in idx[i].tolist()] for i in range(len(feature))
+        ]
+        total = sum(float(s.detach()) for row in scores for s in row)
+        z = constant if constant is not None else total / idx.numel() * rows
+        for row in scores:
+            p = [s / z for s in row]
+            loss = loss - torch.log(p[0] / (p[0] + negatives / rows)) / len(feature)
+            for noise in p[1:]:
+                loss = loss - torch.log((negatives / rows) / (noise + negatives / rows)) / len(feature)
+        kept.append(z)
+    after = [bank_update(memory, x.detach(), y, momentum) for memory, x in zip(memories, (light, ab), strict=True)]
+    return loss, after, kept

@@ -9,42 +9,50 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from multiview.errors import MultiviewError
+from multiview.ops.precision import full_precision
 
 
 class MemoryBank(nn.Module):
     """`size` rows of `dim` numbers, found by sample index.
 
-    Rows start uniform in (-1/sqrt(dim/3), 1/sqrt(dim/3)), not normalised, as in the original code, drawn from `generator`.
+    Rows start uniform in (-1/sqrt(dim/3), 1/sqrt(dim/3)), not normalised, as in the original code, drawn from `generator`. dtype: how
+    they are kept, float32 or bfloat16; either way they are moved in the precision of z.
     """
 
     rows: Tensor
 
-    def __init__(self, size: int, dim: int, momentum: float, generator: torch.Generator) -> None:
+    def __init__(
+        self, size: int, dim: int, momentum: float, generator: torch.Generator, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
         bound = 1 / math.sqrt(dim / 3)
         self.momentum = momentum
-        self.register_buffer("rows", torch.rand(size, dim, generator=generator) * 2 * bound - bound)
+        rows = torch.rand(size, dim, generator=generator).mul_(2 * bound).sub_(bound)
+        self.register_buffer("rows", rows.to(dtype))
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def require(self, index: Tensor) -> None:
+        """Raises MultiviewError for an index (n,) outside the bank: a negative one would silently mean another sample's row."""
+        if len(index) and not 0 <= int(index.min()) <= int(index.max()) < len(self):
+            raise MultiviewError(
+                f"sample index {int(index.min())}..{int(index.max())} is outside the memory bank of {len(self)} rows; "
+                "the bank must be as long as the training split. Start the run again on this data."
+            )
 
     @torch.no_grad()
     def update(self, z: Tensor, index: Tensor) -> None:
         """row <- normalise(momentum * row + (1 - momentum) * z) for each sample of `index` (n,), z (n, dim).
 
-        Where an index stands twice, the last of them counts. Raises MultiviewError for an index beyond the bank: a negative one would
-        silently write another sample's row.
+        Where an index stands twice, the last counts: the last row of the last rank, as on one device. Raises MultiviewError for an index
+        outside the bank.
         """
-        if len(index) == 0:
-            return
-        if int(index.min()) < 0 or int(index.max()) >= len(self):
-            raise MultiviewError(
-                f"sample index {int(index.min())}..{int(index.max())} is outside the memory bank of {len(self)} rows; "
-                "the bank must be as long as the training split. Start the run again on this data."
-            )
-        mixed = self.momentum * self.rows[index] + (1 - self.momentum) * z.to(self.rows)
+        self.require(index)
         last = _last_occurrence(index)
-        self.rows[index[last]] = F.normalize(mixed[last], dim=1)
+        index, z = index[last], full_precision(z[last])
+        mixed = self.momentum * self.rows[index].to(z.dtype) + (1 - self.momentum) * z
+        self.rows[index] = F.normalize(mixed, dim=1).to(self.rows.dtype)
 
 
 def _last_occurrence(index: Tensor) -> Tensor:

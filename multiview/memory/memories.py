@@ -48,7 +48,8 @@ class Memories(nn.Module):
     def _add(self, model: MultiviewModel, view: str, needs: Needs, samples: int, generator: torch.Generator) -> None:
         name = _store_name(view, needs)
         if isinstance(needs.memory, Bank) and name not in self.stores:
-            self.stores[name] = MemoryBank(samples, needs.projector.dim, needs.memory.momentum, generator)
+            momentum, dtype = needs.memory.momentum, getattr(torch, needs.memory.dtype)
+            self.stores[name] = MemoryBank(samples, needs.projector.dim, momentum, generator, dtype)
         if isinstance(needs.memory, Queue) and name not in self.stores:
             self.stores[name] = KeyQueue(needs.memory.size, needs.projector.dim)
         if needs.key_momentum is not None:
@@ -159,7 +160,8 @@ class _State(nn.Module):
 
 def _store_name(view: str, needs: Needs) -> str:
     if isinstance(needs.memory, Bank):
-        return f"{view}/{needs.projector.name}/bank{_digits(needs.memory.momentum)}"
+        dtype = "" if needs.memory.dtype == "float32" else f"_{needs.memory.dtype}"
+        return f"{view}/{needs.projector.name}/bank{_digits(needs.memory.momentum)}{dtype}"
     if isinstance(needs.memory, Queue):
         return f"{view}/{needs.projector.name}/queue{needs.memory.size}_{_digits(needs.key_momentum)}"
     return ""

@@ -52,9 +52,13 @@ class Head:
 
 @dataclass(frozen=True, kw_only=True)
 class Bank:
-    """A memory bank: one running embedding per training sample, `rows <- normalise(momentum * row + (1 - momentum) * z)`."""
+    """A memory bank: one running embedding per training sample, `rows <- normalise(momentum * row + (1 - momentum) * z)`.
+
+    dtype: of the rows, float32 or bfloat16.
+    """
 
     momentum: float = 0.5
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True, kw_only=True)

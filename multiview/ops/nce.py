@@ -1,4 +1,4 @@
-"""Noise-contrastive estimation as CMC uses it, in log space: no exponential is formed, so no temperature overflows.
+"""What a row of scores costs, in log space: no exponential of a score is formed, so that no temperature overflows.
 
 Sources: Gutmann and Hyvarinen 2010; Wu et al., arXiv:1805.01978, Eq. 4-8; Tian et al., arXiv:1906.05849, Sec. 3.4.
 """
@@ -12,46 +12,47 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multiview.distributed import gather
+from multiview.ops.bank_terms import Rule
 
-EMA = 0.99
 
+def nce(log_z: Tensor, negatives: int, size: int) -> Rule:
+    """-log h(s_0) - sum_k log(1 - h(s_k)) with h(s) = (e^s / Z) / (e^s / Z + K / N), hence logit h = s - log Z - log(K / N).
 
-def nce_terms(scores: Tensor, log_z: Tensor, size: int) -> Tensor:
-    """-log h(s_0) - sum_k log(1 - h(s_k)) per row, h(s) = (e^s / Z) / (e^s / Z + K / N), hence logit h = s - log Z - log(K / N).
-
-    scores: (n, 1 + K), the positive first, already divided by the temperature. log_z: scalar. size: N, rows of the bank. Returns (n,).
+    log_z: scalar. negatives: K. size: N, rows of the bank.
     """
-    logit = scores - log_z - math.log((scores.shape[1] - 1) / size)
-    return F.softplus(-logit[:, 0]) + F.softplus(logit[:, 1:]).sum(1)
+    shift = log_z + math.log(negatives / size)
+
+    def rule(scores: Tensor, log_sum: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG001
+        logit = scores - shift
+        logit[:, 0].neg_()
+        terms = -F.logsigmoid(-logit).sum(1)
+        weights = torch.sigmoid(logit)
+        weights[:, 0].neg_()
+        return terms, weights
+
+    return rule
 
 
-def softmax_terms(scores: Tensor) -> Tensor:
-    """-log softmax of the positive per row. scores: (n, 1 + K), the positive first. Returns (n,)."""
-    return torch.logsumexp(scores, dim=1) - scores[:, 0]
+def softmax(scores: Tensor, log_sum: Tensor) -> tuple[Tensor, Tensor]:
+    """-log(e^{s_0} / sum_k e^{s_k}), the rule without a constant."""
+    weights = torch.exp(scores - log_sum[:, None])
+    weights[:, 0] -= 1
+    return log_sum - scores[:, 0], weights
 
 
-def running_log_z(old: Tensor, scores: Tensor, present: Tensor, size: int, mode: str | float) -> tuple[Tensor, Tensor]:
-    """log of the normalising constant: (what to remember, what to use now).
+def batch_log_z(log_sum: Tensor, present: Tensor, scores: int, size: int) -> Tensor:
+    """log of Z as one batch has it: the mean of e^s over all scores of the present rows of all ranks, times N.
 
-    Z of a batch is the mean of e^s over all its scores (present rows of all ranks) times N. Unset (NaN) it is set by the first batch and
-    used at once; `first-batch` keeps it, `ema` then remembers .99 Z + .01 Z_batch for the next step; a number is fixed.
+    log_sum: (n,) log sum exp of each row's `scores` scores. size: N. NaN where no row is present anywhere.
     """
-    if not isinstance(mode, str):
-        return old, old
-    batch = _batch_log_z(scores, present, size)
-    unset = torch.isnan(old)
-    used = torch.where(unset, batch, old)
-    if mode == "first-batch":
-        return used, used
-    moved = torch.logaddexp(used + math.log(EMA), batch + math.log(1 - EMA))
-    new = torch.where(unset, batch, moved)
-    return torch.where(torch.isnan(new), used, new), used
-
-
-def _batch_log_z(scores: Tensor, present: Tensor, size: int) -> Tensor:
-    """log(mean e^s x N); NaN where no row is present anywhere."""
-    absent = torch.full_like(scores[:, 0], -math.inf)
-    per_row = gather(torch.where(present, torch.logsumexp(scores, dim=1), absent))
+    per_row = gather(torch.where(present, log_sum, torch.full_like(log_sum, -math.inf)))
     rows = gather(present).sum()
-    log_mean = torch.logsumexp(per_row, dim=0) - torch.log((rows * scores.shape[1]).to(scores.dtype))
-    return torch.where(rows > 0, log_mean + math.log(size), torch.full_like(log_mean, math.nan)).to(scores.dtype)
+    log_mean = torch.logsumexp(per_row, dim=0) - torch.log((rows * scores).to(log_sum.dtype))
+    return torch.where(rows > 0, log_mean + math.log(size), torch.full_like(log_mean, math.nan))
+
+
+def moved_log_z(old: Tensor, batch: Tensor, keep: float) -> Tensor:
+    """log(keep Z + (1 - keep) Z_batch), keep in [0, 1); old where the batch had no row."""
+    kept = math.log(keep) if keep > 0 else -math.inf
+    new = torch.logaddexp(old + kept, batch + math.log1p(-keep))
+    return torch.where(torch.isnan(batch), old, new)

@@ -13,11 +13,22 @@ def draw_negatives(index: Tensor, count: int, size: int, *, generator: torch.Gen
 
     index: (n,) rows of the local samples; size: rows of the bank. With `exclude` a sample's own row is never drawn (the draw is uniform
     over the others). All ranks draw the same table for the global batch and keep their part, so N processes draw what one would.
-    Returns (n, 1 + count) int64.
+    Returns (n, 1 + count) int32, or int64 for a bank that needs it.
     """
     rows = len(index)
-    table = torch.randint(size - int(exclude), (rows * world(), count), generator=generator)
+    table = torch.empty(rows * world(), 1 + count, dtype=_smallest(size))
+    table[:, 1:].random_(size - int(exclude), generator=generator)
     drawn = table[rank() * rows : (rank() + 1) * rows].to(index.device)
+    drawn[:, 0] = index
     if exclude:
-        drawn = drawn + (drawn >= index[:, None])
-    return torch.cat([index[:, None], drawn], dim=1)
+        drawn[:, 1:] += drawn[:, 1:] >= index[:, None]
+    return drawn
+
+
+def draw_shared(count: int, size: int, *, generator: torch.Generator | None) -> Tensor:
+    """`count` rows drawn uniformly with replacement for the whole global batch, the same on all ranks: (count,) int32 or int64."""
+    return torch.empty(count, dtype=_smallest(size)).random_(size, generator=generator)
+
+
+def _smallest(size: int) -> torch.dtype:
+    return torch.int32 if size < 2**31 else torch.int64

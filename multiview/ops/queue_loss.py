@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,17 +11,64 @@ from torch import Tensor
 from multiview.memory.queue import KeyQueue
 from multiview.ops.ntxent import Terms
 
+HELD_FLOATS = 1 << 19
+"""Scores held at a time, 2 MiB in float32."""
 
-def queue_terms(q: Tensor, k: Tensor, queue: KeyQueue, ids: Tensor | None, temperature: float) -> Terms:
-    """-log softmax of <q, k> among <q, k> and the filled rows of the queue.
 
-    q: (n, d) queries with gradient. k: (n, d) keys of the same samples. ids: (n,) sample indices, to hide a sample's own older keys
-    (None = show them). With an empty queue there is nothing to contrast and the loss is 0. Returns terms (n,).
+def queue_terms(q: Tensor, k: Tensor, queue: KeyQueue, ids: Tensor | None, temperature: float | Tensor) -> Terms:
+    """-log softmax of <q, k> among <q, k> and the filled rows of the queue; differentiable once, in q and the temperature.
+
+    q: (n, d) queries. k: (n, d) keys of the same samples, no gradient. ids: (n,) sample indices, to hide a sample's own older keys
+    (None = show them). temperature: a number, or a scalar that learns. With an empty queue the loss is 0. Returns terms (n,).
     """
-    positive = (q * k).sum(1, keepdim=True) / temperature
-    negatives = q @ queue.filled_keys().to(q.dtype).T / temperature
-    if ids is not None:
-        negatives = negatives.masked_fill(queue.filled_ids()[None, :] == ids[:, None], -math.inf)
-    logits = torch.cat([positive, negatives], dim=1)
-    found = (positive[:, 0] >= logits.detach().amax(1)).float()
-    return Terms(torch.logsumexp(logits, dim=1) - positive[:, 0], found)
+    return Terms(*_Terms.apply(q / temperature, k.detach(), queue.filled_keys(), queue.filled_ids(), ids))
+
+
+class _Terms(torch.autograd.Function):
+    """The softmax over a chunk of keys at a time, as a running sum relative to the highest score so far, with the keys it weighs.
+
+    So one pass over the queue gives the loss and the gradient, and neither the scores nor a copy of the queue is held.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, keys: Tensor, key_ids: Tensor, ids: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        positive = (q * k).sum(1)
+        top, total, pulled, rank = positive, torch.ones_like(positive), k.to(q.dtype), torch.ones_like(positive)
+        hits = None if ids is None else _among(key_ids, ids)
+        step = max(1, HELD_FLOATS // len(q))
+        for start in range(0, len(keys), step):
+            part = slice(start, start + step)
+            some = keys[part].to(q.dtype)
+            scores = q @ some.T
+            if ids is not None and hits is not None:
+                _hide(scores, key_ids[part], ids, hits[part])
+            rank += (scores > positive[:, None]).sum(1)
+            highest = torch.maximum(top, scores.amax(1))
+            shrunk = torch.exp(top - highest)
+            share = scores.sub_(highest[:, None]).exp_()
+            top, total = highest, total * shrunk + share.sum(1)
+            pulled = torch.addmm(pulled * shrunk[:, None], share, some)
+        ctx.save_for_backward(pulled / total[:, None] - k)
+        ctx.mark_non_differentiable(rank)
+        return top + total.log() - positive, rank
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, terms: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,) = ctx.saved_tensors
+        return grad * terms[:, None], None, None, None, None
+
+
+def _among(key_ids: Tensor, ids: Tensor) -> Tensor:
+    """Which of `key_ids` (K,) are in `ids` (n,)."""
+    ordered = ids.sort().values
+    nearest = torch.searchsorted(ordered, key_ids).clamp_(max=len(ordered) - 1)
+    return ordered[nearest] == key_ids
+
+
+def _hide(scores: Tensor, key_ids: Tensor, ids: Tensor, hits: Tensor) -> None:
+    """Takes each sample's own keys out of its scores (n, K); only the few columns `hits` are looked at."""
+    columns = hits.nonzero()[:, 0]
+    scores[:, columns] = scores[:, columns].masked_fill_(key_ids[columns] == ids[:, None], -math.inf)

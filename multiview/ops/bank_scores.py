@@ -1,0 +1,78 @@
+"""Scores of a block of embeddings against rows of a memory bank, and the way back, without a B x K x D gather.
+
+There are three ways: rows gathered for the few samples of a block, the product with the whole bank where K is large beside it, and
+one set of rows for the whole batch. Each reads its rows once, and gives their weighted sum while they are still in the cache.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Pull = Callable[[Tensor], Tensor]
+
+CACHED_FLOATS = 1 << 19
+"""Numbers gathered at a time, 2 MiB in float32: they are read twice, and the second time should not go to memory."""
+
+LAUNCH_FLOATS = 1 << 26
+"""The same where launches are dear and caches small, which is everywhere but on a CPU."""
+
+DENSE_FLOATS = 1 << 22
+"""Scores against the whole bank held at a time, 16 MiB in float32."""
+
+DENSE_RATIO = 10
+"""Up to this many bank rows per drawn row, the product with the whole bank is cheaper than gathering (2 CPU cores, D = 128)."""
+
+
+class Scorer(NamedTuple):
+    """A way to score a batch, `step` samples at a time.
+
+    block(z, part): embeddings (s, d), divided by the temperature, and their place in the batch -> scores (s, 1 + K), the positive first,
+    and the function that turns weights of the scores (s, 1 + K) into the weighted sums of rows (s, d).
+    """
+
+    block: Callable[[Tensor, slice], tuple[Tensor, Pull]]
+    step: int
+
+
+def own_negatives(rows: Tensor, drawn: Tensor) -> Scorer:
+    """Each sample against bank rows of its own. rows: (N, d). drawn: (n, 1 + K) integers, the positive first."""
+    if len(rows) <= DENSE_RATIO * drawn.shape[1]:
+        return Scorer(lambda z, part: _dense(z, rows, drawn[part].long()), max(1, DENSE_FLOATS // len(rows)))
+    held = CACHED_FLOATS if rows.is_cpu else LAUNCH_FLOATS
+    return Scorer(lambda z, part: _gathered(z, rows, drawn[part]), max(1, held // (drawn.shape[1] * rows.shape[1])))
+
+
+def shared_negatives(rows: Tensor, index: Tensor, shared: Tensor, *, exclude: bool) -> Scorer:
+    """Each sample against its own row of `index` (n,) and against the rows `shared` (K,); with `exclude` it does not see its own there."""
+    negatives = rows[shared]
+
+    def block(z: Tensor, part: slice) -> tuple[Tensor, Pull]:
+        own, near = rows[index[part]].to(z.dtype), negatives.to(z.dtype)
+        scores = torch.cat([(z * own).sum(1, keepdim=True), z @ near.T], dim=1)
+        if exclude:
+            scores[:, 1:].masked_fill_(index[part, None] == shared, -math.inf)
+        return scores, lambda weights: weights[:, :1] * own + weights[:, 1:] @ near
+
+    return Scorer(block, max(1, DENSE_FLOATS // len(shared)))
+
+
+def _gathered(z: Tensor, rows: Tensor, drawn: Tensor) -> tuple[Tensor, Pull]:
+    near = _rows_at(rows, drawn).to(z.dtype)
+    scores = torch.bmm(near, z[:, :, None])[:, :, 0]
+    return scores, lambda weights: torch.bmm(weights[:, None], near)[:, 0]
+
+
+def _rows_at(rows: Tensor, drawn: Tensor) -> Tensor:
+    """rows[drawn], as bags of one row each: that kernel prefetches the rows to come, which halves the time of indexing on a CPU."""
+    return F.embedding_bag(drawn.reshape(-1, 1), rows, mode="sum").view(*drawn.shape, -1)
+
+
+def _dense(z: Tensor, rows: Tensor, drawn: Tensor) -> tuple[Tensor, Pull]:
+    every = z @ rows.to(z.dtype).T
+    return every.gather(1, drawn), lambda weights: every.zero_().scatter_add_(1, drawn, weights) @ rows.to(z.dtype)

@@ -1,0 +1,67 @@
+"""The loss of embeddings against rows of a memory bank, with its gradient, in one pass.
+
+A block of samples is scored, its loss and d loss / d scores follow, and the same rows are summed into the gradient at once. So nothing of
+size B x K x D ever exists, the scores are not kept, and the bank may change before the backward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from multiview.ops.bank_scores import Scorer
+
+Rule = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Scores (s, 1 + K), the positive first, and their log sum exp (s,) -> loss (s,) and d loss / d scores (s, 1 + K)."""
+
+
+class BankTerms(NamedTuple):
+    """Per sample (n,): the loss; and, without gradient, log sum exp of its scores, the positive's share, its rank from 1."""
+
+    terms: Tensor
+    log_sum: Tensor
+    positive: Tensor
+    rank: Tensor
+
+
+class _Terms(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, scorer: Scorer, rule: Rule) -> tuple[Tensor, ...]:
+        found = BankTerms(*z.new_empty(4, len(z)))
+        grad = torch.empty_like(z)
+        for part in _parts(z, scorer):
+            scores, pull = scorer.block(z[part], part)
+            log_sum = torch.logsumexp(scores, dim=1)
+            found.log_sum[part] = log_sum
+            found.positive[part] = (scores[:, 0] - log_sum).exp()
+            found.rank[part] = (scores[:, 1:] > scores[:, :1]).sum(1) + 1
+            found.terms[part], weights = rule(scores, log_sum)
+            if ctx.needs_input_grad[0]:
+                grad[part] = pull(weights)
+        ctx.mark_non_differentiable(*found[1:])
+        ctx.save_for_backward(grad)
+        return tuple(found)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, terms: Tensor, *_: Tensor) -> tuple[Tensor, None, None]:
+        (grad,) = ctx.saved_tensors
+        return grad * terms[:, None], None, None
+
+
+def bank_terms(z: Tensor, scorer: Scorer, rule: Rule) -> BankTerms:
+    """Scores z (n, d), divided by the temperature, against a bank; differentiable once, in z."""
+    return BankTerms(*_Terms.apply(z, scorer, rule))
+
+
+@torch.no_grad()
+def log_sums(z: Tensor, scorer: Scorer) -> Tensor:
+    """log sum exp of each row's scores, (n,): for what must be known before the loss is."""
+    return torch.cat([torch.logsumexp(scorer.block(z[part], part)[0], dim=1) for part in _parts(z, scorer)])
+
+
+def _parts(z: Tensor, scorer: Scorer) -> list[slice]:
+    return [slice(start, start + scorer.step) for start in range(0, len(z), scorer.step)]
