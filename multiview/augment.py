@@ -1,4 +1,4 @@
-"""Photometric augmentation of a batch on its device: every sample has its own draw, from one explicit generator."""
+"""Photometric augmentation of a batch on its device: every sample has its own draw, which batch and process do not change."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from multiview.data.draws import Draws
 from multiview.errors import MultiviewError
 from multiview.view import Augment
 
@@ -15,66 +16,63 @@ LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in the grey of `RandomGrayscale` and ColorJitter (ITU-R 601, torchvision's digits)."""
 
 
-def augmented(augment: Augment, x: Tensor, generator: torch.Generator) -> Tensor:
-    """`x` (n, 3, h, w) in [0, 1] after one independent draw per sample, in [0, 1] again; `x` itself is left alone.
-
-    The draws come from `generator` alone, on its device: a CPU generator gives the same augmentation on every device.
-    """
+def augmented(augment: Augment, x: Tensor, draws: Draws) -> Tensor:
+    """`x` (n, 3, h, w) in [0, 1] after one independent draw per sample, in [0, 1] again; `x` itself is left alone."""
     if x.dim() != 4 or x.shape[1] != 3:
         raise MultiviewError(
             f"augment works on RGB images (n, 3, h, w); this view reads {tuple(x.shape)}. Remove its augment."
         )
 
     def greyed(y: Tensor) -> Tensor:
-        return _on_some(y, augment.grey, generator, lambda z: grey(z).expand_as(z))
+        return _on_some(y, augment.grey, draws.of("grey"), lambda z, _: grey(z).expand_as(z))
 
     if augment.grey_first:
         x = greyed(x)
-    x = _on_some(x, augment.jitter, generator, lambda y: _jittered(augment, y, generator))
+    x = _on_some(x, augment.jitter, draws.of("jitter"), lambda y, own: _jittered(augment, y, own))
     if not augment.grey_first:
         x = greyed(x)
-    x = _on_some(x, augment.blur, generator, lambda y: _blurred(augment, y, generator))
-    return _on_some(x, augment.solarise, generator, solarised)
+    x = _on_some(x, augment.blur, draws.of("blur"), lambda y, own: _blurred(augment, y, own))
+    return _on_some(x, augment.solarise, draws.of("solarise"), lambda y, _: solarised(y))
 
 
-def _on_some(x: Tensor, chance: float, generator: torch.Generator, act: Callable[[Tensor], Tensor]) -> Tensor:
-    """`act` on each sample with probability `chance`."""
+def _on_some(x: Tensor, chance: float, draws: Draws, act: Callable[[Tensor, Draws], Tensor]) -> Tensor:
+    """`act` on each sample with probability `chance`, with the draws of those it acts on."""
     if chance == 0:
         return x
-    rows = (torch.rand(len(x), generator=generator, device=generator.device) < chance).nonzero()[:, 0].to(x.device)
-    return x.index_copy(0, rows, act(x[rows])) if len(rows) else x
+    rows = (draws.uniform("chance")[:, 0] < chance).nonzero()[:, 0]
+    there = rows.to(x.device)
+    return x.index_copy(0, there, act(x[there], draws.at(rows.numpy()))) if len(rows) else x
 
 
-def _uniform(like: Tensor, low: float, high: float, generator: torch.Generator) -> Tensor:
+def _uniform(like: Tensor, low: float, high: float, draws: Draws, name: str) -> Tensor:
     """One number per sample from [low, high), shaped (n, 1, 1, 1) to multiply `like`."""
-    drawn = torch.rand(len(like), generator=generator, device=generator.device, dtype=like.dtype)
-    return (low + (high - low) * drawn).to(like.device).view(-1, 1, 1, 1)
+    return (low + (high - low) * draws.uniform(name)).to(like).view(-1, 1, 1, 1)
 
 
-def _jittered(augment: Augment, x: Tensor, generator: torch.Generator) -> Tensor:
-    """ColorJitter: factors are drawn per sample, the order of the four changes once per batch."""
+def _jittered(augment: Augment, x: Tensor, draws: Draws) -> Tensor:
+    """ColorJitter: factors are drawn per sample, the order of the four changes once per step."""
     changes = (
         (brightened, augment.brightness),
         (contrasted, augment.contrast),
         (saturated, augment.saturation),
     )
-    for position in torch.randperm(4, generator=generator, device=generator.device).tolist():
+    for position in draws.order("order", 4):
         if position < 3:
             change, strength = changes[position]
             if strength:
-                x = change(x, _uniform(x, max(0.0, 1 - strength), 1 + strength, generator))
+                x = change(x, _uniform(x, max(0.0, 1 - strength), 1 + strength, draws, change.__name__))
         elif augment.hue:
-            x = hue_turned(x, _uniform(x, -augment.hue, augment.hue, generator))
+            x = hue_turned(x, _uniform(x, -augment.hue, augment.hue, draws, "hue"))
     return x
 
 
-def _blurred(augment: Augment, x: Tensor, generator: torch.Generator) -> Tensor:
+def _blurred(augment: Augment, x: Tensor, draws: Draws) -> Tensor:
     from kornia.filters import gaussian_blur2d
 
     low, high = augment.sigma
     # Three sigmas hold 99.7 % of the weight; reflected padding reaches at most to the far side.
     radius = min(math.ceil(3 * high), min(x.shape[-2:]) - 1)
-    sigma = _uniform(x, low, high, generator).view(-1, 1).expand(-1, 2)
+    sigma = _uniform(x, low, high, draws, "sigma").view(-1, 1).expand(-1, 2)
     return gaussian_blur2d(x, (2 * radius + 1, 2 * radius + 1), sigma)
 
 

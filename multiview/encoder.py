@@ -19,14 +19,16 @@ class Encoder(nn.Module):
     """What turns a view into features: all of it, or up to a layer that a probe asks for.
 
     channels: planes of the view. features: width of h. layers: names of what can be probed, from shallow to deep; the
-    last is h itself. To write one, set a submodule under each name in `layers`, each reading what the one before it
-    gives; where the network does not run like that, replace `step` or `encode`.
+    last is h itself. axes: what the axes of a sample are called, channels first. To write one, set a submodule under
+    each name in `layers`, each reading what the one before it gives; where the network does not run like that, replace
+    `step` or `encode`.
     Raises MultiviewError when channels is below 1.
     """
 
     channels: int
     features: int
     layers: tuple[str, ...]
+    axes: tuple[str, ...] = ("channels", "height", "width")
 
     def __init__(self, channels: int, features: int, layers: Iterable[str]) -> None:
         if channels < 1:
@@ -35,15 +37,16 @@ class Encoder(nn.Module):
         self.channels, self.features, self.layers = channels, features, tuple(layers)
 
     def forward(self, x: Tensor, layer: str | None = None) -> Tensor:
-        """h (n, features) of a float batch (n, channels, height, width), or what `layer` gives: (n, c, h, w) or (n, c).
+        """h (n, features) of a batch (n, *axes), or what `layer` gives: (n, c), or a map (n, c, ...).
 
         Raises MultiviewError for a layer that the encoder does not have and for a batch of another shape.
         """
         if layer is not None and layer not in self.layers:
             raise unknown_name(f"layer of {type(self).__name__}", layer, self.layers)
-        if x.ndim != 4 or x.shape[1] != self.channels:
+        if x.ndim != 1 + len(self.axes) or (self.axes[0] == "channels" and x.shape[1] != self.channels):
+            sizes = [str(self.channels) if name == "channels" else name for name in self.axes]
             raise MultiviewError(
-                f"this {type(self).__name__} takes a batch of shape (n, {self.channels}, height, width), "
+                f"this {type(self).__name__} takes a batch of shape (n, {', '.join(sizes)}), "
                 f"not {tuple(x.shape)}; build it with as many channels as the view has."
             )
         return self.encode(x, self.layers[-1] if layer is None else layer)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from multiview.errors import MultiviewError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from multiview.data.draws import Draws
     from multiview.data.statistics import Statistics
 
     Convert = Callable[[Tensor], Tensor]
@@ -44,11 +45,13 @@ class Channels:
 
 @dataclass(frozen=True, kw_only=True)
 class Crop:
-    """One random draw of geometry: a random resized crop and a horizontal flip, joint over all modalities of a sample.
+    """One random draw of geometry: a random resized crop, a horizontal flip and a window in time, joint over all
+    modalities of a sample.
 
     size: side of the square that comes out, pixels. scale: share of the area that is kept, (low, high). ratio: aspect
-    ratio of the kept window, (low, high). flip: probability of a mirror image. Views of the crop with the same `name`
-    are aligned pixel by pixel; crops with different names are drawn independently.
+    ratio of the kept window, (low, high). flip: probability of a mirror image. seconds: length of the window that is
+    cut from sound, video and time series, None = all of it. Views of the crop with the same `name` are aligned pixel
+    by pixel and in time; crops with different names are drawn independently.
     """
 
     size: int = 64
@@ -56,6 +59,7 @@ class Crop:
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float = 0.5
     name: str = "crop"
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -68,10 +72,20 @@ class Crop:
             raise MultiviewError(f"crop '{self.name}': ratio is {self.ratio}; give (low, high) with 0 < low <= high.")
         if not 0 <= self.flip <= 1:
             raise MultiviewError(f"crop '{self.name}': flip is {self.flip}; give a probability from 0 to 1.")
+        if self.seconds is not None and not 0 < self.seconds < float("inf"):
+            raise MultiviewError(f"crop '{self.name}': seconds is {self.seconds}; give a length above 0, or None.")
 
     def named(self, name: str) -> Crop:
         """The same geometry under another name: an independent draw."""
         return replace(self, name=name)
+
+
+class Augmentation(Protocol):
+    """A frozen, hashable value that changes a modality's tensor at random, each sample by its own draws."""
+
+    def __call__(self, x: Tensor, draws: Draws) -> Tensor:
+        """The tensor (n, channels, ...) of `x`'s shape after the change; `x` is left alone."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +93,11 @@ class View:
     """How one encoder sees a crop: `modality -> augment -> convert -> take -> normalise`, batched, on the device.
 
     modality: the stored name it reads. crop: whose geometry it shares. convert: a function from the modality's tensor
-    (n, c, h, w) to the tensor that `take` picks channels from; views with the same crop, modality, augment and
+    (n, channels, ...) to the tensor that `take` picks channels from; views with the same crop, modality, augment and
     convert share one conversion per batch. channels: name, count, unit and range after `take`. mean, std: the
     normalisation, in that unit, one number or one per channel; None takes the training split's from the store.
     missing: the value that means "not measured" (before normalisation); it becomes 0, the mean, whatever mean and std
-    are. augment: a photometric augmentation of the modality's tensor (see `multiview.augment`), drawn once per crop.
+    are. augment: an augmentation of the modality's tensor, such as `Augment`, drawn once per crop.
     """
 
     modality: str
@@ -94,7 +108,7 @@ class View:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     missing: float | None = None
-    augment: Augment | None = None
+    augment: Augmentation | None = None
 
     def __post_init__(self) -> None:
         for label, values in (("mean", self.mean), ("std", self.std)):
@@ -162,6 +176,12 @@ class Augment:
         if not 0 < self.sigma[0] <= self.sigma[1]:
             raise MultiviewError(f"augment: sigma is {self.sigma}; give (low, high) in pixels with 0 < low <= high.")
 
+    def __call__(self, x: Tensor, draws: Draws) -> Tensor:
+        """RGB (n, 3, h, w) in [0, 1], augmented."""
+        from multiview.augment import augmented
+
+        return augmented(self, x, draws)
+
 
 def check_crops(views: Iterable[View]) -> dict[str, Crop]:
     """The crops of the views by name; raises MultiviewError when one name stands for two geometries."""
@@ -186,7 +206,7 @@ def modalities_of(views: Iterable[View]) -> dict[Crop, tuple[str, ...]]:
     return {crop: tuple(names) for crop, names in read.items()}
 
 
-def make_view(name: str, crop: Crop, augment: Augment | None = None) -> View:
+def make_view(name: str, crop: Crop, augment: Augmentation | None = None) -> View:
     """The installed view called `name` (`L`, `ab`, `rgb`, `grey`, `depth`, `normal`, or a plugin's) of a crop."""
     from multiview.plugins import load
 

@@ -7,18 +7,18 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from multiview.augment import augmented
 from multiview.data.batch import Batch
+from multiview.data.draws import Draws
 from multiview.errors import MultiviewError, unknown_name
 from multiview.view import View, check_crops
 
 
 class ViewLayer(nn.Module):
-    """Makes every view of a batch: `layer(batch, generator)` -> name -> float32 (n, channels, h, w), normalised.
+    """Makes every view of a batch: `layer(batch, draws)` -> name -> float32 (n, channels, ...), normalised.
 
     Views of the same crop, modality and augment see the same augmented pixels, and those with the same `convert`
-    share one conversion. The order of the draws is the order of the views. Nothing learns here and no gradient is
-    kept.
+    share one conversion. Views of integers, such as tokens, are not normalised. Nothing learns here and no gradient
+    is kept.
     """
 
     def __init__(self, views: Mapping[str, View]) -> None:
@@ -31,43 +31,58 @@ class ViewLayer(nn.Module):
                     raise MultiviewError(
                         f"view '{view.channels.name}' has no {label}; take it from a store by view.settled(statistics)."
                     )
-                self.register_buffer(f"{label}{position}", torch.tensor(values).view(1, -1, 1, 1), persistent=False)
+                self.register_buffer(f"{label}{position}", torch.tensor(values), persistent=False)
 
-    def forward(self, batch: Batch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """The views of `batch`. `generator` draws the augmentations; None, as in evaluation, leaves them out."""
+    def forward(self, batch: Batch, draws: Draws | None = None) -> dict[str, Tensor]:
+        """The views of `batch`. `draws` are those of the augmentations; None, as in evaluation, leaves them out."""
         device = batch.index.device.type
         with torch.no_grad(), torch.autocast(device, enabled=False):
-            converted = self._converted(batch, generator)
+            converted = self._converted(batch, draws)
             return {name: self._normalised(position, converted[name]) for position, name in enumerate(self.views)}
 
-    def _converted(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
+    def _converted(self, batch: Batch, draws: Draws | None) -> dict[str, Tensor]:
         made: dict[object, Tensor] = {}
         out = {}
         for name, view in self.views.items():
-            pixels = (view.crop.name, view.modality, view.augment)
-            if pixels not in made:
-                made[pixels] = _pixels(batch, view, generator)
-            if (pixels, view.convert) not in made:
-                made[pixels, view.convert] = view.convert(made[pixels]) if view.convert else made[pixels]
-            out[name] = made[pixels, view.convert]
+            source = (view.crop.name, view.modality, view.augment)
+            if source not in made:
+                made[source] = _augmented(batch, view, draws)
+            if (source, view.convert) not in made:
+                made[source, view.convert] = view.convert(made[source]) if view.convert else made[source]
+            out[name] = made[source, view.convert]
         return out
 
     def _normalised(self, position: int, x: Tensor) -> Tensor:
         view = list(self.views.values())[position]
         taken = x if view.take is None else x[:, view.take[0] : view.take[1]]
-        mean, std = self.get_buffer(f"mean{position}"), self.get_buffer(f"std{position}")
+        if not taken.is_floating_point():
+            return taken
+        along = (1, -1, *[1] * (taken.ndim - 2))
+        mean, std = (self.get_buffer(f"{label}{position}").view(along) for label in ("mean", "std"))
         normal = (taken - mean).div_(std)
         return normal if view.missing is None else normal.masked_fill_(taken == view.missing, 0.0)
 
 
-def _pixels(batch: Batch, view: View, generator: torch.Generator | None) -> Tensor:
-    """The modality of a view as float32, images scaled to [0, 1], augmented when there is a generator."""
+def _augmented(batch: Batch, view: View, draws: Draws | None) -> Tensor:
+    """What a view converts: its modality in its natural range, augmented when there are draws."""
     modalities = batch.crops[view.crop.name]
     if view.modality not in modalities:
         raise unknown_name("modality of this batch", view.modality, modalities)
-    stored = modalities[view.modality]
-    x = stored.float().div_(255) if stored.dtype == torch.uint8 else stored.float()
-    return augmented(view.augment, x, generator) if view.augment and generator is not None else x
+    x = scaled(modalities[view.modality])
+    if view.augment is None or draws is None:
+        return x
+    return view.augment(x, draws.of(f"{view.crop.name}/{view.modality}"))
+
+
+def scaled(stored: Tensor) -> Tensor:
+    """A batch's tensor in its natural range: 8 bits as [0, 1], 16 bit sound as [-1, 1), floats in float32; identities
+    and tokens, int64, as they are.
+    """
+    if stored.dtype == torch.uint8:
+        return stored.float().div_(255)
+    if stored.dtype == torch.int16:
+        return stored.float().div_(32768)
+    return stored if stored.dtype == torch.int64 else stored.float()
 
 
 def present_views(views: Mapping[str, View], batch: Batch) -> dict[str, Tensor]:

@@ -1,15 +1,17 @@
-"""Photometric augmentation: every change is torchvision's, every draw is the generator's."""
+"""Photometric augmentation: every change is torchvision's, every draw is its sample's own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 import torchvision.transforms.v2.functional as reference
 from torch import Tensor
 
 from multiview.augment import augmented, brightened, contrasted, grey, hue_turned, saturated, solarised
+from multiview.data.draws import Draws
 from multiview.errors import MultiviewError
 from multiview.view import Augment
 from multiview.views import MOCO_V1, MOCO_V2, SIMCLR, SIMSIAM
@@ -25,8 +27,8 @@ def images(n: int = 8, size: int = 16, dtype: torch.dtype = torch.float64) -> Te
     return x
 
 
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def seeded(seed: int = 0, n: int = 8) -> Draws:
+    return Draws(seed, 0, np.arange(n))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def test_blur_is_that_of_torchvision() -> None:
 
 def test_blur_is_drawn_per_sample() -> None:
     same = images(1).expand(5, -1, -1, -1)
-    out = augmented(Augment(blur=1.0), same, seeded())
+    out = augmented(Augment(blur=1.0), same, seeded(n=5))
     rough = out.diff(dim=-1).abs().mean((1, 2, 3))
     assert rough.unique().numel() == 5
 
@@ -75,7 +77,7 @@ def test_blur_fits_images_smaller_than_its_kernel() -> None:
 def test_preset_stays_in_range_and_differs_between_samples(name: str) -> None:
     same = images(1, dtype=torch.float32).expand(16, -1, -1, -1)
     before = same.clone()
-    out = augmented(PRESETS[name], same, seeded())
+    out = augmented(PRESETS[name], same, seeded(n=16))
     assert torch.equal(same, before), "the input is left alone"
     assert out.amin() >= -1e-6
     assert out.amax() <= 1 + 1e-6
@@ -83,7 +85,15 @@ def test_preset_stays_in_range_and_differs_between_samples(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_draws_come_from_the_generator_alone(name: str) -> None:
+def test_a_sample_is_augmented_alike_in_any_company(name: str) -> None:
+    x = images()
+    whole = augmented(PRESETS[name], x, seeded())
+    rows = np.array([6, 1, 3])
+    torch.testing.assert_close(augmented(PRESETS[name], x[rows], seeded().at(rows)), whole[rows])
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_draws_leave_the_global_generator_alone(name: str) -> None:
     x = images()
     state = torch.random.get_rng_state()
     first, again, other = (augmented(PRESETS[name], x, seeded(seed)) for seed in (1, 1, 2))
@@ -94,16 +104,16 @@ def test_draws_come_from_the_generator_alone(name: str) -> None:
 
 @pytest.mark.parametrize("field", ["jitter", "grey", "blur", "solarise"])
 def test_probabilities_are_kept(field: str) -> None:
-    x = torch.rand(2000, 3, 4, 4, generator=seeded(9))
+    x = torch.rand(2000, 3, 4, 4, generator=torch.Generator().manual_seed(9))
     strength = {"brightness": 0.5} if field == "jitter" else {"jitter": 0.0}
-    out = augmented(Augment(**{field: 0.3}, **strength), x, seeded())
+    out = augmented(Augment(**{field: 0.3}, **strength), x, seeded(n=2000))
     changed = (out - x).abs().amax((1, 2, 3)).gt(1e-6).float().mean().item()
     assert changed == pytest.approx(0.3, abs=0.04)
 
 
 def test_jitter_factors_fill_their_range() -> None:
     x = torch.full((4000, 3, 2, 2), 0.4)
-    factors = augmented(Augment(brightness=0.5), x, seeded())[:, 0, 0, 0] / 0.4
+    factors = augmented(Augment(brightness=0.5), x, seeded(n=4000))[:, 0, 0, 0] / 0.4
     assert factors.min().item() == pytest.approx(0.5, abs=0.01)
     assert factors.max().item() == pytest.approx(1.5, abs=0.01)
     assert factors.mean().item() == pytest.approx(1.0, abs=0.02)

@@ -70,10 +70,10 @@ def stop_after(step: int, recipe: mv.Recipe) -> None:
 
     original = loop.contrast_step
 
-    def interrupted(parts, batch, number, generator):
+    def interrupted(parts, batch, number, draws):
         if number == step:
             os.kill(os.getpid(), signal.SIGINT)
-        return original(parts, batch, number, generator)
+        return original(parts, batch, number, draws)
 
     loop.contrast_step = interrupted
     try:

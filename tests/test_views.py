@@ -16,6 +16,7 @@ from torch import Tensor
 import multiview.views
 from multiview import plugins
 from multiview.data.batch import Batch
+from multiview.data.draws import Draws
 from multiview.data.statistics import Statistics
 from multiview.errors import MultiviewError
 from multiview.view import Channels, Crop, View, check_crops, modalities_of
@@ -50,6 +51,10 @@ def batch_of(n: int = 6, size: int = 8, names: tuple[str, ...] = ("crop",)) -> B
         for name in names
     }
     return Batch(crops, torch.arange(n), {"image": torch.ones(n, dtype=torch.bool)})
+
+
+def drawn(seed: int, n: int = 6) -> Draws:
+    return Draws(seed, 0, np.arange(n))
 
 
 @pytest.mark.parametrize("table", [CORNERS, GREYS, RANDOM, torch.cartesian_prod(AT_KNEES, AT_KNEES, AT_KNEES)])
@@ -220,25 +225,44 @@ def test_views_of_two_crops_are_converted_apart() -> None:
 def test_views_of_one_crop_and_augment_see_the_same_draw() -> None:
     crop = Crop()
     layer = ViewLayer({"rgb": rgb(crop, SIMCLR), "L": Lab.lightness(crop, SIMCLR), "other": rgb(crop, MOCO_V2)})
-    out = layer(batch_of(), torch.Generator().manual_seed(3))
+    out = layer(batch_of(), drawn(3))
     pixels = out["rgb"] * torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
     pixels += torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
     torch.testing.assert_close(out["L"], (rgb_to_lab(pixels)[:, :1] - 50) / 50, rtol=0, atol=1e-4)
     assert not torch.allclose(out["rgb"], out["other"])
 
 
-def test_without_a_generator_nothing_is_augmented() -> None:
+def test_without_draws_nothing_is_augmented() -> None:
     batch = batch_of()
     plain = ViewLayer({"v": rgb(Crop(), CROP_ONLY)})(batch)["v"]
     layer = ViewLayer({"v": rgb(Crop(), SIMCLR)})
     torch.testing.assert_close(layer(batch)["v"], plain)
-    assert not torch.allclose(layer(batch, torch.Generator().manual_seed(0))["v"], plain)
+    assert not torch.allclose(layer(batch, drawn(0))["v"], plain)
+
+
+def test_any_shape_is_normalised_along_its_channels_and_integers_are_not() -> None:
+    crops = {
+        "sound": torch.tensor([[[-32768, 16384]]], dtype=torch.int16),
+        "table": torch.tensor([[1.0, 2.0]]),
+        "text": torch.tensor([[104, 0]]),
+    }
+
+    def of(name: str, count: int, std: tuple[float, ...]) -> View:
+        channels = Channels(name, count, "", -1.0, 1.0)
+        return View(modality=name, channels=channels, crop=Crop(), mean=(0.0,), std=std)
+
+    views = {"sound": of("sound", 1, (0.5,)), "table": of("table", 2, (1.0, 4.0)), "text": of("text", 1, (2.0,))}
+    out = ViewLayer(views)(Batch({"crop": crops}, torch.arange(1), {}))
+    assert out["sound"].tolist() == [[[-2.0, 1.0]]]
+    assert out["table"].tolist() == [[1.0, 0.5]]
+    assert out["text"].dtype == torch.int64
+    assert out["text"].tolist() == [[104, 0]]
 
 
 def test_the_layer_leaves_its_batch_as_it_was_and_keeps_no_graph() -> None:
     batch, untouched = batch_of(), batch_of()
     views = {"rgb": rgb(Crop(), SIMCLR), "depth": depth(Crop(), mean=2.0, std=1.0), "normal": normal(Crop())}
-    out = ViewLayer(views)(batch, torch.Generator().manual_seed(0))
+    out = ViewLayer(views)(batch, drawn(0))
     for name, x in batch.crops["crop"].items():
         assert torch.equal(x, untouched.crops["crop"][name]), name
     assert not any(x.requires_grad for x in out.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from multiview.view import Augment, Channels, Crop, View
+from multiview.view import Augmentation, Channels, Crop, View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,7 @@ def rgb_to_grey(rgb: Tensor) -> Tensor:
     return (r * LUMINANCE[0] + g * LUMINANCE[1] + b * LUMINANCE[2]).unsqueeze(-3)
 
 
-def rgb(crop: Crop, augment: Augment | None = None) -> View:
+def rgb(crop: Crop, augment: Augmentation | None = None) -> View:
     """The view `rgb`: three channels in [0, 1], normalised with ImageNet's mean and standard deviation."""
     return View(
         modality="image",
@@ -31,7 +31,7 @@ def rgb(crop: Crop, augment: Augment | None = None) -> View:
     )
 
 
-def grey(crop: Crop, augment: Augment | None = None) -> View:
+def grey(crop: Crop, augment: Augmentation | None = None) -> View:
     """The view `grey`: luminance, one channel, [0, 1] normalised to [-1, 1]."""
     return View(
         modality="image",

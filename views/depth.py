@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from multiview.view import Augment, Channels, Crop, View
+from multiview.view import Augmentation, Channels, Crop, View
 
 
-def depth(crop: Crop, augment: Augment | None = None, *, mean: float | None = None, std: float | None = None) -> View:
+def depth(
+    crop: Crop, augment: Augmentation | None = None, *, mean: float | None = None, std: float | None = None
+) -> View:
     """The view `depth`: metres, one channel; 0 = not measured, which is 0 after normalisation too.
 
     mean, std: metres; None takes those of the measured pixels of the training split, from the store.

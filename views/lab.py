@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from multiview.view import Augment, Channels, Crop, View
+from multiview.view import Augmentation, Channels, Crop, View
 
 # Linear sRGB to CIE XYZ, and the D65 white of the 2 degree observer: the digits of skimage.color.colorconv.
 XYZ_FROM_RGB = (
@@ -59,7 +59,7 @@ def _power(base: Tensor, exponent: float) -> Tensor:
     return torch.exp2(exponent * base.log2())
 
 
-def lightness(crop: Crop, augment: Augment | None = None) -> View:
+def lightness(crop: Crop, augment: Augmentation | None = None) -> View:
     """The view `L`: CIE lightness, one channel, [0, 100] normalised to [-1, 1]."""
     return View(
         modality="image",
@@ -73,7 +73,7 @@ def lightness(crop: Crop, augment: Augment | None = None) -> View:
     )
 
 
-def chroma(crop: Crop, augment: Augment | None = None) -> View:
+def chroma(crop: Crop, augment: Augmentation | None = None) -> View:
     """The view `ab`: CIE a* (green to red) and b* (blue to yellow), two channels.
 
     Normalised as in the original CMC, by the middle and half range of each over the sRGB cube: [-1, 1]. `Channels`

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from multiview.view import Augment, Channels, Crop, View
+from multiview.view import Augmentation, Channels, Crop, View
 
 
-def normal(crop: Crop, augment: Augment | None = None) -> View:
+def normal(crop: Crop, augment: Augmentation | None = None) -> View:
     """The view `normal`: unit vectors, three channels x right, y up, z towards the viewer; (0, 0, 0) = none. Not
     rescaled.
 

@@ -13,8 +13,10 @@ from torch import Tensor
 class Batch:
     """The cropped modalities of n samples, and who they are.
 
-    crops: crop name -> modality -> tensor: images uint8 (n, 3, h, w), depth float32 (n, 1, h, w) in metres, normals
-    float32 (n, 3, h, w), masks int64 (n, 1, h, w), anything else as stored. index: int64 (n,), position within the
+    crops: crop name -> modality -> tensor, channels second: images uint8 (n, 3, h, w), depth float32 (n, 1, h, w) in
+    metres, normals float32 (n, 3, h, w), masks int64 (n, 1, h, w), bands float32 (n, bands, h, w), audio int16
+    (n, channels, samples), video uint8 (n, 3, frames, h, w), series float32 (n, channels, times), tables float32
+    (n, columns), points float32 (n, numbers, points), text int64 (n, bytes), 0 = padding. index: int64 (n,), position within the
     split, by which memories find a sample. present: modality -> bool (n,); the rows of an absent modality are zeros.
     """
 

@@ -10,9 +10,14 @@ Stafford's variant 13.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -44,3 +49,34 @@ def _mixed(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """The random numbers of one step for the samples of a batch: whoever holds a sample draws the same for it.
+
+    index: int64 (n,), the samples. purpose: what the numbers are for; two purposes are independent.
+    """
+
+    seed: int
+    step: int
+    index: NDArray[np.int64]
+    purpose: str = ""
+
+    def of(self, name: str) -> Draws:
+        """Independent numbers for the same samples at the same step."""
+        return replace(self, purpose=f"{self.purpose}/{name}")
+
+    def at(self, rows: NDArray[np.int64]) -> Draws:
+        """The numbers of some rows of the batch."""
+        return replace(self, index=self.index[rows])
+
+    def uniform(self, name: str, count: int = 1) -> Tensor:
+        """`count` numbers from [0, 1) for every sample: float64 (n, count), on the CPU."""
+        import torch
+
+        return torch.from_numpy(uniform(self.seed, self.step, f"{self.purpose}/{name}", self.index, count))
+
+    def order(self, name: str, count: int) -> list[int]:
+        """A random order of 0 .. count - 1, one for the whole step, the same in every process."""
+        return permutation(self.seed, self.step, f"{self.purpose}/{name}", count).tolist()

@@ -121,7 +121,7 @@ def _from_json(data: dict[str, Any]) -> Manifest:
     return Manifest(
         **{
             **data,
-            "modalities": tuple(Modality(**{**each, "shape": tuple(each["shape"])}) for each in data["modalities"]),
+            "modalities": tuple(_modality(each) for each in data["modalities"]),
             "splits": {each["name"]: int(each["count"]) for each in data["splits"]},
             "classes": tuple(data["classes"]),
             "factors": tuple(data["factors"]),
@@ -130,6 +130,10 @@ def _from_json(data: dict[str, Any]) -> Manifest:
             "provenance": Provenance(**data["provenance"]),
         }
     )
+
+
+def _modality(given: dict[str, Any]) -> Modality:
+    return Modality(**{**given, "shape": tuple(given["shape"]), "names": tuple(given.get("names", ()))})
 
 
 def _check(manifest: Manifest) -> None:

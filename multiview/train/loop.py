@@ -15,7 +15,7 @@ from torch import Tensor
 
 from multiview.data.batch import Batch
 from multiview.data.dataset import Loader, Samples
-from multiview.data.draws import draw_seed
+from multiview.data.draws import Draws, draw_seed
 from multiview.data.sampler import Batches
 from multiview.distributed import any_rank, barrier, rank, total, world
 from multiview.train import checkpoint
@@ -99,9 +99,9 @@ class Loop:
         factor = rate_factor(self.train.optimizer, step / per_epoch, epochs)
         set_rate(self.parts.optimiser, self.base_rate * factor)
         torch.manual_seed(draw_seed(self.seed, step, f"dropout {rank()}"))
-        generator = torch.Generator().manual_seed(draw_seed(self.seed, step, f"augment {rank()}"))
+        draws = Draws(self.seed, step, batch.index.numpy(), "augment")
         moved = batch.to(self.parts.accelerator.device, non_blocking=True)
-        output = contrast_step(self.parts, moved, step + 1, generator)
+        output = contrast_step(self.parts, moved, step + 1, draws)
         self.progress.step += 1
         self._note(output, len(batch))
         if self.progress.step % self.train.log_every == 0 or self.progress.step in (1, self.steps):

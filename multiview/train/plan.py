@@ -18,6 +18,7 @@ from multiview.view import View
 def show_plan(
     console: Console,
     views: Mapping[str, View],
+    shapes: Mapping[str, tuple[int, ...]],
     model: MultiviewModel,
     graph: ContrastGraph,
     memories: Memories,
@@ -26,7 +27,7 @@ def show_plan(
 ) -> None:
     """Prints views and tensor shapes, encoders and parameters, edges and objectives, bytes of memories, and the steps."""
     for title, table in (
-        ("Views", views_table(views, train.batch)),
+        ("Views", views_table(views, shapes, train.batch)),
         ("Encoders", encoders_table(views, model)),
         ("Contrast graph", graph_table(graph)),
         ("Memories", memories_table(memories)),
@@ -38,11 +39,11 @@ def show_plan(
         console.print(f"  {name:<12} {value}", highlight=False)
 
 
-def views_table(views: Mapping[str, View], batch: int) -> Table:
+def views_table(views: Mapping[str, View], shapes: Mapping[str, tuple[int, ...]], batch: int) -> Table:
     """One row a view: what it reads, its unit and range, the tensor its encoder gets."""
     table = _table("view", "reads", "crop", "channels", "unit", "range", "tensor")
     for name, view in views.items():
-        c, side = view.channels, view.crop.size
+        c = view.channels
         table.add_row(
             name,
             view.modality,
@@ -50,7 +51,7 @@ def views_table(views: Mapping[str, View], batch: int) -> Table:
             str(c.count),
             c.unit,
             f"{c.low:g} .. {c.high:g}",
-            f"({batch}, {c.count}, {side}, {side})",
+            str((batch, *shapes[name])),
         )
     return table
 

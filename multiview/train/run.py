@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from rich.console import Console
+from torch import Tensor
 
 from multiview.data.dataset import Samples
 from multiview.data.resolve import open_data
@@ -100,7 +101,7 @@ def prepare(recipe: Recipe, setup: Setup | None = None) -> Prepared:
     batches = Batches(count, batch, recipe.seed, accelerator.process_index, accelerator.num_processes)
     initial = {name: copy.deepcopy(e) for name, e in fitted.encoders.items()}
     model = MultiviewModel(fitted.encoders, fitted.graph)
-    check_encoders(fitted, model)
+    check_encoders(model, tensors_of(samples, fitted))
     memories = Memories(model, fitted.graph, count, recipe.seed)
     trained = Trained(setup=replace(fitted, encoders=initial), model=model, store=store)
     return Prepared(accelerator, console, store, samples, fitted, schedule, trained, memories, batches)
@@ -112,19 +113,24 @@ def settled(setup: Setup, store: Store, situation: Situation) -> Setup:
     return replace(setup, views=views, graph=setup.graph.fitted(situation))
 
 
-def check_encoders(setup: Setup, model: MultiviewModel) -> None:
-    """Runs two samples of zeros through every encoder; raises MultiviewError when one does not take its view."""
+def tensors_of(samples: Samples, setup: Setup) -> dict[str, Tensor]:
+    """What the encoders are going to see, from two training samples."""
+    batch = samples[0, torch.tensor([0, len(samples) - 1])]
+    return ViewLayer(setup.views)(batch)
+
+
+def check_encoders(model: MultiviewModel, tensors: Mapping[str, Tensor]) -> None:
+    """Runs view tensors of two samples through every encoder; raises MultiviewError when one does not take its view."""
     was = model.training
     model.eval()
-    for name, view in setup.views.items():
-        x = torch.zeros(2, view.channels.count, view.crop.size, view.crop.size)
+    for name, x in tensors.items():
         try:
             with torch.no_grad():
                 h = model.encoder(name)(x)
         except (RuntimeError, ValueError) as error:
             raise MultiviewError(
                 f"the encoder of view '{name}' does not take its tensors {tuple(x.shape)}: {str(error).splitlines()[0]} "
-                f"Give it {view.channels.count} input channels, or the crop another size."
+                f"Give it {x.shape[1]} input channels, or the crop another size."
             ) from error
         if tuple(h.shape) != (2, model.encoder(name).features):
             raise MultiviewError(
@@ -239,6 +245,14 @@ def _plan(prepared: Prepared, recipe: Recipe) -> None:
         "out": recipe.out or "the next free folder under runs/",
     }
     graph: ContrastGraph = prepared.setup.graph
+    shapes = {name: tuple(x.shape[1:]) for name, x in tensors_of(prepared.samples, prepared.setup).items()}
     show_plan(
-        prepared.console, prepared.setup.views, prepared.trained.model, graph, prepared.memories, prepared.train, facts
+        prepared.console,
+        prepared.setup.views,
+        shapes,
+        prepared.trained.model,
+        graph,
+        prepared.memories,
+        prepared.train,
+        facts,
     )

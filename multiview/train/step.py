@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from multiview.data.batch import Batch
+from multiview.data.draws import Draws
 from multiview.errors import MultiviewError
 from multiview.graph import ContrastGraph
 from multiview.memory.memories import Memories
@@ -43,12 +44,12 @@ class StepOutput:
     edges: dict[str, EdgeOutput]
 
 
-def contrast_step(parts: Parts, batch: Batch, step: int, generator: torch.Generator) -> StepOutput:
+def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws) -> StepOutput:
     """views -> one forward -> keys -> every edge scored -> backward and optimiser step -> every memory updated once.
 
     Raises MultiviewError naming step, edge and samples when a loss is not finite, before any weight or memory is touched by it.
     """
-    views = {name: _laid_out(x, parts.channels_last) for name, x in parts.layer(batch, generator).items()}
+    views = {name: _laid_out(x, parts.channels_last) for name, x in parts.layer(batch, draws).items()}
     present = present_views(parts.layer.views, batch)
     with parts.accelerator.accumulate(parts.wrapped):
         embeddings = parts.wrapped(views)
