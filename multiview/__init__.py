@@ -14,6 +14,7 @@ _WHERE = {
     "Crop": "view",
     "Edge": "graph",
     "Encoder": "encoder",
+    "HyperEdge": "graph",
     "MoCo": "objectives",
     "MultiviewError": "errors",
     "Objective": "objectives",
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from multiview.errors import MultiviewError as MultiviewError
     from multiview.graph import ContrastGraph as ContrastGraph
     from multiview.graph import Edge as Edge
+    from multiview.graph import HyperEdge as HyperEdge
     from multiview.launch import fit as fit
     from multiview.launch import main as main
     from multiview.objectives import CMC as CMC

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import torch
@@ -55,6 +55,24 @@ class _GatherWithGradient(torch.autograd.Function):
 def gather_with_gradient(x: Tensor) -> Tensor:
     """Like `gather`, and the gradient of every rank's use of a row flows back to the rank that owns it."""
     return x if world() == 1 else _GatherWithGradient.apply(x)
+
+
+def own_rows(x: Tensor) -> Tensor:
+    """This rank's part of what holds equally many rows of every rank, in the order of the ranks."""
+    return x.tensor_split(world())[rank()]
+
+
+@torch.no_grad()
+def from_first(tensors: Sequence[Tensor]) -> None:
+    """Sets tensors to the values they have on rank 0, in one message for each type of number."""
+    if world() == 1:
+        return
+    for dtype in dict.fromkeys(x.dtype for x in tensors):
+        same = [x for x in tensors if x.dtype == dtype]
+        flat = torch.cat([x.reshape(-1) for x in same])
+        dist.broadcast(flat, src=0)
+        for x, values in zip(same, flat.split([x.numel() for x in same]), strict=True):
+            x.copy_(values.view_as(x))
 
 
 def total(x: Tensor) -> Tensor:

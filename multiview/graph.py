@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from multiview.errors import MultiviewError, unknown_name
-from multiview.objectives.base import Objective, Situation
+from multiview.objectives.base import Needs, Objective, Situation
 
 VIEW_NAME = re.compile(r"\w+")
 
@@ -28,27 +28,80 @@ class Edge:
             raise MultiviewError(
                 f"edge {self.a}-{self.b} contrasts a view with itself; for two crops of one view give two views of different crops."
             )
-        if not isinstance(self.objective, Objective):
+        _check_values(self)
+        if not self.objective.pairwise:
             raise MultiviewError(
-                f"edge {self.a}-{self.b}: the objective is {self.objective!r}; give one such as CMC() or SimCLR()."
-            )
-        if not 0 < self.weight < float("inf"):
-            raise MultiviewError(
-                f"edge {self.a}-{self.b}: weight is {self.weight}; give a finite number above 0, or leave the edge out."
+                f"edge {self.label}: {self.objective.name} contrasts three views or more together; "
+                f"give HyperEdge(('{self.a}', '{self.b}', ...), {self.objective.name}())."
             )
 
     @property
-    def pair(self) -> str:
+    def views(self) -> tuple[str, str]:
+        """Both views."""
+        return self.a, self.b
+
+    @property
+    def label(self) -> str:
         """`a-b`."""
-        return f"{self.a}-{self.b}"
+        return "-".join(self.views)
+
+
+@dataclass(frozen=True)
+class HyperEdge:
+    """Three `views` or more contrasted together by one `objective`; its loss counts `weight` times."""
+
+    views: tuple[str, ...]
+    objective: Objective
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "views", tuple(self.views))
+        if len(set(self.views)) < max(3, len(self.views)):
+            raise MultiviewError(
+                f"hyperedge {self.label or 'of no view'} needs three different views or more; two views are joined by an Edge."
+            )
+        _check_values(self)
+        if self.objective.pairwise:
+            raise MultiviewError(
+                f"hyperedge {self.label}: {self.objective.name} contrasts two views; give an Edge for each pair, for example by "
+                "ContrastGraph.full, or an objective of many views such as Symile()."
+            )
+
+    @property
+    def label(self) -> str:
+        """`L-depth-audio`."""
+        return "-".join(self.views)
+
+
+AnyEdge = Edge | HyperEdge
+
+
+def needs_of_edge(edge: AnyEdge) -> tuple[Needs, ...]:
+    """What the objective of an edge needs of each of its views, in their order."""
+    needs = edge.objective.needs()
+    return (needs,) * len(edge.views) if isinstance(needs, Needs) else needs
+
+
+def _check_values(edge: AnyEdge) -> None:
+    if not isinstance(edge.objective, Objective):
+        raise MultiviewError(
+            f"edge {edge.label}: the objective is {edge.objective!r}; give one such as CMC() or SimCLR()."
+        )
+    if not 0 < edge.weight < float("inf"):
+        raise MultiviewError(
+            f"edge {edge.label}: weight is {edge.weight}; give a finite number above 0, or leave the edge out."
+        )
 
 
 @dataclass(frozen=True)
 class ContrastGraph:
-    """Views as nodes, `Edge`s between them. Raises MultiviewError for an unknown view, a duplicate edge or a view without an edge."""
+    """Views as nodes, `Edge`s and `HyperEdge`s between them.
+
+    Raises MultiviewError for an unknown view, a duplicate edge or a view without an edge.
+    """
 
     views: tuple[str, ...]
-    edges: tuple[Edge, ...]
+    edges: tuple[AnyEdge, ...]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "views", tuple(self.views))
@@ -78,20 +131,30 @@ class ContrastGraph:
         return cls(names, tuple(Edge(a, b, objective) for a, b in pairwise(names)))
 
     @classmethod
+    def joint(cls, views: Iterable[str], objective: Objective) -> ContrastGraph:
+        """One hyperedge over all views, for an objective such as Symile."""
+        names = tuple(views)
+        return cls(names, (HyperEdge(names, objective),))
+
+    @classmethod
     def of(cls, topology: str, views: Iterable[str], objective: Objective) -> ContrastGraph:
-        """The topology by name: `full`, `core` or `chain`."""
-        topologies = {"full": cls.full, "core": cls.core, "chain": cls.chain}
+        """The topology by name: `full`, `core`, `chain` or `joint`."""
+        topologies = {"full": cls.full, "core": cls.core, "chain": cls.chain, "joint": cls.joint}
         if topology not in topologies:
             raise unknown_name("topology", topology, topologies)
         return topologies[topology](views, objective)
 
     def names(self) -> tuple[str, ...]:
-        """A unique name an edge: `L-ab`, or `L-ab:CMC` where several edges join the pair."""
-        pairs = Counter(frozenset((edge.a, edge.b)) for edge in self.edges)
+        """A unique name an edge: `L-ab`, or `L-ab:CMC` where several edges join the same views."""
+        joined = Counter(frozenset(edge.views) for edge in self.edges)
         return tuple(
-            f"{edge.pair}:{edge.objective.name}" if pairs[frozenset((edge.a, edge.b))] > 1 else edge.pair
+            f"{edge.label}:{edge.objective.name}" if joined[frozenset(edge.views)] > 1 else edge.label
             for edge in self.edges
         )
+
+    def named_edges(self) -> dict[str, AnyEdge]:
+        """The edges by their unique names, in their order."""
+        return dict(zip(self.names(), self.edges, strict=True))
 
     def fitted(self, situation: Situation) -> ContrastGraph:
         """The graph with every objective fitted to the data; raises MultiviewError naming the edge that cannot work on it."""
@@ -99,8 +162,11 @@ class ContrastGraph:
 
     def draw(self) -> str:
         """One line an edge: `L -- ab  CMC(...)  weight 1`."""
-        width = max(len(name) for name in self.views)
-        return "\n".join(f"{e.a:>{width}} -- {e.b:<{width}}  {e.objective}  weight {e.weight:g}" for e in self.edges)
+        joined = [" -- ".join(edge.views) for edge in self.edges]
+        width = max(len(text) for text in joined)
+        return "\n".join(
+            f"{text:<{width}}  {e.objective}  weight {e.weight:g}" for text, e in zip(joined, self.edges, strict=True)
+        )
 
     def _check_views(self) -> None:
         if len(self.views) < 2:
@@ -116,11 +182,11 @@ class ContrastGraph:
 
     def _check_edges(self) -> None:
         for edge in self.edges:
-            for view in (edge.a, edge.b):
+            for view in edge.views:
                 if view not in self.views:
                     raise unknown_name("view of this graph", view, self.views)
         _refuse_duplicates(self.edges)
-        joined = {view for edge in self.edges for view in (edge.a, edge.b)}
+        joined = {view for edge in self.edges for view in edge.views}
         alone = [view for view in self.views if view not in joined]
         if alone:
             raise MultiviewError(
@@ -128,17 +194,17 @@ class ContrastGraph:
             )
 
 
-def _refuse_duplicates(edges: Sequence[Edge]) -> None:
-    kinds = Counter((frozenset((edge.a, edge.b)), type(edge.objective)) for edge in edges)
+def _refuse_duplicates(edges: Sequence[AnyEdge]) -> None:
+    kinds = Counter((frozenset(edge.views), type(edge.objective)) for edge in edges)
     for edge in edges:
-        if kinds[frozenset((edge.a, edge.b)), type(edge.objective)] > 1:
+        if kinds[frozenset(edge.views), type(edge.objective)] > 1:
             raise MultiviewError(
-                f"edge {edge.pair} stands twice with {edge.objective.name}; one edge scores both directions: give it a weight instead."
+                f"edge {edge.label} stands twice with {edge.objective.name}; an edge scores all directions: give it a weight instead."
             )
 
 
-def _fitted(edge: Edge, situation: Situation) -> Edge:
+def _fitted(edge: AnyEdge, situation: Situation) -> AnyEdge:
     try:
         return replace(edge, objective=edge.objective.fitted(situation))
     except MultiviewError as error:
-        raise MultiviewError(f"edge {edge.pair}: {error}") from None
+        raise MultiviewError(f"edge {edge.label}: {error}") from None

@@ -1,25 +1,36 @@
-"""Everything that learns: encoders, projectors and predictors, in the one module that Accelerate wraps."""
+"""Everything that learns: encoders, projectors, predictors and the edges' scalars, in the one module that Accelerate wraps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from multiview.encoder import Encoder
 from multiview.errors import MultiviewError, unknown_name
-from multiview.graph import ContrastGraph
-from multiview.objectives.base import Head, Needs
+from multiview.graph import ContrastGraph, needs_of_edge
+from multiview.objectives.base import Head, Needs, Scalar
 from multiview.ops.precision import full_precision
+from multiview.rows import on_rows
+
+Role = tuple[str, Head, Head | None]
+"""Whose embedding: view, projector and, for a prediction, predictor."""
 
 
 class Embeddings(NamedTuple):
-    """z[view, projector] and p[view, projector, predictor], (n, dim) float32 on the unit sphere."""
+    """What the edges read of one forward pass.
+
+    z[view, projector] and p[view, projector, predictor]: (n, dim), on the unit sphere unless the head is raw, zeros where the view is
+    absent. scalars[edge][name]: what the edges learn.
+    """
 
     z: dict[tuple[str, Head], Tensor]
     p: dict[tuple[str, Head, Head], Tensor]
+    scalars: dict[str, dict[str, Tensor]]
 
 
 class Projection(nn.Module):
@@ -56,11 +67,26 @@ def _layers(width: int, head: Head) -> Iterator[nn.Module]:
         yield nn.BatchNorm1d(head.dim, affine=False)
 
 
+class Learned(nn.Module):
+    """The scalars of one edge, by name."""
+
+    def __init__(self, scalars: Mapping[str, Scalar]) -> None:
+        super().__init__()
+        self.bounds = {name: (scalar.low, scalar.high) for name, scalar in scalars.items()}
+        self.values = nn.ParameterDict({name: torch.tensor(scalar.start) for name, scalar in scalars.items()})
+
+    @torch.no_grad()
+    def bound(self) -> None:
+        """Sets values that the optimiser moved beyond their bounds back to them."""
+        for name, (low, high) in self.bounds.items():
+            self.values[name].clamp_(low, high)
+
+
 class MultiviewModel(nn.Module):
     """One encoder per view (or shared by name) with the projectors and predictors that the graph's edges need.
 
     encoders: view -> Encoder, or the name of another view whose encoder it shares, projectors and predictors included.
-    Raises MultiviewError for a view without an encoder and for an encoder that no edge would train.
+    Raises MultiviewError for a view without an encoder and for an encoder or projector that no edge would train.
     """
 
     def __init__(self, encoders: Mapping[str, Encoder | str], graph: ContrastGraph) -> None:
@@ -70,27 +96,36 @@ class MultiviewModel(nn.Module):
         self.encoders = nn.ModuleDict({o: encoders[o] for o in dict.fromkeys(self.owners.values())})  # type: ignore[misc]
         self.projectors = nn.ModuleDict()
         self.predictors = nn.ModuleDict()
-        self.online: list[tuple[str, Needs]] = []
+        self.scalars = nn.ModuleDict(
+            {n: Learned(s) for n, e in graph.named_edges().items() if (s := e.objective.scalars())}
+        )
+        self.online: dict[str, list[Needs]] = {}
         for view, needs in needs_of(graph):
             self._add(view, needs)
-        idle = [owner for owner in self.encoders if owner not in {self.owners[view] for view, _ in self.online}]
-        if idle:
-            raise MultiviewError(
-                f"no edge trains the encoder of view '{idle[0]}': a one-way objective needs both views to share one encoder; "
-                f"share it by name, or give the objective symmetric=True."
-            )
+        self._refuse_idle()
 
     def _add(self, view: str, needs: Needs) -> None:
-        owner = self.owners[view]
-        projector = f"{owner}/{needs.projector.name}"
+        projector = self._projector_name(view, needs.projector)
         if projector not in self.projectors:
             self.projectors[projector] = Projection(self.encoder(view).features, needs.projector)
         if needs.online:
-            self.online.append((view, needs))
+            self.online.setdefault(view, []).append(needs)
         if needs.predictor is not None:
             predictor = f"{projector}/{needs.predictor.name}"
             if predictor not in self.predictors:
                 self.predictors[predictor] = Projection(needs.projector.dim, needs.predictor)
+
+    def _refuse_idle(self) -> None:
+        trained = {self._projector_name(view, n.projector) for view, needs in self.online.items() for n in needs}
+        idle = [name for name in self.projectors if name not in trained]
+        if idle:
+            raise MultiviewError(
+                f"no edge trains the encoder or projector of view '{idle[0].split('/')[0]}': a one-way objective needs both views to share "
+                "one encoder; share it by name, or give the objective symmetric=True."
+            )
+
+    def _projector_name(self, view: str, head: Head) -> str:
+        return f"{self.owners[view]}/{head.name}"
 
     def encoder(self, view: str) -> Encoder:
         """The encoder that `view` uses."""
@@ -100,28 +135,60 @@ class MultiviewModel(nn.Module):
 
     def projector(self, view: str, head: Head) -> Projection:
         """The projector that `view` uses for `head`."""
-        return self.projectors[f"{self.owners[view]}/{head.name}"]  # type: ignore[return-value]
+        return self.projectors[self._projector_name(view, head)]  # type: ignore[return-value]
 
     def predictor(self, view: str, projector: Head, head: Head) -> Projection:
         """The predictor that `view` uses behind `projector`."""
-        return self.predictors[f"{self.owners[view]}/{projector.name}/{head.name}"]  # type: ignore[return-value]
+        return self.predictors[f"{self._projector_name(view, projector)}/{head.name}"]  # type: ignore[return-value]
 
-    def forward(self, views: Mapping[str, Tensor]) -> Embeddings:
-        """Embeddings that the edges read, from view tensors: one pass an encoder and view."""
+    def forward(self, views: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> Embeddings:
+        """Embeddings that the edges read, from view tensors: one pass an encoder and view, over the rows that are `present` (None = all).
+
+        Where a rank has fewer than two rows of a view, batch norm uses its running statistics, and every parameter still gets a gradient.
+        """
         z: dict[tuple[str, Head], Tensor] = {}
         p: dict[tuple[str, Head, Head], Tensor] = {}
-        h: dict[str, Tensor] = {}
-        raw: dict[tuple[str, Head], Tensor] = {}
-        for view, needs in self.online:
-            if view not in h:
-                h[view] = self.encoder(view)(views[view])
-            key, projector = (view, needs.projector), self.projector(view, needs.projector)
-            if key not in raw:
-                raw[key] = projector.raw(h[view])
-                z[key] = projector.onto_sphere(raw[key])
-            if needs.predictor is not None and (*key, needs.predictor) not in p:
-                p[*key, needs.predictor] = self.predictor(view, *key[1:], needs.predictor)(raw[key])
-        return Embeddings(z, p)
+        for view, needs in self.online.items():
+            groups = max(n.groups for n in needs)
+            here = None if present is None else present[view]
+            for (name, head, predictor), value in on_rows(
+                partial(self._embedded, view), views[view], here, self._modules_of(view), groups
+            ).items():
+                if predictor is None:
+                    z[name, head] = value
+                else:
+                    p[name, head, predictor] = value
+        scalars = {name: dict(cast("Learned", learned).values.items()) for name, learned in self.scalars.items()}
+        return Embeddings(z, p, scalars)
+
+    def _embedded(self, view: str, x: Tensor) -> dict[Role, Tensor]:
+        """Every embedding that edges read of the view, of view tensors x."""
+        h = self.encoder(view)(x)
+        heads = dict.fromkeys(n.projector for n in self.online[view])
+        raw = {head: self.projector(view, head).raw(h) for head in heads}
+        found: dict[Role, Tensor] = {
+            (view, head, None): self.projector(view, head).onto_sphere(u) for head, u in raw.items()
+        }
+        for n in self.online[view]:
+            if n.predictor is not None and (view, n.projector, n.predictor) not in found:
+                found[view, n.projector, n.predictor] = self.predictor(view, n.projector, n.predictor)(raw[n.projector])
+        return found
+
+    def _modules_of(self, view: str) -> list[nn.Module]:
+        """All that `_embedded` runs."""
+        heads = {self.projector(view, n.projector) for n in self.online[view]}
+        heads |= {self.predictor(view, n.projector, n.predictor) for n in self.online[view] if n.predictor}
+        return [self.encoder(view), *heads]
+
+    def constant_rate(self) -> list[nn.Parameter]:
+        """Parameters of predictors whose learning rate no schedule should touch."""
+        held = [m for m in self.predictors.values() if cast("Projection", m).head.constant_rate]
+        return [p for m in held for p in m.parameters()]
+
+    def bound(self) -> None:
+        """Sets learned scalars that an optimiser's step moved beyond their bounds back to them."""
+        for learned in self.scalars.values():
+            cast("Learned", learned).bound()
 
     def features(self, views: Mapping[str, Tensor], layer: str | None = None) -> dict[str, Tensor]:
         """Features h (n, features) of each view given, or of a chosen layer."""
@@ -130,7 +197,7 @@ class MultiviewModel(nn.Module):
 
 def needs_of(graph: ContrastGraph) -> list[tuple[str, Needs]]:
     """What the edges need of each view, without repetition, in the order of the edges."""
-    wanted = [(view, n) for e in graph.edges for view, n in zip((e.a, e.b), e.objective.needs(), strict=True)]
+    wanted = [(view, n) for e in graph.edges for view, n in zip(e.views, needs_of_edge(e), strict=True)]
     return list(dict.fromkeys(wanted))
 
 

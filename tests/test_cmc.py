@@ -41,7 +41,7 @@ def made(objective: CMC, rows: int, log_z: list[float] | None = None) -> EdgeInp
     sides = Side(z=unit(rows, 1), memory=bank(3)), Side(z=unit(rows, 2), memory=bank(4))
     index = torch.arange(rows) * 3 % SAMPLES
     present = torch.ones(rows, dtype=torch.bool)
-    return EdgeInput(*sides, index=index, present=present, state=state, generator=seeded())
+    return EdgeInput(sides, index=index, present=present, state=state, generator=seeded())
 
 
 def directions(edge: EdgeInput) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -126,7 +126,8 @@ def test_the_preset_is_the_original_to_the_letter(monkeypatch: pytest.MonkeyPatc
         idx = torch.cat([y[:, None], torch.randint(SAMPLES, (6, 11), generator=torch.Generator().manual_seed(step))], 1)
         idx[1, 3] = y[1]
         monkeypatch.setattr("multiview.ops.negatives.draw_negatives", lambda *_, given=idx, **__: given)
-        edge = replace(edge, index=y, a=replace(edge.a, z=unit(6, 10 + step)), b=replace(edge.b, z=unit(6, 20 + step)))
+        sides = replace(edge.a, z=unit(6, 10 + step)), replace(edge.b, z=unit(6, 20 + step))
+        edge = replace(edge, index=y, sides=sides)
         out = objective.loss(edge)
         expected, memories, constants = by_hand.cmc_original(edge.a.z, edge.b.z, memories, y, idx, constants)
         assert_same(out, expected, edge)
@@ -159,7 +160,8 @@ def test_the_closed_forms_at_the_start() -> None:
     z = normalize(torch.randn(256, 128, generator=generator), dim=1)
     sides = Side(z=z, memory=rows), Side(z=z.flip(0), memory=rows)
     start = {"log_z": torch.tensor([math.nan, math.nan])}
-    edge = EdgeInput(*sides, torch.arange(256), torch.ones(256, dtype=torch.bool), start, generator)
+    present = torch.ones(256, dtype=torch.bool)
+    edge = EdgeInput(sides, torch.arange(256), present, start, generator=generator)
     out = CMC(negatives=1024).loss(edge)
     excess = 1 / (2 * 128 * 0.07**2)
     assert (out.state["log_z"].exp() / 2000).tolist() == pytest.approx([math.exp(excess)] * 2, rel=0.02)

@@ -5,14 +5,27 @@ from __future__ import annotations
 import pytest
 
 from multiview.errors import MultiviewError
-from multiview.graph import ContrastGraph, Edge
-from multiview.objectives import CMC, SimCLR, Situation
+from multiview.graph import ContrastGraph, Edge, HyperEdge, needs_of_edge
+from multiview.objectives import CMC, EdgeInput, EdgeOutput, Head, Needs, Objective, SimCLR, Situation
+
+
+class Together(Objective):
+    """Contrasts any number of views, for the checks of the graph."""
+
+    pairwise = False
+
+    def needs(self) -> Needs:
+        return Needs(projector=Head())
+
+    def loss(self, edge: EdgeInput) -> EdgeOutput:
+        raise NotImplementedError
+
 
 VIEWS = ("L", "ab", "depth", "normal")
 
 
 def pairs(graph: ContrastGraph) -> list[str]:
-    return [edge.pair for edge in graph.edges]
+    return [edge.label for edge in graph.edges]
 
 
 def test_topologies_join_what_their_names_say() -> None:
@@ -35,9 +48,29 @@ def test_edges_of_one_pair_are_told_apart_by_their_objectives() -> None:
     assert graph.names() == ("L-ab:CMC", "ab-L:SimCLR")
 
 
+def test_a_hyperedge_joins_three_views_or_more() -> None:
+    graph = ContrastGraph.joint(VIEWS, Together())
+    assert graph == ContrastGraph(VIEWS, (HyperEdge(list(VIEWS), Together()),))
+    assert graph.names() == ("L-ab-depth-normal",)
+    assert graph.draw() == "L -- ab -- depth -- normal  Together()  weight 1"
+    assert needs_of_edge(graph.edges[0]) == (Needs(projector=Head()),) * 4
+    mixed = ContrastGraph(VIEWS, (HyperEdge(VIEWS[1:], Together()), Edge("L", "ab", CMC())))
+    assert mixed.names() == ("ab-depth-normal", "L-ab")
+    assert [line.index(word) for line, word in zip(mixed.draw().splitlines(), ("Tog", "CMC"), strict=True)] == [23, 23]
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
+        (lambda: Edge("L", "ab", Together()), r"give HyperEdge\(\('L', 'ab', ...\), Together"),
+        (lambda: HyperEdge(("L", "ab", "depth"), CMC()), "CMC contrasts two views; give an Edge for each pair"),
+        (lambda: HyperEdge(("L", "ab"), Together()), "hyperedge L-ab needs three different views"),
+        (lambda: HyperEdge(("L", "ab", "L"), Together()), "hyperedge L-ab-L needs three different views"),
+        (lambda: HyperEdge(VIEWS, Together(), weight=-1), "weight is -1"),
+        (
+            lambda: ContrastGraph(VIEWS, (HyperEdge(VIEWS, Together()), HyperEdge(VIEWS[::-1], Together()))),
+            "edge L-ab-depth-normal stands twice with Together",
+        ),
         (lambda: Edge("L", "L", CMC()), "contrasts a view with itself"),
         (lambda: Edge("L", "ab", "cmc"), "give one such as CMC"),
         (lambda: Edge("L", "ab", CMC(), weight=0), "weight is 0"),

@@ -12,6 +12,7 @@ from multiview.errors import MultiviewError
 from multiview.memory.bank import MemoryBank
 from multiview.memory.key_encoder import KeyEncoder
 from multiview.memory.queue import KeyQueue
+from multiview.objectives import Keys
 
 
 def test_a_new_bank_is_uniform_as_in_the_original() -> None:
@@ -63,7 +64,7 @@ def test_the_queue_holds_the_newest_keys_whatever_the_sizes(size: int, rows: int
 
 def test_the_key_encoder_follows_with_its_momentum_and_takes_no_gradient() -> None:
     query, head = nn.Linear(3, 4), nn.Linear(4, 2)
-    keys = KeyEncoder(query, head, 0.9)
+    keys = KeyEncoder(query, head, Keys(momentum=0.9))
     start = query.weight.detach().clone()
     with torch.no_grad():
         query.weight += 1

@@ -34,7 +34,7 @@ def everyone(rows: int) -> torch.Tensor:
 def test_simclr_equals_the_paper(rows: int, negatives: str) -> None:
     za, zb = unit(rows, 1), unit(rows, 2)
     out = SimCLR(temperature=0.3, negatives=negatives).loss(
-        EdgeInput(Side(z=za), Side(z=zb), index=torch.arange(rows), present=everyone(rows))
+        EdgeInput((Side(z=za), Side(z=zb)), index=torch.arange(rows), present=everyone(rows))
     )
     expected = (by_hand.nt_xent if negatives == "both" else by_hand.info_nce)(za, zb, 0.3)
     assert out.loss.item() == pytest.approx(expected.item(), rel=1e-12, abs=1e-14)
@@ -44,7 +44,7 @@ def test_simclr_equals_the_paper(rows: int, negatives: str) -> None:
 def test_simclr_leaves_out_rows_that_miss_a_view() -> None:
     za, zb = unit(6, 1), unit(6, 2)
     present = torch.tensor([True, False, True, True, False, True])
-    out = SimCLR(temperature=0.3).loss(EdgeInput(Side(z=za), Side(z=zb), index=torch.arange(6), present=present))
+    out = SimCLR(temperature=0.3).loss(EdgeInput((Side(z=za), Side(z=zb)), index=torch.arange(6), present=present))
     assert out.loss.item() == pytest.approx(by_hand.nt_xent(za[present], zb[present], 0.3).item(), rel=1e-12)
     out.loss.backward()
     assert (za.grad[~present] == 0).all()
@@ -63,10 +63,10 @@ def test_moco_equals_the_paper(exclude: bool, symmetric: bool) -> None:
             queue.update(keys, ids)
             pair.extend(zip(ids.tolist(), keys, strict=True))
     q, k = (unit(5, 31), unit(5, 32)), (unit(5, 33).detach(), unit(5, 34).detach())
-    sides = [Side(z=q[i], key=k[i], memory=queues[i]) for i in range(2)]
+    sides = tuple(Side(z=q[i], key=k[i], memory=queues[i]) for i in range(2))
     index = torch.arange(5) + 2
     objective = MoCo(queue=9, temperature=0.2, dim=DIM, symmetric=symmetric, exclude=exclude)
-    out = objective.loss(EdgeInput(*sides, index=index, present=everyone(5)))
+    out = objective.loss(EdgeInput(sides, index=index, present=everyone(5)))
     ids = index.tolist() if exclude else None
     expected = by_hand.moco(q[0], k[1], pairs[1][-9:], ids, 0.2)
     if symmetric:
@@ -78,7 +78,7 @@ def test_moco_equals_the_paper(exclude: bool, symmetric: bool) -> None:
 def test_moco_with_an_empty_queue_has_no_loss() -> None:
     queue = KeyQueue(4, DIM)
     side = Side(z=unit(3, 1), key=unit(3, 2).detach(), memory=queue)
-    out = MoCo(queue=4, dim=DIM).loss(EdgeInput(side, side, index=torch.arange(3), present=everyone(3)))
+    out = MoCo(queue=4, dim=DIM).loss(EdgeInput((side, side), index=torch.arange(3), present=everyone(3)))
     assert out.loss.item() == 0
 
 
@@ -86,7 +86,7 @@ def test_moco_with_an_empty_queue_has_no_loss() -> None:
 def test_simsiam_equals_the_paper(rows: int) -> None:
     za, zb, pa, pb = (unit(rows, seed) for seed in (1, 2, 3, 4))
     out = SimSiam().loss(
-        EdgeInput(Side(z=za, p=pa), Side(z=zb, p=pb), index=torch.arange(rows), present=everyone(rows))
+        EdgeInput((Side(z=za, p=pa), Side(z=zb, p=pb)), index=torch.arange(rows), present=everyone(rows))
     )
     expected = by_hand.simsiam(pa, za, pb, zb)
     assert out.loss.item() == pytest.approx(expected.item(), rel=1e-12)
@@ -99,7 +99,7 @@ def test_spread_is_one_over_root_d_on_the_sphere_and_zero_in_collapse() -> None:
     z = normalize(torch.randn(4000, 64, generator=torch.Generator().manual_seed(0)), dim=1)
     for z_now, expected in ((z, 1 / 8), (z[:1].expand(4000, 64), 0.0)):
         side = Side(z=z_now, p=z_now)
-        out = SimSiam(dim=64).loss(EdgeInput(side, side, index=torch.arange(4000), present=everyone(4000)))
+        out = SimSiam(dim=64).loss(EdgeInput((side, side), index=torch.arange(4000), present=everyone(4000)))
         assert out.log["spread"].item() == pytest.approx(expected, abs=1e-3)
 
 
@@ -132,8 +132,7 @@ def full_input(rows: torch.Tensor, agreement: float) -> EdgeInput:
         return Side(z=z[rows], p=z[rows], key=z[rows], memory=chosen)
 
     return EdgeInput(
-        side(0, full_input.kind),
-        side(1, full_input.kind),
+        (side(0, full_input.kind), side(1, full_input.kind)),
         index=rows,
         present=everyone(len(rows)),
         state={"log_z": torch.tensor([3.0, 3.0], dtype=torch.float64)},

@@ -12,33 +12,39 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from multiview.data.draws import draw_seed
-from multiview.distributed import gather
-from multiview.graph import ContrastGraph
+from multiview.data.draws import draw_seed, permutation
+from multiview.distributed import gather, world
+from multiview.graph import AnyEdge, ContrastGraph, needs_of_edge
 from multiview.memory.bank import MemoryBank
 from multiview.memory.key_encoder import KeyEncoder
 from multiview.memory.queue import KeyQueue
 from multiview.model import Embeddings, MultiviewModel, needs_of
-from multiview.objectives.base import Bank, EdgeInput, Head, Needs, Queue, Side
+from multiview.objectives.base import Bank, EdgeInput, Head, Keys, Needs, Queue, Side
 
 Memory = MemoryBank | KeyQueue
+
+FoundKeys = Mapping[tuple[str, Head, Keys], Tensor]
+"""Keys (n, dim) by view, projector and key encoder."""
 
 
 class Memories(nn.Module):
     """Banks, queues and key encoders that a graph's edges ask for, each made once however many edges share it.
 
-    samples: length of the training split, hence rows of a bank. seed: of the banks' first rows and of every draw of negatives.
+    samples: length of the training split, hence rows of a bank. seed: of the banks' first rows and of every draw of negatives. steps: of
+    the whole run, for a key encoder whose momentum rises (None = it does not).
     """
 
-    def __init__(self, model: MultiviewModel, graph: ContrastGraph, samples: int, seed: int) -> None:
+    def __init__(
+        self, model: MultiviewModel, graph: ContrastGraph, samples: int, seed: int, steps: int | None = None
+    ) -> None:
         super().__init__()
         self.graph = graph
-        self.seed = seed
+        self.seed, self.steps = seed, steps
         self.owners = model.owners
         self.stores = nn.ModuleDict()
         self.key_encoders = nn.ModuleDict()
         self.states = nn.ModuleDict(
-            {name: _State(e.objective.initial_state()) for name, e in zip(graph.names(), graph.edges, strict=True)}
+            {name: _State(edge.objective.initial_state()) for name, edge in graph.named_edges().items()}
         )
         generator = torch.Generator().manual_seed(seed)
         self.wanted = needs_of(graph)
@@ -52,60 +58,81 @@ class Memories(nn.Module):
             self.stores[name] = MemoryBank(samples, needs.projector.dim, momentum, generator, dtype)
         if isinstance(needs.memory, Queue) and name not in self.stores:
             self.stores[name] = KeyQueue(needs.memory.size, needs.projector.dim)
-        if needs.key_momentum is not None:
+        if needs.keys is not None:
             key = self._key_name(view, needs)
             if key not in self.key_encoders:
                 projector = model.projector(view, needs.projector)
-                self.key_encoders[key] = KeyEncoder(model.encoder(view), projector, needs.key_momentum)
+                self.key_encoders[key] = KeyEncoder(model.encoder(view), projector, needs.keys)
+            made = cast("KeyEncoder", self.key_encoders[key])
+            made.groups = max(made.groups, needs.groups)
 
     def _key_name(self, view: str, needs: Needs) -> str:
-        return f"{self.owners[view]}/{needs.projector.name}/{_digits(needs.key_momentum)}"
+        return f"{self.owners[view]}/{needs.projector.name}/{needs.keys.name}" if needs.keys else ""
 
-    def follow(self, model: MultiviewModel) -> None:
-        """One momentum step of every key encoder towards the model."""
+    def follow(self, model: MultiviewModel, step: int = 1) -> None:
+        """One momentum step of every key encoder towards the model, at the begin of step `step` (from 1) of the run."""
+        done = (step - 1) / self.steps if self.steps else 0.0
         for key, (view, needs) in self._keyed().items():
             cast("KeyEncoder", self.key_encoders[key]).follow(
-                model.encoder(view), model.projector(view, needs.projector)
+                model.encoder(view), model.projector(view, needs.projector), done
             )
 
-    def keys(self, views: Mapping[str, Tensor]) -> dict[tuple[str, Head, float], Tensor]:
-        """Keys (n, dim) of each view that an edge reads keys of."""
-        found: dict[tuple[str, Head, float], Tensor] = {}
+    def keys(self, views: Mapping[str, Tensor], present: Mapping[str, Tensor], step: int) -> FoundKeys:
+        """Keys of each view that an edge reads keys of, for its rows that are `present`; zeros elsewhere."""
+        found: dict[tuple[str, Head, Keys], Tensor] = {}
         for view, needs in self.wanted:
-            if needs.key_momentum is not None:
-                name = (view, needs.projector, needs.key_momentum)
-                if name not in found:
-                    found[name] = self.key_encoders[self._key_name(view, needs)](views[view])
+            if needs.keys is not None and (view, needs.projector, needs.keys) not in found:
+                encoder = cast("KeyEncoder", self.key_encoders[self._key_name(view, needs)])
+                order = self._order(view, needs, encoder, len(views[view]), step)
+                found[view, needs.projector, needs.keys] = encoder(views[view], present[view], order)
         return found
+
+    def _order(self, view: str, needs: Needs, encoder: KeyEncoder, rows: int, step: int) -> Tensor | None:
+        """In which order the rows of all ranks are encoded; None where all share the same batch statistics anyway."""
+        if needs.keys is None or not needs.keys.shuffle or world() * encoder.groups == 1:
+            return None
+        drawn = permutation(self.seed, step, f"shuffle {view}", rows * world())
+        return torch.from_numpy(drawn).to(next(encoder.parameters()).device)
 
     def edge_inputs(
         self,
         embeddings: Embeddings,
-        keys: Mapping[tuple[str, Head, float], Tensor],
+        keys: FoundKeys,
         index: Tensor,
         present: Mapping[str, Tensor],
         step: int,
     ) -> list[EdgeInput]:
         """What each edge of the graph is scored from at this step; `present` says per view which rows exist."""
-        inputs = []
-        for name, edge in zip(self.graph.names(), self.graph.edges, strict=True):
-            a, b = (
-                self._side(v, n, embeddings, keys)
-                for v, n in zip((edge.a, edge.b), edge.objective.needs(), strict=True)
-            )
-            generator = torch.Generator().manual_seed(draw_seed(self.seed, step, f"edge {name}"))
-            both = present[edge.a] & present[edge.b]
-            state = dict(self.states[name].named_buffers())
-            inputs.append(EdgeInput(a, b, index=index, present=both, state=state, generator=generator))
-        return inputs
+        return [
+            self._edge_input(name, edge, embeddings, keys, index, present, step)
+            for name, edge in self.graph.named_edges().items()
+        ]
 
-    def _side(
-        self, view: str, needs: Needs, embeddings: Embeddings, keys: Mapping[tuple[str, Head, float], Tensor]
-    ) -> Side:
+    def _edge_input(
+        self,
+        name: str,
+        edge: AnyEdge,
+        embeddings: Embeddings,
+        keys: FoundKeys,
+        index: Tensor,
+        present: Mapping[str, Tensor],
+        step: int,
+    ) -> EdgeInput:
+        sides = [self._side(v, n, embeddings, keys) for v, n in zip(edge.views, needs_of_edge(edge), strict=True)]
+        return EdgeInput(
+            tuple(sides),
+            index=index,
+            present=torch.stack([present[view] for view in edge.views]).all(0),
+            state=dict(self.states[name].named_buffers()),
+            scalars=embeddings.scalars.get(name, {}),
+            generator=torch.Generator().manual_seed(draw_seed(self.seed, step, f"edge {name}")),
+        )
+
+    def _side(self, view: str, needs: Needs, embeddings: Embeddings, keys: FoundKeys) -> Side:
         return Side(
             z=embeddings.z.get((view, needs.projector)),
             p=embeddings.p.get((view, needs.projector, needs.predictor)) if needs.predictor else None,
-            key=keys.get((view, needs.projector, needs.key_momentum)) if needs.key_momentum is not None else None,
+            key=keys.get((view, needs.projector, needs.keys)) if needs.keys else None,
             memory=self.stores[_store_name(view, needs)] if needs.memory else None,  # type: ignore[arg-type]
         )
 
@@ -113,7 +140,7 @@ class Memories(nn.Module):
     def update(
         self,
         embeddings: Embeddings,
-        keys: Mapping[tuple[str, Head, float], Tensor],
+        keys: FoundKeys,
         index: Tensor,
         present: Mapping[str, Tensor],
         states: Mapping[str, Mapping[str, Tensor]],
@@ -126,18 +153,14 @@ class Memories(nn.Module):
             if needs.memory is None or name in written:
                 continue
             written.add(name)
-            rows = (
-                keys[view, needs.projector, needs.key_momentum]
-                if needs.key_momentum is not None
-                else embeddings.z[view, needs.projector]
-            )
+            rows = keys[view, needs.projector, needs.keys] if needs.keys else embeddings.z[view, needs.projector]
             here = gather(present[view])
             cast("Memory", self.stores[name]).update(gather(rows)[here], everyone[here])
         for name, state in states.items():
             cast("_State", self.states[name]).commit(state)
 
     def _keyed(self) -> dict[str, tuple[str, Needs]]:
-        return {self._key_name(v, n): (v, n) for v, n in self.wanted if n.key_momentum is not None}
+        return {self._key_name(v, n): (v, n) for v, n in self.wanted if n.keys is not None}
 
     def sizes(self) -> dict[str, int]:
         """Bytes of every bank and queue, by view."""
@@ -163,10 +186,10 @@ def _store_name(view: str, needs: Needs) -> str:
         dtype = "" if needs.memory.dtype == "float32" else f"_{needs.memory.dtype}"
         return f"{view}/{needs.projector.name}/bank{_digits(needs.memory.momentum)}{dtype}"
     if isinstance(needs.memory, Queue):
-        return f"{view}/{needs.projector.name}/queue{needs.memory.size}_{_digits(needs.key_momentum)}"
+        return f"{view}/{needs.projector.name}/queue{needs.memory.size}_{needs.keys.name if needs.keys else ''}"
     return ""
 
 
-def _digits(value: float | None) -> str:
+def _digits(value: float) -> str:
     """A number as part of a module's name, which may not hold a dot."""
     return repr(value).replace(".", "p")

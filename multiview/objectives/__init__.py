@@ -1,6 +1,6 @@
 """Objectives: one file each. `multiview.objectives.base` holds the contract."""
 
-from multiview.objectives.base import EdgeInput, EdgeOutput, Head, Needs, Objective, Side, Situation
+from multiview.objectives.base import EdgeInput, EdgeOutput, Head, Keys, Needs, Objective, Scalar, Side, Situation
 from multiview.objectives.cmc import CMC
 from multiview.objectives.moco import MoCo
 from multiview.objectives.simclr import SimCLR
@@ -11,9 +11,11 @@ __all__ = [
     "EdgeInput",
     "EdgeOutput",
     "Head",
+    "Keys",
     "MoCo",
     "Needs",
     "Objective",
+    "Scalar",
     "Side",
     "SimCLR",
     "SimSiam",

@@ -1,16 +1,18 @@
 """The contract of an objective: how one edge of the contrast graph is scored.
 
-An objective is a frozen value of hyper-parameters with one pure function, `loss`. What learns (projectors, predictors) lives in the
-model, what remembers (banks, queues, key encoders, running constants) lives in the memories; the objective only says what it needs of
-them. Reading and updating are apart: `loss` reads, and returns the edge's new state, which is committed after the optimiser's step.
+An objective is a frozen value of hyper-parameters with one pure function, `loss`. What learns (projectors, predictors, learned
+temperatures) lives in the model, what remembers (banks, queues, key encoders, running constants) lives in the memories; the objective
+only says what it needs of them. Reading and updating are apart: `loss` reads, and returns the edge's new state, which is committed
+after the optimiser's step.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from multiview.errors import MultiviewError
 
@@ -28,6 +30,7 @@ class Head:
 
     hidden: width between the maps (None = the input's width). norm: batch norm after every hidden map. bias: of the maps (never before
     a batch norm). norm_out: batch norm without affine part on the output, as SimSiam's projector has. unit: output on the unit sphere.
+    constant_rate: its learning rate stays at its start whatever the schedule, as SimSiam's predictor's does.
     """
 
     dim: int = 128
@@ -37,6 +40,7 @@ class Head:
     bias: bool = True
     norm_out: bool = False
     unit: bool = True
+    constant_rate: bool = False
 
     def __post_init__(self) -> None:
         if self.dim < 1 or self.layers < 1 or (self.hidden is not None and self.hidden < 1):
@@ -47,6 +51,7 @@ class Head:
         """A short name that differs whenever the head differs: a key in state dictionaries."""
         kind = "linear" if self.layers == 1 else f"mlp{self.layers}_{self.hidden or 'in'}"
         flags = {"bn": self.norm, "nobias": not self.bias, "bnout": self.norm_out, "raw": not self.unit}
+        flags["constant"] = self.constant_rate
         return "_".join([kind, str(self.dim), *(flag for flag, on in flags.items() if on)])
 
 
@@ -69,23 +74,56 @@ class Queue:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Keys:
+    """Embeddings of a momentum copy of encoder and projector: theta_k <- momentum * theta_k + (1 - momentum) * theta_q before each step.
+
+    rise: the momentum rises to 1 along a cosine over the run (BYOL). shuffle: rows are encoded in an order drawn anew at each step, over
+    all ranks, so that a query and its key are not normalised by the same batch statistics (MoCo's ShuffleBN).
+    """
+
+    momentum: float
+    rise: bool = False
+    shuffle: bool = False
+
+    @property
+    def name(self) -> str:
+        """A short name that differs whenever the keys differ: a key in state dictionaries, which may not hold a dot."""
+        flags = [flag for flag, on in (("rise", self.rise), ("shuffle", self.shuffle)) if on]
+        return "_".join([repr(self.momentum).replace(".", "p"), *flags])
+
+
+@dataclass(frozen=True, kw_only=True)
 class Needs:
     """What an objective needs of one of its views.
 
-    online: whether it reads z with gradient. key_momentum: momentum of the key encoder whose embedding it reads (None = none).
-    Edges that ask for the same projector, predictor, memory or key encoder of a view share it.
+    online: whether it reads z with gradient. keys: the key encoder whose embedding it reads (None = none). groups: encoder and heads see
+    the rows of a rank in this many groups, each with batch statistics of its own, as that many ranks would.
+    Edges that ask for the same projector, predictor, memory or key encoder of a view share it; the finest grouping holds for all of them.
     """
 
     projector: Head
     online: bool = True
     predictor: Head | None = None
-    key_momentum: float | None = None
+    keys: Keys | None = None
     memory: Bank | Queue | None = None
+    groups: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scalar:
+    """A number that an edge learns, such as a log temperature: where it starts, and bounds that it is set back to after every step.
+
+    It lives in the model, without weight decay.
+    """
+
+    start: float
+    low: float = -math.inf
+    high: float = math.inf
 
 
 @dataclass
 class Side:
-    """What an edge sees of one view: rows of the local batch, and the view's memory to read.
+    """What an edge sees of one view: rows of the local batch, zeros where the view is absent, and the view's memory to read.
 
     z: (n, d) embeddings with gradient. p: (n, d) predictions on the unit sphere. key: (n, d) embeddings of the key encoder, no gradient.
     """
@@ -100,16 +138,27 @@ class Side:
 class EdgeInput:
     """All that one edge is scored from.
 
-    index: (n,) position of each row's sample in the training data. present: (n,) whether both views exist for the row. state: what the
-    edge remembered at its last step. generator: seeded from the run's seed, the edge and the step, so that every process draws alike.
+    sides: one a view, in the order of the edge. index: (n,) position of each row's sample in the training data. present: (n,) whether all
+    views of the edge exist for the row. state: what the edge remembered at its last step. scalars: what it learns by name, with gradient.
+    generator: seeded from the run's seed, the edge and the step, so that every process draws alike.
     """
 
-    a: Side
-    b: Side
+    sides: tuple[Side, ...]
     index: Tensor
     present: Tensor
     state: Mapping[str, Tensor] = field(default_factory=dict)
+    scalars: Mapping[str, Tensor] = field(default_factory=dict)
     generator: torch.Generator | None = None
+
+    @property
+    def a(self) -> Side:
+        """The first view's side."""
+        return self.sides[0]
+
+    @property
+    def b(self) -> Side:
+        """The second view's side."""
+        return self.sides[1]
 
 
 @dataclass
@@ -138,6 +187,9 @@ class Objective(metaclass=ABCMeta):
     must not wait for torch.
     """
 
+    pairwise: ClassVar[bool] = True
+    """Whether it contrasts two views; False: three or more together, on a HyperEdge."""
+
     @property
     def name(self) -> str:
         """The word for it in logs and tables."""
@@ -148,8 +200,12 @@ class Objective(metaclass=ABCMeta):
         return self
 
     @abstractmethod
-    def needs(self) -> tuple[Needs, Needs]:
-        """What it needs of view a and of view b."""
+    def needs(self) -> Needs | tuple[Needs, ...]:
+        """What it needs of each of its views, or one for all of them."""
+
+    def scalars(self) -> Mapping[str, Scalar]:
+        """Named numbers that the edge learns."""
+        return {}
 
     def initial_state(self) -> dict[str, Any]:
         """Named numbers or lists that the edge remembers from step to step, at the start."""

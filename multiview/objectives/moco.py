@@ -7,6 +7,7 @@ from multiview.objectives.base import (
     EdgeInput,
     EdgeOutput,
     Head,
+    Keys,
     Needs,
     Objective,
     Queue,
@@ -62,7 +63,7 @@ class MoCo(Objective):
         """A query of a and a key and queue of b; when symmetric, both of both."""
         projector = Head(dim=self.dim, layers=2 if self.mlp else 1)
         queue = Queue(size=self.queue or DEFAULT_QUEUE)
-        both = Needs(projector=projector, key_momentum=self.momentum, memory=queue)
+        both = Needs(projector=projector, keys=Keys(momentum=self.momentum), memory=queue)
         if self.symmetric:
             return both, both
         return Needs(projector=projector), replace(both, online=False)

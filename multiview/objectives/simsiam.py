@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class SimSiam(Objective):
     """Each view's prediction must point where the other view's embedding points: -(<p_a, sg(z_b)> + <p_b, sg(z_a)>) / 2.
 
-    Batch norm follows every map of the projector, and the hidden map of the predictor, as in the original.
+    Batch norm follows every map of the projector, and the hidden map of the predictor, as in the original, and the predictor keeps its
+    initial learning rate (`fix_predictor_lr` of the optimiser).
 
     Args:
         dim: numbers of an embedding and of a prediction.
@@ -34,7 +35,7 @@ class SimSiam(Objective):
         """A three-layer projector with batch norm and a two-layer predictor on both sides."""
         side = Needs(
             projector=Head(dim=self.dim, layers=3, hidden=self.hidden, norm=True, norm_out=True),
-            predictor=Head(dim=self.dim, layers=2, hidden=self.predictor, norm=True),
+            predictor=Head(dim=self.dim, layers=2, hidden=self.predictor, norm=True, constant_rate=True),
         )
         return side, side
 

@@ -20,6 +20,7 @@ class Optimizer:
         milestones: epochs at which `steps` acts.
         gamma: factor of `steps`.
         warmup: epochs of linear rise from 0 at the start.
+        fix_predictor_lr: SimSiam's predictor keeps the initial learning rate whatever the schedule, as in the original recipe.
     """
 
     name: Literal["sgd", "adamw", "lars"] = "sgd"
@@ -31,6 +32,7 @@ class Optimizer:
     milestones: tuple[int, ...] = (120, 160, 200)
     gamma: float = 0.1
     warmup: float = 0.0
+    fix_predictor_lr: bool = True
 
     def __post_init__(self) -> None:
         if not self.lr > 0:

@@ -97,7 +97,7 @@ class Loop:
         step, per_epoch = self.progress.step, len(self.batches)
         epochs = self.steps / per_epoch
         factor = rate_factor(self.train.optimizer, step / per_epoch, epochs)
-        set_rate(self.parts.optimiser, self.base_rate * factor)
+        set_rate(self.parts.optimiser, self.base_rate, factor)
         torch.manual_seed(draw_seed(self.seed, step, f"dropout {rank()}"))
         draws = Draws(self.seed, step, batch.index.numpy(), "augment")
         moved = batch.to(self.parts.accelerator.device, non_blocking=True)

@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
 
+from multiview.model import MultiviewModel
 from multiview.train.config import Optimizer
 
 
-def make_optimiser(config: Optimizer, model: nn.Module, batch: int) -> torch.optim.Optimizer:
+def make_optimiser(config: Optimizer, model: MultiviewModel, batch: int) -> torch.optim.Optimizer:
     """sgd and adamw from torch, lars from timm, at the rate for a global batch.
 
-    adamw and lars leave biases and norms (tensors of one dimension or none) without weight decay, and lars without adaptation.
+    adamw and lars leave biases and norms (tensors of one dimension or none) without weight decay, and lars without adaptation; scalars
+    that edges learn never decay. A group that says `constant_rate` keeps its rate whatever the schedule.
     """
-    rate = config.rate(batch)
-    trained = [p for p in model.parameters() if p.requires_grad]
+    rate, groups = config.rate(batch), _groups(config, model)
     if config.name == "sgd":
-        return torch.optim.SGD(trained, lr=rate, momentum=config.momentum, weight_decay=config.weight_decay)
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+        return torch.optim.SGD(groups, lr=rate, momentum=config.momentum)
     if config.name == "adamw":
         return torch.optim.AdamW(groups, lr=rate)
     from timm.optim import Lars
 
     return Lars(groups, lr=rate, momentum=config.momentum)
+
+
+def _groups(config: Optimizer, model: MultiviewModel) -> list[dict[str, Any]]:
+    """Parameters by whether they decay and whether their rate is constant, in the order of the model."""
+    constant = set(model.constant_rate()) if config.fix_predictor_lr else set()
+    scalars = set(model.scalars.parameters())
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for p in model.parameters():
+        if p.requires_grad:
+            decays = p not in scalars and (config.name == "sgd" or p.ndim > 1)
+            groups.setdefault((decays, p in constant), []).append(p)
+    return [
+        {"params": params, "weight_decay": config.weight_decay if decays else 0.0, "constant_rate": fixed}
+        for (decays, fixed), params in groups.items()
+    ]
 
 
 def rate_factor(config: Optimizer, epoch: float, epochs: float) -> float:
@@ -46,7 +59,7 @@ def rate_factor(config: Optimizer, epoch: float, epochs: float) -> float:
     return 1.0
 
 
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """The same learning rate for every group."""
+def set_rate(optimiser: torch.optim.Optimizer, rate: float, factor: float) -> None:
+    """`rate` times the schedule's `factor` for every group, `rate` alone for those whose rate is constant."""
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate if group["constant_rate"] else rate * factor

@@ -74,7 +74,7 @@ def encoders_table(views: Mapping[str, View], model: MultiviewModel) -> Table:
 def graph_table(graph: ContrastGraph) -> Table:
     """One row an edge: its views, its objective with every setting, its weight."""
     table = _table("edge", "objective", "weight")
-    for name, edge in zip(graph.names(), graph.edges, strict=True):
+    for name, edge in graph.named_edges().items():
         table.add_row(name, str(edge.objective), f"{edge.weight:g}")
     return table
 

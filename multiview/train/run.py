@@ -102,7 +102,7 @@ def prepare(recipe: Recipe, setup: Setup | None = None) -> Prepared:
     initial = {name: copy.deepcopy(e) for name, e in fitted.encoders.items()}
     model = MultiviewModel(fitted.encoders, fitted.graph)
     check_encoders(model, tensors_of(samples, fitted))
-    memories = Memories(model, fitted.graph, count, recipe.seed)
+    memories = Memories(model, fitted.graph, count, recipe.seed, planned_steps(schedule, len(batches)))
     trained = Trained(setup=replace(fitted, encoders=initial), model=model, store=store)
     return Prepared(accelerator, console, store, samples, fitted, schedule, trained, memories, batches)
 

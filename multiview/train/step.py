@@ -52,20 +52,21 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws) -> StepOu
     views = {name: _laid_out(x, parts.channels_last) for name, x in parts.layer(batch, draws).items()}
     present = present_views(parts.layer.views, batch)
     with parts.accelerator.accumulate(parts.wrapped):
-        embeddings = parts.wrapped(views)
+        embeddings = parts.wrapped(views, present)
         if (step - 1) % parts.accelerator.gradient_accumulation_steps == 0:
-            parts.memories.follow(parts.model)
+            parts.memories.follow(parts.model, step)
         with parts.accelerator.autocast():
-            keys = parts.memories.keys(views)
+            keys = parts.memories.keys(views, present, step)
         inputs = parts.memories.edge_inputs(embeddings, keys, batch.index, present, step)
-        names = parts.graph.names()
-        outputs = {n: e.objective.loss(i) for n, e, i in zip(names, parts.graph.edges, inputs, strict=True)}
-        total = torch.stack([e.weight * outputs[n].loss for n, e in zip(names, parts.graph.edges, strict=True)]).sum()
+        edges = parts.graph.named_edges()
+        outputs = {n: e.objective.loss(i) for (n, e), i in zip(edges.items(), inputs, strict=True)}
+        total = torch.stack([e.weight * outputs[n].loss for n, e in edges.items()]).sum()
         _refuse_non_finite(total, outputs, batch, step)
         parts.accelerator.backward(total)
         if parts.clip is not None and parts.accelerator.sync_gradients:
             parts.accelerator.clip_grad_norm_(parts.wrapped.parameters(), parts.clip)
         parts.optimiser.step()
+        parts.model.bound()
         parts.optimiser.zero_grad()
     parts.memories.update(embeddings, keys, batch.index, present, {n: out.state for n, out in outputs.items()})
     return StepOutput(total.detach(), {n: _detached(out) for n, out in outputs.items()})
