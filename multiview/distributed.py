@@ -122,10 +122,10 @@ def on_first(act: Callable[[], T]) -> T:
     return cast("T", box[0])
 
 
-def any_rank(flag: bool, device: torch.device) -> bool:
-    """Whether any rank says True."""
+def any_rank(flags: Sequence[bool], device: torch.device) -> list[bool]:
+    """For each flag, whether any rank says True."""
     if world() == 1:
-        return flag
-    vote = torch.tensor([int(flag)], device=device)
-    dist.all_reduce(vote, op=dist.ReduceOp.MAX)
-    return bool(vote.item())
+        return list(flags)
+    votes = torch.tensor(flags, dtype=torch.uint8, device=device)
+    dist.all_reduce(votes, op=dist.ReduceOp.MAX)
+    return [bool(vote) for vote in votes.tolist()]

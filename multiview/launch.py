@@ -16,6 +16,7 @@ from multiview.errors import MultiviewError, unknown_name
 from multiview.options import parse
 from multiview.plugins import installed, load
 from multiview.recipe import Recipe, Setup
+from multiview.train.runfolder import CONFIG
 
 if TYPE_CHECKING:
     from multiview.trained import Trained
@@ -31,14 +32,23 @@ def main(recipe: type[Recipe], argv: Sequence[str] | None = None) -> None:
 def exit_code(recipe: type[Recipe], argv: Sequence[str]) -> int:
     """What `main` exits with."""
     try:
-        chosen = parse(recipe, argv, prog=Path(sys.argv[0]).name, description=inspect.getdoc(recipe) or "")
-        trained = start(chosen)
+        trained = start(chosen_by(recipe, argv))
     except MultiviewError as error:
         return complain(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
     return 128 + trained.stopped_by if trained is not None and trained.stopped_by else 0
+
+
+def chosen_by(recipe: type[R], argv: Sequence[str]) -> R:
+    """The recipe with its options from command-line words; with --resume, those of the run that is continued come before them."""
+    prog, about = Path(sys.argv[0]).name, inspect.getdoc(recipe) or ""
+    chosen = parse(recipe, argv, prog=prog, description=about)
+    config = Path(chosen.out or "") / CONFIG
+    if not (chosen.resume and chosen.out and config.is_file()):
+        return chosen
+    return parse(recipe, ["--config", str(config), *argv], prog=prog, description=about)
 
 
 def complain(error: MultiviewError) -> int:
@@ -72,7 +82,7 @@ def fit(setup: Setup, **options: Any) -> Trained:
 
 def recipe_of(folder: Path) -> Recipe:
     """The recipe that a run folder was made by, with its config; raises MultiviewError when it cannot be found."""
-    from multiview.train.runfolder import CONFIG, environment
+    from multiview.train.runfolder import environment
 
     origin = environment(folder)["recipe"]
     if origin is None:

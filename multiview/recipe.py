@@ -40,7 +40,7 @@ class Recipe:
         data: a store, a folder (prepared once, by itself), or `scenes`, the embedded data.
         out: the run folder (null = the next free one under runs/).
         seed: of the weights, the order of samples, the crops, the negatives: of everything.
-        resume: continue the run in `out` from its newest checkpoint.
+        resume: continue the run in `out` from its newest checkpoint, with its options where none are given.
         overwrite: replace the run in `out`.
         plan: print what would run, and stop.
         evaluate: measure the trained encoders at the end, beside random weights and raw pixels.

@@ -22,7 +22,22 @@ from multiview.train.checkpoint import load, newest
 
 ROOT = Path(__file__).parents[1]
 RECIPES = ("cmc_lab", "cmc_rgbd", "moco", "simclr", "simsiam", "mixed")
-FAST = ["--batch", "16", "--steps", "6", "--size", "16", "--log_every", "1", "--knn_every", "0", "--width", "0.25"]
+FAST = [
+    "--batch",
+    "16",
+    "--steps",
+    "6",
+    "--size",
+    "16",
+    "--log_every",
+    "1",
+    "--knn_every",
+    "0",
+    "--width",
+    "0.25",
+    "--threads",
+    "1",
+]
 
 
 @pytest.fixture(scope="session")

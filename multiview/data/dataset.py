@@ -61,6 +61,11 @@ class Samples(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.rows)
 
+    def ids(self, index: Tensor) -> list[str]:
+        """The store's ids of the samples at these positions."""
+        names = self.store.ids
+        return [names[row] for row in self.rows[index.numpy()]]
+
     def __getitem__(self, request: Request) -> Batch:
         epoch, index = request
         positions = index.numpy()

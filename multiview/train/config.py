@@ -58,12 +58,14 @@ class Train:
         optimizer: the optimiser and its schedule.
         precision: `no` is float32; bf16 or fp16 run the encoders in autocast. Losses are float32 always.
         clip: largest norm of the gradient (None = not clipped).
-        accumulate: steps whose gradients are added before the optimiser moves; it does not enlarge the batch of an in-batch objective.
+        accumulate: steps whose gradients are averaged before the optimiser moves; it does not enlarge the batch of an in-batch
+            objective (see micro_batch), and a run stops and saves only where the optimiser has moved.
         channels_last: memory layout of images; often faster with bf16.
         workers: data-loading processes (0 = in this process, fastest for small stores held in memory).
         threads: CPU threads a process (0 = all cores shared among the processes).
         knn_every: epochs between online kNN measurements (0 = never).
         save_every: epochs between checkpoints; the last step is always saved.
+        save_minutes: longest time without a checkpoint, where epochs are long (0 = no limit).
         keep: newest checkpoints kept.
         log_every: steps between lines of metrics.jsonl.
     """
@@ -80,6 +82,7 @@ class Train:
     threads: int = 0
     knn_every: int = 5
     save_every: int = 10
+    save_minutes: float = 15.0
     keep: int = 2
     log_every: int = 10
 
@@ -87,7 +90,7 @@ class Train:
         for name in ("epochs", "batch", "accumulate", "save_every", "keep", "log_every"):
             if getattr(self, name) < 1:
                 raise MultiviewError(f"{name} is {getattr(self, name)}; give 1 or more.")
-        for name in ("workers", "threads", "knn_every"):
+        for name in ("workers", "threads", "knn_every", "save_minutes"):
             if getattr(self, name) < 0:
                 raise MultiviewError(f"{name} is {getattr(self, name)}; give 0 or more.")
         if self.steps is not None and self.steps < 1:

@@ -17,7 +17,8 @@ from multiview.data.batch import Batch
 from multiview.data.dataset import Loader, Samples
 from multiview.data.draws import Draws, draw_seed
 from multiview.data.sampler import Batches
-from multiview.distributed import any_rank, barrier, rank, total, world
+from multiview.distributed import any_rank, on_first, rank, total, world
+from multiview.errors import MultiviewError
 from multiview.train import checkpoint
 from multiview.train.config import Train
 from multiview.train.optimiser import rate_factor, set_rate
@@ -34,6 +35,14 @@ class Progress:
 
     step: int = 0
     stopped_by: int = 0
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The newest checkpoint: its step, and when it was written, on the monotonic clock."""
+
+    step: int = 0
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -68,12 +77,13 @@ class Loop:
         self.base_rate = train.optimizer.rate(batches.batch)
         self.loader = Loader(samples, batches, train.workers, pin=parts.accelerator.device.type == "cuda")
         self.progress = Progress()
+        self.saved = Saved()
         self.window = Window()
 
     def run(self, metrics: Metrics, display: Display) -> Progress:
         """Trains to the last step, or to the end of the step in which a signal came; saves a checkpoint at the end of both."""
         with _stop_requests(self.progress, display), display:
-            while self.progress.step < self.steps and not self._asked_to_stop():
+            while not self._ended():
                 self._epoch(metrics, display)
             self.save()
         return self.progress
@@ -87,11 +97,32 @@ class Loop:
         for batch in self.loader.for_epoch(epoch, begin):
             self.window.waited += time.monotonic() - waiting_since
             self._step(batch, metrics, display)
-            if self.progress.step >= self.steps or self._asked_to_stop():
+            if self._ended():
                 break
             waiting_since = time.monotonic()
         if self.progress.step % per_epoch == 0 and not self.progress.stopped_by:
             self._end_of_epoch(epoch, metrics)
+
+    def _ended(self) -> bool:
+        """Whether the run ends here; saves when that is due. Within an accumulation it does neither: gradients are not saved."""
+        step, train = self.progress.step, self.train
+        if step % train.accumulate:
+            return False
+        due = step > self.saved.step and self._save_is_due()
+        stop, save = any_rank((bool(self.progress.stopped_by), due), self.parts.accelerator.device)
+        if stop and not self.progress.stopped_by:
+            self.progress.stopped_by = signal.SIGTERM
+        ended = stop or step >= self.steps
+        if save and not ended:
+            self.save()
+        return ended
+
+    def _save_is_due(self) -> bool:
+        """After every `save_every` epochs, and after `save_minutes` without a checkpoint."""
+        between, minutes = self.train.save_every * len(self.batches), self.train.save_minutes
+        if self.progress.step // between > self.saved.step // between:
+            return True
+        return bool(minutes) and time.monotonic() - self.saved.at >= 60 * minutes
 
     def _step(self, batch: Batch, metrics: Metrics, display: Display) -> None:
         step, per_epoch = self.progress.step, len(self.batches)
@@ -132,62 +163,81 @@ class Loop:
         if self.train.knn_every and ((epoch + 1) % self.train.knn_every == 0 or last):
             values = self.on_epoch(epoch, self.progress.step)
             metrics.write(self.progress.step, {"epoch": epoch, **values})
-        if (epoch + 1) % self.train.save_every == 0 and not last:
-            self.save()
 
     def save(self) -> None:
-        """A checkpoint of everything that the next step depends on."""
-        if rank() == 0:
-            optimiser, groups = checkpoint.optimiser_tensors(_bare(self.parts.optimiser))
-            tensors = {
-                "model": self.parts.model.state_dict(),
-                "memory": self.parts.memories.state_dict(),
-                "optimiser": optimiser,
-            }
-            scaler = self.parts.accelerator.scaler
-            state = {
-                "groups": groups,
-                "scaler": scaler.state_dict() if scaler is not None else None,
-                "samples": len(self.samples),
-                "steps": self.steps,
-                "per_epoch": len(self.batches),
-            }
-            checkpoint.save(self.out / CHECKPOINTS, self.progress.step, tensors, state, self.train.keep)
-        barrier()
+        """A checkpoint of everything that the next step depends on. What is random depends on the step alone, so no generator is saved."""
+        on_first(self._save)
+        self.saved = Saved(self.progress.step)
+
+    def _save(self) -> None:
+        optimiser, groups = checkpoint.optimiser_tensors(_bare(self.parts.optimiser))
+        tensors = {
+            "model": self.parts.model.state_dict(),
+            "memory": self.parts.memories.state_dict(),
+            "optimiser": optimiser,
+        }
+        scaler = self.parts.accelerator.scaler
+        state = {
+            "groups": groups,
+            "scaler": scaler.state_dict() if scaler is not None else None,
+            "samples": len(self.samples),
+            "batch": self.batches.batch,
+            "steps": self.steps,
+            "per_epoch": len(self.batches),
+        }
+        checkpoint.save(self.out / CHECKPOINTS, self.progress.step, tensors, state, self.train.keep)
 
     def resume(self) -> list[str]:
-        """Takes up the newest whole checkpoint; returns a sentence for each that was refused."""
-        _, tensors, state, refused = checkpoint.newest(self.out / CHECKPOINTS)
-        refuse_other_data(state, len(self.samples))
-        self.parts.model.load_state_dict(tensors["model"])
-        self.parts.memories.load_state_dict(tensors["memory"])
-        checkpoint.restore_optimiser(_bare(self.parts.optimiser), tensors.get("optimiser", {}), state["groups"])
-        if self.parts.accelerator.scaler is not None and state["scaler"]:
-            self.parts.accelerator.scaler.load_state_dict(state["scaler"])
-        self.progress.step = state["step"]
-        return refused
+        """Takes up the newest whole checkpoint; returns what to tell: a sentence for each that was refused, and where the run goes on.
 
-    def _asked_to_stop(self) -> bool:
-        stop = any_rank(bool(self.progress.stopped_by), self.parts.accelerator.device)
-        if stop and not self.progress.stopped_by:
-            self.progress.stopped_by = signal.SIGTERM
-        return stop
+        A run that was killed before its first checkpoint begins at its first step. The number of processes may differ from before.
+        """
+        folder = self.out / CHECKPOINTS
+        if not checkpoint.any_saved(folder):
+            return [f"{self.out} has no checkpoint yet: it begins at its first step"]
+        found = checkpoint.newest(folder)
+        refuse_other_data(found.state, len(self.samples), self.batches.batch)
+        try:
+            self.parts.model.load_state_dict(found.tensors["model"])
+            self.parts.memories.load_state_dict(found.tensors["memory"])
+            checkpoint.restore_optimiser(_bare(self.parts.optimiser), found.tensors["optimiser"], found.state["groups"])
+        except (RuntimeError, ValueError) as error:
+            raise MultiviewError(
+                f"{found.path} does not fit this run: {str(error).splitlines()[-1].strip()} Resume with the options that the run was "
+                f"started with, or start a new one."
+            ) from error
+        if self.parts.accelerator.scaler is not None and found.state["scaler"]:
+            self.parts.accelerator.scaler.load_state_dict(found.state["scaler"])
+        self.progress.step = found.state["step"]
+        self.saved = Saved(self.progress.step)
+        return [*found.refused, f"resumed {self.out} at step {self.progress.step} of {self.steps}"]
 
 
 def planned_steps(train: Train, per_epoch: int) -> int:
-    """Steps of the whole run."""
+    """Steps of the whole run: whole accumulations. Raises MultiviewError when there is none."""
     steps = train.epochs * per_epoch
-    return min(steps, train.steps) if train.steps is not None else steps
+    steps = min(steps, train.steps) if train.steps is not None else steps
+    if steps < train.accumulate:
+        raise MultiviewError(
+            f"the run has {steps} steps and accumulate is {train.accumulate}: the optimiser would never move; give more --epochs or --steps."
+        )
+    return steps - steps % train.accumulate
 
 
-def refuse_other_data(state: dict[str, Any], samples: int) -> None:
-    """Raises MultiviewError when a checkpoint was made with another number of training samples: its banks would name other samples."""
-    from multiview.errors import MultiviewError
+def refuse_other_data(state: dict[str, Any], samples: int, batch: int) -> None:
+    """Raises MultiviewError when a checkpoint was made with other numbers of training samples or of samples a step.
 
+    Its banks would name other samples, or its step another place in the epoch.
+    """
     if state["samples"] != samples:
         raise MultiviewError(
             f"the run was trained on {state['samples']} samples and the data now has {samples}; resume it with its own data, or start a "
             "new run."
+        )
+    if state["batch"] != batch:
+        raise MultiviewError(
+            f"the run was trained with a batch of {state['batch']} and is resumed with {batch}, so that its step would mean another place "
+            f"in the data; give --batch {state['batch']}, or start a new run."
         )
 
 

@@ -29,7 +29,7 @@ from multiview.train.loop import Loop, Progress, planned_steps
 from multiview.train.optimiser import make_optimiser
 from multiview.train.plan import show_plan
 from multiview.train.processes import start
-from multiview.train.runfolder import claim, describe
+from multiview.train.runfolder import changed_options, claim, describe
 from multiview.train.step import Parts
 from multiview.train.telemetry import Display, Metrics, NoMetrics
 from multiview.trained import Trained
@@ -68,6 +68,8 @@ def run(recipe: Recipe, *, name: str, origin: dict[str, str] | None, setup: Setu
     main = prepared.accelerator.is_main_process
     out = Path(on_first(lambda: str(claim(recipe, name))))
     if main:
+        for change in changed_options(out, recipe) if recipe.resume else ():
+            prepared.console.print(f"resumed with another option: {change}", highlight=False, markup=False)
         describe(
             out,
             replace(recipe, out=str(out), resume=False, overwrite=False),
@@ -76,7 +78,6 @@ def run(recipe: Recipe, *, name: str, origin: dict[str, str] | None, setup: Setu
         )
     progress = train(prepared, recipe, out)
     trained = replace(prepared.trained, folder=out, stopped_by=progress.stopped_by, steps=progress.step)
-    _refuse_untrained(progress)
     finish(prepared, trained, recipe)
     return trained
 
@@ -99,6 +100,7 @@ def prepare(recipe: Recipe, setup: Setup | None = None) -> Prepared:
     fitted = settled(made, store, situation)
     samples = Samples(store, TRAIN_SPLIT, fitted.views, train=True, seed=recipe.seed)
     batches = Batches(count, batch, recipe.seed, accelerator.process_index, accelerator.num_processes)
+    planned_steps(schedule, len(batches))
     initial = {name: copy.deepcopy(e) for name, e in fitted.encoders.items()}
     model = MultiviewModel(fitted.encoders, fitted.graph)
     check_encoders(model, tensors_of(samples, fitted))
@@ -155,16 +157,15 @@ def train(prepared: Prepared, recipe: Recipe, out: Path) -> Progress:
         wrapped,
         prepared.memories,
         optimiser,
+        prepared.samples.ids,
         prepared.train.clip,
         prepared.train.channels_last,
     )
     loop = Loop(parts, prepared.samples, prepared.batches, prepared.train, recipe.seed, out, _online_knn(prepared))
-    refused = loop.resume() if recipe.resume else []
+    sentences = loop.resume() if recipe.resume else []
     display = Display(prepared.console, loop.steps, loop.progress.step, accelerator.is_main_process)
-    for sentence in refused:
+    for sentence in sentences:
         display.say(sentence)
-    if recipe.resume:
-        display.say(f"resumed {out} at step {loop.progress.step} of {loop.steps}")
     metrics = (
         Metrics(out, loop.progress.step if recipe.resume else None) if accelerator.is_main_process else NoMetrics()
     )
@@ -217,11 +218,6 @@ def _opened(recipe: Recipe, console: Console) -> Store:
         )
 
     return Store.open(Path(on_first(make)))
-
-
-def _refuse_untrained(progress: Progress) -> None:
-    if progress.step == 0 and not progress.stopped_by:
-        raise MultiviewError("no step was trained: the data is smaller than a batch or --steps is 0.")
 
 
 def _data_facts(store: Store, recipe: Recipe) -> dict[str, Any]:

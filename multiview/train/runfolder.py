@@ -11,14 +11,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from multiview.errors import MultiviewError
-from multiview.options import to_yaml
+from multiview.files import replace_text
+from multiview.options import to_dict, to_yaml
 from multiview.recipe import Recipe
 
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
+NOT_OF_THE_RUN = ("out", "resume", "overwrite", "plan", "evaluate", "cache")
+"""Options that may differ from one start of a run to the next without making it another run."""
 PACKAGES = ("multiview-cmc", "torch", "torchvision", "torchaudio", "kornia", "timm", "accelerate", "h5py", "numpy")
 
 
@@ -31,8 +36,8 @@ def claim(recipe: Recipe, name: str) -> Path:
     out = Path(recipe.out) if recipe.out else _next_free(Path("runs"), name)
     filled = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if recipe.resume:
-        if not (out / CHECKPOINTS).is_dir():
-            hint = f"--out {out} has no checkpoints" if recipe.out else "say which run with --out"
+        if not (out / CONFIG).is_file():
+            hint = f"--out {out} holds no run" if recipe.out else "say which run with --out"
             raise MultiviewError(f"there is nothing to resume: {hint}. Leave --resume out to start a new run.")
         return out
     if filled and not recipe.overwrite:
@@ -51,7 +56,7 @@ def claim(recipe: Recipe, name: str) -> Path:
 
 def describe(out: Path, recipe: Recipe, origin: dict[str, str] | None, data: dict[str, Any]) -> None:
     """Writes the resolved config and environment.json: versions, git commit, the recipe's origin, the data's manifest hash."""
-    (out / CONFIG).write_text(to_yaml(recipe))
+    replace_text(out / CONFIG, to_yaml(recipe))
     environment = {
         "recipe": origin,
         "data": data,
@@ -61,7 +66,25 @@ def describe(out: Path, recipe: Recipe, origin: dict[str, str] | None, data: dic
         "git": _git_commit(),
         "command": sys.argv,
     }
-    (out / ENVIRONMENT).write_text(json.dumps(environment, indent=1))
+    replace_text(out / ENVIRONMENT, json.dumps(environment, indent=1))
+
+
+def changed_options(out: Path, recipe: Recipe) -> list[str]:
+    """`train.epochs 2 -> 3` for each option that differs from those that the run in `out` was last started with."""
+    try:
+        before = _flat(yaml.safe_load((out / CONFIG).read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError, AttributeError):
+        return []
+    now = _flat(to_dict(recipe))
+    names = [name for name in now if name not in NOT_OF_THE_RUN and now[name] != before.get(name, now[name])]
+    return [f"{name} {before[name]} -> {now[name]}" for name in names]
+
+
+def _flat(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in options.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
 
 
 def environment(out: Path) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,17 +12,20 @@ from torch import Tensor
 
 from multiview.data.batch import Batch
 from multiview.data.draws import Draws
+from multiview.distributed import any_rank, gather
 from multiview.errors import MultiviewError
 from multiview.graph import ContrastGraph
 from multiview.memory.memories import Memories
 from multiview.model import MultiviewModel
-from multiview.objectives.base import EdgeOutput
+from multiview.objectives.base import EdgeInput, EdgeOutput
 from multiview.viewlayer import ViewLayer, present_views
+
+SAMPLES_SHOWN = 8
 
 
 @dataclass
 class Parts:
-    """What a step works with. `wrapped` is `model` as Accelerate wrapped it; `optimiser` likewise."""
+    """What a step works with. `wrapped` is `model` as Accelerate wrapped it; `optimiser` likewise. `ids` names samples by their index."""
 
     accelerator: Accelerator
     graph: ContrastGraph
@@ -32,6 +34,7 @@ class Parts:
     wrapped: Any
     memories: Memories
     optimiser: Any
+    ids: Callable[[Tensor], list[str]]
     clip: float | None = None
     channels_last: bool = False
 
@@ -61,7 +64,7 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws) -> StepOu
         edges = parts.graph.named_edges()
         outputs = {n: e.objective.loss(i) for (n, e), i in zip(edges.items(), inputs, strict=True)}
         total = torch.stack([e.weight * outputs[n].loss for n, e in edges.items()]).sum()
-        _refuse_non_finite(total, outputs, batch, step)
+        _refuse_non_finite(parts, total, outputs, inputs, batch, step)
         parts.accelerator.backward(total)
         if parts.clip is not None and parts.accelerator.sync_gradients:
             parts.accelerator.clip_grad_norm_(parts.wrapped.parameters(), parts.clip)
@@ -80,12 +83,28 @@ def _detached(out: EdgeOutput) -> EdgeOutput:
     return EdgeOutput(out.loss.detach(), {name: value.detach() for name, value in out.log.items()})
 
 
-def _refuse_non_finite(total: Tensor, outputs: Mapping[str, EdgeOutput], batch: Batch, step: int) -> None:
-    if math.isfinite(total.item()):
+def _refuse_non_finite(
+    parts: Parts, total: Tensor, outputs: Mapping[str, EdgeOutput], inputs: Sequence[EdgeInput], batch: Batch, step: int
+) -> None:
+    """All ranks raise when one has to, so that none waits for the others."""
+    losses = torch.stack([*(out.loss.detach().to(total) for out in outputs.values()), total.detach()])
+    bad = any_rank((~losses.isfinite()).tolist(), total.device)
+    if not any(bad):
         return
-    bad = [name for name, out in outputs.items() if not math.isfinite(out.loss.item())]
-    samples = ", ".join(str(i) for i in batch.index[:8].tolist())
+    names = [name for name, one in zip([*outputs, "sum"], bad, strict=True) if one]
     raise MultiviewError(
-        f"step {step}: the loss of edge {', '.join(bad) or 'sum'} is not finite (samples {samples}, ...). Weights, banks and queues are as "
-        "they were before it. Lower --lr, raise --temperature, or use --precision no."
+        f"step {step}: the loss of edge {', '.join(names[:-1] or names)} is not finite. {_suspects(parts, inputs, batch)} Weights, banks "
+        "and queues are as they were before it. Lower --lr, raise --temperature, or use --precision no; the last checkpoint is whole."
     )
+
+
+def _suspects(parts: Parts, inputs: Sequence[EdgeInput], batch: Batch) -> str:
+    """The samples of all ranks whose embeddings are not finite; where there is none, those of the step."""
+    sides = [side for edge in inputs for side in edge.sides]
+    embeddings = [x.detach() for side in sides for x in (side.z, side.p, side.key) if x is not None]
+    lost = torch.stack([~x.isfinite().all(1) for x in embeddings]).any(0)
+    index, lost = gather(batch.index), gather(lost)
+    shown = index[lost] if lost.any() else index
+    ids = ", ".join(parts.ids(shown[:SAMPLES_SHOWN].cpu()))
+    more = f" and {len(shown) - SAMPLES_SHOWN} more" if len(shown) > SAMPLES_SHOWN else ""
+    return f"{'Embeddings are not finite of' if lost.any() else 'Embeddings are finite; the step had'} samples {ids}{more}."

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from multiview.files import replace_text
 from multiview.train.runfolder import METRICS
 
 PLAIN_SECONDS = 10.0
@@ -26,7 +27,7 @@ class Metrics:
         if resumed_at is not None:
             _cut(self.path, resumed_at)
         self.file = self.path.open("a", encoding="utf-8")
-        self.board = _board(out)
+        self.board = _board(out, resumed_at)
 
     def write(self, step: int, values: Mapping[str, float | int]) -> None:
         """One line: the step and its numbers."""
@@ -60,18 +61,15 @@ def _cut(path: Path, step: int) -> None:
     """Drops the lines after `step`: the resumed run writes them again."""
     if path.is_file():
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        path.write_text(
-            "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step),
-            encoding="utf-8",
-        )
+        replace_text(path, "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step))
 
 
-def _board(out: Path) -> Any:
+def _board(out: Path, resumed_at: int | None) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(out / "tensorboard"))
+    return SummaryWriter(str(out / "tensorboard"), purge_step=None if resumed_at is None else resumed_at + 1)
 
 
 class Display:
