@@ -223,14 +223,21 @@ def compare(words: Sequence[str]) -> int:
 
 
 def list_plugins(words: Sequence[str]) -> int:
-    """multiview list [GROUP]."""
-    groups = [word for word in words if not word.startswith("-")] or list(GROUPS)
+    """multiview list [GROUP ...]."""
+    if words and words[0] in ("-h", "--help"):
+        print(
+            f"usage: multiview list [GROUP ...]\n\ngroups: {', '.join(GROUPS)}\n\n"
+            "Every plugin with the package that it comes from, one line of help, and what is broken."
+        )
+        return 0
+    groups = list(words) or list(GROUPS)
     for group in groups:
         if group not in GROUPS:
             raise unknown_name("group of plugins", group, GROUPS)
-        print(group)
-        for plugin in installed(group):
-            print(f"  {plugin.name:<12} {plugin.origin:<16} {plugin.target}")
+    from multiview.catalogue import lines
+
+    for line in lines(groups):
+        print(line)
     return 0
 
 

@@ -14,44 +14,70 @@ GROUPS = ("views", "encoders", "objectives", "sources", "recipes")
 
 @dataclass(frozen=True)
 class Plugin:
-    """A registered name, before it is imported."""
+    """A registered name, before it is imported: `target` is `module:attribute`, `origin` the package that registers it."""
 
     name: str
     group: str
     target: str
     origin: str
 
+    @property
+    def kind(self) -> str:
+        """What one of the group is called: `view`, `encoder`, ..."""
+        return self.group.removesuffix("s")
+
+    @property
+    def whole(self) -> str:
+        """The name that no other package's plugin has: `package/name`."""
+        return f"{self.origin}/{self.name}"
+
+    def imported(self) -> Any:
+        """The object itself. Raises whatever its module raises."""
+        return EntryPoint(self.name, self.target, f"multiview.{self.group}").load()
+
 
 @cache
-def _entries(group: str) -> dict[str, EntryPoint]:
+def _registered(group: str) -> tuple[Plugin, ...]:
     if group not in GROUPS:
         raise ValueError(f"no plugin group '{group}'; there are {', '.join(GROUPS)}")
-    return {entry.name: entry for entry in entry_points(group=f"multiview.{group}")}
+    found = entry_points(group=f"multiview.{group}")
+    plugins = [Plugin(e.name, group, e.value, e.dist.name if e.dist else "unknown") for e in found]
+    return tuple(sorted(plugins, key=lambda plugin: (plugin.name, plugin.origin)))
 
 
 def installed(group: str) -> list[Plugin]:
-    """Every plugin of a group, by name, without importing any."""
-    return [
-        Plugin(name, group, entry.value, entry.dist.name if entry.dist else "unknown")
-        for name, entry in sorted(_entries(group).items())
-    ]
+    """Every plugin of a group, by name, without importing any; of two with one name, both."""
+    return list(_registered(group))
+
+
+def find(group: str, name: str) -> Plugin:
+    """The plugin called `name`, or `package/name`, in `group` (`views`, `encoders`, `objectives`, `sources`, `recipes`).
+
+    Raises MultiviewError for an unknown name, with the nearest one, and for a name that two packages register.
+    """
+    plugins = installed(group)
+    fitting = [plugin for plugin in plugins if name in (plugin.name, plugin.whole)]
+    if not fitting:
+        remedy = f'Add your own under [project.entry-points."multiview.{group}"].'
+        raise unknown_name(group.removesuffix("s"), name, {plugin.name for plugin in plugins}, remedy)
+    if len(fitting) > 1:
+        raise MultiviewError(
+            f"{len(fitting)} packages register the {group.removesuffix('s')} '{name}': "
+            f"write {' or '.join(plugin.whole for plugin in fitting)}, or uninstall one of them."
+        )
+    return fitting[0]
 
 
 def load(group: str, name: str) -> Any:
-    """The object registered under `name` in `group` (`views`, `encoders`, `objectives`, `sources`, `recipes`).
+    """The object registered under `name` (or `package/name`) in `group`.
 
-    Raises MultiviewError for an unknown name (with the nearest one) and for a plugin whose import fails (with the cause).
+    Raises MultiviewError as `find` does, and for a plugin whose import fails, with the cause.
     """
-    entries = _entries(group)
-    if name not in entries:
-        remedy = f'Add your own under [project.entry-points."multiview.{group}"].'
-        raise unknown_name(group.removesuffix("s"), name, entries, remedy)
+    plugin = find(group, name)
     try:
-        return entries[name].load()
+        return plugin.imported()
     except Exception as cause:
-        origin = entries[name].dist
-        package = origin.name if origin else "unknown package"
         raise MultiviewError(
-            f"the {group.removesuffix('s')} '{name}' of {package} cannot be imported from {entries[name].value}: "
-            f"{type(cause).__name__}: {cause}. Reinstall or update {package}."
+            f"the {plugin.kind} '{name}' of {plugin.origin} cannot be imported from {plugin.target}: "
+            f"{type(cause).__name__}: {cause}. Reinstall or update {plugin.origin}."
         ) from cause

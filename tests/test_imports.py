@@ -16,6 +16,7 @@ OTHERS = ("tests", "benchmarks", "docs", "examples")
 HEAVY = ("torch", "torchvision", "torchaudio", "kornia", "timm", "sklearn", "scipy", "skimage", "accelerate")
 LIGHT = (
     "multiview",
+    "multiview.catalogue",
     "multiview.cli",
     "multiview.errors",
     "multiview.graph",

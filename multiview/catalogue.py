@@ -1,0 +1,107 @@
+"""What is installed, by group: names, origins, one line of help for each, and what is broken.
+
+The help is read from the source text, so that a list of a hundred parts imports none of ours; a stranger's are
+imported, because nothing else tells whether they can be.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from multiview.plugins import Plugin, installed
+
+OURS = "multiview-cmc"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the list: the plugin, the first sentence of its docstring, and why it cannot be used ("" = it can)."""
+
+    plugin: Plugin
+    help: str
+    trouble: str = ""
+
+
+def entries(group: str) -> list[Entry]:
+    """Every plugin of a group, by name."""
+    plugins = installed(group)
+    names = Counter(plugin.name for plugin in plugins)
+    return [_entry(plugin, names[plugin.name]) for plugin in plugins]
+
+
+def lines(groups: Sequence[str]) -> Iterator[str]:
+    """The text of `multiview list`."""
+    found = {group: entries(group) for group in groups}
+    everything = [entry.plugin for listed in found.values() for entry in listed]
+    wide = max((len(plugin.name) for plugin in everything), default=0)
+    origin = max((len(plugin.origin) for plugin in everything), default=0)
+    for group, listed in found.items():
+        yield group
+        for entry in listed:
+            text = f"BROKEN: {entry.trouble}" if entry.trouble else entry.help
+            yield f"  {entry.plugin.name:<{wide}}  {entry.plugin.origin:<{origin}}  {text}".rstrip()
+
+
+def _entry(plugin: Plugin, registered: int) -> Entry:
+    trouble = _trouble(plugin)
+    about = "" if trouble else help_of(plugin.target)
+    if registered > 1:
+        about = f"{about} ({registered} packages register this name: write {plugin.whole})".lstrip()
+    return Entry(plugin, about, trouble)
+
+
+def _trouble(plugin: Plugin) -> str:
+    """Why a plugin cannot be imported; of ours only whether its module is there."""
+    if plugin.origin == OURS:
+        return "" if source_of(plugin.target.partition(":")[0]) else f"there is no {plugin.target}"
+    try:
+        plugin.imported()
+    except (Exception, SystemExit) as cause:  # whatever a stranger's module does, the list goes on
+        return f"{type(cause).__name__}: {cause} ({plugin.target})"
+    return ""
+
+
+def help_of(target: str) -> str:
+    """The first sentence of the docstring of `module:attribute`, or of its module where that has none; "" if unknown."""
+    module, _, attribute = target.partition(":")
+    file = source_of(module)
+    if file is None:
+        return ""
+    try:
+        tree = ast.parse(file.read_text("utf8"))
+    except (OSError, SyntaxError, ValueError):
+        return ""
+    node: ast.AST | None = tree
+    for name in attribute.split("."):
+        node = next((child for child in getattr(node, "body", ()) if getattr(child, "name", None) == name), None)
+    documented = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    own = ast.get_docstring(node) if isinstance(node, documented) else None
+    return first_sentence(own or ast.get_docstring(tree) or "")
+
+
+def first_sentence(text: str) -> str:
+    """Up to the first full stop that ends a sentence, or a blank line, in one line."""
+    opening = " ".join(text.strip().split("\n\n")[0].split())
+    return re.split(r"(?<=[.!?])\s+(?=[A-Z`])", opening)[0]
+
+
+def source_of(module: str) -> Path | None:
+    """The file of a module, found without importing the packages around it where they are plain folders."""
+    top, *rest = module.split(".")
+    try:
+        spec = find_spec(top)
+        folders = [Path(folder) for folder in (spec and spec.submodule_search_locations) or ()]
+        for folder in folders:
+            for file in (folder.joinpath(*rest).with_suffix(".py"), folder.joinpath(*rest, "__init__.py")):
+                if rest and file.is_file():
+                    return file
+        spec = find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
