@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from imports import module_of, offences, python_files
 
+from multiview.plugins import installed
+
 ROOT = Path(__file__).parents[1]
 OURS = ("multiview", "views", "encoders", "recipes")
 OTHERS = ("tests", "benchmarks", "docs", "examples")
@@ -31,9 +33,6 @@ LIGHT = (
     "multiview.data.modality",
     "multiview.data.preprocess",
     "multiview.data.source",
-    "multiview.data.sources.aligned",
-    "multiview.data.sources.folder",
-    "multiview.data.sources.scenes",
     "multiview.data.store",
     "multiview.recipes.cmc_lab",
     "multiview.recipes.cmc_rgbd",
@@ -41,14 +40,13 @@ LIGHT = (
     "multiview.recipes.moco",
     "multiview.recipes.simclr",
     "multiview.recipes.simsiam",
+    *(f"multiview.data.sources.{path.stem}" for path in sorted((ROOT / "multiview/data/sources").glob("[!_]*.py"))),
 )
 COMMANDS = (
     "--help",
     "list",
     "preprocess --help",
-    "preprocess folder --help",
-    "preprocess aligned --help",
-    "preprocess scenes --help",
+    *(f"preprocess {source.name} --help" for source in installed("sources")),
     "inspect --help",
     "train --help",
     "train cmc_lab --help",

@@ -1,0 +1,197 @@
+"""Published datasets, from small files in the published formats: CIFAR-10 and -100, STL-10."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from multiview.data.preprocess import preprocess
+from multiview.data.source import BadSample
+from multiview.data.sources.cifar import Cifar10, Cifar100
+from multiview.data.sources.stl10 import Stl10
+from multiview.data.store import Store
+from multiview.errors import MultiviewError
+
+BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
+TEN = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+def python2(value: object) -> bytes:
+    """The opcodes that Python 2 and its NumPy wrote, in which CIFAR is published."""
+    if isinstance(value, bytes):
+        return (b"U" + bytes([len(value)]) if len(value) < 256 else b"T" + struct.pack("<i", len(value))) + value
+    if isinstance(value, int):
+        return b"J" + struct.pack("<i", value)
+    if isinstance(value, list):
+        return b"](" + b"".join(map(python2, value)) + b"e"
+    if isinstance(value, dict):
+        return b"}(" + b"".join(python2(k) + python2(v) for k, v in value.items()) + b"u"
+    assert isinstance(value, np.ndarray)
+    assert value.dtype == np.uint8
+    dtype = b"cnumpy\ndtype\n(U\x02u1" + python2(0) + python2(1) + b"tR("
+    dtype += python2(3) + b"U\x01|NNN" + python2(-1) + python2(-1) + python2(0) + b"tb"
+    shape = b"(" + b"".join(map(python2, value.shape)) + b"t"
+    state = b"(" + python2(1) + shape + dtype + b"I00\n" + python2(value.tobytes()) + b"tb"
+    return b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(" + python2(0) + b"tU\x01btR" + state
+
+
+def write_python2(path: Path, value: object) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"\x80\x02" + python2(value) + b".")
+
+
+def pixels(seed: int, count: int = 4) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 3072), dtype="uint8")
+
+
+@pytest.fixture
+def cifar10(tmp_path: Path) -> Path:
+    for number, name in enumerate(BATCHES):
+        labels = [(number + place) % 10 for place in range(4)]
+        write_python2(
+            tmp_path / "cifar-10-batches-py" / name, {b"batch_label": b"x", b"labels": labels, b"data": pixels(number)}
+        )
+        table = np.column_stack([np.array(labels, "uint8"), pixels(number)])
+        (tmp_path / "cifar-10-batches-bin").mkdir(exist_ok=True)
+        table.tofile(tmp_path / "cifar-10-batches-bin" / f"{name}.bin")
+    write_python2(tmp_path / "cifar-10-batches-py" / "batches.meta", {b"label_names": [name.encode() for name in TEN]})
+    (tmp_path / "cifar-10-batches-bin" / "batches.meta.txt").write_text("\n".join(TEN) + "\n\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("folder", [".", "cifar-10-batches-py", "cifar-10-batches-bin"])
+def test_cifar10_in_both_formats(cifar10: Path, folder: str, tmp_path: Path) -> None:
+    report = preprocess(Cifar10(), cifar10 / folder, tmp_path / "store", shard_rows=7)
+    store = Store.open(report.out)
+    assert (report.written, report.rejected) == (24, 0)
+    assert store.manifest.splits == {"train": 20, "test": 4}
+    assert store.manifest.classes == TEN
+    assert store.ids[5] == "train/00005"
+    assert store.ids[-1] == "test/00003"
+    assert store.labels[:6].tolist() == [0, 1, 2, 3, 1, 2]
+    red_first = pixels(1)[2].reshape(3, 32, 32)
+    assert np.array_equal(store.read([6], "image")[0], np.stack(list(red_first), axis=-1))
+
+
+def test_validation_samples_are_carved_out_of_the_training_set(cifar10: Path) -> None:
+    whole, carved = Cifar10().plan(cifar10), Cifar10(val=30).plan(cifar10)
+    counts = Counter(row.split for row in carved.rows)
+    assert counts["test"] == 4
+    assert 0 < counts["val"] < 12
+    assert [row.id for row in carved.rows] == [row.id for row in whole.rows]
+    with pytest.raises(MultiviewError, match="val is 100; give percent of the training set, 0 to 99"):
+        Cifar10(val=100)
+
+
+def test_cifar100_has_classes_and_groups(tmp_path: Path) -> None:
+    names = {b"fine_label_names": [b"apple", b"bear"], b"coarse_label_names": [b"fruit", b"carnivores", b"trees"]}
+    write_python2(tmp_path / "cifar-100-python" / "meta", names)
+    (tmp_path / "cifar-100-binary").mkdir()
+    for number, split in enumerate(("train", "test")):
+        fine, coarse = [0, 1, 1, 0], [2, 1, 1, 0]
+        sample = {b"fine_labels": fine, b"coarse_labels": coarse, b"data": pixels(number)}
+        write_python2(tmp_path / "cifar-100-python" / split, sample)
+        table = np.column_stack([np.array(coarse, "uint8"), np.array(fine, "uint8"), pixels(number)])
+        table.tofile(tmp_path / "cifar-100-binary" / f"{split}.bin")
+    (tmp_path / "cifar-100-binary" / "fine_label_names.txt").write_text("apple\nbear\n")
+    (tmp_path / "cifar-100-binary" / "coarse_label_names.txt").write_text("fruit\ncarnivores\ntrees\n")
+    for folder in ("cifar-100-python", "cifar-100-binary"):
+        plan = Cifar100().plan(tmp_path / folder)
+        assert [row.label for row in plan.rows[:4]] == ["apple", "bear", "bear", "apple"]
+        groups = Cifar100(labels="coarse").plan(tmp_path / folder)
+        assert [row.label for row in groups.rows[:4]] == ["trees", "carnivores", "carnivores", "fruit"]
+        assert np.array_equal(plan.read(5)["image"][0, 0], pixels(1)[1].reshape(3, 32, 32)[:, 0, 0])
+    with pytest.raises(MultiviewError, match="labels is 'super'; give fine or coarse"):
+        Cifar100(labels="super")  # type: ignore[arg-type]
+
+
+class _Harm:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("harmed",)
+
+
+def test_a_pickle_runs_nothing(cifar10: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    batch = cifar10 / "cifar-10-batches-py" / "data_batch_3"
+    batch.write_bytes(pickle.dumps({"data": _Harm(), "labels": []}))
+    with pytest.raises(MultiviewError, match=r"data_batch_3 is refused: it asks for posix\.mkdir, and only arrays are"):
+        Cifar10().plan(cifar10)
+    assert not Path("harmed").exists()
+
+
+def test_published_files_that_are_not_whole(cifar10: Path, tmp_path: Path) -> None:
+    batch = cifar10 / "cifar-10-batches-py" / "data_batch_2"
+    whole = batch.read_bytes()
+    batch.write_bytes(whole[:5000])
+    with pytest.raises(MultiviewError, match=r"data_batch_2 is refused: .*Give the files as they were published"):
+        Cifar10().plan(cifar10)
+    write_python2(batch, {b"labels": [0], b"data": pixels(0)})
+    with pytest.raises(MultiviewError, match="does not hold 3072 pixels and one of 'labels' for each image"):
+        Cifar10().plan(cifar10)
+    write_python2(batch, {b"labels": [0, 1, 2, 10], b"data": pixels(0)})
+    with pytest.raises(MultiviewError, match="has labels 0 to 10 for 10 classes"):
+        Cifar10().plan(cifar10)
+    batch.unlink()
+    with pytest.raises(MultiviewError, match=r"cifar-10-batches-py has no data_batch_2; CIFAR-10 is not whole"):
+        Cifar10().plan(cifar10 / "cifar-10-batches-py")
+    binary = cifar10 / "cifar-10-batches-bin" / "data_batch_1.bin"
+    binary.write_bytes(binary.read_bytes()[:-1])
+    with pytest.raises(MultiviewError, match="has 12291 bytes, no multiple of 3073: it is truncated"):
+        Cifar10().plan(binary.parent)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MultiviewError, match=r"does not hold CIFAR-10; give the folder .*: cifar-10-batches-py \(data"):
+        Cifar10().plan(tmp_path / "empty")
+
+
+@pytest.fixture
+def stl10(tmp_path: Path) -> Path:
+    root = tmp_path / "stl10_binary"
+    root.mkdir()
+    for seed, (name, count) in enumerate((("train", 3), ("test", 2), ("unlabeled", 4))):
+        # Published column by column: (n, channel, x, y).
+        np.random.default_rng(seed).integers(0, 256, (count, 3, 96, 96), dtype="uint8").tofile(root / f"{name}_X.bin")
+    np.array([1, 10, 4], "uint8").tofile(root / "train_y.bin")
+    np.array([2, 2], "uint8").tofile(root / "test_y.bin")
+    (root / "class_names.txt").write_text("\n".join(TEN))
+    return tmp_path
+
+
+def test_stl10_trains_on_what_has_no_label(stl10: Path, tmp_path: Path) -> None:
+    store = Store.open(preprocess(Stl10(), stl10, tmp_path / "store", shard_rows=4).out)
+    assert store.manifest.splits == {"train": 7, "test": 2}
+    assert store.labels.tolist() == [0, 9, 3, 1, 1, -1, -1, -1, -1]
+    stored = np.random.default_rng(2).integers(0, 256, (4, 3, 96, 96), dtype="uint8")
+    got = store.read([store.ids.index("unlabelled/000003")], "image")[0]
+    assert got[5, 7].tolist() == stored[3, :, 7, 5].tolist()
+    own = Stl10(unlabelled="own").plan(stl10)
+    assert Counter(row.split for row in own.rows) == {"train": 3, "test": 2, "unlabelled": 4}
+    (stl10 / "stl10_binary" / "unlabeled_X.bin").unlink()
+    assert len(Stl10(unlabelled="none").plan(stl10).rows) == 5
+    with pytest.raises(MultiviewError, match=r"has no unlabeled_X\.bin; STL-10 is not whole"):
+        Stl10().plan(stl10)
+
+
+def test_stl10_that_does_not_fit(stl10: Path) -> None:
+    root = stl10 / "stl10_binary"
+    plan = Stl10().plan(stl10)
+    images, labels = (root / "train_X.bin").read_bytes(), root / "train_y.bin"
+    (root / "train_X.bin").write_bytes(images[:-10])
+    with pytest.raises(BadSample, match=r"train_X\.bin: truncated while it was read"):
+        plan.read(2)
+    with pytest.raises(MultiviewError, match=r"train_X\.bin has 82934 bytes, no multiple of 27648: it is truncated"):
+        Stl10().plan(stl10)
+    (root / "train_X.bin").write_bytes(images)
+    labels.write_bytes(b"\1\2")
+    with pytest.raises(MultiviewError, match=r"holds 3 images, train_y\.bin 2 labels; one is truncated"):
+        Stl10().plan(stl10)
+    labels.write_bytes(b"\0\1\2")
+    with pytest.raises(MultiviewError, match=r"train_y\.bin has labels 0 to 2; there are classes 1 to 10"):
+        Stl10().plan(stl10)
+    with pytest.raises(MultiviewError, match="unlabelled is 'all'; give train, own, none"):
+        Stl10(unlabelled="all")  # type: ignore[arg-type]
