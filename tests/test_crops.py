@@ -12,9 +12,10 @@ import torchvision.transforms.v2.functional as reference
 from numpy.typing import NDArray
 from torch import Tensor
 
-from multiview.data.crops import TRIES, CropTransform, Windows, draw_windows
+from multiview.data.crops import CropTransform
 from multiview.data.draws import uniform
 from multiview.data.modality import Modality
+from multiview.data.windows import TRIES, Windows, draw_windows
 from multiview.errors import MultiviewError
 from multiview.view import Crop
 
@@ -266,12 +267,12 @@ def test_flip_is_a_probability(flip: float) -> None:
     assert draw_windows(Crop(flip=flip), drawn, 64, 64).flip.mean() == pytest.approx(flip, abs=0.02)
 
 
-def test_what_has_no_geometry_passes_unchanged() -> None:
+def test_what_has_no_geometry_passes_whole() -> None:
     kinds = [modality("image", 16, 16, 3), modality("audio", 50)]
     arrays = {kind.name: stored(kind) for kind in kinds}
     for train in (True, False):
         out = CropTransform({Crop(size=8): kinds}, train)(arrays, np.arange(12))["crop"]
-        assert torch.equal(out["audio"], torch.from_numpy(arrays["audio"]))
+        assert torch.equal(out["audio"], torch.from_numpy(arrays["audio"])[:, None])
     alone = CropTransform({Crop(size=8): kinds[1:]}, True)(arrays, np.arange(12))["crop"]
     assert list(alone) == ["audio"]
 

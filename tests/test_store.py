@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from multiview.data.manifest import Manifest
 from multiview.data.modality import Modality
 from multiview.data.preprocess import preprocess
+from multiview.data.shardfiles import OPEN_SHARDS
 from multiview.data.source import BadSample, Plan, Row
 from multiview.data.statistics import Moments
-from multiview.data.store import OPEN_SHARDS, Store
+from multiview.data.store import Store
 from multiview.errors import MultiviewError
 
 COUNT, PER_SHARD = 47, 10
@@ -250,7 +251,7 @@ def test_few_files_are_open_at_a_time(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "s")
     got = store.read(store.rows(), "image")
     assert np.array_equal(got, np.stack([sample(number)["image"] for number in KEPT]))
-    assert len(store._handles) <= OPEN_SHARDS
+    assert len(store._files._handles) <= OPEN_SHARDS
     store.close()
     assert np.array_equal(store.read([5], "image")[0], sample(KEPT[5])["image"])
 

@@ -1,15 +1,10 @@
-"""Crops: one draw of geometry for all modalities of a sample, cut by torchvision v2.
-
-What is drawn follows torchvision's RandomResizedCrop and RandomHorizontalFlip; how it is drawn is ours, because
-torchvision draws from the global generator, so that its crops depend on batch, worker and process.
-"""
+"""Crops: one draw of geometry for all modalities of a sample, cut by torchvision v2, and one window in time."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import chain
 
 import numpy as np
 import torch
@@ -20,127 +15,192 @@ from torchvision.transforms.v2.functional import center_crop, horizontal_flip, r
 
 from multiview.data.draws import uniform
 from multiview.data.modality import Modality
+from multiview.data.windows import TRIES, Floats, Ints, Windows, draw_windows, span_places, span_starts
+from multiview.errors import MultiviewError
 from multiview.view import Crop
 
-Ints = NDArray[np.int64]
-TRIES = 10
-"""Windows that RandomResizedCrop tries before it falls back on a central one."""
+Stored = NDArray | Sequence[NDArray]
+"""n samples of a modality as a store reads them: an array, or a list where they differ in shape."""
 
-DTYPES = {"image": torch.uint8, "depth": torch.float32, "normal": torch.float32, "mask": torch.int64}
-"""What the crops of each kind hold."""
-
-
-@dataclass(frozen=True)
-class Windows:
-    """The part of each of n samples that is kept, in pixels: corner, extent, and whether it is mirrored."""
-
-    top: Ints
-    left: Ints
-    height: Ints
-    width: Ints
-    flip: NDArray[np.bool_]
-
-    def scaled(self, source: tuple[int, ...], target: tuple[int, ...]) -> Windows:
-        """The same windows on a modality stored at `target` (h, w) instead of `source`, to the nearest pixel."""
-        if source == target:
-            return self
-        top, height = _scaled(self.top, self.height, source[0], target[0])
-        left, width = _scaled(self.left, self.width, source[1], target[1])
-        return Windows(top, left, height, width, self.flip)
-
-
-def _scaled(start: Ints, extent: Ints, source: int, target: int) -> tuple[Ints, Ints]:
-    low = np.minimum(np.rint(start * (target / source)), target - 1)
-    high = np.clip(np.rint((start + extent) * (target / source)), low + 1, target)
-    return low.astype(np.int64), (high - low).astype(np.int64)
-
-
-def draw_windows(crop: Crop, drawn: NDArray[np.float64], height: int, width: int) -> Windows:
-    """RandomResizedCrop and a mirror for n samples of height x width, from (n, 2 * TRIES + 3) uniform numbers."""
-    log_low, log_high = math.log(crop.ratio[0]), math.log(crop.ratio[1])
-    area = height * width * (crop.scale[0] + (crop.scale[1] - crop.scale[0]) * drawn[:, :TRIES])
-    ratio = np.exp(log_low + (log_high - log_low) * drawn[:, TRIES : 2 * TRIES])
-    w, h = np.rint(np.sqrt(area * ratio)), np.rint(np.sqrt(area / ratio))
-    fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
-    first, rows = fits.argmax(1), np.arange(len(drawn))
-    w, h = w[rows, first].astype(np.int64), h[rows, first].astype(np.int64)
-    top = np.floor(drawn[:, -3] * (height - h + 1)).astype(np.int64)
-    left = np.floor(drawn[:, -2] * (width - w + 1)).astype(np.int64)
-    none = ~fits.any(1)
-    top[none], left[none], h[none], w[none] = _central_window(crop, height, width)
-    return Windows(top, left, h, w, drawn[:, -1] < crop.flip)
-
-
-def _central_window(crop: Crop, height: int, width: int) -> tuple[int, int, int, int]:
-    """The largest central window (top, left, height, width) whose aspect ratio is allowed."""
-    h = min(height, round(width / crop.ratio[0]))
-    w = min(width, round(height * crop.ratio[1]))
-    return (height - h) // 2, (width - w) // 2, h, w
+DTYPES = {"image": torch.uint8, "video": torch.uint8, "mask": torch.int64, "audio": torch.int16, "text": torch.int64}
+"""What the crops of each kind hold; the others float32."""
+SMOOTH = ("image", "video", "bands")
+"""Kinds that are resized bilinearly; the others take the nearest sample."""
 
 
 class CropTransform:
-    """Cuts crops from a batch of stored arrays: `transform(arrays, index, epoch)` -> crop name -> modality -> tensor.
+    """Cuts crops from a batch of stored samples: `transform(arrays, index, epoch)` -> crop name -> modality -> tensor.
 
-    reads: which modalities each crop cuts. Images come out as uint8 (n, 3, size, size), resized bilinearly with
-    antialiasing; depth float32, masks int64 (n, 1, size, size) and normals float32 (n, 3, size, size) take the
-    nearest sample, and a mirror image negates the normals' x. Modalities without geometry pass unchanged. One draw
-    serves all modalities of a crop; it is a function of (seed, epoch, sample index, crop name), so that batch, worker
-    and process do not matter. train=False: the shorter side is resized to `size` and the centre is cut, the same for
-    every crop name.
+    reads: which modalities each crop cuts; what comes out is laid out as `Batch` says. Images, videos and bands are
+    resized bilinearly with antialiasing to (size, size); depth, masks and normals take the nearest sample, and a mirror
+    image negates the normals' x. From sound, videos and series the window of `crop.seconds` is cut, padded behind its
+    end with zeros (a video: with its last frame). Tables, points and text pass whole. One draw serves all modalities of
+    a crop; it is a function of (seed, epoch, sample index, crop name), so that batch, worker and process do not matter.
+    train=False: the shorter side is resized to `size` and the centre is cut, in space and time, the same for every crop
+    name. Raises MultiviewError when samples that differ in length are to be cut whole.
     """
 
     def __init__(self, reads: Mapping[Crop, Sequence[Modality]], train: bool, seed: int = 0) -> None:
         self.reads = {crop: tuple(modalities) for crop, modalities in reads.items()}
         self.train = train
         self.seed = seed
+        for crop, modalities in self.reads.items():
+            for modality in modalities:
+                _check_length(crop, modality)
 
-    def __call__(self, arrays: Mapping[str, NDArray], index: Ints, epoch: int = 0) -> dict[str, dict[str, Tensor]]:
-        """Crops of `arrays` (modality -> (n, ...) as stored), whose samples stand at `index` (n,) of the split."""
+    def __call__(self, arrays: Mapping[str, Stored], index: Ints, epoch: int = 0) -> dict[str, dict[str, Tensor]]:
+        """Crops of `arrays` (modality -> n samples as stored), whose samples stand at `index` (n,) of the split."""
         if self.train:
             return {crop.name: self._random(crop, arrays, index, epoch) for crop in self.reads}
-        # Crops of one size see the same pixels in evaluation: cut them once.
-        cut = cache(lambda size, modality: _centre(arrays[modality.name], modality, size))
-        return {crop.name: {each.name: cut(crop.size, each) for each in read} for crop, read in self.reads.items()}
+        return self._central(arrays, len(index))
 
-    def _random(self, crop: Crop, arrays: Mapping[str, NDArray], index: Ints, epoch: int) -> dict[str, Tensor]:
-        spatial = [modality for modality in self.reads[crop] if modality.spatial]
-        height, width = max((modality.shape[:2] for modality in spatial), key=math.prod, default=(1, 1))
+    def _random(self, crop: Crop, arrays: Mapping[str, Stored], index: Ints, epoch: int) -> dict[str, Tensor]:
+        modalities = self.reads[crop]
+        place = uniform(self.seed, epoch, f"crop {crop.name} time", index)[:, 0]
+        spans = _spans(crop, modalities, arrays, place)
+        stored = {each.name: _cut_span(each, arrays[each.name], spans) for each in modalities}
+        sizes = {each.name: _sizes(each, stored[each.name]) for each in modalities if each.spatial}
+        largest = _largest(list(sizes.values()), len(index))
         drawn = uniform(self.seed, epoch, f"crop {crop.name}", index, 2 * TRIES + 3)
-        windows = draw_windows(crop, drawn, height, width)
-        out = {modality.name: torch.from_numpy(arrays[modality.name]) for modality in self.reads[crop]}
-        for modality in spatial:
-            part = windows.scaled((height, width), modality.shape[:2])
-            out[modality.name] = _cut(out[modality.name], modality.kind, part, crop.size)
-        return out
+        windows = draw_windows(crop, drawn, *largest)
+        return {
+            each.name: _cut(stored[each.name], each.kind, windows.scaled(largest, sizes[each.name]), crop.size)
+            if each.spatial
+            else _whole(each, stored[each.name])
+            for each in modalities
+        }
+
+    def _central(self, arrays: Mapping[str, Stored], n: int) -> dict[str, dict[str, Tensor]]:
+        every = tuple({each.name: each for each in chain(*self.reads.values())}.values())
+        middle = np.full(n, 0.5)
+
+        # Crops of one size and length see the same in evaluation: cut them once.
+        @cache
+        def cut(size: int, seconds: float | None, modality: Modality) -> Tensor:
+            spans = _spans(Crop(size=size, seconds=seconds), every, arrays, middle)
+            stored = _cut_span(modality, arrays[modality.name], spans)
+            return _centre(stored, modality, size) if modality.spatial else _whole(modality, stored)
+
+        return {
+            crop.name: {each.name: cut(crop.size, crop.seconds, each) for each in read}
+            for crop, read in self.reads.items()
+        }
 
 
-def _cut(stored: Tensor, kind: str, windows: Windows, size: int) -> Tensor:
+def _check_length(crop: Crop, modality: Modality) -> None:
+    if not modality.ragged or modality.encoding or (modality.timed and crop.seconds):
+        return
+    remedy = f"Crop(seconds=LENGTH) for the crop '{crop.name}'" if modality.timed else "a store of one length"
+    raise MultiviewError(
+        f"the samples of {modality.name} differ in length and cannot make a batch as they are; use {remedy}."
+    )
+
+
+def _spans(
+    crop: Crop, modalities: Iterable[Modality], arrays: Mapping[str, Stored], place: Floats
+) -> tuple[Floats, float] | None:
+    """When the window in time of each sample begins, and its length in seconds; None without one."""
+    timed = [each for each in modalities if each.timed]
+    if crop.seconds is None or not timed:
+        return None
+    durations = [_lengths(arrays[each.name]) / _rate(each) for each in timed]
+    return span_starts(crop.seconds, durations, place), crop.seconds
+
+
+def _cut_span(modality: Modality, stored: Stored, spans: tuple[Floats, float] | None) -> Stored:
+    """The window in time of every sample: an array (n, count, ...), padded where a sample ends before it."""
+    if spans is None or not modality.timed:
+        return stored
+    first, count = span_places(*spans, _rate(modality), _lengths(stored))
+    out = np.zeros((len(stored), count, *modality.shape[1:]), modality.dtype)
+    for row, (sample, start) in enumerate(zip(stored, first.tolist(), strict=True)):
+        part = sample[start : start + count]
+        out[row, : len(part)] = part
+        if modality.kind == "video" and 0 < len(part) < count:
+            out[row, len(part) :] = part[-1]
+    return out
+
+
+def _lengths(stored: Stored) -> Ints:
+    return np.array([len(sample) for sample in stored], np.int64)
+
+
+def _rate(modality: Modality) -> float:
+    assert modality.rate is not None
+    return modality.rate
+
+
+def _sizes(modality: Modality, stored: Stored) -> tuple[Ints, Ints]:
+    """Height and width of every sample, two of (n,)."""
+    place = 1 if modality.kind == "video" else 0
+    shapes = [sample.shape[place : place + 2] for sample in stored]
+    heights, widths = np.array(shapes, np.int64).reshape(-1, 2).T
+    return heights, widths
+
+
+def _largest(sizes: Sequence[tuple[Ints, Ints]], n: int) -> tuple[Ints, Ints]:
+    """The size of the modality with the most pixels, sample by sample."""
+    height, width = np.ones(n, np.int64), np.ones(n, np.int64)
+    for other_height, other_width in sizes:
+        larger = other_height * other_width > height * width
+        height, width = np.where(larger, other_height, height), np.where(larger, other_width, width)
+    return height, width
+
+
+def _cut(stored: Stored, kind: str, windows: Windows, size: int) -> Tensor:
     """The window of every sample at size x size, mirrored where it says so."""
-    planes = _channels_first(stored)
-    out = torch.empty((*planes.shape[:2], size, size), dtype=DTYPES[kind])
+    rows = []
     sides = (windows.top, windows.left, windows.height, windows.width)
-    for row, window in enumerate(zip(*(side.tolist() for side in sides), strict=True)):
-        out[row] = resized_crop(planes[row], *window, [size, size], _interpolation(kind), antialias=True)
+    for sample, window in zip(stored, zip(*(side.tolist() for side in sides), strict=True), strict=True):
+        planes = _channels_first(torch.from_numpy(sample), kind)
+        rows.append(resized_crop(planes, *window, [size, size], _interpolation(kind), antialias=True))
+    out = _stacked(rows, stored, kind, size)
     flip = torch.from_numpy(windows.flip)
     out[flip] = horizontal_flip(out[flip])
     if kind == "normal":
         out[flip, 0] *= -1
-    return out
+    return _channels_second(out, kind)
 
 
-def _centre(array: NDArray, modality: Modality, size: int) -> Tensor:
+def _centre(stored: Stored, modality: Modality, size: int) -> Tensor:
     """Shorter side resized to `size`, then the central square."""
-    stored = torch.from_numpy(array)
-    if not modality.spatial:
-        return stored
-    resized = resize(_channels_first(stored), [size], _interpolation(modality.kind), antialias=True)
-    return center_crop(resized, [size, size]).to(DTYPES[modality.kind]).contiguous()
+    if isinstance(stored, np.ndarray):
+        planes = _channels_first(torch.from_numpy(stored), modality.kind)
+        small = resize(planes, [size], _interpolation(modality.kind), antialias=True)
+        out = center_crop(small, [size, size]).to(_dtype(modality.kind)).contiguous()
+        return _channels_second(out, modality.kind)
+    return torch.cat([_centre(sample[None], modality, size) for sample in stored])
 
 
-def _channels_first(stored: Tensor) -> Tensor:
-    """(n, H, W) or (n, H, W, c) as (n, c, H, W)."""
-    return stored.unsqueeze(1) if stored.dim() == 3 else stored.permute(0, 3, 1, 2)
+def _whole(modality: Modality, stored: Stored) -> Tensor:
+    """Samples without a place in the picture as a tensor, channels second."""
+    x = torch.from_numpy(np.asarray(stored)).to(_dtype(modality.kind))
+    if modality.kind == "audio" and x.ndim == 2:
+        return x.unsqueeze(1)
+    return x.transpose(1, 2).contiguous() if modality.kind in ("audio", "series", "points") else x
+
+
+def _stacked(rows: list[Tensor], stored: Stored, kind: str, size: int) -> Tensor:
+    if rows:
+        return torch.stack(rows).to(_dtype(kind))
+    # No sample at all: the shape is that of one, made of nothing.
+    planes = _channels_first(torch.from_numpy(np.asarray(stored)), kind)
+    return planes.new_empty((*planes.shape[:-2], size, size), dtype=_dtype(kind))
+
+
+def _channels_first(stored: Tensor, kind: str) -> Tensor:
+    """(..., H, W) or (..., H, W, c) as (..., c, H, W)."""
+    return stored.unsqueeze(-3) if kind in ("depth", "mask") else stored.movedim(-1, -3)
+
+
+def _channels_second(x: Tensor, kind: str) -> Tensor:
+    """A batch with the channels of videos before their frames."""
+    return x.transpose(1, 2).contiguous() if kind == "video" else x
+
+
+def _dtype(kind: str) -> torch.dtype:
+    return DTYPES.get(kind, torch.float32)
 
 
 def _interpolation(kind: str) -> InterpolationMode:
-    return InterpolationMode.BILINEAR if kind == "image" else InterpolationMode.NEAREST_EXACT
+    return InterpolationMode.BILINEAR if kind in SMOOTH else InterpolationMode.NEAREST_EXACT

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from multiview.data.batch import Batch
-from multiview.data.crops import CropTransform
+from multiview.data.crops import CropTransform, Stored
 from multiview.data.sampler import Batches
 from multiview.errors import MultiviewError, unknown_name
 from multiview.view import View, modalities_of
@@ -76,11 +76,13 @@ class Samples(Dataset[Batch]):
         return Batch(crops, index, {name: torch.from_numpy(there) for name, there in present.items()})
 
 
-def _blanked(array: NDArray, present: NDArray[np.bool_]) -> NDArray:
+def _blanked(samples: Stored, present: NDArray[np.bool_]) -> Stored:
     """Zeros in the rows that are not there, whatever the store holds in their place."""
+    if not isinstance(samples, np.ndarray):
+        return samples  # of what differs in length, nothing is held in their place
     if present.all():
-        return array if array.flags.writeable else array.copy()
-    return np.where(present.reshape(-1, *[1] * (array.ndim - 1)), array, np.zeros((), array.dtype))
+        return samples if samples.flags.writeable else samples.copy()
+    return np.where(present.reshape(-1, *[1] * (samples.ndim - 1)), samples, np.zeros((), samples.dtype))
 
 
 class _Requests(Sampler[Request]):

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -62,7 +62,7 @@ def header(path: Path, name: str) -> tuple[int, int, str]:
         return (width, height, image.mode) if _orientation(image) >= 5 else (height, width, image.mode)
 
 
-def rgb(path: Path, name: str) -> np.ndarray:
+def rgb(path: Path | IO[bytes], name: str) -> np.ndarray:
     """Any image as sRGB, uint8 (height, width, 3): upright, transparency over white, 16-bit grey scaled down.
 
     Palette, grey, CMYK and YCbCr are converted by Pillow; of several frames the first is taken. `name` is what errors
@@ -118,7 +118,7 @@ def mask(path: Path, name: str, dtype: str) -> np.ndarray:
         return stored.astype(dtype)
 
 
-def _upright(path: Path) -> Image:
+def _upright(path: Path | IO[bytes]) -> Image:
     from PIL import Image, ImageOps
 
     with Image.open(path) as image:

@@ -63,3 +63,8 @@ class Modality:
     def ragged(self) -> bool:
         """Whether its samples differ in length."""
         return self.shape[:1] == (ANY,)
+
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether a sample may have this shape."""
+        own = (*shape[:1], *self.shape[1:]) if self.ragged else self.shape
+        return len(shape) == len(self.shape) and shape == own

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from multiview.data import output
+from multiview.data.encoded import check_encoding
 from multiview.data.lock import locked
 from multiview.data.manifest import NO_SPLIT, Manifest, Provenance, digest
-from multiview.data.modality import Modality
+from multiview.data.modality import ANY, Modality
 from multiview.data.shard import (
     BadShardError,
     Layout,
@@ -21,14 +22,14 @@ from multiview.data.shard import (
     Written,
     check_shard,
     shard_name,
-    write_shard,
 )
+from multiview.data.shardwriter import write_shard
 from multiview.data.source import Plan, Source
 from multiview.data.statistics import Moments, channels
 from multiview.errors import MultiviewError
 
 Progress = Callable[[int, int, int], None]
-RESERVED = ("label", "split", "id", "present", "factor", "statistics", "rejects")
+RESERVED = ("label", "split", "id", "present", "length", "factor", "statistics", "rejects")
 FIRST_SPLITS = ("train", "val", "test")
 
 
@@ -124,6 +125,13 @@ def _check_names(modalities: tuple[Modality, ...]) -> None:
             raise MultiviewError(f"a modality cannot be called '{modality.name}': the store uses that name. Rename it.")
         if 0 in modality.shape:
             raise MultiviewError(f"modality '{modality.name}' has shape {modality.shape}: it holds no value.")
+        if ANY in modality.shape[1:]:
+            raise MultiviewError(
+                f"modality '{modality.name}' has shape {modality.shape}: only the first length may differ from sample to "
+                "sample."
+            )
+        if modality.encoding:
+            check_encoding(modality)
 
 
 def _check_ids(plan: Plan) -> None:

@@ -8,7 +8,9 @@ import numpy as np
 
 from multiview.data.modality import Modality
 
-CHANNELS_LAST = ("image", "normal", "table")
+CHANNELS_LAST = ("bands", "normal", "points", "series", "table", "video")
+UNMEASURED = ("depth", "normal")
+"""Kinds in which zeros mean that nothing was measured."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +27,23 @@ class Statistics:
 
 
 def channels(modality: Modality) -> int:
-    """How many channels a modality has: its last axis for images, normals, tables and multichannel audio, else one."""
+    """How many channels a modality has: three for images, its last axis for all else that has one of channels, or one."""
+    if modality.kind == "image":
+        return 3
     last = modality.kind in CHANNELS_LAST or (modality.kind == "audio" and len(modality.shape) > 1)
     return modality.shape[-1] if last and modality.shape else 1
 
 
-def measured(modality: Modality, sample: np.ndarray) -> np.ndarray:
-    """The values of a sample that count, float64 (n, channels): no unmeasured depth, no missing normals."""
-    values = sample.reshape(-1, channels(modality)).astype("float64")
-    return values[(values != 0).any(axis=1)] if modality.kind in ("depth", "normal") else values
+def moments_of(modality: Modality, sample: np.ndarray) -> Moments:
+    """The moments of the values of a (decoded) sample that count: no unmeasured depth, no missing normals, no text."""
+    if modality.kind == "text":
+        return Moments.none(1)
+    values = sample.reshape(-1, channels(modality))
+    if values.dtype == np.uint8:
+        return Moments.of_bytes(values)
+    if modality.kind in UNMEASURED:
+        values = values[(values != 0).any(axis=1)]
+    return Moments.of(values.astype("float64"))
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,18 @@ class Moments:
         count = np.full(values.shape[1], float(len(values)))
         squares = values.var(axis=0) * len(values)
         return cls(np.stack([count, values.mean(axis=0), squares, values.min(axis=0), values.max(axis=0)]))
+
+    @classmethod
+    def of_bytes(cls, values: np.ndarray) -> Moments:
+        """The moments of uint8 values (n, channels), exact but for one rounding: how often each of 256 values occurs."""
+        often = np.stack([np.bincount(values[:, place], minlength=256) for place in range(values.shape[1])], axis=1)
+        if not len(values):
+            return cls.none(values.shape[1])
+        value = np.arange(256)[:, None]
+        total, squares = (often * value).sum(axis=0), (often * value**2).sum(axis=0)
+        spread = squares - total * (total / len(values))
+        low, high = (often > 0).argmax(axis=0), 255 - (often[::-1] > 0).argmax(axis=0)
+        return cls(np.stack([np.full(len(low), float(len(values))), total / len(values), spread, low, high]))
 
     def joined(self, other: Moments) -> Moments:
         """The moments of both sets together."""

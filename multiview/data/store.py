@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import os
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from multiview.data import manifest as manifests
+from multiview.data.encoded import decoded
 from multiview.data.manifest import Manifest
 from multiview.data.modality import Modality
+from multiview.data.shardfiles import ShardFiles, check_size
+from multiview.data.source import BadSample
 from multiview.errors import MultiviewError, unknown_name
-
-OPEN_SHARDS = 64
 
 
 class Store:
     """A prepared dataset on disk. Rows are numbered from 0 over all shards.
 
-    Cheap to open and to pickle: HDF5 files are opened on first use in each process, at most `OPEN_SHARDS` at a time.
+    Cheap to open and to pickle: its files are opened on first use in each process, few at a time.
     """
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
         self.manifest = manifest
         self._memory: dict[str, np.ndarray] = {}
+        self._columns: dict[str, np.ndarray] = {}
+        self._laid_out: dict[str, np.ndarray] = {}
         self._starts = np.cumsum([0, *(shard.rows for shard in manifest.shards)])
-        self._forget()
+        self._files = ShardFiles(path, manifest.shards)
 
     @classmethod
     def open(cls, path: str | Path) -> Store:
@@ -42,7 +43,7 @@ class Store:
             raise _no_store(path)
         manifest = Manifest.from_json(file.read_text(encoding="utf-8"))
         for shard in manifest.shards:
-            _check_size(path / shard.name, shard.size)
+            check_size(path / shard.name, shard.size)
         return cls(path, manifest)
 
     def __len__(self) -> int:
@@ -88,107 +89,115 @@ class Store:
                 return each
         raise unknown_name("modality of this store", name, (each.name for each in self.manifest.modalities))
 
-    def read(self, rows: Sequence[int] | np.ndarray, modality: str) -> np.ndarray:
-        """Samples of a modality, (len(rows), *shape) in the stored dtype, in the order asked; rows may repeat, absent
-        ones are 0.
+    def read(self, rows: Sequence[int] | np.ndarray, modality: str) -> np.ndarray | list[np.ndarray]:
+        """Samples of a modality in the stored dtype, in the order asked; rows may repeat.
 
-        Raises IndexError for a row that does not exist, MultiviewError naming shard and row when the checksum does not
-        match.
+        An array (len(rows), *shape), 0 in absent rows; of a modality whose samples differ in length a list of arrays,
+        empty ones in absent rows; encoded ones are decoded, a single black pixel in absent rows. Raises IndexError for a
+        row that does not exist, MultiviewError naming shard and row when the checksum does not match.
         """
         kind = self.modality(modality)
         wanted = np.asarray(rows, dtype=np.int64).reshape(-1)
         if len(wanted) and (wanted.min() < 0 or wanted.max() >= len(self)):
             raise IndexError(f"rows {wanted.min()} to {wanted.max()} asked of a store with rows 0 to {len(self) - 1}")
+        if kind.ragged:
+            pieces = self._pieces(wanted, kind)
+            return self._decoded(pieces, wanted, kind) if kind.encoding else pieces
         if modality in self._memory:
             return self._memory[modality][wanted]
         out = np.empty((len(wanted), *kind.shape), dtype=kind.dtype)
-        shard_of = np.searchsorted(self._starts, wanted, side="right") - 1
-        for shard in np.unique(shard_of):
-            places = np.flatnonzero(shard_of == shard)
-            self._gather(out, places, wanted[places] - self._starts[shard], int(shard), modality)
+        for shard, places, local in self._by_shard(wanted):
+            self._gather(out, places, local, shard, modality)
         return out
+
+    def bytes_of(self, modality: str) -> int:
+        """What all samples of a modality need in memory, as they are stored."""
+        kind = self.modality(modality)
+        each = int(np.prod(kind.shape[1:] if kind.ragged else kind.shape)) * np.dtype(kind.dtype).itemsize
+        return each * (int(self._ends(modality)[-1]) if kind.ragged else len(self))
 
     def cached(self, modalities: Sequence[str], limit_bytes: int) -> Store:
         """This store, which from now on holds these modalities in memory, for all who use it; each is read once.
 
         It holds no more than it did when all together would need more than `limit_bytes`.
         """
-        kinds = [self.modality(name) for name in dict.fromkeys([*self._memory, *modalities])]
-        needed = sum(len(self) * int(np.prod(kind.shape)) * np.dtype(kind.dtype).itemsize for kind in kinds)
-        if needed <= limit_bytes:
-            for kind in kinds:
-                if kind.name not in self._memory:
-                    self._memory[kind.name] = self.read(self.rows(), kind.name)
+        names = list(dict.fromkeys([*self._memory, *modalities]))
+        if sum(map(self.bytes_of, names)) <= limit_bytes:
+            for name in names:
+                if name not in self._memory:
+                    self._memory[name] = self._everything(name)
         return self
 
     def close(self) -> None:
         """Closes this process's files; the store stays usable."""
-        for file in self._files().values():
-            file.close()
-        self._forget()
+        self._files.close()
 
-    def _forget(self) -> None:
-        self._handles: OrderedDict[int, Any] = OrderedDict()
-        self._owner = os.getpid()
-        self._columns: dict[str, np.ndarray] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        kept = ("path", "manifest", "_memory", "_starts")
-        return {name: self.__dict__[name] for name in kept}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._forget()
-
-    def _files(self) -> OrderedDict[int, Any]:
-        """The open files of this process: HDF5's handles do not survive a fork."""
-        if self._owner != os.getpid():
-            self._handles = OrderedDict()
-            self._owner = os.getpid()
-        return self._handles
-
-    def _file(self, shard: int) -> Any:
-        import h5py
-
-        files = self._files()
-        if shard not in files:
-            path = self.path / self.manifest.shards[shard].name
-            try:
-                # Nobody writes to a finished shard, and locks fail on some network file systems.
-                files[shard] = h5py.File(path, "r", locking=False)
-            except OSError as cause:
-                raise _damaged(path, str(cause)) from cause
-            if len(files) > OPEN_SHARDS:
-                files.popitem(last=False)[1].close()
-        files.move_to_end(shard)
-        return files[shard]
-
-    def _dataset(self, shard: int, name: str) -> Any:
-        file = self._file(shard)
-        path = self.path / self.manifest.shards[shard].name
-        dataset = file.get(name)
-        if dataset is None:
-            raise _damaged(path, f"it has no /{name}")
-        if dataset.is_virtual or dataset.external or Path(dataset.file.filename) != path:
-            raise _damaged(path, f"/{name} lies in another file, which a store never does")
-        if len(dataset) != self.manifest.shards[shard].rows:
-            raise _damaged(path, f"/{name} has {len(dataset)} rows, not {self.manifest.shards[shard].rows}")
-        return dataset
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_columns": {}, "_laid_out": {}}
 
     def _column(self, name: str) -> np.ndarray:
         if name not in self._columns:
-            parts = []
-            for index, shard in enumerate(self.manifest.shards):
-                try:
-                    parts.append(self._dataset(index, name)[()])
-                except OSError as cause:
-                    raise _damaged(self.path / shard.name, f"the checksum of /{name} does not match") from cause
+            parts = [self._files.column(shard, name) for shard in range(len(self.manifest.shards))]
             self._columns[name] = np.concatenate(parts)
         return self._columns[name]
 
+    def _ends(self, modality: str) -> np.ndarray:
+        """Where each row of a ragged modality ends when all are laid end to end, int64 (count + 1,), 0 first."""
+        if modality not in self._laid_out:
+            lengths = self._column(f"length/{modality}")
+            if len(lengths) and lengths.min() < 0:
+                shard = int(np.searchsorted(self._starts, lengths.argmin(), side="right") - 1)
+                raise self._files.damaged(shard, f"/length/{modality} holds a length below 0")
+            self._laid_out[modality] = np.concatenate([[0], np.cumsum(lengths)])
+        return self._laid_out[modality]
+
+    def _by_shard(self, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """For each shard that is asked: its number, the places in `wanted`, and its own rows."""
+        shard_of = np.searchsorted(self._starts, wanted, side="right") - 1
+        for shard in np.unique(shard_of):
+            places = np.flatnonzero(shard_of == shard)
+            yield int(shard), places, wanted[places] - self._starts[shard]
+
+    def _everything(self, modality: str) -> np.ndarray:
+        """All samples as one array; those of a ragged modality end to end."""
+        if not self.modality(modality).ragged:
+            return np.asarray(self.read(self.rows(), modality))
+        return np.concatenate([self._flat(shard, modality)[()] for shard in range(len(self.manifest.shards))])
+
+    def _flat(self, shard: int, modality: str) -> Any:
+        """The samples of a ragged modality that a shard holds, end to end."""
+        ends = self._ends(modality)
+        total = ends[self._starts[shard + 1]] - ends[self._starts[shard]]
+        return self._files.dataset(shard, modality, rows=int(total))
+
+    def _pieces(self, wanted: np.ndarray, kind: Modality) -> list[np.ndarray]:
+        ends = self._ends(kind.name)
+        if kind.name in self._memory:
+            return [self._memory[kind.name][ends[row] : ends[row + 1]] for row in wanted]
+        out: list[np.ndarray] = [np.empty(0)] * len(wanted)
+        for shard, places, local in self._by_shard(wanted):
+            flat, first = self._flat(shard, kind.name), int(self._starts[shard])
+            for place, row in zip(places.tolist(), local.tolist(), strict=True):
+                start, stop = ends[first + row : first + row + 2] - ends[first]
+                try:
+                    out[place] = flat[start:stop]
+                except OSError as cause:
+                    raise self._files.bad_checksum(shard, kind.name, row, first) from cause
+        return out
+
+    def _decoded(self, pieces: list[np.ndarray], wanted: np.ndarray, kind: Modality) -> list[np.ndarray]:
+        out = []
+        for piece, row in zip(pieces, wanted.tolist(), strict=True):
+            try:
+                out.append(decoded(kind, piece, f"row {row}") if len(piece) else np.zeros((1, 1, 3), "uint8"))
+            except BadSample as cause:
+                shard = int(np.searchsorted(self._starts, row, side="right") - 1)
+                raise self._files.damaged(shard, f"/{kind.name} cannot be decoded: {cause}") from cause
+        return out
+
     def _gather(self, out: np.ndarray, places: np.ndarray, local: np.ndarray, shard: int, modality: str) -> None:
         """Fills `out[places]` with rows `local` of one shard: neighbours in one read, repeated rows once."""
-        dataset = self._dataset(shard, modality)
+        dataset = self._files.dataset(shard, modality)
         order = np.argsort(local, kind="stable")
         places, local = places[order], local[order]
         for run in np.split(np.arange(len(local)), np.flatnonzero(np.diff(local) > 1) + 1):
@@ -199,16 +208,12 @@ class Store:
                 raise self._bad_row(dataset, shard, modality, range(first, last + 1)) from cause
 
     def _bad_row(self, dataset: Any, shard: int, modality: str, rows: range) -> MultiviewError:
-        path = self.path / self.manifest.shards[shard].name
         for row in rows:
             try:
                 dataset[row]
             except OSError:
-                whole = int(self._starts[shard]) + row
-                return _damaged(
-                    path, f"the checksum of /{modality} does not match at its row {row} (row {whole} of the store)"
-                )
-        return _damaged(path, f"/{modality} could not be read")
+                return self._files.bad_checksum(shard, modality, row, int(self._starts[shard]))
+        return self._files.damaged(shard, f"/{modality} could not be read")
 
 
 def _no_store(path: Path) -> MultiviewError:
@@ -220,18 +225,4 @@ def _no_store(path: Path) -> MultiviewError:
         )
     return MultiviewError(
         f"{path} is no store (no {manifests.NAME}); make one with `multiview preprocess SOURCE INPUT OUT`."
-    )
-
-
-def _check_size(path: Path, size: int) -> None:
-    if not path.is_file():
-        raise _damaged(path, "it is missing")
-    if path.stat().st_size != size:
-        raise _damaged(path, f"it has {path.stat().st_size} bytes, not {size}")
-
-
-def _damaged(path: Path, reason: str) -> MultiviewError:
-    return MultiviewError(
-        f"{path} is damaged: {reason}. Restore it from a copy, or make the store again with "
-        "`multiview preprocess ... --overwrite`."
     )
