@@ -1,0 +1,136 @@
+"""Files of arrays (`.npz`, HDF5, a folder of `.npy`), looked at without loading them and read sample by sample."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from multiview.errors import MultiviewError
+
+HDF5 = (".h5", ".hdf5", ".hdf", ".mat")
+ENDINGS = (".npz", *HDF5)
+
+Form = tuple[tuple[int, ...], np.dtype]
+
+
+def forms(path: Path) -> dict[str, Form]:
+    """Name -> shape and dtype of every array in the file (or folder of `.npy` files), from the headers alone.
+
+    Raises MultiviewError for what is truncated, holds Python objects, or is none of these files.
+    """
+    if not path.exists():
+        raise MultiviewError(f"{path} does not exist; give an .npz or HDF5 file, or a folder of .npy files.")
+    try:
+        if path.is_dir():
+            found = {file.stem: _npy_form(file) for file in sorted(path.glob("*.npy"))}
+        else:
+            found = _npz_forms(path) if path.suffix.lower() == ".npz" else _hdf5_forms(path)
+    except MultiviewError:
+        raise
+    except Exception as cause:  # readers of damaged files raise nearly every kind there is
+        raise MultiviewError(f"{path} cannot be read as arrays: {cause}. Is it truncated?") from cause
+    for name, (_, dtype) in found.items():
+        if dtype.hasobject:
+            raise MultiviewError(f"'{name}' in {path} holds Python objects, which are not read; save numbers or texts.")
+    return found
+
+
+def _npy_form(file: Path) -> Form:
+    array = np.load(file, mmap_mode="r", allow_pickle=False)
+    return array.shape, array.dtype
+
+
+def _npz_forms(path: Path) -> dict[str, Form]:
+    found = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            with archive.open(member) as file:
+                version = np.lib.format.read_magic(file)
+                header = (
+                    np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                )
+                shape, _, dtype = header(file)
+            found[member.removesuffix(".npy")] = shape, dtype
+    return found
+
+
+def _hdf5_forms(path: Path) -> dict[str, Form]:
+    import h5py
+
+    found: dict[str, Form] = {}
+    with h5py.File(path, "r") as file:
+        for name in _datasets(file, path):
+            dataset = file[name]
+            text = h5py.check_string_dtype(dataset.dtype)
+            found[name] = dataset.shape, np.dtype("U") if text else dataset.dtype
+    return found
+
+
+def _datasets(group: Any, path: Path, above: str = "") -> list[str]:
+    """Names of all datasets below a group. Raises MultiviewError for data that lies in other files."""
+    import h5py
+
+    found = []
+    for name in group:
+        full = f"{above}{name}"
+        if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
+            raise MultiviewError(
+                f"'{full}' in {path} lies in another file, which is not followed; copy it into one file."
+            )
+        item = group[name]
+        if isinstance(item, h5py.Group):
+            found += _datasets(item, path, f"{full}/")
+        elif item.is_virtual or item.external:
+            raise MultiviewError(
+                f"'{full}' in {path} lies in another file, which is not followed; copy it into one file."
+            )
+        else:
+            found.append(full)
+    return found
+
+
+def whole(path: Path, name: str) -> np.ndarray:
+    """One array, all of it; texts as str. Raises MultiviewError when it is damaged."""
+    try:
+        array = _opened(path, os.getpid())[name][()]
+    except Exception as cause:
+        raise MultiviewError(f"'{name}' in {path} cannot be read: {cause}. Is the file truncated?") from cause
+    if array.dtype.kind in "SO":
+        return np.array([each.decode() if isinstance(each, bytes) else str(each) for each in array.tolist()])
+    return array
+
+
+def row(path: Path, name: str, number: int) -> np.ndarray:
+    """One sample of one array. An `.npz` is loaded once and stays in memory, the others are read at that place."""
+    return np.asarray(_opened(path, os.getpid())[name][number])
+
+
+@lru_cache(maxsize=4)
+def _opened(path: Path, process: int) -> Any:
+    """The arrays by name, opened once a process: an HDF5 handle does not survive a fork."""
+    del process
+    if path.is_dir():
+        return {file.stem: np.load(file, mmap_mode="r", allow_pickle=False) for file in path.glob("*.npy")}
+    if path.suffix.lower() == ".npz":
+        return _Loaded(path)
+    import h5py
+
+    return h5py.File(path, "r", locking=False)
+
+
+class _Loaded:
+    """An `.npz` each of whose arrays is decompressed once."""
+
+    def __init__(self, path: Path) -> None:
+        self.archive = np.load(path, allow_pickle=False)
+        self.arrays: dict[str, np.ndarray] = {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.arrays:
+            self.arrays[name] = self.archive[name]
+        return self.arrays[name]

@@ -1,0 +1,167 @@
+"""Tables, pictures, sounds that already are arrays, a row a sample."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from multiview.data import arrayfiles
+from multiview.data.images import naming
+from multiview.data.modality import Modality
+from multiview.data.source import Plan, Row
+from multiview.data.sources import splits
+from multiview.data.values import Wanted, as_stored, declared, kind_of, text_bytes, wanted
+from multiview.errors import MultiviewError, suggestion, unknown_name
+
+IDS = ("id", "ids")
+LABELS = ("label", "labels", "y", "target", "targets", "class")
+SPLITS = ("split", "splits", "fold")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrays:
+    """Arrays with a row a sample: an `.npz`, an HDF5 file (`.h5`, `.hdf5`, `.mat` of version 7.3), or a folder of `.npy`.
+
+    Every array with as many rows as there are samples is a modality: rows of numbers are tables; bytes of 1 or 3 channels
+    images; matrices points (with --rate series); texts text. Pickled objects are refused, a row that is not finite is
+    rejected.
+
+    Args:
+        modalities: which arrays are taken, as [NAME, ...], {NAME: ARRAY} or, to say the kind, {"NAME:KIND": ARRAY} (null =
+            all).
+        id_column: the array of ids (null = `id` where there is one, else the row's number).
+        label_column: the array of classes (null = `label`, `labels`, `y`, `target` or `class`).
+        split_column: the array of splits (null = `split` or `fold` where there is one, else by hash).
+        split: TRAIN/VAL/TEST in percent, by a hash of the id, where no array tells.
+        rate: samples a second of series and sounds.
+    """
+
+    modalities: dict[str, str] | tuple[str, ...] | None = None
+    id_column: str | None = None
+    label_column: str | None = None
+    split_column: str | None = None
+    split: str = "70/10/20"
+    rate: float | None = None
+
+    needs_input: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        splits.shares_of(self.split)
+        wanted(self.modalities or ())
+
+    def plan(self, root: Path | None) -> Plan:
+        """One row a sample, in the order of the arrays. Raises MultiviewError when they do not fit together."""
+        assert root is not None
+        path = _file(root)
+        forms = arrayfiles.forms(path)
+        roles = {
+            "id": _role(path, forms, self.id_column, IDS),
+            "label": _role(path, forms, self.label_column, LABELS),
+            "split": _role(path, forms, self.split_column, SPLITS),
+        }
+        chosen, notes = self._chosen(path, forms, set(roles.values()))
+        count = _count(path, forms, chosen, [name for name in roles.values() if name])
+        parts = [_modality(path, each, forms[each.where[0]], self.rate) for each in chosen]
+        rows = _rows(path, count, roles, splits.shares_of(self.split))
+        notes += [] if roles["split"] else [splits.hash_note(splits.shares_of(self.split))]
+        reader = _Reader(path, tuple(each.where[0] for each in chosen), tuple(parts))
+        return Plan(rows, tuple(parts), reader, notes=tuple(notes))
+
+    def _chosen(
+        self, path: Path, forms: dict[str, arrayfiles.Form], taken: set[str | None]
+    ) -> tuple[tuple[Wanted, ...], list[str]]:
+        if self.modalities:
+            chosen = wanted(self.modalities)
+            for each in chosen:
+                if each.where[0] not in forms:
+                    raise unknown_name(f"array of {path}", each.where[0], forms)
+            return chosen, []
+        left = {name: shape for name, (shape, _) in forms.items() if name not in taken}
+        lengths = [shape[0] for shape in left.values() if shape]
+        count = max(set(lengths), key=lambda n: (lengths.count(n), n), default=0)
+        names = [name for name, shape in left.items() if shape and shape[0] == count]
+        others = sorted(set(left) - set(names))
+        notes = [f"passed over {', '.join(others)}: not {count} rows."] if others else []
+        return tuple(Wanted(name.replace("/", "_"), None, (name,)) for name in names), notes
+
+
+def _file(root: Path) -> Path:
+    """The file to read: `root`, or the only file of arrays in it where there are no `.npy` files."""
+    if not root.is_dir() or any(root.glob("*.npy")):
+        return root
+    files = sorted(path for path in root.iterdir() if path.suffix.lower() in arrayfiles.ENDINGS)
+    if len(files) != 1:
+        there = ", ".join(path.name for path in files) or "none"
+        raise MultiviewError(f"{root} has no .npy files and not one file of arrays but: {there}. Give the file itself.")
+    return files[0]
+
+
+def _role(path: Path, forms: dict[str, arrayfiles.Form], given: str | None, usual: Sequence[str]) -> str | None:
+    if given is not None and given not in forms:
+        near = suggestion(given, forms)
+        raise MultiviewError(f"{path} has no array '{given}'; it has: {', '.join(forms)}.{near}")
+    return given or next((name for name in usual if name in forms and len(forms[name][0]) == 1), None)
+
+
+def _count(path: Path, forms: dict[str, arrayfiles.Form], chosen: Sequence[Wanted], roles: Sequence[str]) -> int:
+    if not chosen:
+        raise MultiviewError(f"{path} holds no array for a modality; it has: {', '.join(forms) or 'none'}.")
+    lengths = {name: (forms[name][0] or (0,))[0] for name in [*(each.where[0] for each in chosen), *roles]}
+    if len(set(lengths.values())) > 1:
+        listing = ", ".join(f"{name} {rows}" for name, rows in lengths.items())
+        raise MultiviewError(f"the arrays of {path} differ in their rows: {listing}. Choose with --modalities.")
+    return lengths[chosen[0].where[0]]
+
+
+def _modality(path: Path, each: Wanted, form: arrayfiles.Form, rate: float | None) -> Modality:
+    (_, *shape), dtype = form
+    kind = each.kind or kind_of(each.name, tuple(shape), dtype, rate)
+    if kind == "text":
+        texts = arrayfiles.whole(path, each.where[0]).tolist()
+        longest = max((len(text.encode()) for text in texts), default=1)
+        return declared(each.name, kind, (max(longest, 1),), np.dtype("U"))
+    return declared(each.name, kind, tuple(shape), dtype, rate)
+
+
+def _rows(path: Path, count: int, roles: dict[str, str | None], shares: Sequence[float]) -> list[Row]:
+    texts = {role: _texts(path, name) for role, name in roles.items() if name}
+    width = len(str(max(count - 1, 0)))
+    ids = texts.get("id") or [f"{number:0{width}d}" for number in range(count)]
+    labels = texts.get("label") or [""] * count
+    named = [splits.canonical(name) or None for name in texts["split"]] if "split" in texts else None
+    return [
+        Row(name, label=label or None, split=named[number] if named else splits.hashed(name, shares))
+        for number, (name, label) in enumerate(zip(ids, labels, strict=True))
+    ]
+
+
+def _texts(path: Path, name: str) -> list[str]:
+    """The words of an array of ids, classes or splits; a number that is not finite is no word, whole numbers have no
+    point.
+    """
+    array = arrayfiles.whole(path, name)
+    if array.dtype.kind == "f":
+        return ["" if not np.isfinite(value) else f"{value:g}" for value in array.tolist()]
+    return [str(value) for value in array.tolist()]
+
+
+@dataclass(frozen=True)
+class _Reader:
+    path: Path
+    arrays: tuple[str, ...]
+    modalities: tuple[Modality, ...]
+
+    def __call__(self, number: int) -> dict[str, np.ndarray]:
+        with naming(f"{self.path.name}, row {number}"):
+            return {
+                modality.name: self._value(modality, arrayfiles.row(self.path, name, number))
+                for name, modality in zip(self.arrays, self.modalities, strict=True)
+            }
+
+    def _value(self, modality: Modality, value: np.ndarray) -> np.ndarray:
+        if modality.kind == "text":
+            text = value.item()
+            return text_bytes(text.decode() if isinstance(text, bytes) else str(text), modality.shape[0])
+        return as_stored(modality, value)

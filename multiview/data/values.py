@@ -1,0 +1,176 @@
+"""Numbers that a source finds in memory or in arrays, as what a store holds of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from multiview.data.modality import KINDS, TIMED, Modality
+from multiview.data.source import BadSample
+from multiview.errors import MultiviewError, unknown_name
+
+NAMED = {
+    "rgb": "image",
+    "image": "image",
+    "images": "image",
+    "photo": "image",
+    "depth": "depth",
+    "normal": "normal",
+    "normals": "normal",
+    "mask": "mask",
+    "masks": "mask",
+    "audio": "audio",
+    "sound": "audio",
+    "video": "video",
+    "points": "points",
+    "bands": "bands",
+    "series": "series",
+    "text": "text",
+    "caption": "text",
+}
+"""Kinds that a name alone tells."""
+UNITS = {
+    "image": "sRGB",
+    "depth": "m",
+    "normal": "unit vector",
+    "mask": "identity",
+    "audio": "full scale 32768",
+    "video": "sRGB",
+    "text": "UTF-8 byte",
+}
+DTYPES = {"image": "uint8", "normal": "float16", "audio": "int16", "video": "uint8", "text": "uint8"}
+AXES = {
+    "image": (3,),
+    "depth": (2,),
+    "normal": (3,),
+    "mask": (2,),
+    "bands": (3,),
+    "audio": (1, 2),
+    "video": (4,),
+    "series": (2,),
+    "table": (1,),
+    "points": (2,),
+    "text": (1,),
+}
+"""How many axes a stored sample of each kind has."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One entry of an option `--modalities`: the modality's name, its kind (None = as it looks), and where it is."""
+
+    name: str
+    kind: str | None
+    where: tuple[str, ...]
+
+
+def wanted(modalities: Mapping[str, str | Sequence[str]] | Sequence[str]) -> tuple[Wanted, ...]:
+    """The entries of `{NAME: WHERE}`, `{NAME:KIND: WHERE}` or `[NAME, ...]`. Raises MultiviewError for a kind that there
+    is not.
+    """
+    pairs = modalities.items() if isinstance(modalities, Mapping) else [(name, name) for name in modalities]
+    found = []
+    for key, where in pairs:
+        name, _, kind = key.partition(":")
+        if kind and kind not in KINDS:
+            raise unknown_name("kind of modality", kind, KINDS)
+        places = (where.partition(":")[0],) if isinstance(where, str) and where == key else where
+        found.append(Wanted(name, kind or None, (places,) if isinstance(places, str) else tuple(places)))
+    return tuple(found)
+
+
+def kind_of(name: str, shape: tuple[int, ...], dtype: np.dtype, rate: float | None) -> str:
+    """The kind that a sample of this name, shape and dtype looks like: what its name says, where that can be, else
+    pictures of 3 or 1 channels of bytes, sound of 16 bits, text, and tables, points, series (with a rate) or bands of
+    numbers.
+    """
+    by_name = NAMED.get(name.casefold())
+    if by_name and len(shape) in AXES[by_name] and (by_name != "text" or dtype.kind in "US"):
+        return by_name
+    if dtype.kind in "USO":
+        return "text"
+    if dtype == np.uint8 and (len(shape) == 2 or (len(shape) == 3 and 3 in (shape[0], shape[-1]))):
+        return "image"
+    if dtype == np.uint8 and len(shape) == 4 and shape[-1] == 3:
+        return "video"
+    if dtype == np.int16 and rate and len(shape) == 1:
+        return "audio"
+    return {0: "table", 1: "table", 2: "series" if rate else "points", 3: "bands"}.get(len(shape), "table")
+
+
+def declared(
+    name: str, kind: str, shape: tuple[int, ...], dtype: np.dtype, rate: float | None = None, names: Sequence[str] = ()
+) -> Modality:
+    """The modality that samples of this shape and dtype become. Raises MultiviewError when they cannot be of that kind."""
+    stored = _stored_shape(kind, shape)
+    if len(stored) not in AXES[kind] or dtype.kind not in ("US" if kind == "text" else "buif"):
+        raise MultiviewError(
+            f"'{name}' holds {dtype}{shape} a sample, which is no {kind}: {KINDS[kind]}. Name another kind, as in "
+            f"--modalities '{{\"{name}:table\": {name}}}'."
+        )
+    if kind in ("image", "video") and (dtype != np.uint8 or stored[-1] != 3):
+        raise MultiviewError(
+            f"'{name}' holds {dtype}{shape} a sample; {kind}s are bytes of 1 or 3 channels. Try bands."
+        )
+    if kind in TIMED and not rate:
+        raise MultiviewError(f"'{name}' is {kind} of an unknown rate; give --rate, samples a second.")
+    if kind == "mask":
+        dtype = np.dtype("uint8" if dtype.itemsize == 1 else "uint16")
+    form = str(dtype) if kind == "mask" else DTYPES.get(kind, "float32")
+    timed = rate if kind in TIMED else None
+    return Modality(
+        name=name, kind=kind, dtype=form, shape=stored, unit=UNITS.get(kind, "number"), rate=timed, names=tuple(names)
+    )
+
+
+def _stored_shape(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    if kind == "image" and len(shape) == 2:
+        return (*shape, 3)
+    if kind == "image" and len(shape) == 3 and shape[0] == 3 and shape[-1] != 3:
+        return (*shape[1:], 3)
+    if kind == "table" and len(shape) != 1:
+        return (int(np.prod(shape)),)
+    return (*shape, 1) if kind == "series" and len(shape) == 1 else shape
+
+
+def as_stored(modality: Modality, value: np.ndarray) -> np.ndarray:
+    """A sample in the modality's dtype and shape. Raises BadSample: not finite (depth apart, where that is not measured),
+    or out of the dtype's range.
+    """
+    kind = modality.kind
+    if kind == "depth":
+        metres = np.where(np.isfinite(value) & (value > 0), value, 0)
+        return metres.astype("float32")
+    if value.dtype.kind == "f" and not np.isfinite(value).all():
+        raise BadSample(f"{modality.name} holds {_unfinite(value)}")
+    if kind == "image":
+        value = np.repeat(value[..., None], 3, axis=-1) if value.ndim == 2 else value
+        value = value if value.shape == modality.shape else np.moveaxis(value, 0, -1)
+    if kind == "audio" and value.dtype.kind == "f":
+        return pcm16(value)
+    limits = np.iinfo(modality.dtype) if np.dtype(modality.dtype).kind in "iu" else np.finfo(modality.dtype)
+    if value.size and (value.min() < limits.min or value.max() > limits.max):
+        raise BadSample(
+            f"{modality.name} goes from {value.min()} to {value.max()}, which {modality.dtype} does not hold"
+        )
+    return np.ascontiguousarray(value.reshape(modality.shape), modality.dtype)
+
+
+def _unfinite(value: np.ndarray) -> str:
+    place = tuple(int(each[0]) for each in np.nonzero(~np.isfinite(value)))
+    count = int((~np.isfinite(value)).sum())
+    values = "1 value that is" if count == 1 else f"{count} values that are"
+    return f"{values} not finite, the first at {list(place)}"
+
+
+def pcm16(wave: np.ndarray) -> np.ndarray:
+    """Sound in [-1, 1) as int16, louder values cut off."""
+    return np.rint(np.clip(wave.astype("float64") * 32768, -32768, 32767)).astype("int16")
+
+
+def text_bytes(text: str, length: int) -> np.ndarray:
+    """A text as uint8 (length,), UTF-8, padded with zeros and cut at the last whole character."""
+    kept = text.encode()[:length].decode(errors="ignore").encode()
+    return np.frombuffer(kept.ljust(length, b"\0"), "uint8").copy()
