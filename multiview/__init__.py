@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 _WHERE = {
     "Augment": "view",
+    "BYOL": "objectives",
     "CMC": "objectives",
     "Channels": "view",
     "ContrastGraph": "graph",
@@ -21,11 +22,14 @@ _WHERE = {
     "Optimizer": "train.config",
     "Recipe": "recipe",
     "Setup": "recipe",
+    "SigLIP": "objectives",
     "SimCLR": "objectives",
     "SimSiam": "objectives",
     "Store": "data.store",
+    "Symile": "objectives",
     "Train": "train.config",
     "Trained": "trained",
+    "VICReg": "objectives",
     "View": "view",
     "fit": "launch",
     "load": "trained",
@@ -47,11 +51,15 @@ if TYPE_CHECKING:
     from multiview.graph import HyperEdge as HyperEdge
     from multiview.launch import fit as fit
     from multiview.launch import main as main
+    from multiview.objectives import BYOL as BYOL
     from multiview.objectives import CMC as CMC
     from multiview.objectives import MoCo as MoCo
     from multiview.objectives import Objective as Objective
+    from multiview.objectives import SigLIP as SigLIP
     from multiview.objectives import SimCLR as SimCLR
     from multiview.objectives import SimSiam as SimSiam
+    from multiview.objectives import Symile as Symile
+    from multiview.objectives import VICReg as VICReg
     from multiview.recipe import Recipe as Recipe
     from multiview.recipe import Setup as Setup
     from multiview.train.config import Optimizer as Optimizer

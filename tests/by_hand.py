@@ -139,3 +139,67 @@ def cmc_original(
         kept.append(z)
     after = [bank_update(memory, x.detach(), y, momentum) for memory, x in zip(memories, (light, ab), strict=True)]
     return loss, after, kept
+
+
+def siglip(za: Tensor, zb: Tensor, t: Tensor, bias: Tensor) -> Tensor:
+    """arXiv:2303.15343, Sec. 3.2: every pair is a binary question; t is the inverse temperature."""
+    total = torch.zeros((), dtype=za.dtype)
+    for i in range(len(za)):
+        for j in range(len(zb)):
+            sign = 1 if i == j else -1
+            total = total - torch.log(1 / (1 + torch.exp(-sign * (t * dot(za[i], zb[j]) + bias))))
+    return total / len(za)
+
+
+def byol(pa: Tensor, ka: Tensor, pb: Tensor, kb: Tensor) -> Tensor:
+    """arXiv:2006.07733 Eq. 2, both ways: the squared distance of what is normalised."""
+    total = torch.zeros((), dtype=pa.dtype)
+    for p, k in ((pa, kb), (pb, ka)):
+        for x, y in zip(p, k, strict=True):
+            unit_x, unit_y = x / torch.sqrt(dot(x, x)), y / torch.sqrt(dot(y, y))
+            total = total + dot(unit_x - unit_y, unit_x - unit_y)
+    return total / len(pa)
+
+
+def byol_momentum(base: float, step: int, steps: int) -> float:
+    """arXiv:2006.07733, Sec. 3.2."""
+    return 1 - (1 - base) * (math.cos(math.pi * step / steps) + 1) / 2
+
+
+def vicreg(za: Tensor, zb: Tensor, invariance: float, variance: float, covariance: float) -> Tensor:
+    """arXiv:2105.04906, Algorithm 1."""
+    n, d = za.shape
+    loss = invariance * sum(dot(x - y, x - y) for x, y in zip(za, zb, strict=True)) / (n * d)
+    for z in (za, zb):
+        means = [sum(z[i, j] for i in range(n)) / n for j in range(d)]
+        for j in range(d):
+            for k in range(d):
+                cov = sum((z[i, j] - means[j]) * (z[i, k] - means[k]) for i in range(n)) / (n - 1)
+                hinge = torch.clamp(1 - torch.sqrt(cov + 1e-4), min=0)
+                loss = loss + (variance * hinge if j == k else covariance * cov**2) / d
+    return loss
+
+
+def symile(views: list[Tensor], orders: list[list[int]], temperature: Tensor | float) -> Tensor:
+    """arXiv:2411.01053 Eq. 4 with n - 1 negatives: column j mixes the samples that stand j-th in the orders of the views.
+
+    The column where a sample stands in its anchor's own order gives way to the sample itself.
+    """
+    n, total = len(views[0]), torch.zeros((), dtype=views[0].dtype)
+    for anchor in range(len(views)):
+        for i in range(n):
+            own = torch.exp(multilinear([z[i] for z in views]) / temperature)
+            others = own
+            for j in range(n):
+                if orders[anchor][j] != i:
+                    mixed = [z[i if m == anchor else orders[m][j]] for m, z in enumerate(views)]
+                    others = others + torch.exp(multilinear(mixed) / temperature)
+            total = total - torch.log(own / others)
+    return total / (n * len(views))
+
+
+def multilinear(vectors: list[Tensor]) -> Tensor:
+    total = torch.zeros((), dtype=vectors[0].dtype)
+    for numbers in zip(*vectors, strict=True):
+        total = total + math.prod(numbers[1:], start=numbers[0])
+    return total

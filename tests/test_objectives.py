@@ -1,219 +1,173 @@
-"""Every objective against the paper, written by hand in float64."""
+"""The laws that every objective keeps; each one's own arithmetic is tested beside its name (test_cmc.py, test_moco.py, ...)."""
 
 from __future__ import annotations
 
-import by_hand
+import math
+from dataclasses import replace
+
 import pytest
 import torch
-from torch.nn.functional import normalize
+from edges import DIM, agreeing, inputs_of
 
+from multiview import plugins
 from multiview.errors import MultiviewError
-from multiview.memory.bank import MemoryBank
-from multiview.memory.queue import KeyQueue
-from multiview.objectives import CMC, EdgeInput, MoCo, Side, SimCLR, SimSiam, Situation
+from multiview.objectives import BYOL, CMC, MoCo, Objective, SigLIP, SimCLR, SimSiam, Situation, Symile, VICReg
 
-DIM, SAMPLES = 8, 23
-
-
-def unit(rows: int, seed: int) -> torch.Tensor:
-    z = torch.randn(rows, DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    return normalize(z, dim=1).requires_grad_()
-
-
-def bank(seed: int) -> MemoryBank:
-    made = MemoryBank(SAMPLES, DIM, 0.5, torch.Generator().manual_seed(seed))
-    return made.double()
-
-
-def everyone(rows: int) -> torch.Tensor:
-    return torch.ones(rows, dtype=torch.bool)
-
-
-@pytest.mark.parametrize("rows", [1, 2, 7])
-@pytest.mark.parametrize("negatives", ["both", "cross"])
-def test_simclr_equals_the_paper(rows: int, negatives: str) -> None:
-    za, zb = unit(rows, 1), unit(rows, 2)
-    out = SimCLR(temperature=0.3, negatives=negatives).loss(
-        EdgeInput((Side(z=za), Side(z=zb)), index=torch.arange(rows), present=everyone(rows))
-    )
-    expected = (by_hand.nt_xent if negatives == "both" else by_hand.info_nce)(za, zb, 0.3)
-    assert out.loss.item() == pytest.approx(expected.item(), rel=1e-12, abs=1e-14)
-    assert_same_gradients(out.loss, expected, [za, zb])
+KINDS = {
+    "CMC": CMC(negatives=11, temperature=0.2, dim=DIM),
+    "CMC-softmax": CMC(negatives=11, temperature=0.2, dim=DIM, variant="softmax"),
+    "CMC-shared": CMC(negatives=11, temperature=0.2, dim=DIM, variant="softmax", shared=True),
+    "MoCo": MoCo(queue=12, temperature=0.2, dim=DIM),
+    "MoCo-one-way": MoCo(queue=12, temperature=0.2, dim=DIM, symmetric=False, exclude=False),
+    "SimCLR": SimCLR(temperature=0.2, dim=DIM),
+    "SimCLR-learned": SimCLR(temperature=0.2, learn_temperature=True, dim=DIM),
+    "SimCLR-cross": SimCLR(temperature=0.2, dim=DIM, negatives="cross"),
+    "SigLIP": SigLIP(bias=-2.0, dim=DIM),
+    "SimSiam": SimSiam(dim=DIM),
+    "BYOL": BYOL(dim=DIM),
+    "VICReg": VICReg(dim=DIM),
+    "Symile": Symile(dim=DIM),
+    "Symile-fixed": Symile(dim=DIM, learn_temperature=False),
+}
+every_objective = pytest.mark.parametrize("objective", KINDS.values(), ids=KINDS)
+DRAWN_BY_POSITION = ("CMC", "CMC-softmax", "CMC-shared")
 
 
-def test_simclr_leaves_out_rows_that_miss_a_view() -> None:
-    za, zb = unit(6, 1), unit(6, 2)
-    present = torch.tensor([True, False, True, True, False, True])
-    out = SimCLR(temperature=0.3).loss(EdgeInput((Side(z=za), Side(z=zb)), index=torch.arange(6), present=present))
-    assert out.loss.item() == pytest.approx(by_hand.nt_xent(za[present], zb[present], 0.3).item(), rel=1e-12)
-    out.loss.backward()
-    assert (za.grad[~present] == 0).all()
+def test_every_installed_objective_is_here() -> None:
+    ours = {p.name: p for p in plugins.installed("objectives") if p.origin == "multiview-cmc"}
+    assert {plugins.load("objectives", name) for name in ours} == {type(objective) for objective in KINDS.values()}
 
 
-@pytest.mark.parametrize("exclude", [True, False])
-@pytest.mark.parametrize("symmetric", [True, False])
-def test_moco_equals_the_paper(exclude: bool, symmetric: bool) -> None:
-    queues = KeyQueue(9, DIM).double(), KeyQueue(9, DIM).double()
-    pairs: list[list[tuple[int, torch.Tensor]]] = [[], []]
-    for seed, (queue, pair) in enumerate(zip(queues, pairs, strict=True)):
-        for step in range(
-            3
-        ):  # 15 keys into 9 places: the first six fall out, the ring wraps in the middle of an update
-            keys, ids = unit(5, 10 * seed + step).detach(), torch.arange(5) + step
-            queue.update(keys, ids)
-            pair.extend(zip(ids.tolist(), keys, strict=True))
-    q, k = (unit(5, 31), unit(5, 32)), (unit(5, 33).detach(), unit(5, 34).detach())
-    sides = tuple(Side(z=q[i], key=k[i], memory=queues[i]) for i in range(2))
-    index = torch.arange(5) + 2
-    objective = MoCo(queue=9, temperature=0.2, dim=DIM, symmetric=symmetric, exclude=exclude)
-    out = objective.loss(EdgeInput(sides, index=index, present=everyone(5)))
-    ids = index.tolist() if exclude else None
-    expected = by_hand.moco(q[0], k[1], pairs[1][-9:], ids, 0.2)
-    if symmetric:
-        expected = (expected + by_hand.moco(q[1], k[0], pairs[0][-9:], ids, 0.2)) / 2
-    assert out.loss.item() == pytest.approx(expected.item(), rel=1e-12)
-    assert_same_gradients(out.loss, expected, [q[0]])
-
-
-def test_moco_with_an_empty_queue_has_no_loss() -> None:
-    queue = KeyQueue(4, DIM)
-    side = Side(z=unit(3, 1), key=unit(3, 2).detach(), memory=queue)
-    out = MoCo(queue=4, dim=DIM).loss(EdgeInput((side, side), index=torch.arange(3), present=everyone(3)))
-    assert out.loss.item() == 0
-
-
-@pytest.mark.parametrize("rows", [1, 2, 7])
-def test_simsiam_equals_the_paper(rows: int) -> None:
-    za, zb, pa, pb = (unit(rows, seed) for seed in (1, 2, 3, 4))
-    out = SimSiam().loss(
-        EdgeInput((Side(z=za, p=pa), Side(z=zb, p=pb)), index=torch.arange(rows), present=everyone(rows))
-    )
-    expected = by_hand.simsiam(pa, za, pb, zb)
-    assert out.loss.item() == pytest.approx(expected.item(), rel=1e-12)
-    out.loss.backward()
-    assert za.grad is None
-    assert pa.grad is not None
-
-
-def test_spread_is_one_over_root_d_on_the_sphere_and_zero_in_collapse() -> None:
-    z = normalize(torch.randn(4000, 64, generator=torch.Generator().manual_seed(0)), dim=1)
-    for z_now, expected in ((z, 1 / 8), (z[:1].expand(4000, 64), 0.0)):
-        side = Side(z=z_now, p=z_now)
-        out = SimSiam(dim=64).loss(EdgeInput((side, side), index=torch.arange(4000), present=everyone(4000)))
-        assert out.log["spread"].item() == pytest.approx(expected, abs=1e-3)
-
-
-def all_objectives() -> list:
-    return [
-        pytest.param(CMC(negatives=11, temperature=0.2, dim=DIM), id="CMC"),
-        pytest.param(CMC(negatives=11, temperature=0.2, dim=DIM, variant="softmax"), id="CMC-softmax"),
-        pytest.param(MoCo(queue=9, temperature=0.2, dim=DIM), id="MoCo"),
-        pytest.param(SimCLR(temperature=0.2, dim=DIM), id="SimCLR"),
-        pytest.param(SimCLR(temperature=0.2, dim=DIM, negatives="cross"), id="SimCLR-cross"),
-        pytest.param(SimSiam(dim=DIM), id="SimSiam"),
-    ]
-
-
-def full_input(rows: torch.Tensor, agreement: float) -> EdgeInput:
-    """Two views of the samples `rows`, the second the first plus noise that falls with `agreement`."""
-    first = unit(SAMPLES, 1).detach()
-    second = normalize(agreement * first + (1 - agreement) * unit(SAMPLES, 2).detach(), dim=1)
-    banks = bank(3), bank(4)
-    sides = []
-    for z, other in ((first, banks[0]), (second, banks[1])):
-        queue = KeyQueue(9, DIM).double()
-        queue.update(unit(9, 7).detach(), torch.arange(100, 109))
-        other.rows.copy_(z)
-        sides.append((z, other, queue))
-
-    def side(number: int, objective_memory: str) -> Side:
-        z, rows_bank, queue = sides[number]
-        chosen = queue if objective_memory == "MoCo" else rows_bank
-        return Side(z=z[rows], p=z[rows], key=z[rows], memory=chosen)
-
-    return EdgeInput(
-        (side(0, full_input.kind), side(1, full_input.kind)),
-        index=rows,
-        present=everyone(len(rows)),
-        state={"log_z": torch.tensor([3.0, 3.0], dtype=torch.float64)},
-        generator=torch.Generator().manual_seed(9),
-    )
-
-
-full_input.kind = ""
-
-
-@pytest.mark.parametrize("objective", all_objectives())
-def test_agreement_is_better(objective) -> None:
-    full_input.kind = objective.name
-    rows = torch.arange(8)
-    losses = [objective.loss(full_input(rows, agreement)).loss.item() for agreement in (0.0, 0.5, 1.0)]
+@every_objective
+def test_agreement_is_better(objective: Objective) -> None:
+    losses = [objective.loss(agreeing(objective, torch.arange(8), x)).loss.item() for x in (0.0, 0.5, 1.0)]
     assert losses[0] > losses[1] > losses[2]
 
 
-@pytest.mark.parametrize("objective", [o for o in all_objectives() if o.id not in ("CMC", "CMC-softmax")])
-def test_the_order_of_the_batch_means_nothing(objective) -> None:
-    """CMC draws its negatives by position and is left out here; its draw is tested above."""
-    full_input.kind = objective.name
-    rows = torch.arange(8)
-    turned = rows[torch.randperm(8, generator=torch.Generator().manual_seed(0))]
-    a, b = (objective.loss(full_input(r, 0.5)).loss.item() for r in (rows, turned))
-    assert a == pytest.approx(b, rel=1e-5)
+@every_objective
+def test_the_gradient_is_that_of_the_loss(objective: Objective) -> None:
+    edge = agreeing(objective, torch.arange(5), 0.5)
+    read = [
+        x
+        for x in inputs_of(edge)
+        if torch.autograd.grad(objective.loss(edge).loss, x, allow_unused=True)[0] is not None
+    ]
+    assert read
+    assert torch.autograd.gradcheck(lambda *_: _again(objective, edge), read)
 
 
-@pytest.mark.parametrize("objective", all_objectives())
-def test_no_present_row_gives_a_finite_loss_without_gradient(objective) -> None:
-    full_input.kind = objective.name
-    edge = full_input(torch.arange(4), 0.5)
-    edge.present = torch.zeros(4, dtype=torch.bool)
-    for side in (edge.a, edge.b):
-        side.z, side.p = side.z.requires_grad_(), side.z.detach().clone().requires_grad_()
+def _again(objective: Objective, edge) -> torch.Tensor:
+    edge.generator.manual_seed(9)
+    return objective.loss(edge).loss
+
+
+@pytest.mark.parametrize("objective", [KINDS[n] for n in KINDS if n not in DRAWN_BY_POSITION])
+def test_the_order_of_the_batch_means_nothing(objective: Objective) -> None:
+    """CMC draws its negatives by position and is left out; its draw is tested in test_cmc.py."""
+    turned = torch.randperm(8, generator=torch.Generator().manual_seed(0))
+    a, b = (objective.loss(agreeing(objective, rows, 0.5)).loss for rows in (torch.arange(8), turned))
+    assert a.item() == pytest.approx(b.item(), rel=1e-10)
+
+
+@every_objective
+def test_absent_rows_take_no_part(objective: Objective) -> None:
+    """Neither in the loss, nor in what is logged and remembered, nor in the gradient. They stand last, as draws by position want it."""
+    present = torch.arange(8) < 5
+    edge, alone = agreeing(objective, torch.arange(8), 0.5, present), agreeing(objective, torch.arange(5), 0.5)
+    with torch.no_grad():
+        for side in edge.sides:
+            for x in (side.z, side.p, side.key):
+                x[~present] = 0.0
+    found, expected = objective.loss(edge), objective.loss(alone)
+    assert found.loss.item() == pytest.approx(expected.loss.item(), rel=1e-10)
+    for ours, theirs in ((found.log, expected.log), (found.state, expected.state)):
+        assert ours.keys() == theirs.keys()
+        for name, value in ours.items():
+            assert torch.allclose(value.double(), theirs[name].double(), rtol=1e-6), name
+    found.loss.backward()
+    for x in inputs_of(edge):
+        assert x.grad is None or x.ndim == 0 or (x.grad[~present] == 0).all()
+
+
+@every_objective
+def test_without_a_present_row_there_is_no_loss_and_a_gradient_of_zero(objective: Objective) -> None:
+    """Of zero and not of None: every process must have a gradient for every parameter."""
+    whole, edge = (
+        agreeing(objective, torch.arange(4), 0.5, present) for present in (None, torch.zeros(4, dtype=torch.bool))
+    )
     out = objective.loss(edge)
     assert out.loss.item() == 0
     out.loss.backward()
-    for side in (edge.a, edge.b):
-        for grad in (side.z.grad, side.p.grad):
-            assert grad is None or (grad == 0).all()
-    for value in out.state.values():
-        assert torch.isfinite(value).all()
+    objective.loss(whole).loss.backward()
+    for x, y in zip(inputs_of(edge), inputs_of(whole), strict=True):
+        assert (x.grad is None) == (y.grad is None)
+        assert x.grad is None or (x.grad == 0).all()
+    for value in (*out.state.values(), *out.log.values()):
+        assert not torch.isinf(value).any()
+
+
+@pytest.mark.parametrize("kind", [name for name, objective in KINDS.items() if hasattr(objective, "temperature")])
+@pytest.mark.parametrize("temperature", [1e-3, 0.01, 1.0, 100.0])
+def test_float32_is_finite_at_any_temperature(kind: str, temperature: float) -> None:
+    if KINDS[kind].scalars() and temperature not in (0.01, 1.0):
+        pytest.skip("a learned temperature is bounded")
+    objective = replace(KINDS[kind], temperature=temperature)
+    edge = agreeing(objective, torch.arange(7), 1.0)
+    for side in edge.sides:
+        side.z, side.key = side.z.detach().float().requires_grad_(), side.key.float()
+        side.memory = side.memory and side.memory.float()
+    edge.scalars = {name: value.detach().float().requires_grad_() for name, value in edge.scalars.items()}
+    edge.state = {name: value.float() for name, value in edge.state.items()}
+    loss = objective.loss(edge).loss
+    loss.backward()
+    assert math.isfinite(loss.item())
+    grads = [x.grad for x in inputs_of(edge) if x.grad is not None]
+    assert grads
+    assert all(torch.isfinite(grad).all() for grad in grads)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@every_objective
+def test_a_loss_of_half_precision_embeddings_is_float32(objective: Objective, dtype: torch.dtype) -> None:
+    edge = agreeing(objective, torch.arange(6), 0.5)
+    for side in edge.sides:
+        side.z, side.p, side.key = (x.detach().to(dtype) for x in (side.z, side.p, side.key))
+        side.memory = side.memory and side.memory.float()
+    edge.scalars = {name: value.detach().float() for name, value in edge.scalars.items()}
+    edge.state = {name: value.float() for name, value in edge.state.items()}
+    assert objective.loss(edge).loss.dtype == torch.float32
+
+
+@pytest.mark.parametrize("make", [SimCLR, SimSiam, SigLIP, BYOL, VICReg, Symile])
+def test_an_objective_within_the_batch_needs_two_samples_a_process(make: type[Objective]) -> None:
+    with pytest.raises(
+        MultiviewError, match=f"{make.__name__} contrasts .* 4 processes would see 1 a step; give --batch 8 or more"
+    ):
+        make().fitted(Situation(samples=50, per_rank=1, ranks=4))
+    assert make().fitted(Situation(samples=50, per_rank=2, ranks=4)) == make()
 
 
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: CMC(temperature=0), "temperature is 0"),
-        (lambda: CMC(momentum=1.0), "momentum is 1.0"),
-        (lambda: CMC(negatives=50).fitted(Situation(samples=50, per_rank=8)), "negatives 49 or fewer"),
-        (lambda: SimCLR().fitted(Situation(samples=50, per_rank=1, ranks=4)), "--batch 8 or more"),
-        (lambda: SimSiam().fitted(Situation(samples=50, per_rank=1)), "--batch 2 or more"),
-        (lambda: MoCo(queue=0), "queue is 0"),
+        (lambda: SimCLR(temperature=0), "SimCLR: temperature is 0; give a number above 0"),
+        (
+            lambda: SimCLR(temperature=2, learn_temperature=True),
+            "a learned temperature starts from 0.01 to 1.0, not at 2",
+        ),
+        (lambda: SigLIP(temperature=0.001), "SigLIP: a learned temperature starts from 0.01"),
+        (lambda: Symile(temperature=0.001), "Symile: a learned temperature starts from 0.01"),
+        (lambda: Symile(temperature=-1, learn_temperature=False), "Symile: temperature is -1"),
+        (lambda: BYOL(momentum=1.0), "BYOL: momentum is 1.0"),
+        (lambda: VICReg(variance=-1), "VICReg: variance is -1; give a finite number, 0 or more"),
+        (lambda: MoCo(queue=0), "MoCo: queue is 0"),
+        (lambda: MoCo(split_bn=0), "MoCo: split_bn is 0"),
+        (
+            lambda: MoCo(split_bn=8).fitted(Situation(samples=50, per_rank=8, ranks=2)),
+            "a process sees 8 samples a step and each group needs two; give split_bn 4 or less, or --batch 32 or more",
+        ),
     ],
 )
 def test_what_cannot_work_is_said(make, words: str) -> None:
     with pytest.raises(MultiviewError, match=words):
         make()
-
-
-def test_open_choices_are_settled_by_the_data() -> None:
-    few, many = Situation(samples=300, per_rank=8), Situation(samples=10**6, per_rank=8)
-    assert (CMC().fitted(few).negatives, CMC().fitted(many).negatives) == (299, 4096)
-    assert (MoCo().fitted(few).queue, MoCo().fitted(many).queue) == (300, 65536)
-
-
-def test_the_original_preset_is_the_original() -> None:
-    original = CMC.original()
-    assert (original.negatives, original.temperature, original.momentum, original.z, original.exclude) == (
-        16384,
-        0.07,
-        0.5,
-        "first-batch",
-        False,
-    )
-
-
-def assert_same_gradients(ours: torch.Tensor, theirs: torch.Tensor, inputs: list[torch.Tensor]) -> None:
-    found = torch.autograd.grad(ours, inputs, retain_graph=True, allow_unused=True)
-    expected = torch.autograd.grad(theirs, inputs, retain_graph=True, allow_unused=True)
-    for f, e in zip(found, expected, strict=True):
-        zero = torch.zeros_like(inputs[0])
-        assert torch.allclose(zero if f is None else f, zero if e is None else e, rtol=1e-10, atol=1e-13)

@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from multiview.data.draws import draw_seed, permutation
+from multiview.data.draws import Draws, draw_seed, permutation
 from multiview.distributed import gather, world
 from multiview.graph import AnyEdge, ContrastGraph, needs_of_edge
 from multiview.memory.bank import MemoryBank
@@ -126,6 +126,7 @@ class Memories(nn.Module):
             state=dict(self.states[name].named_buffers()),
             scalars=embeddings.scalars.get(name, {}),
             generator=torch.Generator().manual_seed(draw_seed(self.seed, step, f"edge {name}")),
+            draws=Draws(self.seed, step, index.cpu().numpy(), f"edge {name}"),
         )
 
     def _side(self, view: str, needs: Needs, embeddings: Embeddings, keys: FoundKeys) -> Side:

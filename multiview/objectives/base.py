@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from multiview.data.draws import Draws
     from multiview.memory.bank import MemoryBank
     from multiview.memory.queue import KeyQueue
 
@@ -140,7 +141,8 @@ class EdgeInput:
 
     sides: one a view, in the order of the edge. index: (n,) position of each row's sample in the training data. present: (n,) whether all
     views of the edge exist for the row. state: what the edge remembered at its last step. scalars: what it learns by name, with gradient.
-    generator: seeded from the run's seed, the edge and the step, so that every process draws alike.
+    generator: seeded from the run's seed, the edge and the step, so that every process draws alike. draws: numbers for each row's sample,
+    of the same kind, which do not depend on the other rows.
     """
 
     sides: tuple[Side, ...]
@@ -149,6 +151,7 @@ class EdgeInput:
     state: Mapping[str, Tensor] = field(default_factory=dict)
     scalars: Mapping[str, Tensor] = field(default_factory=dict)
     generator: torch.Generator | None = None
+    draws: Draws | None = None
 
     @property
     def a(self) -> Side:
@@ -214,6 +217,29 @@ class Objective(metaclass=ABCMeta):
     @abstractmethod
     def loss(self, edge: EdgeInput) -> EdgeOutput:
         """Scores the edge: reads both sides, changes nothing."""
+
+
+TEMPERATURES = (0.01, 1.0)
+"""Bounds of a learned temperature; the lower one is CLIP's (arXiv:2103.00020, Sec. 2.5)."""
+
+
+def log_temperature(owner: str, start: float) -> dict[str, Scalar]:
+    """The scalar of a learned temperature, kept as its logarithm within `TEMPERATURES`; raises MultiviewError for a start beyond them."""
+    low, high = TEMPERATURES
+    if not low <= start <= high:
+        raise MultiviewError(f"{owner}: a learned temperature starts from {low} to {high}, not at {start}.")
+    return {"log_temperature": Scalar(start=math.log(start), low=math.log(low), high=math.log(high))}
+
+
+def temperature_of(edge: EdgeInput, fixed: float) -> float | Tensor:
+    """The temperature that the edge has learned so far, with gradient, or the fixed one where it learns none."""
+    return edge.scalars["log_temperature"].exp() if "log_temperature" in edge.scalars else fixed
+
+
+def temperature_log(edge: EdgeInput) -> dict[str, Tensor]:
+    """What to log of a learned temperature."""
+    learned = edge.scalars.get("log_temperature")
+    return {} if learned is None else {"temperature": learned.detach().exp()}
 
 
 def positive(owner: str, **values: float) -> None:

@@ -1,8 +1,9 @@
 """MoCo: contrast against a queue of momentum keys (He et al., arXiv:1911.05722; v2: Chen et al., arXiv:2003.04297)."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
+from multiview.errors import MultiviewError
 from multiview.objectives.base import (
     EdgeInput,
     EdgeOutput,
@@ -29,8 +30,9 @@ DEFAULT_QUEUE = 65536
 class MoCo(Objective):
     r"""A view's embedding q must find the key k of the other view among the newest `queue` keys of that view.
 
-    -log(exp(<q, k>/T) / (exp(<q, k>/T) + sum_i exp(<q, key_i>/T))): keys come from a momentum copy of the encoder,
-    theta_k <- momentum * theta_k + (1 - momentum) * theta_q.
+    -log(exp(<q, k>/T) / (exp(<q, k>/T) + sum_i exp(<q, key_i>/T))): keys come from a momentum copy of encoder and projector,
+    theta_k <- momentum * theta_k + (1 - momentum) * theta_q before each step, and enter the queue after it. The queue starts empty (the
+    original's starts with random keys): keys not yet written are no negatives. Any batch fits any queue.
 
     Args:
         queue: keys kept (null: 65536, or as many as there are training samples where the data has fewer).
@@ -41,6 +43,9 @@ class MoCo(Objective):
         symmetric: contrast a against b's keys and b against a's (mean of both); false is the original, a against b's keys alone,
             and needs both views to share one encoder.
         exclude: a sample never meets its own older keys as negatives (the original lets it).
+        shuffle_bn: keys are encoded in an order drawn anew at each step, over all processes, so that query and key are normalised by
+            different batch statistics and cannot find each other by them (the original, on several GPUs). On one process it takes split_bn.
+        split_bn: batch norm sees the rows of a process in this many groups, queries and keys alike, as that many processes would.
     """
 
     queue: int | None = None
@@ -50,23 +55,38 @@ class MoCo(Objective):
     mlp: bool = False
     symmetric: bool = True
     exclude: bool = True
+    shuffle_bn: bool = True
+    split_bn: int = 1
 
     def __post_init__(self) -> None:
-        positive("MoCo", temperature=self.temperature, queue=1 if self.queue is None else self.queue)
+        queue = 1 if self.queue is None else self.queue
+        positive("MoCo", temperature=self.temperature, queue=queue, split_bn=self.split_bn)
         share("MoCo", momentum=self.momentum)
 
+    @classmethod
+    def original(cls, version: Literal["v1", "v2"] = "v1") -> "MoCo":
+        """The original code's defaults: K 65536, momentum .999, one way, a sample may meet its own older keys; T .07, or .2 and mlp in v2."""
+        mlp = version == "v2"
+        return cls(queue=65536, temperature=0.2 if mlp else 0.07, mlp=mlp, symmetric=False, exclude=False)
+
     def fitted(self, situation: Situation) -> "MoCo":
-        """Settles the length of the queue."""
+        """Settles the length of the queue; raises MultiviewError when a group of split_bn would hold fewer than two samples."""
+        if self.split_bn > 1 and situation.per_rank < 2 * self.split_bn:
+            raise MultiviewError(
+                f"MoCo: split_bn is {self.split_bn}, but a process sees {situation.per_rank} samples a step and each group needs two; "
+                f"give split_bn {max(1, situation.per_rank // 2)} or less, or --batch {2 * self.split_bn * situation.ranks} or more."
+            )
         return replace(self, queue=self.queue or min(DEFAULT_QUEUE, situation.samples))
 
     def needs(self) -> tuple[Needs, Needs]:
         """A query of a and a key and queue of b; when symmetric, both of both."""
         projector = Head(dim=self.dim, layers=2 if self.mlp else 1)
         queue = Queue(size=self.queue or DEFAULT_QUEUE)
-        both = Needs(projector=projector, keys=Keys(momentum=self.momentum), memory=queue)
+        keys = Keys(momentum=self.momentum, shuffle=self.shuffle_bn)
+        both = Needs(projector=projector, keys=keys, memory=queue, groups=self.split_bn)
         if self.symmetric:
             return both, both
-        return Needs(projector=projector), replace(both, online=False)
+        return replace(both, keys=None, memory=None), replace(both, online=False)
 
     def loss(self, edge: EdgeInput) -> EdgeOutput:
         """One direction, or the mean of two."""

@@ -1,5 +1,6 @@
 """SimCLR: contrast within the batch (Chen, Kornblith, Norouzi, Hinton, arXiv:2002.05709)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -9,9 +10,13 @@ from multiview.objectives.base import (
     Head,
     Needs,
     Objective,
+    Scalar,
     Situation,
+    log_temperature,
     need_pairs,
     positive,
+    temperature_log,
+    temperature_of,
 )
 
 if TYPE_CHECKING:
@@ -22,10 +27,12 @@ if TYPE_CHECKING:
 class SimCLR(Objective):
     r"""NT-Xent: each embedding must find its partner among the embeddings of the whole batch, of all ranks.
 
-    For embedding i with partner j: -log(exp(<z_i, z_j>/T) / sum_{k != i} exp(<z_i, z_k>/T)), mean over both views' rows.
+    For embedding i with partner j: -log(exp(<z_i, z_j>/T) / sum_{k != i} exp(<z_i, z_k>/T)), mean over both views' rows. Negatives of all
+    ranks count, with exact gradients.
 
     Args:
-        temperature: T, by which scores are divided.
+        temperature: T, by which scores are divided; where it starts, when learned.
+        learn_temperature: the edge learns T (its logarithm, without weight decay), kept from 0.01 to 1.
         negatives: `both` takes the other samples of both views (SimCLR's Eq. 1); `cross` only those of the other view (InfoNCE
             between modalities, as CLIP has it, arXiv:2103.00020).
         dim: numbers of an embedding.
@@ -33,17 +40,23 @@ class SimCLR(Objective):
     """
 
     temperature: float = 0.5
+    learn_temperature: bool = False
     negatives: Literal["both", "cross"] = "both"
     dim: int = 128
     hidden: int | None = None
 
     def __post_init__(self) -> None:
         positive("SimCLR", temperature=self.temperature)
+        self.scalars()
 
     def fitted(self, situation: Situation) -> "SimCLR":
         """Raises MultiviewError when a rank sees one sample a step: a batch of one has no negatives and a loss of 0."""
         need_pairs("SimCLR", situation)
         return self
+
+    def scalars(self) -> Mapping[str, Scalar]:
+        """log T, when it is learned."""
+        return log_temperature("SimCLR", self.temperature) if self.learn_temperature else {}
 
     def needs(self) -> tuple[Needs, Needs]:
         """A two-layer projector without biases on both sides."""
@@ -60,9 +73,9 @@ class SimCLR(Objective):
         all_a, all_b = gather_with_gradient(za), gather_with_gradient(zb)
         columns = gather(edge.present)
         offset = rank() * len(za)
-        both = self.negatives == "both"
-        forward = ntxent_terms(za, all_a if both else None, all_b, columns, offset, self.temperature)
-        backward = ntxent_terms(zb, all_b if both else None, all_a, columns, offset, self.temperature)
+        both, temperature = self.negatives == "both", temperature_of(edge, self.temperature)
+        forward = ntxent_terms(za, all_a if both else None, all_b, columns, offset, temperature)
+        backward = ntxent_terms(zb, all_b if both else None, all_a, columns, offset, temperature)
         loss = (mean_over_rows(forward.terms, edge.present) + mean_over_rows(backward.terms, edge.present)) / 2
         found = (forward.found + backward.found) / 2
-        return EdgeOutput(loss, {"found": mean_over_rows(found, edge.present)})
+        return EdgeOutput(loss, {"found": mean_over_rows(found, edge.present), **temperature_log(edge)})

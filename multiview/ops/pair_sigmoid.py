@@ -1,0 +1,27 @@
+"""The pairwise sigmoid loss of SigLIP (arXiv:2303.15343, Sec. 3.2 and Algorithm 1)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from multiview.ops.ntxent import Terms
+
+
+def pair_sigmoid_terms(z: Tensor, other: Tensor, bias: Tensor, columns: Tensor, offset: int) -> Terms:
+    """-sum_j log sigmoid(s_ij (<z_i, other_j> + bias)) per row, s_ij = 1 for the row's own column offset + i, else -1.
+
+    z: (n, d) local embeddings, already divided by the temperature. other: (m, d) all ranks' embeddings of the other view. columns: (m,)
+    which of them take part. Returns terms (n,), and the rank of the own column among them.
+    """
+    logits = z @ other.T + bias
+    own = logits[:, offset : offset + len(z)].diagonal()
+    itself = torch.zeros_like(logits, dtype=torch.bool)
+    itself[:, offset : offset + len(z)].fill_diagonal_(True)
+    hidden = itself | ~columns
+    others = F.softplus(logits).masked_fill(hidden, 0.0).sum(1)
+    rank = (logits.detach().masked_fill(hidden, -math.inf) > own.detach()[:, None]).sum(1) + 1
+    return Terms(F.softplus(-own) + others, rank)
