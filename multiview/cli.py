@@ -57,12 +57,14 @@ class Evaluate:
         data: another store or folder than the run's own (null = its own).
         layer: probe this layer of the encoders, averaged over the picture (null = the features).
         dim: width that every set of features is reduced to by PCA before the probe (null = the narrowest view's).
+        subsets: measure every subset of the views side by side, on the samples that have all of its views.
     """
 
     run: str
     data: str | None = None
     layer: str | None = None
     dim: int | None = None
+    subsets: bool = False
 
 
 COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {}
@@ -204,7 +206,7 @@ def evaluate(words: Sequence[str]) -> int:
     from multiview.evaluate.run import evaluate as measure
     from multiview.trained import load as load_run
 
-    measure(load_run(chosen.run, chosen.data), layer=chosen.layer, dim=chosen.dim)
+    measure(load_run(chosen.run, chosen.data), layer=chosen.layer, dim=chosen.dim, subsets=chosen.subsets)
     return 0
 
 

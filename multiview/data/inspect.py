@@ -11,6 +11,7 @@ import numpy as np
 
 from multiview.data import pictures
 from multiview.data.modality import Modality
+from multiview.data.presence import patterns, presence_text
 from multiview.data.statistics import Statistics
 from multiview.data.store import Store
 from multiview.errors import MultiviewError
@@ -110,6 +111,9 @@ def summary(store: Store) -> list[tuple[str, str]]:
         ("classes", _classes(store)),
     ]
     lines += [(modality.name, _modality(store, modality)) for modality in manifest.modalities]
+    found = patterns(store)
+    if len(found) > 1:
+        lines.append(("presence", presence_text(found)))
     if manifest.factors:
         lines.append(("factors", _factors(store)))
     return [*lines, ("versions", ", ".join(f"{name} {version}" for name, version in origin.versions.items()))]

@@ -18,6 +18,8 @@ from multiview.distributed import on_first, rank
 from multiview.encoder import Encoder
 from multiview.errors import MultiviewError
 from multiview.evaluate.embeddings import Embedded, Extract, embed, raw_pixels
+from multiview.evaluate.groups import Group, gap, name_of, usual
+from multiview.evaluate.groups import subsets as every_subset
 from multiview.evaluate.knn import weighted_knn
 from multiview.evaluate.table import (
     RANDOM,
@@ -34,7 +36,7 @@ from multiview.evaluate.table import (
 from multiview.model import owners
 from multiview.recipe import Setup
 from multiview.trained import Trained
-from multiview.viewlayer import ViewLayer
+from multiview.viewlayer import ViewLayer, present_views
 
 FILE = "evaluation.json"
 ONLINE_TRAIN, ONLINE_TEST = 4000, 1000
@@ -49,11 +51,13 @@ def evaluate(
     console: Console | None = None,
     layer: str | None = None,
     dim: int | None = None,
+    subsets: bool = False,
 ) -> list[Score]:
     """kNN and linear probe of every view and of all together, for trained weights, random weights and raw pixels.
 
     Prints the table, writes evaluation.json into the run folder, and returns the rows; an empty list where the data has no labels.
-    layer: a layer of the encoders instead of their features, averaged over the picture. dim: the width of every probe.
+    layer: a layer of the encoders instead of their features, averaged over the picture. dim: the width of every probe. subsets: measure
+    every subset of the views, not only each and all; always on the samples that have all views of the subset.
     Random weights are those the run started from, their batch-norm statistics taken from training samples.
     """
     console = console or Console(quiet=rank() != 0)
@@ -68,8 +72,14 @@ def evaluate(
         RANDOM: _random(trained, device, layer),
         RAW: raw_pixels,
     }
+    wanted = every_subset(trained.setup.graph.views) if subsets else usual(trained.setup.graph.views)
+    groups, gaps = _measurable(trained, splits, wanted)
+    for sentence in gaps:
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    if not groups:
+        return []
     measured = {name: _features(trained, splits, extract, device) for name, extract in sets.items()}
-    rows = on_first(lambda: evaluate_features(measured, dim=dim))
+    rows = on_first(lambda: evaluate_features(measured, dim=dim, groups=groups))
     render(rows, console)
     if trained.folder is not None and rank() == 0:
         (trained.folder / FILE).write_text(to_json(rows))
@@ -91,6 +101,7 @@ def online_knn(trained: Trained, device: torch.device) -> dict[str, float]:
             train.features[view], _labels(train, view), test.features[view], _labels(test, view)
         )
         for view in views
+        if (_labels(train, view) >= 0).any() and (_labels(test, view) >= 0).any()
     }
 
 
@@ -106,8 +117,8 @@ def compare_runs(folders: Sequence[Path], console: Console | None = None) -> Non
 
 
 def pooled(features: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Feature maps (n, c, h, w) as vectors (n, c), by their mean over the picture."""
-    return {name: x.mean((2, 3)) if x.ndim == 4 else x for name, x in features.items()}
+    """Feature maps (n, c, ...) as vectors (n, c), by their mean over the picture, or over time."""
+    return {name: x.flatten(2).mean(2) if x.ndim > 2 else x for name, x in features.items()}
 
 
 def _splits(store: Store) -> dict[str, str]:
@@ -123,6 +134,21 @@ def _unmeasurable(store: Store, splits: dict[str, str]) -> str:
         if len(set(store.labels[store.rows(name)].tolist()) - {-1}) < 2:
             return f"kNN and the linear probe need labels of two classes or more in the {name} split."
     return ""
+
+
+def _measurable(trained: Trained, splits: dict[str, str], wanted: Sequence[Group]) -> tuple[list[Group], list[str]]:
+    """The groups of views that enough labelled samples have, and a sentence for each of the others."""
+    store, views = trained.store, trained.setup.views
+    labels = {
+        name: {
+            view: np.where(store.present(made.modality)[store.rows(split)], store.labels[store.rows(split)], -1)
+            for view, made in views.items()
+        }
+        for name, split in splits.items()
+    }
+    gaps = {group: gap(group, labels) for group in wanted}
+    said = [f"{name_of(g, list(views))} is not measured: {reason}." for g, reason in gaps.items() if reason]
+    return [group for group, reason in gaps.items() if not reason], said
 
 
 def _features(trained: Trained, splits: dict[str, str], extract: Extract, device: torch.device) -> dict[str, Features]:
@@ -168,8 +194,10 @@ def calibrate(
         step = max(1, len(samples) // CALIBRATION)
         with torch.no_grad():
             for index in torch.arange(0, len(samples), step).split(256):
-                if len(index) > 1:
-                    for view, x in layer(samples[0, index].to(device)).items():
-                        encoders[using[view]].train()(x)
+                batch = samples[0, index].to(device)
+                present = present_views(setup.views, batch)
+                for view, x in layer(batch).items():
+                    if present[view].sum() > 1:
+                        encoders[using[view]].train()(x[present[view]])
     for encoder in encoders.values():
         encoder.eval()

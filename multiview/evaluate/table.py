@@ -19,11 +19,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from multiview.errors import MultiviewError
+from multiview.evaluate.groups import BESIDE, CONCAT, Group, name_of, usual
 from multiview.evaluate.knn import weighted_knn
 from multiview.evaluate.linear import Split, common_dim, prepared, probe_reduced
 
 TRAINED, RANDOM, RAW = "trained", "random weights", "raw pixels"
-CONCAT = "concat"
 SCHEMA = 1
 Cell = tuple[float | None, str]
 UNKNOWN: Cell = (None, "-")
@@ -45,6 +45,11 @@ class Features:
     def width(self) -> int:
         """Numbers that a sample has before any reduction."""
         return int(self.train[0].shape[1])
+
+    @property
+    def labelled(self) -> int:
+        """Train samples that have the view and a label."""
+        return int((np.asarray(self.train[1]) >= 0).sum())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,27 +101,38 @@ def evaluate_features(
     sets: Mapping[str, Mapping[str, Features]],
     *,
     dim: int | None = None,
+    groups: Sequence[Group] | None = None,
     neighbours: int = 20,
     temperature: float = 0.07,
 ) -> list[Score]:
     """kNN and linear probe of several feature sets (name -> view -> `Features`): of each view and of all side by side.
 
-    Every cell is standardised and reduced to the same `dim` (default: `common_dim` of all cells) on its train rows,
+    Every cell is standardised and reduced to the same `dim` (default: `common_dim` of all views) on its train rows,
     and both measures see the same numbers. That is fair to the controls: cosine kNN on raw pixels as they come is some
-    10 points worse, because of their mean.
+    10 points worse, because of their mean. groups: the views that are measured side by side (default `usual`), each on
+    the samples that have all of its views; one with fewer train samples than `dim` has a width of its own.
 
     Raises MultiviewError where the views of a set differ in their rows, and whatever the two measures raise.
     """
+    chosen = {name: usual(list(views)) if groups is None else groups for name, views in sets.items()}
+    cells = {
+        name: {name_of(group, list(views)): side_by_side(views, group) for group in chosen[name]}
+        for name, views in sets.items()
+    }
     if dim is None:
-        labels = [_shared_labels(views, [cell.train for cell in views.values()]) for views in sets.values()]
-        widths = [cell.width for views in sets.values() for cell in views.values()]
-        dim = common_dim(widths, min(int((y >= 0).sum()) for y in labels))
-    scores = []
-    for name, views in sets.items():
-        scores += [_score(name, view, cell, dim, neighbours, temperature) for view, cell in views.items()]
-        if len(views) > 1:
-            scores.append(_score(name, CONCAT, concatenated(views), dim, neighbours, temperature))
-    return scores
+        measured = {name: {view for group in groups for view in group} for name, groups in chosen.items()}
+        single = [cell for name, views in sets.items() for view, cell in views.items() if view in measured[name]]
+        dim = common_dim([cell.width for cell in single], min(cell.labelled for cell in single))
+    return [
+        _score(name, view, cell, dim, neighbours, temperature)
+        for name, named in cells.items()
+        for view, cell in named.items()
+    ]
+
+
+def side_by_side(views: Mapping[str, Features], group: Group) -> Features:
+    """The features of a group of the views, put side by side where it has several."""
+    return views[group[0]] if len(group) == 1 else concatenated({view: views[view] for view in group})
 
 
 def concatenated(views: Mapping[str, Features]) -> Features:
@@ -244,13 +260,18 @@ def _over(subject: Score, control: Score) -> Margin:
 
 
 def _headline(rows: Sequence[Score]) -> list[Score]:
-    """The rows that the answer is about: those of `concat`, or of the only view; the subject first."""
+    """The rows that the answer is about: those of `concat`, or of the last group of views; the subject first."""
     views = [row.view for row in rows]
     return [row for row in rows if row.view == (CONCAT if CONCAT in views else views[-1])]
 
 
 def _title(rows: Sequence[Score]) -> str:
-    return "+".join(dict.fromkeys(row.view for row in rows if row.view != CONCAT))
+    head = _headline(rows)[0].view
+    return head if head != CONCAT else "+".join(dict.fromkeys(row.view for row in rows if _single(row)))
+
+
+def _single(row: Score) -> bool:
+    return row.view != CONCAT and BESIDE not in row.view
 
 
 def _names(rows: Sequence[Score]) -> list[str]:
@@ -380,8 +401,16 @@ def _cautions(runs: Sequence[Sequence[Score]]) -> list[str]:
             cautions.append(
                 f"Careful: {what} differs between the runs ({', '.join(map(str, values))}): they are not alike."
             )
+    counts = {row.view: f"{row.view} {row.test}" for run in runs for row in run}
     if any(len({row.test for row in run}) > 1 for run in runs):
-        cautions.append("Some samples lack a view: a view is measured on those that have it, concat on those with all.")
+        cautions.append(
+            "Some samples lack a view: what stands side by side is measured on the test samples that have all of it: "
+            f"{', '.join(counts.values())}."
+        )
+    widest = max(row.dim for run in runs for row in run)
+    narrow = {row.view: f"{row.view} {row.dim} of {row.train}" for run in runs for row in run if row.dim < widest}
+    if narrow and any(len({row.dim for row in run}) > 1 for run in runs):
+        cautions.append(f"Fewer dimensions where train samples are few: {', '.join(narrow.values())}.")
     late = sorted({f"{row.features} {row.view}" for run in runs for row in run if not row.converged})
     if late:
         cautions.append(f"The linear probe ran out of iterations before it converged: {', '.join(late)}.")
