@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _WHERE = {
-    "Augment": "view",
+    "Augment": "photometric",
     "BYOL": "objectives",
     "CMC": "objectives",
     "Channels": "view",
@@ -60,13 +60,13 @@ if TYPE_CHECKING:
     from multiview.objectives import SimSiam as SimSiam
     from multiview.objectives import Symile as Symile
     from multiview.objectives import VICReg as VICReg
+    from multiview.photometric import Augment as Augment
     from multiview.recipe import Recipe as Recipe
     from multiview.recipe import Setup as Setup
     from multiview.train.config import Optimizer as Optimizer
     from multiview.train.config import Train as Train
     from multiview.trained import Trained as Trained
     from multiview.trained import load as load
-    from multiview.view import Augment as Augment
     from multiview.view import Channels as Channels
     from multiview.view import Crop as Crop
     from multiview.view import View as View

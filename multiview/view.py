@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from multiview.errors import MultiviewError
+from multiview.photometric import Augment as Augment
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -140,47 +141,6 @@ class View:
         found, taken = statistics[self.modality], slice(*(self.take or (None,)))
         spread = tuple(value if value > 0 else 1.0 for value in found.std[taken])
         return replace(self, mean=self.mean or found.mean[taken], std=self.std or spread)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Augment:
-    """A photometric augmentation of an RGB image: plain numbers here, applied on the device in one batch by
-    `multiview.augment`.
-
-    In this order: with probability `jitter`, torchvision's ColorJitter of strengths `brightness`, `contrast`,
-    `saturation`, `hue`; with probability `grey`, grey; with probability `blur`, a Gaussian blur of sigma drawn from
-    `sigma` (pixels); with probability `solarise`, values of 0.5 and more are inverted. `grey_first` puts grey before
-    the jitter.
-    """
-
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0
-    jitter: float = 1.0
-    grey: float = 0.0
-    blur: float = 0.0
-    sigma: tuple[float, float] = (0.1, 2.0)
-    solarise: float = 0.0
-    grey_first: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("jitter", "grey", "blur", "solarise"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise MultiviewError(f"augment: {name} is {getattr(self, name)}; give a probability from 0 to 1.")
-        for name in ("brightness", "contrast", "saturation"):
-            if getattr(self, name) < 0:
-                raise MultiviewError(f"augment: {name} is {getattr(self, name)}; give a strength of 0 or more.")
-        if not 0 <= self.hue <= 0.5:
-            raise MultiviewError(f"augment: hue is {self.hue}; give a share of the colour circle from 0 to 0.5.")
-        if not 0 < self.sigma[0] <= self.sigma[1]:
-            raise MultiviewError(f"augment: sigma is {self.sigma}; give (low, high) in pixels with 0 < low <= high.")
-
-    def __call__(self, x: Tensor, draws: Draws) -> Tensor:
-        """RGB (n, 3, h, w) in [0, 1], augmented."""
-        from multiview.augment import augmented
-
-        return augmented(self, x, draws)
 
 
 def check_crops(views: Iterable[View]) -> dict[str, Crop]:

@@ -4,7 +4,6 @@ accelerate launch recipes/moco.py --data STORE_OR_FOLDER
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import multiview as mv
 
@@ -14,29 +13,27 @@ class MoCoRecipe(mv.Recipe):
     """MoCo: two augmented crops of a picture, one encoder, a momentum copy of it for the keys, a queue of keys.
 
     Args:
-        version: v2 has the mlp projector's augmentation with blur; v1 the older one.
         encoder: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
         width: factor on the encoder's channels.
         size: side of the crops, pixels.
-        min_scale: smallest share of the picture that a crop keeps.
-        objective: queue, temperature, momentum.
+        min_scale: smallest share of the picture that a crop keeps; the papers have 0.2.
+        augment: colour changes of each crop; v2's is `multiview.views.MOCO_V2`: --brightness 0.4 --contrast 0.4 --saturation 0.4
+            --hue 0.1 --grey 0.2 --blur 0.5; v1's is `MOCO_V1`.
+        objective: queue, temperature, momentum of the keys (papers: 65536, 0.07 or v2's 0.2, 0.999).
     """
 
-    version: Literal["v1", "v2"] = "v2"
     encoder: str = "convnet"
     width: float = 1.0
     size: int = 32
-    min_scale: float = 0.3
+    min_scale: float = 0.6
+    augment: mv.Augment = mv.views.SMALL
     objective: mv.MoCo = mv.MoCo(temperature=0.2, momentum=0.99, mlp=True, symmetric=False)
-    train: mv.Train = mv.Train(
-        epochs=44, batch=128, optimizer=mv.Optimizer(lr=0.03, per=256, schedule="cosine", warmup=1)
-    )
+    train: mv.Train = mv.Train(epochs=44, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
         """Two independent crops; the key view shares the query's encoder by name."""
-        augment = {"v1": mv.views.MOCO_V1, "v2": mv.views.MOCO_V2}[self.version]
         crop = mv.Crop(size=self.size, scale=(self.min_scale, 1.0))
-        views = {name: mv.views.rgb(crop.named(name), augment) for name in ("query", "key")}
+        views = {name: mv.views.rgb(crop.named(name), self.augment) for name in ("query", "key")}
         encoder = mv.make_encoder(self.encoder, 3, width=self.width, img_size=self.size)
         return mv.Setup(views, {"query": encoder, "key": "query"}, mv.ContrastGraph.full(views, self.objective))
 

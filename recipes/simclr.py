@@ -16,23 +16,23 @@ class SimClrRecipe(mv.Recipe):
         encoder: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
         width: factor on the encoder's channels.
         size: side of the crops, pixels.
-        min_scale: smallest share of the picture that a crop keeps.
-        objective: temperature and projector.
+        min_scale: smallest share of the picture that a crop keeps; the paper has 0.08.
+        augment: colour changes of each crop; the paper's is `multiview.views.SIMCLR`: --hue 0.2 --grey 0.2 --blur 0.5.
+        objective: temperature (the paper: 0.5, or 0.1 for long runs) and projector.
     """
 
     encoder: str = "convnet"
     width: float = 1.0
     size: int = 32
-    min_scale: float = 0.3
-    objective: mv.SimCLR = mv.SimCLR(temperature=0.5)
-    train: mv.Train = mv.Train(
-        epochs=44, batch=256, optimizer=mv.Optimizer(name="lars", lr=0.3, per=256, weight_decay=1e-4, warmup=2)
-    )
+    min_scale: float = 0.6
+    augment: mv.Augment = mv.views.SMALL
+    objective: mv.SimCLR = mv.SimCLR(temperature=0.2)
+    train: mv.Train = mv.Train(epochs=44, batch=256, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
         """Two independent crops, each with a colour draw of its own; they share one encoder by name."""
         crop = mv.Crop(size=self.size, scale=(self.min_scale, 1.0))
-        views = {name: mv.views.rgb(crop.named(name), mv.views.SIMCLR) for name in ("one", "two")}
+        views = {name: mv.views.rgb(crop.named(name), self.augment) for name in ("one", "two")}
         encoder = mv.make_encoder(self.encoder, 3, width=self.width, img_size=self.size)
         return mv.Setup(views, {"one": encoder, "two": "one"}, mv.ContrastGraph.full(views, self.objective))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from multiview.views.depth import depth
 
 if TYPE_CHECKING:
-    from multiview.views.augment import CROP_ONLY, MOCO_V1, MOCO_V2, SIMCLR, SIMSIAM
+    from multiview.views.augment import CROP_ONLY, MOCO_V1, MOCO_V2, SIMCLR, SIMSIAM, SMALL
     from multiview.views.colour import grey, rgb, rgb_to_grey
     from multiview.views.lab import Lab, chroma, lightness, rgb_to_lab
     from multiview.views.normals import normal
@@ -20,6 +20,7 @@ _HOME = {
     "MOCO_V2": "augment",
     "SIMCLR": "augment",
     "SIMSIAM": "augment",
+    "SMALL": "augment",
     "Lab": "lab",
     "chroma": "lab",
     "grey": "colour",
@@ -36,6 +37,7 @@ __all__ = [
     "MOCO_V2",
     "SIMCLR",
     "SIMSIAM",
+    "SMALL",
     "Lab",
     "chroma",
     "depth",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multiview.view import Augment
+from multiview.photometric import Augment
 
 CROP_ONLY: Augment | None = None
 """CMC (arXiv:1906.05849): a random resized crop and a mirror image, nothing photometric."""
@@ -18,3 +18,7 @@ MOCO_V2 = Augment(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, jitter=
 
 SIMSIAM = MOCO_V2
 """SimSiam (arXiv:2011.10566): the same as MoCo v2."""
+
+SMALL = Augment(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.5, jitter=0.8, grey=0.3)
+"""For pictures of 32 to 64 px whose colours are nuisance: SimCLR's jitter with any hue, and no blur, which at the papers'
+sigma of up to 2 px would wipe out what there is to see."""
