@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import datetime
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
@@ -129,3 +132,16 @@ def any_rank(flags: Sequence[bool], device: torch.device) -> list[bool]:
     votes = torch.tensor(flags, dtype=torch.uint8, device=device)
     dist.all_reduce(votes, op=dist.ReduceOp.MAX)
     return [bool(vote) for vote in votes.tolist()]
+
+
+@contextmanager
+def joined(number: int, of: int, meeting: Path) -> Iterator[None]:
+    """This process as rank `number` among `of` on this machine's CPUs; they find each other by the file `meeting`."""
+    if of > 1:
+        limit = datetime.timedelta(minutes=5)
+        dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=number, world_size=of, timeout=limit)
+    try:
+        yield
+    finally:
+        if of > 1:
+            dist.destroy_process_group()

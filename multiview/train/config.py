@@ -60,6 +60,9 @@ class Train:
         clip: largest norm of the gradient (None = not clipped).
         accumulate: steps whose gradients are averaged before the optimiser moves; it does not enlarge the batch of an in-batch
             objective (see micro_batch), and a run stops and saves only where the optimiser has moved.
+        micro_batch: samples that a process runs through the encoders at a time (None = all of its part of the batch). The objectives see
+            the whole batch and the gradient is its gradient, but every micro-batch is computed twice (GradCache), and batch norm sees
+            one at a time.
         channels_last: memory layout of images; often faster with bf16.
         workers: data-loading processes (0 = in this process, fastest for small stores held in memory).
         threads: CPU threads a process (0 = all cores shared among the processes).
@@ -77,6 +80,7 @@ class Train:
     precision: Literal["no", "bf16", "fp16"] = "no"
     clip: float | None = None
     accumulate: int = 1
+    micro_batch: int | None = None
     channels_last: bool = False
     workers: int = 0
     threads: int = 0
@@ -95,5 +99,7 @@ class Train:
                 raise MultiviewError(f"{name} is {getattr(self, name)}; give 0 or more.")
         if self.steps is not None and self.steps < 1:
             raise MultiviewError(f"steps is {self.steps}; give 1 or more, or null for no limit.")
+        if self.micro_batch is not None and self.micro_batch < 1:
+            raise MultiviewError(f"micro_batch is {self.micro_batch}; give 1 or more, or null for the whole batch.")
         if self.clip is not None and not self.clip > 0:
             raise MultiviewError(f"clip is {self.clip}; give a norm above 0, or null for no clipping.")

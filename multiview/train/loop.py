@@ -15,9 +15,9 @@ from torch import Tensor
 
 from multiview.data.batch import Batch
 from multiview.data.dataset import Loader, Samples
-from multiview.data.draws import Draws, draw_seed
+from multiview.data.draws import Draws
 from multiview.data.sampler import Batches
-from multiview.distributed import any_rank, on_first, rank, total, world
+from multiview.distributed import any_rank, on_first, total, world
 from multiview.errors import MultiviewError
 from multiview.train import checkpoint
 from multiview.train.config import Train
@@ -129,7 +129,6 @@ class Loop:
         epochs = self.steps / per_epoch
         factor = rate_factor(self.train.optimizer, step / per_epoch, epochs)
         set_rate(self.parts.optimiser, self.base_rate, factor)
-        torch.manual_seed(draw_seed(self.seed, step, f"dropout {rank()}"))
         draws = Draws(self.seed, step, batch.index.numpy(), "augment")
         moved = batch.to(self.parts.accelerator.device, non_blocking=True)
         output = contrast_step(self.parts, moved, step + 1, draws)

@@ -33,6 +33,7 @@ from multiview.train.runfolder import changed_options, claim, describe
 from multiview.train.step import Parts
 from multiview.train.telemetry import Display, Metrics, NoMetrics
 from multiview.trained import Trained
+from multiview.view import View
 from multiview.viewlayer import ViewLayer
 
 TRAIN_SPLIT = "train"
@@ -141,25 +142,46 @@ def check_encoders(model: MultiviewModel, tensors: Mapping[str, Tensor]) -> None
     model.train(was)
 
 
-def train(prepared: Prepared, recipe: Recipe, out: Path) -> Progress:
-    """Trains into `out`, from the start or from the newest checkpoint."""
-    accelerator, model = prepared.accelerator, prepared.trained.model
-    prepared.memories.to(accelerator.device)
-    optimiser = make_optimiser(prepared.train.optimizer, model, prepared.train.batch)
+def assembled(
+    accelerator: Accelerator,
+    views: Mapping[str, View],
+    model: MultiviewModel,
+    memories: Memories,
+    train: Train,
+    ids: Callable[[Tensor], list[str]],
+) -> Parts:
+    """What a step works with, on the device and wrapped for all processes. ids: names samples by their index."""
+    memories.to(accelerator.device)
+    optimiser = make_optimiser(train.optimizer, model, train.batch)
     wrapped, optimiser = accelerator.prepare(model, optimiser)
-    if prepared.train.channels_last:
+    if train.channels_last:
         model.to(memory_format=torch.channels_last)
-    parts = Parts(
+    layer = ViewLayer(views).to(accelerator.device)
+    return Parts(
         accelerator,
-        prepared.setup.graph,
-        ViewLayer(prepared.setup.views).to(accelerator.device),
+        model.graph,
+        layer,
         model,
         wrapped,
-        prepared.memories,
+        memories,
         optimiser,
+        ids,
+        train.clip,
+        train.channels_last,
+        train.micro_batch,
+    )
+
+
+def train(prepared: Prepared, recipe: Recipe, out: Path) -> Progress:
+    """Trains into `out`, from the start or from the newest checkpoint."""
+    accelerator = prepared.accelerator
+    parts = assembled(
+        accelerator,
+        prepared.setup.views,
+        prepared.trained.model,
+        prepared.memories,
+        prepared.train,
         prepared.samples.ids,
-        prepared.train.clip,
-        prepared.train.channels_last,
     )
     loop = Loop(parts, prepared.samples, prepared.batches, prepared.train, recipe.seed, out, _online_knn(prepared))
     sentences = loop.resume() if recipe.resume else []

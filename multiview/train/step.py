@@ -18,6 +18,7 @@ from multiview.graph import ContrastGraph
 from multiview.memory.memories import Memories
 from multiview.model import MultiviewModel
 from multiview.objectives.base import EdgeInput, EdgeOutput
+from multiview.train.gradcache import encoded, encoded_keys, micro_batches
 from multiview.viewlayer import ViewLayer, present_views
 
 SAMPLES_SHOWN = 8
@@ -37,6 +38,7 @@ class Parts:
     ids: Callable[[Tensor], list[str]]
     clip: float | None = None
     channels_last: bool = False
+    micro_batch: int | None = None
 
 
 @dataclass
@@ -54,18 +56,19 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws) -> StepOu
     """
     views = {name: _laid_out(x, parts.channels_last) for name, x in parts.layer(batch, draws).items()}
     present = present_views(parts.layer.views, batch)
+    micro = micro_batches(views, present, parts.micro_batch)
     with parts.accelerator.accumulate(parts.wrapped):
-        embeddings = parts.wrapped(views, present)
+        embeddings, backward = encoded(parts.accelerator, parts.model, parts.wrapped, micro, draws)
         if (step - 1) % parts.accelerator.gradient_accumulation_steps == 0:
             parts.memories.follow(parts.model, step)
         with parts.accelerator.autocast():
-            keys = parts.memories.keys(views, present, step)
+            keys = encoded_keys(parts.memories, micro, step)
         inputs = parts.memories.edge_inputs(embeddings, keys, batch.index, present, step)
         edges = parts.graph.named_edges()
         outputs = {n: e.objective.loss(i) for (n, e), i in zip(edges.items(), inputs, strict=True)}
         total = torch.stack([e.weight * outputs[n].loss for n, e in edges.items()]).sum()
         _refuse_non_finite(parts, total, outputs, inputs, batch, step)
-        parts.accelerator.backward(total)
+        backward(total)
         if parts.clip is not None and parts.accelerator.sync_gradients:
             parts.accelerator.clip_grad_norm_(parts.wrapped.parameters(), parts.clip)
         parts.optimiser.step()

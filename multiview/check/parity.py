@@ -1,0 +1,203 @@
+"""Whether several processes train what one would: the same global batches on 1, 2 and 4 processes in float64, and every number compared.
+
+A `Trial` is trained for some steps on processes of its own; what comes out (the loss of every edge and the gradient of every parameter at
+every step, all parameters and memories at the end) is its trace. Gloo, CPU.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
+
+from multiview.data.batch import Batch
+from multiview.data.draws import Draws
+from multiview.distributed import joined, rank, total, world
+from multiview.errors import MultiviewError
+from multiview.memory.memories import Memories
+from multiview.model import MultiviewModel
+from multiview.train.config import Train
+from multiview.train.processes import start
+from multiview.train.run import assembled
+from multiview.train.step import Parts, contrast_step
+from multiview.view import View
+
+WORLDS = (1, 2, 4)
+TOLERANCE = 1e-9
+FLOOR = 1e-3
+"""Numbers are compared relative to the largest of their group, or to this share of the largest of their kind where that is more: the
+gradient of a bias before a norm is zero but for rounding."""
+
+Trace = dict[str, Tensor]
+"""`kind/group/name` -> numbers; kinds are loss, gradient, parameter, memory."""
+
+
+@dataclass
+class Trial:
+    """What is trained: a model with its memories on `batches`, which hold the samples of all processes together.
+
+    evaluation: batch norm and dropout as in evaluation, where they do not depend on who shares a process.
+    """
+
+    views: Mapping[str, View]
+    model: MultiviewModel
+    memories: Memories
+    batches: Sequence[Batch]
+    train: Train
+    seed: int = 0
+    evaluation: bool = False
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far `world` processes were from one, relatively, in one kind of numbers of one group (an edge, a module, a memory)."""
+
+    kind: str
+    group: str
+    world: int
+    value: float
+
+
+def traced(trial: Trial) -> Trace:
+    """Trains the trial in the processes that are joined now, each on its share of every batch."""
+    accelerator = start(trial.train, "recipes/RECIPE.py")
+    for module in (trial.model, trial.memories):
+        module.double().train(not trial.evaluation)
+    parts = assembled(accelerator, trial.views, trial.model, trial.memories, trial.train, _numbers)
+    parts.layer.double()
+    trace: dict[str, list[Tensor]] = {}
+    _watch_gradients(parts, trace)
+    for step, batch in enumerate(trial.batches):
+        mine = _share(batch)
+        output = contrast_step(parts, mine, step + 1, Draws(trial.seed, step, mine.index.numpy(), "augment"))
+        for edge, out in output.edges.items():
+            trace.setdefault(f"loss/edge {edge}/", []).append(total(out.loss) / world())
+    last = {f"parameter/{_group(name)}/{name}": p.detach() for name, p in trial.model.named_parameters()}
+    last |= {f"memory/{_group(name)}/{name}": b for name, b in trial.memories.state_dict().items()}
+    return {name: torch.stack(values) for name, values in trace.items()} | last
+
+
+def _watch_gradients(parts: Parts, trace: dict[str, list[Tensor]]) -> None:
+    """Notes every gradient as the optimiser sees it, averaged over processes and clipped."""
+
+    def note(*_: object) -> None:
+        for name, p in parts.model.named_parameters():
+            gradient = torch.zeros_like(p) if p.grad is None else p.grad.detach().clone()
+            trace.setdefault(f"gradient/{_group(name)}/{name}", []).append(gradient)
+
+    parts.optimiser.optimizer.register_step_pre_hook(note)
+
+
+def _group(name: str) -> str:
+    """`encoders.L` of `encoders.L.stage1.0.weight`."""
+    return ".".join(name.split(".")[:2])
+
+
+def _share(batch: Batch) -> Batch:
+    """This process's rows of a batch of all processes, as `Batches` deals them out."""
+    count = len(batch)
+    rows = slice(count * rank() // world(), count * (rank() + 1) // world())
+    crops = {crop: {name: x[rows] for name, x in held.items()} for crop, held in batch.crops.items()}
+    return Batch(crops, batch.index[rows], {name: here[rows] for name, here in batch.present.items()})
+
+
+def _numbers(index: Tensor) -> list[str]:
+    return [str(number) for number in index.tolist()]
+
+
+def traces(
+    trials: Mapping[str, Callable[[], Trial]], worlds: Sequence[int] = WORLDS
+) -> dict[str, dict[int, list[Trace]]]:
+    """trial -> number of processes -> a trace of every process. The makers of the trials are pickled and called in each process.
+
+    Raises MultiviewError when a trial does.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for count in worlds:
+            _run(count, trials, Path(folder))
+        return {
+            name: {
+                count: [load_file(Path(folder) / _file(name, count, number)) for number in range(count)]
+                for count in worlds
+            }
+            for name in trials
+        }
+
+
+def _run(count: int, trials: Mapping[str, Callable[[], Trial]], folder: Path) -> None:
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    if method == "forkserver":
+        multiprocessing.set_forkserver_preload([__name__])  # torch is imported once for all processes
+    try:
+        start_processes(_child, (count, trials, folder), nprocs=count, start_method=method)
+    except ProcessRaisedException as error:
+        mistakes = sorted(folder.glob("mistake-*"))
+        if mistakes:
+            raise MultiviewError(mistakes[0].read_text()) from error
+        raise
+
+
+def _child(number: int, count: int, trials: Mapping[str, Callable[[], Trial]], folder: Path) -> None:
+    """One process of `count`: trains every trial and writes down its trace."""
+    os.environ |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    if count > 1:  # what a launcher would say
+        os.environ |= {"RANK": str(number), "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1"}
+        os.environ |= {"LOCAL_RANK": str(number), "LOCAL_WORLD_SIZE": str(count)}
+    torch.set_num_threads(1)
+    with joined(number, count, folder / f"meeting-{count}"):
+        for name, make in trials.items():
+            try:
+                trace = traced(make())
+            except MultiviewError as error:
+                (folder / f"mistake-{number}").write_text(str(error))
+                raise
+            save_file({key: x.contiguous().clone() for key, x in trace.items()}, folder / _file(name, count, number))
+
+
+def _file(name: str, count: int, number: int) -> str:
+    return f"{name}-{number}-of-{count}.safetensors"
+
+
+def differences(of: Mapping[int, Sequence[Trace]]) -> list[Difference]:
+    """How far each number of processes was from one, in the order of the trace; the worst process counts."""
+    (one,) = of[1]
+    kinds = {kind: _largest(one, f"{kind}/") for kind in ("loss", "gradient", "parameter", "memory")}
+    groups = dict.fromkeys(tuple(name.split("/", 2)[:2]) for name in one)
+    return [
+        Difference(kind, group, count, max(_difference(one, trace, f"{kind}/{group}/", kinds[kind]) for trace in found))
+        for kind, group in groups
+        for count, found in of.items()
+        if count > 1
+    ]
+
+
+def _largest(trace: Trace, prefix: str) -> float:
+    return max((_size(x) for name, x in trace.items() if name.startswith(prefix)), default=0.0)
+
+
+def _difference(one: Trace, other: Trace, prefix: str, of_kind: float) -> float:
+    scale = max(_largest(one, prefix), FLOOR * of_kind, torch.finfo(torch.float64).tiny)
+    return max(_apart(x, other[name]) for name, x in one.items() if name.startswith(prefix)) / scale
+
+
+def _apart(x: Tensor, y: Tensor) -> float:
+    """The largest difference; numbers that are not numbers in both are equal."""
+    x, y = x.double(), y.double()
+    same = (x == y) | (x.isnan() & y.isnan())
+    return (
+        float(torch.where(same, torch.zeros_like(x), (x - y).abs().nan_to_num(nan=torch.inf)).amax())
+        if x.numel()
+        else 0.0
+    )
+
+
+def _size(x: Tensor) -> float:
+    return float(x.double().nan_to_num().abs().amax()) if x.numel() else 0.0

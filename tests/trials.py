@@ -1,0 +1,96 @@
+"""Small graphs to train on several processes: encoders without batch statistics, and batches in which views are missing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+import multiview as mv
+from multiview.check.parity import Trial
+from multiview.data.batch import Batch
+from multiview.encoder import Encoder
+from multiview.memory.memories import Memories
+from multiview.model import MultiviewModel
+from multiview.objectives.base import Objective, Situation
+
+VIEWS = ("a", "b", "c")
+SAMPLES, ROWS, STEPS = 24, 8, 4
+
+
+class Small(Encoder):
+    """(n, 2, 3, 3) -> (n, 6), smooth, each row by itself."""
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__(2, 6, ("flat", "hidden", "h"))
+        self.flat = nn.Flatten()
+        self.hidden = nn.Sequential(nn.Linear(18, 7), nn.Tanh(), nn.Dropout(dropout))
+        self.h = nn.Linear(7, 6)
+
+
+class Normed(Small):
+    """The same with batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.h = nn.Sequential(self.h, nn.BatchNorm1d(6))
+
+
+def trial(
+    objective: Objective,
+    *,
+    missing: bool = False,
+    train: mv.Train | None = None,
+    shared: bool = False,
+    joint: bool = False,
+    evaluation: bool = False,
+    normed: bool = False,
+    dropout: float = 0.0,
+    ranks: int = 1,
+) -> Trial:
+    """A graph over three views (two that share an encoder when `shared`) and its batches, the same in every process."""
+    torch.manual_seed(0)
+    names = VIEWS[:2] if shared else VIEWS
+    fitted = objective.fitted(Situation(samples=SAMPLES, per_rank=ROWS // ranks, ranks=ranks))
+    graph = (mv.ContrastGraph.joint if joint else mv.ContrastGraph.full)(names, fitted)
+    made = {name: Normed() if normed else Small(dropout) for name in names}
+    encoders: dict[str, Encoder | str] = {"a": made["a"], "b": "a"} if shared else {**made}
+    model = MultiviewModel(encoders, graph)
+    train = train or mv.Train(batch=ROWS, optimizer=mv.Optimizer(lr=0.1))
+    memories = Memories(model, graph, SAMPLES, 0, STEPS)
+    views = {name: view(name) for name in names}
+    return Trial(views, model, memories, batches(names, missing), train, evaluation=evaluation)
+
+
+def view(name: str) -> mv.View:
+    """What is stored under `name`, as it is."""
+    channels = mv.Channels(name, 2, "none", -3.0, 3.0)
+    return mv.View(modality=name, channels=channels, crop=mv.Crop(size=3), mean=(0.0,), std=(1.0,))
+
+
+def batches(names: tuple[str, ...], missing: bool) -> list[Batch]:
+    """Some steps of samples whose views have something in common."""
+    generator = torch.Generator().manual_seed(1)
+    order = torch.randperm(SAMPLES, generator=generator).repeat(2)
+    return [batch(names, order[ROWS * k : ROWS * (k + 1)], k if missing else None) for k in range(STEPS)]
+
+
+def batch(names: tuple[str, ...], index: Tensor, missing: int | None = None) -> Batch:
+    """One step. missing: its number, when views are missing in it."""
+    made = {}
+    for number, name in enumerate(names):
+        generator = torch.Generator().manual_seed(number + 100 * (0 if missing is None else missing))
+        noise = torch.randn(len(index), 2, 3, 3, generator=generator)
+        made[name] = torch.sin(index.view(-1, 1, 1, 1) * torch.linspace(0.1, 2, 18).view(1, 2, 3, 3)) + 0.3 * noise
+    present = {name: there(name, missing, len(index)) for name in names}
+    crops = {name: torch.where(present[name].view(-1, 1, 1, 1), x, 0) for name, x in made.items()}
+    return Batch({"crop": crops}, index, present)
+
+
+def there(name: str, missing: int | None, rows: int) -> Tensor:
+    """Which rows have the view: some; in step 1 no row of the first half has `b`; in step 2 no row at all has `a`."""
+    if missing is None:
+        return torch.ones(rows, dtype=torch.bool)
+    kept = torch.arange(rows) % 5 != VIEWS.index(name)
+    if name == "b" and missing == 1:
+        kept[: rows // 2] = False
+    return kept & ~torch.tensor(name == "a" and missing == 2)
