@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from multiview.check import check
 from multiview.errors import MultiviewError, unknown_name
 from multiview.launch import complain, exit_code
 from multiview.options import parse
@@ -71,7 +72,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs one command and exits: 0 done, 2 a mistake that the message explains."""
+    """Runs one command and exits: 0 done, 1 a check that failed, 2 a mistake that the message explains, 128 + n stopped by signal n."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         code = run(words)
@@ -248,6 +249,7 @@ COMMANDS.update(
         "preprocess": ("make a store of raw data: SOURCE INPUT OUT", preprocess),
         "inspect": ("print what a store holds, draw a contact sheet", inspect_store),
         "train": ("train a recipe by name in one process", train),
+        "check": ("is it right? processes against one: SUBJECT ...", check),
         "evaluate": ("measure a run beside random weights and raw pixels", evaluate),
         "compare": ("several runs side by side", compare),
         "list": ("installed views, encoders, objectives, sources, recipes", list_plugins),

@@ -16,6 +16,8 @@ from multiview.errors import MultiviewError
 
 T = TypeVar("T")
 
+_all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor  # its name before torch 2.14
+
 
 def world() -> int:
     """Number of processes."""
@@ -33,7 +35,7 @@ def gather(x: Tensor) -> Tensor:
         return x.detach()
     out = x.new_empty((world() * x.shape[0], *x.shape[1:]))
     carrier = (out.byte(), x.byte()) if x.dtype == torch.bool else (out, x.detach())
-    dist.all_gather_into_tensor(carrier[0], carrier[1].contiguous())
+    _all_gather(carrier[0], carrier[1].contiguous())
     return carrier[0].bool() if x.dtype == torch.bool else out
 
 

@@ -51,6 +51,17 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of 80 small scenes, 56 of them for training."""
+    from multiview.data.preprocess import preprocess
+    from multiview.data.sources.scenes import Scenes
+
+    out = tmp_path_factory.mktemp("stores") / "scenes"
+    preprocess(Scenes(count=80, size=32), None, out)
+    return out
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of shared data beside the checkout; the test is skipped where there is none."""
     if not (SHARED / "data").is_dir():

@@ -19,6 +19,8 @@ HEAVY = ("torch", "torchvision", "torchaudio", "kornia", "timm", "sklearn", "sci
 LIGHT = (
     "multiview",
     "multiview.catalogue",
+    "multiview.check",
+    "multiview.check.recipe",
     "multiview.cli",
     "multiview.errors",
     "multiview.graph",
@@ -51,6 +53,8 @@ COMMANDS = (
     "train --help",
     "train cmc_lab --help",
     "train mixed --help",
+    "check --help",
+    "check parity --help",
     "evaluate --help",
     "compare --help",
 )

@@ -14,8 +14,6 @@ import torch
 
 import multiview as mv
 from multiview import plugins
-from multiview.data.preprocess import preprocess
-from multiview.data.sources.scenes import Scenes
 from multiview.errors import MultiviewError
 from multiview.launch import exit_code, start
 from multiview.train.checkpoint import load, newest
@@ -40,15 +38,8 @@ FAST = [
 ]
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("stores") / "scenes"
-    preprocess(Scenes(count=80, size=32), None, out)
-    return out
-
-
-def run(recipe: str, store: Path, out: Path, *words: str) -> int:
-    return exit_code(plugins.load("recipes", recipe), ["--data", str(store), "--out", str(out), *FAST, *words])
+def run(recipe: str, scenes: Path, out: Path, *words: str) -> int:
+    return exit_code(plugins.load("recipes", recipe), ["--data", str(scenes), "--out", str(out), *FAST, *words])
 
 
 def losses(out: Path) -> list[dict]:
@@ -56,17 +47,17 @@ def losses(out: Path) -> list[dict]:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_resumed_equals_unbroken_bit_for_bit(recipe: str, store: Path, tmp_path: Path) -> None:
+def test_resumed_equals_unbroken_bit_for_bit(recipe: str, scenes: Path, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert run(recipe, store, whole, "--evaluate", "false") == 0
+    assert run(recipe, scenes, whole, "--evaluate", "false") == 0
     # 56 training samples in batches of 16 are 3 steps an epoch: step 4 is in the middle of the second.
     chosen = plugins.load("recipes", recipe)
     from multiview.options import parse
 
-    words = ["--data", str(store), "--out", str(broken), *FAST, "--evaluate", "false"]
+    words = ["--data", str(scenes), "--out", str(broken), *FAST, "--evaluate", "false"]
     stopped = parse(chosen, words, prog="test")
     stop_after(4, stopped)
-    assert run(recipe, store, broken, "--evaluate", "false", "--resume") == 0
+    assert run(recipe, scenes, broken, "--evaluate", "false", "--resume") == 0
     _, ours, state, _ = newest(broken / "checkpoints")
     _, theirs, expected, _ = newest(whole / "checkpoints")
     assert state["step"] == expected["step"] == 6
@@ -100,10 +91,10 @@ def stop_after(step: int, recipe: mv.Recipe) -> None:
 
 
 def test_a_run_is_evaluated_loaded_and_compared(
-    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
-    assert run("cmc_lab", store, out) == 0
+    assert run("cmc_lab", scenes, out) == 0
     said = capsys.readouterr().out
     assert f'trained = mv.load("{out}")' in said
     assert "random" in said
@@ -117,38 +108,38 @@ def test_a_run_is_evaluated_loaded_and_compared(
     assert environment["data"]["manifest"] == trained.store.manifest.hash
 
 
-def test_the_written_config_starts_the_same_run_again(store: Path, tmp_path: Path) -> None:
+def test_the_written_config_starts_the_same_run_again(scenes: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
-    assert run("mixed", store, first, "--evaluate", "false", "--lr", "0.002") == 0
+    assert run("mixed", scenes, first, "--evaluate", "false", "--lr", "0.002") == 0
     config = ["--config", str(first / "config.yaml"), "--out", str(second)]
     assert exit_code(plugins.load("recipes", "mixed"), config) == 0
     assert [line["loss"] for line in losses(first)] == [line["loss"] for line in losses(second)]
 
 
-def test_from_python_with_shared_encoders_and_another_precision(store: Path, tmp_path: Path) -> None:
+def test_from_python_with_shared_encoders_and_another_precision(scenes: Path, tmp_path: Path) -> None:
     crop = mv.Crop(size=16)
     views = {name: mv.make_view("rgb", crop.named(name)) for name in ("one", "two")}
     encoders = {"one": mv.make_encoder("convnet", 3, width=0.25), "two": "one"}
     setup = mv.Setup(views, encoders, mv.ContrastGraph.full(views, mv.SimCLR()))
     train = mv.Train(epochs=1, batch=16, precision="bf16", channels_last=True, clip=1.0, knn_every=0)
-    trained = mv.fit(setup, data=str(store), out=str(tmp_path / "run"), train=train, evaluate=False)
+    trained = mv.fit(setup, data=str(scenes), out=str(tmp_path / "run"), train=train, evaluate=False)
     assert trained.steps == 3
     assert trained.encoder("one") is trained.encoder("two")
 
 
-def test_one_way_moco_needs_a_shared_encoder(store: Path, tmp_path: Path) -> None:
+def test_one_way_moco_needs_a_shared_encoder(scenes: Path, tmp_path: Path) -> None:
     crop = mv.Crop(size=16)
     views = {name: mv.make_view(name, crop) for name in ("L", "ab")}
     encoders = {name: mv.make_encoder("convnet", view.channels.count, width=0.25) for name, view in views.items()}
     setup = mv.Setup(views, encoders, mv.ContrastGraph.full(views, mv.MoCo(symmetric=False)))
     with pytest.raises(MultiviewError, match="no edge trains the encoder of view 'ab'"):
-        mv.fit(setup, data=str(store), out=str(tmp_path / "run"))
+        mv.fit(setup, data=str(scenes), out=str(tmp_path / "run"))
 
 
 def test_the_plan_says_what_would_run_and_writes_nothing(
-    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("mixed", store, tmp_path / "run", "--plan") == 0
+    assert run("mixed", scenes, tmp_path / "run", "--plan") == 0
     said = capsys.readouterr().out
     for words in ("(16, 1, 16, 16)", "MoCo(queue=56", "KiB", "6 of 16 samples", "KeyEncoder"):
         assert words in said
@@ -156,9 +147,9 @@ def test_the_plan_says_what_would_run_and_writes_nothing(
 
 
 def test_a_batch_beyond_the_data_is_reduced_in_one_sentence(
-    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("cmc_lab", store, tmp_path / "run", "--batch", "1000", "--steps", "1", "--evaluate", "false") == 0
+    assert run("cmc_lab", scenes, tmp_path / "run", "--batch", "1000", "--steps", "1", "--evaluate", "false") == 0
     assert "data has 56 samples, batch is 1000: using 56" in capsys.readouterr().out
 
 
@@ -175,9 +166,9 @@ def test_a_batch_beyond_the_data_is_reduced_in_one_sentence(
     ],
 )
 def test_a_mistake_is_one_message_and_exit_code_2(
-    words: list[str], message: str, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], message: str, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("cmc_lab", store, tmp_path / "run", *words) == 2
+    assert run("cmc_lab", scenes, tmp_path / "run", *words) == 2
     said = capsys.readouterr().err
     assert message in said
     assert "Traceback" not in said
@@ -185,29 +176,29 @@ def test_a_mistake_is_one_message_and_exit_code_2(
 
 
 def test_a_batch_of_one_is_refused_by_in_batch_objectives(
-    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("simclr", store, tmp_path / "run", "--batch", "1") == 2
+    assert run("simclr", scenes, tmp_path / "run", "--batch", "1") == 2
     assert "--batch 2 or more" in capsys.readouterr().err
 
 
 def test_output_that_exists_is_refused_with_both_ways_out(
-    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
     out.mkdir()
     (out / "thesis.tex").write_text("mine")
-    assert run("cmc_lab", store, out) == 2
+    assert run("cmc_lab", scenes, out) == 2
     said = capsys.readouterr().err
     assert "--resume" in said
     assert "--overwrite" in said
-    assert run("cmc_lab", store, out, "--overwrite") == 2
+    assert run("cmc_lab", scenes, out, "--overwrite") == 2
     assert (out / "thesis.tex").read_text() == "mine"
 
 
-def test_an_altered_checkpoint_is_refused_and_the_one_before_is_used(store: Path, tmp_path: Path) -> None:
+def test_an_altered_checkpoint_is_refused_and_the_one_before_is_used(scenes: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    assert run("cmc_lab", store, out, "--save_every", "1", "--evaluate", "false") == 0
+    assert run("cmc_lab", scenes, out, "--save_every", "1", "--evaluate", "false") == 0
     older, last = sorted((out / "checkpoints").glob("step-*"))
     weights = last / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
@@ -226,7 +217,7 @@ def test_processes_that_do_not_know_of_each_other_are_refused(monkeypatch: pytes
         begin(mv.Train(), "recipes/x.py")
 
 
-def test_two_processes_write_one_run_and_agree_with_one(store: Path, tmp_path: Path) -> None:
+def test_two_processes_write_one_run_and_agree_with_one(scenes: Path, tmp_path: Path) -> None:
     """Batch norm sees half a batch in each process, so the first loss agrees closely and not to the bit."""
     accelerate = [
         sys.executable,
@@ -244,7 +235,7 @@ def test_two_processes_write_one_run_and_agree_with_one(store: Path, tmp_path: P
         *accelerate,
         str(ROOT / "recipes/mixed.py"),
         "--data",
-        str(store),
+        str(scenes),
         "--out",
         str(two),
         *FAST,
@@ -260,6 +251,6 @@ def test_two_processes_write_one_run_and_agree_with_one(store: Path, tmp_path: P
         timeout=240,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert run("mixed", store, one, "--evaluate", "false") == 0
+    assert run("mixed", scenes, one, "--evaluate", "false") == 0
     assert [line["step"] for line in losses(two)] == [1, 2, 3, 4, 5, 6]
     assert losses(two)[0]["loss"] == pytest.approx(losses(one)[0]["loss"], rel=0.02)

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 import multiview as mv
 from multiview.check.parity import Trial
 from multiview.data.batch import Batch
+from multiview.distributed import gather, mean_over_rows, rank
 from multiview.encoder import Encoder
 from multiview.memory.memories import Memories
 from multiview.model import MultiviewModel
-from multiview.objectives.base import Objective, Situation
+from multiview.objectives.base import EdgeInput, EdgeOutput, Objective, Situation
 
 VIEWS = ("a", "b", "c")
 SAMPLES, ROWS, STEPS = 24, 8, 4
@@ -94,3 +95,15 @@ def there(name: str, missing: int | None, rows: int) -> Tensor:
     if name == "b" and missing == 1:
         kept[: rows // 2] = False
     return kept & ~torch.tensor(name == "a" and missing == 2)
+
+
+class Forgetful(mv.SimCLR):
+    """InfoNCE from a to b with a bug that one process hides: the rows of other ranks are contrasted with, but get no gradient."""
+
+    def loss(self, edge: EdgeInput) -> EdgeOutput:
+        """Mean over rows of -log softmax."""
+        first = rank() * len(edge.index)
+        others = gather(edge.b.z)
+        columns = torch.cat([others[:first], edge.b.z, others[first + len(edge.index) :]])
+        terms = (edge.a.z @ columns.T).logsumexp(1) - (edge.a.z * edge.b.z).sum(1)
+        return EdgeOutput(mean_over_rows(terms, edge.present))

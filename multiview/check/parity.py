@@ -170,7 +170,9 @@ def differences(of: Mapping[int, Sequence[Trace]]) -> list[Difference]:
     """How far each number of processes was from one, in the order of the trace; the worst process counts."""
     (one,) = of[1]
     kinds = {kind: _largest(one, f"{kind}/") for kind in ("loss", "gradient", "parameter", "memory")}
-    groups = dict.fromkeys(tuple(name.split("/", 2)[:2]) for name in one)
+    groups = dict.fromkeys(
+        (kind, name.split("/", 2)[1]) for kind in kinds for name in one if name.startswith(f"{kind}/")
+    )
     return [
         Difference(kind, group, count, max(_difference(one, trace, f"{kind}/{group}/", kinds[kind]) for trace in found))
         for kind, group in groups

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from rich.console import Console
 from torch import Tensor
 
-from multiview.data.dataset import Samples
+from multiview.data.dataset import CACHE, Samples
 from multiview.data.resolve import open_data
 from multiview.data.sampler import Batches, fit_batch
 from multiview.data.store import Store
@@ -83,8 +83,8 @@ def run(recipe: Recipe, *, name: str, origin: dict[str, str] | None, setup: Setu
     return trained
 
 
-def prepare(recipe: Recipe, setup: Setup | None = None) -> Prepared:
-    """Everything before the first step; raises MultiviewError for whatever would go wrong later."""
+def prepare(recipe: Recipe, setup: Setup | None = None, cache: int = CACHE) -> Prepared:
+    """Everything before the first step; raises MultiviewError for whatever would go wrong later. cache: see `Samples`."""
     accelerator = start(recipe.train, f"recipes/{type(recipe).__name__}.py")
     console = Console(quiet=not accelerator.is_main_process)
     if not console.is_terminal:
@@ -99,7 +99,7 @@ def prepare(recipe: Recipe, setup: Setup | None = None) -> Prepared:
     schedule = replace(recipe.train, batch=batch)
     situation = Situation(samples=count, per_rank=batch // accelerator.num_processes, ranks=accelerator.num_processes)
     fitted = settled(made, store, situation)
-    samples = Samples(store, TRAIN_SPLIT, fitted.views, train=True, seed=recipe.seed)
+    samples = Samples(store, TRAIN_SPLIT, fitted.views, train=True, seed=recipe.seed, cache=cache)
     batches = Batches(count, batch, recipe.seed, accelerator.process_index, accelerator.num_processes)
     planned_steps(schedule, len(batches))
     initial = {name: copy.deepcopy(e) for name, e in fitted.encoders.items()}

@@ -1,0 +1,119 @@
+"""`multiview check parity RECIPE`: a user's own graph, on the user's own data, on 1, 2 and 4 processes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from multiview.errors import MultiviewError
+from multiview.options import parse
+from multiview.plugins import installed, load
+from multiview.recipe import Recipe
+
+if TYPE_CHECKING:
+    from multiview.check.parity import Difference, Trial
+
+DEFAULTS = ("--train.batch=16", "--train.steps=3")
+"""Small, so that it takes seconds; the user's own options come after them."""
+
+ABOUT = """Trains the recipe for a few steps on 1, 2 and 4 processes of this machine, on the same batches in float64, and compares the loss of
+every edge, the gradient of every parameter, and all parameters and memories afterwards. Takes the recipe's options; --batch is 16 and --steps
+3 unless given. Where batch norm or dropout sees a process's own part of a batch, the same is shown once more as in evaluation: there all
+processes must agree."""
+
+
+def run(words: Sequence[str]) -> int:
+    """multiview check parity RECIPE [options]: 0 when all processes agree, 1 when they do not."""
+    if not words or words[0] in ("-h", "--help"):
+        names = ", ".join(plugin.name for plugin in installed("recipes"))
+        print(f"usage: multiview check parity RECIPE [options]\n\n{ABOUT}\n\nrecipes: {names}")
+        return 0
+    kind = load("recipes", words[0])
+    recipe = parse(
+        kind,
+        [*DEFAULTS, *words[1:]],
+        prog=f"multiview check parity {words[0]}",
+        description=f"{ABOUT}\n\n{inspect.getdoc(kind) or ''}",
+    )
+    return report(compared(recipe))
+
+
+def compared(recipe: Recipe) -> dict[str, list[Difference]]:
+    """The differences `in training`, and those `as in evaluation`."""
+    from multiview.check.parity import WORLDS, differences, traces
+    from multiview.data.resolve import open_data
+
+    train = recipe.train
+    if train.batch % WORLDS[-1]:
+        raise MultiviewError(f"batch is {train.batch}; give one that 1, 2 and 4 processes can share, such as 16.")
+    open_data(recipe.data, Path(recipe.cache))  # once, before many processes ask for it
+    alike = replace(recipe, train=replace(train, precision="no", threads=1, workers=0))
+    trials = {
+        "in training": partial(trial_of, alike, evaluation=False),
+        "as in evaluation": partial(trial_of, alike, evaluation=True),
+    }
+    return {name: differences(of) for name, of in traces(trials).items()}
+
+
+def trial_of(recipe: Recipe, evaluation: bool) -> Trial:
+    """The recipe as this process would train it, and the first batches of all processes together."""
+    from multiview.check.parity import Trial
+    from multiview.data.sampler import Batches
+    from multiview.train.loop import planned_steps
+    from multiview.train.run import prepare
+
+    prepared = prepare(recipe, cache=0)
+    batches = Batches(len(prepared.samples), prepared.train.batch, recipe.seed)
+    per_epoch = len(batches)
+    places = [divmod(step, per_epoch) for step in range(planned_steps(prepared.train, per_epoch))]
+    held = [prepared.samples[epoch, next(batches.for_epoch(epoch, begin))] for epoch, begin in places]
+    model, views = prepared.trained.model, prepared.setup.views
+    return Trial(views, model, prepared.memories, held, prepared.train, recipe.seed, evaluation)
+
+
+def report(found: Mapping[str, Sequence[Difference]]) -> int:
+    """Prints the table and the verdict; returns the exit code."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from multiview.check.parity import TOLERANCE
+
+    table = Table("largest relative difference", box=None, header_style="dim")
+    columns = [(name, world) for name, of in found.items() for world in dict.fromkeys(d.world for d in of)]
+    for name, world in columns:
+        table.add_column(f"{name}\n{world} processes", justify="right", no_wrap=True)
+    values = {(name, d.world, d.kind, d.group): d.value for name, of in found.items() for d in of}
+    for kind, group in dict.fromkeys((d.kind, d.group) for of in found.values() for d in of):
+        cells = [values[*column, kind, group] for column in columns]
+        table.add_row(f"{kind} of {group}", *(f"{x:.1e}" if x > TOLERANCE else f"[green]{x:.1e}" for x in cells))
+    console = Console()
+    console.width = max(console.width, 100)
+    console.print(table)
+    text, code = verdict(found)
+    console.print(f"\n{text}", highlight=False, soft_wrap=True)
+    return code
+
+
+def verdict(found: Mapping[str, Sequence[Difference]]) -> tuple[str, int]:
+    """A sentence and the exit code."""
+    from multiview.check.parity import TOLERANCE
+
+    worst = {name: max(of, key=lambda d: d.value) for name, of in found.items()}
+    training, evaluation = worst["in training"], worst["as in evaluation"]
+    if max(training.value, evaluation.value) <= TOLERANCE:
+        return f"1, 2 and 4 processes train the same (largest relative difference {training.value:.1e}).", 0
+    if evaluation.value <= TOLERANCE:
+        return (
+            f"In training they differ by {training.value:.1e} ({training.kind} of {training.group}): batch norm and dropout see a process's own "
+            f"part of a batch, as always under data parallelism. With these as in evaluation, 1, 2 and 4 processes train the same (largest "
+            f"relative difference {evaluation.value:.1e})."
+        ), 0
+    return (
+        f"{evaluation.world} processes differ from one by {evaluation.value:.1e} in the {evaluation.kind} of {evaluation.group}, and that "
+        "without batch statistics or dropout. Is there an objective that forgets the other processes' rows (multiview.distributed.gather, "
+        "gather_with_gradient, mean_over_rows), or an encoder that mixes the rows of a batch?"
+    ), 1
