@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from multiview.errors import MultiviewError
 from multiview.photometric import Augment as Augment
@@ -95,7 +95,9 @@ class View:
 
     modality: the stored name it reads. crop: whose geometry it shares. convert: a function from the modality's tensor
     (n, channels, ...) to the tensor that `take` picks channels from; views with the same crop, modality, augment and
-    convert share one conversion per batch. channels: name, count, unit and range after `take`. mean, std: the
+    convert share one conversion per batch. reads_bytes: convert takes 8 bit pixels too, as stored, and saves the work of
+    turning them into [0, 1] first. take: the channels that are kept, in this order, None = all. channels: name, count,
+    unit and range after `take`. mean, std: the
     normalisation, in that unit, one number or one per channel; None takes the training split's from the store.
     missing: the value that means "not measured" (before normalisation); it becomes 0, the mean, whatever mean and std
     are. augment: an augmentation of the modality's tensor, such as `Augment`, drawn once per crop.
@@ -105,13 +107,19 @@ class View:
     channels: Channels
     crop: Crop
     convert: Convert | None = None
-    take: tuple[int, int] | None = None
+    reads_bytes: bool = False
+    take: tuple[int, ...] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     missing: float | None = None
     augment: Augmentation | None = None
 
     def __post_init__(self) -> None:
+        if self.take is not None and len(self.take) != self.channels.count:
+            raise MultiviewError(
+                f"view '{self.channels.name}' declares {self.channels.count} channels but takes {len(self.take)}: "
+                f"{self.take}; list every channel that is kept, as in take=(1, 2)."
+            )
         for label, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and len(values) not in (1, self.channels.count):
                 raise MultiviewError(
@@ -138,9 +146,10 @@ class View:
                 f"view '{self.channels.name}' has no mean and std, and the store has none in {self.channels.unit}; "
                 "give the view mean=(...,) and std=(...,)."
             )
-        found, taken = statistics[self.modality], slice(*(self.take or (None,)))
-        spread = tuple(value if value > 0 else 1.0 for value in found.std[taken])
-        return replace(self, mean=self.mean or found.mean[taken], std=self.std or spread)
+        found = statistics[self.modality]
+        taken = range(len(found.mean)) if self.take is None else self.take
+        spread = tuple(found.std[channel] or 1.0 for channel in taken)
+        return replace(self, mean=self.mean or tuple(found.mean[channel] for channel in taken), std=self.std or spread)
 
 
 def check_crops(views: Iterable[View]) -> dict[str, Crop]:
@@ -166,11 +175,11 @@ def modalities_of(views: Iterable[View]) -> dict[Crop, tuple[str, ...]]:
     return {crop: tuple(names) for crop, names in read.items()}
 
 
-def make_view(name: str, crop: Crop, augment: Augmentation | None = None) -> View:
-    """The installed view called `name` (`L`, `ab`, `rgb`, `grey`, `depth`, `normal`, or a plugin's) of a crop."""
+def make_view(name: str, crop: Crop, augment: Augmentation | None = None, **options: Any) -> View:
+    """The installed view called `name` of a crop, with the view's own options: `make_view("logmel", crop, bands=40)`."""
     from multiview.plugins import load
 
-    made = load("views", name)(crop, augment)
+    made = load("views", name)(crop, augment, **options)
     if not isinstance(made, View):
         raise MultiviewError(
             f"the view plugin '{name}' returned a {type(made).__name__}, not a View; its function must return a View."

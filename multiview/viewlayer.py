@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -42,19 +42,25 @@ class ViewLayer(nn.Module):
 
     def _converted(self, batch: Batch, draws: Draws | None) -> dict[str, Tensor]:
         made: dict[object, Tensor] = {}
-        out = {}
-        for name, view in self.views.items():
+
+        def once(key: object, make: Callable[[], Tensor]) -> Tensor:
+            if key not in made:
+                made[key] = make()
+            return made[key]
+
+        def seen(view: View) -> Tensor:
             source = (view.crop.name, view.modality, view.augment)
-            if source not in made:
-                made[source] = _augmented(batch, view, draws)
-            if (source, view.convert) not in made:
-                made[source, view.convert] = view.convert(made[source]) if view.convert else made[source]
-            out[name] = made[source, view.convert]
-        return out
+            stored = once(source, lambda: _augmented(batch, view, draws))
+            if view.convert is None or not view.reads_bytes:
+                stored = once((source, scaled), lambda: scaled(stored))
+            convert = view.convert
+            return stored if convert is None else once((source, convert), lambda: convert(stored))
+
+        return {name: seen(view) for name, view in self.views.items()}
 
     def _normalised(self, position: int, x: Tensor) -> Tensor:
         view = list(self.views.values())[position]
-        taken = x if view.take is None else x[:, view.take[0] : view.take[1]]
+        taken = x if view.take is None else _channels(x, view.take)
         if not taken.is_floating_point():
             return taken
         along = (1, -1, *[1] * (taken.ndim - 2))
@@ -64,14 +70,20 @@ class ViewLayer(nn.Module):
 
 
 def _augmented(batch: Batch, view: View, draws: Draws | None) -> Tensor:
-    """What a view converts: its modality in its natural range, augmented when there are draws."""
+    """What a view converts: its modality as stored, or augmented in its natural range when there are draws."""
     modalities = batch.crops[view.crop.name]
     if view.modality not in modalities:
         raise unknown_name("modality of this batch", view.modality, modalities)
-    x = scaled(modalities[view.modality])
+    x = modalities[view.modality]
     if view.augment is None or draws is None:
         return x
-    return view.augment(x, draws.of(f"{view.crop.name}/{view.modality}"))
+    return view.augment(scaled(x), draws.of(f"{view.crop.name}/{view.modality}"))
+
+
+def _channels(x: Tensor, take: tuple[int, ...]) -> Tensor:
+    """Some channels of (n, channels, ...): without a copy where they are neighbours."""
+    first, last = take[0], take[-1]
+    return x[:, first : last + 1] if take == tuple(range(first, last + 1)) else x[:, list(take)]
 
 
 def scaled(stored: Tensor) -> Tensor:

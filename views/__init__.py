@@ -1,4 +1,7 @@
-"""Ready views by name, imported when first used: `from multiview.views import Lab, depth`."""
+"""Ready views by name, imported when first used: `from multiview.views import Lab, depth`.
+
+These are the most used; `multiview list` shows all that are installed, and `multiview.make_view(name, crop)` makes any of them.
+"""
 
 from __future__ import annotations
 
