@@ -132,7 +132,7 @@ def preprocess(words: Sequence[str]) -> int:
         positional=positional,
     )
     from multiview.data.preprocess import preprocess as write
-    from multiview.data.preprocess import progress_bar
+    from multiview.data.progress import progress_bar
 
     source = source_type(**{field.name: getattr(chosen, field.name) for field in fields(source_type)})
     root = Path(chosen.input) if source_type.needs_input else None

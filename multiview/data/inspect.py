@@ -15,6 +15,7 @@ from multiview.data.presence import patterns, presence_text
 from multiview.data.statistics import Statistics
 from multiview.data.store import Store
 from multiview.errors import MultiviewError
+from multiview.files import size_text
 from multiview.plugins import installed, load
 from multiview.view import Crop, View
 
@@ -104,7 +105,10 @@ def summary(store: Store) -> list[tuple[str, str]]:
     origin = manifest.provenance
     size = sum(shard.size for shard in manifest.shards)
     lines = [
-        ("store", f"{store.path}, {_bytes(size)} in {len(manifest.shards)} shard{'s' * (len(manifest.shards) != 1)}"),
+        (
+            "store",
+            f"{store.path}, {size_text(size)} in {len(manifest.shards)} shard{'s' * (len(manifest.shards) != 1)}",
+        ),
         ("made from", f"{origin.source} {origin.input or ''} {_options(origin.options)}".replace("  ", " ").strip()),
         ("samples", f"{len(store)}, {manifest.rejected} rejected" + " (rejects.jsonl)" * (manifest.rejected > 0)),
         ("splits", _counted(dict(manifest.splits), len(store), "in no split")),
@@ -166,14 +170,6 @@ def _factors(store: Store) -> str:
         ranges.append(f"{name} {known.min():.3g} to {known.max():.3g}" if len(known) else f"{name} without values")
     more = len(names) - LISTED_FACTORS
     return f"{len(names)}: {', '.join(ranges)}" + (f", and {more} more" if more > 0 else "")
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.4g} {unit}"
-        count /= 1000
-    return f"{count:.4g} TB"
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,12 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Where a store comes from. Two stores of one provenance (`versions` aside) have the same rows in the same order.
+    """Where a store comes from. Two stores of one provenance (`versions` and `part` aside) have the same rows in the same
+    order.
 
     source: the source's name. options: its options. input: what it read, an absolute path, or None. plan: sha256 of the
-    rows, classes and modalities that it planned. shard_rows: planned rows a shard. versions: of the programs that wrote
-    it.
+    rows, classes and modalities that it planned. shard_rows: planned rows a shard. duplicates: what became of exact
+    copies. part: which part of the whole it is (`2/8`), None for the whole. versions: of the programs that wrote it.
     """
 
     source: str
@@ -44,10 +45,12 @@ class Provenance:
     plan: str
     shard_rows: int
     versions: Mapping[str, str]
+    duplicates: str = "keep"
+    part: str | None = None
 
     def origin(self) -> str:
-        """sha256 of everything but the versions: the same command on the same input gives the same origin."""
-        return digest(asdict(replace(self, versions={})))
+        """sha256 of everything but versions and part: the same command on the same input gives the same origin."""
+        return digest(asdict(replace(self, versions={}, part=None)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from multiview.data import lock, manifest
+from multiview.data.duplicates import Copy
 from multiview.data.manifest import SHARD_NAME, Manifest, Provenance
 from multiview.data.shard import Reject, reject_line
 from multiview.errors import MultiviewError
 from multiview.files import PARTIAL, replace_text
 
 REJECTS = "rejects.jsonl"
+DUPLICATES = "duplicates.jsonl"
 JOURNAL = ".unfinished"
-OWNED = re.compile(rf"({SHARD_NAME.pattern}|{re.escape(manifest.NAME)}|{REJECTS}|{JOURNAL})({re.escape(PARTIAL)})?")
+_WHOLE = "|".join([SHARD_NAME.pattern, *map(re.escape, (manifest.NAME, REJECTS, DUPLICATES, JOURNAL))])
+OWNED = re.compile(rf"({_WHOLE})((\.[\w.-]+)?{re.escape(PARTIAL)})?")
 
 
 class OccupiedError(MultiviewError):
@@ -55,9 +59,7 @@ def begin(out: Path, origin: Provenance, overwrite: bool) -> Manifest | None:
     What an earlier run of the same origin finished stays. Raises MultiviewError when another store is there and
     `overwrite` is not set.
     """
-    for left in out.glob(f"*{PARTIAL}"):
-        if OWNED.fullmatch(left.name):  # the shard in hand of a run that was killed
-            left.unlink()
+    sweep(out)
     if overwrite:
         _clear(out)
     elif (out / manifest.NAME).exists():
@@ -66,13 +68,24 @@ def begin(out: Path, origin: Provenance, overwrite: bool) -> Manifest | None:
             (out / JOURNAL).unlink(missing_ok=True)
             return whole
     elif (out / JOURNAL).exists():
-        if (out / JOURNAL).read_text().strip() != origin.origin():
+        if (out / JOURNAL).read_text() != _journal(origin):
             raise _occupied(out, "an unfinished store of another command, or of an input that has changed since")
     elif any(_ours(path) and not path.name.startswith(lock.NAME) for path in out.iterdir()):
         raise _occupied(out, "shards without a manifest")
-    publish(out / JOURNAL, origin.origin() + "\n")
+    publish(out / JOURNAL, _journal(origin))
     (out / manifest.NAME).unlink(missing_ok=True)
     return None
+
+
+def sweep(out: Path) -> None:
+    """Removes what is left of files that were being written: the shard in hand of a run that was killed."""
+    for left in out.glob(f"*{PARTIAL}"):
+        if OWNED.fullmatch(left.name):
+            left.unlink(missing_ok=True)
+
+
+def _journal(origin: Provenance) -> str:
+    return f"{origin.origin()} {origin.part or ''}".strip() + "\n"
 
 
 def _same_store(out: Path, origin: Provenance) -> Manifest | None:
@@ -80,7 +93,7 @@ def _same_store(out: Path, origin: Provenance) -> Manifest | None:
     one.
     """
     found = Manifest.from_json((out / manifest.NAME).read_text(encoding="utf-8"))
-    if found.provenance.origin() != origin.origin():
+    if found.provenance.origin() != origin.origin() or found.provenance.part != origin.part:
         raise _occupied(out, f"another store: {_difference(found.provenance, origin)}")
     sizes = {path.name: path.stat().st_size for path in out.glob("shard-*.h5")}
     return found if all(sizes.get(shard.name) == shard.size for shard in found.shards) else None
@@ -88,7 +101,7 @@ def _same_store(out: Path, origin: Provenance) -> Manifest | None:
 
 def _difference(there: Provenance, wanted: Provenance) -> str:
     old, new = asdict(there), asdict(wanted)
-    for name in ("source", "input", "shard_rows"):
+    for name in ("source", "input", "shard_rows", "duplicates", "part"):
         if old[name] != new[name]:
             return f"its {name} is {old[name]}, not {new[name]}"
     for name, value in new["options"].items():
@@ -112,15 +125,25 @@ def _clear(out: Path) -> None:
 
 def write_rejects(out: Path, rejects: Sequence[Reject]) -> None:
     """Writes `rejects.jsonl`, one line a sample; there is no such file when nothing was rejected."""
-    if rejects:
-        publish(out / REJECTS, "".join(map(reject_line, rejects)))
+    _write_lines(out / REJECTS, [reject_line(each) for each in rejects])
+
+
+def write_duplicates(out: Path, copies: Sequence[Copy]) -> None:
+    """Writes `duplicates.jsonl`, one line a sample that is an exact copy of another; no file when there is none."""
+    _write_lines(out / DUPLICATES, [json.dumps(asdict(each), ensure_ascii=False) + "\n" for each in copies])
+
+
+def _write_lines(path: Path, lines: Sequence[str]) -> None:
+    if lines:
+        publish(path, "".join(lines))
     else:
-        (out / REJECTS).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
-def finish(out: Path, whole: Manifest, rejects: Sequence[Reject]) -> None:
+def finish(out: Path, whole: Manifest, rejects: Sequence[Reject], copies: Sequence[Copy]) -> None:
     """Makes the folder a store: the manifest comes last."""
     write_rejects(out, rejects)
+    write_duplicates(out, copies)
     publish(out / manifest.NAME, whole.to_json())
     (out / JOURNAL).unlink(missing_ok=True)
 

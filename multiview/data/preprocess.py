@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from multiview.data import output
+from multiview.data import duplicates, output
 from multiview.data.encoded import check_encoding
+from multiview.data.engines import finished
+from multiview.data.how import How, Part
 from multiview.data.lock import locked
 from multiview.data.manifest import NO_SPLIT, Manifest, Provenance, digest
 from multiview.data.modality import ANY, Modality
-from multiview.data.shard import (
-    BadShardError,
-    Layout,
-    Reject,
-    TooManyRejectsError,
-    Written,
-    check_shard,
-    shard_name,
-)
-from multiview.data.shardwriter import write_shard
+from multiview.data.progress import Progress
+from multiview.data.shard import Layout, Reject, TooManyRejectsError, Written
 from multiview.data.source import Plan, Source
+from multiview.data.space import check_space
 from multiview.data.statistics import Moments, channels
+from multiview.data.work import Done, Work
 from multiview.errors import MultiviewError
 
-Progress = Callable[[int, int, int], None]
-RESERVED = ("label", "split", "id", "present", "length", "factor", "statistics", "rejects")
+RESERVED = ("label", "split", "id", "digest", "present", "length", "factor", "statistics", "rejects")
 FIRST_SPLITS = ("train", "val", "test")
 
 
@@ -69,29 +63,36 @@ def preprocess(
     shard_rows: int = 1000,
     max_bad: float = 0.05,
     overwrite: bool = False,
+    workers: int = 1,
+    engine: str = "local",
+    shard: str | None = None,
+    duplicates: str = "keep",
     progress: Progress | None = None,
 ) -> Report:
     """Makes the store `out` from what `source` finds at `root`. The same call again finishes a broken-off run, byte for
-    byte.
+    byte, whoever writes the shards.
 
     name: what the manifest calls the source (its class name by default). shard_rows: planned samples a shard. max_bad:
     how many samples may be unreadable, a share of all below 1, else a count. overwrite: replaces another store at `out`
-    (its files only). progress: called with (samples done, samples in all, samples rejected). Raises MultiviewError.
+    (its files only). workers: processes that write shards, 0 = as many as cores; a script that asks for more than one
+    guards its own start with `if __name__ == "__main__"`. engine: `local`, or `ray` for a cluster. shard: `2/8` writes
+    the second eighth alone, for `merge`. duplicates: what becomes of exact copies of an earlier sample: `keep` lists
+    them, `drop` leaves them out, `error` refuses the data. progress: called with (samples done, samples in all, samples
+    rejected). Raises MultiviewError.
     """
+    how = How(max_bad=max_bad, workers=workers, engine=engine, part=Part.of(shard), duplicates=duplicates)
     if shard_rows < 1:
         raise MultiviewError(f"shard_rows is {shard_rows}; give 1 or more.")
-    if not max_bad >= 0:
-        raise MultiviewError(f"max_bad is {max_bad}; give a share below 1 or a count, 0 for none.")
     plan = _planned(source, root)
-    origin = _provenance(source, name or type(source).__name__.lower(), root, plan, shard_rows)
-    layout = _layout(plan, origin.origin())
+    origin = _provenance(source, name or type(source).__name__.lower(), root, plan, shard_rows, how)
+    work = Work(plan, _layout(plan, origin.origin()), out, shard_rows, 0)
     output.refuse_strangers(out)
     output.make(out)
     with locked(out):
         whole = output.begin(out, origin, overwrite)
         if whole:
             return _already(out, whole)
-        return _run(plan, layout, origin, out, max_bad, progress or (lambda *_: None))
+        return _run(work, origin, how, progress or (lambda *_: None))
 
 
 def _already(out: Path, manifest: Manifest) -> Report:
@@ -169,7 +170,7 @@ def _ordered(splits: set[str]) -> tuple[str, ...]:
     return (*(name for name in FIRST_SPLITS if name in splits), *sorted(splits - set(FIRST_SPLITS)))
 
 
-def _provenance(source: Source, name: str, root: Path | None, plan: Plan, shard_rows: int) -> Provenance:
+def _provenance(source: Source, name: str, root: Path | None, plan: Plan, shard_rows: int, how: How) -> Provenance:
     return Provenance(
         source=name,
         options=options(source),
@@ -185,6 +186,8 @@ def _provenance(source: Source, name: str, root: Path | None, plan: Plan, shard_
             }
         ),
         shard_rows=shard_rows,
+        duplicates=how.duplicates,
+        part=str(how.part) if how.part else None,
         versions=_versions(),
     )
 
@@ -204,64 +207,68 @@ def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("multiview-cmc", "h5py", "numpy", "pillow")}
 
 
-def _run(plan: Plan, layout: Layout, origin: Provenance, out: Path, max_bad: float, progress: Progress) -> Report:
-    total = len(plan.rows)
-    limit = max_bad * total if max_bad < 1 else max_bad
-    done: list[Written] = []
-    rejects: list[Reject] = []
-    notes = list(plan.notes)
-    reused = 0
-    for number, start in enumerate(range(0, total, origin.shard_rows)):
-        rows = range(start, min(start + origin.shard_rows, total))
-        shard = _whole(out / shard_name(number), layout, notes)
-        reused += shard is not None
-        try:
-            shard = shard or _write(out / shard_name(number), plan, rows, layout, limit, rejects, progress)
-        except TooManyRejectsError as more:
-            raise _too_many(out, [*rejects, *more.rejects], total, max_bad) from None
-        done.append(shard)
-        rejects += shard.rejects
-        if len(rejects) > limit:
-            raise _too_many(out, rejects, total, max_bad)
-        progress(rows.stop, total, len(rejects))
-    manifest = _manifest(done, layout, origin)
+def _run(work: Work, origin: Provenance, how: How, progress: Progress) -> Report:
+    numbers = how.part.numbers(work) if how.part else work.numbers()
+    total = sum(len(work.rows(number)) for number in numbers)
+    work = replace(work, allowed=how.max_bad * total if how.max_bad < 1 else how.max_bad)
+    check_space(work, numbers)
+    done = _written(work, numbers, how, progress)
+    copies = duplicates.found([each.written for each in done])
+    if copies and how.duplicates == "error":
+        output.write_duplicates(work.out, copies)
+        raise duplicates.refused(work.out / output.DUPLICATES, copies)
+    if copies and how.duplicates == "drop":
+        done = duplicates.dropped(work, done, copies)
+    whole = [each.written for each in done]
+    manifest = manifest_of(whole, work.layout, origin)
+    rejects = [reject for written in whole for reject in written.rejects]
     if not manifest.count:
-        raise _too_many(out, rejects, total, max_bad)
-    output.finish(out, manifest, rejects)
+        raise _too_many(work.out, rejects, total, how.max_bad)
+    output.finish(work.out, manifest, rejects, copies if how.duplicates == "keep" else ())
+    notes = [each.note for each in done if each.note]
+    count = len(copies) if how.duplicates == "keep" else sum(reject.copy_of is not None for reject in rejects)
+    if count:
+        notes.append(duplicates.note(work.out / output.DUPLICATES, count, how.duplicates))
     return Report(
-        out=out,
+        out=work.out,
         written=manifest.count,
         rejected=len(rejects),
         shards=len(done),
-        reused=reused,
+        reused=sum(each.reused for each in done),
         already=False,
-        notes=tuple(notes),
+        notes=(*work.plan.notes, *notes),
     )
 
 
-def _whole(path: Path, layout: Layout, notes: list[str]) -> Written | None:
-    """A shard of an earlier run, when it is whole."""
-    if not path.exists():
-        return None
+def _written(work: Work, numbers: Sequence[int], how: How, progress: Progress) -> list[Done]:
+    """Every shard of `numbers`, in their order."""
+    total = sum(len(work.rows(number)) for number in numbers)
+    samples = bad = 0
+
+    def tick(more: int, more_bad: int) -> None:
+        nonlocal samples, bad
+        samples, bad = samples + more, bad + more_bad
+        progress(samples, total, bad)
+
+    done: list[Done] = []
     try:
-        return check_shard(path, layout)
-    except BadShardError as reason:
-        path.unlink()
-        notes.append(f"damaged and written again: {reason}.")
-        return None
+        for each in finished(work, numbers, how.engine, how.workers, tick):
+            done.append(each)
+            if sum(len(_unreadable(one)) for one in done) > work.allowed:
+                raise TooManyRejectsError(())
+    except TooManyRejectsError as more:
+        output.sweep(work.out)
+        done.sort(key=lambda each: each.number)
+        rejects = [*(reject for each in done for reject in _unreadable(each)), *more.rejects]
+        raise _too_many(work.out, rejects, total, how.max_bad) from None
+    except MultiviewError:
+        output.sweep(work.out)
+        raise
+    return sorted(done, key=lambda each: each.number)
 
 
-def _write(
-    path: Path, plan: Plan, rows: range, layout: Layout, limit: float, before: Sequence[Reject], progress: Progress
-) -> Written:
-    done = rows.start
-
-    def tick(bad: int) -> None:
-        nonlocal done
-        done += 1
-        progress(done, len(plan.rows), len(before) + bad)
-
-    return write_shard(path, plan, rows, layout, limit - len(before), tick)
+def _unreadable(done: Done) -> list[Reject]:
+    return [reject for reject in done.written.rejects if reject.copy_of is None]
 
 
 def _too_many(out: Path, rejects: Sequence[Reject], total: int, max_bad: float) -> MultiviewError:
@@ -273,7 +280,8 @@ def _too_many(out: Path, rejects: Sequence[Reject], total: int, max_bad: float) 
     )
 
 
-def _manifest(done: Sequence[Written], layout: Layout, origin: Provenance) -> Manifest:
+def manifest_of(done: Sequence[Written], layout: Layout, origin: Provenance) -> Manifest:
+    """What a store of these shards says of itself."""
     counts = [sum(each) for each in zip(*(written.splits for written in done), strict=True)]
     statistics = {}
     for modality in layout.modalities:
@@ -293,24 +301,3 @@ def _manifest(done: Sequence[Written], layout: Layout, origin: Provenance) -> Ma
         shards=tuple(written.shard for written in done),
         provenance=origin,
     )
-
-
-@contextmanager
-def progress_bar(label: str = "preparing") -> Iterator[Progress]:
-    """A live progress line with time left, to hand to `preprocess(progress=...)`; silent when nobody watches a
-    terminal.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(label, total=None, visible=False)
-
-        def show(done: int, total: int, rejected: int) -> None:
-            text = f"{label}, {rejected} rejected" if rejected else label
-            bar.update(task, completed=done, total=total, description=text, visible=True)
-
-        yield show

@@ -12,7 +12,8 @@ from multiview import plugins
 from multiview.data import manifest
 from multiview.data.images import ENDINGS
 from multiview.data.output import OccupiedError
-from multiview.data.preprocess import Report, options, preprocess, progress_bar
+from multiview.data.preprocess import Report, options, preprocess
+from multiview.data.progress import progress_bar
 from multiview.data.source import Source
 from multiview.data.sources.aligned import USUAL_CSV, Aligned, modality_folders
 from multiview.data.sources.folder import Folder

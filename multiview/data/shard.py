@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,20 +34,25 @@ class Layout:
 
 @dataclass(frozen=True)
 class Reject:
-    """A planned sample that is not in the store: its id, and the file and reason in words."""
+    """A planned sample that is not in the store: its id, and the file and reason in words; of an exact copy the id of the
+    sample that it is a copy of.
+    """
 
     id: str
     reason: str
+    copy_of: str | None = None
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a whole shard says about itself."""
+    """What a whole shard says about itself. digests: bytes of each of its rows, `ids`, that two equal samples share."""
 
     shard: Shard
     rejects: tuple[Reject, ...]
     moments: Mapping[str, Moments]
     splits: tuple[int, ...]
+    ids: tuple[str, ...]
+    digests: tuple[bytes, ...]
 
 
 class TooManyRejectsError(Exception):
@@ -56,6 +61,9 @@ class TooManyRejectsError(Exception):
     def __init__(self, rejects: Sequence[Reject]) -> None:
         super().__init__(f"{len(rejects)} bad samples")
         self.rejects = tuple(rejects)
+
+    def __reduce__(self) -> tuple[type[TooManyRejectsError], tuple[tuple[Reject, ...]]]:
+        return type(self), (self.rejects,)
 
 
 class BadShardError(Exception):
@@ -69,7 +77,8 @@ def shard_name(number: int) -> str:
 
 def reject_line(reject: Reject) -> str:
     """One line of `rejects.jsonl`."""
-    return json.dumps({"id": reject.id, "reason": reject.reason}, ensure_ascii=False) + "\n"
+    known = {name: value for name, value in asdict(reject).items() if value is not None}
+    return json.dumps(known, ensure_ascii=False) + "\n"
 
 
 def check_shard(path: Path, layout: Layout, name: str | None = None) -> Written:
@@ -81,19 +90,18 @@ def check_shard(path: Path, layout: Layout, name: str | None = None) -> Written:
     import h5py
 
     try:
+        shard = Shard(name or path.name, 0, path.stat().st_size, sha256(path))
         with h5py.File(path, "r", locking=False) as file:
-            found = _examine(file, layout)
+            return _examined(file, shard, layout)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as cause:
         raise BadShardError(f"{path.name}: {cause}") from cause
-    rows, rejects, moments, splits = found
-    return Written(Shard(name or path.name, rows, path.stat().st_size, sha256(path)), rejects, moments, splits)
 
 
-def _examine(file: Any, layout: Layout) -> tuple[int, tuple[Reject, ...], dict[str, Moments], tuple[int, ...]]:
+def _examined(file: Any, shard: Shard, layout: Layout) -> Written:
     if file.attrs.get("origin") != layout.origin:
         raise ValueError("it belongs to another store")
     rows = len(file["label"])
-    for name in ("split", "id", *(f"factor/{each}" for each in layout.factors)):
+    for name in ("split", "id", "digest", *(f"factor/{each}" for each in layout.factors)):
         _demand(len(file[name][()]) == rows, f"/{name} does not hold {rows} rows")
     for modality in layout.modalities:
         there = file[f"present/{modality.name}"][()]
@@ -102,10 +110,16 @@ def _examine(file: Any, layout: Layout) -> tuple[int, tuple[Reject, ...], dict[s
             _examine_ragged(file, modality, there)
         else:
             _examine_fixed(file[modality.name], modality, there)
-    lines = file["rejects"][()].tobytes().decode().splitlines()
-    moments = {each.name: Moments(file[f"statistics/{each.name}"][()]) for each in layout.modalities}
+    lines = file["rejects"][()].tobytes().decode().split("\n")[:-1]
     splits = np.bincount(file["split"][()], minlength=NO_SPLIT + 1)[: len(layout.splits)]
-    return rows, tuple(Reject(**json.loads(line)) for line in lines), moments, tuple(map(int, splits))
+    return Written(
+        shard=replace(shard, rows=rows),
+        rejects=tuple(Reject(**json.loads(line)) for line in lines),
+        moments={each.name: Moments(file[f"statistics/{each.name}"][()]) for each in layout.modalities},
+        splits=tuple(map(int, splits)),
+        ids=tuple(each.decode() for each in file["id"][()].tolist()),
+        digests=tuple(row.tobytes() for row in file["digest"][()]),
+    )
 
 
 def _examine_fixed(samples: Any, modality: Modality, there: np.ndarray) -> None:

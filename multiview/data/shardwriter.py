@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,30 +30,47 @@ from multiview.data.statistics import Moments, channels, moments_of
 from multiview.errors import MultiviewError
 from multiview.files import PARTIAL, sync
 
+DIGEST = 16
+"""Bytes of a sample's digest."""
+Copies = Mapping[str, str]
 CHUNK = 32 * 1024
 """Bytes of a chunk of samples that differ in length, at most."""
 
 
 def write_shard(
-    path: Path, plan: Plan, rows: range, layout: Layout, allowed: float, tick: Callable[[int], None] = lambda _: None
+    path: Path,
+    plan: Plan,
+    rows: range,
+    layout: Layout,
+    allowed: float,
+    tick: Callable[[int, int], None],
+    copies: Copies,
 ) -> Written:
-    """Writes the planned `rows` to `path` and returns what a check of the finished file found. Nothing else has that
-    name before. The shard is held in memory meanwhile.
+    """Writes the planned `rows` to `path` and returns what a check of the finished file found. Nothing but a whole shard
+    has that name before or after. The shard is held in memory meanwhile.
 
     allowed: bad samples that may be left out; one more raises TooManyRejectsError. tick: called after every sample with
-    the number of bad ones so far. Raises MultiviewError when the disk does not take the file.
+    1, and 1 when it is bad. copies: ids of samples to leave out, and what each is a copy of. Raises MultiviewError when
+    the disk does not take the file.
     """
     import h5py
 
     # HDF5 2.0 ends the process with SIGSEGV when the disk is full, so it writes to memory and we write to the disk.
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
-        _fill(_Draft(file, layout, len(rows)), plan, rows, allowed, tick)
+        draft = _Draft(file, layout, len(rows))
+        for number in rows:
+            bad = draft.take(plan, number, copies)
+            if draft.bad > allowed:
+                raise TooManyRejectsError(draft.rejects)
+            tick(1, int(bad))
+        draft.finish()
     return _publish(path, memory, layout)
 
 
 def _publish(path: Path, memory: io.BytesIO, layout: Layout) -> Written:
-    partial = path.with_name(path.name + PARTIAL)
+    # A name of this process's own: one that was left behind by a killed parent may still be writing.
+    partial = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}{PARTIAL}")
     try:
         with partial.open("xb") as file:
             file.write(memory.getbuffer())
@@ -79,8 +98,28 @@ class _Draft:
         self.kept: list[Row] = []
         self.rejects: list[Reject] = []
         self.present: list[list[bool]] = []
+        self.digests: list[bytes] = []
         self.moments = {each.name: Moments.none(channels(each)) for each in layout.modalities}
         self.columns = {each.name: _Samples(file, each, room) for each in layout.modalities}
+
+    @property
+    def bad(self) -> int:
+        """Samples that could not be read."""
+        return sum(reject.copy_of is None for reject in self.rejects)
+
+    def take(self, plan: Plan, number: int, copies: Copies) -> bool:
+        """Adds a planned sample, or notes why not; whether it is bad."""
+        row = plan.rows[number]
+        if row.id in copies:
+            self.rejects.append(Reject(row.id, f"{row.id}: exact copy of {copies[row.id]}", copies[row.id]))
+            return False
+        try:
+            sample = _read(plan, number)
+        except BadSample as reason:
+            self.rejects.append(Reject(row.id, str(reason)))
+            return True
+        self.add(row, sample)
+        return False
 
     def add(self, row: Row, sample: Mapping[str, Sample]) -> None:
         for modality in self.layout.modalities:
@@ -89,6 +128,7 @@ class _Draft:
             if given and self.layout.measured in (None, row.split):
                 found = moments_of(modality, given.seen)
                 self.moments[modality.name] = self.moments[modality.name].joined(found)
+        self.digests.append(digest({name: each.stored for name, each in sample.items()}))
         self.present.append([each.name in sample for each in self.layout.modalities])
         self.kept.append(row)
 
@@ -108,6 +148,7 @@ class _Draft:
         _column(self.file, "label", np.array([label[row.label] for row in rows], "int64"))
         _column(self.file, "split", np.array([split[row.split] for row in rows], "uint8"))
         _column(self.file, "id", _texts([row.id for row in rows]))
+        _column(self.file, "digest", np.frombuffer(b"".join(self.digests), "uint8").reshape(len(rows), DIGEST))
         for name in self.layout.factors:
             values = [row.factors.get(name, np.nan) for row in rows]
             _column(self.file, f"factor/{name}", np.array(values, "float64"))
@@ -117,21 +158,6 @@ class _Draft:
         for index, modality in enumerate(self.layout.modalities):
             _column(self.file, f"present/{modality.name}", there[:, index])
             _column(self.file, f"statistics/{modality.name}", self.moments[modality.name].table)
-
-
-def _fill(draft: _Draft, plan: Plan, rows: range, allowed: float, tick: Callable[[int], None]) -> None:
-    for number in rows:
-        row = plan.rows[number]
-        try:
-            sample = _read(plan, number)
-        except BadSample as reason:
-            draft.rejects.append(Reject(row.id, str(reason)))
-            if len(draft.rejects) > allowed:
-                raise TooManyRejectsError(draft.rejects) from None
-        else:
-            draft.add(row, sample)
-        tick(len(draft.rejects))
-    draft.finish()
 
 
 @dataclass(frozen=True)
@@ -199,6 +225,15 @@ class _Samples:
         none = np.empty((0, *self.modality.shape[1:]), self.modality.dtype)
         _end_to_end(self.file, self.modality.name, np.concatenate([none, *self.pieces]))
         _column(self.file, f"length/{self.modality.name}", np.array(self.lengths, "int64"))
+
+
+def digest(sample: Mapping[str, np.ndarray]) -> bytes:
+    """`DIGEST` bytes that two samples share when every modality is the same, presence included."""
+    seen = hashlib.blake2b(digest_size=DIGEST)
+    for name, array in sorted(sample.items()):
+        seen.update(f"{name}{array.shape}".encode())
+        seen.update(np.ascontiguousarray(array).tobytes())
+    return seen.digest()
 
 
 def _one_a_chunk(file: Any, modality: Modality, rows: int) -> Any:

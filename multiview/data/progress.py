@@ -1,0 +1,38 @@
+"""How far a long preparation is: a live line with rate and time left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Progress = Callable[[int, int, int], None]
+"""Told (samples done, samples in all, samples rejected)."""
+
+
+@contextmanager
+def progress_bar(label: str = "preparing") -> Iterator[Progress]:
+    """A live progress line with samples a second and time left, to hand to `preprocess(progress=...)`; silent when
+    nobody watches a terminal.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(label, total=None, visible=False, rate="")
+
+        def show(done: int, total: int, rejected: int) -> None:
+            text = f"{label}, {rejected} rejected" if rejected else label
+            speed = bar.tasks[0].speed
+            rate = f"{speed:,.0f}/s" if speed else ""
+            bar.update(task, completed=done, total=total, description=text, visible=True, rate=rate)
+
+        yield show
