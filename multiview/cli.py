@@ -6,30 +6,15 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from multiview.check import check
+from multiview.data.commands import merge, preprocess, split, verify
 from multiview.errors import MultiviewError, unknown_name
 from multiview.launch import complain, exit_code
 from multiview.options import parse
 from multiview.plugins import GROUPS, installed, load
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preprocess:
-    """Options of every source.
-
-    Args:
-        shard_rows: samples a shard file.
-        max_bad: unreadable samples that are tolerated: a share below 1, or a number.
-        overwrite: replace the store in OUT.
-    """
-
-    shard_rows: int = 1000
-    max_bad: float = 0.05
-    overwrite: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,71 +96,6 @@ def usage() -> str:
     )
 
 
-def preprocess(words: Sequence[str]) -> int:
-    """multiview preprocess SOURCE [INPUT] OUT [options]."""
-    names = [plugin.name for plugin in installed("sources")]
-    if not words or words[0] in ("-h", "--help"):
-        print(
-            f"usage: multiview preprocess SOURCE INPUT OUT [options]\n\nsources: {', '.join(names)}\n\n"
-            "`multiview preprocess SOURCE --help` lists the options of each. `scenes` makes its samples and takes no INPUT."
-        )
-        return 0
-    source_type = load("sources", words[0])
-    positional = ["input", "out"] if source_type.needs_input else ["out"]
-    rest = list(words[1:]) if source_type.needs_input else [word for word in words[1:] if word != "-"]
-    about = inspect.getdoc(source_type) or ""
-    chosen = parse(
-        _joined(source_type, positional),
-        rest,
-        prog=f"multiview preprocess {words[0]}",
-        description=about,
-        positional=positional,
-    )
-    from multiview.data.preprocess import preprocess as write
-    from multiview.data.progress import progress_bar
-
-    source = source_type(**{field.name: getattr(chosen, field.name) for field in fields(source_type)})
-    root = Path(chosen.input) if source_type.needs_input else None
-    with progress_bar(f"preparing {root or words[0]}") as progress:
-        report = write(
-            source,
-            root,
-            Path(chosen.out),
-            name=words[0],
-            shard_rows=chosen.shard_rows,
-            max_bad=chosen.max_bad,
-            overwrite=chosen.overwrite,
-            progress=progress,
-        )
-    print("\n".join(report.lines()))
-    return 0
-
-
-def _joined(source: type[Any], positional: Sequence[str]) -> type[Any]:
-    """One dataclass of a source's options, those of every source, and the positional folders, with the help of all of them."""
-    from dataclasses import field, make_dataclass
-    from typing import get_type_hints
-
-    members: list[tuple[str, Any] | tuple[str, Any, Any]] = [(name, str) for name in positional]
-    for kind in (source, Preprocess):
-        members += [(f.name, get_type_hints(kind)[f.name], field(default=f.default)) for f in fields(kind)]
-    made = make_dataclass(source.__name__, members, kw_only=True, frozen=True)
-    folders = {"input": "the folder to read", "out": "the folder of the new store"}
-    about = {**folders, **_documented(source), **_documented(Preprocess)}
-    made.__doc__ = "\n".join(["Options.", "", "Args:", *(f"    {name}: {text}" for name, text in about.items())])
-    return made
-
-
-def _documented(config: type[Any]) -> dict[str, str]:
-    """What a dataclass's docstring says of its fields."""
-    import docstring_parser
-
-    return {
-        param.arg_name: " ".join((param.description or "").split())
-        for param in docstring_parser.parse(inspect.getdoc(config) or "").params
-    }
-
-
 def inspect_store(words: Sequence[str]) -> int:
     """multiview inspect STORE [options]."""
     chosen = parse(
@@ -247,6 +167,9 @@ def list_plugins(words: Sequence[str]) -> int:
 COMMANDS.update(
     {
         "preprocess": ("make a store of raw data: SOURCE INPUT OUT", preprocess),
+        "merge": ("one store of the parts of one, or of several stores", merge),
+        "split": ("a store's samples in new splits: STORE OUT", split),
+        "verify": ("read a store from end to end: hashes, counts, values", verify),
         "inspect": ("print what a store holds, draw a contact sheet", inspect_store),
         "train": ("train a recipe by name in one process", train),
         "check": ("is it right? processes against one: SUBJECT ...", check),

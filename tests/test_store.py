@@ -251,7 +251,7 @@ def test_few_files_are_open_at_a_time(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "s")
     got = store.read(store.rows(), "image")
     assert np.array_equal(got, np.stack([sample(number)["image"] for number in KEPT]))
-    assert len(store._files._handles) <= OPEN_SHARDS
+    assert len(store.files._handles) <= OPEN_SHARDS
     store.close()
     assert np.array_equal(store.read([5], "image")[0], sample(KEPT[5])["image"])
 

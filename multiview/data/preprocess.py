@@ -91,11 +91,12 @@ def preprocess(
     with locked(out):
         whole = output.begin(out, origin, overwrite)
         if whole:
-            return _already(out, whole)
+            return already(out, whole)
         return _run(work, origin, how, progress or (lambda *_: None))
 
 
-def _already(out: Path, manifest: Manifest) -> Report:
+def already(out: Path, manifest: Manifest) -> Report:
+    """The report on a store that was whole before."""
     return Report(
         out=out,
         written=manifest.count,

@@ -30,7 +30,7 @@ class Store:
         self._columns: dict[str, np.ndarray] = {}
         self._laid_out: dict[str, np.ndarray] = {}
         self._starts = np.cumsum([0, *(shard.rows for shard in manifest.shards)])
-        self._files = ShardFiles(path, manifest.shards)
+        self.files = ShardFiles(path, manifest.shards)
 
     @classmethod
     def open(cls, path: str | Path) -> Store:
@@ -40,7 +40,7 @@ class Store:
         path = Path(path)
         file = path / manifests.NAME
         if not file.is_file():
-            raise _no_store(path)
+            raise no_store(path)
         manifest = Manifest.from_json(file.read_text(encoding="utf-8"))
         for shard in manifest.shards:
             check_size(path / shard.name, shard.size)
@@ -89,11 +89,13 @@ class Store:
                 return each
         raise unknown_name("modality of this store", name, (each.name for each in self.manifest.modalities))
 
-    def read(self, rows: Sequence[int] | np.ndarray, modality: str) -> np.ndarray | list[np.ndarray]:
+    def read(
+        self, rows: Sequence[int] | np.ndarray, modality: str, decode: bool = True
+    ) -> np.ndarray | list[np.ndarray]:
         """Samples of a modality in the stored dtype, in the order asked; rows may repeat.
 
         An array (len(rows), *shape), 0 in absent rows; of a modality whose samples differ in length a list of arrays,
-        empty ones in absent rows; encoded ones are decoded, a single black pixel in absent rows. Raises IndexError for a
+        empty ones in absent rows; encoded ones are decoded (unless decode=False), a single black pixel in absent rows. Raises IndexError for a
         row that does not exist, MultiviewError naming shard and row when the checksum does not match.
         """
         kind = self.modality(modality)
@@ -102,7 +104,7 @@ class Store:
             raise IndexError(f"rows {wanted.min()} to {wanted.max()} asked of a store with rows 0 to {len(self) - 1}")
         if kind.ragged:
             pieces = self._pieces(wanted, kind)
-            return self._decoded(pieces, wanted, kind) if kind.encoding else pieces
+            return self._decoded(pieces, wanted, kind) if kind.encoding and decode else pieces
         if modality in self._memory:
             return self._memory[modality][wanted]
         out = np.empty((len(wanted), *kind.shape), dtype=kind.dtype)
@@ -130,14 +132,14 @@ class Store:
 
     def close(self) -> None:
         """Closes this process's files; the store stays usable."""
-        self._files.close()
+        self.files.close()
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_columns": {}, "_laid_out": {}}
 
     def _column(self, name: str) -> np.ndarray:
         if name not in self._columns:
-            parts = [self._files.column(shard, name) for shard in range(len(self.manifest.shards))]
+            parts = [self.files.column(shard, name) for shard in range(len(self.manifest.shards))]
             self._columns[name] = np.concatenate(parts)
         return self._columns[name]
 
@@ -147,7 +149,7 @@ class Store:
             lengths = self._column(f"length/{modality}")
             if len(lengths) and lengths.min() < 0:
                 shard = int(np.searchsorted(self._starts, lengths.argmin(), side="right") - 1)
-                raise self._files.damaged(shard, f"/length/{modality} holds a length below 0")
+                raise self.files.damaged(shard, f"/length/{modality} holds a length below 0")
             self._laid_out[modality] = np.concatenate([[0], np.cumsum(lengths)])
         return self._laid_out[modality]
 
@@ -168,7 +170,7 @@ class Store:
         """The samples of a ragged modality that a shard holds, end to end."""
         ends = self._ends(modality)
         total = ends[self._starts[shard + 1]] - ends[self._starts[shard]]
-        return self._files.dataset(shard, modality, rows=int(total))
+        return self.files.dataset(shard, modality, rows=int(total))
 
     def _pieces(self, wanted: np.ndarray, kind: Modality) -> list[np.ndarray]:
         ends = self._ends(kind.name)
@@ -182,7 +184,7 @@ class Store:
                 try:
                     out[place] = flat[start:stop]
                 except OSError as cause:
-                    raise self._files.bad_checksum(shard, kind.name, row, first) from cause
+                    raise self.files.bad_checksum(shard, kind.name, row, first) from cause
         return out
 
     def _decoded(self, pieces: list[np.ndarray], wanted: np.ndarray, kind: Modality) -> list[np.ndarray]:
@@ -192,12 +194,12 @@ class Store:
                 out.append(decoded(kind, piece, f"row {row}") if len(piece) else np.zeros((1, 1, 3), "uint8"))
             except BadSample as cause:
                 shard = int(np.searchsorted(self._starts, row, side="right") - 1)
-                raise self._files.damaged(shard, f"/{kind.name} cannot be decoded: {cause}") from cause
+                raise self.files.damaged(shard, f"/{kind.name} cannot be decoded: {cause}") from cause
         return out
 
     def _gather(self, out: np.ndarray, places: np.ndarray, local: np.ndarray, shard: int, modality: str) -> None:
         """Fills `out[places]` with rows `local` of one shard: neighbours in one read, repeated rows once."""
-        dataset = self._files.dataset(shard, modality)
+        dataset = self.files.dataset(shard, modality)
         order = np.argsort(local, kind="stable")
         places, local = places[order], local[order]
         for run in np.split(np.arange(len(local)), np.flatnonzero(np.diff(local) > 1) + 1):
@@ -212,11 +214,12 @@ class Store:
             try:
                 dataset[row]
             except OSError:
-                return self._files.bad_checksum(shard, modality, row, int(self._starts[shard]))
-        return self._files.damaged(shard, f"/{modality} could not be read")
+                return self.files.bad_checksum(shard, modality, row, int(self._starts[shard]))
+        return self.files.damaged(shard, f"/{modality} could not be read")
 
 
-def _no_store(path: Path) -> MultiviewError:
+def no_store(path: Path) -> MultiviewError:
+    """What to say of a folder that is no store."""
     if not path.exists():
         return MultiviewError(f"{path} does not exist; make a store with `multiview preprocess SOURCE INPUT {path}`.")
     if (path / ".unfinished").exists():
