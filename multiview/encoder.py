@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -87,7 +87,7 @@ def make_encoder(
         raise _misnamed(plugin, name, many)
     if img_size is not None and "img_size" in parameters:
         options["img_size"] = img_size
-    _check_options(plugin, parameters, ["width", *options])
+    plugins.check_options(f"encoder '{plugin}'", factory, ["width", *options], also=("img_size", "seed"))
     with nullcontext() if seed is None else _drawn_from(seed):
         made = factory(*([model] if many else []), channels, width=width, **options)
     if not isinstance(made, Encoder):
@@ -111,15 +111,6 @@ def _misnamed(plugin: str, name: str, many: bool) -> MultiviewError:
     return MultiviewError(
         f"'{name}' is not an encoder: '{plugin}' is one network, without a choice of models; write {plugin}."
     )
-
-
-def _check_options(plugin: str, parameters: Mapping[str, inspect.Parameter], options: Iterable[str]) -> None:
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
-    taken = [name for name, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
-    for option in options:
-        if option not in taken:
-            raise unknown_name(f"option of the encoder '{plugin}'", option, {*taken, "img_size", "seed"})
 
 
 @contextmanager

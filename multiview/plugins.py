@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -81,3 +83,14 @@ def load(group: str, name: str) -> Any:
             f"the {plugin.kind} '{name}' of {plugin.origin} cannot be imported from {plugin.target}: "
             f"{type(cause).__name__}: {cause}. Reinstall or update {plugin.origin}."
         ) from cause
+
+
+def check_options(what: str, factory: Callable[..., Any], given: Iterable[str], also: Iterable[str] = ()) -> None:
+    """Raises MultiviewError for an option that `what`'s factory does not take by name; `also` are taken on its behalf."""
+    parameters = inspect.signature(factory).parameters.values()
+    if any(each.kind is each.VAR_KEYWORD for each in parameters):
+        return
+    taken = {each.name for each in parameters if each.kind is each.KEYWORD_ONLY}
+    for option in given:
+        if option not in taken:
+            raise unknown_name(f"option of the {what}", option, {*taken, *also})

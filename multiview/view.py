@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from multiview.data.draws import Draws
+    from multiview.data.modality import Modality
     from multiview.data.statistics import Statistics
 
     Convert = Callable[[Tensor], Tensor]
@@ -100,7 +101,8 @@ class View:
     unit and range after `take`. mean, std: the
     normalisation, in that unit, one number or one per channel; None takes the training split's from the store.
     missing: the value that means "not measured" (before normalisation); it becomes 0, the mean, whatever mean and std
-    are. augment: an augmentation of the modality's tensor, such as `Augment`, drawn once per crop.
+    are. augment: an augmentation of the modality's tensor, such as `Augment`, drawn once per crop. mask: one of what
+    convert gives, such as `SpecAugment`. rate: samples a second that convert was made for, None = any.
     """
 
     modality: str
@@ -113,6 +115,8 @@ class View:
     std: tuple[float, ...] | None = None
     missing: float | None = None
     augment: Augmentation | None = None
+    mask: Augmentation | None = None
+    rate: float | None = None
 
     def __post_init__(self) -> None:
         if self.take is not None and len(self.take) != self.channels.count:
@@ -133,12 +137,23 @@ class View:
         """The same view of another crop."""
         return replace(self, crop=crop)
 
-    def settled(self, statistics: Mapping[str, Statistics]) -> View:
+    def of(self, modality: str) -> View:
+        """The same view of a modality that the store has under another name."""
+        return replace(self, modality=modality)
+
+    def settled(self, statistics: Mapping[str, Statistics], stored: Mapping[str, Modality] | None = None) -> View:
         """The view with mean and std filled in from a store's statistics of the modality, where they were left open.
 
-        Raises MultiviewError for a converted view, whose unit is not the stored one. A view of an image needs its own:
+        stored: the store's modalities. Raises MultiviewError when the view was made for another rate or takes channels
+        that are not stored, and for a converted view, whose unit is not the stored one. A view of an image needs its own:
         images are stored in 0 to 255 and seen in 0 to 1.
         """
+        rate = stored[self.modality].rate if stored and self.modality in stored else None
+        if self.rate is not None and rate is not None and rate != self.rate:
+            raise MultiviewError(
+                f"view '{self.channels.name}' is made for {self.rate:g} samples a second, but '{self.modality}' of this "
+                f"store has {rate:g}; give the view rate={rate:g}."
+            )
         if self.mean is not None and self.std is not None:
             return self
         if self.convert is not None or self.modality not in statistics:
@@ -147,9 +162,20 @@ class View:
                 "give the view mean=(...,) and std=(...,)."
             )
         found = statistics[self.modality]
-        taken = range(len(found.mean)) if self.take is None else self.take
+        taken = range(self.channels.count) if self.take is None else self.take
+        if (self.take is None and len(found.mean) != self.channels.count) or max(taken) >= len(found.mean):
+            raise self._unlike(len(found.mean), stored)
         spread = tuple(found.std[channel] or 1.0 for channel in taken)
         return replace(self, mean=self.mean or tuple(found.mean[channel] for channel in taken), std=self.std or spread)
+
+    def _unlike(self, count: int, stored: Mapping[str, Modality] | None) -> MultiviewError:
+        names = stored[self.modality].names if stored and self.modality in stored else ()
+        called = f": {', '.join(names)}" if names else ""
+        wanted = f"{self.channels.count} channels" if self.take is None else f"the channels {self.take}"
+        return MultiviewError(
+            f"view '{self.channels.name}' reads {wanted} of '{self.modality}', which has {count}, counted from 0{called}; "
+            f"give the view the number {count}, or a tuple of those that it shall read."
+        )
 
 
 def check_crops(views: Iterable[View]) -> dict[str, Crop]:
@@ -175,13 +201,21 @@ def modalities_of(views: Iterable[View]) -> dict[Crop, tuple[str, ...]]:
     return {crop: tuple(names) for crop, names in read.items()}
 
 
-def make_view(name: str, crop: Crop, augment: Augmentation | None = None, **options: Any) -> View:
-    """The installed view called `name` of a crop, with the view's own options: `make_view("logmel", crop, bands=40)`."""
-    from multiview.plugins import load
+def make_view(
+    name: str, crop: Crop, augment: Augmentation | None = None, *, modality: str | None = None, **options: Any
+) -> View:
+    """The installed view called `name` of a crop, with the view's own options: `make_view("logmel", crop, bands=64)`.
 
-    made = load("views", name)(crop, augment, **options)
+    modality: the stored name that it reads, where that is not the usual one: `make_view("rgb", crop, modality="left")`.
+    Raises MultiviewError for an unknown name or option, and for a plugin that makes something else.
+    """
+    from multiview.plugins import check_options, load
+
+    factory = load("views", name)
+    check_options(f"view '{name}'", factory, options, also=("modality",))
+    made = factory(crop, augment, **options)
     if not isinstance(made, View):
         raise MultiviewError(
             f"the view plugin '{name}' returned a {type(made).__name__}, not a View; its function must return a View."
         )
-    return made
+    return made if modality is None else made.of(modality)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,8 @@ class ViewLayer(nn.Module):
     def forward(self, batch: Batch, draws: Draws | None = None) -> dict[str, Tensor]:
         """The views of `batch`. `draws` are those of the augmentations; None, as in evaluation, leaves them out."""
         device = batch.index.device.type
-        with torch.no_grad(), torch.autocast(device, enabled=False):
+        exact = torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+        with torch.no_grad(), exact:
             converted = self._converted(batch, draws)
             return {name: self._normalised(position, converted[name]) for position, name in enumerate(self.views)}
 
@@ -53,16 +55,20 @@ class ViewLayer(nn.Module):
             stored = once(source, lambda: _augmented(batch, view, draws))
             if view.convert is None or not view.reads_bytes:
                 stored = once((source, scaled), lambda: scaled(stored))
-            convert = view.convert
-            return stored if convert is None else once((source, convert), lambda: convert(stored))
+            convert, mask = view.convert, view.mask
+            converted = stored if convert is None else once((source, convert), lambda: convert(stored))
+            if mask is None or draws is None:
+                return converted
+            own = draws.of(f"{view.crop.name}/{view.modality}/mask")
+            return once((source, convert, mask), lambda: mask(converted, own))
 
         return {name: seen(view) for name, view in self.views.items()}
 
     def _normalised(self, position: int, x: Tensor) -> Tensor:
         view = list(self.views.values())[position]
-        taken = x if view.take is None else _channels(x, view.take)
-        if not taken.is_floating_point():
-            return taken
+        if not x.is_floating_point():
+            return x
+        taken = _channels(view, x)
         along = (1, -1, *[1] * (taken.ndim - 2))
         mean, std = (self.get_buffer(f"{label}{position}").view(along) for label in ("mean", "std"))
         normal = (taken - mean).div_(std)
@@ -80,10 +86,15 @@ def _augmented(batch: Batch, view: View, draws: Draws | None) -> Tensor:
     return view.augment(scaled(x), draws.of(f"{view.crop.name}/{view.modality}"))
 
 
-def _channels(x: Tensor, take: tuple[int, ...]) -> Tensor:
-    """Some channels of (n, channels, ...): without a copy where they are neighbours."""
-    first, last = take[0], take[-1]
-    return x[:, first : last + 1] if take == tuple(range(first, last + 1)) else x[:, list(take)]
+def _channels(view: View, x: Tensor) -> Tensor:
+    """The channels of (n, channels, ...) that a view takes: without a copy where they are neighbours."""
+    take = tuple(range(view.channels.count)) if view.take is None else view.take
+    if max(take) >= x.shape[1] or (view.take is None and len(take) != x.shape[1]):
+        raise MultiviewError(
+            f"view '{view.channels.name}' declares {view.channels.count} channels, but '{view.modality}' gives it "
+            f"{x.shape[1]}; declare as many, or list those that it takes, counted from 0."
+        )
+    return x[:, take[0] : take[-1] + 1] if take == tuple(range(take[0], take[-1] + 1)) else x[:, list(take)]
 
 
 def scaled(stored: Tensor) -> Tensor:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 LUMINANCE = (0.2125, 0.7154, 0.0721)
 """Weights of red, green and blue (ITU-R BT.709, the digits of `skimage.color.rgb2gray`)."""
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Of the pictures of ImageNet, in [0, 1]."""
+
 
 def rgb_to_grey(rgb: Tensor) -> Tensor:
     """Luminance (n, 1, h, w) of gamma-coded RGB (n, 3, h, w), in the same range. Equals `skimage.color.rgb2gray`."""
@@ -25,8 +29,8 @@ def rgb(crop: Crop, augment: Augmentation | None = None) -> View:
         modality="image",
         channels=Channels("rgb", 3, "sRGB", 0.0, 1.0),
         crop=crop,
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
         augment=augment,
     )
 

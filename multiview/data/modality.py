@@ -68,3 +68,13 @@ class Modality:
         """Whether a sample may have this shape."""
         own = (*shape[:1], *self.shape[1:]) if self.ragged else self.shape
         return len(shape) == len(self.shape) and shape == own
+
+    def numbers(self, *names: str) -> tuple[int, ...]:
+        """Where these names stand in `names`: the columns, bands or identities that are called so.
+
+        Raises MultiviewError for a name that the store does not have.
+        """
+        for name in names:
+            if name not in self.names:
+                raise unknown_name(f"name in '{self.name}'", name, self.names)
+        return tuple(self.names.index(name) for name in names)

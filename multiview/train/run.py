@@ -112,7 +112,8 @@ def prepare(recipe: Recipe, setup: Setup | None = None, cache: int = CACHE) -> P
 
 def settled(setup: Setup, store: Store, situation: Situation) -> Setup:
     """The setup fitted to the data: objectives to the number of samples, views to the store's statistics."""
-    views = {name: view.settled(store.manifest.statistics) for name, view in setup.views.items()}
+    stored = {modality.name: modality for modality in store.manifest.modalities}
+    views = {name: view.settled(store.manifest.statistics, stored) for name, view in setup.views.items()}
     return replace(setup, views=views, graph=setup.graph.fitted(situation))
 
 

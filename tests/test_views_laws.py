@@ -1,0 +1,167 @@
+"""Laws of every installed view, whatever it reads: shape, type, range, sameness, no device, no company, no gaps."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from multiview import plugins
+from multiview.data.batch import Batch
+from multiview.data.draws import Draws
+from multiview.data.statistics import Statistics
+from multiview.errors import MultiviewError
+from multiview.view import Crop, View, make_view
+from multiview.viewlayer import ViewLayer
+from multiview.views.augment import SIMCLR
+
+NAMES = [plugin.name for plugin in plugins.installed("views") if plugin.origin == "multiview-cmc"]
+OPTIONS: dict[str, dict[str, Any]] = {
+    "bands": {"bands": (3, 0)},
+    "semantic": {"classes": 4},
+    "series": {"channels": 2},
+    "table": {"columns": (4, 1, 2)},
+}
+# What a sample's view tensor is shaped like, for the batch below.
+SHAPES = {
+    "bands": (2, 16, 16),
+    "series": (2, 50),
+    "table": (3,),
+    "points": (3, 20),
+    "text": (12,),
+    "waveform": (1, 2000),
+    "logmel": (1, 40, 26),
+    "semantic": (4, 16, 16),
+    "video": (3, 4, 16, 16),
+    "frame_difference": (1, 3, 16, 16),
+    "flow": (1, 3, 16, 16),
+}
+DATA_DEPENDENT = {"canny": "follows lines until none is left, which must look at the numbers"}
+
+
+def sample_batch(n: int = 5, seed: int = 0) -> Batch:
+    """Random legal tensors of every kind of modality, one crop."""
+    g = torch.Generator().manual_seed(seed)
+    normal = torch.nn.functional.normalize(torch.randn(n, 3, 16, 16, generator=g), dim=1)
+    depth = (torch.rand(n, 1, 16, 16, generator=g) * 9 + 0.2) * (torch.rand(n, 1, 16, 16, generator=g) > 0.1)
+    modalities = {
+        "image": torch.randint(0, 256, (n, 3, 16, 16), dtype=torch.uint8, generator=g),
+        "depth": depth,
+        "normal": normal,
+        "mask": torch.randint(0, 6, (n, 1, 16, 16), generator=g),
+        "bands": torch.rand(n, 5, 16, 16, generator=g),
+        "audio": torch.randint(-(2**15), 2**15, (n, 2, 2000), dtype=torch.int16, generator=g),
+        "video": torch.randint(0, 256, (n, 3, 4, 16, 16), dtype=torch.uint8, generator=g),
+        "series": torch.randn(n, 2, 50, generator=g),
+        "table": torch.randn(n, 5, generator=g),
+        "points": torch.randn(n, 3, 20, generator=g),
+        "text": torch.randint(0, 256, (n, 12), generator=g),
+    }
+    return Batch({"crop": modalities}, torch.arange(n), {})
+
+
+def some(n: int) -> Statistics:
+    return Statistics(9, (0.5,) * n, (2.0,) * n, (-1.0,) * n, (1.0,) * n)
+
+
+STATISTICS = {"depth": some(1), "bands": some(5), "series": some(2), "table": some(5)}
+
+
+def settled(name: str) -> View:
+    return make_view(name, Crop(), **OPTIONS.get(name, {})).settled(STATISTICS)
+
+
+def seen(view: View, batch: Batch, draws: Draws | None = None) -> Tensor:
+    return ViewLayer({"it": view})(batch, draws)["it"]
+
+
+def rows(batch: Batch, which: slice) -> Batch:
+    crops = {crop: {name: x[which] for name, x in read.items()} for crop, read in batch.crops.items()}
+    return Batch(crops, batch.index[which], {})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shape_type_and_range_are_as_declared(name: str) -> None:
+    view = settled(name)
+    out = seen(view, sample_batch())
+    assert view.channels.name == name
+    assert out.shape == (5, *SHAPES.get(name, (view.channels.count, 16, 16)))
+    assert out.dtype == (torch.int64 if name == "text" else torch.float32)
+    assert out.isfinite().all()
+    natural = seen(replace(view, mean=(0.0,), std=(1.0,)), sample_batch())
+    slack = 1e-5 * max(1.0, view.channels.half_range) if math.isfinite(view.channels.high) else 0.0
+    there = natural if view.missing is None else natural[natural != 0]
+    assert there.min() >= view.channels.low - slack
+    assert there.max() <= view.channels.high + slack
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_it_sees_is_a_function_of_the_batch_and_survives_pickling(name: str) -> None:
+    view, batch = settled(name), sample_batch()
+    first = seen(view, batch)
+    assert torch.equal(first, seen(view, batch))
+    again = pickle.loads(pickle.dumps(view))
+    assert again == view
+    assert hash(again) == hash(view)
+    assert torch.equal(seen(again, batch), first)
+    assert settled(name) == view, "two of one view must share one conversion"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_sample_sees_another(name: str) -> None:
+    view, batch = settled(name), sample_batch()
+    whole = seen(view, batch)
+    parts = torch.cat([seen(view, rows(batch, slice(0, 2))), seen(view, rows(batch, slice(2, 5)))])
+    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in DATA_DEPENDENT])
+def test_no_device_is_named(name: str) -> None:
+    view, batch = settled(name), sample_batch()
+    here = seen(view, batch)
+    there = ViewLayer({"it": view}).to("meta")(batch.to("meta"))["it"]
+    assert there.device.type == "meta"
+    assert (there.shape, there.dtype) == (here.shape, here.dtype)
+    assert torch.equal(seen(view, batch), here), "nothing stays behind on another device"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_absent_sample_is_finite_and_changes_no_other(name: str) -> None:
+    view, batch = settled(name), sample_batch()
+    whole = seen(view, batch)
+    for x in batch.crops["crop"].values():
+        x[1] = 0
+    out = seen(view, batch)
+    assert out.isfinite().all()
+    torch.testing.assert_close(out[[0, 2, 3, 4]], whole[[0, 2, 3, 4]])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_augmented_picture_stays_in_range(name: str) -> None:
+    view = settled(name)
+    if view.modality != "image":
+        pytest.skip("Augment is for pictures")
+    natural = replace(view, mean=(0.0,), std=(1.0,), augment=SIMCLR)
+    out = seen(natural, sample_batch(), Draws(0, 1, np.arange(5)))
+    slack = 1e-5 * max(1.0, view.channels.half_range)
+    assert out.min() >= view.channels.low - slack
+    assert out.max() <= view.channels.high + slack
+    assert not torch.equal(out, seen(replace(natural, augment=None), sample_batch()))
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_view_that_depends_on_the_data_asks_for_what_it_must_know(name: str) -> None:
+    option = next(iter(OPTIONS[name]))
+    with pytest.raises(MultiviewError, match=rf"'{name}' does not know.*{option}=NUMBER.*multiview inspect"):
+        make_view(name, Crop())
+
+
+def test_an_unknown_option_is_named() -> None:
+    with pytest.raises(MultiviewError, match=r"'band' is not an option of the view 'logmel'.*Did you mean 'bands'\?"):
+        make_view("logmel", Crop(), band=3)

@@ -1,0 +1,147 @@
+"""Video as a view: the clip, one frame of it, what changes from frame to frame, and how fast it moves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from multiview.errors import MultiviewError
+from multiview.view import Augmentation, Channels, Crop, View
+from multiview.views.colour import IMAGENET_MEAN, IMAGENET_STD, LUMINANCE
+
+FASTEST = 10.0
+"""Pixels a frame: more than that, a differential method does not see."""
+
+
+def video(crop: Crop, augment: Augmentation | None = None) -> View:
+    """The view `video`: the clip (n, 3, frames, h, w) in colour, [0, 1], normalised with ImageNet's mean and deviation."""
+    return View(
+        modality="video",
+        channels=Channels("video", 3, "sRGB", 0.0, 1.0),
+        crop=crop,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        augment=augment,
+    )
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a clip, at a share of its length."""
+
+    at: float
+
+    def __call__(self, clip: Tensor) -> Tensor:
+        """(n, 3, frames, h, w) -> (n, 3, h, w)."""
+        return clip[:, :, round(self.at * (clip.shape[2] - 1))]
+
+
+def frame(crop: Crop, augment: Augmentation | None = None, *, at: float = 0.5) -> View:
+    """The view `frame`: one frame of the clip (n, 3, h, w) in colour, normalised with ImageNet's mean and deviation.
+
+    at: which, from 0, the first, to 1, the last.
+    """
+    if not 0 <= at <= 1:
+        raise MultiviewError(f"frame: at is {at}; give a place from 0, the first frame, to 1, the last.")
+    return View(
+        modality="video",
+        channels=Channels("frame", 3, "sRGB", 0.0, 1.0),
+        crop=crop,
+        convert=Frame(at),
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        augment=augment,
+    )
+
+
+def luminance(clip: Tensor) -> Tensor:
+    """Grey (n, 1, frames, h, w) of a clip (n, 3, frames, h, w). Raises MultiviewError for a single frame."""
+    if clip.shape[2] < 2:
+        raise MultiviewError("a clip of one frame has no motion; give the crop more seconds, or store more frames.")
+    r, g, b = clip.unbind(1)
+    return (r * LUMINANCE[0] + g * LUMINANCE[1] + b * LUMINANCE[2]).unsqueeze(1)
+
+
+def differences(clip: Tensor) -> Tensor:
+    """What changes in grey from each frame to the next: (n, 3, frames, h, w) -> (n, 1, frames - 1, h, w)."""
+    return luminance(clip).diff(dim=2)
+
+
+def frame_difference(crop: Crop, augment: Augmentation | None = None) -> View:
+    """The view `frame_difference`: change of grey from each frame to the next (n, 1, frames - 1, h, w), [-1, 1]."""
+    return View(
+        modality="video",
+        channels=Channels("frame_difference", 1, "grey / frame", -1.0, 1.0),
+        crop=crop,
+        convert=differences,
+        mean=(0.0,),
+        std=(0.1,),
+        augment=augment,
+    )
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Length of the optical flow by Horn and Schunck's iteration; `smooth` weighs the smoothness of the flow."""
+
+    iterations: int
+    smooth: float
+
+    def __call__(self, clip: Tensor) -> Tensor:
+        """(n, 3, frames, h, w) in [0, 1] -> (n, 1, frames - 1, h, w), pixels a frame, at most FASTEST."""
+        grey = luminance(clip)
+        n, _, frames, height, width = grey.shape
+        before, after = (x.reshape(-1, 1, height, width) for x in (grey[:, :, :-1], grey[:, :, 1:]))
+        u, v = flow_between(before, after, self.iterations, self.smooth)
+        # The small number keeps the slope finite where nothing moves.
+        speed = (u.square() + v.square() + 1e-12).sqrt().clamp(max=FASTEST)
+        return speed.view(n, 1, frames - 1, height, width)
+
+
+def flow_between(before: Tensor, after: Tensor, iterations: int, smooth: float) -> tuple[Tensor, Tensor]:
+    """Motion (right, down) in pixels between grey pictures (n, 1, h, w) in [0, 1].
+
+    Least squares of (I_x u + I_y v + I_t)^2 + smooth^2 |grad (u, v)|^2, by Jacobi's iteration from no motion. Right for
+    motions of about a pixel; where nothing has a slope, nothing seems to move. Source: Horn & Schunck, 1981.
+    """
+    middle = F.pad((before + after) / 2, (1, 1, 1, 1), mode="replicate")
+    across = (middle[..., 1:-1, 2:] - middle[..., 1:-1, :-2]) / 2
+    down = (middle[..., 2:, 1:-1] - middle[..., :-2, 1:-1]) / 2
+    change = after - before
+    weight = smooth**2 + across.square() + down.square()
+    u = v = torch.zeros_like(before)
+    for _ in range(iterations):
+        u, v = _neighbours(u), _neighbours(v)
+        error = (across * u + down * v + change) / weight
+        u, v = u - across * error, v - down * error
+    return u, v
+
+
+def _neighbours(x: Tensor) -> Tensor:
+    """Mean of the four neighbours of every pixel."""
+    y = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    return (y[..., 1:-1, 2:] + y[..., 1:-1, :-2] + y[..., 2:, 1:-1] + y[..., :-2, 1:-1]) / 4
+
+
+def flow(
+    crop: Crop, augment: Augmentation | None = None, *, iterations: int = 32, smooth: float = 0.05, std: float = 0.5
+) -> View:
+    """The view `flow`: how fast things move (n, 1, frames - 1, h, w), pixels a frame, from 0 to 10.
+
+    A light estimate from slopes (Horn & Schunck), for motions of about a pixel a frame. iterations: of the smoothing, which
+    reaches as many pixels. smooth: its weight, in slopes of grey a pixel. std: of the normalisation, pixels.
+    """
+    if iterations < 1 or smooth <= 0:
+        raise MultiviewError(f"flow: iterations is {iterations} and smooth {smooth}; give 1 or more, and above 0.")
+    return View(
+        modality="video",
+        channels=Channels("flow", 1, "pixel / frame", 0.0, FASTEST),
+        crop=crop,
+        convert=Speed(iterations, smooth),
+        mean=(0.0,),
+        std=(std,),
+        augment=augment,
+    )

@@ -1,0 +1,49 @@
+"""Labels of pixels as a view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from multiview.errors import MultiviewError
+from multiview.view import Augmentation, Channels, Crop, View
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class OneHot:
+    """One channel for each of `classes`: 1 where the pixel has that label, else 0."""
+
+    classes: tuple[int, ...]
+
+    def __call__(self, mask: Tensor) -> Tensor:
+        """int64 (n, 1, h, w) -> float32 (n, classes, h, w)."""
+        import torch
+
+        wanted = torch.tensor(self.classes, device=mask.device).view(1, -1, 1, 1)
+        return (mask == wanted).float()
+
+
+def semantic(crop: Crop, augment: Augmentation | None = None, *, classes: int | tuple[int, ...] | None = None) -> View:
+    """The view `semantic`: labels of pixels as one channel a class, 1 or 0.
+
+    classes: how many, 0 = background included, or which, in the order of the channels; pixels of others are 0 in all of
+    them. `store.modality("mask").numbers("bed", "sofa")` finds them by name. Raises MultiviewError when they are not given.
+    """
+    if not classes:
+        raise MultiviewError(
+            "the view 'semantic' does not know how many classes there are; give classes=NUMBER, or a tuple of the ones "
+            "that are wanted (`multiview inspect STORE` shows the range and the names of its masks)."
+        )
+    wanted = tuple(range(classes)) if isinstance(classes, int) else tuple(classes)
+    return View(
+        modality="mask",
+        channels=Channels("semantic", len(wanted), "one-hot", 0.0, 1.0),
+        crop=crop,
+        convert=OneHot(wanted),
+        mean=(0.0,),
+        std=(1.0,),
+        augment=augment,
+    )

@@ -1,0 +1,162 @@
+"""Sound as a view: the waveform, or a log-mel spectrogram that any image encoder reads; SpecAugment."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from multiview.errors import MultiviewError
+from multiview.view import Augmentation, Channels, Crop, View
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from multiview.data.draws import Draws
+
+FLOOR = 1e-6
+"""Power that is added before the logarithm: -60 dB of a full-scale noise."""
+
+
+def mono(sound: Tensor) -> Tensor:
+    """The mean of the channels: (n, channels, samples) -> (n, 1, samples)."""
+    return sound.mean(1, keepdim=True)
+
+
+def waveform(crop: Crop, augment: Augmentation | None = None, *, std: float = 0.1) -> View:
+    """The view `waveform`: sound pressure (n, 1, samples), the mean of its channels; full scale is [-1, 1].
+
+    std: of the normalisation; speech is around 0.1 of full scale.
+    """
+    return View(
+        modality="audio",
+        channels=Channels("waveform", 1, "full scale", -1.0, 1.0),
+        crop=crop,
+        convert=mono,
+        mean=(0.0,),
+        std=(std,),
+        augment=augment,
+    )
+
+
+@dataclass(frozen=True)
+class LogMel:
+    """Log-mel spectrogram of sound at `rate` Hz: `bands` mel bands in windows of `window` samples every `hop` samples."""
+
+    rate: int
+    bands: int
+    window: int
+    hop: int
+
+    @property
+    def fft(self) -> int:
+        """Samples of the transform: the power of two that holds a window."""
+        return 1 << (self.window - 1).bit_length()
+
+    def __call__(self, sound: Tensor) -> Tensor:
+        """(n, channels, samples) in [-1, 1] -> (n, 1, bands, 1 + samples // hop): ln of power, of a mean over channels.
+
+        Power is a share: that of a window of full-scale noise is about 1 in each bin.
+        """
+        from torchaudio.functional import spectrogram
+
+        window, filters = _constants(self, sound.device.type)
+        power = spectrogram(
+            mono(sound)[:, 0],
+            pad=0,
+            window=window.to(sound),
+            n_fft=self.fft,
+            hop_length=self.hop,
+            win_length=self.window,
+            power=2.0,
+            normalized="window",
+            pad_mode="constant",
+        )
+        mel = filters.to(sound).T @ power
+        return mel.add(FLOOR).log().unsqueeze(1)
+
+
+@lru_cache(maxsize=16)
+def _constants(mel: LogMel, device: str) -> tuple[Tensor, Tensor]:
+    """Hann window and mel filters, on the kind of device where they were last used."""
+    import torch
+    from torchaudio.functional import melscale_fbanks
+
+    filters = melscale_fbanks(mel.fft // 2 + 1, 0.0, mel.rate / 2, mel.bands, mel.rate, norm=None, mel_scale="htk")
+    return torch.hann_window(mel.window).to(device), filters.to(device)
+
+
+def logmel(
+    crop: Crop,
+    augment: Augmentation | None = None,
+    *,
+    rate: int = 8000,
+    bands: int = 40,
+    window: float = 0.032,
+    hop: float = 0.01,
+    mean: float = -6.0,
+    std: float = 4.0,
+    mask: Augmentation | None = None,
+) -> View:
+    """The view `logmel`: a log-mel spectrogram (n, 1, bands, frames) of the mean of the channels, ln of power.
+
+    rate: of the stored sound, Hz; another one in the store is an error. window, hop: seconds. mean, std: of the
+    normalisation; the defaults fit speech. augment: of the waveform. mask: of the spectrogram, such as `SpecAugment`.
+    Raises MultiviewError when there are more bands than the window tells apart.
+    """
+    convert = LogMel(rate, bands, round(window * rate), round(hop * rate))
+    if convert.window < 2 or convert.hop < 1:
+        raise MultiviewError(f"logmel: window {window} s and hop {hop} s are too short at {rate} Hz.")
+    if 2 * bands > convert.fft:
+        raise MultiviewError(
+            f"logmel: {bands} bands are too many for windows of {convert.window} samples; "
+            f"give at most {convert.fft // 2} bands, or a longer window than {window} s."
+        )
+    return View(
+        modality="audio",
+        channels=Channels("logmel", 1, "ln power", math.log(FLOOR), math.log(convert.fft)),
+        crop=crop,
+        convert=convert,
+        mean=(mean,),
+        std=(std,),
+        augment=augment,
+        mask=mask,
+        rate=float(rate),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpecAugment:
+    """Stripes of a spectrogram replaced by its mean: `band_masks` of up to `bands` bands, `time_masks` of up to `frames`.
+
+    Every sample draws widths, uniform from 0 to the largest, and places of its own. Source: Park et al., arXiv:1904.08779,
+    without the time warp, which its authors found to matter least.
+    """
+
+    band_masks: int = 2
+    bands: int = 8
+    time_masks: int = 2
+    frames: int = 20
+
+    def __post_init__(self) -> None:
+        for name in ("band_masks", "bands", "time_masks", "frames"):
+            if getattr(self, name) < 0:
+                raise MultiviewError(f"SpecAugment: {name} is {getattr(self, name)}; give 0 or more.")
+
+    def __call__(self, x: Tensor, draws: Draws) -> Tensor:
+        """(n, channels, bands, frames), masked."""
+        rows = stripes(draws.of("bands"), self.band_masks, self.bands, x.shape[-2]).to(x.device)
+        columns = stripes(draws.of("frames"), self.time_masks, self.frames, x.shape[-1]).to(x.device)
+        hidden = rows[:, None, :, None] | columns[:, None, None, :]
+        return x.where(~hidden, x.mean((1, 2, 3), keepdim=True))
+
+
+def stripes(draws: Draws, count: int, widest: int, size: int) -> Tensor:
+    """Which of `size` places are hidden for each sample: bool (n, size), `count` stripes of up to `widest` places."""
+    import torch
+
+    widths = (draws.uniform("width", count) * (min(widest, size) + 1)).floor()
+    starts = (draws.uniform("start", count) * (size - widths + 1)).floor()
+    place = torch.arange(size)
+    return ((place >= starts[..., None]) & (place < (starts + widths)[..., None])).any(1)

@@ -1,0 +1,118 @@
+"""What depth and a camera tell of surfaces: their normals, and HHA (disparity, height, angle with gravity).
+
+A crop does not say where in the picture it was cut, so the camera is approximated: it looks at the middle of the crop,
+whose width it sees under the angle `fov`. That is exact for the whole picture; a crop of a share s of the width, at the
+same `fov`, has its slopes across the picture flattened by s. It holds the camera level: gravity points down the picture.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from multiview.errors import MultiviewError
+from multiview.view import Augmentation, Channels, Crop, View
+
+LEAST = 1e-6
+"""What a channel of HHA is at least where there is depth, so that 0 says that there is none."""
+
+
+def points(depth: Tensor, fov: float) -> Tensor:
+    """Where every pixel of depth (n, 1, h, w) stands, metres: (n, 3, h, w), x right, y up, z towards the viewer."""
+    height, width = depth.shape[-2:]
+    focal = width / 2 / math.tan(math.radians(fov) / 2)
+    right = (torch.arange(width, device=depth.device, dtype=depth.dtype) + 0.5 - width / 2) / focal
+    up = (height / 2 - 0.5 - torch.arange(height, device=depth.device, dtype=depth.dtype)) / focal
+    return torch.cat((depth * right, depth * up[:, None], -depth), dim=1)
+
+
+def normals(depth: Tensor, fov: float) -> Tensor:
+    """Unit normals (n, 3, h, w) of the surface in depth (n, 1, h, w), in the axes of `points`; 0 where there are none.
+
+    The cross product of central differences. A pixel has a normal when its four neighbours and itself were measured.
+    """
+    there = F.pad(depth, (1, 1, 1, 1))
+    whole = -F.max_pool2d(-(there > 0).to(depth.dtype), 3, stride=1)
+    place = F.pad(points(depth, fov), (1, 1, 1, 1), mode="replicate")
+    along = place[..., 1:-1, 2:] - place[..., 1:-1, :-2]
+    upward = place[..., :-2, 1:-1] - place[..., 2:, 1:-1]
+    return F.normalize(torch.linalg.cross(along, upward, dim=1), dim=1) * whole
+
+
+@dataclass(frozen=True)
+class Normals:
+    """Depth to normals for a camera of `fov` degrees across the picture."""
+
+    fov: float
+
+    def __call__(self, depth: Tensor) -> Tensor:
+        """(n, 1, h, w) metres -> (n, 3, h, w) unit vectors."""
+        return normals(depth, self.fov)
+
+
+@dataclass(frozen=True)
+class HHA:
+    """Depth to disparity, height above the lowest point, and angle with gravity, each as a share of its largest."""
+
+    fov: float
+    near: float
+    tall: float
+
+    def __call__(self, depth: Tensor) -> Tensor:
+        """(n, 1, h, w) metres -> (n, 3, h, w) in [0, 1]; 0 where nothing was measured."""
+        there = depth > 0
+        up = points(depth, self.fov)[:, 1:2]
+        # Unmeasured pixels are no lowest point.
+        lowest = up.masked_fill(~there, torch.inf).amin((2, 3), keepdim=True)
+        height = (up - lowest) / self.tall
+        angle = normals(depth, self.fov)[:, 1:2].clamp(-1, 1).acos() / math.pi
+        shares = torch.cat((self.near / depth.clamp(min=self.near), height, angle), dim=1)
+        return shares.clamp(LEAST, 1).masked_fill(~there, 0.0)
+
+
+def _check(fov: float) -> None:
+    if not 0 < fov < 180:
+        raise MultiviewError(f"fov is {fov}; give the camera's angle across the picture in degrees, such as 60.")
+
+
+def depth_normal(crop: Crop, augment: Augmentation | None = None, *, fov: float = 60.0) -> View:
+    """The view `depth_normal`: surface normals computed from depth, as those that `normal` reads; (0, 0, 0) = none.
+
+    fov: the camera's angle across the picture, degrees: 2 atan(width / 2 focal).
+    """
+    _check(fov)
+    return View(
+        modality="depth",
+        channels=Channels("depth_normal", 3, "unit vector", -1.0, 1.0),
+        crop=crop,
+        convert=Normals(fov),
+        mean=(0.0,),
+        std=(1.0,),
+        augment=augment,
+    )
+
+
+def hha(
+    crop: Crop, augment: Augmentation | None = None, *, fov: float = 60.0, near: float = 0.5, tall: float = 3.0
+) -> View:
+    """The view `hha`: disparity, height above the lowest point and angle with gravity from depth, shares in [0, 1].
+
+    fov: the camera's angle across the picture, degrees. near: metres at which disparity is 1. tall: metres at which height
+    is 1. An angle of 0 is a floor, 0.5 a wall, 1 a ceiling. Not measured = 0 after normalisation too. Gravity is taken to
+    point down the picture, where Gupta et al., "Learning rich features from RGB-D images", 2014, estimate it.
+    """
+    _check(fov)
+    return View(
+        modality="depth",
+        channels=Channels("hha", 3, "share", 0.0, 1.0),
+        crop=crop,
+        convert=HHA(fov, near, tall),
+        mean=(0.5,),
+        std=(0.5,),
+        missing=0.0,
+        augment=augment,
+    )
