@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from multiview.errors import MultiviewError
 from multiview.options import parse
 from multiview.plugins import installed, load
 
@@ -81,14 +82,17 @@ def preprocess(words: Sequence[str]) -> int:
             "`multiview preprocess SOURCE --help` lists the options of each. `scenes` makes its samples and takes no INPUT."
         )
         return 0
-    source_type = load("sources", words[0])
+    name, _, value = words[0].partition(":")
+    source_type = load("sources", name)
+    if value:
+        words = [*words, f"--{_spelled(name, source_type)}", value]
     positional = ["input", "out"] if source_type.needs_input else ["out"]
     rest = list(words[1:]) if source_type.needs_input else [word for word in words[1:] if word != "-"]
     about = inspect.getdoc(source_type) or ""
     chosen = parse(
         _joined(source_type, positional),
         rest,
-        prog=f"multiview preprocess {words[0]}",
+        prog=f"multiview preprocess {name}",
         description=about,
         positional=positional,
     )
@@ -99,7 +103,7 @@ def preprocess(words: Sequence[str]) -> int:
     root = Path(chosen.input) if source_type.needs_input else None
     options = {field.name: getattr(chosen, field.name) for field in fields(Preprocess)}
     with progress_bar(f"preparing {root or words[0]}") as progress:
-        report = write(source, root, Path(chosen.out), name=words[0], progress=progress, **options)
+        report = write(source, root, Path(chosen.out), name=name, progress=progress, **options)
     print("\n".join(report.lines()))
     return 0
 
@@ -160,6 +164,14 @@ def verify(words: Sequence[str]) -> int:
     return 1 if report.faults else 0
 
 
+def _spelled(name: str, source: type[Any]) -> str:
+    """The option that the VALUE of SOURCE:VALUE sets. Raises MultiviewError when the source has none."""
+    option = getattr(source, "shorthand", None)
+    if option is None:
+        raise MultiviewError(f"the source '{name}' takes no value after a colon; `multiview preprocess {name} --help`.")
+    return str(option)
+
+
 def _joined(source: type[Any], positional: Sequence[str]) -> type[Any]:
     """One dataclass of a source's options, those of every source, and the positional folders, with the help of all of them."""
     from dataclasses import field, make_dataclass
@@ -176,10 +188,11 @@ def _joined(source: type[Any], positional: Sequence[str]) -> type[Any]:
 
 
 def _documented(config: type[Any]) -> dict[str, str]:
-    """What a dataclass's docstring says of its fields."""
+    """What the docstrings of a dataclass, and of those it takes fields from, say of its fields."""
     import docstring_parser
 
-    return {
-        param.arg_name: " ".join((param.description or "").split())
-        for param in docstring_parser.parse(inspect.getdoc(config) or "").params
-    }
+    about: dict[str, str] = {}
+    for kind in reversed(config.__mro__):
+        for param in docstring_parser.parse(inspect.cleandoc(kind.__doc__ or "")).params:
+            about[param.arg_name] = " ".join((param.description or "").split())
+    return about

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 ENDINGS = frozenset(["jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm"])
+ARRAY = ".npy"
 ORIENTATION = 0x0112
 NO_NORMAL = 0.5
 """A decoded normal shorter than this is none: black (0, 0, 0) is stored as length 0, grey 127 or 128 decodes to almost
@@ -55,9 +57,7 @@ def _reason(cause: Exception) -> str:
 
 def header(path: Path, name: str) -> tuple[int, int, str]:
     """(height, width, Pillow mode) of an image as it stands upright, from its first bytes. Raises BadSample."""
-    from PIL import Image
-
-    with naming(name), Image.open(path) as image:
+    with naming(name), _opened(path) as image:
         width, height = image.size
         return (width, height, image.mode) if _orientation(image) >= 5 else (height, width, image.mode)
 
@@ -72,33 +72,50 @@ def rgb(path: Path | IO[bytes], name: str) -> np.ndarray:
         return np.array(_as_rgb(_upright(path)))
 
 
-def depth(path: Path, name: str, scale: float, invalid: float) -> np.ndarray:
-    """A depth map as float32 (height, width) metres, 0 = not measured.
-
-    Integers are multiplied by `scale` (metres a unit), floats are metres already; `invalid`, what is not finite and
-    what is not above 0 become 0. Raises BadSample.
+@dataclass(frozen=True)
+class Depth:
+    """How a depth map's numbers become metres: integers times `scale`, floats as they are; with `disparity`, baseline in
+    metres x focal length in pixels x stored units a pixel, as disparity / (number + offset). `invalid` means not measured.
     """
+
+    scale: float = 0.001
+    invalid: float = 0.0
+    disparity: float | None = None
+    offset: float = 0.0
+
+    def metres(self, stored: np.ndarray, integers: bool) -> np.ndarray:
+        """float32, 0 where `stored` (float64) is `invalid`, not finite or not above 0."""
+        valid = np.isfinite(stored) & (stored != self.invalid) & (stored > 0)
+        known = np.where(valid, stored, 1.0)
+        if self.disparity is not None:
+            shifted = known + self.offset
+            valid &= shifted > 0
+            metres = self.disparity / np.where(shifted > 0, shifted, 1.0)
+        else:
+            metres = known * self.scale if integers else known
+        return np.where(valid, metres, 0).astype("float32")
+
+
+def depth(path: Path, name: str, how: Depth) -> np.ndarray:
+    """A depth map as float32 (height, width) metres, 0 = not measured. Raises BadSample."""
     with naming(name):
         image = _upright(path)
         if image.mode not in ("L", "I", "F") and not image.mode.startswith("I;16"):
             raise BadSample(f"depth has one channel of numbers, this is {image.mode}")
-        stored = np.asarray(image).astype("float64")
-        metres = stored if image.mode == "F" else stored * scale
-        valid = np.isfinite(stored) & (stored != invalid) & (stored > 0)
-        return np.where(valid, metres, 0).astype("float32")
+        return how.metres(np.asarray(image).astype("float64"), integers=image.mode != "F")
 
 
 def normal(path: Path, name: str) -> np.ndarray:
-    """A normal map as float16 (height, width, 3) unit vectors, 0 = none: value / 127.5 - 1, renormalised.
+    """A normal map as float16 (height, width, 3) unit vectors, 0 = none: value / 127.5 - 1, or `.npy` floats as they
+    are, renormalised.
 
     Axes as stored: x right, y up, z towards the viewer (the OpenGL convention). Raises BadSample.
     """
     with naming(name):
-        image = _upright(path)
-        if image.mode not in ("RGB", "RGBA", "P"):
-            raise BadSample(f"normals have three channels, this is {image.mode}")
-        stored = np.asarray(image.convert("RGB"))
-        vectors = stored / 127.5 - 1
+        stored = _array(path) if path.suffix == ARRAY else _normal_pixels(_upright(path))
+        if stored.ndim != 3 or stored.shape[-1] != 3 or not np.isfinite(stored).all():
+            raise BadSample(f"normals are finite and have three channels, this is {stored.shape}")
+        vectors = stored / 127.5 - 1 if stored.dtype == np.uint8 else stored.astype("float64")
         length = np.linalg.norm(vectors, axis=-1, keepdims=True)
         there = (length >= NO_NORMAL) & stored.any(axis=-1, keepdims=True)
         return np.where(there, vectors / np.maximum(length, NO_NORMAL), 0).astype("float16")
@@ -118,12 +135,38 @@ def mask(path: Path, name: str, dtype: str) -> np.ndarray:
         return stored.astype(dtype)
 
 
-def _upright(path: Path | IO[bytes]) -> Image:
-    from PIL import Image, ImageOps
+def _normal_pixels(image: Image) -> np.ndarray:
+    if image.mode not in ("RGB", "RGBA", "P"):
+        raise BadSample(f"normals have three channels, this is {image.mode}")
+    return np.asarray(image.convert("RGB"))
 
-    with Image.open(path) as image:
+
+def _upright(path: Path | IO[bytes]) -> Image:
+    from PIL import ImageOps
+
+    with _opened(path) as image:
         image.load()
         return ImageOps.exif_transpose(image) if _orientation(image) > 1 else image
+
+
+def _opened(path: Path | IO[bytes]) -> Image:
+    from PIL import Image
+
+    if isinstance(path, Path) and path.suffix == ARRAY:
+        return _as_image(_array(path))
+    return Image.open(path)
+
+
+def _array(path: Path) -> np.ndarray:
+    return np.load(path, allow_pickle=False, mmap_mode="r")
+
+
+def _as_image(array: np.ndarray) -> Image:
+    """An array of pixels or of numbers (float64 and int64 in 32 bits) as if it came from a file."""
+    from PIL import Image
+
+    narrow = {"f": "float32", "i": "int32"}.get(array.dtype.kind)
+    return Image.fromarray(array.astype(narrow) if narrow else np.asarray(array))
 
 
 def _orientation(image: Image) -> int:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from multiview.data.images import header
 from multiview.data.source import BadSample
 from multiview.errors import MultiviewError, unknown_name
 
-Policy = Literal["crop", "pad", "squash"]
-POLICIES = ("crop", "pad", "squash")
+Policy = Literal["crop", "pad", "squash", "keep"]
+POLICIES = ("crop", "pad", "squash", "keep")
 LARGEST = 256
-PROBED = 1000
 
 
 @dataclass(frozen=True)
@@ -94,42 +92,20 @@ def check_options(size: int | None, policy: str) -> None:
         raise unknown_name("resize policy", policy, POLICIES)
 
 
-def fit_for(root: Path, files: Sequence[str], size: int | None, policy: Policy) -> tuple[Fit, tuple[str, ...]]:
-    """The fit for these image files below `root`, and notes on it.
+def fit_of_sizes(sizes: Sequence[tuple[int, int]], size: int | None, policy: Policy) -> tuple[Fit, tuple[str, ...]]:
+    """The fit for pictures of these sizes (height, width), and notes on it.
 
     With a `size`: a square of it. Without: the common size where there is one, else a square of the median shorter
-    side, at most 256. Raises MultiviewError when not one file can be read.
+    side, at most 256. Raises MultiviewError when sizes differ and are to be kept.
     """
     if size is not None:
         return Fit(size, size, policy), ()
-    sizes, first_reason = _sizes(root, files)
-    if not sizes:
-        raise MultiviewError(f"none of the {len(files)} images below {root} can be read; the first: {first_reason}.")
     if len(set(sizes)) == 1:
-        return Fit(*sizes[0], "keep"), ()
+        return Fit(*sizes[0], policy), ()
     side = min(LARGEST, int(np.median([min(each) for each in sizes])))
-    low, high = min(sizes, key=min), max(sizes, key=max)
-    note = (
-        f"image sizes differ ({low[1]}x{low[0]} to {high[1]}x{high[0]}): all become {side}x{side} by "
-        f"'{policy}'; choose with --size and --resize."
-    )
+    low, high = min(sizes, key=math.prod), max(sizes, key=math.prod)
+    differ = f"image sizes differ ({low[1]}x{low[0]} to {high[1]}x{high[0]})"
+    if policy == "keep":
+        raise MultiviewError(f"{differ} and --resize keep takes one size; give it with --size, or another policy.")
+    note = f"{differ}: all become {side}x{side} by '{policy}'; choose with --size and --resize."
     return Fit(side, side, policy), (note,)
-
-
-def _sizes(root: Path, files: Sequence[str]) -> tuple[list[tuple[int, int]], str]:
-    """Sizes of the readable files: of all while they are the same, of `PROBED`, evenly spread, once they differ."""
-    step = -(-len(files) // PROBED)
-    spread = list(range(0, len(files), step))
-    rest = [number for number in range(len(files)) if number % step]
-    sizes: list[tuple[int, int]] = []
-    reason = ""
-    for position, number in enumerate((*spread, *rest)):
-        if position >= len(spread) and len(set(sizes)) > 1:
-            break
-        try:
-            height, width, _ = header(root / files[number], files[number])
-        except BadSample as cause:
-            reason = reason or str(cause)
-        else:
-            sizes.append((height, width))
-    return sizes, reason

@@ -44,7 +44,10 @@ class Plan:
 
 
 class Source(Protocol):
-    """A frozen dataclass whose fields are the command-line options of `multiview preprocess NAME`."""
+    """A frozen dataclass whose fields are the command-line options of `multiview preprocess NAME`.
+
+    A class attribute `shorthand` names the option that `NAME:VALUE` sets, as in `scenes:3000`.
+    """
 
     needs_input: ClassVar[bool]
 

@@ -1,18 +1,19 @@
-"""Several pictures of every sample: one folder per modality with the same stems, and a CSV of classes and splits."""
+"""Several files of every sample under one stem, in a folder a modality or by name patterns, and a CSV of classes and splits."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from multiview.data import images
-from multiview.data.modality import Modality
-from multiview.data.resize import PROBED, Fit, Policy, check_options, fit_for
 from multiview.data.source import BadSample, Plan, Row
 from multiview.data.sources import labels, splits
-from multiview.data.sources.tree import printable, tree, without_ending
+from multiview.data.sources.filekinds import ENDINGS, FileKinds
+from multiview.data.sources.picturefiles import Column, PictureReader
+from multiview.data.sources.tree import Tree, printable, tree, without_ending
+from multiview.data.values import Wanted, wanted
 from multiview.errors import MultiviewError, unknown_name
 
 FOLDERS = {
@@ -24,54 +25,57 @@ FOLDERS = {
     "normals": "normal",
     "mask": "mask",
     "masks": "mask",
+    "audio": "audio",
+    "video": "video",
+    "bands": "bands",
+    "points": "points",
 }
-KINDS = ("image", "depth", "normal", "mask")
-UNITS = {"image": "sRGB", "depth": "m", "normal": "unit vector", "mask": "identity"}
+KINDS = tuple(dict.fromkeys(FOLDERS.values()))
 USUAL_CSV = "labels.csv"
+MISSING = ("reject", "keep")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Aligned:
-    """Folders `rgb` (or `image`), `depth`, `normal`, `mask` with files of the same stems, aligned pixel by pixel.
+class Aligned(FileKinds):
+    """Folders `rgb` (or `image`), `depth`, `normal`, `mask`, `audio`, ... with files of the same stems, a file a modality.
 
-    A sample that lacks a file is rejected. Normals are 8-bit, value / 127.5 - 1, x right, y up, z towards the viewer,
+    Pictures are aligned pixel by pixel. Normals are 8-bit, value / 127.5 - 1, x right, y up, z towards the viewer,
     black = none. (So are those of `furniture_rgbdn`, measured: there depth rises to the right where n_x > 0 and upwards
-    where n_y > 0, and n_z is never negative. Its depth has no unit: depth_scale only sets the scale.)
+    where n_y > 0, and n_z is never negative. Its depth has no unit: depth_scale only sets the scale.) `.npy` files are
+    numbers: metres, unit vectors, identities, bands, points.
 
     Args:
+        modalities: folders that are taken, as [NAME, ...], or patterns whose * is the stem, as {left: 'scenes/*_left.png',
+            "far:depth": 'scenes/*_disp.png'} (null = every folder of a modality).
         csv: the table of samples, classes and splits (null = `labels.csv` where it is, else every stem is a sample).
         id_column: its column of ids: the file stems.
         label_column: its column of classes (null = `class` or `label`).
         split_column: its column of splits (null = by hash).
         ignore_label: a class that means unlabelled.
         split: TRAIN/VAL/TEST in percent, by a hash of the id, where no column tells.
-        modalities: those to take (null = all that have a folder).
-        depth_scale: metres a stored unit of integer depth.
-        invalid: the stored depth that means not measured.
-        size: side of the square that every picture becomes (null = their common size, else at most 256).
-        resize: how it becomes one: `crop` its centre, `pad`, or `squash`; all but images take the nearest sample.
+        missing: `reject` samples that lack a file, or `keep` them without that modality.
     """
 
+    modalities: dict[str, str] | tuple[str, ...] | None = None
     csv: str | None = None
     id_column: str = "id"
     label_column: str | None = None
     split_column: str | None = "split"
     ignore_label: str | None = None
     split: str = "70/10/20"
-    modalities: tuple[str, ...] | None = None
-    depth_scale: float = 0.001
-    invalid: float = 0.0
-    size: int | None = None
-    resize: Policy = "crop"
+    missing: Literal["reject", "keep"] = "reject"
 
     needs_input: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_options(self.size, self.resize)
+        super().__post_init__()
         splits.shares_of(self.split)
-        if not self.depth_scale > 0:
+        if self.missing not in MISSING:
+            raise unknown_name("way to take incomplete samples", self.missing, MISSING)
+        if self.store == "encoded" and self.resize in ("crop", "pad"):
             raise MultiviewError(
-                f"depth_scale is {self.depth_scale}; give metres a stored unit, 0.001 for millimetres."
+                f"encoded images are whole, and depth or normals that are cut by '{self.resize}' would not lie on them; give "
+                "--resize keep (one size) or --resize squash as well."
             )
 
     def plan(self, root: Path | None) -> Plan:
@@ -80,30 +84,43 @@ class Aligned:
         """
         assert root is not None
         chosen = self._chosen(root)
-        files = {kind: _by_stem(root, folder) for kind, folder in chosen.items()}
+        found = tree(root, "file", ENDINGS)
+        files = {each.name: _by_stem(found, each.where[0]) for each in chosen}
         rows, notes = self._rows(root, files)
-        first = next(iter(chosen))
-        fit, more = fit_for(root, [paths[0] for paths in files[first].values()], self.size, self.resize)
-        modalities = tuple(_modality(kind, root, fit, files[kind]) for kind in chosen)
-        table = {kind: tuple(_the_file(chosen[kind], files[kind], row.id) for row in rows) for kind in chosen}
-        reader = _Reader(root, tuple(row.id for row in rows), table, modalities, fit, self.depth_scale, self.invalid)
-        return Plan(rows, modalities, reader, notes=(*notes, *more))
+        columns = self._columns(root, chosen, files)
+        table = {each.name: tuple(_the_file(files[each.name], row.id) for row in rows) for each in chosen}
+        reader = _Reader(root, tuple(row.id for row in rows), table, columns, self.missing == "keep")
+        more = [note for column in columns.values() for note in column.notes]
+        return Plan(rows, tuple(column.modality for column in columns.values()), reader, notes=(*notes, *more))
 
-    def _chosen(self, root: Path) -> dict[str, str]:
-        """Modality -> its folder, in the order of `KINDS`."""
+    def _chosen(self, root: Path) -> tuple[Wanted, ...]:
+        """The modalities and the pattern of each."""
+        if isinstance(self.modalities, Mapping):
+            return wanted(self.modalities)
         there = modality_folders(root)
         if not there:
             raise MultiviewError(
                 f"{root} has no folder of a modality; looked for {', '.join(FOLDERS)}. For images in class folders use "
-                "the source `folder`."
+                "the source `folder`; other names are told with --modalities '{NAME: FOLDER}'."
             )
-        if self.modalities is None:
-            return there
-        wanted = [FOLDERS.get(name, name) for name in self.modalities]
-        for given, name in zip(self.modalities, wanted, strict=True):
+        kinds = list(there) if self.modalities is None else [FOLDERS.get(name, name) for name in self.modalities]
+        for given, name in zip(self.modalities or kinds, kinds, strict=True):
             if name not in there:
                 raise unknown_name(f"modality of {root}", given, there)
-        return {kind: folder for kind, folder in there.items() if kind in wanted}
+        return tuple(Wanted(kind, kind, (folder,)) for kind, folder in there.items() if kind in kinds)
+
+    def _columns(
+        self, root: Path, chosen: Sequence[Wanted], files: Mapping[str, Mapping[str, Sequence[str]]]
+    ) -> dict[str, Column]:
+        """Modality -> how its files are read; the first pictures set the size of all."""
+        columns: dict[str, Column] = {}
+        fit = None
+        for each in chosen:
+            first = [paths[0] for paths in files[each.name].values()]
+            columns[each.name] = column = self.column(each.name, each.kind, root, first, fit)
+            if isinstance(column.read, PictureReader):
+                fit = fit or column.read.fit
+        return columns
 
     def _rows(self, root: Path, files: Mapping[str, Mapping[str, Sequence[str]]]) -> tuple[list[Row], list[str]]:
         stems = sorted(set().union(*files.values()))
@@ -151,43 +168,34 @@ def _table_notes(table: labels.Table, label: str | None, stems: Sequence[str], r
     return [*notes, f"{extra} stems that it does not list are left out."] if extra else notes
 
 
-def _by_stem(root: Path, folder: str) -> dict[str, list[str]]:
-    """Stem -> the image files of that stem in a modality folder, relative to `root`."""
-    found = tree(root / folder)
-    found.demand_images()
+def _by_stem(found: Tree, pattern: str) -> dict[str, list[str]]:
+    """Stem -> the files of that stem, relative to the root. Raises MultiviewError when no file fits the pattern."""
+    before, _, after = (pattern if "*" in pattern else f"{pattern.rstrip('/')}/*").partition("*")
+    if "*" in after:
+        raise MultiviewError(f"the pattern '{pattern}' has two *; give one, which stands for the stem.")
+    ending = "" if "." in after else r"\.[^./]+"
+    fits = re.compile(re.escape(before) + "(.+)" + re.escape(after) + ending)
     stems: dict[str, list[str]] = {}
-    for path in found.images:
-        stems.setdefault(printable(without_ending(path)), []).append(f"{folder}/{path}")
+    for path in found.files:
+        if match := fits.fullmatch(path):
+            stem = match[1] if after else without_ending(f"{match[1]}{path[match.end(1) :]}")
+            stems.setdefault(printable(stem), []).append(path)
+    if not stems:
+        raise MultiviewError(
+            f"no file below {found.root} fits '{pattern}'; there is {', '.join(found.files[:3]) or 'none'}."
+        )
     return stems
 
 
-def _the_file(folder: str, files: Mapping[str, Sequence[str]], stem: str) -> str:
-    """The one file of a stem; where there is not one, `?` and what is wrong."""
+def _the_file(files: Mapping[str, Sequence[str]], stem: str) -> str:
+    """The one file of a stem; `-` where it is missing, `?` and what is wrong where there are two."""
     paths = files.get(stem, ())
     if len(paths) == 1:
         return paths[0]
     if paths:
         return f"?{' and '.join(map(printable, paths))} are two files of one sample"
-    usual = Path(next(iter(files.values()))[0]).suffix
-    return f"?missing file {folder}/{stem}{usual}"
-
-
-def _modality(kind: str, root: Path, fit: Fit, files: Mapping[str, Sequence[str]]) -> Modality:
-    dtype = {"image": "uint8", "depth": "float32", "normal": "float16"}.get(kind) or _mask_dtype(root, files)
-    shape = (fit.height, fit.width, 3) if kind in ("image", "normal") else (fit.height, fit.width)
-    return Modality(name=kind, kind=kind, dtype=dtype, shape=shape, unit=UNITS[kind])
-
-
-def _mask_dtype(root: Path, files: Mapping[str, Sequence[str]]) -> str:
-    paths = [each[0] for each in files.values()]
-    for path in paths[:: -(-len(paths) // PROBED)]:
-        try:
-            mode = images.header(root / path, path)[2]
-        except BadSample:
-            continue
-        if mode.startswith("I"):
-            return "uint16"
-    return "uint8"
+    other, example = next(iter(files.items()))
+    return f"-missing file {printable(example[0]).replace(other, stem)}"
 
 
 @dataclass(frozen=True)
@@ -195,29 +203,30 @@ class _Reader:
     root: Path
     ids: tuple[str, ...]
     files: Mapping[str, tuple[str, ...]]
-    modalities: tuple[Modality, ...]
-    fit: Fit
-    depth_scale: float
-    invalid: float
+    columns: Mapping[str, Column]
+    keep: bool
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
-        sample = {each.name: self._decoded(each, self.files[each.name][number]) for each in self.modalities}
-        sizes = {name: f"{array.shape[1]}x{array.shape[0]}" for name, array in sample.items()}
-        with images.naming(self.ids[number]):
-            if len(set(sizes.values())) > 1:
-                listing = ", ".join(f"{name} {size}" for name, size in sizes.items())
-                raise BadSample(f"its modalities differ in size: {listing}")
-            return {
-                name: self.fit.image(array) if name == "image" else self.fit.nearest(array)
-                for name, array in sample.items()
-            }
+        there = {name: paths[number] for name, paths in self.files.items()}
+        for file in there.values():
+            if file[0] == "?" or (file[0] == "-" and not self.keep):
+                raise BadSample(file[1:])
+        sample = {name: self._read(name, file) for name, file in there.items() if file[0] != "-"}
+        self._demand_one_size(self.ids[number], sample)
+        return {name: self._fitted(name, array, there[name]) for name, array in sample.items()}
 
-    def _decoded(self, modality: Modality, file: str) -> np.ndarray:
-        if file.startswith("?"):
-            raise BadSample(file[1:])
-        path, name = self.root / file, printable(file)
-        if modality.kind == "depth":
-            return images.depth(path, name, self.depth_scale, self.invalid)
-        if modality.kind == "normal":
-            return images.normal(path, name)
-        return images.mask(path, name, modality.dtype) if modality.kind == "mask" else images.rgb(path, name)
+    def _read(self, name: str, file: str) -> np.ndarray:
+        read = self.columns[name].read
+        decode = read.decoded if isinstance(read, PictureReader) else read
+        return decode(self.root / file, printable(file))
+
+    def _demand_one_size(self, identity: str, sample: Mapping[str, np.ndarray]) -> None:
+        pictures = [name for name in sample if isinstance(self.columns[name].read, PictureReader)]
+        sizes = {name: f"{sample[name].shape[1]}x{sample[name].shape[0]}" for name in pictures}
+        if len(set(sizes.values())) > 1:
+            listing = ", ".join(f"{name} {size}" for name, size in sizes.items())
+            raise BadSample(f"{identity}: its modalities differ in size: {listing}")
+
+    def _fitted(self, name: str, array: np.ndarray, file: str) -> np.ndarray:
+        read = self.columns[name].read
+        return read.fitted(array, printable(file)) if isinstance(read, PictureReader) else array

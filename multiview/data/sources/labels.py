@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from multiview.data.sources.splits import canonical
+from multiview.data.sources.tables import csv_lines
 from multiview.errors import MultiviewError, suggestion
 
 USUAL_LABELS = ("class", "label")
@@ -77,44 +77,22 @@ def read_table(path: Path, id_column: str) -> Table:
     """Reads a CSV (comma, semicolon or tab, UTF-8, one header line). Raises MultiviewError naming the line that is
     wrong.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header = file.readline()
-            file.seek(0)
-            lines = csv.reader(file, delimiter=max(",;\t", key=header.count), strict=True)
-            columns = tuple(cell.strip() for cell in next(lines, []))
-            if id_column not in columns:
-                raise _no_column(path, columns, id_column, "id_column")
-            rows: dict[str, dict[str, str]] = {}
-            for cells in lines:
-                if any(cells):
-                    _add(rows, path, columns, cells, id_column, lines.line_num)
-    except UnicodeDecodeError as cause:
-        raise MultiviewError(f"{path} is not UTF-8 ({cause}); save it as UTF-8.") from cause
-    except csv.Error as cause:
-        raise MultiviewError(f"{path}, line {lines.line_num}: {cause}.") from cause
+    lines = csv_lines(path)
+    columns = tuple(next(lines)[1])
+    if id_column not in columns:
+        raise _no_column(path, columns, id_column, "id_column")
+    rows: dict[str, dict[str, str]] = {}
+    for line, cells in lines:
+        row = dict(zip(columns, cells, strict=True))
+        name = row[id_column]
+        if not name:
+            raise MultiviewError(f"{path}, line {line}: the column '{id_column}' is empty.")
+        if name in rows:
+            raise MultiviewError(f"{path}, line {line}: the id '{name}' was there before; ids must be unique.")
+        rows[name] = row
     if not rows:
         raise MultiviewError(f"{path} has a header but no rows.")
     return Table(path, columns, rows)
-
-
-def _add(
-    rows: dict[str, dict[str, str]],
-    path: Path,
-    columns: Sequence[str],
-    cells: Sequence[str],
-    id_column: str,
-    line: int,
-) -> None:
-    if len(cells) != len(columns):
-        raise MultiviewError(f"{path}, line {line}: {len(cells)} cells under {len(columns)} columns.")
-    row = {name: cell.strip() for name, cell in zip(columns, cells, strict=True)}
-    name = row[id_column]
-    if not name:
-        raise MultiviewError(f"{path}, line {line}: the column '{id_column}' is empty.")
-    if name in rows:
-        raise MultiviewError(f"{path}, line {line}: the id '{name}' was there before; ids must be unique.")
-    rows[name] = row
 
 
 def _no_column(path: Path, columns: Sequence[str], given: str, option: str, remedy: str = "") -> MultiviewError:

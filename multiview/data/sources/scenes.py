@@ -28,6 +28,7 @@ class Scenes:
     """
 
     needs_input: ClassVar[bool] = False
+    shorthand: ClassVar[str] = "count"
 
     count: int = 4000
     size: int = 64

@@ -1,10 +1,10 @@
-"""The files below a folder: which are images, and what their ids are."""
+"""The files below a folder: which are wanted, and what their ids are."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -14,26 +14,34 @@ from multiview.errors import MultiviewError
 
 @dataclass(frozen=True)
 class Tree:
-    """What lies below a folder, hidden files aside: `images`, relative paths, sorted; the rest counted by ending."""
+    """What lies below a folder, hidden files aside.
+
+    files: those of the wanted `kind` (image, sound, clip), relative paths, sorted. others: the rest, counted by ending.
+    folders: all folders, relative. links: how many links were passed over.
+    """
 
     root: Path
-    images: tuple[str, ...]
+    kind: str
+    endings: Collection[str]
+    files: tuple[str, ...]
     others: Mapping[str, int]
+    folders: tuple[str, ...]
+    links: int
 
     def notes(self) -> tuple[str, ...]:
-        """A sentence on the files that were passed over."""
-        if not self.others:
-            return ()
-        return (f"passed over {_counted(self.others)}: no images.",)
+        """Sentences on what was passed over."""
+        others = f"passed over {_counted(self.others)}: no {self.kind}s." if self.others else ""
+        links = f"passed over {self.links} link{'s' * (self.links > 1)}." if self.links else ""
+        return tuple(note for note in (others, links) if note)
 
-    def demand_images(self) -> None:
-        """Raises MultiviewError when there is no image, saying what was looked for and what is there instead."""
-        if not self.images:
+    def demand_files(self) -> None:
+        """Raises MultiviewError when there is none, saying what was looked for and what is there instead."""
+        if not self.files:
             seen = _counted(self.others) if self.others else "no file at all"
-            endings = ", ".join(f".{ending}" for ending in sorted(ENDINGS))
+            endings = ", ".join(f".{ending}" for ending in sorted(self.endings))
             raise MultiviewError(
-                f"there is no image below {self.root}: looked for {endings} in it and in its folders, found {seen}. "
-                "Give the folder that holds your images."
+                f"there is no {self.kind} below {self.root}: looked for {endings} in it and in its folders, found "
+                f"{seen}. Give the folder that holds your {self.kind}s."
             )
 
 
@@ -43,33 +51,44 @@ def _counted(endings: Mapping[str, int]) -> str:
     return f"{total} other file{'s' * (total > 1)} ({parts})"
 
 
-def tree(root: Path) -> Tree:
-    """Looks through `root` and all its folders, links included. Raises MultiviewError when it is no folder."""
+def tree(root: Path, kind: str = "image", endings: Collection[str] = ENDINGS, *, links: bool = True) -> Tree:
+    """Looks through `root` and all its folders for files with these endings. Raises MultiviewError when it is no folder.
+
+    links: whether links to files and folders are followed, wherever they lead.
+    """
     if not root.is_dir():
         raise MultiviewError(
-            f"{root} is {'a file' if root.exists() else 'not there'}; give the folder that holds your images."
+            f"{root} is {'a file' if root.exists() else 'not there'}; give the folder that holds your {kind}s."
         )
-    images: list[str] = []
-    others: Counter[str] = Counter()
-    for path in _files(root):
-        if path.suffix[1:].lower() in ENDINGS:
-            images.append(path.as_posix())
-        else:
-            others[path.suffix.lower() or "without ending"] += 1
-    return Tree(root, tuple(sorted(images)), others)
+    found: dict[str, list[str]] = {"file": [], "folder": [], "link": []}
+    for path, what in _entries(root, links):
+        found[what].append(path)
+    wanted = [path for path in found["file"] if _ending(path)[1:] in endings]
+    others = Counter(_ending(path) or "without ending" for path in found["file"] if _ending(path)[1:] not in endings)
+    return Tree(root, kind, endings, tuple(sorted(wanted)), others, tuple(sorted(found["folder"])), len(found["link"]))
 
 
-def _files(root: Path) -> Iterator[PurePosixPath]:
-    for folder, below, names in os.walk(root, followlinks=True):
+def _ending(path: str) -> str:
+    return PurePosixPath(path).suffix.lower()
+
+
+def _entries(root: Path, links: bool) -> Iterator[tuple[str, str]]:
+    """Relative path and what it is: a `file`, a `folder`, or a `link` that is not followed."""
+    for folder, below, names in os.walk(root, followlinks=links):
         here = os.path.realpath(folder)
+        relative = PurePosixPath(Path(folder).relative_to(root).as_posix())
+        for name in sorted([*below, *names]):
+            path = f"{folder}/{name}"
+            if name.startswith("."):
+                continue
+            what = "folder" if name in below else "file"
+            yield (relative / name).as_posix(), "link" if not links and os.path.islink(path) else what  # noqa: PTH114
         # A link to a folder above itself would be walked for ever.
         below[:] = [
             name
             for name in below
             if not name.startswith(".") and not (here + "/").startswith(os.path.realpath(f"{folder}/{name}") + "/")
         ]
-        relative = PurePosixPath(Path(folder).relative_to(root).as_posix())
-        yield from (relative / name for name in names if not name.startswith("."))
 
 
 def ids_of(paths: Sequence[str]) -> list[str]:

@@ -1,0 +1,61 @@
+"""A class tree of clips: `ROOT/cats/run.mp4`, or with splits on top, `ROOT/train/cats/run.mp4`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from multiview.data import videofiles
+from multiview.data.audiofiles import SoundReader
+from multiview.data.source import Plan
+from multiview.data.sources.classtree import ClassTree, Files
+from multiview.data.sources.clips import Clips
+from multiview.data.sources.probe import probed
+from multiview.data.sources.sounds import sound_modality
+
+
+@dataclass(frozen=True, kw_only=True)
+class Video(ClassTree, Clips):
+    """MP4, MKV, MOV, AVI or WebM clips in folders: the first folder's name is the class, as in the source `folder`.
+
+    Of every clip the frames at `fps` are stored as `video`, its sound track as `audio`; a clip without one lacks that
+    modality. Clips that are truncated or damaged are rejected. Needs PyAV: pip install 'multiview-cmc[video]'.
+
+    Args:
+        sound: whether the sound tracks are taken.
+    """
+
+    sound: bool = True
+
+    needs_input: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        ClassTree.__post_init__(self)
+        Clips.__post_init__(self)
+
+    def plan(self, root: Path | None) -> Plan:
+        """Every clip below `root`, in the order of the paths (of the ids, with a CSV). Raises MultiviewError when there is
+        none.
+        """
+        assert root is not None
+        found = self.listed(root, "clip", videofiles.ENDINGS)
+        forms = probed(root, [file for file in found.files if file], videofiles.form, "clip")
+        clips, notes = self.clip_reader(forms)
+        tracks = [form.sound for form in forms if form.sound and self.sound]
+        sounds, more = self.reader_of(tracks) if tracks else (None, ())
+        modalities = (clips.modality("video"), *((sound_modality("audio", sounds),) if sounds else ()))
+        read = Files("video", root, found.files, tuple(row.id for row in found.rows), clips)
+        return Plan(found.rows, modalities, _WithSound(read, sounds), notes=(*found.notes, *notes, *more))
+
+
+@dataclass(frozen=True)
+class _WithSound:
+    pictures: Files
+    sounds: SoundReader | None
+
+    def __call__(self, number: int) -> dict[str, np.ndarray]:
+        sample = self.pictures(number)
+        path, name = self.pictures.located(number)
+        track = videofiles.sound(path, name, self.sounds) if self.sounds else None
+        return sample if track is None else sample | {"audio": track}

@@ -1,0 +1,116 @@
+"""Class folders of clips: frames at a rate, sound tracks, and every kind of damage."""
+
+from __future__ import annotations
+
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from multiview.data import videofiles
+from multiview.data.preprocess import preprocess
+from multiview.data.source import BadSample
+from multiview.data.sources.video import Video
+from multiview.data.store import Store
+from multiview.errors import MultiviewError
+
+av = pytest.importorskip("av")
+
+
+def write_clip(
+    path: Path, frames: int = 20, fps: int = 10, sound: int | None = 8000, side: int = 32, fast: bool = False
+) -> Path:
+    """A clip whose picture brightens by 10 a frame, with a tone of the same length."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", options={"movflags": "faststart"} if fast else {}) as file:
+        video = file.add_stream("mpeg4", rate=fps)
+        video.width, video.height, video.pix_fmt, video.bit_rate = side, side, "yuv420p", 2_000_000
+        audio = file.add_stream("aac", rate=sound, layout="mono") if sound else None
+        for number in range(frames):
+            picture = np.full((side, side, 3), (10 * number + 20) % 240, "uint8")
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, fps)
+            file.mux(video.encode(frame))
+        file.mux(video.encode(None))
+        if audio is not None and sound:
+            wave = 0.5 * np.sin(2 * np.pi * 440 * np.arange(frames * sound // fps) / sound)
+            part = av.AudioFrame.from_ndarray(wave[None].astype("float32"), format="fltp", layout="mono")
+            part.sample_rate, part.pts = sound, 0
+            file.mux(audio.encode(part))
+            file.mux(audio.encode(None))
+    return path
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    root = tmp_path / "Clips, größer"
+    write_clip(root / "up hill" / "1.mp4")
+    write_clip(root / "up hill" / "2.mkv", frames=12)
+    write_clip(root / "down" / "3.mp4", sound=None)
+    return root
+
+
+def test_frames_and_sound_tracks(clips: Path, tmp_path: Path) -> None:
+    report = preprocess(Video(), clips, tmp_path / "out")
+    store = Store.open(report.out)
+    assert (report.written, report.rejected) == (3, 0)
+    video, audio = store.manifest.modalities
+    assert (video.kind, video.shape, video.rate) == ("video", (-1, 32, 32, 3), 10)
+    assert (audio.kind, audio.shape, audio.rate) == ("audio", (-1,), 8000)
+    assert store.ids == ["down/3", "up hill/1", "up hill/2"]
+    assert store.manifest.classes == ("down", "up hill")
+    assert store.present("audio").tolist() == [False, True, True]
+    assert [len(frames) for frames in store.read([0, 1, 2], "video")] == [20, 20, 12]
+    frames = store.read([1], "video")[0]
+    np.testing.assert_allclose(frames.mean((1, 2, 3)), 10 * np.arange(20) + 20, atol=4)
+    sound = store.read([1], "audio")[0] / 32768
+    assert abs(len(sound) / 8000 - 2) < 0.3  # AAC pads
+    assert abs(np.abs(np.fft.rfft(sound[2000:10000])).argmax() - 440) < 3
+
+
+def test_frames_are_those_on_the_screen_at_that_time(clips: Path) -> None:
+    slow = Video(fps=4, size=16).plan(clips)
+    assert slow.modalities[0].shape == (-1, 16, 16, 3)
+    got = slow.read(1)["video"].mean((1, 2, 3))
+    shown = [int(0.25 * number * 10 + 1e-6) for number in range(8)]  # frame k is on the screen from k/10 s on
+    np.testing.assert_allclose(got, [10 * number + 20 for number in shown], atol=4)
+    fast = Video(fps=20).plan(clips).read(2)["video"].mean((1, 2, 3))
+    np.testing.assert_allclose(fast, np.repeat(10 * np.arange(12) + 20, 2), atol=4)
+
+
+def test_one_length(clips: Path) -> None:
+    plan = Video(seconds=1.5, rate=4000).plan(clips)
+    assert [each.shape for each in plan.modalities] == [(15, 32, 32, 3), (6000,)]
+    long, short = plan.read(1), plan.read(2)
+    assert long["video"].shape == short["video"].shape == (15, 32, 32, 3)
+    assert np.array_equal(short["video"][14], short["video"][11])
+    assert long["audio"].shape == (6000,)
+    assert set(Video(sound=False).plan(clips).read(1)) == {"video"}
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_truncated_clips_are_rejected(clips: Path, tmp_path: Path, fast: bool) -> None:
+    whole = write_clip(clips / "down" / "4.mp4", frames=60, fast=fast).read_bytes()
+    (clips / "down" / "4.mp4").write_bytes(whole[: len(whole) // 2])
+    (clips / "down" / "5.mp4").write_text("hello")
+    report = preprocess(Video(), clips, tmp_path / "out", max_bad=2)
+    assert (report.written, report.rejected) == (3, 2)
+    rejects = (tmp_path / "out" / "rejects.jsonl").read_text(encoding="utf-8")
+    assert "down/4.mp4: " in rejects
+    assert "down/5.mp4: " in rejects
+
+
+def test_mistakes_with_clips(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadSample, match=r"^x: missing file$"):
+        videofiles.form(tmp_path / "gone.mp4", "x")
+    with pytest.raises(MultiviewError, match="fps is 0; give frames a second"):
+        Video(fps=0)
+    with pytest.raises(MultiviewError, match=r"there is no clip below"):
+        Video().plan(Path(tmp_path / "empty").mkdir() or tmp_path / "empty")
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(
+        MultiviewError, match=r"video needs PyAV; install it with `pip install 'multiview-cmc\[video\]'`"
+    ):
+        Video().plan(clips)
