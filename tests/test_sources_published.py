@@ -1,4 +1,4 @@
-"""Published datasets, from small files in the published formats: CIFAR-10 and -100, STL-10."""
+"""Published datasets, from small files in the published formats: CIFAR-10 and -100, STL-10, NYU Depth v2."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ import struct
 from collections import Counter
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from multiview.data.preprocess import preprocess
 from multiview.data.source import BadSample
 from multiview.data.sources.cifar import Cifar10, Cifar100
+from multiview.data.sources.nyuv2 import NyuV2
 from multiview.data.sources.stl10 import Stl10
 from multiview.data.store import Store
+from multiview.data.surface import Camera, normals
 from multiview.errors import MultiviewError
 
 BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
@@ -195,3 +199,96 @@ def test_stl10_that_does_not_fit(stl10: Path) -> None:
         Stl10().plan(stl10)
     with pytest.raises(MultiviewError, match="unlabelled is 'all'; give train, own, none"):
         Stl10(unlabelled="all")  # type: ignore[arg-type]
+
+
+# NYU Depth v2
+
+
+def write_nyu(folder: Path, count: int = 4, height: int = 24, width: int = 32) -> Path:
+    """The layout of the labelled .mat: MATLAB's axes in reverse, texts behind references."""
+    rng = np.random.default_rng(0)
+    with h5py.File(folder / "nyu_depth_v2_labeled.mat", "w") as file:
+        file["images"] = rng.integers(0, 256, (count, 3, width, height), "uint8")
+        file["depths"] = np.broadcast_to(np.linspace(2, 4, width)[:, None], (count, width, height)).astype("float32")
+        file["labels"] = rng.integers(0, 3, (count, width, height)).astype("uint16")
+        for name, words in (("names", ["book", "Schränke"]), ("sceneTypes", ["kitchen", "office"] * (count // 2))):
+            refs = []
+            for number, word in enumerate(words):
+                file[f"#refs#/{name}{number}"] = np.frombuffer(word.encode("utf-16-le"), "uint16")[:, None]
+                refs.append(file[f"#refs#/{name}{number}"].ref)
+            file.create_dataset(name, data=np.array(refs, h5py.ref_dtype)[None], dtype=h5py.ref_dtype)
+    return folder
+
+
+def test_nyu_depth_as_it_is_published(tmp_path: Path) -> None:
+    root = write_nyu(tmp_path)
+    savemat(root / "splits.mat", {"trainNdxs": np.array([[1], [3], [4]]), "testNdxs": np.array([[2]])})
+    store = Store.open(preprocess(NyuV2(), root, tmp_path / "store").out)
+    assert [each.name for each in store.manifest.modalities] == ["image", "depth", "normal", "mask"]
+    assert store.ids == ["0001", "0002", "0003", "0004"]
+    assert store.manifest.splits == {"train": 3, "test": 1}
+    assert store.manifest.classes == ("kitchen", "office")
+    assert store.modality("mask").names == ("unlabelled", "book", "Schränke")
+    with h5py.File(root / "nyu_depth_v2_labeled.mat") as file:
+        assert store.read([2], "image")[0][5, 7].tolist() == file["images"][2, :, 7, 5].tolist()
+        assert store.read([2], "mask")[0][5, 7] == file["labels"][2, 7, 5]
+        assert store.read([2], "depth")[0][5, 7] == file["depths"][2, 7, 5]
+    small = NyuV2(size=12, modalities=("normal", "mask")).plan(root)
+    assert {each.name: each.shape for each in small.modalities} == {"normal": (12, 12, 3), "mask": (12, 12)}
+    assert set(small.read(0)) == {"normal", "mask"}
+
+
+def test_normals_of_planes_are_those_of_the_planes() -> None:
+    camera = Camera(fx=100.0, fy=110.0, cx=20.0, cy=14.0)
+    v, u = np.mgrid[:30, :40]
+    rays = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones(u.shape)], -1)
+    for plane in (
+        [0, 0, -1],
+        [0.3, 0, -1],
+        [0, 0.5, -1],
+        [-0.4, 0.2, -1],
+    ):  # facing the viewer; x right, y down, z away
+        normal = np.array(plane) / np.linalg.norm(plane)
+        depth = -3 / (rays @ normal)
+        depth[10, 10] = 0
+        got = normals(depth, camera).astype("float64")
+        assert not got[10, 10].any()
+        there = got.any(-1)
+        assert there.sum() == there.size - 1
+        np.testing.assert_allclose(got[there], np.broadcast_to(normal * [1, -1, -1], got[there].shape), atol=2e-3)
+
+
+def test_normals_do_not_lean_over_edges() -> None:
+    depth = np.full((20, 20), 4.0)
+    depth[:, 10:] = 2.0
+    got = normals(depth, Camera(100, 100, 10, 10))
+    np.testing.assert_allclose(got, np.broadcast_to([0, 0, 1], got.shape), atol=1e-3)
+
+
+def test_nyu_depth_that_is_not_whole(tmp_path: Path) -> None:
+    with pytest.raises(
+        MultiviewError, match=r"there is no .*nyu_depth_v2_labeled\.mat; give nyu_depth_v2_labeled\.mat, or"
+    ):
+        NyuV2().plan(tmp_path)
+    path = write_nyu(tmp_path) / "nyu_depth_v2_labeled.mat"
+    assert any("no splits.mat: splits train/val/test" in note for note in NyuV2().plan(path).notes)
+    savemat(tmp_path / "splits.mat", {"trainNdxs": np.array([[1]]), "testNdxs": np.array([[2]])})
+    with pytest.raises(MultiviewError, match=r"splits\.mat does not split samples 1 to 4"):
+        NyuV2().plan(path)
+    (tmp_path / "splits.mat").write_text("no")
+    with pytest.raises(MultiviewError, match=r"splits\.mat cannot be read as the published split"):
+        NyuV2().plan(path)
+    with pytest.raises(MultiviewError, match=r"gone\.mat is not there; give the published splits\.mat"):
+        NyuV2(split_file="gone.mat").plan(path)
+    with pytest.raises(
+        MultiviewError, match=r"'normals' is not a modality of NYU Depth v2; available: .*Did you mean 'normal'"
+    ):
+        NyuV2(modalities=("normals",))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(MultiviewError, match=r"labeled\.mat cannot be read: .*Is it truncated\?"):
+        NyuV2().plan(path)
+    with h5py.File(path, "w") as file:
+        file["images"] = np.zeros((1, 3, 4, 4), "uint8")
+    with pytest.raises(MultiviewError, match=r"has no depths, labels, names; give the published"):
+        NyuV2().plan(path)

@@ -120,7 +120,7 @@ def _opened(path: Path, process: int) -> Any:
         return _Loaded(path)
     import h5py
 
-    return h5py.File(path, "r", locking=False)
+    return h5py.File(path, "r")
 
 
 class _Loaded:

@@ -69,7 +69,7 @@ def rgb(path: Path | IO[bytes], name: str) -> np.ndarray:
     call the file. Raises BadSample: truncated, damaged, a decompression bomb, or greys without a known range.
     """
     with naming(name):
-        return np.array(_as_rgb(_upright(path)))
+        return np.array(as_rgb(_upright(path)))
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,8 @@ def _orientation(image: Image) -> int:
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
-def _as_rgb(image: Image) -> Image:
+def as_rgb(image: Image) -> Image:
+    """A picture of any mode as RGB, transparency over white. Raises BadSample for greys without a known range."""
     from PIL import Image
 
     if image.mode == "F":

@@ -1,0 +1,193 @@
+"""A table with a row a sample, whose columns are files, numbers and texts: CSV, JSON Lines or Parquet."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from multiview.data.source import Plan, Row
+from multiview.data.sources import cells, splits
+from multiview.data.sources.filekinds import FileKinds
+from multiview.data.sources.tables import ENDINGS as TABLES
+from multiview.data.sources.tables import Columns, read_columns
+from multiview.data.values import NAMED, Wanted, wanted
+from multiview.errors import MultiviewError, suggestion
+
+IDS = ("id",)
+LABELS = ("class", "label")
+SPLITS = ("split",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest(FileKinds):
+    """A table with a row a sample: CSV, JSON Lines (`.jsonl`) or Parquet, whose columns become modalities.
+
+    A column of file names is a modality of what the files are; columns of numbers together are a table; a column of lists is
+    a table a cell; texts are text. An empty cell means that the sample lacks the modality. File names are relative to the
+    folder of the manifest and stay in it: absolute paths, `..` and links are refused. INPUT is the file, or the folder that
+    holds `manifest.csv` (`.jsonl`, `.parquet`).
+
+    Args:
+        modalities: which columns are taken, as {NAME: COLUMN}, {NAME: [COLUMN, ...]}, {NAME: 'f*'} for all columns f...,
+            {"NAME:KIND": COLUMN} to say the kind, or [COLUMN, ...] (null = columns of files and of lists, columns called
+            text or caption, and columns of numbers that are numbered, such as f1 to f76).
+        id_column: the column of ids (null = `id` where there is one, else the row's number).
+        label_column: the column of classes (null = `class` or `label`).
+        split_column: the column of splits (null = `split` where there is one, else by hash).
+        split: TRAIN/VAL/TEST in percent, by a hash of the id, where no column tells.
+        text_bytes: bytes that a text may have; longer ones are cut (null = as many as the longest has).
+    """
+
+    modalities: dict[str, str | list[str]] | tuple[str, ...] | None = None
+    id_column: str | None = None
+    label_column: str | None = None
+    split_column: str | None = None
+    split: str = "70/10/20"
+    text_bytes: int | None = None
+
+    needs_input: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        splits.shares_of(self.split)
+        wanted(self.modalities or ())
+        if self.text_bytes is not None and self.text_bytes < 1:
+            raise MultiviewError(f"text_bytes is {self.text_bytes}; give 1 or more.")
+
+    def plan(self, root: Path | None) -> Plan:
+        """One row a row, in the order of the table. Raises MultiviewError when columns do not fit, or a path leaves the
+        folder.
+        """
+        assert root is not None
+        path = manifest_file(root)
+        columns = read_columns(path)
+        identity = _role(path, columns, self.id_column, IDS)
+        label = _role(path, columns, self.label_column, LABELS)
+        split = _role(path, columns, self.split_column, SPLITS)
+        rows = _rows(columns, identity, label, split, splits.shares_of(self.split))
+        chosen, notes = self._chosen(path, columns, {name for name in (identity, label, split) if name})
+        parts = [self._part(path, columns, each) for each in chosen]
+        notes += [note for part in parts for note in part.notes]
+        notes += [] if split else [splits.hash_note(splits.shares_of(self.split))]
+        modalities = tuple(part.modality for part in parts)
+        return Plan(rows, modalities, _Reader(path.name, tuple(parts)), notes=tuple(notes))
+
+    def _chosen(self, path: Path, columns: Columns, taken: set[str]) -> tuple[tuple[Wanted, ...], list[str]]:
+        if self.modalities is not None:
+            return tuple(_expanded(path, columns, each) for each in wanted(self.modalities)), []
+        left = {name: column for name, column in columns.items() if name not in taken}
+        chosen = _guessed(left)
+        used = {column for each in chosen for column in each.where}
+        others = [name for name in left if name not in used]
+        if not chosen:
+            raise MultiviewError(
+                f"{path} has no column that is a modality by its looks; it has: {', '.join(columns)}. Say which with "
+                "--modalities '{NAME: COLUMN}'."
+            )
+        return chosen, [f"passed over the columns {', '.join(others)}; take them with --modalities."] if others else []
+
+    def _part(self, path: Path, columns: Columns, each: Wanted) -> cells.Part:
+        if len(each.where) > 1 or each.kind == "table":
+            return cells.numbers(each, columns)
+        column = columns[each.where[0]]
+        if each.kind != "text" and cells.are_files(column):
+            return self._files(path, each, column)
+        if each.kind not in (None, "text") or any(isinstance(cell, list) for cell in column):
+            return cells.lists(each, column, self.rate)
+        if each.kind is None and cells.are_numbers(column):
+            return cells.numbers(each, columns)
+        return cells.texts(each, column, self.text_bytes)
+
+    def _files(self, path: Path, each: Wanted, column: Sequence[Any]) -> cells.Part:
+        for number, cell in enumerate(column):
+            if cell is not None:
+                cells.demand_inside(cell, f"{path}, row {number + 1}, column '{each.where[0]}'")
+        files = [cell for cell in column if cell is not None]
+        found = self.column(each.name, each.kind, path.parent, list(dict.fromkeys(files)))
+        return cells.Part(found.modality, cells.FileCells(path.parent, tuple(column), found.read), found.notes)
+
+
+def manifest_file(root: Path) -> Path:
+    """`root` itself, or the manifest in that folder. Raises MultiviewError when there is none, or more than one."""
+    if not root.is_dir():
+        return root
+    tables = sorted(path for path in root.iterdir() if path.suffix.lower() in TABLES and path.is_file())
+    usual = [path for path in tables if path.stem.casefold() == "manifest"] or tables
+    if len(usual) != 1:
+        there = ", ".join(path.name for path in usual) or "none"
+        raise MultiviewError(
+            f"{root} should hold one manifest ({', '.join(TABLES)}), it holds: {there}. Give the file."
+        )
+    return usual[0]
+
+
+def _role(path: Path, columns: Columns, given: str | None, usual: Sequence[str]) -> str | None:
+    if given is not None and given not in columns:
+        raise _no_column(path, columns, given)
+    return given or next((name for name in usual if name in columns), None)
+
+
+def _no_column(path: Path, columns: Columns, given: str) -> MultiviewError:
+    return MultiviewError(f"{path} has no column '{given}'; it has: {', '.join(columns)}.{suggestion(given, columns)}")
+
+
+def _expanded(path: Path, columns: Columns, each: Wanted) -> Wanted:
+    """The entry with every pattern replaced by the columns that fit it."""
+    found: list[str] = []
+    for name in each.where:
+        fits = [name] if name in columns else [column for column in columns if fnmatchcase(column, name)]
+        if not fits:
+            raise _no_column(path, columns, name)
+        found += fits
+    return Wanted(each.name, each.kind, tuple(found))
+
+
+def _guessed(columns: Columns) -> tuple[Wanted, ...]:
+    """The columns that are modalities by their looks: files, lists, texts by name, and numbered columns of numbers."""
+    chosen: list[Wanted] = []
+    numbered: dict[str, list[str]] = {}
+    for name, column in columns.items():
+        listed = any(isinstance(cell, list) for cell in column)
+        if cells.are_files(column) or listed or NAMED.get(name.casefold()) == "text":
+            chosen.append(Wanted(name, None, (name,)))
+        elif (match := re.fullmatch(r"(.*?\D)[_.-]?\d+", name)) and cells.are_numbers(column):
+            numbered.setdefault(match[1].rstrip("_.-"), []).append(name)
+    return (*chosen, *(Wanted(name, "table", tuple(names)) for name, names in numbered.items() if len(names) > 1))
+
+
+def _rows(
+    columns: Columns, identity: str | None, label: str | None, split: str | None, shares: Sequence[float]
+) -> list[Row]:
+    count = len(next(iter(columns.values())))
+    width = len(str(max(count - 1, 0)))
+    ids = [_word(cell) for cell in columns[identity]] if identity else [f"{n:0{width}d}" for n in range(count)]
+    if "" in ids:
+        raise MultiviewError(f"the column '{identity}' is empty in row {ids.index('') + 1}; every sample needs an id.")
+    labels = [_word(cell) or None for cell in columns[label]] if label else [None] * count
+    named = [splits.canonical(_word(cell)) or None for cell in columns[split]] if split else None
+    return [
+        Row(name, label=labels[number], split=named[number] if named else splits.hashed(name, shares))
+        for number, name in enumerate(ids)
+    ]
+
+
+def _word(cell: Any) -> str:
+    return "" if cell is None else str(cell)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    manifest: str
+    parts: tuple[cells.Part, ...]
+
+    def __call__(self, number: int) -> dict[str, np.ndarray]:
+        sample = {}
+        for part in self.parts:
+            found = part.read(number, f"{self.manifest}, row {number + 1}")
+            if found is not None:
+                sample[part.modality.name] = found
+        return sample

@@ -1,0 +1,169 @@
+"""NYU Depth v2 as it is published: the labelled .mat with photos, depth and semantic labels; normals from its camera."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from multiview.data import arrayfiles
+from multiview.data.images import Depth, naming
+from multiview.data.modality import Modality
+from multiview.data.resize import Fit, fit_of_sizes
+from multiview.data.source import Plan, Row
+from multiview.data.sources import splits
+from multiview.data.sources.published import carved, check_val
+from multiview.data.sources.sizes import Sizes
+from multiview.data.surface import Camera, normals
+from multiview.data.values import DTYPES, UNITS
+from multiview.errors import MultiviewError, unknown_name
+
+FILE = "nyu_depth_v2_labeled.mat"
+SPLITS = "splits.mat"
+CAMERA = Camera(fx=518.85790117450188, fy=519.46961112127485, cx=324.58244941119034, cy=252.73616633400465)
+"""The colour camera, for 640 x 480 px: camera_params.m of the published toolbox, which counts pixels from 1."""
+MODALITIES = ("image", "depth", "normal", "mask")
+ARRAYS = {"image": "images", "depth": "depths", "normal": "depths", "mask": "labels"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NyuV2(Sizes):
+    """NYU Depth v2 (Silberman et al. 2012): 1,449 photos of rooms with depth, normals and semantic labels.
+
+    INPUT is `nyu_depth_v2_labeled.mat` or its folder. `image`, `depth` (metres, filled in as published), `mask` (the 894
+    semantic labels, 0 = unlabelled, with their names) are in it; `normal` is computed from depth and the published
+    intrinsics. The class of a sample is its type of scene. The published split is taken from `splits.mat` where that
+    stands beside it.
+
+    Args:
+        modalities: those to take.
+        split_file: the file with the published split (null = `splits.mat` beside the data where it is, else by hash).
+        split: TRAIN/VAL/TEST in percent, by a hash of the number, where no file tells.
+        val: percent of the published training set, by a hash of the number, that become the split `val`.
+    """
+
+    modalities: tuple[str, ...] = MODALITIES
+    split_file: str | None = None
+    split: str = "70/10/20"
+    val: float = 0.0
+
+    needs_input: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        splits.shares_of(self.split)
+        check_val(self.val)
+        for name in self.modalities:
+            if name not in MODALITIES:
+                raise unknown_name("modality of NYU Depth v2", name, MODALITIES)
+
+    def plan(self, root: Path | None) -> Plan:
+        """Rows in the published order, ids `0001` to `1449`. Raises MultiviewError when the file is missing or damaged."""
+        assert root is not None
+        path = _located(root)
+        content = _content(path)
+        count, height, width = content.shape
+        fit, notes = fit_of_sizes([(height, width)], self.size, self.resize)
+        ids = [f"{number + 1:04d}" for number in range(count)]
+        given, more = self._splits(path, ids)
+        rows = [Row(*each) for each in zip(ids, content.scenes, given, strict=True)]
+        modalities = tuple(_modality(name, fit, content.names) for name in MODALITIES if name in self.modalities)
+        return Plan(
+            rows, modalities, _Reader(path, tuple(each.name for each in modalities), fit), notes=(*notes, *more)
+        )
+
+    def _splits(self, path: Path, ids: Sequence[str]) -> tuple[list[str], list[str]]:
+        file = Path(self.split_file) if self.split_file else path.with_name(SPLITS)
+        if not file.is_file():
+            if self.split_file:
+                raise MultiviewError(f"{file} is not there; give the published splits.mat, or leave --split_file away.")
+            shares = splits.shares_of(self.split)
+            return [splits.hashed(name, shares) for name in ids], [f"no {SPLITS}: {splits.hash_note(shares)}"]
+        train, test = _published_split(file)
+        if sorted(train | test) != list(range(1, len(ids) + 1)) or train & test:
+            raise MultiviewError(f"{file} does not split samples 1 to {len(ids)}; give the splits.mat of this dataset.")
+        return [carved(name, self.val) if int(name) in train else "test" for name in ids], []
+
+
+@dataclass(frozen=True)
+class _Content:
+    shape: tuple[int, int, int]
+    names: tuple[str, ...]
+    scenes: tuple[str | None, ...]
+
+
+def _located(root: Path) -> Path:
+    path = root / FILE if root.is_dir() else root
+    if not path.is_file():
+        raise MultiviewError(f"there is no {path}; give {FILE}, or the folder that holds it.")
+    return path
+
+
+def _content(path: Path) -> _Content:
+    """What the file says of itself; MATLAB's axes stand in reverse: (n, 3, width, height) and (n, width, height)."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            lacking = {"images", "depths", "labels", "names"} - set(file)
+            if lacking:
+                raise MultiviewError(f"{path} has no {', '.join(sorted(lacking))}; give the published {FILE}.")
+            count, channels, width, height = file["images"].shape
+            plane = (count, width, height)
+            if channels != 3 or file["depths"].shape != plane or file["labels"].shape != plane:
+                raise MultiviewError(f"images, depths and labels of {path} differ in size; give the published {FILE}.")
+            types = _words(file, "sceneTypes") if "sceneTypes" in file else ()
+            scenes = types if len(types) == count else (None,) * count
+            return _Content((count, height, width), ("unlabelled", *_words(file, "names")), scenes)
+    except (OSError, RuntimeError, KeyError, ValueError) as cause:
+        raise MultiviewError(f"{path} cannot be read: {cause}. Is it truncated?") from cause
+
+
+def _words(file: Any, name: str) -> tuple[str, ...]:
+    """A MATLAB cell array of texts: references to arrays of UTF-16 units."""
+    return tuple(file[each][()].astype("uint16").tobytes().decode("utf-16-le") for each in file[name][()].ravel())
+
+
+def _published_split(file: Path) -> tuple[set[int], set[int]]:
+    from scipy.io import loadmat
+
+    try:
+        found = loadmat(str(file))
+        return set(found["trainNdxs"].ravel().tolist()), set(found["testNdxs"].ravel().tolist())
+    except Exception as cause:  # of damaged files, nearly every kind there is
+        raise MultiviewError(f"{file} cannot be read as the published split: {cause}.") from cause
+
+
+def _modality(name: str, fit: Fit, names: tuple[str, ...]) -> Modality:
+    shape = (fit.height, fit.width, 3) if name in ("image", "normal") else (fit.height, fit.width)
+    dtype = "uint16" if name == "mask" else DTYPES.get(name, "float32")
+    labels = names if name == "mask" else ()
+    return Modality(name=name, kind=name, dtype=dtype, shape=shape, unit=UNITS[name], names=labels)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    path: Path
+    modalities: tuple[str, ...]
+    fit: Fit
+
+    def __call__(self, number: int) -> dict[str, np.ndarray]:
+        with naming(f"{self.path.name}, sample {number + 1}"):
+            return {name: self._fitted(name, self._stored(name, number)) for name in self.modalities}
+
+    def _stored(self, name: str, number: int) -> np.ndarray:
+        array = arrayfiles.row(self.path, ARRAYS[name], number).T
+        if name in ("image", "mask"):
+            return np.ascontiguousarray(array)
+        metres = Depth().metres(array.astype("float64"), integers=False)
+        return metres if name == "depth" else normals(metres, _camera(metres.shape))
+
+    def _fitted(self, name: str, array: np.ndarray) -> np.ndarray:
+        return self.fit.image(array) if name == "image" else self.fit.nearest(array)
+
+
+def _camera(shape: tuple[int, ...]) -> Camera:
+    """The published camera at this size (height, width)."""
+    y, x = shape[0] / 480, shape[1] / 640
+    return Camera(CAMERA.fx * x, CAMERA.fy * y, CAMERA.cx * x, CAMERA.cy * y)

@@ -1,0 +1,243 @@
+"""Any data set class of torchvision whose files are there already."""
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from multiview.data import images
+from multiview.data.modality import Modality
+from multiview.data.resize import Fit, fit_of_sizes
+from multiview.data.source import BadSample, Plan, Row
+from multiview.data.sources import splits
+from multiview.data.sources.published import carved, check_val
+from multiview.data.sources.sizes import Sizes
+from multiview.data.values import UNITS
+from multiview.errors import MultiviewError, unknown_name
+
+SPLITS = {"train": "train", "trainval": "train", "val": "val", "valid": "val", "test": "test", "unlabeled": "train"}
+"""Words that the argument `split` of a class may take, and the splits that they become."""
+TARGETS = ("targets", "_labels", "labels", "y")
+PAIRS = ("samples", "_samples", "imgs")
+"""Attributes under which classes hold the targets of all samples, alone or behind their files."""
+PROBED = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Torchvision(Sizes):
+    """A data set class of torchvision.datasets, as `torchvision:NAME`: its images, and its targets as classes or masks.
+
+    INPUT is the `root` that the class takes; nothing is downloaded. A class with `train=` or `split=` is read once for
+    each of its splits, another one is split by hash.
+
+    Args:
+        dataset: the name of the class, such as FashionMNIST or OxfordIIITPet.
+        arguments: what else the class takes, as {NAME: VALUE}.
+        split: TRAIN/VAL/TEST in percent, by a hash of the number, where the class has no splits.
+        val: percent of the training set, by a hash of the number, that become the split `val`.
+    """
+
+    dataset: str = ""
+    arguments: dict[str, Any] | None = None
+    split: str = "70/10/20"
+    val: float = 0.0
+
+    needs_input: ClassVar[bool] = True
+    shorthand: ClassVar[str] = "dataset"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        splits.shares_of(self.split)
+        check_val(self.val)
+
+    def plan(self, root: Path | None) -> Plan:
+        """Rows split by split, in the order of the class. Raises MultiviewError when torchvision does not find its files."""
+        assert root is not None
+        parts = _parts(self.dataset, root, self.arguments or {})
+        looks = [look for part in parts for look in part.looks(PROBED)]
+        fit, notes = fit_of_sizes([size for size, _ in looks], self.size, self.resize)
+        masked = looks[0][1]
+        rows = [row for part in parts for row in self._rows(part, masked)]
+        places = tuple((part, place) for part in parts for place in range(len(part.open())))
+        notes += () if parts[0].split else (splits.hash_note(splits.shares_of(self.split)),)
+        return Plan(rows, _modalities(fit, masked), _Reader(places, fit, masked), notes=notes)
+
+    def _rows(self, part: "_Part", masked: bool) -> list[Row]:
+        count = len(part.open())
+        names = [f"{part.name}/{number:06d}" for number in range(count)]
+        labels = [None] * count if masked else part.labels()
+        shares = splits.shares_of(self.split)
+        return [
+            Row(name, label=label, split=self._split(part.split, name) if part.split else splits.hashed(name, shares))
+            for name, label in zip(names, labels, strict=True)
+        ]
+
+    def _split(self, published: str, name: str) -> str:
+        return carved(name, self.val) if published == "train" else published
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One split of a data set: the class, its root, its arguments as JSON; `split` is empty where the class has none."""
+
+    dataset: str
+    root: Path
+    arguments: str
+    name: str
+    split: str
+
+    def open(self) -> Any:
+        """The data set, made once a process. Raises MultiviewError when its files are not there."""
+        return _opened(self)
+
+    def looks(self, count: int) -> list[tuple[tuple[int, int], bool]]:
+        """Of up to `count` samples, evenly spread: the size of the picture, and whether the target is a picture too."""
+        data = self.open()
+        found = []
+        for place in np.linspace(0, len(data) - 1, min(count, len(data))):
+            picture, target = _pair(self.dataset, data[int(place)])
+            height, width, _ = _picture(self.dataset, picture).shape
+            masked = _is_picture(target)
+            if masked:
+                target.close()
+            found.append(((height, width), masked))
+        return found
+
+    def labels(self) -> list[str | None]:
+        """The class of every sample by name; None without one, which a number below 0 means too."""
+        data = self.open()
+        numbers = _targets(data)
+        names = [name if isinstance(name, str) else str(name[0]) for name in getattr(data, "classes", ())]
+        if len(set(names)) < len(names):  # ImageNet has two cranes
+            names = [f"{name} ({number})" for number, name in enumerate(names)]
+        known = dict(enumerate(names))
+        return [None if number is None or number < 0 else known.get(number, str(number)) for number in numbers]
+
+
+@lru_cache(maxsize=8)
+def _opened(part: _Part) -> Any:
+    make = _class(part.dataset)
+    try:
+        return make(str(part.root), **json.loads(part.arguments))
+    except TypeError as cause:
+        raise MultiviewError(f"torchvision:{part.dataset} does not take these arguments: {cause}.") from cause
+    except (RuntimeError, OSError) as cause:
+        raise MultiviewError(
+            f"torchvision:{part.dataset} does not find its files in {part.root}: {cause}. Download them there first; "
+            "nothing is downloaded here."
+        ) from cause
+
+
+def _class(name: str) -> type[Any]:
+    from torchvision import datasets
+
+    known = [each for each in datasets.__all__ if inspect.isclass(getattr(datasets, each))]
+    if name not in known:
+        raise unknown_name("data set class of torchvision", name, known, "Write torchvision:NAME.")
+    made: type[Any] = getattr(datasets, name)
+    return made
+
+
+def _parts(name: str, root: Path, arguments: Mapping[str, Any]) -> list[_Part]:
+    """The splits that the class offers. Raises MultiviewError when it finds none of them."""
+    kind = _class(name)
+    makers = [base.__dict__["__init__"] for base in inspect.getmro(kind) if "__init__" in base.__dict__]
+    takes = {each for make in makers[:-1] for each in inspect.signature(make).parameters}
+    fixed = dict(arguments) | ({"download": False} if "download" in takes else {})
+
+    def part(word: str, split: str, more: Mapping[str, Any]) -> _Part:
+        return _Part(name, root, json.dumps({**fixed, **more}, sort_keys=True), word, split)
+
+    if "train" in takes and "train" not in fixed:
+        return [part("train", "train", {"train": True}), part("test", "test", {"train": False})]
+    chosen = next((word for word in ("split", "image_set") if word in takes and word not in fixed), None)
+    if chosen is None:
+        return [part("all", "", {})]
+    offered = [part(word, split, {chosen: word}) for word, split in SPLITS.items()]
+    found = [each for each in offered if _is_there(each)]
+    if any(each.name == "train" for each in found):
+        found = [each for each in found if each.name != "trainval"]
+    return found or offered[:1]
+
+
+def _is_there(part: _Part) -> bool:
+    """Whether the class knows this split and has its files."""
+    try:
+        part.open()
+    except (ValueError, MultiviewError):
+        return False
+    return True
+
+
+def _targets(data: Any) -> Sequence[int | None]:
+    """The class number of every sample, from the attributes that classes usually have, else by reading all samples."""
+    for name in TARGETS:
+        found = getattr(data, name, None)
+        if found is not None and len(found) == len(data):
+            return [_number(each) for each in found]
+    for name in PAIRS:
+        found = getattr(data, name, None)
+        if found is not None and len(found) == len(data) and isinstance(found[0], tuple):
+            return [_number(each[-1]) for each in found]
+    return [_number(data[place][1]) for place in range(len(data))]
+
+
+def _number(target: Any) -> int | None:
+    """A class number; None where the target is something else."""
+    try:
+        return int(target)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+
+
+def _pair(dataset: str, sample: Any) -> tuple[Any, Any]:
+    if not isinstance(sample, tuple) or len(sample) < 2:
+        raise MultiviewError(f"torchvision:{dataset} gives {type(sample).__name__}, not an image and a target.")
+    return sample[0], sample[1]
+
+
+def _is_picture(value: Any) -> bool:
+    from PIL import Image
+
+    return isinstance(value, Image.Image)
+
+
+def _picture(dataset: str, value: Any) -> np.ndarray:
+    if not _is_picture(value):
+        raise MultiviewError(
+            f"torchvision:{dataset} gives {type(value).__name__}, not pictures, which are all this reads."
+        )
+    return np.array(images.as_rgb(value))
+
+
+def _modalities(fit: Fit, masked: bool) -> tuple[Modality, ...]:
+    side = (fit.height, fit.width)
+    image = Modality(name="image", kind="image", dtype="uint8", shape=(*side, 3), unit=UNITS["image"])
+    mask = Modality(name="mask", kind="mask", dtype="uint8", shape=side, unit=UNITS["mask"])
+    return (image, mask) if masked else (image,)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    places: tuple[tuple[_Part, int], ...]
+    fit: Fit
+    masked: bool
+
+    def __call__(self, number: int) -> dict[str, np.ndarray]:
+        part, place = self.places[number]
+        with images.naming(f"torchvision:{part.dataset}, {part.name} {place}"):
+            picture, target = _pair(part.dataset, part.open()[place])
+            sample = {"image": self.fit.image(_picture(part.dataset, picture))}
+            return sample | {"mask": self.fit.nearest(_mask(target))} if self.masked else sample
+
+
+def _mask(target: Any) -> np.ndarray:
+    stored = np.asarray(target)
+    if stored.ndim != 2 or stored.dtype != np.uint8:
+        raise BadSample(f"its mask is {stored.dtype}{stored.shape}, not bytes (height, width)")
+    return stored

@@ -1,0 +1,217 @@
+"""Manifests: columns of files, numbers, lists and texts; what is missing; what is refused."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pytest
+import soundfile
+from pictures import noise, save
+
+from multiview.data.preprocess import preprocess
+from multiview.data.source import BadSample
+from multiview.data.sources.manifest import Manifest
+from multiview.data.store import Store
+from multiview.errors import MultiviewError
+
+ROWS = [
+    {"id": "löwe 1", "class": "lion", "split": "train", "photo": "bilder/löwe 1.png", "range": "depth/a.png",
+     "call": "wav/a.wav", "f1": 1.5, "f2": -2, "text": "ein Löwe"},
+    {"id": "b", "class": "lion", "split": "valid", "photo": "bilder/b.png", "range": None,
+     "call": "wav/b.wav", "f1": 0, "f2": 3, "text": None},
+    {"id": "c", "class": None, "split": "test", "photo": None, "range": "depth/c.png",
+     "call": None, "f1": None, "f2": None, "text": "none"},
+]  # fmt: skip
+MODALITIES = {"photo": "photo", "range:depth": "range", "call": "call", "f": "f*", "text": "text"}
+
+
+def write(folder: Path, ending: str, rows: list[dict[str, object]] | None = None, name: str = "manifest") -> Path:
+    """The rows as a table of each kind."""
+    rows = ROWS if rows is None else rows
+    path = folder / f"{name}.{ending}"
+    if ending == "jsonl":
+        lines = [json.dumps({key: cell for key, cell in row.items() if cell is not None}) for row in rows]
+        path.write_text("\n".join(lines) + "\n\n", encoding="utf-8")
+    elif ending == "parquet":
+        parquet = pytest.importorskip("pyarrow.parquet")
+        import pyarrow
+
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    else:
+        lines = [",".join(rows[0]), *(",".join("" if c is None else str(c) for c in row.values()) for row in rows)]
+        path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def animals(tmp_path: Path) -> Path:
+    root = tmp_path / "Tiere, groß"
+    for number, name in enumerate(("löwe 1", "b")):
+        save(root / "bilder" / f"{name}.png", noise(number))
+    for name in ("a", "c"):
+        save(root / "depth" / f"{name}.png", np.full((6, 6), 1500, "uint16"))
+    (root / "wav").mkdir()
+    for number, name in enumerate(("a", "b")):
+        soundfile.write(root / "wav" / f"{name}.wav", np.full(100 + number, 0.25), 8000)
+    return root
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_the_same_store_from_every_kind_of_table(animals: Path, tmp_path: Path, ending: str) -> None:
+    write(animals, ending)
+    report = preprocess(Manifest(modalities=MODALITIES), animals, tmp_path / "out")
+    store = Store.open(report.out)
+    assert (report.written, report.rejected) == (3, 0)
+    assert store.ids == ["löwe 1", "b", "c"]
+    assert store.labels.tolist() == [0, 0, -1]
+    assert store.manifest.splits == {"train": 1, "val": 1, "test": 1}
+    assert {each.name: each.kind for each in store.manifest.modalities} == {
+        "photo": "image",
+        "range": "depth",
+        "call": "audio",
+        "f": "table",
+        "text": "text",
+    }
+    there = {name: store.present(name).tolist() for name in ("photo", "range", "call", "f", "text")}
+    assert there == {
+        "photo": [True, True, False],
+        "range": [True, False, True],
+        "call": [True, True, False],
+        "f": [True, True, False],
+        "text": [True, False, True],
+    }
+    assert np.array_equal(store.read([1], "photo")[0], noise(1))
+    assert (store.read([2], "range")[0] == 1.5).all()
+    assert [len(sound) for sound in store.read([0, 1], "call")] == [100, 101]
+    assert store.read([0, 1], "f").tolist() == [[1.5, -2], [0, 3]]
+    assert store.modality("f").names == ("f1", "f2")
+    assert bytes(store.read([0], "text")[0]) == "ein Löwe".encode()
+
+
+def test_what_columns_are_by_their_looks(animals: Path) -> None:
+    path = write(animals, "csv", [{**row, "age": 3, "note": "x"} for row in ROWS])
+    plan = Manifest().plan(path)
+    found = {each.name: each.kind for each in plan.modalities}
+    assert found == {"photo": "image", "range": "image", "call": "audio", "f": "table", "text": "text"}
+    assert "passed over the columns age, note; take them with --modalities." in plan.notes
+    assert [each.name for each in Manifest(modalities=("photo", "age")).plan(path).modalities] == ["photo", "age"]
+    shorter = Manifest(modalities=("text",), text_bytes=5).plan(path)
+    assert shorter.modalities[0].shape == (5,)
+    assert bytes(shorter.read(0)["text"]) == b"ein L"
+    assert "1 texts of 'text' are cut at 5 bytes." in shorter.notes
+
+
+def test_lists_are_tables_and_series(tmp_path: Path) -> None:
+    rows = [{"v": [1, 2, 3], "walk": [[0, 1]] * 4}, {"v": [4, 5, 6], "walk": [[2, 3]] * 4}, {"v": [7, 8]}]
+    plan = Manifest(modalities={"v": "v", "walk:series": "walk"}, rate=50).plan(write(tmp_path, "jsonl", rows))
+    assert [(each.kind, each.shape) for each in plan.modalities] == [("table", (3,)), ("series", (4, 2))]
+    reader = pickle.loads(pickle.dumps(plan.read))
+    assert reader(1)["walk"].tolist() == [[2, 3]] * 4
+    with pytest.raises(BadSample, match=r"manifest\.jsonl, row 3: v has shape \(2,\), the others \(3,\)"):
+        reader(2)
+
+
+def test_numbers_that_are_none(tmp_path: Path) -> None:
+    rows = [
+        {"f1": 1, "f2": 2},
+        {"f1": "nan", "f2": 2},
+        {"f1": 1, "f2": None},
+        {"f1": "oops", "f2": 1},
+        {"f1": "1e300", "f2": 1},
+    ]
+    rows = [*rows, *rows[:1] * 9]
+    report = preprocess(Manifest(), write(tmp_path, "csv", rows), tmp_path / "out", max_bad=4)
+    assert (report.written, report.rejected) == (10, 4)
+    rejects = (tmp_path / "out" / "rejects.jsonl").read_text()
+    assert "manifest.csv, row 2: 'f1' is 'nan', which is no finite number" in rejects
+    assert "manifest.csv, row 3: 'f2' is empty, other columns of 'f' are not" in rejects
+    assert "manifest.csv, row 4: 'f1' is 'oops', which is no finite number" in rejects
+    assert "manifest.csv, row 5: 'f1' is '1e300', too large for float32" in rejects
+
+
+@pytest.mark.parametrize("given", ["../secret.png", "/etc/hosts.png", "bilder/../../x.png"])
+def test_paths_stay_in_the_folder(animals: Path, given: str) -> None:
+    path = write(animals, "csv", [{"id": 1, "photo": "bilder/b.png"}, {"id": 2, "photo": given}])
+    with pytest.raises(MultiviewError, match=r"manifest\.csv, row 2, column 'photo': '.*' leads out of the folder"):
+        Manifest().plan(path)
+
+
+def test_links_are_not_followed(animals: Path, tmp_path: Path) -> None:
+    save(tmp_path / "elsewhere" / "secret.png", noise(9))
+    (animals / "bilder" / "link.png").symlink_to(tmp_path / "elsewhere" / "secret.png")
+    (animals / "linked").symlink_to(tmp_path / "elsewhere")
+    names = ["bilder/b.png", "bilder/link.png", "linked/secret.png", "gone.png"]
+    path = write(animals, "csv", [{"photo": name} for name in names])
+    report = preprocess(Manifest(), path, tmp_path / "out", max_bad=3)
+    assert (report.written, report.rejected) == (1, 3)
+    rejects = (tmp_path / "out" / "rejects.jsonl").read_text()
+    assert "bilder/link.png: 'bilder/link.png' is a link, which a manifest does not follow" in rejects
+    assert "linked/secret.png: 'linked' is a link" in rejects
+    assert "gone.png: missing file" in rejects
+
+
+def test_a_hundred_thousand_rows_are_planned_in_no_time(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", noise(0))
+    lines = ["id,class,split,photo,f1,f2", *(f"s{n},k{n % 7},train,a.png,{n},{n / 7}" for n in range(100_000))]
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    start = perf_counter()
+    plan = Manifest().plan(tmp_path)
+    print(f"{len(plan.rows)} rows planned in {perf_counter() - start:.1f} s")
+    assert len(plan.rows) == 100_000
+    assert plan.rows[99_999].id == "s99999"
+    assert plan.read(99_999)["f"].tolist() == [99_999, np.float32(99_999 / 7)]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        (
+            "id,photo\n1,a.png",
+            {"modalities": ("foto",)},
+            r"has no column 'foto'; it has: id, photo\. Did you mean 'photo'",
+        ),
+        ("id,photo\n1,a.png", {"label_column": "kind"}, "has no column 'kind'; it has: id, photo"),
+        ("id,photo\n1,a.png", {"modalities": {"x": "g*"}}, r"has no column 'g\*'; it has: id, photo"),
+        ("id,photo\n1,a.png", {}, r"none of the 1 images below .* can be read; the first: a\.png: missing file"),
+        ("id,photo\n,a.png", {}, "the column 'id' is empty in row 1; every sample needs an id"),
+        ("id,age\n1,3", {}, r"has no column that is a modality by its looks; it has: id, age\. Say which"),
+        ("id,photo,photo\n1,a,b", {}, "has the column 'photo' twice; rename one"),
+        ("id,photo\n1,a,b", {}, "line 2: 3 cells under 2 columns"),
+        ("id,photo\n", {}, "has no rows"),
+        ("id,word\n1,x\n2,y", {"modalities": {"w:table": "word"}}, r"modality 'w': 'word' is 'x', which is no finite"),
+    ],
+)
+def test_manifests_that_do_not_fit(tmp_path: Path, text: str, options: dict[str, object], message: str) -> None:
+    (tmp_path / "manifest.csv").write_text(text)
+    with pytest.raises(MultiviewError, match=message):
+        Manifest(**options).plan(tmp_path)  # type: ignore[arg-type]
+
+
+def test_tables_that_cannot_be_read(animals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "m.jsonl").write_text('{"photo": "a.png"}\n[1]\n')
+    with pytest.raises(MultiviewError, match=r"m\.jsonl, line 2: is no object; write one \{\.\.\.\} a line"):
+        Manifest().plan(tmp_path / "m.jsonl")
+    (tmp_path / "m.jsonl").write_text('{"photo": "a.png"}\n{"photo"')
+    with pytest.raises(MultiviewError, match=r"m\.jsonl, line 2: .*delimiter"):
+        Manifest().plan(tmp_path / "m.jsonl")
+    (tmp_path / "m.xlsx").touch()
+    with pytest.raises(MultiviewError, match=r"m\.xlsx is no table that can be read; give \.csv"):
+        Manifest().plan(tmp_path / "m.xlsx")
+    with pytest.raises(MultiviewError, match=r"should hold one manifest .*, it holds: none\. Give the file"):
+        Manifest().plan(animals)
+    path = write(animals, "parquet")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(MultiviewError, match=r"manifest\.parquet cannot be read: .*Is it truncated\?"):
+        Manifest().plan(path)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(
+        MultiviewError, match=r"needs pyarrow; install it with `pip install 'multiview-cmc\[parquet\]'`"
+    ):
+        Manifest().plan(path)
+    with pytest.raises(MultiviewError, match="text_bytes is 0; give 1 or more"):
+        Manifest(text_bytes=0)
