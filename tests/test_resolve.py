@@ -5,9 +5,17 @@ from pathlib import Path
 import pytest
 from pictures import noise, save, write_aligned, write_list, write_pets
 
-from multiview.data.resolve import guess_source, open_data
+from multiview.data.guess import guess_source
+from multiview.data.resolve import open_data
 from multiview.data.sources.aligned import Aligned
+from multiview.data.sources.arrays import Arrays
+from multiview.data.sources.audio import Audio
+from multiview.data.sources.cifar import Cifar10
 from multiview.data.sources.folder import Folder
+from multiview.data.sources.manifest import Manifest
+from multiview.data.sources.nyuv2 import NyuV2
+from multiview.data.sources.stl10 import Stl10
+from multiview.data.sources.video import Video
 from multiview.errors import MultiviewError
 
 
@@ -34,6 +42,48 @@ def test_the_source_is_guessed(aligned: Path, listed: Path, tmp_path: Path) -> N
     assert guess_source(listed) == Folder()
 
 
+def test_sounds_clips_arrays_and_manifests_are_seen(tmp_path: Path) -> None:
+    files = {
+        "sounds": ["a/1.wav", "a/2.flac", "cover.png"],
+        "clips": ["run/1.mp4", "run/2.mkv"],
+        "tables": ["x.npz"],
+        "rows": ["x.npy", "y.npy"],
+        "listed": ["manifest.jsonl", "bilder/1.png"],
+        "cifar-10-batches-py": ["batches.meta"],
+        "unpacked": ["stl10_binary/train_X.bin"],
+        "rooms": ["nyu_depth_v2_labeled.mat"],
+        "nothing": ["readme.txt"],
+    }
+    for folder, names in files.items():
+        for name in names:
+            (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / name).touch()
+    assert {folder: type(guess_source(tmp_path / folder)) for folder in files} == {
+        "sounds": Audio,
+        "clips": Video,
+        "tables": Arrays,
+        "rows": Arrays,
+        "listed": Manifest,
+        "cifar-10-batches-py": Cifar10,
+        "unpacked": Stl10,
+        "rooms": NyuV2,
+        "nothing": Folder,
+    }
+    assert guess_source(tmp_path / "listed" / "manifest.jsonl") == Manifest()
+    assert guess_source(tmp_path / "tables" / "x.npz") == Arrays()
+    assert guess_source(tmp_path / "rooms" / "nyu_depth_v2_labeled.mat") == NyuV2()
+    (tmp_path / "sounds" / "labels.csv").write_text("id,split\na/1,train\n")
+    assert guess_source(tmp_path / "sounds") == Audio(csv=str(tmp_path / "sounds" / "labels.csv"))
+
+
+def test_a_manifest_is_data(tmp_path: Path) -> None:
+    save(tmp_path / "in" / "a.png", noise(0))
+    (tmp_path / "in" / "rows.csv").write_text("id,split,photo\n1,train,a.png\n2,test,a.png\n")
+    store = open_data(str(tmp_path / "in" / "rows.csv"), tmp_path / "cache", lambda _: None)
+    assert store.ids == ["1", "2"]
+    assert open_data(str(store.path), tmp_path / "cache").manifest.hash == store.manifest.hash
+
+
 def test_open_data(pets: Path, tmp_path: Path) -> None:
     said: list[str] = []
     cache = tmp_path / "cache"
@@ -54,7 +104,7 @@ def test_open_data(pets: Path, tmp_path: Path) -> None:
 def test_open_data_mistakes(tmp_path: Path) -> None:
     for spec, message in [
         (str(tmp_path / "gone"), "does not exist"),
-        (__file__, "is a file"),
+        (__file__, "is a file that no source reads alone"),
         ("scenes:many", "does not say how many scenes"),
         ("scenes:0", "does not say how many scenes"),
     ]:

@@ -131,6 +131,16 @@ def test_patterns_say_where_modalities_are(tmp_path: Path) -> None:
         Aligned(disparity=-1)
 
 
+def test_a_folder_of_something_else_is_passed_over(aligned: Path) -> None:
+    (aligned / "points").mkdir()
+    np.save(aligned / "points" / "model 7.npy", np.zeros((4, 3)))
+    plan = Aligned().plan(aligned)
+    assert "points" not in {each.name for each in plan.modalities}
+    assert "passed over the folder points: not one of its stems is a sample." in plan.notes
+    with pytest.raises(BadSample, match=r"missing file points/s0\.npy"):
+        Aligned(modalities=("image", "points")).plan(aligned).read(0)
+
+
 def test_incomplete_samples_can_be_kept(aligned: Path, tmp_path: Path) -> None:
     (aligned / "depth" / "s2.png").unlink()
     (aligned / "rgb" / "s4.png").unlink()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 from collections.abc import Callable
@@ -10,58 +9,31 @@ from pathlib import Path
 
 from multiview import plugins
 from multiview.data import manifest
-from multiview.data.images import ENDINGS
+from multiview.data.guess import guess_source
 from multiview.data.output import OccupiedError
 from multiview.data.preprocess import Report, options, preprocess
 from multiview.data.progress import progress_bar
 from multiview.data.source import Source
-from multiview.data.sources.aligned import USUAL_CSV, Aligned, modality_folders
-from multiview.data.sources.folder import Folder
-from multiview.data.sources.labels import read_table
 from multiview.data.store import Store
 from multiview.errors import MultiviewError
 
 SCENES = "scenes"
 
 
-def guess_source(root: Path) -> Source:
-    """The source that fits a folder: `Aligned` when it has two folders of modalities or more, else `Folder`.
-
-    A `labels.csv` with the columns `id` and `split` whose ids are images of the folder is used by both.
-    """
-    if len(modality_folders(root)) >= 2:
-        return Aligned()
-    table = root / USUAL_CSV
-    return Folder(csv=str(table)) if _lists_images(table) else Folder()
-
-
-def _lists_images(table: Path) -> bool:
-    try:
-        found = read_table(table, "id") if table.is_file() else None
-    except MultiviewError:  # some other file of that name does no harm
-        return False
-    if found is None or "split" not in found.columns:
-        return False
-    first = table.parent / next(iter(found.rows))
-    return any(path.suffix[1:].lower() in ENDINGS for path in first.parent.glob(f"{glob.escape(first.name)}*"))
-
-
 def open_data(spec: str, cache: Path, say: Callable[[str], None] = print) -> Store:
     """The store that `spec` means, made below `cache` the first time.
 
-    `scenes` or `scenes:COUNT` is the embedded data, a folder with a manifest is a store, any other folder is
-    preprocessed as `guess_source` says and looked at again each time, so that a changed folder makes a new store. say:
-    gets one line when something is made. Raises MultiviewError when there is no such thing.
+    `scenes` or `scenes:COUNT` is the embedded data, a folder with a store's manifest is a store, any other folder or
+    file is preprocessed as `guess_source` says and looked at again each time, so that a changed one makes a new store.
+    say: gets one line when something is made. Raises MultiviewError when there is no such thing.
     """
     path = Path(spec)
     if spec.split(":")[0] == SCENES:  # a folder of that name is ./scenes
         return _scenes(spec, cache, say)
     if not path.exists():
         raise MultiviewError(
-            f"{spec} does not exist; give the path of a store or of a folder of images, or `{SCENES}`."
+            f"{spec} does not exist; give the path of a store, a folder of your data or a manifest, or `{SCENES}`."
         )
-    if not path.is_dir():
-        raise MultiviewError(f"{spec} is a file; give the path of a store or of a folder of images, or `{SCENES}`.")
     if (path / manifest.NAME).exists() or any(path.glob("shard-*.h5")):
         return Store.open(path)
     source = guess_source(path)

@@ -87,11 +87,14 @@ class Aligned(FileKinds):
         found = tree(root, "file", ENDINGS)
         files = {each.name: _by_stem(found, each.where[0]) for each in chosen}
         rows, notes = self._rows(root, files)
+        if self.modalities is None:
+            chosen, more = _of_these(chosen, files, rows)
+            notes += more
         columns = self._columns(root, chosen, files)
         table = {each.name: tuple(_the_file(files[each.name], row.id) for row in rows) for each in chosen}
         reader = _Reader(root, tuple(row.id for row in rows), table, columns, self.missing == "keep")
-        more = [note for column in columns.values() for note in column.notes]
-        return Plan(rows, tuple(column.modality for column in columns.values()), reader, notes=(*notes, *more))
+        notes += [note for column in columns.values() for note in column.notes]
+        return Plan(rows, tuple(column.modality for column in columns.values()), reader, notes=tuple(notes))
 
     def _chosen(self, root: Path) -> tuple[Wanted, ...]:
         """The modalities and the pattern of each."""
@@ -166,6 +169,16 @@ def _table_notes(table: labels.Table, label: str | None, stems: Sequence[str], r
     ]
     extra = len(known - {row.id for row in rows})
     return [*notes, f"{extra} stems that it does not list are left out."] if extra else notes
+
+
+def _of_these(
+    chosen: Sequence[Wanted], files: Mapping[str, Mapping[str, Sequence[str]]], rows: Sequence[Row]
+) -> tuple[tuple[Wanted, ...], list[str]]:
+    """The modalities of these samples, and a note on the folders whose files belong to something else."""
+    ids = {row.id for row in rows}
+    strange = [each for each in chosen if ids.isdisjoint(files[each.name])]
+    notes = [f"passed over the folder {each.where[0]}: not one of its stems is a sample." for each in strange]
+    return tuple(each for each in chosen if each not in strange), notes
 
 
 def _by_stem(found: Tree, pattern: str) -> dict[str, list[str]]:
