@@ -1,4 +1,6 @@
-"""Small made-up data for the README: `photos`, a class tree, and `scans`, aligned colour, depth and normals."""
+"""Small made-up data for the README: `photos`, a class tree, and `scans`, aligned colour, depth and normals; and for every
+other source.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,10 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import soundfile
+from clips import write_clip
 from PIL import Image
+from published import write_cifar10, write_cifar100, write_fashion, write_nyu, write_stl10
 
 KINDS = ("disc", "ring", "stripes")
 SIDE = 72
@@ -60,3 +65,45 @@ def normals(shape: np.ndarray) -> np.ndarray:
     vectors = np.stack([-right, down, np.ones_like(shape)], -1)
     unit = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.round((unit + 1) * 127.5).astype(np.uint8)
+
+
+def write_for_every_source(folder: Path) -> None:
+    """`calls` (sounds), `clips`, `rig` (a stereo pair with disparity), `survey` (a manifest), `digits.npz`, and published sets."""
+    rng = np.random.default_rng(2)
+    for kind, pitch in (("low", 200), ("high", 900)):
+        (folder / "calls" / kind).mkdir(parents=True)
+        for number in range(3):
+            wave = np.sin(np.arange(4000 + 400 * number) * pitch / 8000 * 6.28)
+            soundfile.write(folder / "calls" / kind / f"{number}.wav", wave / 2, 8000)
+        write_clip(folder / "clips" / kind / "1.mp4")
+    _write_rig(folder / "rig", rng)
+    _write_survey(folder, rng)
+    tables = {"fou": rng.normal(size=(20, 76)), "mor": rng.normal(size=(20, 6)), "y": np.arange(20) % 10}
+    np.savez(folder / "digits.npz", **tables)
+    for write in (write_cifar10, write_cifar100, write_stl10, write_nyu):
+        write(folder)
+    write_fashion(folder / "torchvision")
+
+
+def _write_rig(folder: Path, rng: np.random.Generator) -> None:
+    folder.mkdir()
+    for name in ("bike", "plant"):
+        for side in ("left", "right"):
+            Image.fromarray(coloured(shape_of("disc", rng), rng)).save(folder / f"{name}_{side}.png")
+        disparity = rng.integers(64 * 20, 64 * 90, (SIDE, SIDE)).astype(np.uint16)
+        disparity[:, :4] = 0
+        Image.fromarray(disparity).save(folder / f"{name}_disp.png")
+
+
+def _write_survey(folder: Path, rng: np.random.Generator) -> None:
+    """`survey/manifest.csv` over files of the other folders' kind, with holes."""
+    (folder / "survey" / "files").mkdir(parents=True)
+    lines = ["id,class,split,photo,call,f1,f2,caption"]
+    for number in range(6):
+        kind = KINDS[number % 2]
+        Image.fromarray(coloured(shape_of(kind, rng), rng)).save(folder / "survey" / "files" / f"{number}.jpg")
+        soundfile.write(folder / "survey" / "files" / f"{number}.wav", rng.normal(0, 0.1, 800), 8000)
+        call = f"files/{number}.wav" if number != 2 else ""
+        split = "test" if number > 3 else "train"
+        lines.append(f"s{number},{kind},{split},files/{number}.jpg,{call},{number / 3},{-number},a {kind}")
+    (folder / "survey" / "manifest.csv").write_text("\n".join(lines))

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from readme import LIMIT, RUN, Block, blocks, complaints
-from samples import write_photos, write_scans
+from samples import write_for_every_source, write_photos, write_scans
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md")
+DATA = "docs/data.md"
+PAGES = ("README.md", "CONTRIBUTING.md", DATA)
 
 
 def page_blocks(name: str) -> list[Block]:
@@ -70,6 +71,8 @@ def test_files_that_contributing_names_exist() -> None:
 @pytest.mark.parametrize(("page", "section"), sections())
 def test_a_section_runs(page: str, section: str, workplace: Path, request: pytest.FixtureRequest) -> None:
     options = ["--slow"] if request.config.getoption("--runslow") else []
+    if page == DATA:
+        write_for_every_source(workplace)
     done = execute(ROOT / page, section, workplace, *options)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 

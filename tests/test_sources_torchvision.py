@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import pickle
-import struct
 from collections import Counter
 from pathlib import Path
 
@@ -12,30 +10,13 @@ import numpy as np
 import pytest
 from pictures import noise, save
 from PIL import Image
+from published import write_fashion
 from scipy.io import savemat
 
 from multiview.cli import run
 from multiview.data.sources.torchvision import Torchvision
 from multiview.data.store import Store
 from multiview.errors import MultiviewError
-
-
-def write_fashion(root: Path) -> Path:
-    """FashionMNIST's IDX files: 6 to train, 4 to test."""
-    raw = root / "FashionMNIST" / "raw"
-    raw.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for name, count in (("train", 6), ("t10k", 4)):
-        images = rng.integers(0, 256, (count, 28, 28), "uint8")
-        labels = (np.arange(count) % 10).astype("uint8")
-        files = {
-            f"{name}-images-idx3-ubyte": struct.pack(">4i", 2051, *images.shape) + images.tobytes(),
-            f"{name}-labels-idx1-ubyte": struct.pack(">2i", 2049, count) + labels.tobytes(),
-        }
-        for file, data in files.items():
-            (raw / file).write_bytes(data)
-            (raw / f"{file}.gz").write_bytes(gzip.compress(data))
-    return root
 
 
 def test_train_and_test_of_a_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
