@@ -69,12 +69,11 @@ def test_an_open_queue_is_settled_by_the_data() -> None:
 class Tiny(Encoder):
     """A linear map with batch norm: (n, 3) -> (n, 4)."""
 
+    axes = ("channels",)
+
     def __init__(self) -> None:
         super().__init__(3, 4, ("h",))
         self.h = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-
-    def forward(self, x: torch.Tensor, layer: str | None = None) -> torch.Tensor:
-        return self.h(x)
 
 
 def built(edges: list[Edge], **shared: str) -> tuple[MultiviewModel, Memories]:

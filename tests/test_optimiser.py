@@ -1,0 +1,75 @@
+"""Which parameters decay, and whose rate the schedule moves."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+import multiview as mv
+from multiview.encoder import Encoder
+from multiview.model import MultiviewModel
+from multiview.objectives import BYOL, Objective, SigLIP, SimSiam
+from multiview.train.optimiser import make_optimiser, set_rate
+
+
+class Tiny(Encoder):
+    """(n, 3) -> (n, 4)."""
+
+    axes = ("channels",)
+
+    def __init__(self) -> None:
+        super().__init__(3, 4, ("h",))
+        self.h = nn.Linear(3, 4)
+
+
+def model_of(objective: Objective) -> MultiviewModel:
+    return MultiviewModel({"x": Tiny(), "y": Tiny()}, mv.ContrastGraph.full(("x", "y"), objective))
+
+
+def rates(config: mv.Optimizer, objective: Objective) -> dict[str, float]:
+    """Parameter -> learning rate when the schedule is at a tenth."""
+    model = model_of(objective)
+    optimiser = make_optimiser(config, model, 256)
+    set_rate(optimiser, config.rate(256), 0.1)
+    of = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
+    assert len(of) == len(list(model.parameters()))
+    return {name: of[id(p)] for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw", "lars"])
+def test_the_predictor_of_simsiam_keeps_its_rate_and_no_other_does(name: str) -> None:
+    config = mv.Optimizer(name=name, lr=0.5)
+    objective = SimSiam(dim=8, predictor=4)
+    found = rates(config, objective)
+    assert {rate for p, rate in found.items() if p.startswith("predictors.")} == {0.5}
+    assert {rate for p, rate in found.items() if not p.startswith("predictors.")} == {0.05}
+    assert set(rates(replace(config, fix_predictor_lr=False), objective).values()) == {0.05}
+    assert set(rates(config, BYOL(dim=8, hidden=8)).values()) == {0.05}
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw", "lars"])
+def test_learned_scalars_do_not_decay(name: str) -> None:
+    model = model_of(SigLIP(dim=8))
+    optimiser = make_optimiser(mv.Optimizer(name=name, weight_decay=0.1), model, 256)
+    decays = {id(p): group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
+    of = {p: decays[id(value)] for p, value in model.named_parameters()}
+    assert of["scalars.x-y.values.log_temperature"] == of["scalars.x-y.values.bias"] == 0
+    assert of["encoders.x.h.weight"] == 0.1
+    assert of["encoders.x.h.bias"] == (0.1 if name == "sgd" else 0)
+
+
+def test_a_learned_temperature_stays_within_its_bounds_and_is_saved() -> None:
+    model = model_of(SigLIP(dim=8, temperature=0.02))
+    optimiser = make_optimiser(mv.Optimizer(name="sgd", lr=1.0), model, 256)
+    value = dict(model.named_parameters())["scalars.x-y.values.log_temperature"]
+    for push, bound in ((1e3, 0.01), (-1e3, 1.0), (0.0, 1.0)):
+        optimiser.zero_grad()
+        (push * model({v: torch.randn(2, 3) for v in "xy"}).scalars["x-y"]["log_temperature"]).backward()
+        optimiser.step()
+        model.bound()
+        assert math.exp(value.item()) == pytest.approx(bound)
+    assert model.state_dict()["scalars.x-y.values.log_temperature"] == value
