@@ -20,7 +20,12 @@ OBJECTIVES = {
     "moco, one way": partial(trial, mv.MoCo(queue=11, dim=5, momentum=0.9, symmetric=False), shared=True),
     "simclr": partial(trial, mv.SimCLR(dim=5)),
     "simclr, cross": partial(trial, mv.SimCLR(dim=5, negatives="cross")),
+    "simclr, learned": partial(trial, mv.SimCLR(dim=5, learn_temperature=True)),
     "simsiam": partial(trial, mv.SimSiam(dim=5, predictor=4), evaluation=True),
+    "siglip": partial(trial, mv.SigLIP(dim=5, bias=-2.0)),
+    "byol": partial(trial, mv.BYOL(dim=5, hidden=6, momentum=0.9), evaluation=True),
+    "vicreg": partial(trial, mv.VICReg(dim=5, hidden=6), evaluation=True),
+    "symile": partial(trial, mv.Symile(dim=5), joint=True),
 }
 MISSING = {f"{name}, views missing": partial(make, missing=True) for name, make in OBJECTIVES.items()}
 
@@ -40,6 +45,8 @@ CACHED = {
     "moco, views missing, cached": trained(MISSING["moco, views missing"], micro_batch=3),
     "simclr, views missing, cached": trained(MISSING["simclr, views missing"], micro_batch=1),
     "simsiam, cached": trained(OBJECTIVES["simsiam"], micro_batch=3),
+    "siglip, views missing, cached": trained(MISSING["siglip, views missing"], micro_batch=3),
+    "symile, views missing, cached": trained(MISSING["symile, views missing"], micro_batch=3),
     "clipped and accumulated, cached": trained(OBJECTIVES["cmc"], clip=0.1, accumulate=2, micro_batch=1),
 }
 NORMED = {

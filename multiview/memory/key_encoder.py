@@ -42,9 +42,8 @@ class KeyEncoder(nn.Module):
         """Keys (n, dim) for view tensors x; zeros where not `present` (n,).
 
         order: (n x ranks,) in which the rows of all ranks are dealt out to be encoded, the same on every rank; keys come back in the order
-        of x. Buffers start from rank 0's, as DistributedDataParallel has it, so that all ranks hold the same.
+        of x. Every rank ends with rank 0's buffers, as the model does in DistributedDataParallel, so that all hold the same.
         """
-        from_first(list(self.buffers()))
         here = torch.ones(len(x), dtype=torch.bool, device=x.device) if present is None else present
         if order is None:
             return self._encoded(x, here)
@@ -54,4 +53,6 @@ class KeyEncoder(nn.Module):
 
     def _encoded(self, x: Tensor, present: Tensor) -> Tensor:
         parts = [self.encoder, self.projector]
-        return on_rows(lambda rows: {"key": self.projector(self.encoder(rows))}, x, present, parts, self.groups)["key"]
+        found = on_rows(lambda rows: {"key": self.projector(self.encoder(rows))}, x, present, parts, self.groups)
+        from_first(list(self.buffers()))
+        return found["key"]
