@@ -9,7 +9,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,11 +134,8 @@ def traces(
 
 
 def _run(count: int, trials: Mapping[str, Callable[[], Trial]], folder: Path) -> None:
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    if method == "forkserver":
-        multiprocessing.set_forkserver_preload([__name__])  # torch is imported once for all processes
     try:
-        start_processes(_child, (count, trials, folder), nprocs=count, start_method=method)
+        spread(_child, count, count, trials, folder)
     except ProcessRaisedException as error:
         mistakes = sorted(folder.glob("mistake-*"))
         if mistakes:
@@ -145,14 +143,17 @@ def _run(count: int, trials: Mapping[str, Callable[[], Trial]], folder: Path) ->
         raise
 
 
+def spread(act: Callable[..., None], count: int, *arguments: object) -> None:
+    """Calls `act(number, *arguments)` in `count` new processes and waits for them; when one fails the others are ended."""
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    if method == "forkserver":
+        multiprocessing.set_forkserver_preload([__name__])  # torch is imported once for all processes
+    start_processes(act, arguments, nprocs=count, start_method=method)
+
+
 def _child(number: int, count: int, trials: Mapping[str, Callable[[], Trial]], folder: Path) -> None:
     """One process of `count`: trains every trial and writes down its trace."""
-    os.environ |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    if count > 1:  # what a launcher would say
-        os.environ |= {"RANK": str(number), "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1"}
-        os.environ |= {"LOCAL_RANK": str(number), "LOCAL_WORLD_SIZE": str(count)}
-    torch.set_num_threads(1)
-    with joined(number, count, folder / f"meeting-{count}"):
+    with process(number, count, folder):
         for name, make in trials.items():
             try:
                 trace = traced(make())
@@ -160,6 +161,18 @@ def _child(number: int, count: int, trials: Mapping[str, Callable[[], Trial]], f
                 (folder / f"mistake-{number}").write_text(str(error))
                 raise
             save_file({key: x.contiguous().clone() for key, x in trace.items()}, folder / _file(name, count, number))
+
+
+@contextmanager
+def process(number: int, count: int, folder: Path) -> Iterator[None]:
+    """This new process as rank `number` of `count`, with one thread on the CPU; all of them know the same `folder`."""
+    os.environ |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    if count > 1:  # what a launcher would say
+        os.environ |= {"RANK": str(number), "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1"}
+        os.environ |= {"LOCAL_RANK": str(number), "LOCAL_WORLD_SIZE": str(count)}
+    torch.set_num_threads(1)
+    with joined(number, count, folder / f"meeting-{count}"):
+        yield
 
 
 def _file(name: str, count: int, number: int) -> str:

@@ -70,12 +70,17 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         fault = _fault(path / name, hashes.get(name))
         if fault:
             raise MultiviewError(f"checkpoint {path} is not whole: {name} {fault}.")
-    state = json.loads((path / STATE).read_text(encoding="utf-8"))
-    if state["schema"] > SCHEMA:
+    try:
+        state = json.loads((path / STATE).read_text(encoding="utf-8"))
+        tensors = {file.stem: load_file(file) for file in sorted(path.glob("*.safetensors"))}
+        schema = int(state["schema"])
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as cause:
+        raise MultiviewError(f"checkpoint {path} is not whole: {cause}.") from cause
+    if schema > SCHEMA:
         raise MultiviewError(
-            f"checkpoint {path} has schema {state['schema']}, this version reads up to {SCHEMA}: update multiview-cmc."
+            f"checkpoint {path} has schema {schema}, this version reads up to {SCHEMA}: update multiview-cmc."
         )
-    return {file.stem: load_file(file) for file in sorted(path.glob("*.safetensors"))}, state
+    return tensors, state
 
 
 def newest(folder: Path) -> Checkpoint:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from multiview.errors import MultiviewError
 from multiview.graph import ContrastGraph
 from multiview.memory.memories import Memories
 from multiview.model import MultiviewModel
-from multiview.objectives.base import EdgeInput, EdgeOutput
+from multiview.objectives.base import EdgeOutput
 from multiview.train.gradcache import encoded, encoded_keys, micro_batches
 from multiview.viewlayer import ViewLayer, present_views
 
@@ -67,7 +67,11 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws) -> StepOu
         edges = parts.graph.named_edges()
         outputs = {n: e.objective.loss(i) for (n, e), i in zip(edges.items(), inputs, strict=True)}
         total = torch.stack([e.weight * outputs[n].loss for n, e in edges.items()]).sum()
-        _refuse_non_finite(parts, total, outputs, inputs, batch, step)
+        seen = {
+            "View tensors": views.values(),
+            "embeddings": [*embeddings.z.values(), *embeddings.p.values(), *keys.values()],
+        }
+        _refuse_non_finite(parts, total, outputs, seen, batch.index, step)
         backward(total)
         if parts.clip is not None and parts.accelerator.sync_gradients:
             parts.accelerator.clip_grad_norm_(parts.wrapped.parameters(), parts.clip)
@@ -87,27 +91,35 @@ def _detached(out: EdgeOutput) -> EdgeOutput:
 
 
 def _refuse_non_finite(
-    parts: Parts, total: Tensor, outputs: Mapping[str, EdgeOutput], inputs: Sequence[EdgeInput], batch: Batch, step: int
+    parts: Parts,
+    total: Tensor,
+    outputs: Mapping[str, EdgeOutput],
+    seen: Mapping[str, Iterable[Tensor]],
+    index: Tensor,
+    step: int,
 ) -> None:
-    """All ranks raise when one has to, so that none waits for the others."""
+    """All ranks raise when one has to, so that none waits for the others. seen: what the step worked with, by what it is, first things first."""
     losses = torch.stack([*(out.loss.detach().to(total) for out in outputs.values()), total.detach()])
     bad = any_rank((~losses.isfinite()).tolist(), total.device)
     if not any(bad):
         return
     names = [name for name, one in zip([*outputs, "sum"], bad, strict=True) if one]
     raise MultiviewError(
-        f"step {step}: the loss of edge {', '.join(names[:-1] or names)} is not finite. {_suspects(parts, inputs, batch)} Weights, banks "
-        "and queues are as they were before it. Lower --lr, raise --temperature, or use --precision no; the last checkpoint is whole."
+        f"step {step}: the loss of edge {', '.join(names[:-1] or names)} is not finite. {_suspects(parts, seen, index)} Weights, banks and "
+        "queues are as they were before it. Lower --lr, raise --temperature, or use --precision no; the last checkpoint is whole."
     )
 
 
-def _suspects(parts: Parts, inputs: Sequence[EdgeInput], batch: Batch) -> str:
-    """The samples of all ranks whose embeddings are not finite; where there is none, those of the step."""
-    sides = [side for edge in inputs for side in edge.sides]
-    embeddings = [x.detach() for side in sides for x in (side.z, side.p, side.key) if x is not None]
-    lost = torch.stack([~x.isfinite().all(1) for x in embeddings]).any(0)
-    index, lost = gather(batch.index), gather(lost)
-    shown = index[lost] if lost.any() else index
-    ids = ", ".join(parts.ids(shown[:SAMPLES_SHOWN].cpu()))
-    more = f" and {len(shown) - SAMPLES_SHOWN} more" if len(shown) > SAMPLES_SHOWN else ""
-    return f"{'Embeddings are not finite of' if lost.any() else 'Embeddings are finite; the step had'} samples {ids}{more}."
+def _suspects(parts: Parts, seen: Mapping[str, Iterable[Tensor]], index: Tensor) -> str:
+    """The samples of all ranks where things first went wrong; where nothing did, those of the step."""
+    everyone = gather(index)
+    for kind, tensors in seen.items():
+        lost = gather(torch.stack([~x.isfinite().flatten(1).all(1) for x in tensors]).any(0))
+        if lost.any():
+            return f"{kind} are not finite of samples {_listed(parts, everyone[lost])}."
+    return f"{' and '.join(seen)} are finite; the step had samples {_listed(parts, everyone)}."
+
+
+def _listed(parts: Parts, index: Tensor) -> str:
+    more = f" and {len(index) - SAMPLES_SHOWN} more" if len(index) > SAMPLES_SHOWN else ""
+    return ", ".join(parts.ids(index[:SAMPLES_SHOWN].cpu())) + more

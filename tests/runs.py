@@ -1,0 +1,77 @@
+"""Small runs of recipes, and what they leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from multiview import plugins
+from multiview.launch import exit_code
+from multiview.train import loop
+from multiview.train.checkpoint import newest
+
+ROOT = Path(__file__).parents[1]
+RECIPES = ("cmc_lab", "cmc_rgbd", "moco", "simclr", "simsiam", "mixed")
+FAST = ["--batch", "16", "--steps", "6", "--size", "16", "--log_every", "1", "--knn_every", "0", "--width", "0.25"]
+FAST += ["--threads", "1", "--evaluate", "false"]
+
+
+def run(recipe: str, data: Path, out: Path, *words: str) -> int:
+    """The exit code of six steps, three an epoch, of a recipe in this process."""
+    return exit_code(plugins.load("recipes", recipe), ["--data", str(data), "--out", str(out), *FAST, *words])
+
+
+def on_two_processes(recipe: str, data: Path, out: Path, *words: str) -> list[str]:
+    """The command that does the same on two processes."""
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    return [*launch, str(ROOT / f"recipes/{recipe}.py"), "--data", str(data), "--out", str(out), *FAST, *words]
+
+
+def losses(out: Path) -> list[dict]:
+    """The lines of metrics.jsonl."""
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+@contextmanager
+def signal_in_step(step: int, number: int = signal.SIGINT) -> Iterator[None]:
+    """Sends this process a signal in the given step of whatever trains meanwhile."""
+    original = loop.contrast_step
+
+    def interrupted(parts, batch, now, *others, **named):
+        if now == step:
+            os.kill(os.getpid(), number)
+        return original(parts, batch, now, *others, **named)
+
+    loop.contrast_step = interrupted
+    try:
+        yield
+    finally:
+        loop.contrast_step = original
+
+
+def assert_same_end(one: Path, other: Path) -> None:
+    """The newest checkpoints agree in every bit: weights, memories, optimiser, and the rest of the state."""
+    _, ours, state, _ = newest(one / "checkpoints")
+    _, theirs, expected, _ = newest(other / "checkpoints")
+    assert state == expected
+    assert ours.keys() == theirs.keys() == {"memory", "model", "optimiser"}
+    for file, tensors in theirs.items():
+        assert tensors.keys() == ours[file].keys()
+        for name, value in tensors.items():
+            assert torch.equal(value, ours[file][name]), f"{file}: {name}"
+
+
+def assert_same_losses(one: Path, other: Path) -> None:
+    """Every step was logged once, with the same losses to the bit."""
+    first, second = losses(one), losses(other)
+    assert [line["step"] for line in first] == [line["step"] for line in second] == list(range(1, len(first) + 1))
+    names = [name for name in first[0] if name.startswith("loss")]
+    assert [[line[name] for name in names] for line in first] == [[line[name] for name in names] for line in second]

@@ -1,0 +1,175 @@
+"""A checkpoint is whole or it is not used, and nothing in it is ever run."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import resource
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from multiview.errors import MultiviewError
+from multiview.train import checkpoint
+from multiview.train.checkpoint import load, newest, save
+
+
+def tensors(value: float, count: int = 3) -> dict[str, dict[str, torch.Tensor]]:
+    return {"model": {"weight": torch.full((count,), value)}, "memory": {}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Checkpoints of steps 1 and 2."""
+    for step in (1, 2):
+        save(tmp_path / "checkpoints", step, tensors(step), {"groups": [{"lr": 0.1}]}, keep=2)
+    return tmp_path / "checkpoints"
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_was_saved_is_loaded(folder: Path) -> None:
+    found = newest(folder)
+    assert found.path.name == "step-00000002"
+    assert found.state == {"schema": 1, "step": 2, "groups": [{"lr": 0.1}]}
+    assert torch.equal(found.tensors["model"]["weight"], torch.full((3,), 2.0))
+    assert found.tensors["memory"] == {}
+    assert found.refused == []
+
+
+def test_only_the_newest_are_kept(folder: Path) -> None:
+    save(folder, 3, tensors(3), {}, keep=2)
+    assert names(folder) == ["step-00000002", "step-00000003"]
+
+
+def cut(path: Path) -> None:
+    file = path / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def flip(path: Path) -> None:
+    file = path / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+
+
+def other_state(path: Path) -> None:
+    (path / "state.json").write_text("{}")
+
+
+def remove(path: Path) -> None:
+    (path / "memory.safetensors").unlink()
+
+
+def add(path: Path) -> None:
+    shutil.copy(path / "model.safetensors", path / "extra.safetensors")
+
+
+def no_manifest(path: Path) -> None:
+    (path / "manifest.json").unlink()
+
+
+def half_a_manifest(path: Path) -> None:
+    text = (path / "manifest.json").read_text()
+    (path / "manifest.json").write_text(text[: len(text) // 2])
+
+
+def empty_manifest(path: Path) -> None:
+    (path / "manifest.json").write_text("{}")
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (cut, "model.safetensors is altered"),
+        (flip, "model.safetensors is altered"),
+        (other_state, "state.json is altered"),
+        (remove, "memory.safetensors is missing"),
+        (add, "extra.safetensors does not belong to it"),
+        (no_manifest, "manifest.json cannot be read"),
+        (half_a_manifest, "manifest.json cannot be read"),
+        (empty_manifest, "manifest.json does not list state.json"),
+    ],
+)
+def test_a_harmed_checkpoint_is_refused_and_the_one_before_is_used(harm, message: str, folder: Path) -> None:
+    harm(folder / "step-00000002")
+    with pytest.raises(MultiviewError, match=message):
+        load(folder / "step-00000002")
+    found = newest(folder)
+    assert found.state["step"] == 1
+    assert [message in sentence and "Using the one before" in sentence for sentence in found.refused] == [True]
+
+
+def test_where_none_is_whole_each_is_named(folder: Path) -> None:
+    for path in folder.iterdir():
+        flip(path)
+    with pytest.raises(MultiviewError, match=r"no whole checkpoint .* start again with --overwrite.*00002.*00001"):
+        newest(folder)
+
+
+class Malice:
+    """Unpickling it makes a folder."""
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (os.environ["MALICE"],)
+
+
+@pytest.mark.parametrize(
+    "name", ["optimizer.bin", "model.safetensors", "state.json", "random_states_0.pkl", "model.pt"]
+)
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_pickle_in_a_checkpoint_is_never_run(
+    name: str, listed: bool, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MALICE", str(tmp_path / "done"))
+    path = folder / "step-00000002"
+    (path / name).write_bytes(pickle.dumps(Malice()))
+    if listed:  # by somebody who also mends the manifest
+        hashes = json.loads((path / "manifest.json").read_text())
+        (path / "manifest.json").write_text(json.dumps(hashes | {name: checkpoint.sha256(path / name)}))
+    found = newest(folder)
+    assert not (tmp_path / "done").exists()
+    if not listed:
+        assert found.state["step"] == 1
+
+
+def test_a_newer_schema_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "SCHEMA", 2)
+    save(folder, 3, tensors(3), {}, keep=3)
+    monkeypatch.setattr(checkpoint, "SCHEMA", 1)
+    with pytest.raises(MultiviewError, match="has schema 2, this version reads up to 1: update multiview-cmc"):
+        load(folder / "step-00000003")
+
+
+def test_a_full_disk_is_one_message_and_the_older_checkpoints_stay(folder: Path) -> None:
+    before = {path: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(MultiviewError, match=r"step 3 could not be written: .* make room, and go on with --resume"):
+            save(folder, 3, tensors(3, count=1_000_000), {}, keep=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert names(folder) == ["step-00000001", "step-00000002"]
+    assert before == {path: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
+
+
+def test_what_a_killed_run_left_is_removed_and_never_read(folder: Path) -> None:
+    shutil.copytree(folder / "step-00000002", folder / ".step-00000003.4711")
+    assert newest(folder).state["step"] == 2
+    save(folder, 4, tensors(4), {}, keep=2)
+    assert names(folder) == ["step-00000002", "step-00000004"]
+
+
+def test_saving_a_step_again_keeps_what_is_whole_and_replaces_what_is_not(folder: Path) -> None:
+    written = (folder / "step-00000002/model.safetensors").stat().st_mtime_ns
+    save(folder, 2, tensors(2), {"groups": [{"lr": 0.1}]}, keep=2)
+    assert (folder / "step-00000002/model.safetensors").stat().st_mtime_ns == written
+    flip(folder / "step-00000002")
+    save(folder, 2, tensors(2), {}, keep=2)
+    assert newest(folder).state["step"] == 2
+    assert names(folder) == ["step-00000001", "step-00000002"]

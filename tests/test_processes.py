@@ -1,0 +1,94 @@
+"""Two processes make one run, are stopped together, and one may go on where two were."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from runs import losses, on_two_processes, run
+
+import multiview as mv
+from multiview.data.sampler import Batches
+from multiview.train.checkpoint import newest
+from multiview.train.processes import start
+
+ENVIRONMENT = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+
+
+def test_processes_that_do_not_know_of_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(
+        mv.MultiviewError, match="ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes 2"
+    ):
+        start(mv.Train(), "recipes/x.py")
+
+
+def test_two_processes_write_one_run_and_agree_with_one(scenes: Path, tmp_path: Path) -> None:
+    """Batch norm sees half a batch in each process, so the first loss agrees closely and not to the bit."""
+    two, one = tmp_path / "two", tmp_path / "one"
+    command = on_two_processes("mixed", scenes, two)
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "Warning" not in done.stderr
+    assert run("mixed", scenes, one) == 0
+    assert [line["step"] for line in losses(two)] == [1, 2, 3, 4, 5, 6]
+    assert losses(two)[0]["loss"] == pytest.approx(losses(one)[0]["loss"], rel=0.02)
+
+
+@pytest.mark.slow
+def test_two_processes_are_stopped_together_and_one_goes_on(scenes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    first = stopped_at(on_two_processes("moco", scenes, out, "--steps", "5000"), out, 3, one_worker, signal.SIGUSR1)
+    assert "has 2 exit" not in first
+    command = on_two_processes("moco", scenes, out, "--steps", "5000", "--resume")
+    before = newest(out / "checkpoints").state["step"]
+    stopped_at(command, out, before + 2, launcher, signal.SIGTERM)
+    step = newest(out / "checkpoints").state["step"]
+    assert losses(out)[-1]["step"] == step > before
+    assert run("moco", scenes, out, "--resume", "--steps", str(step + 3)) == 0
+    assert [line["step"] for line in losses(out)] == list(range(1, step + 4))
+    assert queue_ids(out) == newest_samples(step + 3)
+
+
+def stopped_at(command: list[str], out: Path, step: int, whom, number: int) -> str:
+    """Starts a run, sends the signal when it has logged `step`, and returns what it said when it has ended."""
+    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as running:
+        deadline = time.monotonic() + 180
+        while not (out / "metrics.jsonl").exists() or losses(out)[-1:] == [] or losses(out)[-1]["step"] < step:
+            assert running.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.kill(whom(running.pid), number)
+        _, said = running.communicate(timeout=120)
+    assert running.returncode != 0
+    return said
+
+
+def launcher(pid: int) -> int:
+    return pid
+
+
+def one_worker(pid: int) -> int:
+    """Rank 1: the other hears of the signal from it."""
+    ranks = {child.environ().get("RANK"): child.pid for child in psutil.Process(pid).children(recursive=True)}
+    return ranks["1"]
+
+
+def queue_ids(out: Path) -> list[int]:
+    """Samples in the queue, oldest first."""
+    memory = newest(out / "checkpoints").tensors["memory"]
+    ids, pointer = (next(x for name, x in memory.items() if name.endswith(f".{end}")) for end in ("ids", "pointer"))
+    return torch.roll(ids, -int(pointer)).tolist()
+
+
+def newest_samples(steps: int) -> list[int]:
+    """The last 56 of the samples that one process would have seen in so many steps."""
+    batches = Batches(56, 16, 0)
+    seen = [i for step in range(steps) for i in next(batches.for_epoch(*divmod(step, 3))).tolist()]
+    return seen[-56:]

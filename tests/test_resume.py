@@ -1,0 +1,139 @@
+"""A run that was stopped and resumed equals one that was not, to the bit."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from runs import RECIPES, assert_same_end, assert_same_losses, losses, run, signal_in_step
+
+import multiview as mv
+from multiview.train.loop import planned_steps
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_resumed_equals_unbroken_bit_for_bit(recipe: str, scenes: Path, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert run(recipe, scenes, whole) == 0
+    with signal_in_step(4):  # the first of three steps of the second epoch
+        assert run(recipe, scenes, broken) == 128 + signal.SIGINT
+    assert [line["step"] for line in losses(broken)] == [1, 2, 3, 4]
+    assert run(recipe, scenes, broken, "--resume") == 0
+    assert_same_end(broken, whole)
+    assert_same_losses(broken, whole)
+
+
+@pytest.fixture(scope="module")
+def unbroken(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("unbroken") / "run"
+    assert run("mixed", scenes, out) == 0
+    return out
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5])
+def test_it_does_not_matter_at_which_step(step: int, unbroken: Path, scenes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with signal_in_step(step, signal.SIGTERM):
+        assert run("mixed", scenes, out) == 128 + signal.SIGTERM
+    assert run("mixed", scenes, out, "--resume") == 0
+    assert_same_end(out, unbroken)
+    assert_same_losses(out, unbroken)
+
+
+def test_a_run_may_be_stopped_again_and_again_and_go_on_with_workers(
+    unbroken: Path, scenes: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    for step, workers in ((2, "1"), (3, "0"), (5, "2")):
+        resumed = ["--resume"] if out.exists() else []
+        with signal_in_step(step, signal.SIGUSR1):
+            assert run("mixed", scenes, out, "--workers", workers, *resumed) == 128 + signal.SIGUSR1
+    assert run("mixed", scenes, out, "--resume", "--workers", "0") == 0
+    assert_same_end(out, unbroken)
+
+
+def test_an_accumulation_is_finished_before_the_run_stops(scenes: Path, tmp_path: Path) -> None:
+    """Two batches make an optimiser step; an epoch has three batches."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert run("cmc_lab", scenes, whole, "--accumulate", "2") == 0
+    with signal_in_step(3):
+        assert run("cmc_lab", scenes, broken, "--accumulate", "2", "--save_every", "1") == 128 + signal.SIGINT
+    assert losses(broken)[-1]["step"] == 4
+    assert run("cmc_lab", scenes, broken, "--resume") == 0
+    assert_same_end(broken, whole)
+    assert_same_losses(broken, whole)
+
+
+@pytest.mark.parametrize(("steps", "accumulate", "planned"), [(7, 2, 6), (None, 4, 28), (3, 1, 3)])
+def test_a_run_ends_with_a_whole_accumulation(steps: int | None, accumulate: int, planned: int) -> None:
+    assert planned_steps(mv.Train(epochs=10, steps=steps, accumulate=accumulate), per_epoch=3) == planned
+
+
+def test_a_run_shorter_than_an_accumulation_is_refused() -> None:
+    with pytest.raises(mv.MultiviewError, match="the optimiser would never move"):
+        planned_steps(mv.Train(steps=1, accumulate=2), per_epoch=3)
+
+
+def test_a_run_without_a_checkpoint_yet_begins_at_its_first_step(
+    unbroken: Path, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "config.yaml").write_text((unbroken / "config.yaml").read_text())
+    assert run("mixed", scenes, out, "--resume") == 0
+    assert "has no checkpoint yet: it begins at its first step" in capsys.readouterr().out
+    assert_same_end(out, unbroken)
+
+
+def test_a_resumed_run_keeps_its_options_and_tells_those_that_change(
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from multiview import plugins
+    from multiview.launch import exit_code
+
+    out = tmp_path / "run"
+    assert run("cmc_lab", scenes, out, "--steps", "3", "--objective.temperature", "0.3") == 0
+    recipe = plugins.load("recipes", "cmc_lab")
+    assert exit_code(recipe, ["--resume", "--out", str(out), "--steps", "4"]) == 0
+    said = capsys.readouterr().out
+    assert "resumed with another option: train.steps 3 -> 4" in said
+    assert f"resumed {out} at step 3 of 4" in said
+    config = (out / "config.yaml").read_text()
+    assert "temperature: 0.3" in config
+    assert [line["step"] for line in losses(out)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--batch", "8"], "trained with a batch of 16 and is resumed with 8"),
+        (["--width", "0.5"], "does not fit this run: size mismatch"),
+        (["--name", "sgd"], "does not fit this run"),
+    ],
+)
+def test_a_run_is_not_resumed_as_another(
+    words: list[str], message: str, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert run("cmc_lab", scenes, out, "--steps", "1") == 0
+    before = {path: path.read_bytes() for path in out.rglob("*.safetensors")}
+    assert run("cmc_lab", scenes, out, "--resume", *words) == 2
+    assert message in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in out.rglob("*.safetensors")}
+
+
+def test_other_data_is_refused(scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from multiview.data.preprocess import preprocess
+    from multiview.data.sources.scenes import Scenes
+
+    preprocess(Scenes(count=90, size=32), None, tmp_path / "more")
+    assert run("cmc_lab", scenes, tmp_path / "run", "--steps", "1") == 0
+    assert run("cmc_lab", tmp_path / "more", tmp_path / "run", "--resume") == 2
+    assert "was trained on 56 samples and the data now has 63" in capsys.readouterr().err
+
+
+def test_checkpoints_come_by_the_clock_too(scenes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert run("cmc_lab", scenes, out, "--save_minutes", "0.0000001", "--keep", "9") == 0
+    assert [path.name[-1] for path in sorted((out / "checkpoints").iterdir())] == list("123456")
