@@ -12,7 +12,7 @@ import math
 from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from multiview.errors import MultiviewError
 
@@ -218,6 +218,18 @@ class Objective(metaclass=ABCMeta):
     def loss(self, edge: EdgeInput) -> EdgeOutput:
         """Scores the edge: reads both sides, changes nothing."""
 
+    def scores(self, edge: EdgeInput, rows: int) -> tuple[Tensor, ...]:  # noqa: ARG002
+        """What the health of an edge is judged by now and then: the first `rows` rows against their negatives, one tensor a direction.
+
+        (rows, 1 + K), divided by the temperature, the positive first, -inf where there is no negative. None without negatives. Every rank
+        calls it.
+        """
+        return ()
+
+    def meets_itself(self, situation: Situation) -> float | None:  # noqa: ARG002
+        """The share of samples that are among their own negatives, as far as it can be predicted; None without a memory of negatives."""
+        return None
+
 
 TEMPERATURES = (0.01, 1.0)
 """Bounds of a learned temperature; the lower one is CLIP's (arXiv:2103.00020, Sec. 2.5)."""
@@ -234,6 +246,21 @@ def log_temperature(owner: str, start: float) -> dict[str, Scalar]:
 def temperature_of(edge: EdgeInput, fixed: float) -> float | Tensor:
     """The temperature that the edge has learned so far, with gradient, or the fixed one where it learns none."""
     return edge.scalars["log_temperature"].exp() if "log_temperature" in edge.scalars else fixed
+
+
+def batch_scores(edge: EdgeInput, rows: int, temperature: float | Tensor, *, own: bool) -> tuple[Tensor, Tensor]:
+    """`Objective.scores` of an objective whose negatives are the batch of all ranks: of the other view, and with `own` of both."""
+    from multiview.distributed import gather, rank
+    from multiview.ops.candidates import in_batch
+    from multiview.ops.precision import full_precision
+
+    za, zb = (full_precision(cast("Tensor", side.z)) for side in edge.sides)
+    all_a, all_b, columns = gather(za), gather(zb), gather(edge.present)
+    first = rank() * len(za)
+    return (
+        in_batch(za[:rows], all_a if own else None, all_b, columns, first, temperature),
+        in_batch(zb[:rows], all_b if own else None, all_a, columns, first, temperature),
+    )
 
 
 def temperature_log(edge: EdgeInput) -> dict[str, Tensor]:

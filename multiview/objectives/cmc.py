@@ -119,6 +119,24 @@ class CMC(Objective):
         state = {name: torch.stack([out.state[name] for out in outputs]) for name in outputs[0].state}
         return EdgeOutput(outputs[0].loss + outputs[1].loss, log, state)
 
+    def scores(self, edge: EdgeInput, rows: int) -> "tuple[Tensor, ...]":
+        """Rows of a, and of b, against the other view's bank."""
+        from multiview.ops.bank_terms import all_scores
+        from multiview.ops.precision import full_precision
+
+        few = replace(edge, index=edge.index[:rows])
+        found = []
+        for side, other in ((edge.a, edge.b), (edge.b, edge.a)):
+            bank, z = cast("MemoryBank", other.memory), full_precision(cast("Tensor", side.z)[:rows])
+            found.append(
+                all_scores(z / self.temperature, self._scorer(bank.rows, few.index, self._draw(few, len(bank))))
+            )
+        return tuple(found)
+
+    def meets_itself(self, situation: Situation) -> float:
+        """1 - (1 - 1/N)^K: K rows are drawn with replacement from N."""
+        return 0.0 if self.exclude else -math.expm1(self._count * math.log1p(-1 / situation.samples))
+
     def _draw(self, edge: EdgeInput, size: int) -> "Tensor":
         from multiview.ops.negatives import draw_negatives, draw_shared
 
@@ -136,20 +154,24 @@ class CMC(Objective):
     def _direction(self, edge: EdgeInput, direction: int, scorer: "Scorer", size: int) -> EdgeOutput:
         from multiview.distributed import mean_over_rows
         from multiview.ops.bank_terms import bank_terms
-        from multiview.ops.nce import nce, softmax
+        from multiview.ops.nce import batch_log_z, moved_log_z, nce, softmax
         from multiview.ops.precision import full_precision
 
         z = full_precision(cast("Tensor", (edge.a, edge.b)[direction].z)) / self.temperature
         state: dict[str, Tensor] = {}
+        drift: dict[str, Tensor] = {}
         if self.variant == "softmax":
             found = bank_terms(z, scorer, softmax)
         else:
             log_z = self._log_z(edge, direction, z, scorer, size)
             found = bank_terms(z, scorer, nce(log_z.nan_to_num(), self._count, size))
-            state["log_z"] = self._next_log_z(edge, log_z, found.log_sum, size)
+            batch = batch_log_z(found.log_sum, edge.present, 1 + self._count, size)
+            state["log_z"] = moved_log_z(log_z, batch, self.z_momentum) if self.z == "ema" else log_z
+            drift["z_drift"] = (batch - log_z).nan_to_num()
         log = {
             "positive": mean_over_rows(found.positive, edge.present),
             "rank": mean_over_rows(found.rank, edge.present),
+            **drift,
         }
         return EdgeOutput(mean_over_rows(found.terms, edge.present), log, state)
 
@@ -160,13 +182,6 @@ class CMC(Objective):
 
         old = edge.state["log_z"][direction]
         return batch_log_z(log_sums(z, scorer), edge.present, 1 + self._count, size) if old.isnan() else old
-
-    def _next_log_z(self, edge: EdgeInput, used: "Tensor", log_sum: "Tensor", size: int) -> "Tensor":
-        from multiview.ops.nce import batch_log_z, moved_log_z
-
-        if self.z != "ema":
-            return used
-        return moved_log_z(used, batch_log_z(log_sum, edge.present, 1 + self._count, size), self.z_momentum)
 
     @property
     def _count(self) -> int:

@@ -96,6 +96,24 @@ class MoCo(Objective):
         found = sum(out.log["found"] for out in outputs[1:]) + outputs[0].log["found"]
         return EdgeOutput(loss / len(outputs), {"found": found / len(outputs)})
 
+    def scores(self, edge: EdgeInput, rows: int) -> "tuple[Tensor, ...]":
+        """Queries against their keys and the queue."""
+        from multiview.ops.candidates import in_queue
+        from multiview.ops.precision import full_precision
+
+        pairs = [(edge.a, edge.b), (edge.b, edge.a)] if self.symmetric else [(edge.a, edge.b)]
+        ids = edge.index[:rows] if self.exclude else None
+        found = []
+        for query, keys in pairs:
+            q, k = (full_precision(cast("Tensor", x)[:rows]) for x in (query.z, keys.key))
+            found.append(in_queue(q, k, cast("KeyQueue", keys.memory), ids, self.temperature))
+        return tuple(found)
+
+    def meets_itself(self, situation: Situation) -> float:
+        """Two turns of a sample are N (1 + u - v) samples apart, u and v uniform: P(at most K) = (K/N)^2 / 2, or 1 - (2 - K/N)^2 / 2."""
+        filled = min((self.queue or DEFAULT_QUEUE) / situation.samples, 2.0)
+        return 0.0 if self.exclude else filled**2 / 2 if filled <= 1 else 1 - (2 - filled) ** 2 / 2
+
     def _direction(self, edge: EdgeInput, query: Side, keys: Side) -> EdgeOutput:
         from multiview.distributed import mean_over_rows
         from multiview.ops.precision import full_precision

@@ -12,6 +12,7 @@ from multiview.objectives.base import (
     Objective,
     Scalar,
     Situation,
+    batch_scores,
     log_temperature,
     need_pairs,
     temperature_log,
@@ -68,3 +69,7 @@ class SigLIP(Objective):
         terms = pair_sigmoid_terms(scaled, gather_with_gradient(zb), bias, gather(edge.present), rank() * len(za))
         log = {"found": mean_over_rows(terms.found, edge.present), "bias": bias.detach(), **temperature_log(edge)}
         return EdgeOutput(mean_over_rows(terms.terms, edge.present), log)
+
+    def scores(self, edge: EdgeInput, rows: int) -> "tuple[Tensor, ...]":
+        """Rows of a, and of b, against the other view's batch of all ranks."""
+        return batch_scores(edge, rows, temperature_of(edge, self.temperature), own=False)

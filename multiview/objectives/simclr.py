@@ -12,6 +12,7 @@ from multiview.objectives.base import (
     Objective,
     Scalar,
     Situation,
+    batch_scores,
     log_temperature,
     need_pairs,
     positive,
@@ -79,3 +80,7 @@ class SimCLR(Objective):
         loss = (mean_over_rows(forward.terms, edge.present) + mean_over_rows(backward.terms, edge.present)) / 2
         found = (forward.found + backward.found) / 2
         return EdgeOutput(loss, {"found": mean_over_rows(found, edge.present), **temperature_log(edge)})
+
+    def scores(self, edge: EdgeInput, rows: int) -> "tuple[Tensor, ...]":
+        """Rows of a, and of b, against the batch of all ranks."""
+        return batch_scores(edge, rows, temperature_of(edge, self.temperature), own=self.negatives == "both")

@@ -58,6 +58,12 @@ def bank_terms(z: Tensor, scorer: Scorer, rule: Rule) -> BankTerms:
 
 
 @torch.no_grad()
+def all_scores(z: Tensor, scorer: Scorer) -> Tensor:
+    """The scores themselves, (n, 1 + K): for a few rows."""
+    return torch.cat([scorer.block(z[part], part)[0] for part in _parts(z, scorer)])
+
+
+@torch.no_grad()
 def log_sums(z: Tensor, scorer: Scorer) -> Tensor:
     """log sum exp of each row's scores, (n,): for what must be known before the loss is."""
     return torch.cat([torch.logsumexp(scorer.block(z[part], part)[0], dim=1) for part in _parts(z, scorer)])

@@ -131,13 +131,19 @@ class Loop:
         set_rate(self.parts.optimiser, self.base_rate, factor)
         draws = Draws(self.seed, step, batch.index.numpy(), "augment")
         moved = batch.to(self.parts.accelerator.device, non_blocking=True)
-        output = contrast_step(self.parts, moved, step + 1, draws)
+        logged = (step + 1) % self.train.log_every == 0 or step + 1 in (1, self.steps)
+        output = contrast_step(self.parts, moved, step + 1, draws, examine=logged)
         self.progress.step += 1
         self._note(output, len(batch))
-        if self.progress.step % self.train.log_every == 0 or self.progress.step in (1, self.steps):
-            values = self._values(self.base_rate * factor)
-            metrics.write(self.progress.step, {"epoch": step // per_epoch, **values})
-            display.show(self.progress.step, step // per_epoch, values)
+        if logged:
+            values = {name: float(x) for name, x in output.health.items()} | self._values(self.base_rate * factor)
+            self._tell(step // per_epoch, values, metrics, display)
+
+    def _tell(self, epoch: int, values: dict[str, float], metrics: Metrics, display: Display) -> None:
+        metrics.write(self.progress.step, {"epoch": epoch, **values})
+        display.show(self.progress.step, epoch, values)
+        for line in metrics.diagnosed(self.progress.step, values):
+            display.say(line)
 
     def _note(self, output: StepOutput, rows: int) -> None:
         values = {"loss": output.loss, **{f"loss/{n}": out.loss for n, out in output.edges.items()}}

@@ -22,6 +22,7 @@ CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
+HEALTH = "health.jsonl"
 NOT_OF_THE_RUN = ("out", "resume", "overwrite", "plan", "evaluate", "cache")
 """Options that may differ from one start of a run to the next without making it another run."""
 PACKAGES = ("multiview-cmc", "torch", "torchvision", "torchaudio", "kornia", "timm", "accelerate", "h5py", "numpy")

@@ -19,6 +19,7 @@ from multiview.memory.memories import Memories
 from multiview.model import MultiviewModel
 from multiview.objectives.base import EdgeOutput
 from multiview.train.gradcache import encoded, encoded_keys, micro_batches
+from multiview.train.health import measured
 from multiview.viewlayer import ViewLayer, present_views
 
 SAMPLES_SHOWN = 8
@@ -43,16 +44,18 @@ class Parts:
 
 @dataclass
 class StepOutput:
-    """The weighted sum of the edges' losses, and what every edge found, detached."""
+    """The weighted sum of the edges' losses, what every edge found, detached, and the measures of health where they were asked for."""
 
     loss: Tensor
     edges: dict[str, EdgeOutput]
+    health: dict[str, Tensor]
 
 
-def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws) -> StepOutput:
+def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: bool = False) -> StepOutput:
     """views -> one forward -> keys -> every edge scored -> backward and optimiser step -> every memory updated once.
 
-    Raises MultiviewError naming step, edge and samples when a loss is not finite, before any weight or memory is touched by it.
+    examine: measure the health of every edge too, before the memories move on. Raises MultiviewError naming step, edge and samples when a
+    loss is not finite, before any weight or memory is touched by it.
     """
     views = {name: _laid_out(x, parts.channels_last) for name, x in parts.layer(batch, draws).items()}
     present = present_views(parts.layer.views, batch)
@@ -78,8 +81,9 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws) -> StepOu
         parts.optimiser.step()
         parts.model.bound()
         parts.optimiser.zero_grad()
+    health = measured(edges, inputs) if examine else {}
     parts.memories.update(embeddings, keys, batch.index, present, {n: out.state for n, out in outputs.items()})
-    return StepOutput(total.detach(), {n: _detached(out) for n, out in outputs.items()})
+    return StepOutput(total.detach(), {n: _detached(out) for n, out in outputs.items()}, health)
 
 
 def _laid_out(x: Tensor, channels_last: bool) -> Tensor:

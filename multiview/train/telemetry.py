@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from multiview.files import replace_text
-from multiview.train.runfolder import METRICS
+from multiview.train.runfolder import HEALTH, METRICS
+from multiview.train.symptoms import Doctor
 
 PLAIN_SECONDS = 10.0
 """Least time between lines where the output is no terminal."""
@@ -28,6 +29,7 @@ class Metrics:
             _cut(self.path, resumed_at)
         self.file = self.path.open("a", encoding="utf-8")
         self.board = _board(out, resumed_at)
+        self.doctor = Doctor(out / HEALTH, resumed_at)
 
     def write(self, step: int, values: Mapping[str, float | int]) -> None:
         """One line: the step and its numbers."""
@@ -36,6 +38,10 @@ class Metrics:
         if self.board is not None:
             for name, value in values.items():
                 self.board.add_scalar(name, value, step)
+
+    def diagnosed(self, step: int, values: Mapping[str, float]) -> list[str]:
+        """What is wrong, in words, as far as it has not been said; also in health.jsonl."""
+        return self.doctor.look(step, values)
 
     def close(self) -> None:
         """Flushes and closes both."""
@@ -52,6 +58,10 @@ class NoMetrics(Metrics):
 
     def write(self, step: int, values: Mapping[str, float | int]) -> None:
         """Nothing."""
+
+    def diagnosed(self, step: int, values: Mapping[str, float]) -> list[str]:  # noqa: ARG002
+        """Nothing: another process says it."""
+        return []
 
     def close(self) -> None:
         """Nothing."""

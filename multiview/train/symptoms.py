@@ -1,0 +1,90 @@
+"""What the numbers of a run's health mean, in words, where something is wrong. Every line is said once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+SETTLED = 50
+"""Steps before which nothing is wrong yet: embeddings of fresh weights are alike, and no edge has learned."""
+
+
+class Symptom(NamedTuple):
+    """A measure, whether its value (with the others of the same edge or view) is a bad sign, and what to say then."""
+
+    measure: str
+    name: str
+    bad: Callable[[float, Mapping[str, float]], bool]
+    text: str
+
+
+SYMPTOMS = (
+    Symptom(
+        "bound",
+        "chance",
+        lambda x, of: x < 0.02 * of["ceiling"],
+        "edge {name}: loss is ln(K+1), nothing learned yet (information shown {bound:.2f} of {ceiling:.2f} nats). If it stays, try milder "
+        "crops, a higher learning rate, or another temperature.",
+    ),
+    Symptom(
+        "bound",
+        "ceiling",
+        lambda x, of: x > 0.98 * of["ceiling"],
+        "edge {name}: solved, the loss cannot show more than ln(K+1) = {ceiling:.2f} nats. More negatives would ask more; so would stronger "
+        "crops, if the views share something trivial.",
+    ),
+    Symptom(
+        "std",
+        "collapse",
+        lambda x, _: x < 0.05,
+        "view {name}: std -> 0, collapsed ({std:.3f} of 1/sqrt(d)): all samples have nearly the same embedding. Lower the learning rate, and "
+        "look at the predictor, the key encoder's momentum or the temperature.",
+    ),
+    Symptom(
+        "effective_rank",
+        "directions",
+        lambda x, of: x < 2 and of["std"] >= 0.05,
+        "view {name}: embeddings use {effective_rank:.1f} directions: samples differ in hardly more than one number.",
+    ),
+    Symptom(
+        "z_drift",
+        "drift",
+        lambda x, _: abs(x) > 1,
+        "edge {name}: Z of a batch is e^{z_drift:.1f} times the Z in use, so that NCE weighs its negatives wrongly. Use --z ema, or the "
+        "softmax variant.",
+    ),
+)
+
+
+class Doctor:
+    """Finds symptoms in the numbers of a run, and remembers in `file` what it has said, so that a resumed run does not say it again."""
+
+    def __init__(self, file: Path, resumed_at: int | None = None) -> None:
+        self.file = file
+        lines = file.read_text(encoding="utf-8").splitlines() if resumed_at is not None and file.is_file() else []
+        kept = [line for line in map(json.loads, lines) if line["step"] <= (resumed_at or 0)]
+        self.said = {(line["symptom"], line["of"]) for line in kept}
+        self._write("w", kept)
+
+    def look(self, step: int, values: Mapping[str, float]) -> list[str]:
+        """New lines for `measure/name` values at a step; they are written down with it."""
+        found = [] if step < SETTLED else [x for x in diagnosed(values) if (x["symptom"], x["of"]) not in self.said]
+        self.said |= {(x["symptom"], x["of"]) for x in found}
+        self._write("a", [{"step": step, **x} for x in found])
+        return [x["text"] for x in found]
+
+    def _write(self, mode: str, lines: list[dict[str, object]]) -> None:
+        with self.file.open(mode, encoding="utf-8") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+
+
+def diagnosed(values: Mapping[str, float]) -> Iterator[dict[str, str]]:
+    """Every symptom in `measure/name` values."""
+    names = dict.fromkeys(key.split("/", 1)[1] for key in values if "/" in key)
+    for name in names:
+        of = {key.split("/", 1)[0]: x for key, x in values.items() if key.endswith(f"/{name}") and key.count("/") == 1}
+        for symptom in SYMPTOMS:
+            if symptom.measure in of and symptom.bad(of[symptom.measure], of):
+                yield {"symptom": symptom.name, "of": name, "text": symptom.text.format(name=name, **of)}
