@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Recipe)
 
+ARGUMENTS = "\n\nArgs:"
+EXITS = (
+    "Exits with 0 when done and with 2 for a mistake that its message explains. Ctrl-C, SIGTERM and SIGUSR1 finish the step, save a checkpoint "
+    "and exit with 128 + the signal's number (130, 143, 138); --resume goes on from there."
+)
+
 
 def main(recipe: type[Recipe], argv: Sequence[str] | None = None) -> None:
     """Runs a recipe from command-line words and exits: 0 done, 2 a mistake that the message explains, 128 + n stopped by signal n."""
@@ -43,7 +49,8 @@ def exit_code(recipe: type[Recipe], argv: Sequence[str]) -> int:
 
 def chosen_by(recipe: type[R], argv: Sequence[str]) -> R:
     """The recipe with its options from command-line words; with --resume, those of the run that is continued come before them."""
-    prog, about = Path(sys.argv[0]).name, inspect.getdoc(recipe) or ""
+    prog = Path(sys.argv[0]).name
+    about = f"{(inspect.getdoc(recipe) or '').split(ARGUMENTS)[0]}\n\n{EXITS}"
     chosen = parse(recipe, argv, prog=prog, description=about)
     config = Path(chosen.out or "") / CONFIG
     if not (chosen.resume and chosen.out and config.is_file()):

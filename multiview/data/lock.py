@@ -15,11 +15,15 @@ NAME = ".lock"
 TAKEOVER = ".lock.takeover"
 
 
+class LockedError(MultiviewError):
+    """Another process is writing the folder at this moment."""
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Holds `folder/.lock` while the block runs. A lock whose process is gone is taken over.
 
-    Raises MultiviewError, naming the other process, when somebody else holds it.
+    Raises LockedError, naming the other process, when somebody else holds it.
     """
     lock = folder / NAME
     if not _made(lock):
@@ -73,7 +77,7 @@ def _take_over(folder: Path) -> None:
     try:
         takeover.touch(exist_ok=False)
     except FileExistsError:
-        raise MultiviewError(
+        raise LockedError(
             f"{folder} is being taken over by another run at this moment; try again. "
             f"If none is running, delete {takeover}."
         ) from None
@@ -82,7 +86,7 @@ def _take_over(folder: Path) -> None:
         lock.unlink(missing_ok=True)
         if not _made(lock):
             _refuse_if_alive(lock)
-            raise MultiviewError(f"another run has just begun to write {folder}; wait for it or choose another OUT.")
+            raise LockedError(f"another run has just begun to write {folder}; wait for it or choose another OUT.")
     finally:
         takeover.unlink(missing_ok=True)
 
@@ -95,7 +99,7 @@ def _refuse_if_alive(lock: Path) -> None:
     elsewhere = host != socket.gethostname()
     if elsewhere or _alive(pid):
         hint = f" If that process is gone, delete {lock}." if elsewhere else ""
-        raise MultiviewError(
+        raise LockedError(
             f"{lock.parent} is being written by process {pid} on {host}; wait for it or choose another OUT.{hint}"
         )
 
@@ -106,9 +110,7 @@ def _owner(lock: Path) -> tuple[int, str] | None:
         if len(words) == 2 and words[0].isdecimal():
             return int(words[0]), words[1]
         if time.time() - lock.stat().st_mtime < 10:  # being written this moment, where there are no hard links
-            raise MultiviewError(
-                f"another run has just begun to write {lock.parent}; wait for it or choose another OUT."
-            )
+            raise LockedError(f"another run has just begun to write {lock.parent}; wait for it or choose another OUT.")
     return None
 
 

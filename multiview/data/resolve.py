@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from multiview import plugins
 from multiview.data import manifest
 from multiview.data.guess import guess_source
+from multiview.data.lock import LockedError
 from multiview.data.output import OccupiedError
 from multiview.data.preprocess import Report, options, preprocess
 from multiview.data.progress import progress_bar
@@ -18,6 +20,7 @@ from multiview.data.store import Store
 from multiview.errors import MultiviewError
 
 SCENES = "scenes"
+WAIT_SECONDS = 0.5
 
 
 def open_data(spec: str, cache: Path, say: Callable[[str], None] = print) -> Store:
@@ -54,15 +57,24 @@ def _scenes(spec: str, cache: Path, say: Callable[[str], None]) -> Store:
 
 def _made(source: Source, root: Path | None, out: Path, say: Callable[[str], None]) -> Store:
     try:
-        report = _preprocessed(source, root, out, overwrite=False)
+        report = _preprocessed(source, root, out, say, overwrite=False)
     except OccupiedError:  # by what the same folder held before
         say(f"{root or SCENES} has changed: its store {out} is made again.")
-        report = _preprocessed(source, root, out, overwrite=True)
+        report = _preprocessed(source, root, out, say, overwrite=True)
     if not report.already:
         say(" ".join((f"prepared {root or SCENES}:", *report.lines())))
     return Store.open(out)
 
 
-def _preprocessed(source: Source, root: Path | None, out: Path, overwrite: bool) -> Report:
-    with progress_bar(f"preparing {root or SCENES}") as progress:
-        return preprocess(source, root, out, overwrite=overwrite, progress=progress)
+def _preprocessed(source: Source, root: Path | None, out: Path, say: Callable[[str], None], overwrite: bool) -> Report:
+    """Makes the store, or waits while another run makes it: the same data is then there for both."""
+    waiting = False
+    while True:
+        try:
+            with progress_bar(f"preparing {root or SCENES}") as progress:
+                return preprocess(source, root, out, overwrite=overwrite, progress=progress)
+        except LockedError as busy:
+            if not waiting:
+                say(f"{busy} Waiting for it; Ctrl-C ends that.")
+            waiting = True
+        time.sleep(WAIT_SECONDS)

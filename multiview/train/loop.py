@@ -22,6 +22,7 @@ from multiview.errors import MultiviewError
 from multiview.train import checkpoint
 from multiview.train.config import Train
 from multiview.train.optimiser import rate_factor, set_rate
+from multiview.train.processes import Launcher
 from multiview.train.runfolder import CHECKPOINTS
 from multiview.train.step import Parts, StepOutput, contrast_step
 from multiview.train.telemetry import Display, Metrics
@@ -78,6 +79,7 @@ class Loop:
         self.loader = Loader(samples, batches, train.workers, pin=parts.accelerator.device.type == "cuda")
         self.progress = Progress()
         self.saved = Saved()
+        self.launcher = Launcher()
         self.window = Window()
 
     def run(self, metrics: Metrics, display: Display) -> Progress:
@@ -109,7 +111,8 @@ class Loop:
         if step % train.accumulate:
             return False
         due = step > self.saved.step and self._save_is_due()
-        stop, save = any_rank((bool(self.progress.stopped_by), due), self.parts.accelerator.device)
+        asked = bool(self.progress.stopped_by) or self.launcher.is_gone()
+        stop, save = any_rank((asked, due), self.parts.accelerator.device)
         if stop and not self.progress.stopped_by:
             self.progress.stopped_by = signal.SIGTERM
         ended = stop or step >= self.steps

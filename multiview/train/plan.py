@@ -7,12 +7,18 @@ from collections.abc import Mapping
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from multiview.graph import ContrastGraph
 from multiview.memory.memories import Memories
+from multiview.memory.queue import KeyQueue
 from multiview.model import MultiviewModel
+from multiview.objectives.base import Situation
 from multiview.train.config import Train
 from multiview.view import View
+
+WORTH_SAYING = 0.005
+"""Share of samples from which a note is worth a line."""
 
 
 def show_plan(
@@ -24,12 +30,13 @@ def show_plan(
     memories: Memories,
     train: Train,
     facts: Mapping[str, str],
+    situation: Situation,
 ) -> None:
-    """Prints views and tensor shapes, encoders and parameters, edges and objectives, bytes of memories, and the steps."""
+    """Prints views and tensor shapes, encoders and parameters, edges and objectives, bytes of memories, the steps, and what to mind."""
     for title, table in (
         ("Views", views_table(views, shapes, train.batch)),
         ("Encoders", encoders_table(views, model)),
-        ("Contrast graph", graph_table(graph)),
+        ("Contrast graph", graph_table(graph, situation)),
         ("Memories", memories_table(memories)),
     ):
         console.print(f"\n{title}", style="bold")
@@ -37,6 +44,8 @@ def show_plan(
     console.print("\nRun", style="bold")
     for name, value in facts.items():
         console.print(f"  {name:<12} {value}", highlight=False)
+    for line in notes(model, memories, train, situation):
+        console.print(f"\nNote: {line}", highlight=False, soft_wrap=True)
 
 
 def views_table(views: Mapping[str, View], shapes: Mapping[str, tuple[int, ...]], batch: int) -> Table:
@@ -71,12 +80,42 @@ def encoders_table(views: Mapping[str, View], model: MultiviewModel) -> Table:
     return table
 
 
-def graph_table(graph: ContrastGraph) -> Table:
-    """One row an edge: its views, its objective with every setting, its weight."""
-    table = _table("edge", "objective", "weight")
+def graph_table(graph: ContrastGraph, situation: Situation) -> Table:
+    """One row an edge: its views, its objective with every setting, its weight, and which share of the samples meet themselves as negatives."""
+    table = _table("edge", "objective", "weight", "meets itself")
     for name, edge in graph.named_edges().items():
-        table.add_row(name, str(edge.objective), f"{edge.weight:g}")
+        table.add_row(name, str(edge.objective), f"{edge.weight:g}", share_text(edge.objective.meets_itself(situation)))
     return table
+
+
+def share_text(share: float | None) -> str:
+    """`28 %`, `1.3 %`; `-` where there is no memory of negatives."""
+    return "-" if share is None else f"{100 * share:.0f} %" if share >= 0.1 or share == 0 else f"{100 * share:.1f} %"
+
+
+def notes(model: MultiviewModel, memories: Memories, train: Train, situation: Situation) -> list[str]:
+    """What works, but perhaps not as meant."""
+    found = []
+    for name, edge in model.graph.named_edges().items():
+        share = edge.objective.meets_itself(situation) or 0.0
+        if share >= WORTH_SAYING:
+            found.append(
+                f"edge {name}: {share_text(share)} of the samples meet themselves among their negatives, as in the original code; "
+                "exclude=True leaves them out."
+            )
+    for name, memory in memories.stores.items():
+        if isinstance(memory, KeyQueue) and memory.size > situation.samples:
+            found.append(
+                f"queue {name} holds {memory.size:,} keys of {situation.samples:,} samples, each of them several times; "
+                f"queue {situation.samples} or less holds none twice."
+            )
+    rows = min(train.micro_batch or situation.per_rank, situation.per_rank)
+    if rows < situation.per_rank and any(isinstance(m, _BatchNorm) for m in model.modules()):
+        found.append(
+            f"batch norm will see {rows} samples at a time (micro_batch), not {situation.per_rank}: the gradient is that of the whole batch "
+            "for networks without batch statistics only."
+        )
+    return found
 
 
 def memories_table(memories: Memories) -> Table:

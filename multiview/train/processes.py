@@ -45,3 +45,19 @@ def start(train: Train, script: str) -> Accelerator:
 def available_cores() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Launcher:
+    """The `accelerate launch` or torchrun that started this process, if one did.
+
+    A single-process `accelerate launch` that is ended by SIGTERM leaves its trainer behind, which nobody could stop any more by the
+    launcher's process id: so a trainer stops when its launcher is gone.
+    """
+
+    def __init__(self) -> None:
+        launched = any(name in os.environ for name in ("ACCELERATE_MIXED_PRECISION", "TORCHELASTIC_RUN_ID"))
+        self.pid = os.getppid() if launched else None
+
+    def is_gone(self) -> bool:
+        """Whether it was there and is no more."""
+        return self.pid is not None and os.getppid() != self.pid

@@ -24,12 +24,13 @@ from multiview.memory.memories import Memories
 from multiview.model import MultiviewModel
 from multiview.objectives.base import Situation
 from multiview.recipe import Recipe, Setup
+from multiview.train.checkpoint import any_saved, newest
 from multiview.train.config import Train
-from multiview.train.loop import Loop, Progress, planned_steps
+from multiview.train.loop import Loop, Progress, planned_steps, refuse_other_data
 from multiview.train.optimiser import make_optimiser
 from multiview.train.plan import show_plan
 from multiview.train.processes import start
-from multiview.train.runfolder import changed_options, claim, describe
+from multiview.train.runfolder import CHECKPOINTS, changed_options, claim, describe
 from multiview.train.step import Parts
 from multiview.train.telemetry import Display, Metrics, NoMetrics
 from multiview.trained import Trained
@@ -263,6 +264,10 @@ def _plan(prepared: Prepared, recipe: Recipe) -> None:
         "device": str(prepared.accelerator.device),
         "out": recipe.out or "the next free folder under runs/",
     }
+    if recipe.resume:
+        facts["resume"] = _resumes(prepared, recipe)
+    ranks = prepared.accelerator.num_processes
+    situation = Situation(len(prepared.samples), prepared.train.batch // ranks, ranks)
     graph: ContrastGraph = prepared.setup.graph
     shapes = {name: tuple(x.shape[1:]) for name, x in tensors_of(prepared.samples, prepared.setup).items()}
     show_plan(
@@ -274,4 +279,15 @@ def _plan(prepared: Prepared, recipe: Recipe) -> None:
         prepared.memories,
         prepared.train,
         facts,
+        situation,
     )
+
+
+def _resumes(prepared: Prepared, recipe: Recipe) -> str:
+    """Where --resume would go on; raises MultiviewError where it could not."""
+    folder = claim(recipe, "") / CHECKPOINTS
+    if not any_saved(folder):
+        return "no checkpoint yet: from the first step"
+    found = newest(folder)
+    refuse_other_data(found.state, len(prepared.samples), prepared.train.batch)
+    return f"from step {found.state['step']:,} of {found.path}"

@@ -1,0 +1,33 @@
+"""Two runs that ask for the same data at once."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from multiview.data.lock import locked
+from multiview.data.resolve import open_data
+
+
+def test_the_second_waits_for_the_first_and_says_so_once(tmp_path: Path) -> None:
+    out, said, held = tmp_path / "scenes-6", [], threading.Event()
+    out.mkdir()
+    waited = threading.Event()
+
+    def first() -> None:
+        with locked(out):
+            held.set()
+            waited.wait(60)
+
+    def say(text: str) -> None:
+        said.append(text)
+        waited.set()
+
+    other = threading.Thread(target=first)
+    other.start()
+    held.wait(60)
+    assert len(open_data("scenes:6", tmp_path, say)) == 6
+    other.join()
+    assert "is being written by process" in said[0]
+    assert said[0].endswith("Waiting for it; Ctrl-C ends that.")
+    assert [line.split(":")[0] for line in said[1:]] == ["prepared scenes"]

@@ -1,0 +1,79 @@
+"""What --plan foretells, and what it refuses."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from runs import run
+
+import multiview as mv
+from multiview.objectives.base import Situation
+from multiview.train.plan import share_text
+
+
+@pytest.mark.parametrize(("samples", "share"), [(1_281_167, "1.3 %"), (50_000, "28 %"), (4_000, "98 %")])
+def test_how_many_meet_themselves_in_the_original(samples: int, share: str) -> None:
+    """K = 16384 of ImageNet, of 50,000 and of 4,000 samples: 1 - (1 - 1/N)^K."""
+    situation = Situation(samples=samples, per_rank=128)
+    assert share_text(mv.CMC.original().meets_itself(situation)) == share
+    assert share_text(mv.CMC(negatives=16384).meets_itself(situation)) == "0 %"
+    assert share_text(mv.SimCLR().meets_itself(situation)) == "-"
+
+
+def test_a_queue_meets_samples_of_the_epoch_before() -> None:
+    """The gap between two turns of a sample is N (1 + u - v): by counting, for queues of half, one and two times the data."""
+    count = 300
+    for part in (0.5, 1.0, 1.5, 2.0):
+        met = sum(count - before + now <= part * count for before in range(count) for now in range(count)) / count**2
+        queue = mv.MoCo(queue=round(part * count), exclude=False)
+        assert queue.meets_itself(Situation(samples=count, per_rank=8)) == pytest.approx(met, abs=0.01)
+    assert mv.MoCo(queue=600).meets_itself(Situation(samples=300, per_rank=8)) == 0
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words", "said"),
+    [
+        ("cmc_lab", ["--negatives", "20", "--exclude", "false"], "edge L-ab: 30 % of the samples meet themselves"),
+        ("cmc_lab", [], "0 %"),
+        ("moco", ["--queue", "100"], "holds 100 keys of 56 samples, each of them several times"),
+        ("simclr", ["--micro_batch", "4"], "batch norm will see 4 samples at a time (micro_batch), not 16"),
+    ],
+)
+def test_it_says_what_to_mind(
+    recipe: str, words: list[str], said: str, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(recipe, scenes, tmp_path / "run", "--plan", *words) == 0
+    assert said in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words", "said"),
+    [
+        ("cmc_lab", ["--negatives", "56"], "give negatives 55 or fewer"),
+        ("cmc_lab", ["--negatives", "57", "--exclude", "false"], "give negatives 56 or fewer"),
+        ("simclr", ["--batch", "1"], "--batch 2 or more"),
+        ("cmc_lab", ["--accumulate", "7"], "the optimiser would never move"),
+    ],
+)
+def test_it_refuses_what_cannot_work(
+    recipe: str, words: list[str], said: str, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(recipe, scenes, tmp_path / "run", "--plan", *words) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_it_looks_at_the_run_that_would_be_resumed(
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert run("cmc_lab", scenes, out, "--steps", "2") == 0
+    assert run("cmc_lab", scenes, out, "--plan", "--resume") == 0
+    assert "from step 2 of" in capsys.readouterr().out
+    assert run("cmc_lab", scenes, out, "--plan", "--resume", "--batch", "8") == 2
+    assert "trained with a batch of 16 and is resumed with 8" in capsys.readouterr().err
+    shutil.rmtree(out / "checkpoints")
+    assert run("cmc_lab", scenes, out, "--plan", "--resume") == 0
+    assert "no checkpoint yet" in capsys.readouterr().out
