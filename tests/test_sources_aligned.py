@@ -190,3 +190,12 @@ def test_encoded_images_stay_on_their_depth(aligned: Path, tmp_path: Path) -> No
     assert np.array_equal(store.read([3], "image")[0], noise(3))
     assert store.modality("image").encoding == "png"
     assert store.modality("depth").shape == (6, 6)
+
+
+def test_what_stored_numbers_mean_can_be_said(aligned: Path) -> None:
+    plan = Aligned(normal_y="down", mask_names=("ground", "thing")).plan(aligned)
+    up, down = Aligned().plan(aligned).read(2)["normal"], plan.read(2)["normal"]
+    assert np.array_equal(down, up * np.array([1, -1, 1]))
+    assert {each.name: each.names for each in plan.modalities}["mask"] == ("ground", "thing")
+    with pytest.raises(MultiviewError, match="normal_y is 'left'; give up or down"):
+        Aligned(normal_y="left")  # type: ignore[arg-type]

@@ -208,3 +208,9 @@ def test_six_tables_of_digits(shared: Path, tmp_path: Path) -> None:
     assert len(plan.rows) == 2000
     assert {row.split for row in plan.rows} >= {"train", "test"}
     assert len({row.label for row in plan.rows}) == 10
+
+
+def test_a_file_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:
+    for value in (1.0, 2.0):
+        plan = Arrays().plan(saved(tmp_path, {"x": np.full((3, 2), value)}, "npz"))
+        assert plan.read(1)["x"].tolist() == [value, value]

@@ -90,3 +90,9 @@ def test_mistakes_with_clips(clips: Path, tmp_path: Path, monkeypatch: pytest.Mo
         MultiviewError, match=r"video needs PyAV; install it with `pip install 'multiview-cmc\[video\]'`"
     ):
         Video().plan(clips)
+
+
+def test_bombs_are_refused(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(videofiles, "LARGEST", 32 * 32 - 1)
+    with pytest.raises(BadSample, match=r"^x: refused as a decompression bomb: pictures of 32x32"):
+        videofiles.form(clips / "up hill" / "1.mp4", "x")

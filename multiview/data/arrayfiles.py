@@ -23,6 +23,7 @@ def forms(path: Path) -> dict[str, Form]:
 
     Raises MultiviewError for what is truncated, holds Python objects, or is none of these files.
     """
+    forget()
     if not path.exists():
         raise MultiviewError(f"{path} does not exist; give an .npz or HDF5 file, or a folder of .npy files.")
     try:
@@ -108,6 +109,11 @@ def whole(path: Path, name: str) -> np.ndarray:
 def row(path: Path, name: str, number: int) -> np.ndarray:
     """One sample of one array. An `.npz` is loaded once and stays in memory, the others are read at that place."""
     return np.asarray(_opened(path, os.getpid())[name][number])
+
+
+def forget() -> None:
+    """Closes what `whole` and `row` keep open, so that a file that was written anew is read anew."""
+    _opened.cache_clear()
 
 
 @lru_cache(maxsize=4)

@@ -17,6 +17,8 @@ from multiview.data.values import UNITS
 from multiview.errors import MultiviewError
 
 ENDINGS = frozenset(["mp4", "mkv", "mov", "avi", "webm", "m4v", "mpg", "mpeg"])
+LARGEST = 1 << 26
+"""Pixels of a picture, at most: 8192 x 8192."""
 SLACK = 0.9
 """The share of the promised frames that a whole file may fall short to: headers count a little differently from streams."""
 
@@ -129,5 +131,7 @@ def _picture_stream(file: Any) -> Any:
     if not file.streams.video:
         raise BadSample("has no pictures")
     stream = file.streams.video[0]
+    if stream.width * stream.height > LARGEST:
+        raise BadSample(f"refused as a decompression bomb: pictures of {stream.width}x{stream.height}")
     stream.thread_type = "NONE"
     return stream

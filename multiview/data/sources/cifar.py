@@ -139,6 +139,7 @@ def _lines(path: Path) -> tuple[str, ...]:
 
 
 def _plan(train: Sequence[_File], test: _File, names: tuple[str, ...], val: float) -> Plan:
+    _images.cache_clear()  # of files that were written anew since
     rows: list[Row] = []
     places: list[tuple[int, int]] = []
     files = (*train, test)

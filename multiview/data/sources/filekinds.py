@@ -13,7 +13,7 @@ from multiview.data.modality import ANY, Modality
 from multiview.data.resize import Fit
 from multiview.data.source import BadSample
 from multiview.data.sources.clips import Clips
-from multiview.data.sources.picturefiles import PICTURES, Column, check_store, encoded_column, picture_column
+from multiview.data.sources.picturefiles import PICTURES, PLAIN, Column, check_store, encoded_column, picture_column
 from multiview.data.sources.probe import probed
 from multiview.data.sources.sounds import sound_modality
 from multiview.data.values import NAMED, as_stored, declared, kind_of
@@ -36,6 +36,8 @@ class FileKinds(Clips):
             focal length in pixels x stored units a pixel (null = they hold depth).
         disparity_offset: what is added to a disparity, in stored units.
         invalid: the stored depth or disparity that means not measured; 0 and what is not finite always do.
+        normal_y: whether stored normals point `up` (OpenGL) or `down` (DirectX, OpenCV) where y is positive.
+        mask_names: names of the identities in masks, that of 0 first.
     """
 
     store: Literal["raw", "encoded"] = "raw"
@@ -43,10 +45,14 @@ class FileKinds(Clips):
     disparity: float | None = None
     disparity_offset: float = 0.0
     invalid: float = 0.0
+    normal_y: Literal["up", "down"] = "up"
+    mask_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_store(self.store)
+        if self.normal_y not in ("up", "down"):
+            raise MultiviewError(f"normal_y is '{self.normal_y}'; give up or down.")
         if not self.depth_scale > 0:
             raise MultiviewError(
                 f"depth_scale is {self.depth_scale}; give metres a stored unit, 0.001 for millimetres."
@@ -76,7 +82,9 @@ class FileKinds(Clips):
             return encoded_column(name, files)
         fit, notes = (fit, ()) if fit else self.fit_for(root, files)
         depth = images.Depth(self.depth_scale, self.invalid, self.disparity, self.disparity_offset)
-        return replace(picture_column(name, kind, root, files, fit, depth), notes=notes)
+        column = picture_column(name, kind, root, files, fit, replace(PLAIN, depth=depth, normal_y=self.normal_y))
+        names = self.mask_names if kind == "mask" else ()
+        return Column(replace(column.modality, names=names), column.read, notes)
 
 
 def npy(modality: Modality, path: Path, name: str) -> np.ndarray:

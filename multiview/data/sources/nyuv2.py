@@ -104,6 +104,7 @@ def _content(path: Path) -> _Content:
     """What the file says of itself; MATLAB's axes stand in reverse: (n, 3, width, height) and (n, width, height)."""
     import h5py
 
+    arrayfiles.forget()
     try:
         with h5py.File(path, "r") as file:
             lacking = {"images", "depths", "labels", "names"} - set(file)

@@ -32,13 +32,24 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Meaning:
+    """What the numbers of depth and normal files mean; `normal_y`: whether y is positive `up` or `down`."""
+
+    depth: images.Depth = images.Depth()
+    normal_y: str = "up"
+
+
+PLAIN = Meaning()
+
+
+@dataclass(frozen=True)
 class PictureReader:
     """Picture files of one kind, brought to one size."""
 
     kind: str
     dtype: str
     fit: Fit
-    depth: images.Depth
+    meaning: Meaning
 
     def __call__(self, path: Path, name: str) -> np.ndarray:
         """One file. Raises BadSample."""
@@ -47,9 +58,10 @@ class PictureReader:
     def decoded(self, path: Path, name: str) -> np.ndarray:
         """One file in its own size. Raises BadSample."""
         if self.kind == "depth":
-            return images.depth(path, name, self.depth)
+            return images.depth(path, name, self.meaning.depth)
         if self.kind == "normal":
-            return images.normal(path, name)
+            vectors = images.normal(path, name)
+            return vectors if self.meaning.normal_y == "up" else vectors * np.array([1, -1, 1], "float16")
         return images.mask(path, name, self.dtype) if self.kind == "mask" else images.rgb(path, name)
 
     def fitted(self, array: np.ndarray, name: str) -> np.ndarray:
@@ -59,13 +71,13 @@ class PictureReader:
 
 
 def picture_column(
-    name: str, kind: str, root: Path, files: Sequence[str], fit: Fit, depth: images.Depth | None = None
+    name: str, kind: str, root: Path, files: Sequence[str], fit: Fit, meaning: Meaning = PLAIN
 ) -> Column:
     """These picture files below `root` as pixels of one size."""
     dtype = _mask_dtype(root, files) if kind == "mask" else DTYPES.get(kind, "float32")
     shape = (fit.height, fit.width, 3) if kind in ("image", "normal") else (fit.height, fit.width)
     modality = Modality(name=name, kind=kind, dtype=dtype, shape=shape, unit=UNITS[kind])
-    return Column(modality, PictureReader(kind, dtype, fit, depth or images.Depth()))
+    return Column(modality, PictureReader(kind, dtype, fit, meaning))
 
 
 def encoded_column(name: str, files: Sequence[str]) -> Column:

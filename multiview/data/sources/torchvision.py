@@ -58,6 +58,7 @@ class Torchvision(Sizes):
     def plan(self, root: Path | None) -> Plan:
         """Rows split by split, in the order of the class. Raises MultiviewError when torchvision does not find its files."""
         assert root is not None
+        _opened.cache_clear()  # of files that were written anew since
         parts = _parts(self.dataset, root, self.arguments or {})
         looks = [look for part in parts for look in part.looks(PROBED)]
         fit, notes = fit_of_sizes([size for size, _ in looks], self.size, self.resize)
