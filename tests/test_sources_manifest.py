@@ -106,6 +106,15 @@ def test_what_columns_are_by_their_looks(animals: Path) -> None:
     assert "1 texts of 'text' are cut at 5 bytes." in shorter.notes
 
 
+def test_usual_names_are_understood(animals: Path) -> None:
+    """Such as those of an image folder's metadata.csv."""
+    lines = "ID,Label,file_name,depth_file\n1,lion,bilder/b.png,depth/a.png\n"
+    (animals / "metadata.csv").write_text(lines, encoding="utf-8")
+    plan = Manifest().plan(animals)
+    assert [(each.name, each.kind) for each in plan.modalities] == [("image", "image"), ("depth_file", "depth")]
+    assert (plan.rows[0].id, plan.rows[0].label) == ("1", "lion")
+
+
 def test_lists_are_tables_and_series(tmp_path: Path) -> None:
     rows = [{"v": [1, 2, 3], "walk": [[0, 1]] * 4}, {"v": [4, 5, 6], "walk": [[2, 3]] * 4}, {"v": [7, 8]}]
     plan = Manifest(modalities={"v": "v", "walk:series": "walk"}, rate=50).plan(write(tmp_path, "jsonl", rows))

@@ -181,7 +181,7 @@ def _joined(source: type[Any], positional: Sequence[str]) -> type[Any]:
     for kind in (source, Preprocess):
         members += [(f.name, get_type_hints(kind)[f.name], field(default=f.default)) for f in fields(kind)]
     made = make_dataclass(source.__name__, members, kw_only=True, frozen=True)
-    folders = {"input": "the folder to read", "out": "the folder of the new store"}
+    folders = {"input": "the folder or file to read", "out": "the folder of the new store"}
     about = {**folders, **_documented(source), **_documented(Preprocess)}
     made.__doc__ = "\n".join(["Options.", "", "Args:", *(f"    {name}: {text}" for name, text in about.items())])
     return made

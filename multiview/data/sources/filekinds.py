@@ -1,5 +1,6 @@
 """Files of every kind as modalities: what a row of them becomes in a store, and how each is read."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -66,7 +67,7 @@ class FileKinds(Clips):
         fit: the size of pictures, where another modality sets it. Raises MultiviewError when not one can be read, or when
         files of these endings are never of that kind.
         """
-        kind = kind or _kind_of_files(name, files)
+        kind = kind or kind_of_files(name, files)
         if kind in PICTURES:
             return self._pictures(name, kind, root, files, fit)
         if kind == "audio":
@@ -97,12 +98,16 @@ def npy(modality: Modality, path: Path, name: str) -> np.ndarray:
         return as_stored(form, value)
 
 
-def _kind_of_files(name: str, files: Sequence[str]) -> str:
-    """The kind that the name says, where files of these endings can be it, else that of the endings."""
+def kind_of_files(name: str, files: Sequence[str]) -> str:
+    """The kind that a word of the name says, where files of these endings can be it, else that of the endings.
+
+    `array` for `.npy` files whose name says nothing. Raises MultiviewError for endings of several kinds.
+    """
     endings = {PurePosixPath(file).suffix[1:].lower() for file in files}
-    by_name = NAMED.get(name.casefold())
+    words = re.findall("[a-z]+", name.casefold())
+    by_name = next((NAMED[word] for word in words if word in NAMED), None)
     if endings <= ARRAY:
-        return by_name or "array"
+        return NAMED.get(name.casefold(), "array")
     if endings <= images.ENDINGS:
         return by_name if by_name in PICTURES else "image"
     if endings <= audiofiles.ENDINGS:

@@ -11,7 +11,7 @@ import numpy as np
 
 from multiview.data.source import Plan, Row
 from multiview.data.sources import cells, splits
-from multiview.data.sources.filekinds import FileKinds
+from multiview.data.sources.filekinds import FileKinds, kind_of_files
 from multiview.data.sources.tables import ENDINGS as TABLES
 from multiview.data.sources.tables import Columns, read_columns
 from multiview.data.values import NAMED, Wanted, wanted
@@ -20,6 +20,8 @@ from multiview.errors import MultiviewError, suggestion
 IDS = ("id",)
 LABELS = ("class", "label")
 SPLITS = ("split",)
+FILES = ("file", "file_name", "filename", "filepath", "path")
+"""Names of columns that do not say what the files are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +130,7 @@ def manifest_file(root: Path) -> Path:
 def _role(path: Path, columns: Columns, given: str | None, usual: Sequence[str]) -> str | None:
     if given is not None and given not in columns:
         raise _no_column(path, columns, given)
-    return given or next((name for name in usual if name in columns), None)
+    return given or next((name for name in columns if name.casefold() in usual), None)
 
 
 def _no_column(path: Path, columns: Columns, given: str) -> MultiviewError:
@@ -153,10 +155,17 @@ def _guessed(columns: Columns) -> tuple[Wanted, ...]:
     for name, column in columns.items():
         listed = any(isinstance(cell, list) for cell in column)
         if cells.are_files(column) or listed or NAMED.get(name.casefold()) == "text":
-            chosen.append(Wanted(name, None, (name,)))
+            chosen.append(Wanted(_own_name(name, column), None, (name,)))
         elif (match := re.fullmatch(r"(.*?\D)[_.-]?\d+", name)) and cells.are_numbers(column):
             numbered.setdefault(match[1].rstrip("_.-"), []).append(name)
     return (*chosen, *(Wanted(name, "table", tuple(names)) for name, names in numbered.items() if len(names) > 1))
+
+
+def _own_name(name: str, column: Sequence[Any]) -> str:
+    """The column's name; of one that only says that it holds files, the kind of its files."""
+    if name.casefold() not in FILES:
+        return name
+    return kind_of_files(name, [cell for cell in column if isinstance(cell, str)])
 
 
 def _rows(
