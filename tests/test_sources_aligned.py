@@ -1,6 +1,7 @@
 """Aligned files of several modalities."""
 
 import pickle
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -199,3 +200,17 @@ def test_what_stored_numbers_mean_can_be_said(aligned: Path) -> None:
     assert {each.name: each.names for each in plan.modalities}["mask"] == ("ground", "thing")
     with pytest.raises(MultiviewError, match="normal_y is 'left'; give up or down"):
         Aligned(normal_y="left")  # type: ignore[arg-type]
+
+
+def test_a_measured_stereo_scene(shared: Path, tmp_path: Path) -> None:
+    with tarfile.open(shared / "data" / "stereo_real.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    names = {"left": "left", "right": "right", "depth:depth": "disp"}
+    patterns = {name: f"scenes/motor*_{end}.png" for name, end in names.items()}
+    source = Aligned(modalities=patterns, disparity=64 * 0.193 * 995, disparity_offset=64 * 31.1, resize="keep")
+    plan = source.plan(tmp_path / "stereo_real")
+    sample = plan.read(0)
+    assert {name: array.shape[:2] for name, array in sample.items()} == dict.fromkeys(sample, (500, 741))
+    measured = sample["depth"][sample["depth"] > 0]
+    assert 2 < measured.min() < measured.max() < 5.1
+    assert 0.05 < (sample["depth"] == 0).mean() < 0.1
