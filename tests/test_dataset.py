@@ -61,6 +61,9 @@ class FakeStore:
             os.kill(os.getpid(), signal.SIGKILL)
         return self.data[modality][rows]
 
+    def samples(self, rows: NDArray[np.int64], modality: str) -> list[NDArray]:
+        return list(self.read(rows, modality))
+
     def cached(self, modalities: Sequence[str], limit_bytes: int) -> FakeStore:
         self.held.append((*modalities, limit_bytes))
         return self

@@ -24,6 +24,7 @@ class Preprocess:
         workers: processes that write shards, 0 = one a core. The bytes are the same for any number.
         engine: `local` processes, or `ray`: the cluster that RAY_ADDRESS names, else this machine.
         shard: write one part of the store, such as 2/8 in the second of eight jobs; join them with `multiview merge`.
+        view_statistics: measure the installed views on 1000 samples at the end, for normalisation and `inspect`.
         overwrite: replace the store in OUT.
     """
 
@@ -33,6 +34,7 @@ class Preprocess:
     workers: int = 0
     engine: Literal["local", "ray"] = "local"
     shard: str | None = None
+    view_statistics: bool = True
     overwrite: bool = False
 
 
@@ -102,9 +104,14 @@ def preprocess(words: Sequence[str]) -> int:
     source = source_type(**{field.name: getattr(chosen, field.name) for field in fields(source_type)})
     root = Path(chosen.input) if source_type.needs_input else None
     options = {field.name: getattr(chosen, field.name) for field in fields(Preprocess)}
+    del options["view_statistics"]
     with progress_bar(f"preparing {root or words[0]}") as progress:
         report = write(source, root, Path(chosen.out), name=name, progress=progress, **options)
     print("\n".join(report.lines()))
+    if chosen.view_statistics and not chosen.shard:
+        from multiview.data.viewstatistics import describe_views
+
+        describe_views(report.out)
     return 0
 
 

@@ -31,7 +31,7 @@ Request = tuple[int, Tensor]
 
 
 class Samples(Dataset[Batch]):
-    """One split of a store as the views need it: `samples[epoch, index]` is the `Batch` of those samples.
+    """One split of a store (None = all rows) as the views need it: `samples[epoch, index]` is the `Batch` of those samples.
 
     index: positions within the split, 0 .. len - 1, which the batch hands on. Only the modalities that the views read
     are read; the store holds them in memory, for all its splits, when it then holds at most `cache` bytes. train=True
@@ -40,7 +40,7 @@ class Samples(Dataset[Batch]):
     """
 
     def __init__(
-        self, store: Store, split: str, views: Mapping[str, View], train: bool, seed: int = 0, cache: int = CACHE
+        self, store: Store, split: str | None, views: Mapping[str, View], train: bool, seed: int = 0, cache: int = CACHE
     ) -> None:
         stored = {modality.name: modality for modality in store.manifest.modalities}
         wanted = modalities_of(views.values())
@@ -53,6 +53,7 @@ class Samples(Dataset[Batch]):
             raise MultiviewError(f"the split '{split}' of this store has no sample; choose another split.")
         self.store = store.cached(names, cache)
         self.labels: NDArray[np.int64] = np.asarray(store.labels)[self.rows]
+        self.train = train
         self.transform = CropTransform(
             {crop: [stored[name] for name in read] for crop, read in wanted.items()}, train, seed
         )
@@ -70,19 +71,35 @@ class Samples(Dataset[Batch]):
         epoch, index = request
         positions = index.numpy()
         rows = self.rows[positions]
-        present = {name: there[positions] for name, there in self._present.items()}
-        arrays = {name: _blanked(self.store.read(rows, name), there) for name, there in present.items()}
+        arrays, present = {}, {}
+        for name, there in self._present.items():
+            read = self.store.samples(rows, name) if self.train else self.store.read(rows, name)
+            present[name] = there[positions] & _readable(read)
+            arrays[name] = _blanked(read, present[name])
         crops = self.transform(arrays, positions, epoch)
         return Batch(crops, index, {name: torch.from_numpy(there) for name, there in present.items()})
+
+
+def _readable(samples: Stored) -> NDArray[np.bool_]:
+    """Which samples hold anything: files that are read as they are asked for may turn out to be damaged."""
+    if isinstance(samples, np.ndarray):
+        return np.ones(len(samples), bool)
+    return np.array([sample.size > 0 for sample in samples], bool)
 
 
 def _blanked(samples: Stored, present: NDArray[np.bool_]) -> Stored:
     """Zeros in the rows that are not there, whatever the store holds in their place."""
     if not isinstance(samples, np.ndarray):
-        return samples  # of what differs in length, nothing is held in their place
+        return [sample if known else _blank(sample) for sample, known in zip(samples, present, strict=True)]
     if present.all():
         return samples if samples.flags.writeable else samples.copy()
     return np.where(present.reshape(-1, *[1] * (samples.ndim - 1)), samples, np.zeros((), samples.dtype))
+
+
+def _blank(sample: NDArray) -> NDArray:
+    """Nothing in the shape of a sample; of a picture without a size a single pixel, because nothing cannot be cut."""
+    shape = (1, 1, *sample.shape[2:]) if sample.ndim == 3 and not sample.size else sample.shape
+    return np.zeros(shape, sample.dtype)
 
 
 class _Requests(Sampler[Request]):

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from multiview.data.modality import Modality
@@ -55,7 +55,8 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a store holds. `splits` maps names to row counts, in the order of the indices that the shards store.
+    """What a store holds. views: statistics of installed views, in their units, which are not part of what the store is.
+    `splits` maps names to row counts, in the order of the indices that the shards store.
 
     statistics: per modality, per channel, over the split `train` (over all rows when there is none). rejected: planned
     samples that could not be read. shards: in row order.
@@ -70,12 +71,13 @@ class Manifest:
     statistics: Mapping[str, Statistics]
     shards: tuple[Shard, ...]
     provenance: Provenance
+    views: Mapping[str, Statistics] = field(default_factory=dict)
     schema: int = SCHEMA
 
     @property
     def hash(self) -> str:
-        """sha256 of the canonical JSON: names the exact data of a run."""
-        return digest(_as_json(self))
+        """sha256 of the canonical JSON, statistics of views aside: names the exact data of a run."""
+        return digest(_as_json(replace(self, views={})))
 
     def to_json(self) -> str:
         """The text of `manifest.json`."""
@@ -129,6 +131,7 @@ def _from_json(data: dict[str, Any]) -> Manifest:
             "classes": tuple(data["classes"]),
             "factors": tuple(data["factors"]),
             "statistics": {name: numbers(dict(each)) for name, each in data["statistics"].items()},
+            "views": {name: numbers(dict(each)) for name, each in data.get("views", {}).items()},
             "shards": tuple(Shard(**each) for each in data["shards"]),
             "provenance": Provenance(**data["provenance"]),
         }

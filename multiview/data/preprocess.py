@@ -83,9 +83,10 @@ def preprocess(
     how = How(max_bad=max_bad, workers=workers, engine=engine, part=Part.of(shard), duplicates=duplicates)
     if shard_rows < 1:
         raise MultiviewError(f"shard_rows is {shard_rows}; give 1 or more.")
-    plan = _planned(source, root)
-    origin = _provenance(source, name or type(source).__name__.lower(), root, plan, shard_rows, how)
-    work = Work(plan, _layout(plan, origin.origin()), out, shard_rows, 0)
+    plan = planned(source, root)
+    origin = provenance_of(source, name or type(source).__name__.lower(), root, plan)
+    origin = replace(origin, shard_rows=shard_rows, duplicates=duplicates, part=str(how.part) if how.part else None)
+    work = Work(plan, layout_of_plan(plan, origin.origin()), out, shard_rows, 0)
     output.refuse_strangers(out)
     output.make(out)
     with locked(out):
@@ -108,7 +109,8 @@ def already(out: Path, manifest: Manifest) -> Report:
     )
 
 
-def _planned(source: Source, root: Path | None) -> Plan:
+def planned(source: Source, root: Path | None) -> Plan:
+    """What the source finds at `root`. Raises MultiviewError when there is nothing, or when its plan cannot be kept."""
     if source.needs_input and root is None:
         raise MultiviewError(f"the source '{type(source).__name__.lower()}' needs an input folder; give its path.")
     if root is not None and not root.exists():
@@ -146,7 +148,8 @@ def _check_ids(plan: Plan) -> None:
         seen[row.id] = number
 
 
-def _layout(plan: Plan, origin: str) -> Layout:
+def layout_of_plan(plan: Plan, origin: str) -> Layout:
+    """What the shards of a plan have in common. Raises MultiviewError for labels that are no class."""
     splits = _ordered({row.split for row in plan.rows if row.split is not None})
     labels = sorted({row.label for row in plan.rows if row.label is not None})
     classes = plan.classes if plan.classes is not None else tuple(labels)
@@ -171,7 +174,8 @@ def _ordered(splits: set[str]) -> tuple[str, ...]:
     return (*(name for name in FIRST_SPLITS if name in splits), *sorted(splits - set(FIRST_SPLITS)))
 
 
-def _provenance(source: Source, name: str, root: Path | None, plan: Plan, shard_rows: int, how: How) -> Provenance:
+def provenance_of(source: Source, name: str, root: Path | None, plan: Plan) -> Provenance:
+    """Where the samples of a plan come from; how they are written is left open."""
     return Provenance(
         source=name,
         options=options(source),
@@ -186,9 +190,7 @@ def _provenance(source: Source, name: str, root: Path | None, plan: Plan, shard_
                 "classes": plan.classes,
             }
         ),
-        shard_rows=shard_rows,
-        duplicates=how.duplicates,
-        part=str(how.part) if how.part else None,
+        shard_rows=0,
         versions=_versions(),
     )
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from multiview import plugins
@@ -16,7 +17,10 @@ from multiview.data.output import OccupiedError
 from multiview.data.preprocess import Report, options, preprocess
 from multiview.data.progress import progress_bar
 from multiview.data.source import Source
+from multiview.data.sources.folder import Folder
+from multiview.data.sourcestore import FOLDER, SourceStore
 from multiview.data.store import Store
+from multiview.data.viewstatistics import describe_views
 from multiview.errors import MultiviewError
 
 SCENES = "scenes"
@@ -28,9 +32,11 @@ def open_data(spec: str, cache: Path, say: Callable[[str], None] = print) -> Sto
 
     `scenes` or `scenes:COUNT` is the embedded data, a folder with a store's manifest is a store, any other folder or
     file is preprocessed as `guess_source` says and looked at again each time, so that a changed one makes a new store.
-    say: gets one line when something is made. Raises MultiviewError when there is no such thing.
+    `folder:PATH` reads the files themselves, each time they are needed, and makes nothing. say: gets one line when something is made. Raises MultiviewError when there is no such thing.
     """
     path = Path(spec)
+    if spec.startswith(f"{FOLDER}:"):
+        return _unwritten(Path(spec.partition(":")[2]))
     if spec.split(":")[0] == SCENES:  # a folder of that name is ./scenes
         return _scenes(spec, cache, say)
     if not path.exists():
@@ -43,6 +49,15 @@ def open_data(spec: str, cache: Path, say: Callable[[str], None] = print) -> Sto
     key = json.dumps([str(path.resolve()), type(source).__name__, options(source)], sort_keys=True)
     short = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return _made(source, path, cache / f"{path.resolve().name or 'root'}-{short}", say)
+
+
+def _unwritten(root: Path) -> Store:
+    """The samples of a folder without a store; images each in its own size."""
+    if not root.exists():
+        raise MultiviewError(f"{root} does not exist; give `{FOLDER}:` and the folder that holds your data.")
+    source = guess_source(root)
+    whole = replace(source, store="encoded") if isinstance(source, Folder) else source
+    return SourceStore.of(whole, root, type(source).__name__.lower())
 
 
 def _scenes(spec: str, cache: Path, say: Callable[[str], None]) -> Store:
@@ -62,6 +77,7 @@ def _made(source: Source, root: Path | None, out: Path, say: Callable[[str], Non
         say(f"{root or SCENES} has changed: its store {out} is made again.")
         report = _preprocessed(source, root, out, say, overwrite=True)
     if not report.already:
+        describe_views(out)
         say(" ".join((f"prepared {root or SCENES}:", *report.lines())))
     return Store.open(out)
 

@@ -98,10 +98,7 @@ class Store:
         empty ones in absent rows; encoded ones are decoded (unless decode=False), a single black pixel in absent rows. Raises IndexError for a
         row that does not exist, MultiviewError naming shard and row when the checksum does not match.
         """
-        kind = self.modality(modality)
-        wanted = np.asarray(rows, dtype=np.int64).reshape(-1)
-        if len(wanted) and (wanted.min() < 0 or wanted.max() >= len(self)):
-            raise IndexError(f"rows {wanted.min()} to {wanted.max()} asked of a store with rows 0 to {len(self) - 1}")
+        kind, wanted = self.modality(modality), self.checked(rows)
         if kind.ragged:
             pieces = self._pieces(wanted, kind)
             return self._decoded(pieces, wanted, kind) if kind.encoding and decode else pieces
@@ -111,6 +108,24 @@ class Store:
         for shard, places, local in self._by_shard(wanted):
             self._gather(out, places, local, shard, modality)
         return out
+
+    def samples(self, rows: np.ndarray, modality: str) -> np.ndarray | list[np.ndarray]:
+        """What `read` gives, but a list of the arrays themselves, not to be written to, where they are in memory."""
+        if modality in self._memory and not self.modality(modality).ragged:
+            return [self._memory[modality][row] for row in self.checked(rows)]
+        return self.read(rows, modality)
+
+    def checked(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Row numbers as int64 (n,). Raises IndexError for one that does not exist."""
+        wanted = np.asarray(rows, dtype=np.int64).reshape(-1)
+        if len(wanted) and (wanted.min() < 0 or wanted.max() >= len(self)):
+            raise IndexError(f"rows {wanted.min()} to {wanted.max()} asked of a store with rows 0 to {len(self) - 1}")
+        return wanted
+
+    @property
+    def spec(self) -> str:
+        """What `open_data` opens as this store, from anywhere."""
+        return str(self.path.resolve())
 
     def bytes_of(self, modality: str) -> int:
         """What all samples of a modality need in memory, as they are stored."""

@@ -17,6 +17,7 @@ from multiview.data.dataset import CACHE, Samples
 from multiview.data.resolve import open_data
 from multiview.data.sampler import Batches, fit_batch
 from multiview.data.store import Store
+from multiview.data.viewstatistics import settled as settled_view
 from multiview.distributed import on_first
 from multiview.errors import MultiviewError
 from multiview.graph import ContrastGraph
@@ -113,8 +114,7 @@ def prepare(recipe: Recipe, setup: Setup | None = None, cache: int = CACHE) -> P
 
 def settled(setup: Setup, store: Store, situation: Situation) -> Setup:
     """The setup fitted to the data: objectives to the number of samples, views to the store's statistics."""
-    stored = {modality.name: modality for modality in store.manifest.modalities}
-    views = {name: view.settled(store.manifest.statistics, stored) for name, view in setup.views.items()}
+    views = {name: settled_view(view, store) for name, view in setup.views.items()}
     return replace(setup, views=views, graph=setup.graph.fitted(situation))
 
 
@@ -237,11 +237,9 @@ def _opened(recipe: Recipe, console: Console) -> Store:
     """The store of the run; only the main process makes one."""
 
     def make() -> str:
-        return str(
-            open_data(recipe.data, Path(recipe.cache), say=lambda text: console.print(text, highlight=False)).path
-        )
+        return open_data(recipe.data, Path(recipe.cache), say=lambda text: console.print(text, highlight=False)).spec
 
-    return Store.open(Path(on_first(make)))
+    return open_data(on_first(make), Path(recipe.cache))
 
 
 def _data_facts(store: Store, recipe: Recipe) -> dict[str, Any]:

@@ -1,0 +1,115 @@
+"""Statistics of views: what the normalisation of a view without its own is taken from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from multiview.cli import run
+from multiview.data import viewstatistics
+from multiview.data.modality import Modality
+from multiview.data.preprocess import preprocess
+from multiview.data.source import Plan, Row
+from multiview.data.store import Store
+from multiview.data.viewstatistics import describe_views, measured, settled
+from multiview.errors import MultiviewError
+from multiview.view import Channels, Crop, View
+from multiview.views import Lab, rgb
+
+SIDE = 16
+KINDS = (
+    Modality(name="image", kind="image", dtype="uint8", shape=(SIDE, SIDE, 3), unit="sRGB"),
+    Modality(name="depth", kind="depth", dtype="float32", shape=(SIDE, SIDE), unit="m"),
+)
+
+
+@dataclass(frozen=True)
+class Toy:
+    needs_input: ClassVar[bool] = False
+
+    def plan(self, root: Path | None) -> Plan:
+        return Plan([Row(f"{n}", split=("train", "test")[n % 4 > 2]) for n in range(20)], KINDS, self.read)
+
+    def read(self, number: int) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(number)
+        image = rng.integers(0, 256, (SIDE, SIDE, 3), dtype="uint8")
+        depth = rng.random((SIDE, SIDE), dtype="float32") * (rng.random((SIDE, SIDE)) > 0.3)
+        return {"image": image, "depth": depth.astype("float32")} if number % 5 else {"image": image}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    preprocess(Toy(), None, tmp_path / "s")
+    return tmp_path / "s"
+
+
+def doubled(x: Tensor) -> Tensor:
+    return torch.cat([2 * x, x + 1], 1)
+
+
+def test_what_is_measured_is_what_the_training_samples_hold(folder: Path) -> None:
+    store = Store.open(folder)
+    view = View(
+        modality="depth", channels=Channels("d", 2, "", 0, 1), crop=Crop(size=SIDE), convert=doubled, missing=0.0
+    )
+    found = measured(store, {"it": view})["it"]
+    depths = [Toy().read(n)["depth"] for n in range(20) if n % 4 <= 2 and n % 5]
+    values = np.concatenate([depth.ravel() for depth in depths]).astype("float64")
+    there = values[values != 0]
+    np.testing.assert_allclose(found.mean, [2 * there.mean(), (values + 1).mean()], rtol=1e-6)
+    np.testing.assert_allclose(found.std, [2 * there.std(), values.std()], rtol=1e-5)
+    assert found.low[1] == 1.0
+
+
+def test_the_manifest_learns_of_the_installed_views_and_stays_the_same_store(folder: Path) -> None:
+    before = Store.open(folder).manifest
+    found = describe_views(folder)
+    after = Store.open(folder).manifest
+    assert {"L", "ab", "rgb", "depth"} <= set(found)
+    assert after.views == found
+    assert after.hash == before.hash
+    assert replace(after, views={}) == before
+    assert 0 < found["L"].mean[0] < 100
+    assert len(found["ab"].mean) == 2
+    text = (folder / "manifest.json").read_text()
+    assert describe_views(folder) == found
+    assert (folder / "manifest.json").read_text() == text
+    assert preprocess(Toy(), None, folder).already
+
+
+def test_a_view_without_numbers_gets_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store.open(folder)
+    crop = Crop(size=SIDE)
+    given = Lab.lightness(crop)
+    assert settled(given, store) is given
+    open_lab = replace(given, mean=None, std=None)
+    found = settled(open_lab, store)
+    assert found.mean == measured(store, {"it": given})["it"].mean
+    describe_views(folder)
+    known = Store.open(folder)
+    monkeypatch.setattr(viewstatistics, "measured", lambda *_: {})  # nothing is measured again
+    assert settled(open_lab, known).mean == known.manifest.views["L"].mean
+    assert settled(replace(given, std=None), known).mean == given.mean
+    impostor = replace(open_lab, convert=doubled, take=None)
+    with pytest.raises(MultiviewError, match=r"view 'L' has no mean and std, and the store no image to take them from"):
+        settled(impostor, known)
+
+
+def test_a_view_of_pixels_is_settled_in_its_own_range(folder: Path) -> None:
+    found = settled(replace(rgb(Crop(size=SIDE)), mean=None, std=None), Store.open(folder))
+    assert found.mean is not None
+    assert all(0.4 < mean < 0.6 for mean in found.mean), "images are stored in 0 to 255 and seen in 0 to 1"
+
+
+def test_the_command_measures_views_unless_told_not_to(tmp_path: Path) -> None:
+    words = ["preprocess", "scenes", "--count", "12", "--size", "16", "--workers", "1"]
+    assert run([*words, str(tmp_path / "with")]) == 0
+    assert run([*words, "--view-statistics", "false", str(tmp_path / "without")]) == 0
+    assert "L" in Store.open(tmp_path / "with").manifest.views
+    assert not Store.open(tmp_path / "without").manifest.views
