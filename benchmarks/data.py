@@ -1,17 +1,17 @@
 """How fast pictures come, beside the original implementation's way; exits 1 when a target is missed.
 
-python benchmarks/data.py [--images 96] [--rounds 5]
+python benchmarks/data.py [--images 96] [--rounds 5] [--copies 20]
 
 One run, one core, the same JPEG files, the same crops, page cache warm: (a) as the seeds do it, ImageFolder, Pillow,
 resized crop, scikit-image's Lab, a tensor; (b) ours from the same tree of files; (c) ours from a store of the same
-pixels. What is timed ends with the normalised L and ab of a batch. The rounds alternate and the fastest of each counts,
-so that other work on the machine hits all alike.
+pixels. What is timed ends with the normalised L and ab of a batch. Time is that of the core, the rounds alternate and
+the fastest of each counts, so that other work on the machine hits all alike. Preparation by several processes is timed
+by the clock.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -132,15 +132,17 @@ WAYS: dict[str, Callable[[Path, int], Callable[[np.ndarray, int], torch.Tensor]]
 }
 
 
-def fastest(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def fastest(
+    calls: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.process_time
+) -> dict[str, float]:
     """Seconds of the fastest of `rounds` calls of each, in turns; the first round warms up."""
     best = dict.fromkeys(calls, float("inf"))
     for number in range(rounds + 1):
         for name, call in calls.items():
-            start = time.perf_counter()
+            start = clock()
             call()
             if number:
-                best[name] = min(best[name], time.perf_counter() - start)
+                best[name] = min(best[name], clock() - start)
     return best
 
 
@@ -184,15 +186,29 @@ def conversions(size: int, rounds: int) -> dict[str, float]:
     return {name: count / value for name, value in seconds.items()}
 
 
-def preparation(root: Path, rounds: int) -> dict[str, float]:
-    """Pictures a second that are written into a store, by 1 and by 2 processes."""
-    source, count = Folder(), sum(1 for _ in (root / "many").rglob("*.jpg"))
+def preparation(root: Path, copies: int) -> dict[str, float]:
+    """Pictures a second that `multiview preprocess` writes into a store, with 1 and with 2 processes."""
+    photos = sorted((root / "photos").rglob("*.jpg"))
+    for number in range(copies):
+        for photo_file in photos:
+            target = root / "many" / photo_file.parent.name / f"{number}-{photo_file.name}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.hardlink_to(photo_file)
+    count = copies * len(photos)
 
     def write(workers: int) -> None:
+        words = ["--workers", str(workers), "--shard-rows", str(max(1, count // 20)), "--view-statistics", "false"]
         with tempfile.TemporaryDirectory(dir=root) as out:
-            preprocess(source, root / "many", Path(out) / "s", shard_rows=max(1, count // 16), workers=workers)
+            command = [
+                str(Path(sys.executable).parent / "multiview"),
+                "preprocess",
+                "folder",
+                str(root / "many"),
+                f"{out}/s",
+            ]
+            subprocess.run([*command, *words], check=True, capture_output=True)
 
-    seconds = fastest({f"{workers} workers": lambda w=workers: write(w) for workers in (1, 2)}, rounds)
+    seconds = fastest({f"{n} workers": lambda n=n: write(n) for n in (1, 2)}, 2, time.perf_counter)
     return {name: count / value for name, value in seconds.items()}
 
 
@@ -206,16 +222,18 @@ def peak(root: Path, name: str, size: int) -> float:
     way = WAYS[name](root, size)
     for epoch in range(2):
         way(np.arange(BATCH), epoch)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    # ru_maxrss would count what the parent held before this program was started.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000
 
 
-def measured(root: Path, count: int, rounds: int) -> Iterator[tuple[str, int, dict[str, float], str]]:
+def measured(root: Path, count: int, rounds: int, copies: int) -> Iterator[tuple[str, int, dict[str, float], str]]:
     """(what, size or count, pictures a second by way, the way that all are compared with)."""
     for size in SIZES:
         yield "pictures", size, pipelines(root, count, size, rounds), "seeds"
     for size in SIZES:
         yield "lab", size, conversions(size, rounds), "scikit-image"
-    yield "workers", 2, preparation(root, max(1, rounds // 2)), "1 workers"
+    yield "workers", 2, preparation(root, copies), "1 workers"
 
 
 def judged(what: str, size: int, name: str, ratio: float) -> tuple[str, bool]:
@@ -233,6 +251,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--copies", type=int, default=20, help="of every picture, for the preparation")
     parser.add_argument("--way")
     parser.add_argument("--root", type=Path)
     parser.add_argument("--size", type=int)
@@ -245,9 +264,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write_photos(root / "photos", chosen.images)
-        write_photos(root / "many", 2 * chosen.images)
         preprocess(Folder(), root / "photos", root / "store")
-        for what, size, rates, reference in measured(root, chosen.images, chosen.rounds):
+        for what, size, rates, reference in measured(root, chosen.images, chosen.rounds, chosen.copies):
             print(f"\n{what} {size}" + (" px" if size > 2 else ""))
             for name, rate in rates.items():
                 text, met = judged(what, size, name, rate / rates[reference])

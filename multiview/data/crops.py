@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import interpolate
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import center_crop, horizontal_flip, resize, resized_crop
 
@@ -153,13 +154,24 @@ def _cut(stored: Stored, kind: str, windows: Windows, size: int) -> Tensor:
     sides = (windows.top, windows.left, windows.height, windows.width)
     for sample, window in zip(stored, zip(*(side.tolist() for side in sides), strict=True), strict=True):
         planes = _channels_first(torch.from_numpy(sample), kind)
-        rows.append(resized_crop(planes, *window, [size, size], _interpolation(kind), antialias=True))
+        rows.append(_resized(planes, window, kind, size))
     out = _stacked(rows, stored, kind, size)
     flip = torch.from_numpy(windows.flip)
     out[flip] = horizontal_flip(out[flip])
     if kind == "normal":
         out[flip, 0] *= -1
     return _channels_second(out, kind)
+
+
+def _resized(planes: Tensor, window: tuple[int, int, int, int], kind: str, size: int) -> Tensor:
+    """torchvision's `resized_crop` of (..., c, H, W)."""
+    if kind not in SMOOTH:
+        return resized_crop(planes, *window, [size, size], InterpolationMode.NEAREST_EXACT)
+    # The very same numbers, without what torchvision does around them, which takes a fifth of the time.
+    top, left, height, width = window
+    part = planes[..., top : top + height, left : left + width]
+    batch = part.reshape(-1, *part.shape[-3:]) if part.ndim > 4 else part.unsqueeze(0) if part.ndim == 3 else part
+    return interpolate(batch, (size, size), mode="bilinear", antialias=True).view(*part.shape[:-2], size, size)
 
 
 def _centre(stored: Stored, modality: Modality, size: int) -> Tensor:

@@ -32,7 +32,8 @@ def open_data(spec: str, cache: Path, say: Callable[[str], None] = print) -> Sto
 
     `scenes` or `scenes:COUNT` is the embedded data, a folder with a store's manifest is a store, any other folder or
     file is preprocessed as `guess_source` says and looked at again each time, so that a changed one makes a new store.
-    `folder:PATH` reads the files themselves, each time they are needed, and makes nothing. say: gets one line when something is made. Raises MultiviewError when there is no such thing.
+    `folder:PATH` reads the files themselves, each time they are needed, and makes nothing. say: gets one line when
+    something is made. Raises MultiviewError when there is no such thing.
     """
     path = Path(spec)
     if spec.startswith(f"{FOLDER}:"):
