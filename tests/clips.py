@@ -9,9 +9,15 @@ import numpy as np
 
 
 def write_clip(
-    path: Path, frames: int = 20, fps: int = 10, sound: int | None = 8000, side: int = 32, fast: bool = False
+    path: Path,
+    frames: int = 20,
+    fps: int = 10,
+    sound: int | None = 8000,
+    side: int = 32,
+    fast: bool = False,
+    corner: bool = False,
 ) -> Path:
-    """A clip whose picture brightens by 10 a frame, with a tone of the same length."""
+    """A clip whose picture brightens by 10 a frame, with a tone of the same length; `corner`: a white one, top left."""
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -21,6 +27,8 @@ def write_clip(
         audio = file.add_stream("aac", rate=sound, layout="mono") if sound else None
         for number in range(frames):
             picture = np.full((side, side, 3), (10 * number + 20) % 240, "uint8")
+            if corner:
+                picture[:8, :8] = 255
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, fps)
             file.mux(video.encode(frame))

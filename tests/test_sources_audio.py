@@ -54,7 +54,7 @@ def test_sounds_keep_every_sample_and_their_lengths(letters: Path, tmp_path: Pat
     assert np.array_equal(sounds[1], stored)
 
 
-@pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3", "aiff"])
+@pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3", "aiff", "au"])
 def test_formats(tmp_path: Path, ending: str) -> None:
     path = write(tmp_path / f"x.{ending}", tone(8000), 16000)
     assert audiofiles.form(path, "x").rate == 16000
@@ -103,7 +103,14 @@ def test_channels(letters: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("ending", "reason"),
-    [("wav", r"truncated: \d+ of the 16000 bytes"), ("flac", "."), ("ogg", "truncated: its end is missing")],
+    [
+        ("wav", r"truncated: 10027 of the 16044 bytes that its header promises"),
+        ("aiff", r"truncated: \d+ of the \d+ bytes"),
+        ("au", r"truncated: \d+ of the \d+ bytes"),
+        ("mp3", r"truncated: \d+ of 8000 samples"),
+        ("flac", "."),
+        ("ogg", "truncated: its end is missing"),
+    ],
 )
 def test_truncated_sounds_are_rejected(letters: Path, tmp_path: Path, ending: str, reason: str) -> None:
     path = write(letters / "a" / f"broken.{ending}", np.random.default_rng(0).uniform(-0.5, 0.5, 8000))

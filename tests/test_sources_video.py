@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from pathlib import Path
 
@@ -66,15 +67,17 @@ def test_one_length(clips: Path) -> None:
     assert set(Video(sound=False).plan(clips).read(1)) == {"video"}
 
 
-@pytest.mark.parametrize("fast", [False, True])
-def test_truncated_clips_are_rejected(clips: Path, tmp_path: Path, fast: bool) -> None:
-    whole = write_clip(clips / "down" / "4.mp4", frames=60, fast=fast).read_bytes()
-    (clips / "down" / "4.mp4").write_bytes(whole[: len(whole) // 2])
+@pytest.mark.parametrize(
+    ("ending", "fast"), [("mp4", False), ("mp4", True), ("mkv", False), ("mov", False), ("avi", False)]
+)
+def test_truncated_clips_are_rejected(clips: Path, tmp_path: Path, ending: str, fast: bool) -> None:
+    path = write_clip(clips / "down" / f"4.{ending}", frames=60, fast=fast)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
     (clips / "down" / "5.mp4").write_text("hello")
     report = preprocess(Video(), clips, tmp_path / "out", max_bad=2)
     assert (report.written, report.rejected) == (3, 2)
     rejects = (tmp_path / "out" / "rejects.jsonl").read_text(encoding="utf-8")
-    assert "down/4.mp4: " in rejects
+    assert f"down/4.{ending}: " in rejects
     assert "down/5.mp4: " in rejects
 
 
@@ -96,3 +99,23 @@ def test_bombs_are_refused(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(videofiles, "LARGEST", 32 * 32 - 1)
     with pytest.raises(BadSample, match=r"^x: refused as a decompression bomb: pictures of 32x32"):
         videofiles.form(clips / "up hill" / "1.mp4", "x")
+
+
+def test_clips_stand_upright(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "x.mp4", frames=5, sound=None, corner=True)
+    upright = Video().plan(tmp_path).read(0)["video"][0]
+    assert upright[:6, :6].min() > 200
+    data = bytearray(path.read_bytes())
+    place = data.index(b"tkhd") + 44  # the display matrix of ISO/IEC 14496-12, 8.3.2: a quarter turn clockwise
+    data[place : place + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 32 << 16, 0, 1 << 30)
+    path.write_bytes(data)
+    turned = Video().plan(tmp_path).read(0)["video"][0]
+    assert turned[:6, -6:].min() > 200
+    assert turned[:6, :6].max() < 60
+
+
+def test_a_clip_that_fills_the_memory_is_rejected(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(videofiles, "MOST", 10 * 32 * 32 * 3)
+    with pytest.raises(BadSample, match=r"1\.mp4: has more than 0 GB of pictures; give --seconds, --fps or --size"):
+        Video().plan(clips).read(1)
+    assert Video(seconds=0.5).plan(clips).read(1)["video"].shape == (5, 32, 32, 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -115,14 +116,39 @@ def _demand_file(path: Path) -> None:
 
 def _demand_whole(path: Path) -> None:
     """Raises BadSample for the files that libsndfile reads in part without a word."""
+    size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(12)
-        if start[:4] == b"RIFF" and start[8:] == b"WAVE":
-            _demand_whole_wav(path)
-        elif start[:4] == b"OggS":
-            file.seek(max(0, path.stat().st_size - OGG_LARGEST_PAGE))
+        if start[:4] == b"OggS":
+            file.seek(max(0, size - OGG_LARGEST_PAGE))
             if not _ends_ogg(file.read()):
                 raise BadSample("truncated: its end is missing")
+        promised = _promised(start, file)
+        if size < promised:
+            raise BadSample(f"truncated: {size} of the {promised} bytes that its header promises")
+
+
+def _promised(start: bytes, file: BinaryIO) -> int:
+    """How long the header of a WAV, AIFF or AU file says that it is; 0 where it does not say."""
+    if start[:4] == b"RIFF" and start[8:] == b"WAVE":
+        return _end_of_sound(file)
+    if start[:4] == b"FORM":
+        return 8 + int.from_bytes(start[4:8], "big")
+    if start[:4] == b".snd":
+        offset, length = struct.unpack(">II", start[4:12])
+        return 0 if length in STREAMED else offset + length
+    return 0
+
+
+def _end_of_sound(wav: BinaryIO) -> int:
+    """Where the data chunk of a WAV file ends; 0 where its length is not known."""
+    wav.seek(12)
+    while len(head := wav.read(8)) == 8:
+        name, length = struct.unpack("<4sI", head)
+        if name == b"data":
+            return 0 if length in STREAMED else wav.tell() + length
+        wav.seek(length + length % 2, 1)
+    return 0
 
 
 def _ends_ogg(tail: bytes) -> bool:
@@ -132,15 +158,3 @@ def _ends_ogg(tail: bytes) -> bool:
         return False
     lengths = page[OGG_HEADER : OGG_HEADER + page[OGG_HEADER - 1]]
     return len(page) >= OGG_HEADER + len(lengths) + sum(lengths)
-
-
-def _demand_whole_wav(path: Path) -> None:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(12)
-        while len(head := file.read(8)) == 8:
-            name, length = struct.unpack("<4sI", head)
-            there = size - file.tell()
-            if name == b"data" and length not in STREAMED and there < length:
-                raise BadSample(f"truncated: {there} of the {length} bytes of sound that its header promises")
-            file.seek(length + length % 2, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,15 @@ from multiview.errors import MultiviewError
 ENDINGS = frozenset(["mp4", "mkv", "mov", "avi", "webm", "m4v", "mpg", "mpeg"])
 LARGEST = 1 << 26
 """Pixels of a picture, at most: 8192 x 8192."""
+MOST = 4 << 30
+"""Bytes of pictures of one clip, at most: a sample is held in memory."""
 SLACK = 0.9
 """The share of the promised frames that a whole file may fall short to: headers count a little differently from streams."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What the header of a video says; sound is None where there is none."""
+    """What the header and the first frame of a video say, upright; sound is None where there is none."""
 
     height: int
     width: int
@@ -43,7 +46,7 @@ def library() -> Any:
 
 
 def form(path: Path, name: str) -> Form:
-    """The header. Raises BadSample."""
+    """The form of a file, from its beginning. Raises BadSample."""
     av = library()
     with naming(name), _opened(av, path) as file:
         video = _picture_stream(file)
@@ -52,7 +55,11 @@ def form(path: Path, name: str) -> Form:
         rate = video.average_rate or video.guessed_rate
         if not rate:
             raise BadSample("does not say how many frames it has a second")
-        return Form(video.height, video.width, float(rate), sound)
+        first = next(file.decode(video), None)
+        if first is None:
+            raise BadSample("holds no frame")
+        height, width = _upright(first).shape[:2]
+        return Form(height, width, float(rate), sound)
 
 
 @dataclass(frozen=True)
@@ -87,15 +94,20 @@ class ClipReader:
             last = frame
         if last is None:
             raise BadSample("holds no frame")
-        if video.frames and decoded < SLACK * video.frames:
+        until = last.time - start + 1 / float(video.average_rate or self.fps)
+        if decoded < SLACK * video.frames:
             raise BadSample(f"truncated: {decoded} of {video.frames} frames")
-        self._show(taken, last, last.time - start + 1 / float(video.average_rate or self.fps))
+        if until < SLACK * _promised_seconds(file, video):
+            raise BadSample(f"truncated: {until:.1f} of {_promised_seconds(file, video):.1f} s")
+        self._show(taken, last, until)
         return taken
 
     def _show(self, taken: list[np.ndarray], frame: Any, until: float) -> None:
         """Takes the frame for every moment that is wanted before `until`, in seconds from the first."""
         while frame is not None and len(taken) / self.fps < until - 1e-6 and self._wants(taken):
-            taken.append(self.fit.image(frame.to_ndarray(format="rgb24")))
+            taken.append(self.fit.image(_upright(frame)))
+            if len(taken) * taken[0].nbytes > MOST:
+                raise BadSample(f"has more than {MOST >> 30} GB of pictures; give --seconds, --fps or --size")
 
     def _wants(self, taken: list[np.ndarray]) -> bool:
         return self.frames == ANY or len(taken) < self.frames
@@ -135,3 +147,19 @@ def _picture_stream(file: Any) -> Any:
         raise BadSample(f"refused as a decompression bomb: pictures of {stream.width}x{stream.height}")
     stream.thread_type = "NONE"
     return stream
+
+
+def _upright(frame: Any) -> np.ndarray:
+    """uint8 (height, width, 3), turned as a phone that was held upright says."""
+    pixels = frame.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
+
+
+def _promised_seconds(file: Any, video: Any) -> float:
+    """How long the header says that the pictures last; 0 where it does not say. (Matroska does not count frames.)"""
+    tag = video.metadata.get("DURATION", "")
+    if re.fullmatch(r"\d+:\d+:[\d.]+", tag):
+        hours, minutes, seconds = tag.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    alone = len(file.streams) == 1 and file.duration is not None
+    return float(file.duration) / 1e6 if alone else 0.0
