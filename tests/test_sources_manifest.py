@@ -201,6 +201,16 @@ def test_manifests_that_do_not_fit(tmp_path: Path, text: str, options: dict[str,
         Manifest(**options).plan(tmp_path)  # type: ignore[arg-type]
 
 
+def test_files_inside_a_table_are_not_read(animals: Path) -> None:
+    picture = {"bytes": (animals / "bilder" / "b.png").read_bytes(), "path": "b.png"}
+    path = write(animals, "parquet", [{"image": picture, "f1": 1.0, "f2": 2.0}])
+    with pytest.raises(
+        MultiviewError, match="the column 'image' holds files or objects inside the table, which are not"
+    ):
+        Manifest().plan(path)
+    assert Manifest(modalities={"f": "f*"}).plan(path).read(0)["f"].tolist() == [1, 2]
+
+
 def test_tables_that_cannot_be_read(animals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "m.jsonl").write_text('{"photo": "a.png"}\n[1]\n')
     with pytest.raises(MultiviewError, match=r"m\.jsonl, line 2: is no object; write one \{\.\.\.\} a line"):

@@ -61,11 +61,20 @@ def _number(cell: Any) -> float | None:
 def demand_inside(file: Any, where: str) -> None:
     """Raises MultiviewError unless `file` is a relative path that does not lead out of its folder."""
     if not isinstance(file, str) or "\0" in file:
-        raise MultiviewError(f"{where}: {file!r} is no file name.")
+        raise MultiviewError(f"{where}: {file!r:.60} is no file name.")
     path = PurePosixPath(file)
     if path.is_absolute() or ".." in path.parts:
         raise MultiviewError(
             f"{where}: '{file}' leads out of the folder of the manifest, which is refused; give paths below it."
+        )
+
+
+def demand_outside(name: str, column: Sequence[Any]) -> None:
+    """Raises MultiviewError for cells that are files themselves, as in Parquet made by `datasets`."""
+    if any(isinstance(cell, (bytes, dict)) for cell in islice(column, LOOKED_AT)):
+        raise MultiviewError(
+            f"the column '{name}' holds files or objects inside the table, which are not read; save them beside it and give "
+            "their names, or take other columns with --modalities."
         )
 
 
@@ -123,7 +132,7 @@ def _complaint(name: str, cell: Any, modality: str) -> str:
         return f"'{name}' is empty, other columns of '{modality}' are not"
     value = _number(cell)
     finite = value is not None and np.isfinite(value)
-    return f"'{name}' is {cell!r}, " + ("too large for float32" if finite else "which is no finite number")
+    return f"'{name}' is {cell!r:.60}, " + ("too large for float32" if finite else "which is no finite number")
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +157,9 @@ def lists(each: Wanted, column: Sequence[Any], rate: float | None) -> Part:
         value = np.asarray(first, "float64")
     except (TypeError, ValueError) as cause:
         kind = each.kind or "table"
-        raise MultiviewError(f"the column '{each.where[0]}' holds {first!r}, which is no {kind} of numbers.") from cause
+        raise MultiviewError(
+            f"the column '{each.where[0]}' holds {first!r:.60}, which is no {kind} of numbers."
+        ) from cause
     kind = each.kind or kind_of(each.name, value.shape, value.dtype, rate)
     return Part(
         declared(each.name, kind, value.shape, value.dtype, rate),

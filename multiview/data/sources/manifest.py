@@ -96,6 +96,7 @@ class Manifest(FileKinds):
         if len(each.where) > 1 or each.kind == "table":
             return cells.numbers(each, columns)
         column = columns[each.where[0]]
+        cells.demand_outside(each.where[0], column)
         if each.kind != "text" and cells.are_files(column):
             return self._files(path, each, column)
         if each.kind not in (None, "text") or any(isinstance(cell, list) for cell in column):
@@ -153,7 +154,7 @@ def _guessed(columns: Columns) -> tuple[Wanted, ...]:
     chosen: list[Wanted] = []
     numbered: dict[str, list[str]] = {}
     for name, column in columns.items():
-        listed = any(isinstance(cell, list) for cell in column)
+        listed = any(isinstance(cell, (list, dict, bytes)) for cell in column)
         if cells.are_files(column) or listed or NAMED.get(name.casefold()) == "text":
             chosen.append(Wanted(_own_name(name, column), None, (name,)))
         elif (match := re.fullmatch(r"(.*?\D)[_.-]?\d+", name)) and cells.are_numbers(column):
