@@ -12,8 +12,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from multiview.data import dataset
 from multiview.data.batch import Batch
-from multiview.data.dataset import Loader, Samples, loader
+from multiview.data.dataset import Loader, Samples, loader, suitable_workers
 from multiview.data.modality import Modality
 from multiview.data.sampler import Batches
 from multiview.errors import MultiviewError
@@ -42,6 +43,7 @@ class FakeStore:
         }
         self.asked: list[str] = []
         self.held: list[tuple[str | int, ...]] = []
+        self.in_memory = True
         self.bad_row: int | None = None
         self.fatal_row: int | None = None
 
@@ -63,6 +65,9 @@ class FakeStore:
 
     def samples(self, rows: NDArray[np.int64], modality: str) -> list[NDArray]:
         return list(self.read(rows, modality))
+
+    def holds(self, modality: str) -> bool:
+        return self.in_memory
 
     def cached(self, modalities: Sequence[str], limit_bytes: int) -> FakeStore:
         self.held.append((*modalities, limit_bytes))
@@ -221,3 +226,14 @@ def test_a_killed_worker_is_an_error_that_says_what_to_do() -> None:
     store.fatal_row = 1
     with pytest.raises(MultiviewError, match=r"a data worker stopped .* use fewer workers, or --workers 0"):
         list(loader(samples(store), Batches(40, 20), workers=1))
+
+
+def test_workers_are_for_what_is_not_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FakeStore()
+    assert Loader(samples(store), Batches(40, 20), workers=-1).workers == 0
+    store.in_memory = False
+    monkeypatch.setattr(dataset, "own_cores", lambda: 6)
+    assert suitable_workers(samples(store)) == 3
+    monkeypatch.setattr(dataset, "own_cores", lambda: 64)
+    assert suitable_workers(samples(store)) == 8
+    assert len(list(Loader(samples(store), Batches(40, 20), workers=1).for_epoch(0))) == 2

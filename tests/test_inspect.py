@@ -87,7 +87,7 @@ def test_contact_sheet_has_a_cell_for_everything(store: Store, tmp_path: Path) -
         "grey": View(modality="image", channels=Channels("grey", 1, "sRGB", 0, 1), crop=Crop(), mean=(0.5,), std=(0.5,))
     }
     half = np.full((1, 16, 32), 0.5)
-    path = contact_sheet(store, tmp_path / "deep" / "sheet.png", views, lambda view, array: half, n=4)
+    path = contact_sheet(store, tmp_path / "deep" / "sheet.png", views, lambda *_: half, n=4)
     sheet = opened(path)
     assert sheet.shape == (TOP + 4 * (CELL + GAP), LEFT + 7 * (CELL + GAP), 3)
 
@@ -131,10 +131,10 @@ def test_a_view_whose_modality_is_not_there(tmp_path: Path) -> None:
 def test_rendered_planes_are_in_the_views_unit() -> None:
     from multiview.views import lab
 
-    planes = rendered(lab.lightness(Crop()), np.full((4, 4, 3), 255, "uint8"))
+    planes = rendered(lab.lightness(Crop()), MODALITIES[0], np.full((4, 4, 3), 255, "uint8"))
     assert planes.shape == (1, 4, 4)
     np.testing.assert_allclose(planes, 100, atol=1e-3)
-    assert rendered(lab.chroma(Crop()), np.full((4, 4, 3), 255, "uint8")).shape == (2, 4, 4)
+    assert rendered(lab.chroma(Crop()), MODALITIES[0], np.full((4, 4, 3), 255, "uint8")).shape == (2, 4, 4)
 
 
 def test_chroma_looks_like_its_colours() -> None:

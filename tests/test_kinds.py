@@ -16,6 +16,7 @@ from PIL import Image
 
 from multiview.data.crops import CropTransform
 from multiview.data.dataset import Samples
+from multiview.data.inspect import CELL, GAP, LEFT, TOP, inspect_store
 from multiview.data.modality import ANY, Modality
 from multiview.data.preprocess import preprocess
 from multiview.data.source import Plan, Row
@@ -166,6 +167,19 @@ def test_a_batch_of_every_kind_is_laid_out_as_promised(store: Store, train: bool
         assert not x[~batch.present[name]].any(), name
     assert batch.crops["crop"]["words"][0].tolist() == [*b"n 0", 0, 0, 0, 0, 0, 0]
     assert torch.equal(batch.crops["crop"]["cloud"][0], torch.from_numpy(sample(0)["cloud"]).T)
+
+
+def test_a_contact_sheet_of_every_kind(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inspect_store(folder, tmp_path / "sheet.png", samples=4)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "photo image, png files, sRGB; 0 to 255" in said
+    assert "sound audio, int16 anyx2" in said
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width == LEFT + len(KINDS) * (CELL + GAP)
+        pixels = np.asarray(sheet)
+    for place in range(len(KINDS)):
+        column = pixels[TOP : TOP + CELL, LEFT + place * (CELL + GAP) :][:, :CELL]
+        assert len(np.unique(column.reshape(-1, 3), axis=0)) > 1, KINDS[place].name
 
 
 def ramp(rate: int, seconds: float, kind: str) -> np.ndarray:

@@ -184,6 +184,14 @@ def _centre(stored: Stored, modality: Modality, size: int) -> Tensor:
     return torch.cat([_centre(sample[None], modality, size) for sample in stored])
 
 
+def laid_out(modality: Modality, stored: NDArray) -> Tensor:
+    """Samples of one shape (n, ...) as a batch holds them, uncropped."""
+    if not modality.spatial:
+        return _whole(modality, stored)
+    planes = _channels_first(torch.from_numpy(stored), modality.kind).to(_dtype(modality.kind))
+    return _channels_second(planes.contiguous(), modality.kind)
+
+
 def _whole(modality: Modality, stored: Stored) -> Tensor:
     """Samples without a place in the picture as a tensor, channels second."""
     x = torch.from_numpy(np.asarray(stored)).to(_dtype(modality.kind))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from multiview.cores import own_cores
 from multiview.data.batch import Batch
 from multiview.data.crops import CropTransform, Stored
 from multiview.data.sampler import Batches
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 CACHE = 2 * 2**30
 """Bytes up to which the modalities of a store are held in memory."""
 
+MOST_WORKERS = 8
 DEATH = ("exited unexpectedly", "killed by signal")
 """What DataLoader says of a worker that is gone, in a RuntimeError like any other."""
 
@@ -57,6 +59,7 @@ class Samples(Dataset[Batch]):
         self.transform = CropTransform(
             {crop: [stored[name] for name in read] for crop, read in wanted.items()}, train, seed
         )
+        self.modalities = names
         self._present = {name: np.asarray(store.present(name))[self.rows] for name in names}
 
     def __len__(self) -> int:
@@ -134,8 +137,8 @@ class _InWorker(Dataset[Batch | MultiviewError]):
 class Loader:
     """Batches of `samples`, epoch after epoch: `for batch in loader.for_epoch(epoch, start_step)`.
 
-    workers: processes that prepare batches ahead, kept alive between epochs; 0 prepares them in this process. The
-    batches are the same, bit for bit, for any number. pin: put them in page-locked memory, for faster copies to a GPU;
+    workers: processes that prepare batches ahead, kept alive between epochs; 0 prepares them in this process, -1 takes
+    what suits the data. The batches are the same, bit for bit, for any number. pin: put them in page-locked memory, for faster copies to a GPU;
     idle without one.
     """
 
@@ -143,7 +146,8 @@ class Loader:
         self.samples = samples
         self.requests = _Requests(batches)
         self.pin = pin and torch.cuda.is_available()
-        self._pool = self._workers(workers) if workers else None
+        self.workers = suitable_workers(samples) if workers < 0 else workers
+        self._pool = self._workers(self.workers) if self.workers else None
 
     def for_epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from `start_step` on. Raises MultiviewError when a worker dies."""
@@ -185,6 +189,15 @@ class Loader:
             # Its own: DataLoader would otherwise draw the workers' base seed from the global generator.
             generator=torch.Generator(),
         )
+
+
+def suitable_workers(samples: Samples) -> int:
+    """None for what is in memory, where cutting a batch takes less than handing it over; else half of this process's cores,
+    up to `MOST_WORKERS`.
+    """
+    if all(samples.store.holds(name) for name in samples.modalities):
+        return 0
+    return min(MOST_WORKERS, own_cores() // 2)
 
 
 def _unchanged(batch: Any) -> Any:

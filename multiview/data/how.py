@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from multiview.cores import available_cores
 from multiview.errors import MultiviewError, unknown_name
 
 if TYPE_CHECKING:
@@ -65,9 +65,4 @@ class How:
         if self.part and self.duplicates == "drop":
             raise MultiviewError("one part cannot tell what the others hold; use --duplicates drop without --shard.")
         if not self.workers:
-            object.__setattr__(self, "workers", cores())
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            object.__setattr__(self, "workers", available_cores())

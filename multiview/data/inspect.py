@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from multiview.data import pictures
-from multiview.data.modality import Modality
+from multiview.data.modality import ANY, Modality
 from multiview.data.presence import patterns, presence_text
 from multiview.data.statistics import Statistics
 from multiview.data.store import Store
+from multiview.data.viewstatistics import usable
 from multiview.errors import MultiviewError
 from multiview.files import size_text
-from multiview.plugins import installed, load
+from multiview.plugins import load
 from multiview.view import Crop, View
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Render = Callable[[View, np.ndarray], np.ndarray]
-"""(view, one stored sample) -> float planes (c, h, w) in the view's unit."""
+Render = Callable[[View, Modality, np.ndarray], np.ndarray]
+"""(view, its modality, one stored sample) -> floats (channels, ...) in the view's unit."""
 
+SECONDS = 5
 CELL = 128
 GAP = 8
 LEFT = 150
@@ -60,29 +62,23 @@ def _views(store: Store, names: Sequence[str] | None) -> dict[str, View]:
                 there = ", ".join(sorted(stored))
                 raise MultiviewError(f"view '{name}' reads {view.modality}; this store holds {there}. Leave it out.")
         return views
-    found = {}
-    for plugin in installed("views"):
-        try:
-            view = load("views", plugin.name)(Crop())
-        except Exception:  # a stranger's broken view does no harm to those who did not ask for it
-            continue
-        if view.modality in stored:
-            found[plugin.name] = view
-    return found
+    return usable(store)
 
 
-def rendered(view: View, sample: np.ndarray) -> np.ndarray:
-    """One stored sample as the view's planes (c, h, w), in its unit: converted, neither cropped, augmented nor
-    normalised.
+def rendered(view: View, stored: Modality, sample: np.ndarray) -> np.ndarray:
+    """One stored sample as the view's numbers (channels, ...), in its unit: converted, neither cropped in the picture,
+    augmented nor normalised; of what lasts, the first `SECONDS`.
     """
     import torch
 
-    planes = np.moveaxis(sample, -1, 0) if sample.ndim == 3 else sample[None]
-    x = torch.from_numpy(np.ascontiguousarray(planes))[None]
-    x = x.float() / 255 if sample.dtype == np.uint8 and view.modality == "image" else x.float()
-    x = view.convert(x) if view.convert else x
-    x = x if view.take is None else x[:, view.take[0] : view.take[1]]
-    return np.asarray(x[0].detach().numpy())
+    from multiview.data.batch import Batch
+    from multiview.data.crops import laid_out
+    from multiview.viewlayer import ViewLayer
+
+    part = sample[: max(1, round(SECONDS * stored.rate))] if stored.timed and stored.rate else sample
+    layer = ViewLayer({"it": replace(view, mean=(0.0,), std=(1.0,), missing=None, augment=None)})
+    batch = Batch({view.crop.name: {stored.name: laid_out(stored, part[None])}}, torch.zeros(1, dtype=torch.int64), {})
+    return np.asarray(layer(batch)["it"][0].numpy())
 
 
 def show(store: Store, console: Any) -> None:
@@ -115,6 +111,7 @@ def summary(store: Store) -> list[tuple[str, str]]:
         ("classes", _classes(store)),
     ]
     lines += [(modality.name, _modality(store, modality)) for modality in manifest.modalities]
+    lines += [(f"view {name}", _ranges(found)) for name, found in sorted(manifest.views.items())]
     found = patterns(store)
     if len(found) > 1:
         lines.append(("presence", presence_text(found)))
@@ -143,11 +140,13 @@ def _classes(store: Store) -> str:
 
 
 def _modality(store: Store, modality: Modality) -> str:
-    shape = "x".join(map(str, modality.shape)) or "a number"
+    shape = "x".join("any" if size == ANY else str(size) for size in modality.shape) or "a number"
+    shape = f"{modality.encoding} files" if modality.encoding else shape
     rate = f", {modality.rate} Hz" if modality.rate else ""
     there = store.present(modality.name)
     lacking = f"; {int((~there).sum())} samples lack it" if not there.all() else ""
-    return f"{modality.kind}, {modality.dtype} {shape}, {modality.unit}{rate}{_statistics(store, modality)}{lacking}"
+    dtype = "" if modality.encoding else f"{modality.dtype} "
+    return f"{modality.kind}, {dtype}{shape}, {modality.unit}{rate}{_statistics(store, modality)}{lacking}"
 
 
 def _statistics(store: Store, modality: Modality) -> str:
@@ -155,11 +154,18 @@ def _statistics(store: Store, modality: Modality) -> str:
     if found is None:
         return "; nothing measured"
     over = "train" if "train" in store.split_names else "all"
-    text = f"; {min(found.low):.4g} to {max(found.high):.4g}"
-    if modality.kind == "mask" or len(found.mean) > 4:
-        return f"{text} ({over})"
+    if modality.kind == "mask":
+        return f"; {min(found.low):.4g} to {max(found.high):.4g} ({over})"
+    return f"; {_ranges(found)} ({over})"
+
+
+def _ranges(found: Statistics) -> str:
+    """Lowest and highest value, and the means of up to four channels."""
+    text = f"{min(found.low):.4g} to {max(found.high):.4g}"
+    if len(found.mean) > 4:
+        return text
     means = ", ".join(f"{mean:.4g} ± {std:.3g}" for mean, std in zip(found.mean, found.std, strict=True))
-    return f"{text}, mean {means} ({over})"
+    return f"{text}, mean {means}"
 
 
 def _factors(store: Store) -> str:
@@ -234,11 +240,11 @@ def _of_view(store: Store, name: str, view: View, render: Render) -> _Column:
         low, high = _usual(store.manifest.statistics[stored.name])
 
     def draw(sample: np.ndarray) -> np.ndarray:
-        planes = render(view, sample)
-        there = (planes != 0).any(axis=0) if view.modality in ("depth", "normal") else None
-        if view.modality == "depth" and len(planes) == 1:
-            return pictures.ramp(planes[0], low, high, there)
-        return pictures.of_planes(planes, low, high, there)
+        values = render(view, stored, sample)
+        there = (values != 0).any(axis=0) if stored.kind in ("depth", "normal") and values.ndim == 3 else None
+        if stored.kind == "depth" and len(values) == 1:
+            return pictures.ramp(values[0], low, high, there)
+        return pictures.of_view(values, low, high, there)
 
     return _Column(f"view {name}", f"{channels.unit}, {low:.3g} to {high:.3g}", view.modality, draw)
 

@@ -75,6 +75,10 @@ class SourceStore(Store):
         """See `Store.samples`."""
         return self.read(rows, modality)
 
+    def holds(self, modality: str) -> bool:
+        """See `Store.holds`."""
+        return modality in self._held
+
     @property
     def spec(self) -> str:
         """`folder:` and the absolute path."""

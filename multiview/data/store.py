@@ -122,6 +122,10 @@ class Store:
             raise IndexError(f"rows {wanted.min()} to {wanted.max()} asked of a store with rows 0 to {len(self) - 1}")
         return wanted
 
+    def holds(self, modality: str) -> bool:
+        """Whether samples of a modality are in memory, ready to be cut."""
+        return modality in self._memory and not self.modality(modality).encoding
+
     @property
     def spec(self) -> str:
         """What `open_data` opens as this store, from anywhere."""

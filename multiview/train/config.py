@@ -64,7 +64,7 @@ class Train:
             the whole batch and the gradient is its gradient, but every micro-batch is computed twice (GradCache), and batch norm sees
             one at a time.
         channels_last: memory layout of images; often faster with bf16.
-        workers: data-loading processes (0 = in this process, fastest for small stores held in memory).
+        workers: data-loading processes a process (0 = in this process; -1 = 0 for data held in memory, else half of the cores).
         threads: CPU threads a process (0 = all cores shared among the processes).
         knn_every: epochs between online kNN measurements (0 = never).
         save_every: epochs between checkpoints; the last step is always saved.
@@ -82,7 +82,7 @@ class Train:
     accumulate: int = 1
     micro_batch: int | None = None
     channels_last: bool = False
-    workers: int = 0
+    workers: int = -1
     threads: int = 0
     knn_every: int = 5
     save_every: int = 10
@@ -94,9 +94,11 @@ class Train:
         for name in ("epochs", "batch", "accumulate", "save_every", "keep", "log_every"):
             if getattr(self, name) < 1:
                 raise MultiviewError(f"{name} is {getattr(self, name)}; give 1 or more.")
-        for name in ("workers", "threads", "knn_every", "save_minutes"):
+        for name in ("threads", "knn_every", "save_minutes"):
             if getattr(self, name) < 0:
                 raise MultiviewError(f"{name} is {getattr(self, name)}; give 0 or more.")
+        if self.workers < -1:
+            raise MultiviewError(f"workers is {self.workers}; give 0 or more, or -1 for what suits the data.")
         if self.steps is not None and self.steps < 1:
             raise MultiviewError(f"steps is {self.steps}; give 1 or more, or null for no limit.")
         if self.micro_batch is not None and self.micro_batch < 1:

@@ -8,6 +8,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
+from multiview.cores import available_cores
 from multiview.errors import MultiviewError
 from multiview.train.config import Train
 
@@ -40,11 +41,6 @@ def start(train: Train, script: str) -> Accelerator:
         # accelerate launch sets OMP_NUM_THREADS=1, which would leave all cores but one idle.
         torch.set_num_threads(train.threads or max(1, available_cores() // accelerator.num_processes))
     return accelerator
-
-
-def available_cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Launcher:
