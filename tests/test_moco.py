@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import by_hand
@@ -52,6 +53,16 @@ def test_with_an_empty_queue_there_is_no_loss() -> None:
     side = Side(z=unit(3, 1), key=unit(3, 2).detach(), memory=KeyQueue(4, DIM))
     objective = MoCo(queue=4, dim=DIM)
     assert objective.loss(edge_of(objective, (side, side), torch.arange(3))).loss.item() == 0
+
+
+@pytest.mark.parametrize("fill", [1, 5, 9])
+def test_what_tells_nothing_apart_costs_the_logarithm_of_the_keys(fill: int) -> None:
+    z, queue = unit(1, 0).expand(3, DIM), KeyQueue(9, DIM).double()
+    queue.update(z[:1].detach().expand(fill, DIM), torch.arange(100, 100 + fill))
+    objective = MoCo(queue=9, dim=DIM)
+    side = Side(z=z, key=z.detach(), memory=queue)
+    out = objective.loss(edge_of(objective, (side, side), torch.arange(3)))
+    assert out.loss.item() == pytest.approx(math.log(1 + fill))
 
 
 def test_the_presets_are_the_original() -> None:

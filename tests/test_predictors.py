@@ -37,6 +37,13 @@ def test_byol_equals_the_paper(rows: int) -> None:
     assert_same(BYOL().loss(edge), by_hand.byol(qa, ka.detach(), qb, kb.detach()), [qa, qb])
 
 
+@pytest.mark.parametrize(("sign", "loss"), [(1.0, -1.0), (-1.0, 1.0)])
+def test_simsiam_lies_between_agreement_and_contradiction(sign: float, loss: float) -> None:
+    z = unit(6, 1)
+    side = Side(z=sign * z, p=z)
+    assert SimSiam().loss(edge_of(SimSiam(), (side, side), torch.arange(6))).loss.item() == pytest.approx(loss)
+
+
 @pytest.mark.parametrize(("sign", "loss"), [(1.0, 0.0), (-1.0, 8.0)])
 def test_byol_lies_between_agreement_and_contradiction(sign: float, loss: float) -> None:
     z = unit(6, 1)
