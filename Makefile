@@ -14,7 +14,7 @@ RUNS = $(SEEDS:%=runs/demo/seed-%)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint types bench bench-data clean
+.PHONY: help demo test test-slow lint types bench bench-data bench-objectives clean
 
 help: ## what there is to make
 	@echo "usage: make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)]"
@@ -51,6 +51,9 @@ bench: $(VENV)/.dev ## run every benchmark (ARGS for each of them)
 
 bench-data: $(VENV)/.dev ## how fast pictures come; fails below a target (ARGS)
 	@$(BIN)/python benchmarks/data.py $(ARGS)
+
+bench-objectives: $(VENV)/.dev ## objectives and memories beside the originals: time, peak bytes, accuracy (ARGS="cmc moco" for some)
+	@$(BIN)/python benchmarks/objectives.py $(ARGS)
 
 clean: ## remove .venv, caches and build output; runs/ and data/ stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

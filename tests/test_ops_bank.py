@@ -83,7 +83,8 @@ def test_shared_negatives_equal_the_gather(blocks: None, rule: str, rows: int, e
 
 
 @pytest.mark.parametrize("way", ["dense", "gathered", "shared"])
-def test_a_bfloat16_bank_is_rounded_and_the_scores_are_not(way: str) -> None:
+def test_a_bfloat16_bank_is_rounded_and_the_scores_are_not(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bank_scores, "CONVERTED_ROWS", 16)
     size = 400 if way == "gathered" else 40
     z, bank, index, drawn = made(7, size, 11, torch.bfloat16)
     if way == "shared":

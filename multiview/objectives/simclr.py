@@ -23,6 +23,8 @@ from multiview.objectives.base import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from multiview.ops.ntxent import Terms
+
 
 @dataclass(frozen=True, kw_only=True)
 class SimCLR(Objective):
@@ -66,20 +68,28 @@ class SimCLR(Objective):
 
     def loss(self, edge: EdgeInput) -> EdgeOutput:
         """The mean over the rows of both views; rows and columns where a view is missing take no part."""
-        from multiview.distributed import gather, gather_with_gradient, mean_over_rows, rank
-        from multiview.ops.ntxent import ntxent_terms
+        from multiview.distributed import mean_over_rows
+
+        terms = self._terms(edge)
+        present = edge.present.repeat(2)
+        log = {"found": mean_over_rows(terms.found, present), **temperature_log(edge)}
+        return EdgeOutput(mean_over_rows(terms.terms, present), log)
+
+    def _terms(self, edge: EdgeInput) -> "Terms":
+        """Terms of the rows of a, then of b."""
+        import torch
+
+        from multiview.distributed import gather, gather_with_gradient, rank
+        from multiview.ops.ntxent import Terms, cross_terms, ntxent_terms
         from multiview.ops.precision import full_precision
 
         za, zb = (full_precision(cast("Tensor", side.z)) for side in (edge.a, edge.b))
         all_a, all_b = gather_with_gradient(za), gather_with_gradient(zb)
-        columns = gather(edge.present)
-        offset = rank() * len(za)
-        both, temperature = self.negatives == "both", temperature_of(edge, self.temperature)
-        forward = ntxent_terms(za, all_a if both else None, all_b, columns, offset, temperature)
-        backward = ntxent_terms(zb, all_b if both else None, all_a, columns, offset, temperature)
-        loss = (mean_over_rows(forward.terms, edge.present) + mean_over_rows(backward.terms, edge.present)) / 2
-        found = (forward.found + backward.found) / 2
-        return EdgeOutput(loss, {"found": mean_over_rows(found, edge.present), **temperature_log(edge)})
+        how = gather(edge.present), rank() * len(za), temperature_of(edge, self.temperature)
+        if self.negatives == "both":
+            return ntxent_terms(za, zb, all_a, all_b, *how)
+        both = cross_terms(za, all_b, *how), cross_terms(zb, all_a, *how)
+        return Terms(*(torch.cat(column) for column in zip(*both, strict=True)))
 
     def scores(self, edge: EdgeInput, rows: int) -> "tuple[Tensor, ...]":
         """Rows of a, and of b, against the batch of all ranks."""

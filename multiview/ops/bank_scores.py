@@ -1,7 +1,7 @@
 """Scores of a block of embeddings against rows of a memory bank, and the way back, without a B x K x D gather.
 
-There are three ways: rows gathered for the few samples of a block, the product with the whole bank where K is large beside it, and
-one set of rows for the whole batch. Each reads its rows once, and gives their weighted sum while they are still in the cache.
+Rows are gathered for the few samples of a block, scored, and summed while they are still in the cache; or, where the samples draw much of
+the bank, the block is multiplied with all of it, which is much cheaper a row.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 
 Pull = Callable[[Tensor], Tensor]
 
-CACHED_FLOATS = 1 << 19
-"""Numbers gathered at a time, 2 MiB in float32: they are read twice, and the second time should not go to memory."""
+CACHED_FLOATS = 1 << 20
+"""Numbers gathered at a time, 4 MiB in float32: they are read twice, and the second time should not go to memory."""
 
 LAUNCH_FLOATS = 1 << 26
 """The same where launches are dear and caches small, which is everywhere but on a CPU."""
@@ -25,8 +25,11 @@ LAUNCH_FLOATS = 1 << 26
 DENSE_FLOATS = 1 << 22
 """Scores against the whole bank held at a time, 16 MiB in float32."""
 
-DENSE_RATIO = 10
-"""Up to this many bank rows per drawn row, the product with the whole bank is cheaper than gathering (2 CPU cores, D = 128)."""
+DENSE_RATIO = 12
+"""Up to this many bank rows per drawn row the whole bank is the cheaper way (measured on 2 CPU cores, D = 128)."""
+
+CONVERTED_ROWS = 1 << 13
+"""Rows of a bank in half precision that are converted at a time."""
 
 
 class Scorer(NamedTuple):
@@ -64,7 +67,7 @@ def shared_negatives(rows: Tensor, index: Tensor, shared: Tensor, *, exclude: bo
 
 def _gathered(z: Tensor, rows: Tensor, drawn: Tensor) -> tuple[Tensor, Pull]:
     near = _rows_at(rows, drawn).to(z.dtype)
-    scores = torch.bmm(near, z[:, :, None])[:, :, 0]
+    scores = torch.bmm(z[:, None], near.transpose(1, 2))[:, 0]  # several times faster than near @ z[:, :, None]
     return scores, lambda weights: torch.bmm(weights[:, None], near)[:, 0]
 
 
@@ -74,5 +77,20 @@ def _rows_at(rows: Tensor, drawn: Tensor) -> Tensor:
 
 
 def _dense(z: Tensor, rows: Tensor, drawn: Tensor) -> tuple[Tensor, Pull]:
-    every = z @ rows.to(z.dtype).T
-    return every.gather(1, drawn), lambda weights: every.zero_().scatter_add_(1, drawn, weights) @ rows.to(z.dtype)
+    every = _products(z, rows)
+    return every.gather(1, drawn), lambda weights: _sums(every.zero_().scatter_add_(1, drawn, weights), rows)
+
+
+def _products(z: Tensor, rows: Tensor) -> Tensor:
+    """z rows', (s, N)."""
+    if rows.dtype == z.dtype:
+        return z @ rows.T
+    return torch.cat([z @ some.to(z.dtype).T for some in rows.split(CONVERTED_ROWS)], dim=1)
+
+
+def _sums(weights: Tensor, rows: Tensor) -> Tensor:
+    """weights rows, (s, d)."""
+    if rows.dtype == weights.dtype:
+        return weights @ rows
+    parts = zip(weights.split(CONVERTED_ROWS, dim=1), rows.split(CONVERTED_ROWS), strict=True)
+    return torch.stack([w @ some.to(w.dtype) for w, some in parts]).sum(0)

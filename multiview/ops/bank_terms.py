@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from multiview.ops.bank_scores import Scorer
+from multiview.ops.softmax import rank_of
 
 Rule = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Scores (s, 1 + K), the positive first, and their log sum exp (s,) -> loss (s,) and d loss / d scores (s, 1 + K)."""
@@ -37,7 +38,7 @@ class _Terms(torch.autograd.Function):
             log_sum = torch.logsumexp(scores, dim=1)
             found.log_sum[part] = log_sum
             found.positive[part] = (scores[:, 0] - log_sum).exp()
-            found.rank[part] = (scores[:, 1:] > scores[:, :1]).sum(1) + 1
+            found.rank[part] = rank_of(scores[:, 0], scores[:, 1:])
             found.terms[part], weights = rule(scores, log_sum)
             if ctx.needs_input_grad[0]:
                 grad[part] = pull(weights)

@@ -1,4 +1,4 @@
-"""NT-Xent, the normalised temperature-scaled cross entropy of SimCLR (arXiv:2002.05709, Eq. 1)."""
+"""NT-Xent, the normalised temperature-scaled cross entropy of SimCLR (arXiv:2002.05709, Eq. 1), in memory linear in the batch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from multiview.ops.softmax import rank_of, softmax_of
 
 HELD_FLOATS = 1 << 22
 """Scores held at a time, 16 MiB in float32. Where all of them fit they are kept for the backward pass, else computed again in it."""
@@ -25,82 +27,93 @@ class Terms(NamedTuple):
 
 
 def ntxent_terms(
-    z: Tensor, own: Tensor | None, other: Tensor, columns: Tensor, offset: int, temperature: float | Tensor
+    a: Tensor, b: Tensor, all_a: Tensor, all_b: Tensor, columns: Tensor, offset: int, temperature: float | Tensor
 ) -> Terms:
-    """-log softmax of the positive among all columns, one direction, in memory linear in the batch; differentiable once.
+    """-log softmax of each row's partner among all other embeddings of both views; differentiable once.
 
-    z: (n, d) local embeddings of one view. other: (m, d) all ranks' embeddings of the other view; row i's positive is column offset + i.
-    own: (m, d) all ranks' embeddings of z's own view, without itself as a negative, or None for cross-view negatives only.
-    columns: (m,) which samples take part as negatives. temperature: a number, or a scalar that learns. Returns terms (n,).
+    a, b: (n, d) local embeddings of the two views. all_a, all_b: (m, d) those of all ranks, local row i at offset + i. columns: (m,)
+    which samples take part as negatives. temperature: a number, or a scalar that learns. Returns terms (2 n,), rows of a, then of b.
     """
-    columns = torch.where(columns, 0.0, -math.inf).to(z.dtype)
-    if own is None:
-        return Terms(*_Terms.apply(z / temperature, other, columns, offset, None))
-    return Terms(
-        *_Terms.apply(z / temperature, torch.cat([other, own]), columns.repeat(2), offset, offset + len(other))
+    at = torch.arange(offset, offset + len(a), device=a.device)
+    places = torch.cat([at, at + len(all_a)])
+    return among(
+        torch.cat([a, b]) / temperature,
+        torch.cat([all_a, all_b]),
+        positives=places.roll(len(a)),
+        itself=places,
+        hidden=_hidden(columns.repeat(2)),
     )
 
 
-class _Scored(NamedTuple):
-    """e^(score - top) for a chunk of rows (s, m), its sum (s,), and what is reported."""
+def cross_terms(z: Tensor, other: Tensor, columns: Tensor, offset: int, temperature: float | Tensor) -> Terms:
+    """-log softmax of each row's partner among the embeddings of the other view (CLIP, arXiv:2103.00020, Fig. 3), one direction.
 
-    share: Tensor
-    total: Tensor
-    terms: Tensor
-    rank: Tensor
+    z: (n, d) local embeddings. other: (m, d) all ranks' embeddings of the other view. The rest as above. Returns terms (n,).
+    """
+    places = torch.arange(offset, offset + len(z), device=z.device)
+    return among(z / temperature, other, positives=places, itself=None, hidden=_hidden(columns))
+
+
+def among(z: Tensor, everyone: Tensor, *, positives: Tensor, itself: Tensor | None, hidden: Tensor | None) -> Terms:
+    """-log softmax of one column of each row.
+
+    z: (r, d), divided by the temperature. everyone: (m, d). positives: (r,) its column. itself: (r,) a column that it does not see.
+    hidden: (m,) columns that are seen by none but those whose positive they are.
+    """
+    return Terms(*_Terms.apply(z, everyone, positives, itself, hidden))
+
+
+def _hidden(columns: Tensor) -> Tensor | None:
+    return None if columns.all() else ~columns
 
 
 class _Terms(torch.autograd.Function):
-    """columns: (m,) 0 or -inf. at: column of the first row's positive. itself: column of the first row itself, or None."""
+    """Rows in chunks. The softmax of a single chunk is kept for the backward pass; those of many are made again in it."""
 
     @staticmethod
     def forward(
-        ctx: Any, z: Tensor, everyone: Tensor, columns: Tensor, at: int, itself: int | None
-    ) -> tuple[Tensor, ...]:
-        step = max(1, HELD_FLOATS // len(everyone))
+        ctx: Any, z: Tensor, everyone: Tensor, positives: Tensor, itself: Tensor | None, hidden: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        ctx.step = max(1, HELD_FLOATS // len(everyone))
+        ctx.save_for_backward(z, everyone, positives, itself, hidden)
         found = Terms(*z.new_empty(2, len(z)))
-        for start in range(0, len(z), step):
-            scored = _scored(z[start : start + step], everyone, columns, at + start, _plus(itself, start))
-            found.terms[start : start + step], found.rank[start : start + step] = scored.terms, scored.rank
-        ctx.step, ctx.at, ctx.itself = step, at, itself
-        ctx.kept = scored if len(z) <= step else None
-        ctx.save_for_backward(z, everyone, columns)
+        for part in _parts(len(z), ctx.step):
+            scores, positive = _scores(z, everyone, positives, itself, hidden, part)
+            found.rank[part] = rank_of(positive[:, 0], scores)
+            share, top, excess = softmax_of(scores)
+            found.terms[part] = top - positive[:, 0] + excess
+        ctx.share = share if ctx.step >= len(z) else None
         ctx.mark_non_differentiable(found.rank)
-        return tuple(found)
+        return found.terms, found.rank
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, terms: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        z, everyone, columns = ctx.saved_tensors
+        z, everyone, positives, itself, hidden = ctx.saved_tensors
         grad_z, grad_everyone = torch.empty_like(z), torch.zeros_like(everyone)
-        for start in range(0, len(z), ctx.step):
-            part = slice(start, start + ctx.step)
-            at = ctx.at + start
-            scored = ctx.kept or _scored(z[part], everyone, columns, at, _plus(ctx.itself, start))
-            weights = scored.share * (terms[part] / scored.total)[:, None]
-            _diagonal(weights, at).sub_(terms[part])
+        for part in _parts(len(z), ctx.step):
+            share = ctx.share
+            if share is None:
+                share = torch.softmax(_scores(z, everyone, positives, itself, hidden, part)[0], dim=1)
+            weights = share * terms[part, None]
+            weights.scatter_add_(1, positives[part, None], -terms[part, None])
             torch.mm(weights, everyone, out=grad_z[part])
             grad_everyone.addmm_(weights.T, z[part])
         return grad_z, grad_everyone, None, None, None
 
 
-def _scored(z: Tensor, everyone: Tensor, columns: Tensor, at: int, itself: int | None) -> _Scored:
-    scores = torch.addmm(columns, z, everyone.T)
-    positive = (z * everyone[at : at + len(z)]).sum(1)
-    _diagonal(scores, at).copy_(positive)  # its column may be hidden, and then it is not
+def _parts(rows: int, step: int) -> list[slice]:
+    return [slice(start, start + step) for start in range(0, rows, step)]
+
+
+def _scores(
+    z: Tensor, everyone: Tensor, positives: Tensor, itself: Tensor | None, hidden: Tensor | None, part: slice
+) -> tuple[Tensor, Tensor]:
+    """Scores of a chunk of rows (s, m), -inf where a row does not see a column, and those of its positives (s, 1)."""
+    scores, places = z[part] @ everyone.T, positives[part, None]
+    positive = scores.gather(1, places)
+    if hidden is not None:
+        scores.masked_fill_(hidden, -math.inf).scatter_(1, places, positive)
     if itself is not None:
-        _diagonal(scores, itself).fill_(-math.inf)
-    rank = (scores > positive[:, None]).sum(1) + 1
-    top = scores.amax(1)
-    share = scores.sub_(top[:, None]).exp_()
-    total = share.sum(1)
-    return _Scored(share, total, top + total.log() - positive, rank)
-
-
-def _diagonal(scores: Tensor, start: int) -> Tensor:
-    """The entries [i, start + i], as a view."""
-    return scores[:, start : start + len(scores)].diagonal()
-
-
-def _plus(column: int | None, rows: int) -> int | None:
-    return None if column is None else column + rows
+        scores.scatter_(1, itself[part, None], -math.inf)
+    return scores, positive

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -10,9 +9,10 @@ from torch import Tensor
 
 from multiview.memory.queue import KeyQueue
 from multiview.ops.ntxent import Terms
+from multiview.ops.softmax import rank_of, softmax_of
 
-HELD_FLOATS = 1 << 19
-"""Scores held at a time, 2 MiB in float32."""
+HELD_FLOATS = 1 << 18
+"""Scores held at a time, 1 MiB in float32."""
 
 
 def queue_terms(q: Tensor, k: Tensor, queue: KeyQueue, ids: Tensor | None, temperature: float | Tensor) -> Terms:
@@ -25,7 +25,7 @@ def queue_terms(q: Tensor, k: Tensor, queue: KeyQueue, ids: Tensor | None, tempe
 
 
 class _Terms(torch.autograd.Function):
-    """The softmax over a chunk of keys at a time, as a running sum relative to the highest score so far, with the keys it weighs.
+    """A chunk of keys at a time: its softmax, its log sum exp, and the keys it pulls towards, all weighed against those before it.
 
     So one pass over the queue gives the loss and the gradient, and neither the scores nor a copy of the queue is held.
     """
@@ -35,7 +35,7 @@ class _Terms(torch.autograd.Function):
         ctx: Any, q: Tensor, k: Tensor, keys: Tensor, key_ids: Tensor, ids: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         positive = (q * k).sum(1)
-        top, total, pulled, rank = positive, torch.ones_like(positive), k.to(q.dtype), torch.ones_like(positive)
+        log_sum, pulled, rank = positive, k.to(q.dtype), torch.ones_like(positive)
         hits = None if ids is None else _among(key_ids, ids)
         step = max(1, HELD_FLOATS // len(q))
         for start in range(0, len(keys), step):
@@ -44,15 +44,15 @@ class _Terms(torch.autograd.Function):
             scores = q @ some.T
             if ids is not None and hits is not None:
                 _hide(scores, key_ids[part], ids, hits[part])
-            rank += (scores > positive[:, None]).sum(1)
-            highest = torch.maximum(top, scores.amax(1))
-            shrunk = torch.exp(top - highest)
-            share = scores.sub_(highest[:, None]).exp_()
-            top, total = highest, total * shrunk + share.sum(1)
-            pulled = torch.addmm(pulled * shrunk[:, None], share, some)
-        ctx.save_for_backward(pulled / total[:, None] - k)
+            rank += rank_of(positive, scores) - 1
+            share, top, excess = softmax_of(scores)
+            chunk = top + excess
+            joint = torch.logaddexp(log_sum, chunk)
+            pulled = pulled * (log_sum - joint).exp()[:, None] + (share @ some) * (chunk - joint).exp()[:, None]
+            log_sum = joint
+        ctx.save_for_backward(pulled - k)
         ctx.mark_non_differentiable(rank)
-        return top + total.log() - positive, rank
+        return log_sum - positive, rank
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -69,6 +69,9 @@ def _among(key_ids: Tensor, ids: Tensor) -> Tensor:
 
 
 def _hide(scores: Tensor, key_ids: Tensor, ids: Tensor, hits: Tensor) -> None:
-    """Takes each sample's own keys out of its scores (n, K); only the few columns `hits` are looked at."""
-    columns = hits.nonzero()[:, 0]
-    scores[:, columns] = scores[:, columns].masked_fill_(key_ids[columns] == ids[:, None], -math.inf)
+    """Takes each sample's own keys out of its scores (n, K); only the few columns `hits` are looked at.
+
+    With the lowest number instead of -inf, a chunk that is hidden whole keeps a softmax, whose weight is then exactly 0.
+    """
+    columns, lowest = hits.nonzero()[:, 0], torch.finfo(scores.dtype).min
+    scores[:, columns] = scores[:, columns].masked_fill_(key_ids[columns] == ids[:, None], lowest)

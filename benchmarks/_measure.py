@@ -1,0 +1,120 @@
+"""Measuring two ways to do the same thing: times beside each other, peak bytes, and a table that says what missed its target.
+
+Times are medians of repetitions that take turns, so that a disturbance of the machine meets all of them. Bytes are the most that live
+tensors hold beyond the start, from the allocator's own events; scratch space inside a BLAS call is not in them, on either side.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+os.environ.setdefault(
+    "KINETO_LOG_LEVEL", "99"
+)  # before torch is imported: or its profiler complains that there is no GPU
+
+from rich.console import Console
+from rich.table import Table
+from torch.profiler import ProfilerActivity, profile
+
+THREADS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One measured ratio. at_most: the target bounds it from above, as an overhead; else from below. target None: only reported."""
+
+    work: str
+    what: str
+    ours: str
+    reference: str
+    ratio: float
+    target: float | None = None
+    at_most: bool = False
+
+    @property
+    def passed(self) -> bool:
+        if self.target is None:
+            return True
+        return self.ratio <= self.target if self.at_most else self.ratio >= self.target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One thing done our way and the reference's; time and memory: reference / ours asked for. peers are reported beside."""
+
+    name: str
+    ours: Callable[[], object]
+    reference: Callable[[], object]
+    time: float | None = None
+    memory: float | None = None
+    peers: Mapping[str, Callable[[], object]]
+    repeats: int = 9
+
+
+def compared(work: Work) -> Iterator[Row]:
+    """Times and bytes of a work, one row each."""
+    seconds = medians({"ours": work.ours, "reference": work.reference, **work.peers}, work.repeats)
+    ours = seconds.pop("ours")
+    for name, other in seconds.items():
+        first = name == "reference"
+        yield Row(
+            work=work.name if first else f"  beside {name}",
+            what="time",
+            ours=milliseconds(ours),
+            reference=milliseconds(other),
+            ratio=other / ours,
+            target=work.time if first else None,
+        )
+    held, theirs = peak_bytes(work.ours), peak_bytes(work.reference)
+    ratio = theirs / max(held, 1)
+    yield Row(work="", what="peak", ours=megabytes(held), reference=megabytes(theirs), ratio=ratio, target=work.memory)
+
+
+def medians(functions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Seconds of each, after one call that is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for number in range(repeats + 1):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            if number:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def peak_bytes(function: Callable[[], object]) -> int:
+    """The most bytes of tensors that one call holds at a time, beyond those before it."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        function()
+    assert found.profiler is not None
+    events = [e for e in found.profiler.kineto_results.events() if e.name() == "[memory]"]
+    held = peak = 0
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    return peak
+
+
+def show(title: str, rows: list[Row]) -> bool:
+    """Prints the table; True when every target is met."""
+    table = Table(title=title, box=None, padding=(0, 2, 0, 0), title_justify="left")
+    for column in ("work", "", "ours", "reference", "ratio", "target", " "):
+        table.add_column(column, justify="right" if column.strip() and column != "work" else "left", no_wrap=True)
+    for row in rows:
+        bound = "" if row.target is None else f"{'<=' if row.at_most else '>='} {row.target:g}"
+        verdict = "" if row.target is None else "ok" if row.passed else "MISSED"
+        table.add_row(row.work, row.what, row.ours, row.reference, f"{row.ratio:.3g}", bound, verdict)
+    Console(width=140).print(table)
+    return all(row.passed for row in rows)
+
+
+def milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
+def megabytes(count: float) -> str:
+    return f"{count / 1e6:.3g} MB"

@@ -1,0 +1,142 @@
+"""What is measured against a reference, each with the ratios that are asked for. Everything is made when its turn comes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import _seeds
+import torch
+from _measure import Work
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from multiview import make_encoder
+from multiview.memory.bank import MemoryBank
+from multiview.memory.key_encoder import KeyEncoder
+from multiview.memory.queue import KeyQueue
+from multiview.objectives import CMC, EdgeInput, MoCo, Side, SimCLR
+from multiview.objectives.base import Keys
+
+DIM = 128
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def unit(rows: int) -> Tensor:
+    """Random embeddings with gradient."""
+    return normalize(torch.randn(rows, DIM), dim=1).requires_grad_()
+
+
+def backward(loss: Loss, a: Tensor, b: Tensor) -> None:
+    loss(a, b).backward()
+
+
+def cmc(negatives: int, batch: int = 128, rows: int = 100_000) -> Work:
+    """A step: draw, both directions, backward, update of both banks."""
+    generator = torch.Generator().manual_seed(0)
+    banks = [MemoryBank(rows, DIM, 0.5, generator) for _ in range(2)]
+    theirs = _seeds.CmcMemory(rows, DIM, negatives)
+    z, objective = (unit(batch), unit(batch)), CMC(negatives=negatives)
+    state = {"log_z": torch.log(torch.full((2,), 2.2 * rows))}
+    present, index = torch.ones(batch, dtype=torch.bool), torch.randperm(rows)[:batch]
+
+    def ours() -> None:
+        sides = [Side(z=x, memory=bank) for x, bank in zip(z, banks, strict=True)]
+        edge = EdgeInput(tuple(sides), index=index, present=present, state=state, generator=generator)
+        objective.loss(edge).loss.backward()
+        for x, bank in zip(z, banks, strict=True):
+            bank.update(x.detach(), index)
+
+    def reference() -> None:
+        theirs.step(*z, index).backward()
+
+    name = f"CMC step, B {batch}, N {rows:,}, K {negatives:,}"
+    return Work(name=name, ours=ours, reference=reference, time=5, memory=25, peers={}, repeats=7)
+
+
+def nt_xent(za: Tensor, zb: Tensor) -> Tensor:
+    """Ours."""
+    present = torch.ones(len(za), dtype=torch.bool)
+    edge = EdgeInput((Side(z=za), Side(z=zb)), index=torch.arange(len(za)), present=present)
+    return SimCLR(temperature=0.5).loss(edge).loss
+
+
+def nt_xent_broadcast(batch: int) -> Work:
+    """Forward and backward against the cosine of every pair by broadcasting."""
+    a, b, name = unit(batch), unit(batch), f"NT-Xent, {batch:,} samples, against the broadcast"
+    peers = {peer: partial(backward, loss, a, b) for peer, loss in peers_nt_xent()}
+    reference = partial(backward, _seeds.NtXent(batch), a, b)
+    ours = partial(backward, nt_xent, a, b)
+    return Work(name=name, ours=ours, reference=reference, time=100, memory=100, peers=peers)
+
+
+def nt_xent_plain(batch: int) -> Work:
+    """Forward and backward against one matrix product and cross entropy, which may be 10 % faster and no more."""
+    a, b, name = unit(batch), unit(batch), f"NT-Xent, {batch:,} samples, against matmul + CE"
+    reference = partial(backward, partial(_seeds.matmul_cross_entropy, temperature=0.5), a, b)
+    ours = partial(backward, nt_xent, a, b)
+    return Work(name=name, ours=ours, reference=reference, time=1 / 1.1, peers={}, repeats=41)
+
+
+def peers_nt_xent() -> Iterator[tuple[str, Loss]]:
+    """The same loss of the libraries that are installed."""
+    try:
+        from lightly.loss import NTXentLoss
+
+        yield "lightly", NTXentLoss(temperature=0.5)
+    except ImportError:
+        pass
+    try:
+        from pytorch_metric_learning import losses
+
+        yield "pytorch-metric-learning", losses.SelfSupervisedLoss(losses.NTXentLoss(temperature=0.5))
+    except ImportError:
+        pass
+
+
+def moco(batch: int = 256, size: int = 65_536) -> Work:
+    """One direction: loss, backward, enqueue; no sample meets its own older keys."""
+    queue, theirs = KeyQueue(size, DIM), _seeds.MocoQueue(size, DIM)
+    queue.update(unit(size).detach(), torch.arange(size))
+    q, k, index = unit(batch), unit(batch).detach(), torch.arange(batch)
+    edge = EdgeInput((Side(z=q), Side(key=k, memory=queue)), index=index, present=torch.ones(batch, dtype=torch.bool))
+    objective = MoCo(queue=size, symmetric=False)
+
+    def ours() -> None:
+        objective.loss(edge).loss.backward()
+        queue.update(k, index)
+
+    def reference() -> None:
+        theirs.step(q, k).backward()
+
+    name = f"MoCo loss + enqueue, B {batch}, K {size:,}"
+    peers = {peer: partial(backward, loss, q, k) for peer, loss in peers_moco(size)}
+    return Work(name=name, ours=ours, reference=reference, time=3, memory=50, peers=peers)
+
+
+def peers_moco(size: int) -> Iterator[tuple[str, Loss]]:
+    """The same loss with a queue of lightly, where it is installed."""
+    try:
+        from lightly.loss import NTXentLoss
+    except ImportError:
+        return
+    yield "lightly", NTXentLoss(temperature=0.07, memory_bank_size=(size, DIM))
+
+
+def key_encoder() -> Work:
+    """A momentum update of a resnet50 and its projector, in place."""
+    query, projector = make_encoder("resnet50", 3), torch.nn.Linear(2048, DIM)
+    ours = KeyEncoder(query, projector, Keys(momentum=0.999))
+    both = torch.nn.ModuleList([query, projector])
+    theirs = copy.deepcopy(both)
+    return Work(
+        name="key encoder update, resnet50",
+        ours=partial(ours.follow, query, projector),
+        reference=partial(_seeds.follow, both, theirs, 0.999),
+        time=3.5,
+        memory=1,
+        peers={},
+        repeats=25,
+    )
