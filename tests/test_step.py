@@ -1,0 +1,57 @@
+"""The order of a step: every edge is scored from the memories as they were, and then each is updated once."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from trials import trial
+
+import multiview as mv
+from multiview.check.parity import Trace, traced
+from multiview.memory.memories import Memories
+
+EDGES = ("a-b", "a-c", "b-c")
+
+
+def losses(trace: Trace, step: int) -> list[float]:
+    return [trace[f"loss/edge {name}/"][step].item() for name in EDGES]
+
+
+def first_steps() -> Trace:
+    return traced(trial(mv.MoCo(queue=11, dim=5, momentum=0.9, exclude=False)))
+
+
+def test_the_first_step_of_moco_meets_an_empty_queue() -> None:
+    trace = first_steps()
+    assert losses(trace, 0) == [0, 0, 0]
+    assert min(losses(trace, 1)) > 0.5
+    queues = {name: x for name, x in trace.items() if name.endswith(".fill")}
+    assert len(queues) == 3
+    assert all(fill.item() == 11 for fill in queues.values())
+
+
+def test_an_update_before_scoring_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bug planted: what is scored stands in the queue already."""
+    scored = Memories.edge_inputs
+
+    def hasty(self, embeddings, keys, index, present, step):
+        self.update(embeddings, keys, index, present, {})
+        return scored(self, embeddings, keys, index, present, step)
+
+    monkeypatch.setattr(Memories, "edge_inputs", hasty)
+    assert min(losses(first_steps(), 0)) > 0.5
+
+
+def test_key_encoders_follow_before_keys_are_computed() -> None:
+    """In the first step they equal the model; from the second on they trail it by their momentum, from what the step before left."""
+    one = trial(mv.MoCo(queue=11, dim=5, momentum=0.9))
+    start = {name: x.clone().double() for name, x in one.model.state_dict().items()}
+    one.batches = one.batches[:2]
+    trace = traced(one)
+    after_one = {n: start[n] - 0.1 * trace[f"gradient/{'.'.join(n.split('.')[:2])}/{n}"][0] for n in start}
+    (name,) = [
+        n for n in one.memories.state_dict() if n.startswith("key_encoders.a/") and n.endswith("hidden.0.weight")
+    ]
+    expected = 0.9 * start["encoders.a.hidden.0.weight"] + 0.1 * after_one["encoders.a.hidden.0.weight"]
+    weight_decay = 0.1 * 0.1 * one.train.optimizer.weight_decay * start["encoders.a.hidden.0.weight"]
+    assert torch.allclose(one.memories.state_dict()[name], expected - weight_decay, atol=1e-12)
