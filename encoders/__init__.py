@@ -11,21 +11,66 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from multiview.encoders.alexnet import AlexNet
     from multiview.encoders.convnet import ConvNet
-    from multiview.encoders.resnet import ResNet, resnet18, resnet50, resnet101
+    from multiview.encoders.mlp import MLP
+    from multiview.encoders.pointnet import PointNet
+    from multiview.encoders.resnet import ResNet, resnet18, resnet34, resnet50, resnet101
+    from multiview.encoders.resnet1d import ResNet1d
+    from multiview.encoders.text import ByteTransformer
     from multiview.encoders.timm import TimmEncoder, timm_model
+    from multiview.encoders.torchaudio import Speech, torchaudio_model
+    from multiview.encoders.transformers import TransformersEncoder, transformers_model
+    from multiview.encoders.video import Frames, R3d, frames, r3d_18
+    from multiview.encoders.waveconv import WaveConv
 
 _HOME = {
     "AlexNet": "alexnet",
+    "ByteTransformer": "text",
     "ConvNet": "convnet",
+    "Frames": "video",
+    "MLP": "mlp",
+    "PointNet": "pointnet",
+    "R3d": "video",
     "ResNet": "resnet",
+    "ResNet1d": "resnet1d",
+    "Speech": "torchaudio",
     "TimmEncoder": "timm",
+    "TransformersEncoder": "transformers",
+    "WaveConv": "waveconv",
+    "frames": "video",
+    "r3d_18": "video",
     "resnet18": "resnet",
+    "resnet34": "resnet",
     "resnet50": "resnet",
     "resnet101": "resnet",
     "timm_model": "timm",
+    "torchaudio_model": "torchaudio",
+    "transformers_model": "transformers",
 }
 
-__all__ = ["AlexNet", "ConvNet", "ResNet", "TimmEncoder", "resnet18", "resnet50", "resnet101", "timm_model"]
+__all__ = [
+    "MLP",
+    "AlexNet",
+    "ByteTransformer",
+    "ConvNet",
+    "Frames",
+    "PointNet",
+    "R3d",
+    "ResNet",
+    "ResNet1d",
+    "Speech",
+    "TimmEncoder",
+    "TransformersEncoder",
+    "WaveConv",
+    "frames",
+    "r3d_18",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "timm_model",
+    "torchaudio_model",
+    "transformers_model",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
@@ -83,43 +85,26 @@ def _stage(block: Block, before: int, planes: int, depth: int, stride: int) -> n
     return nn.Sequential(block(before, planes, stride, shortcut), *(block(after, planes) for _ in range(depth - 1)))
 
 
-def resnet18(
-    channels: int,
-    *,
-    width: float = 1.0,
-    stem: str = "imagenet",
-    stem_planes: int | None = None,
-    zero_init: bool = False,
-) -> ResNet:
-    """ResNet-18: h (n, 512 * width). Options as of `ResNet`."""
-    return ResNet(
-        channels, BasicBlock, (2, 2, 2, 2), width=width, stem=stem, stem_planes=stem_planes, zero_init=zero_init
-    )
+def _named(block: Block, depths: tuple[int, int, int, int]) -> Callable[..., ResNet]:
+    """The function (channels, options of `ResNet`) -> ResNet of one depth."""
+    number, planes = sum(depths) * (3 if block is Bottleneck else 2) + 2, 512 * block.expansion
+
+    def resnet(
+        channels: int,
+        *,
+        width: float = 1.0,
+        stem: str = "imagenet",
+        stem_planes: int | None = None,
+        zero_init: bool = False,
+    ) -> ResNet:
+        return ResNet(channels, block, depths, width=width, stem=stem, stem_planes=stem_planes, zero_init=zero_init)
+
+    resnet.__name__ = resnet.__qualname__ = f"resnet{number}"
+    resnet.__doc__ = f"ResNet-{number}: h (n, {planes} * width). Options as of `ResNet`."
+    return resnet
 
 
-def resnet50(
-    channels: int,
-    *,
-    width: float = 1.0,
-    stem: str = "imagenet",
-    stem_planes: int | None = None,
-    zero_init: bool = False,
-) -> ResNet:
-    """ResNet-50: h (n, 2048 * width). Options as of `ResNet`."""
-    return ResNet(
-        channels, Bottleneck, (3, 4, 6, 3), width=width, stem=stem, stem_planes=stem_planes, zero_init=zero_init
-    )
-
-
-def resnet101(
-    channels: int,
-    *,
-    width: float = 1.0,
-    stem: str = "imagenet",
-    stem_planes: int | None = None,
-    zero_init: bool = False,
-) -> ResNet:
-    """ResNet-101: h (n, 2048 * width). Options as of `ResNet`."""
-    return ResNet(
-        channels, Bottleneck, (3, 4, 23, 3), width=width, stem=stem, stem_planes=stem_planes, zero_init=zero_init
-    )
+resnet18 = _named(BasicBlock, (2, 2, 2, 2))
+resnet34 = _named(BasicBlock, (3, 4, 6, 3))
+resnet50 = _named(Bottleneck, (3, 4, 6, 3))
+resnet101 = _named(Bottleneck, (3, 4, 23, 3))

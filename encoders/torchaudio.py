@@ -1,0 +1,68 @@
+"""Torchaudio's transformers of waveforms as encoders: `torchaudio:wav2vec2_base`, `torchaudio:hubert_base`, ..."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torchaudio
+from torch import Tensor
+
+from multiview.encoder import Encoder
+from multiview.encoders.weights import load_weights
+from multiview.errors import MultiviewError, unknown_name
+
+MODELS = (
+    *("wav2vec2_base", "wav2vec2_large", "wav2vec2_large_lv60k"),
+    *("wav2vec2_xlsr_300m", "wav2vec2_xlsr_1b", "wav2vec2_xlsr_2b"),
+    *("hubert_base", "hubert_large", "hubert_xlarge", "wavlm_base", "wavlm_large"),
+)
+
+
+class Speech(Encoder):
+    """A wav2vec 2.0, HuBERT or WavLM model of sound at 16 kHz: h (n, features) is the mean over time of its last layer.
+
+    network: a `torchaudio.models.Wav2Vec2Model`. channels: of the sound; their mean is heard. Layers: layer1, layer2, ...
+    as maps (n, features, steps) of 20 ms, then pool. Sound shorter than 400 samples (25 ms) raises MultiviewError.
+    """
+
+    axes = ("channels", "samples")
+    network: Any
+
+    def __init__(self, network: Any, channels: int) -> None:
+        blocks = network.encoder.transformer.layers
+        features = network.encoder.feature_projection.projection.out_features
+        super().__init__(channels, features, (*(f"layer{number}" for number in range(1, len(blocks) + 1)), "pool"))
+        self.network = network
+
+    def encode(self, x: Tensor, layer: str) -> Tensor:
+        """What `layer` gives; nothing deeper is computed."""
+        if x.shape[2] < 400:
+            raise MultiviewError(f"this encoder hears 400 samples (25 ms at 16 kHz) or more, not {x.shape[2]}.")
+        last = layer == self.layers[-1]
+        depth = len(self.layers) - 1 if last else self.layers.index(layer) + 1
+        maps, _ = self.network.extract_features(x.mean(1), num_layers=depth)
+        return maps[-1].mean(1) if last else maps[-1].transpose(1, 2)
+
+
+def torchaudio_model(
+    model: str, channels: int, *, width: float = 1.0, weights: str | None = None, **options: Any
+) -> Speech:
+    """The torchaudio model `model` of 16 kHz sound: h (n, 768 or more), random unless a file of weights is given.
+
+    model: one of `MODELS`. weights: a file with its state, .pt or .safetensors. options: torchaudio's own, such as
+    encoder_dropout; encoder_layer_drop is 0 unless given, because layers that are left out break training on several
+    processes. Raises MultiviewError for an unknown model or option, a width other than 1, and weights that do not fit.
+    """
+    if width != 1:
+        raise MultiviewError(
+            f"torchaudio's models have a width of their own: leave width at 1, not {width}, and choose another model."
+        )
+    if model not in MODELS:
+        raise unknown_name("model of torchaudio", model, MODELS)
+    try:
+        network = getattr(torchaudio.models, model)(**{"encoder_layer_drop": 0.0, **options})
+    except TypeError as cause:
+        raise MultiviewError(f"torchaudio cannot make {model} with the options {options}: {cause}.") from cause
+    if weights is not None:
+        load_weights(network, weights, ignore=("aux.",))
+    return Speech(network, channels)

@@ -1,0 +1,49 @@
+"""Weights from a file on this machine, as safetensors or as PyTorch's plain tensors: never a program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from multiview.errors import MultiviewError
+
+
+def load_weights(network: nn.Module, path: str, *, ignore: tuple[str, ...] = ()) -> None:
+    """Puts the state in the file `path` (.safetensors, .pt, .pth) into `network`; names that start with one of `ignore`
+    may be in the file and not in the network.
+
+    Raises MultiviewError for a file that is not there or cannot be read, and for one of another network.
+    """
+    state = {name: x for name, x in _read(Path(path)).items() if not name.startswith(ignore)}
+    own = network.state_dict()
+    missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    other = [name for name in own.keys() & state.keys() if own[name].shape != state[name].shape]
+    if missing or extra or other:
+        first = (missing or extra or sorted(other))[0]
+        raise MultiviewError(
+            f"{path} holds the weights of another network: {len(missing)} names are missing, {len(extra)} are unknown and "
+            f"{len(other)} have another shape, '{first}' for one. Give the file that belongs to this encoder and its options."
+        )
+    network.load_state_dict(state)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise MultiviewError(f"there is no file {path} with weights; give one that is on this machine.")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as cause:
+        # Damaged files and refused pickles raise whatever their reader raises.
+        raise MultiviewError(
+            f"{path} cannot be read as weights ({type(cause).__name__}); give a .safetensors file, or one that "
+            f"torch.save(network.state_dict(), FILE) wrote."
+        ) from cause
+    if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
+        raise MultiviewError(f"{path} holds more than a state_dict; save network.state_dict() alone.")
+    return state
