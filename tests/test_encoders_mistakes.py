@@ -19,7 +19,7 @@ from multiview.errors import MultiviewError
 @pytest.mark.parametrize(
     ("arguments", "options", "words"),
     [
-        (("resnet81", 1), {}, "Did you mean 'resnet18'?"),
+        (("resnet_18", 1), {}, "Did you mean 'resnet18'?"),
         (("resnet18:a", 1), {}, "write resnet18"),
         (("resnet18:", 1), {}, "write resnet18"),
         (("timm", 1), {}, "write timm:MODEL"),

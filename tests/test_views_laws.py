@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import pickle
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,6 +81,15 @@ def settled(name: str) -> View:
 
 def seen(view: View, batch: Batch, draws: Draws | None = None) -> Tensor:
     return ViewLayer({"it": view})(batch, draws)["it"]
+
+
+def documented() -> dict[str, list[str]]:
+    """The rows of the tables in docs/views.md: name -> what stands behind it."""
+    page = (Path(__file__).parents[1] / "docs/views.md").read_text("utf8")
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| `")
+    ]
+    return {first.strip("`"): rest for first, *rest in cells}
 
 
 def rows(batch: Batch, which: slice) -> Batch:
@@ -163,3 +174,17 @@ def test_a_view_that_depends_on_the_data_asks_for_what_it_must_know(name: str) -
 def test_an_unknown_option_is_named() -> None:
     with pytest.raises(MultiviewError, match=r"'band' is not an option of the view 'logmel'.*Did you mean 'bands'\?"):
         make_view("logmel", Crop(), band=3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_documentation_says_what_a_view_declares(name: str) -> None:
+    view, factory = settled(name), plugins.load("views", name)
+    taken = [each.name for each in inspect.signature(factory).parameters.values() if each.kind is each.KEYWORD_ONLY]
+    c = view.channels
+    spread = f"{c.low:.4g} to {c.high:.4g}" if math.isfinite(c.high) else "as stored"
+    count = "as given" if name in OPTIONS else str(c.count)
+    assert documented()[name] == [view.modality, count, c.unit, spread, ", ".join(f"`{option}`" for option in taken)]
+
+
+def test_the_documentation_has_no_view_that_is_not_there() -> None:
+    assert set(documented()) == set(NAMES)

@@ -33,7 +33,8 @@ def points(depth: Tensor, fov: float) -> Tensor:
 def normals(depth: Tensor, fov: float) -> Tensor:
     """Unit normals (n, 3, h, w) of the surface in depth (n, 1, h, w), in the axes of `points`; 0 where there are none.
 
-    The cross product of central differences. A pixel has a normal when its four neighbours and itself were measured.
+    The cross product of central differences. A pixel has a normal when its eight neighbours were measured; those
+    at the border have none.
     """
     there = F.pad(depth, (1, 1, 1, 1))
     whole = -F.max_pool2d(-(there > 0).to(depth.dtype), 3, stride=1)
