@@ -115,7 +115,7 @@ def train(words: Sequence[str]) -> int:
             f"usage: multiview train RECIPE [options]\n\nrecipes: {', '.join(names)}\n\n"
             "`multiview train RECIPE --help` lists the options of each."
         )
-        return 0
+        return 0 if words else 2
     return exit_code(load("recipes", words[0]), words[1:])
 
 
@@ -138,7 +138,7 @@ def compare(words: Sequence[str]) -> int:
             "usage: multiview compare RUN [RUN ...]\n\nThe evaluations of several runs side by side: every value, "
             "mean and deviation, margins over the controls."
         )
-        return 0
+        return 0 if words else 2
     from multiview.evaluate.run import compare_runs
 
     compare_runs([Path(word) for word in words])

@@ -62,6 +62,8 @@ def complain(error: MultiviewError) -> int:
     """Prints one clear message, once even under several processes, and gives the exit code of a user's mistake."""
     if os.environ.get("RANK", "0") == "0":
         print(f"error: {error}", file=sys.stderr)
+        if "ACCELERATE_MIXED_PRECISION" in os.environ:  # as its launcher sets for every script
+            print("(What accelerate adds below says only that the recipe stopped.)", file=sys.stderr)
     return 2
 
 

@@ -16,6 +16,9 @@ from multiview.errors import MultiviewError, suggestion
 
 T = TypeVar("T")
 
+KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
+"""Types as people call them."""
+
 
 class _Parser(jsonargparse.ArgumentParser):
     """A parser whose complaints are MultiviewErrors."""
@@ -101,16 +104,29 @@ def _flags(config: type, prefix: str = "") -> set[str]:
 def _plain(message: str, known: list[str]) -> str:
     """The parser's complaint in one line, with the nearest option where one was not known."""
     text = re.sub(r"\s*\n\s*", " ", message.strip())
+    missing = re.fullmatch(r"the following arguments are required: (.*)", text)
+    if missing:
+        return f"{missing[1].upper()} must be given; --help shows how."
     options = {option.removeprefix("--") for option in known if option.startswith("--")}
     leaves = {option.rsplit(".", 1)[-1] for option in options}
     unknown = re.search(r"unrecognized arguments?: (--?[\w.-]+)", text, flags=re.IGNORECASE)
     key = re.search(r"(?:does not accept option|Key|Option) '([\w.]+)'|Unrecognized key '?([\w.]+)", text)
     given = unknown[1].removeprefix("--") if unknown else key[1] or key[2] if key else ""
     if given:
-        near = suggestion(given, leaves) or suggestion(given.replace("-", "_"), options)
+        near = suggestion(given, options if "." in given else leaves) or suggestion(given, options)
         return f"there is no option '{given}'.{near} --help lists them all."
     wrong = re.fullmatch(r"Parser key \"([\w.]+)\": (.*)", text)
-    return f"--{wrong[1]}: {wrong[2].replace('<class ', '').replace('>.', '.')}" if wrong else text
+    return f"--{wrong[1]}: {_of_value(wrong[2])}" if wrong else text
+
+
+def _of_value(text: str) -> str:
+    """The complaint about a value, in words: `Expected a typing.Literal['sgd', 'lars']. Got value: sdg` and the like."""
+    choice = re.fullmatch(r"Expected a typing\.Literal\[(.*)\]\. Got value: (.*)", text)
+    if choice:
+        names = [name.strip("'\"") for name in choice[1].split(", ")]
+        return f"'{choice[2]}' is none of {', '.join(names)}.{suggestion(choice[2], names)}"
+    plain = re.sub(r"Expected a (?:<class )?'(\w+)'>?\.", lambda kind: f"expected {KINDS.get(kind[1], kind[1])}.", text)
+    return re.sub(r"Got value: (.*)", r"Given: \1", plain)
 
 
 def to_dict(value: Any) -> Any:

@@ -321,6 +321,7 @@ def test_too_many_rejects(tmp_path: Path, max_bad: float) -> None:
     with pytest.raises(MultiviewError, match=r"of 60 samples cannot be read, more than --max-bad") as error:
         make(out, Toy(bad=25), max_bad=max_bad)
     assert "toy-0.png: broken" in str(error.value)
+    assert "`multiview preprocess SOURCE INPUT OUT --max-bad NUMBER_OR_SHARE`" in str(error.value)
     assert not (out / "manifest.json").exists()
     assert not list(out.glob("*.partial"))
     assert "toy-0.png" in (out / "rejects.jsonl").read_text()

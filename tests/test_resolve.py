@@ -1,5 +1,6 @@
 """From a word to a store: which source fits, and what is made once."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -34,12 +35,18 @@ def aligned(tmp_path: Path) -> Path:
     return write_aligned(tmp_path)
 
 
-def test_the_source_is_guessed(aligned: Path, listed: Path, tmp_path: Path) -> None:
+def test_the_source_is_guessed(aligned: Path) -> None:
     assert guess_source(aligned) == Aligned()
     assert guess_source(aligned / "rgb") == Folder()
-    assert guess_source(listed) == Folder(csv=str(listed / "labels.csv"))
+
+
+def test_the_usual_table_is_used_where_it_lists_the_files(listed: Path) -> None:
+    by_name = Folder(csv="labels.csv").plan(listed)
+    assert Folder().plan(listed).rows == by_name.rows
     (listed / "labels.csv").write_text("id,split\nsomething/else,train\n")
-    assert guess_source(listed) == Folder()
+    assert Folder().plan(listed).rows != by_name.rows
+    (listed / "labels.csv").write_text("a table of something else")
+    assert len(Folder().plan(listed).rows) == 12
 
 
 def test_sounds_clips_arrays_and_manifests_are_seen(tmp_path: Path) -> None:
@@ -72,8 +79,6 @@ def test_sounds_clips_arrays_and_manifests_are_seen(tmp_path: Path) -> None:
     assert guess_source(tmp_path / "listed" / "manifest.jsonl") == Manifest()
     assert guess_source(tmp_path / "tables" / "x.npz") == Arrays()
     assert guess_source(tmp_path / "rooms" / "nyu_depth_v2_labeled.mat") == NyuV2()
-    (tmp_path / "sounds" / "labels.csv").write_text("id,split\na/1,train\n")
-    assert guess_source(tmp_path / "sounds") == Audio(csv=str(tmp_path / "sounds" / "labels.csv"))
 
 
 def test_a_manifest_is_data(tmp_path: Path) -> None:
@@ -98,7 +103,28 @@ def test_open_data(pets: Path, tmp_path: Path) -> None:
     save(pets / "cats" / "new.png", noise(77))
     assert len(open_data(str(pets), cache, said.append)) == 13
     assert any("has changed" in line for line in said)
-    assert len(list(cache.iterdir())) == 1
+    assert len(list(cache.glob("*/manifest.json"))) == 1
+
+
+def test_an_image_edited_in_place_is_noticed(pets: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    first = open_data(str(pets), tmp_path / "cache", said.append).manifest
+    picture = pets / "cats" / "2024 é" / "n 1.PNG"
+    os.utime(picture, ns=(1, 1))
+    assert open_data(str(pets), tmp_path / "cache", said.append).manifest == first
+    assert "has changed: its store" in said[1]
+    save(picture, noise(78))
+    assert open_data(str(pets), tmp_path / "cache", said.append).manifest.hash != first.hash
+    said.clear()
+    open_data(str(pets), tmp_path / "cache", said.append)
+    assert not said
+
+
+def test_a_cache_inside_the_folder_is_no_change_of_it(pets: Path) -> None:
+    said: list[str] = []
+    for _ in range(2):
+        open_data(str(pets), pets / "data", said.append)
+    assert len(said) == 1
 
 
 def test_open_data_mistakes(tmp_path: Path) -> None:

@@ -108,6 +108,25 @@ def test_a_batch_of_one_is_refused_by_in_batch_objectives(
     assert "--batch 2 or more" in capsys.readouterr().err
 
 
+def test_a_batch_of_one_is_refused_by_batch_norm(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("cmc_lab", store, tmp_path / "run", "--batch", "1") == 2
+    assert "batch norm, which needs two samples" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_under_accelerate_a_mistake_says_whose_traceback_follows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    assert exit_code(plugins.load("recipes", "cmc_lab"), ["--epoch", "3"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "error: there is no option 'epoch'. Did you mean 'epochs'? --help lists them all.",
+        "(What accelerate adds below says only that the recipe stopped.)",
+    ]
+
+
 def test_output_that_exists_is_refused_with_both_ways_out(
     scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,7 +83,7 @@ def preprocess(words: Sequence[str]) -> int:
             f"usage: multiview preprocess SOURCE INPUT OUT [options]\n\nsources: {', '.join(names)}\n\n"
             "`multiview preprocess SOURCE --help` lists the options of each. `scenes` makes its samples and takes no INPUT."
         )
-        return 0
+        return 0 if words else 2
     name, _, value = words[0].partition(":")
     source_type = load("sources", name)
     if value:

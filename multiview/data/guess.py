@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import glob
 from collections import Counter
-from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from multiview.data import arrayfiles, audiofiles, images, videofiles
 from multiview.data.source import Source
-from multiview.data.sources.aligned import USUAL_CSV, Aligned, modality_folders
+from multiview.data.sources.aligned import Aligned, modality_folders
 from multiview.data.sources.arrays import Arrays
 from multiview.data.sources.audio import Audio
 from multiview.data.sources.cifar import Cifar10, Cifar100
 from multiview.data.sources.folder import Folder
-from multiview.data.sources.labels import read_table
 from multiview.data.sources.manifest import Manifest
 from multiview.data.sources.nyuv2 import FILE as NYU_FILE
 from multiview.data.sources.nyuv2 import NyuV2
@@ -85,18 +82,4 @@ def _for_tree(root: Path) -> Source:
     if not counts:
         there = [path for path in root.iterdir() if path.suffix.lower() in (".npy", *arrayfiles.ENDINGS)]
         return Arrays() if there else Folder()
-    kind = counts.most_common(1)[0][0]
-    table = root / USUAL_CSV
-    csv = str(table) if _lists(table, TREES[kind]) else None
-    return {"image": Folder, "sound": Audio, "clip": Video}[kind](csv=csv)
-
-
-def _lists(table: Path, endings: Collection[str]) -> bool:
-    try:
-        found = read_table(table, "id") if table.is_file() else None
-    except MultiviewError:  # some other file of that name does no harm
-        return False
-    if found is None or "split" not in found.columns:
-        return False
-    first = table.parent / next(iter(found.rows))
-    return any(path.suffix[1:].lower() in endings for path in first.parent.glob(f"{glob.escape(first.name)}*"))
+    return {"image": Folder, "sound": Audio, "clip": Video}[counts.most_common(1)[0][0]]()

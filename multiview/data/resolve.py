@@ -18,10 +18,12 @@ from multiview.data.preprocess import Report, options, preprocess
 from multiview.data.progress import progress_bar
 from multiview.data.source import Source
 from multiview.data.sources.folder import Folder
+from multiview.data.sources.tree import entries, printable
 from multiview.data.sourcestore import FOLDER, SourceStore
 from multiview.data.store import Store
 from multiview.data.viewstatistics import describe_views
 from multiview.errors import MultiviewError
+from multiview.files import replace_text
 
 SCENES = "scenes"
 WAIT_SECONDS = 0.5
@@ -31,7 +33,7 @@ def open_data(spec: str, cache: Path, say: Callable[[str], None] = print) -> Sto
     """The store that `spec` means, made below `cache` the first time.
 
     `scenes` or `scenes:COUNT` is the embedded data, a folder with a store's manifest is a store, any other folder or
-    file is preprocessed as `guess_source` says and looked at again each time, so that a changed one makes a new store.
+    file is preprocessed as `guess_source` says, and again when a file there has come, gone or been written since.
     `folder:PATH` reads the files themselves, each time they are needed, and makes nothing. say: gets one line when
     something is made. Raises MultiviewError when there is no such thing.
     """
@@ -49,7 +51,29 @@ def open_data(spec: str, cache: Path, say: Callable[[str], None] = print) -> Sto
     source = guess_source(path)
     key = json.dumps([str(path.resolve()), type(source).__name__, options(source)], sort_keys=True)
     short = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return _made(source, path, cache / f"{path.resolve().name or 'root'}-{short}", say)
+    return _prepared(source, path, cache / f"{path.resolve().name or 'root'}-{short}", say)
+
+
+def _prepared(source: Source, root: Path, out: Path, say: Callable[[str], None]) -> Store:
+    """The store of a folder or file, and beside it a note of what was there: no part of the store, since it has times."""
+    note, now = out.with_name(f"{out.name}.seen"), fingerprint(root if root.is_dir() else root.parent, out.parent)
+    if not note.is_file():
+        note.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(note, now)
+    store = _made(source, root, out, say, changed=note.read_text(encoding="utf-8") != now)
+    replace_text(note, now)
+    return store
+
+
+def fingerprint(root: Path, aside: Path) -> str:
+    """sha256 of path, size and time of every file below `root`, except those below `aside`."""
+    digest, besides = hashlib.sha256(), aside.resolve()
+    for name, what in sorted(entries(root, links=True)):
+        path = root / name
+        if what == "file" and path.exists() and besides not in path.resolve().parents:
+            facts = path.stat()
+            digest.update(f"{printable(name)}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def _unwritten(root: Path) -> Store:
@@ -71,12 +95,15 @@ def _scenes(spec: str, cache: Path, say: Callable[[str], None]) -> Store:
     return _made(kind(count=int(word)), None, cache / f"{SCENES}-{int(word)}", say)
 
 
-def _made(source: Source, root: Path | None, out: Path, say: Callable[[str], None]) -> Store:
+def _made(source: Source, root: Path | None, out: Path, say: Callable[[str], None], *, changed: bool = False) -> Store:
+    """The store, made again where it was made of something else; changed: whether that is known beforehand."""
     try:
-        report = _preprocessed(source, root, out, say, overwrite=False)
+        report = _preprocessed(source, root, out, say, overwrite=changed)
     except OccupiedError:  # by what the same folder held before
-        say(f"{root or SCENES} has changed: its store {out} is made again.")
+        changed = True
         report = _preprocessed(source, root, out, say, overwrite=True)
+    if changed:
+        say(f"{root or SCENES} has changed: its store {out} was made again.")
     if not report.already:
         describe_views(out)
         say(" ".join((f"prepared {root or SCENES}:", *report.lines())))

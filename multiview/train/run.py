@@ -107,6 +107,7 @@ def prepare(recipe: Recipe, setup: Setup | None = None, cache: int = CACHE) -> P
     initial = {name: copy.deepcopy(e) for name, e in fitted.encoders.items()}
     model = MultiviewModel(fitted.encoders, fitted.graph)
     check_encoders(model, tensors_of(samples, fitted))
+    check_norms(model, situation)
     memories = Memories(model, fitted.graph, count, recipe.seed, planned_steps(schedule, len(batches)))
     trained = Trained(setup=replace(fitted, encoders=initial), model=model, store=store)
     return Prepared(accelerator, console, store, samples, fitted, schedule, trained, memories, batches)
@@ -172,6 +173,16 @@ def assembled(
         train.channels_last,
         train.micro_batch,
     )
+
+
+def check_norms(model: MultiviewModel, situation: Situation) -> None:
+    """Raises MultiviewError when batch norm would see one sample a step: nothing is left of it but its mean, or torch refuses."""
+    norms = any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in model.modules())
+    if norms and situation.per_rank < 2:
+        raise MultiviewError(
+            f"the encoders have batch norm, which needs two samples, but each of {situation.ranks} processes would see "
+            f"{situation.per_rank} a step; give --batch {2 * situation.ranks} or more."
+        )
 
 
 def train(prepared: Prepared, recipe: Recipe, out: Path) -> Progress:

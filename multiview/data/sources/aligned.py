@@ -31,7 +31,6 @@ FOLDERS = {
     "points": "points",
 }
 KINDS = tuple(dict.fromkeys(FOLDERS.values()))
-USUAL_CSV = "labels.csv"
 MISSING = ("reject", "keep")
 
 
@@ -128,10 +127,12 @@ class Aligned(FileKinds):
     def _rows(self, root: Path, files: Mapping[str, Mapping[str, Sequence[str]]]) -> tuple[list[Row], list[str]]:
         stems = sorted(set().union(*files.values()))
         shares = splits.shares_of(self.split)
-        if not self.csv and not (root / USUAL_CSV).is_file():
+        if not self.csv and not (root / labels.USUAL_CSV).is_file():
             rows = [Row(stem, split=splits.hashed(stem, shares)) for stem in stems]
             return rows, ["no CSV: the samples have no classes.", splits.hash_note(shares)]
-        table = labels.read_table(labels.locate(root, self.csv) if self.csv else root / USUAL_CSV, self.id_column)
+        table = labels.read_table(
+            labels.locate(root, self.csv) if self.csv else root / labels.USUAL_CSV, self.id_column
+        )
         split = self.split_column and table.demand(
             self.split_column, "split_column", ", or split by a hash of the ids with --split_column null"
         )

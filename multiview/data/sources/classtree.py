@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -32,7 +32,8 @@ class ClassTree:
 
     Args:
         split: TRAIN/VAL/TEST in percent, by a hash of the id, where neither folders nor a CSV tell.
-        csv: a table that lists the samples, their classes and splits (null = the folders do).
+        csv: the table of samples, their classes and splits (null = `labels.csv` where that lists files of the folder
+            and has the split column, else the folders tell).
         id_column: its column of ids, with or without the file's ending.
         label_column: its column of classes (null = `class` or `label`; without them the folder is the class).
         split_column: its column of splits (null = by hash).
@@ -59,7 +60,11 @@ class ClassTree:
         """
         found = tree(root, kind, endings, links=self.links == "follow")
         found.demand_files()
-        rows, files, notes = self._by_table(found) if self.csv else self._by_folder(found)
+        by_id = {printable(path): path for path in found.files} | dict(
+            zip(ids_of(found.files), found.files, strict=True)
+        )
+        table = self._table(root, by_id)
+        rows, files, notes = self._by_table(found, table, by_id) if table else self._by_folder(found)
         names = {row.label for row in rows if row.label is not None}
         return Listing(tuple(rows), tuple(files), (*found.notes(), *notes, *_namesakes(names)))
 
@@ -81,20 +86,29 @@ class ClassTree:
             notes.append(f"{bare} of {len(rows)} {found.kind}s lie in no class folder: unlabelled.")
         return rows, list(found.files), [*notes, *_empty_classes(found, rows, int(by_folder))]
 
-    def _by_table(self, found: Tree) -> tuple[list[Row], list[str], list[str]]:
-        assert self.csv is not None
-        table = labels.read_table(labels.locate(found.root, self.csv), self.id_column)
+    def _table(self, root: Path, by_id: Collection[str]) -> labels.Table | None:
+        if self.csv:
+            return labels.read_table(labels.locate(root, self.csv), self.id_column)
+        usual = root / labels.USUAL_CSV
+        try:
+            table = labels.read_table(usual, self.id_column) if usual.is_file() else None
+        except MultiviewError:  # some other file of that name does no harm
+            return None
+        lists = table and self.split_column in table.columns and any(name in by_id for name in table.rows)
+        return table if lists else None
+
+    def _by_table(
+        self, found: Tree, table: labels.Table, by_id: Mapping[str, str]
+    ) -> tuple[list[Row], list[str], list[str]]:
         split = self.split_column and table.demand(
             self.split_column, "split_column", ", or split by a hash of the ids with --split_column null"
         )
         label = table.label_column(self.label_column)
         shares = splits.shares_of(self.split)
-        files = {printable(path): path for path in found.files}
-        files |= dict(zip(ids_of(found.files), found.files, strict=True))
         level = int(_splits_on_top(found.files))
         rows, paths = [], []
         for name, entry in sorted(table.entries(label, split).items()):
-            path = files.get(name, "")
+            path = by_id.get(name, "")
             kind = entry.label if label or not path else _class(path, level)
             rows.append(Row(name, label=kind, split=entry.split if split else splits.hashed(name, shares)))
             paths.append(path)

@@ -10,6 +10,7 @@ from multiview.data.sources.splits import canonical
 from multiview.data.sources.tables import csv_lines
 from multiview.errors import MultiviewError, suggestion
 
+USUAL_CSV = "labels.csv"
 USUAL_LABELS = ("class", "label")
 
 

@@ -61,7 +61,7 @@ def tree(root: Path, kind: str = "image", endings: Collection[str] = ENDINGS, *,
             f"{root} is {'a file' if root.exists() else 'not there'}; give the folder that holds your {kind}s."
         )
     found: dict[str, list[str]] = {"file": [], "folder": [], "link": []}
-    for path, what in _entries(root, links):
+    for path, what in entries(root, links):
         found[what].append(path)
     wanted = [path for path in found["file"] if _ending(path)[1:] in endings]
     others = Counter(_ending(path) or "without ending" for path in found["file"] if _ending(path)[1:] not in endings)
@@ -72,7 +72,7 @@ def _ending(path: str) -> str:
     return PurePosixPath(path).suffix.lower()
 
 
-def _entries(root: Path, links: bool) -> Iterator[tuple[str, str]]:
+def entries(root: Path, links: bool) -> Iterator[tuple[str, str]]:
     """Relative path and what it is: a `file`, a `folder`, or a `link` that is not followed."""
     for folder, below, names in os.walk(root, followlinks=links):
         here = os.path.realpath(folder)
