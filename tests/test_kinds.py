@@ -14,8 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
+from multiview.data import images
 from multiview.data.crops import CropTransform
 from multiview.data.dataset import Samples
+from multiview.data.encoded import Picture
 from multiview.data.inspect import CELL, GAP, LEFT, TOP, inspect_store
 from multiview.data.modality import ANY, Modality
 from multiview.data.preprocess import preprocess
@@ -253,6 +255,47 @@ def test_images_of_any_size_are_cut_as_if_each_were_alone(store: Store) -> None:
             fixed = Modality(name="photo", kind="image", dtype="uint8", shape=photos[row].shape, unit="")
             alone = CropTransform({Crop(size=6): [fixed]}, train)
             assert torch.equal(alone({"photo": photos[row][None]}, np.array([row]))["crop"]["photo"][0], whole[row])
+
+
+def photo_of(height: int, width: int, orientation: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """A smooth JPEG: its bytes, and its pixels as they stand upright."""
+    y, x = np.mgrid[:height, :width]
+    waves = [np.sin(x / 40 + phase) * np.cos(y / 30 + phase) for phase in (0, 1, 2)]
+    file = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray((np.stack(waves, -1) * 100 + 128).astype("uint8")).save(file, "JPEG", quality=95, exif=exif)
+    sample = np.frombuffer(file.getvalue(), "uint8")
+    return sample, images.rgb(io.BytesIO(file.getvalue()), "it")
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("size", [16, 40, 200])
+def test_a_large_photo_is_decoded_no_finer_than_its_crop(size: int, orientation: int) -> None:
+    kind = KINDS[0]
+    sample, pixels = photo_of(400, 603, orientation)
+    picture = Picture(kind, sample, "it")
+    assert picture.shape == pixels.shape
+    index, crop = np.arange(8), Crop(size=size, scale=(0.3, 1.0))
+    transform = CropTransform({crop: [kind]}, True)
+    reduced = transform({"photo": [Picture(kind, sample, "it") for _ in index]}, index)["crop"]["photo"].float()
+    whole = transform({"photo": [pixels] * 8}, index)["crop"]["photo"].float()
+    assert (reduced - whole).abs().mean() < 6, "off by up to half a pixel of the crop"
+    top, left, height, width = window = (40, 60, 320, 300)
+    part, where = picture.part(window, size)
+    factor = {16: 8, 40: 4, 200: 1}[size]
+    assert part.shape[:2] == tuple(-(-side // factor) for side in pixels.shape[:2])
+    assert np.abs(np.array(where) * factor - (top, left, height, width)).max() <= factor
+    assert min(where[2:]) >= size
+    assert picture.fault is None
+
+
+def test_a_photo_whose_end_is_missing_has_a_fault() -> None:
+    sample, _ = photo_of(90, 80)
+    picture = Picture(KINDS[0], sample[: len(sample) // 2], "half.jpg")
+    pixels, where = picture.part((0, 0, 80, 80), 8)
+    assert (pixels.shape, where) == ((1, 1, 3), (0, 0, 1, 1))
+    assert "half.jpg: " in str(picture.fault)
 
 
 def test_samples_of_any_length_are_not_cut_whole() -> None:

@@ -15,13 +15,14 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import center_crop, horizontal_flip, resize, resized_crop
 
 from multiview.data.draws import uniform
+from multiview.data.encoded import Picture
 from multiview.data.modality import Modality
 from multiview.data.windows import TRIES, Floats, Ints, Windows, draw_windows, span_places, span_starts
 from multiview.errors import MultiviewError
 from multiview.view import Crop
 
-Stored = NDArray | Sequence[NDArray]
-"""n samples of a modality as a store reads them: an array, or a list where they differ in shape."""
+Stored = NDArray | Sequence[NDArray | Picture]
+"""n samples of a modality as a store reads them: an array, or a list where they differ in shape or are not yet decoded."""
 
 DTYPES = {"image": torch.uint8, "video": torch.uint8, "mask": torch.int64, "audio": torch.int16, "text": torch.int64}
 """What the crops of each kind hold; the others float32."""
@@ -123,7 +124,7 @@ def _cut_span(modality: Modality, stored: Stored, spans: tuple[Floats, float] | 
 
 
 def _lengths(stored: Stored) -> Ints:
-    return np.array([len(sample) for sample in stored], np.int64)
+    return np.array([sample.shape[0] for sample in stored], np.int64)
 
 
 def _rate(modality: Modality) -> float:
@@ -153,8 +154,8 @@ def _cut(stored: Stored, kind: str, windows: Windows, size: int) -> Tensor:
     rows = []
     sides = (windows.top, windows.left, windows.height, windows.width)
     for sample, window in zip(stored, zip(*(side.tolist() for side in sides), strict=True), strict=True):
-        planes = _channels_first(torch.from_numpy(sample), kind)
-        rows.append(_resized(planes, window, kind, size))
+        pixels, part = sample.part(window, size) if isinstance(sample, Picture) else (sample, window)
+        rows.append(_resized(_channels_first(torch.from_numpy(pixels), kind), part, kind, size))
     out = _stacked(rows, stored, kind, size)
     flip = torch.from_numpy(windows.flip)
     out[flip] = horizontal_flip(out[flip])
@@ -181,7 +182,7 @@ def _centre(stored: Stored, modality: Modality, size: int) -> Tensor:
         small = resize(planes, [size], _interpolation(modality.kind), antialias=True)
         out = center_crop(small, [size, size]).to(_dtype(modality.kind)).contiguous()
         return _channels_second(out, modality.kind)
-    return torch.cat([_centre(sample[None], modality, size) for sample in stored])
+    return torch.cat([_centre(np.asarray(sample)[None], modality, size) for sample in stored])
 
 
 def laid_out(modality: Modality, stored: NDArray) -> Tensor:

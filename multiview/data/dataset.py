@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from multiview.cores import own_cores
 from multiview.data.batch import Batch
 from multiview.data.crops import CropTransform, Stored
+from multiview.data.encoded import Picture
 from multiview.data.sampler import Batches
 from multiview.errors import MultiviewError, unknown_name
 from multiview.view import View, modalities_of
@@ -80,7 +81,18 @@ class Samples(Dataset[Batch]):
             present[name] = there[positions] & _readable(read)
             arrays[name] = _blanked(read, present[name])
         crops = self.transform(arrays, positions, epoch)
+        for name, samples in arrays.items():
+            present[name] &= self._faultless(samples, rows, name)
         return Batch(crops, index, {name: torch.from_numpy(there) for name, there in present.items()})
+
+    def _faultless(self, samples: Stored, rows: NDArray[np.int64], name: str) -> NDArray[np.bool_]:
+        """Which samples did not turn out to be damaged when their pixels were needed."""
+        good = np.ones(len(rows), bool)
+        for place, sample in enumerate(samples if isinstance(samples, list) else ()):
+            if isinstance(sample, Picture) and sample.fault:
+                self.store.blame(int(rows[place]), name, sample.fault)
+                good[place] = False
+        return good
 
 
 def _readable(samples: Stored) -> NDArray[np.bool_]:
@@ -99,7 +111,7 @@ def _blanked(samples: Stored, present: NDArray[np.bool_]) -> Stored:
     return np.where(present.reshape(-1, *[1] * (samples.ndim - 1)), samples, np.zeros((), samples.dtype))
 
 
-def _blank(sample: NDArray) -> NDArray:
+def _blank(sample: NDArray | Picture) -> NDArray:
     """Nothing in the shape of a sample; of a picture without a size a single pixel, because nothing cannot be cut."""
     shape = (1, 1, *sample.shape[2:]) if sample.ndim == 3 and not sample.size else sample.shape
     return np.zeros(shape, sample.dtype)

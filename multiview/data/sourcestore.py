@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from multiview.data.encoded import decoded
+from multiview.data.encoded import Picture, decoded
 from multiview.data.manifest import NO_SPLIT, Manifest, Provenance
 from multiview.data.modality import Modality
 from multiview.data.preprocess import layout_of_plan, planned, provenance_of
@@ -71,9 +71,19 @@ class SourceStore(Store):
         found = [sample.nbytes for sample in self.read(places, modality)]
         return int(np.mean(found) * len(self))
 
-    def samples(self, rows: np.ndarray, modality: str) -> np.ndarray | list[np.ndarray]:
+    def samples(self, rows: np.ndarray, modality: str) -> np.ndarray | list[np.ndarray | Picture]:
         """See `Store.samples`."""
-        return self.read(rows, modality)
+        kind, wanted = self.modality(modality), self.checked(rows)
+        if modality in self._held or not kind.encoding:
+            read = self.read(wanted, modality)
+            return read if isinstance(read, np.ndarray) else list(read)
+        return [self._picture(self._sample(int(row), kind, decode=False), int(row), kind) for row in wanted]
+
+    def blame(self, row: int, modality: str, fault: BadSample) -> None:
+        """Says, once, which file is left out, and why."""
+        if (row, modality) not in self.bad:
+            self.bad.add((row, modality))
+            print(f"left out: {fault}", file=sys.stderr)
 
     def holds(self, modality: str) -> bool:
         """See `Store.holds`."""
@@ -93,14 +103,17 @@ class SourceStore(Store):
             if kind.name in given:
                 array = np.asarray(given[kind.name])
                 return decoded(kind, array, self.plan.rows[row].id) if kind.encoding and decode else array
-        except BadSample as reason:
-            self._note(row, kind.name, reason)
+        except BadSample as fault:
+            self.blame(row, kind.name, fault)
         return _nothing(kind)
 
-    def _note(self, row: int, modality: str, reason: BadSample) -> None:
-        if (row, modality) not in self.bad:
-            self.bad.add((row, modality))
-            print(f"left out: {reason}", file=sys.stderr)
+    def _picture(self, piece: np.ndarray, row: int, kind: Modality) -> np.ndarray | Picture:
+        if piece.size:
+            try:
+                return Picture(kind, piece, self.plan.rows[row].id)
+            except BadSample as fault:
+                self.blame(row, kind.name, fault)
+        return _nothing(kind)
 
     def _column(self, name: str) -> np.ndarray:
         if name not in self._columns:

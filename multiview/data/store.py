@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from multiview.data import manifest as manifests
-from multiview.data.encoded import decoded
+from multiview.data.encoded import Picture, decoded
 from multiview.data.manifest import Manifest
 from multiview.data.modality import Modality
 from multiview.data.shardfiles import ShardFiles, check_size
@@ -109,11 +109,24 @@ class Store:
             self._gather(out, places, local, shard, modality)
         return out
 
-    def samples(self, rows: np.ndarray, modality: str) -> np.ndarray | list[np.ndarray]:
-        """What `read` gives, but a list of the arrays themselves, not to be written to, where they are in memory."""
-        if modality in self._memory and not self.modality(modality).ragged:
-            return [self._memory[modality][row] for row in self.checked(rows)]
-        return self.read(rows, modality)
+    def samples(self, rows: np.ndarray, modality: str) -> np.ndarray | list[np.ndarray | Picture]:
+        """What `read` gives, as it is best cut: a list of the arrays themselves, not to be written to, where they are in
+        memory; encoded images not decoded yet.
+        """
+        kind, wanted = self.modality(modality), self.checked(rows)
+        if kind.encoding:
+            return [
+                self._picture(piece, row, kind) for piece, row in zip(self._pieces(wanted, kind), wanted, strict=True)
+            ]
+        if modality in self._memory and not kind.ragged:
+            return [self._memory[modality][row] for row in wanted]
+        read = self.read(wanted, modality)
+        return read if isinstance(read, np.ndarray) else list(read)
+
+    def blame(self, row: int, modality: str, fault: BadSample) -> None:
+        """Takes note of a sample that could not be decoded. Raises MultiviewError: what a store holds was whole once."""
+        shard = int(np.searchsorted(self._starts, row, side="right") - 1)
+        raise self.files.damaged(shard, f"/{modality} cannot be decoded: {fault}") from fault
 
     def checked(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Row numbers as int64 (n,). Raises IndexError for one that does not exist."""
@@ -211,10 +224,17 @@ class Store:
         for piece, row in zip(pieces, wanted.tolist(), strict=True):
             try:
                 out.append(decoded(kind, piece, f"row {row}") if len(piece) else np.zeros((1, 1, 3), "uint8"))
-            except BadSample as cause:
-                shard = int(np.searchsorted(self._starts, row, side="right") - 1)
-                raise self.files.damaged(shard, f"/{kind.name} cannot be decoded: {cause}") from cause
+            except BadSample as fault:
+                self.blame(row, kind.name, fault)
         return out
+
+    def _picture(self, piece: np.ndarray, row: int, kind: Modality) -> np.ndarray | Picture:
+        if len(piece):
+            try:
+                return Picture(kind, piece, f"row {row}")
+            except BadSample as fault:
+                self.blame(row, kind.name, fault)
+        return np.zeros((1, 1, 3), "uint8")
 
     def _gather(self, out: np.ndarray, places: np.ndarray, local: np.ndarray, shard: int, modality: str) -> None:
         """Fills `out[places]` with rows `local` of one shard: neighbours in one read, repeated rows once."""
