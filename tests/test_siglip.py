@@ -20,6 +20,16 @@ def test_it_equals_the_paper(rows: int) -> None:
     assert_same(objective.loss(edge), by_hand.siglip(edge.a.z, edge.b.z, t, edge.scalars["bias"]), inputs_of(edge))
 
 
+@pytest.mark.parametrize("held", [1, 7, 20])
+def test_rows_in_chunks_give_the_same(held: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = edge_of(SigLIP(), (Side(z=unit(7, 1)), Side(z=unit(7, 2))), torch.arange(7))
+    whole = SigLIP().loss(edge)
+    monkeypatch.setattr("multiview.ops.pair_sigmoid.HELD_FLOATS", held)
+    chunks = SigLIP().loss(edge)
+    assert_same(chunks, whole.loss, inputs_of(edge))
+    assert chunks.log["found"] == whole.log["found"]
+
+
 def test_the_paper_starts_at_t_10_and_bias_minus_10() -> None:
     scalars = SigLIP().scalars()
     assert math.exp(-scalars["log_temperature"].start) == pytest.approx(10)

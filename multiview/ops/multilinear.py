@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from multiview.distributed import rank
-from multiview.ops.ntxent import Terms
+from multiview.distributed import own_rows
+from multiview.ops.ntxent import Terms, among
 
 
 def mixed_orders(numbers: Tensor, present: Tensor) -> Tensor:
@@ -28,15 +27,27 @@ def multilinear_terms(
 
     local: (n, d) a view, this rank's rows; everyone: (m, d) a view, all ranks' rows. orders: (views, k) rows of `everyone`: column j of the
     mixed samples takes each other view from row orders[view, j]. The column that stands where the row itself stands in the anchor's order is
-    replaced by the row's own product, as the diagonal in the paper's code. Returns terms (n,), and the rank of the own product.
+    not seen: the row's own product takes its place, as the diagonal's in the paper's code. In memory linear in the batch. Returns terms (n,).
     """
-    mixed = product([z[order] for view, (z, order) in enumerate(zip(everyone, orders, strict=True)) if view != anchor])
-    own = product(local).sum(1) / temperature
-    scores = (local[anchor] / temperature) @ mixed.T
-    rows = torch.arange(len(own), device=own.device) + rank() * len(own)
-    scores = scores.masked_fill(orders[anchor] == rows[:, None], -math.inf)
-    ranks = (scores.detach() > own.detach()[:, None]).sum(1) + 1
-    return Terms(torch.logsumexp(torch.cat([own[:, None], scores], dim=1), dim=1) - own, ranks)
+    z = local[anchor] / temperature
+    mixed = product([x[order] for view, (x, order) in enumerate(zip(everyone, orders, strict=True)) if view != anchor])
+    own = product([x for view, x in enumerate(local) if view != anchor])
+    columns = torch.arange(len(mixed) + len(own), device=z.device)
+    itself = own_rows(_places(orders[anchor], len(everyone[anchor]))) if len(mixed) else None
+    return among(
+        z,
+        torch.cat([mixed, own]),
+        positives=columns[len(mixed) :],
+        itself=itself,
+        hidden=columns >= len(mixed),
+    )
+
+
+def _places(order: Tensor, count: int) -> Tensor:
+    """Where each of `count` rows stands in an order of some of them; 0 for those that do not, whose loss does not count."""
+    places = torch.zeros(count, dtype=torch.int64, device=order.device)
+    places[order] = torch.arange(len(order), device=order.device)
+    return places
 
 
 def product(views: Sequence[Tensor]) -> Tensor:

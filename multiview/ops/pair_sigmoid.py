@@ -7,16 +7,29 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
-from multiview.ops.ntxent import Terms
+from multiview.ops.ntxent import HELD_FLOATS, Terms
 
 
 def pair_sigmoid_terms(z: Tensor, other: Tensor, bias: Tensor, columns: Tensor, offset: int) -> Terms:
     """-sum_j log sigmoid(s_ij (<z_i, other_j> + bias)) per row, s_ij = 1 for the row's own column offset + i, else -1.
 
     z: (n, d) local embeddings, already divided by the temperature. other: (m, d) all ranks' embeddings of the other view. columns: (m,)
-    which of them take part. Returns terms (n,), and the rank of the own column among them.
+    which of them take part. Rows go in chunks that are computed again for the gradient, so that memory is linear in the batch. Returns
+    terms (n,), and the rank of the own column.
     """
+    step = max(1, HELD_FLOATS // len(other))
+    if step >= len(z):
+        return _chunk(z, other, bias, columns, offset)
+    found = [
+        checkpoint(_chunk, z[start : start + step], other, bias, columns, offset + start, use_reentrant=False)
+        for start in range(0, len(z), step)
+    ]
+    return Terms(torch.cat([part.terms for part in found]), torch.cat([part.rank for part in found]))
+
+
+def _chunk(z: Tensor, other: Tensor, bias: Tensor, columns: Tensor, offset: int) -> Terms:
     logits = z @ other.T + bias
     own = logits[:, offset : offset + len(z)].diagonal()
     itself = torch.zeros_like(logits, dtype=torch.bool)
