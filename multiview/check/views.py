@@ -1,0 +1,223 @@
+"""The laws of a view, and `multiview check view NAME`."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from multiview.check.laws import Broken, Law, demand, judged, report
+from multiview.check.samples import made_up
+from multiview.data.batch import Batch
+from multiview.data.modality import KINDS
+from multiview.data.statistics import Statistics
+from multiview.data.values import NAMED
+from multiview.errors import MultiviewError
+from multiview.options import parse
+from multiview.plugins import load
+from multiview.view import Crop, View, make_view
+from multiview.viewlayer import ViewLayer
+
+TOLERANCE = 1e-3
+"""Of the width of a range."""
+CHANNELS = 8
+"""Of made-up tables, series and bands that a view converts."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A view under test: how it is made anew, and a batch of its modality (n, channels, ...), as data workers deliver it."""
+
+    name: str
+    view: View
+    stored: Tensor
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def again(self, augment: Any = None) -> View:
+        """The view made once more."""
+        return make_view(self.name, self.view.crop, augment, **dict(self.options))
+
+    def seen(self, stored: Tensor | None = None, view: View | None = None) -> Tensor:
+        """What an encoder gets of a batch."""
+        x = self.stored if stored is None else stored
+        chosen = settled(view or self.view, x)
+        batch = Batch({chosen.crop.name: {chosen.modality: x}}, torch.arange(len(x), device=x.device), {})
+        return ViewLayer({"view": chosen}).to(x.device)(batch)["view"]
+
+    def unnormalised(self) -> Tensor:
+        """What the view gives in its own unit."""
+        return self.seen(view=replace(self.view, mean=(0.0,), std=(1.0,), missing=None))
+
+
+def settled(view: View, stored: Tensor) -> View:
+    """The view with a mean and a std, as a store of such samples would give it."""
+    count = stored.shape[1] if stored.ndim > 1 else 1
+    zeros, ones = (0.0,) * count, (1.0,) * count
+    return view.settled({view.modality: Statistics(1, zeros, ones, zeros, ones)})
+
+
+def trial(name: str, kind: str | None = None, **options: Any) -> Trial:
+    """The view called `name` and a made-up batch of its modality; `kind` where the modality's name does not tell it.
+
+    Raises MultiviewError when neither does.
+    """
+    view = make_view(name, Crop(size=32), **options)
+    told = kind or NAMED.get(view.modality) or view.modality
+    if told not in KINDS:
+        raise MultiviewError(
+            f"the view '{name}' reads '{view.modality}', whose kind its name does not tell; add --kind with one of {', '.join(KINDS)}."
+        )
+    count = view.channels.count if view.convert is None and view.take is None else CHANNELS
+    count = 1 if told == "audio" and view.convert is not None else count
+    return Trial(name, view, made_up(told, count), tuple(options.items()))
+
+
+def declares_what_it_is(trial: Trial) -> None:
+    """it declares name, unit and range, and is a view of the crop and with the augmentation that it is given"""
+    channels, view = trial.view.channels, trial.view
+    demand(channels.count >= 1, f"channels.count is {channels.count}; give the number of channels")
+    demand(channels.name and channels.unit, "name or unit of its Channels is empty; say what the numbers are")
+    demand(channels.low < channels.high, f"the range is {channels.low} to {channels.high}; give low < high")
+    other = make_view(trial.name, Crop(size=16, name="other"), **dict(trial.options))
+    demand(other.crop == Crop(size=16, name="other"), "it does not keep the crop it is given; pass crop=crop to View")
+    if "augment" in inspect.signature(load("views", trial.name)).parameters:
+        demand(trial.again(_Nothing()).augment == _Nothing(), "it drops the augmentation; pass augment=augment to View")
+    demand(trial.again() == view, "made twice, it is not the same; use a function of the module as convert, no lambda")
+
+
+def gives_the_channels_it_declares(trial: Trial) -> str:
+    """a batch (n, channels, ...) becomes (n, its channels, ...)"""
+    x, count = trial.seen(), trial.view.channels.count
+    demand(len(x) == len(trial.stored), f"{len(trial.stored)} samples become {len(x)}; keep the first axis")
+    if x.is_floating_point():
+        width = x.shape[1] if x.ndim > 1 else 0
+        demand(width == count, f"it gives {width} channels and declares {count}; axis 1 is the channels")
+    return f"{tuple(trial.stored.shape)} -> {tuple(x.shape)}"
+
+
+def gives_float32_or_identities(trial: Trial) -> str:
+    """it gives float32, or int64 identities"""
+    dtype = trial.seen().dtype
+    demand(dtype in (torch.float32, torch.int64), f"it gives {dtype}; convert to float32")
+    return str(dtype).removeprefix("torch.")
+
+
+def stays_in_its_range(trial: Trial) -> str:
+    """its numbers lie in the range that it declares, extremes of the modality included"""
+    x, channels = trial.unnormalised().double(), trial.view.channels
+    low, high = x.min().item(), x.max().item()
+    slack = TOLERANCE * (channels.high - channels.low) if math.isfinite(channels.high - channels.low) else 0.0
+    demand(
+        channels.low - slack <= low and high <= channels.high + slack,
+        f"it gives {low:.4g} to {high:.4g} and declares {channels.low:g} to {channels.high:g}; correct the Channels",
+    )
+    return f"{low:.4g} to {high:.4g} {channels.unit}"
+
+
+def is_finite(trial: Trial) -> None:
+    """it is finite for the lowest and highest values and for an absent sample, all zeros"""
+    for stored, what in ((trial.stored, "made-up samples"), (torch.zeros_like(trial.stored), "an absent sample")):
+        bad = int((~torch.isfinite(trial.seen(stored).double())).sum())
+        demand(not bad, f"{bad} numbers of {what} are NaN or infinite; guard divisions, roots and logarithms")
+
+
+def makes_missing_zero(trial: Trial) -> str | None:
+    """what was not measured is 0 after normalisation"""
+    missing = trial.view.missing
+    if missing is None:
+        return "it declares no value that means missing"
+    raw, x = trial.unnormalised(), trial.seen()
+    demand((x[raw == missing] == 0).all(), f"pixels that are {missing:g} are not 0 after normalisation")
+    return f"{int((raw == missing).sum())} numbers were {missing:g}"
+
+
+def is_the_same_every_time(trial: Trial) -> None:
+    """the same batch gives the same numbers, bit for bit, and is left as it was"""
+    before = trial.stored.clone()
+    first, second = trial.seen(), trial.seen()
+    demand(torch.equal(first, second), "two calls differ; draw random numbers in an Augmentation, from its draws")
+    demand(torch.equal(trial.stored, before), "it changes its input in place; work on a copy")
+
+
+def sees_each_sample_by_itself(trial: Trial) -> None:
+    """a sample looks the same in any batch"""
+    whole, alone = trial.seen(), trial.seen(trial.stored[2:4])
+    demand(
+        whole[2:4].shape == alone.shape and torch.allclose(whole[2:4].double(), alone.double(), rtol=1e-4, atol=1e-5),
+        "a sample depends on the others of its batch; reduce over its own axes only, never over axis 0",
+    )
+
+
+def travels_between_processes(trial: Trial) -> None:
+    """it can be pickled, compared and hashed"""
+    try:
+        back = pickle.loads(pickle.dumps(trial.view))
+        hash(back)
+    except Exception as error:
+        raise Broken(
+            f"{type(error).__name__}: {error}; use module-level functions or frozen dataclasses, no lambda"
+        ) from error
+    demand(back == trial.view, "it is not equal to itself after pickling; make convert a frozen value")
+
+
+def names_no_device(trial: Trial) -> str | None:
+    """it works on whatever device the batch is on"""
+    try:
+        x = trial.seen(trial.stored.to("meta"))
+    except NotImplementedError:
+        return "not decided: it reads values, which a trial without a second device cannot do"
+    except RuntimeError as error:
+        raise Broken(f"{str(error).splitlines()[0]}; make new tensors on the device of its input") from error
+    demand(x.device.type == "meta", f"its result is on {x.device.type}, wherever the batch is; keep the input's device")
+    return None
+
+
+@dataclass(frozen=True)
+class _Nothing:
+    """An augmentation that changes nothing."""
+
+    def __call__(self, x: Tensor, draws: Any) -> Tensor:  # noqa: ARG002
+        return x
+
+
+LAWS: tuple[Law[Trial], ...] = (
+    declares_what_it_is,
+    gives_the_channels_it_declares,
+    gives_float32_or_identities,
+    stays_in_its_range,
+    is_finite,
+    makes_missing_zero,
+    is_the_same_every_time,
+    sees_each_sample_by_itself,
+    travels_between_processes,
+    names_no_device,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckView:
+    """Runs the laws of views on an installed one, with a made-up batch of its modality.
+
+    Args:
+        name: the view.
+        kind: of its modality, where the modality's name does not tell: image, depth, audio, table, ...
+        options: of the view, as {NAME: VALUE}.
+    """
+
+    name: str
+    kind: str | None = None
+    options: dict[str, Any] | None = None
+
+
+def run(words: Sequence[str]) -> int:
+    """multiview check view NAME [options]."""
+    about = inspect.getdoc(CheckView) or ""
+    chosen = parse(CheckView, words, prog="multiview check view", description=about, positional=["name"])
+    subject = trial(chosen.name, chosen.kind, **(chosen.options or {}))
+    return report(f"view {chosen.name}", judged(LAWS, subject))
