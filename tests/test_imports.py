@@ -55,6 +55,7 @@ COMMANDS = (
     "train mixed --help",
     "check --help",
     "check parity --help",
+    "check source --help",
     "evaluate --help",
     "compare --help",
 )

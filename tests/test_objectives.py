@@ -10,6 +10,9 @@ import torch
 from edges import DIM, agreeing, inputs_of
 
 from multiview import plugins
+from multiview.check.edges import in_precision
+from multiview.check.laws import Law, title
+from multiview.check.objectives import LAWS
 from multiview.errors import MultiviewError
 from multiview.objectives import BYOL, CMC, MoCo, Objective, SigLIP, SimCLR, SimSiam, Situation, Symile, VICReg
 
@@ -30,7 +33,6 @@ KINDS = {
     "Symile-fixed": Symile(dim=DIM, learn_temperature=False),
 }
 every_objective = pytest.mark.parametrize("objective", KINDS.values(), ids=KINDS)
-DRAWN_BY_POSITION = ("CMC", "CMC-softmax", "CMC-shared")
 
 
 def test_every_installed_objective_is_here() -> None:
@@ -44,66 +46,11 @@ def test_agreement_is_better(objective: Objective) -> None:
     assert losses[0] > losses[1] > losses[2]
 
 
+@pytest.mark.parametrize("law", LAWS, ids=title)
 @every_objective
-def test_the_gradient_is_that_of_the_loss(objective: Objective) -> None:
-    edge = agreeing(objective, torch.arange(5), 0.5)
-    read = [
-        x
-        for x in inputs_of(edge)
-        if torch.autograd.grad(objective.loss(edge).loss, x, allow_unused=True)[0] is not None
-    ]
-    assert read
-    assert torch.autograd.gradcheck(lambda *_: _again(objective, edge), read)
-
-
-def _again(objective: Objective, edge) -> torch.Tensor:
-    edge.generator.manual_seed(9)
-    return objective.loss(edge).loss
-
-
-@pytest.mark.parametrize("objective", [KINDS[n] for n in KINDS if n not in DRAWN_BY_POSITION])
-def test_the_order_of_the_batch_means_nothing(objective: Objective) -> None:
-    """CMC draws its negatives by position and is left out; its draw is tested in test_cmc.py."""
-    turned = torch.randperm(8, generator=torch.Generator().manual_seed(0))
-    a, b = (objective.loss(agreeing(objective, rows, 0.5)).loss for rows in (torch.arange(8), turned))
-    assert a.item() == pytest.approx(b.item(), rel=1e-10)
-
-
-@every_objective
-def test_absent_rows_take_no_part(objective: Objective) -> None:
-    """Neither in the loss, nor in what is logged and remembered, nor in the gradient. They stand last, as draws by position want it."""
-    present = torch.arange(8) < 5
-    edge, alone = agreeing(objective, torch.arange(8), 0.5, present), agreeing(objective, torch.arange(5), 0.5)
-    with torch.no_grad():
-        for side in edge.sides:
-            for x in (side.z, side.p, side.key):
-                x[~present] = 0.0
-    found, expected = objective.loss(edge), objective.loss(alone)
-    assert found.loss.item() == pytest.approx(expected.loss.item(), rel=1e-10)
-    for ours, theirs in ((found.log, expected.log), (found.state, expected.state)):
-        assert ours.keys() == theirs.keys()
-        for name, value in ours.items():
-            assert torch.allclose(value.double(), theirs[name].double(), rtol=1e-6), name
-    found.loss.backward()
-    for x in inputs_of(edge):
-        assert x.grad is None or x.ndim == 0 or (x.grad[~present] == 0).all()
-
-
-@every_objective
-def test_without_a_present_row_there_is_no_loss_and_a_gradient_of_zero(objective: Objective) -> None:
-    """Of zero and not of None: every process must have a gradient for every parameter."""
-    whole, edge = (
-        agreeing(objective, torch.arange(4), 0.5, present) for present in (None, torch.zeros(4, dtype=torch.bool))
-    )
-    out = objective.loss(edge)
-    assert out.loss.item() == 0
-    out.loss.backward()
-    objective.loss(whole).loss.backward()
-    for x, y in zip(inputs_of(edge), inputs_of(whole), strict=True):
-        assert (x.grad is None) == (y.grad is None)
-        assert x.grad is None or (x.grad == 0).all()
-    for value in (*out.state.values(), *out.log.values()):
-        assert not torch.isinf(value).any()
+def test_it_keeps_the_law(objective: Objective, law: Law[Objective]) -> None:
+    """Those of `multiview check objective`."""
+    law(objective)
 
 
 TEMPERATURES = {
@@ -116,30 +63,13 @@ TEMPERATURES = {
 
 @pytest.mark.parametrize("objective", TEMPERATURES.values(), ids=TEMPERATURES)
 def test_float32_is_finite_at_any_temperature(objective: Objective) -> None:
-    edge = agreeing(objective, torch.arange(7), 1.0)
-    for side in edge.sides:
-        side.z, side.key = side.z.detach().float().requires_grad_(), side.key.float()
-        side.memory = side.memory and side.memory.float()
-    edge.scalars = {name: value.detach().float().requires_grad_() for name, value in edge.scalars.items()}
-    edge.state = {name: value.float() for name, value in edge.state.items()}
+    edge = in_precision(agreeing(objective, torch.arange(7), 1.0), torch.float32)
     loss = objective.loss(edge).loss
     loss.backward()
     assert math.isfinite(loss.item())
     grads = [x.grad for x in inputs_of(edge) if x.grad is not None]
     assert grads
     assert all(torch.isfinite(grad).all() for grad in grads)
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@every_objective
-def test_a_loss_of_half_precision_embeddings_is_float32(objective: Objective, dtype: torch.dtype) -> None:
-    edge = agreeing(objective, torch.arange(6), 0.5)
-    for side in edge.sides:
-        side.z, side.p, side.key = (x.detach().to(dtype) for x in (side.z, side.p, side.key))
-        side.memory = side.memory and side.memory.float()
-    edge.scalars = {name: value.detach().float() for name, value in edge.scalars.items()}
-    edge.state = {name: value.float() for name, value in edge.state.items()}
-    assert objective.loss(edge).loss.dtype == torch.float32
 
 
 @pytest.mark.parametrize("make", [SimCLR, SimSiam, SigLIP, BYOL, VICReg, Symile])

@@ -9,6 +9,10 @@ from multiview.errors import unknown_name
 
 SUBJECTS = {
     "parity": ("RECIPE [options]: do 2 and 4 processes train what one would?", "multiview.check.recipe"),
+    "view": ("NAME [options]: shape, dtype, range, determinism, ... of a view", "multiview.check.views"),
+    "encoder": ("NAME [options]: does an encoder keep its contract?", "multiview.check.encoders"),
+    "objective": ("NAME [options]: does an objective keep its contract?", "multiview.check.objectives"),
+    "source": ("NAME [INPUT] [options]: does a source keep its contract?", "multiview.check.sources"),
 }
 """Name -> (what follows it and what it answers, the module whose `run(words)` returns the exit code)."""
 

@@ -1,13 +1,16 @@
-"""A law is a function that raises `Broken` when a plugin does not keep it; its docstring's first line is its name.
+"""A law is a function, named by what it demands, that raises `Broken` when a plugin does not keep it.
 
 The same functions are the tests of our own parts and what `multiview check` runs on anybody's.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import TypeVar
+
+import docstring_parser
 
 from multiview.errors import MultiviewError
 
@@ -51,25 +54,19 @@ def _judged(law: Law[S], subject: S) -> Finding:
 
 
 def title(law: Law[S]) -> str:
-    """What a law says, in words."""
-    return (law.__doc__ or law.__name__).strip().splitlines()[0].rstrip(".")
+    """What a law is called: `device neutral`."""
+    return law.__name__.replace("_", " ")
 
 
 def report(subject: str, findings: Sequence[Finding]) -> int:
     """Prints a table of findings with what to mend; returns 0 when all laws hold, 1 when one is broken."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    width = max(len(finding.law) for finding in findings)
+    print(subject)
     for finding in findings:
-        word, style = ("BROKEN", "bold red") if finding.trouble else ("holds", "green")
-        table.add_row(Text(word, style), Text(finding.law), Text(finding.trouble or finding.remark))
-    console.print(f"{subject}", style="bold", markup=False)
-    console.print(table, width=None if console.is_terminal else 1000)
+        word = "BROKEN" if finding.trouble else "holds"
+        print(f"  {word:<6}  {finding.law:<{width}}  {finding.trouble or finding.remark}".rstrip())
     broken = sum(bool(finding.trouble) for finding in findings)
-    console.print(f"{len(findings) - broken} of {len(findings)} laws hold.")
+    print(f"{len(findings) - broken} of {len(findings)} laws hold.")
     return 1 if broken else 0
 
 
@@ -82,3 +79,14 @@ def refused(act: Callable[[], object], what: str) -> str:
     except Exception as error:
         raise Broken(f"{what} raises {type(error).__name__}; raise a MultiviewError that says what to do") from error
     raise Broken(f"{what} is accepted; raise a MultiviewError that says what to do")
+
+
+def frozen(kind: type) -> bool:
+    """Whether a class is a frozen dataclass."""
+    return is_dataclass(kind) and bool(kind.__dataclass_params__.frozen)  # type: ignore[attr-defined]
+
+
+def undocumented(kind: type) -> list[str]:
+    """The fields of a dataclass, which are options, that the Args of its docstring leave out."""
+    told = {param.arg_name for param in docstring_parser.parse(inspect.getdoc(kind) or "").params}
+    return [field.name for field in fields(kind) if field.name not in told]

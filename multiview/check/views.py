@@ -22,7 +22,7 @@ from multiview.errors import MultiviewError
 from multiview.options import parse
 from multiview.plugins import load
 from multiview.view import Crop, View, make_view
-from multiview.viewlayer import ViewLayer
+from multiview.viewlayer import ViewLayer, scaled
 
 TOLERANCE = 1e-3
 """Of the width of a range."""
@@ -62,7 +62,7 @@ def settled(view: View, stored: Tensor) -> View:
     return view.settled({view.modality: Statistics(1, zeros, ones, zeros, ones)})
 
 
-def trial(name: str, kind: str | None = None, **options: Any) -> Trial:
+def trial(name: str, kind: str | None = None, channels: int | None = None, **options: Any) -> Trial:
     """The view called `name` and a made-up batch of its modality; `kind` where the modality's name does not tell it.
 
     Raises MultiviewError when neither does.
@@ -73,13 +73,13 @@ def trial(name: str, kind: str | None = None, **options: Any) -> Trial:
         raise MultiviewError(
             f"the view '{name}' reads '{view.modality}', whose kind its name does not tell; add --kind with one of {', '.join(KINDS)}."
         )
-    count = view.channels.count if view.convert is None and view.take is None else CHANNELS
-    count = 1 if told == "audio" and view.convert is not None else count
+    usual = view.channels.count if view.convert is None and view.take is None else 1 if told == "audio" else CHANNELS
+    count = usual if channels is None else channels
     return Trial(name, view, made_up(told, count), tuple(options.items()))
 
 
-def declares_what_it_is(trial: Trial) -> None:
-    """it declares name, unit and range, and is a view of the crop and with the augmentation that it is given"""
+def declared(trial: Trial) -> None:
+    """It declares name, unit and range, and is a view of the crop and with the augmentation that it is given."""
     channels, view = trial.view.channels, trial.view
     demand(channels.count >= 1, f"channels.count is {channels.count}; give the number of channels")
     demand(channels.name and channels.unit, "name or unit of its Channels is empty; say what the numbers are")
@@ -91,8 +91,8 @@ def declares_what_it_is(trial: Trial) -> None:
     demand(trial.again() == view, "made twice, it is not the same; use a function of the module as convert, no lambda")
 
 
-def gives_the_channels_it_declares(trial: Trial) -> str:
-    """a batch (n, channels, ...) becomes (n, its channels, ...)"""
+def shape(trial: Trial) -> str:
+    """A batch (n, channels, ...) becomes (n, its channels, ...)."""
     x, count = trial.seen(), trial.view.channels.count
     demand(len(x) == len(trial.stored), f"{len(trial.stored)} samples become {len(x)}; keep the first axis")
     if x.is_floating_point():
@@ -101,15 +101,15 @@ def gives_the_channels_it_declares(trial: Trial) -> str:
     return f"{tuple(trial.stored.shape)} -> {tuple(x.shape)}"
 
 
-def gives_float32_or_identities(trial: Trial) -> str:
-    """it gives float32, or int64 identities"""
+def dtype(trial: Trial) -> str:
+    """It gives float32, or int64 identities."""
     dtype = trial.seen().dtype
     demand(dtype in (torch.float32, torch.int64), f"it gives {dtype}; convert to float32")
     return str(dtype).removeprefix("torch.")
 
 
-def stays_in_its_range(trial: Trial) -> str:
-    """its numbers lie in the range that it declares, extremes of the modality included"""
+def in_range(trial: Trial) -> str:
+    """Its numbers lie in the range that it declares, at the extremes of the modality too."""
     x, channels = trial.unnormalised().double(), trial.view.channels
     low, high = x.min().item(), x.max().item()
     slack = TOLERANCE * (channels.high - channels.low) if math.isfinite(channels.high - channels.low) else 0.0
@@ -120,15 +120,15 @@ def stays_in_its_range(trial: Trial) -> str:
     return f"{low:.4g} to {high:.4g} {channels.unit}"
 
 
-def is_finite(trial: Trial) -> None:
-    """it is finite for the lowest and highest values and for an absent sample, all zeros"""
+def finite(trial: Trial) -> None:
+    """It is finite for the lowest and highest values, and for an absent sample, which is all zeros."""
     for stored, what in ((trial.stored, "made-up samples"), (torch.zeros_like(trial.stored), "an absent sample")):
         bad = int((~torch.isfinite(trial.seen(stored).double())).sum())
         demand(not bad, f"{bad} numbers of {what} are NaN or infinite; guard divisions, roots and logarithms")
 
 
-def makes_missing_zero(trial: Trial) -> str | None:
-    """what was not measured is 0 after normalisation"""
+def missing(trial: Trial) -> str | None:
+    """What was not measured is 0 after normalisation."""
     missing = trial.view.missing
     if missing is None:
         return "it declares no value that means missing"
@@ -137,16 +137,16 @@ def makes_missing_zero(trial: Trial) -> str | None:
     return f"{int((raw == missing).sum())} numbers were {missing:g}"
 
 
-def is_the_same_every_time(trial: Trial) -> None:
-    """the same batch gives the same numbers, bit for bit, and is left as it was"""
+def deterministic(trial: Trial) -> None:
+    """The same batch gives the same numbers, bit for bit, and is left as it was."""
     before = trial.stored.clone()
     first, second = trial.seen(), trial.seen()
     demand(torch.equal(first, second), "two calls differ; draw random numbers in an Augmentation, from its draws")
     demand(torch.equal(trial.stored, before), "it changes its input in place; work on a copy")
 
 
-def sees_each_sample_by_itself(trial: Trial) -> None:
-    """a sample looks the same in any batch"""
+def independent_rows(trial: Trial) -> None:
+    """A sample looks the same in any batch."""
     whole, alone = trial.seen(), trial.seen(trial.stored[2:4])
     demand(
         whole[2:4].shape == alone.shape and torch.allclose(whole[2:4].double(), alone.double(), rtol=1e-4, atol=1e-5),
@@ -154,8 +154,8 @@ def sees_each_sample_by_itself(trial: Trial) -> None:
     )
 
 
-def travels_between_processes(trial: Trial) -> None:
-    """it can be pickled, compared and hashed"""
+def picklable(trial: Trial) -> None:
+    """It can be pickled, compared and hashed."""
     try:
         back = pickle.loads(pickle.dumps(trial.view))
         hash(back)
@@ -166,12 +166,14 @@ def travels_between_processes(trial: Trial) -> None:
     demand(back == trial.view, "it is not equal to itself after pickling; make convert a frozen value")
 
 
-def names_no_device(trial: Trial) -> str | None:
-    """it works on whatever device the batch is on"""
+def device_neutral(trial: Trial) -> str | None:
+    """It computes on whatever device the batch is on."""
+    if trial.view.convert is None:
+        return None
     try:
-        x = trial.seen(trial.stored.to("meta"))
+        x = trial.view.convert(scaled(trial.stored).to("meta"))
     except NotImplementedError:
-        return "not decided: it reads values, which a trial without a second device cannot do"
+        return "not decided: it reads values, which takes a second device"
     except RuntimeError as error:
         raise Broken(f"{str(error).splitlines()[0]}; make new tensors on the device of its input") from error
     demand(x.device.type == "meta", f"its result is on {x.device.type}, wherever the batch is; keep the input's device")
@@ -187,16 +189,16 @@ class _Nothing:
 
 
 LAWS: tuple[Law[Trial], ...] = (
-    declares_what_it_is,
-    gives_the_channels_it_declares,
-    gives_float32_or_identities,
-    stays_in_its_range,
-    is_finite,
-    makes_missing_zero,
-    is_the_same_every_time,
-    sees_each_sample_by_itself,
-    travels_between_processes,
-    names_no_device,
+    declared,
+    shape,
+    dtype,
+    in_range,
+    finite,
+    missing,
+    deterministic,
+    independent_rows,
+    picklable,
+    device_neutral,
 )
 
 
@@ -207,11 +209,13 @@ class CheckView:
     Args:
         name: the view.
         kind: of its modality, where the modality's name does not tell: image, depth, audio, table, ...
+        channels: of the made-up modality, where the view wants a certain number: columns, bands, microphones.
         options: of the view, as {NAME: VALUE}.
     """
 
     name: str
     kind: str | None = None
+    channels: int | None = None
     options: dict[str, Any] | None = None
 
 
@@ -219,5 +223,5 @@ def run(words: Sequence[str]) -> int:
     """multiview check view NAME [options]."""
     about = inspect.getdoc(CheckView) or ""
     chosen = parse(CheckView, words, prog="multiview check view", description=about, positional=["name"])
-    subject = trial(chosen.name, chosen.kind, **(chosen.options or {}))
+    subject = trial(chosen.name, chosen.kind, chosen.channels, **(chosen.options or {}))
     return report(f"view {chosen.name}", judged(LAWS, subject))

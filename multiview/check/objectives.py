@@ -1,0 +1,246 @@
+"""The laws of an objective, and `multiview check objective NAME`.
+
+Its arithmetic is its own affair, to be tested against its paper; these are what every objective keeps, whatever it computes.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.gradcheck import GradcheckError
+
+from multiview.check.edges import SAMPLES, agreeing, in_precision, inputs_of, needs_of
+from multiview.check.laws import Broken, Law, demand, frozen, judged, report, undocumented
+from multiview.errors import MultiviewError
+from multiview.objectives.base import EdgeInput, EdgeOutput, Needs, Objective, Situation
+from multiview.options import parse
+from multiview.plugins import load
+
+ROWS = 8
+CLOSE = 1e-9
+
+
+def trial(name: str, **options: Any) -> Objective:
+    """The objective called `name`, fitted to a small data set. Raises MultiviewError when it is none."""
+    made = load("objectives", name)(**options)
+    if not isinstance(made, Objective):
+        raise MultiviewError(
+            f"the objective plugin '{name}' is a {type(made).__name__}; make it a subclass of multiview.Objective."
+        )
+    return made.fitted(Situation(samples=SAMPLES, per_rank=ROWS))
+
+
+def options(objective: Objective) -> str:
+    """It is a frozen dataclass, keyword-only, and its docstring explains every field."""
+    kind = type(objective)
+    demand(
+        frozen(kind),
+        "it is no frozen dataclass; write @dataclass(frozen=True, kw_only=True)",
+    )
+    demand(all(field.kw_only for field in fields(objective)), "its fields are positional; write kw_only=True")
+    silent = undocumented(kind)
+    demand(not silent, f"its docstring's Args say nothing of {', '.join(silent)}")
+    return ", ".join(field.name for field in fields(objective))
+
+
+def picklable(objective: Objective) -> None:
+    """It can be pickled, compared and hashed."""
+    try:
+        back = pickle.loads(pickle.dumps(objective))
+        hash(back)
+    except Exception as error:
+        raise Broken(f"{type(error).__name__}: {error}; let its fields be plain values") from error
+    demand(back == objective, "it is not equal to itself after pickling")
+
+
+def needs(objective: Objective) -> str:
+    """It says what it needs of each view, and some view learns."""
+    wanted = needs_of(objective)
+    demand(all(isinstance(each, Needs) for each in wanted), "needs() must return a Needs a view, or one for all")
+    demand(any(each.online for each in wanted), "no view is online, so nothing learns")
+    found = ["memory" * bool(each.memory) or "keys" * bool(each.keys) or "nothing more" for each in wanted]
+    return f"{len(wanted)} views; remembers {', '.join(dict.fromkeys(found))}"
+
+
+def scalar_loss(objective: Objective) -> str:
+    """The loss is one finite number with a gradient."""
+    edge = agreeing(objective, torch.arange(ROWS), 0.5)
+    out = objective.loss(edge)
+    demand(
+        isinstance(out, EdgeOutput) and out.loss.ndim == 0, "loss() must return an EdgeOutput whose loss is a scalar"
+    )
+    demand(torch.isfinite(out.loss), f"the loss is {out.loss.item()}")
+    demand(out.loss.requires_grad, "the loss has no gradient")
+    demand(
+        not any(value.requires_grad for value in (*out.log.values(), *out.state.values())),
+        "log or state take gradient; detach them",
+    )
+    return f"{out.loss.item():.4g} at half agreement"
+
+
+def agreement_is_better(objective: Objective) -> str:
+    """The loss is lower where the views agree."""
+    losses = [objective.loss(agreeing(objective, torch.arange(ROWS), x)).loss.item() for x in (0.0, 0.5, 1.0)]
+    demand(losses[0] > max(losses[1:]), f"losses at no, half and full agreement are {_listed(losses)}")
+    return _listed(losses)
+
+
+def gradient(objective: Objective) -> None:
+    """Its gradient is that of its value, by finite differences."""
+    edge = agreeing(objective, torch.arange(5), 0.5)
+    read = [
+        x
+        for x in inputs_of(edge)
+        if torch.autograd.grad(objective.loss(edge).loss, x, allow_unused=True)[0] is not None
+    ]
+
+    def again(*_: Tensor) -> Tensor:
+        cast("torch.Generator", edge.generator).manual_seed(9)
+        return objective.loss(edge).loss
+
+    demand(read, "no embedding gets a gradient")
+    try:
+        # In random directions: one by one, a hundred dimensions take minutes.
+        torch.autograd.gradcheck(again, read, fast_mode=True)
+    except GradcheckError as error:
+        raise Broken(f"finite differences disagree: {' '.join(str(error).split())[:160]}") from error
+
+
+def order(objective: Objective) -> str | None:
+    """The order of the batch means nothing."""
+    turned = torch.randperm(ROWS, generator=torch.Generator().manual_seed(0))
+    edges = [agreeing(objective, rows, 0.5) for rows in (torch.arange(ROWS), turned)]
+    a, b = (objective.loss(edge).loss.item() for edge in edges)
+    if _drew(edges[0]):
+        return "not decided: it draws numbers by position"
+    demand(abs(a - b) <= CLOSE * max(1, abs(a)), f"shuffled, the loss is {b:.10g} instead of {a:.10g}")
+    return None
+
+
+def absent_rows(objective: Objective) -> None:
+    """Absent rows take no part: in the loss, in what is logged and remembered, and in the gradient."""
+    present = torch.arange(ROWS) < 5  # absent ones stand last, as draws by position want it
+    edge, alone = agreeing(objective, torch.arange(ROWS), 0.5, present), agreeing(objective, torch.arange(5), 0.5)
+    with torch.no_grad():
+        for side in edge.sides:
+            for x in (side.z, side.p, side.key):
+                if x is not None:
+                    x[~present] = 0.0
+    found, expected = objective.loss(edge), objective.loss(alone)
+    demand(
+        torch.isclose(found.loss, expected.loss, rtol=CLOSE),
+        f"with 3 absent rows the loss is {found.loss.item():.10g} instead of {expected.loss.item():.10g}; use edge.present",
+    )
+    for ours, theirs in ((found.log, expected.log), (found.state, expected.state)):
+        for name, value in ours.items():
+            demand(
+                torch.allclose(value.double(), theirs[name].double(), rtol=1e-6),
+                f"absent rows change '{name}'; use edge.present",
+            )
+    found.loss.backward()
+    for x in inputs_of(edge):
+        demand(x.grad is None or x.ndim == 0 or (x.grad[~present] == 0).all(), "absent rows get a gradient")
+
+
+def nobody_present(objective: Objective) -> None:
+    """Without a present row the loss is 0, and what has a gradient otherwise has one of 0."""
+    whole, edge = (agreeing(objective, torch.arange(4), 0.5, here) for here in (None, torch.zeros(4, dtype=torch.bool)))
+    out = objective.loss(edge)
+    demand(out.loss.item() == 0, f"the loss is {out.loss.item()}, not 0; mean_over_rows does this")
+    demand(
+        out.loss.requires_grad, "the loss has no gradient: processes would wait for it for ever; multiply by 0 instead"
+    )
+    out.loss.backward()
+    objective.loss(whole).loss.backward()
+    for x, y in zip(inputs_of(edge), inputs_of(whole), strict=True):
+        demand(
+            (x.grad is None) == (y.grad is None),
+            "an embedding has no gradient where it has one otherwise; multiply by 0 instead",
+        )
+        demand(x.grad is None or (x.grad == 0).all(), "a gradient is not 0")
+    demand(
+        not any(torch.isinf(value).any() for value in (*out.state.values(), *out.log.values())),
+        "log or state are infinite",
+    )
+
+
+def float32(objective: Objective) -> None:
+    """Of embeddings in half precision the loss is float32."""
+    for dtype in (torch.bfloat16, torch.float16):
+        found = objective.loss(in_precision(agreeing(objective, torch.arange(6), 0.5), dtype)).loss
+        demand(found.dtype == torch.float32, f"of {dtype} embeddings the loss is {found.dtype}; begin with .float()")
+        demand(torch.isfinite(found), f"of {dtype} embeddings the loss is {found.item()}; begin with .float()")
+
+
+def pure(objective: Objective) -> None:
+    """Scoring twice gives the same, and changes neither embeddings nor memories nor state."""
+    edge = agreeing(objective, torch.arange(ROWS), 0.5)
+    before = copy.deepcopy(_tensors(edge))
+    first = objective.loss(edge)
+    demand(
+        all(torch.equal(x, y) for x, y in zip(before, _tensors(edge), strict=True)),
+        "loss() changes what it reads; return the new state instead",
+    )
+    cast("torch.Generator", edge.generator).manual_seed(9)
+    demand(
+        torch.equal(first.loss, objective.loss(edge).loss),
+        "scored again, the loss differs; draw from edge.generator or edge.draws",
+    )
+
+
+def _tensors(edge: EdgeInput) -> list[Tensor]:
+    found = [x.detach() for side in edge.sides for x in (side.z, side.p, side.key) if x is not None]
+    found += [x for side in edge.sides if side.memory is not None for x in side.memory.state_dict().values()]
+    return [*found, edge.index, edge.present, *edge.state.values()]
+
+
+def _drew(edge: EdgeInput) -> bool:
+    """Whether numbers were drawn from the generator of the edge."""
+    untouched = torch.Generator().manual_seed(9).get_state()
+    return not torch.equal(cast("torch.Generator", edge.generator).get_state(), untouched)
+
+
+def _listed(losses: Sequence[float]) -> str:
+    return ", ".join(f"{loss:.4g}" for loss in losses)
+
+
+LAWS: tuple[Law[Objective], ...] = (
+    options,
+    picklable,
+    needs,
+    scalar_loss,
+    agreement_is_better,
+    gradient,
+    order,
+    absent_rows,
+    nobody_present,
+    float32,
+    pure,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckObjective:
+    """Runs the laws of objectives on an installed one, with made-up embeddings.
+
+    Args:
+        name: the objective.
+        options: its own, as {NAME: VALUE}.
+    """
+
+    name: str
+    options: dict[str, Any] | None = None
+
+
+def run(words: Sequence[str]) -> int:
+    """multiview check objective NAME [options]."""
+    about = inspect.getdoc(CheckObjective) or ""
+    chosen = parse(CheckObjective, words, prog="multiview check objective", description=about, positional=["name"])
+    return report(f"objective {chosen.name}", judged(LAWS, trial(chosen.name, **(chosen.options or {}))))
