@@ -33,11 +33,6 @@ def ours(group: str) -> list[str]:
 SLOW = ("resnet18", "resnet50", "resnet101", "timm:resnet10t")
 
 
-@pytest.mark.parametrize("name", ours("views"))
-def test_our_views_keep_the_laws(name: str) -> None:
-    assert troubles(judged(views.LAWS, views.trial(name))) == {}
-
-
 @pytest.mark.parametrize(
     "name",
     [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ import torch
 from torch import Tensor
 
 from multiview import plugins
+from multiview.check.laws import judged
+from multiview.check.views import LAWS, trial
 from multiview.data.batch import Batch
 from multiview.data.draws import Draws
 from multiview.data.statistics import Statistics
@@ -92,11 +93,6 @@ def documented() -> dict[str, list[str]]:
     return {first.strip("`"): rest for first, *rest in cells}
 
 
-def rows(batch: Batch, which: slice) -> Batch:
-    crops = {crop: {name: x[which] for name, x in read.items()} for crop, read in batch.crops.items()}
-    return Batch(crops, batch.index[which], {})
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_shape_type_and_range_are_as_declared(name: str) -> None:
     view = settled(name)
@@ -113,23 +109,10 @@ def test_shape_type_and_range_are_as_declared(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_it_sees_is_a_function_of_the_batch_and_survives_pickling(name: str) -> None:
-    view, batch = settled(name), sample_batch()
-    first = seen(view, batch)
-    assert torch.equal(first, seen(view, batch))
-    again = pickle.loads(pickle.dumps(view))
-    assert again == view
-    assert hash(again) == hash(view)
-    assert torch.equal(seen(again, batch), first)
-    assert settled(name) == view, "two of one view must share one conversion"
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_no_sample_sees_another(name: str) -> None:
-    view, batch = settled(name), sample_batch()
-    whole = seen(view, batch)
-    parts = torch.cat([seen(view, rows(batch, slice(0, 2))), seen(view, rows(batch, slice(2, 5)))])
-    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-4)
+def test_it_keeps_the_laws(name: str) -> None:
+    """Those of `multiview check view`."""
+    made = trial(name, **OPTIONS.get(name, {}))
+    assert [finding for finding in judged(LAWS, made) if finding.trouble] == []
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in DATA_DEPENDENT])
@@ -140,17 +123,6 @@ def test_no_device_is_named(name: str) -> None:
     assert there.device.type == "meta"
     assert (there.shape, there.dtype) == (here.shape, here.dtype)
     assert torch.equal(seen(view, batch), here), "nothing stays behind on another device"
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_an_absent_sample_is_finite_and_changes_no_other(name: str) -> None:
-    view, batch = settled(name), sample_batch()
-    whole = seen(view, batch)
-    for x in batch.crops["crop"].values():
-        x[1] = 0
-    out = seen(view, batch)
-    assert out.isfinite().all()
-    torch.testing.assert_close(out[[0, 2, 3, 4]], whole[[0, 2, 3, 4]])
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if settled(name).modality == "image"])

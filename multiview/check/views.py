@@ -26,8 +26,9 @@ from multiview.viewlayer import ViewLayer, scaled
 
 TOLERANCE = 1e-3
 """Of the width of a range."""
-CHANNELS = 8
-"""Of made-up tables, series and bands that a view converts."""
+CHANNELS = {"audio": 1, "points": 3}
+MANY = 8
+"""Channels of a made-up modality that a view converts or takes some of."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def settled(view: View, stored: Tensor) -> View:
     return view.settled({view.modality: Statistics(1, zeros, ones, zeros, ones)})
 
 
-def trial(name: str, kind: str | None = None, channels: int | None = None, **options: Any) -> Trial:
+def trial(name: str, kind: str | None = None, planes: int | None = None, **options: Any) -> Trial:
     """The view called `name` and a made-up batch of its modality; `kind` where the modality's name does not tell it.
 
     Raises MultiviewError when neither does.
@@ -73,8 +74,8 @@ def trial(name: str, kind: str | None = None, channels: int | None = None, **opt
         raise MultiviewError(
             f"the view '{name}' reads '{view.modality}', whose kind its name does not tell; add --kind with one of {', '.join(KINDS)}."
         )
-    usual = view.channels.count if view.convert is None and view.take is None else 1 if told == "audio" else CHANNELS
-    count = usual if channels is None else channels
+    usual = view.channels.count if view.convert is None and view.take is None else CHANNELS.get(told, MANY)
+    count = usual if planes is None else planes
     return Trial(name, view, made_up(told, count), tuple(options.items()))
 
 
@@ -111,6 +112,7 @@ def dtype(trial: Trial) -> str:
 def in_range(trial: Trial) -> str:
     """Its numbers lie in the range that it declares, at the extremes of the modality too."""
     x, channels = trial.unnormalised().double(), trial.view.channels
+    x = x if trial.view.missing is None else x[x != trial.view.missing]
     low, high = x.min().item(), x.max().item()
     slack = TOLERANCE * (channels.high - channels.low) if math.isfinite(channels.high - channels.low) else 0.0
     demand(
@@ -172,9 +174,9 @@ def device_neutral(trial: Trial) -> str | None:
         return None
     try:
         x = trial.view.convert(scaled(trial.stored).to("meta"))
-    except NotImplementedError:
-        return "not decided: it reads values, which takes a second device"
-    except RuntimeError as error:
+    except (NotImplementedError, RuntimeError) as error:
+        if isinstance(error, NotImplementedError) or "on meta tensors" in str(error):
+            return "not decided: it reads values, which takes a second device"
         raise Broken(f"{str(error).splitlines()[0]}; make new tensors on the device of its input") from error
     demand(x.device.type == "meta", f"its result is on {x.device.type}, wherever the batch is; keep the input's device")
     return None
@@ -209,13 +211,13 @@ class CheckView:
     Args:
         name: the view.
         kind: of its modality, where the modality's name does not tell: image, depth, audio, table, ...
-        channels: of the made-up modality, where the view wants a certain number: columns, bands, microphones.
+        planes: channels of the made-up modality, where the view wants a certain number of columns, bands, microphones.
         options: of the view, as {NAME: VALUE}.
     """
 
     name: str
     kind: str | None = None
-    channels: int | None = None
+    planes: int | None = None
     options: dict[str, Any] | None = None
 
 
@@ -223,5 +225,5 @@ def run(words: Sequence[str]) -> int:
     """multiview check view NAME [options]."""
     about = inspect.getdoc(CheckView) or ""
     chosen = parse(CheckView, words, prog="multiview check view", description=about, positional=["name"])
-    subject = trial(chosen.name, chosen.kind, chosen.channels, **(chosen.options or {}))
+    subject = trial(chosen.name, chosen.kind, chosen.planes, **(chosen.options or {}))
     return report(f"view {chosen.name}", judged(LAWS, subject))
