@@ -5,7 +5,6 @@ The same functions are the tests of our own parts and what `multiview check` run
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TypeVar
@@ -87,6 +86,6 @@ def frozen(kind: type) -> bool:
 
 
 def undocumented(kind: type) -> list[str]:
-    """The fields of a dataclass, which are options, that the Args of its docstring leave out."""
-    told = {param.arg_name for param in docstring_parser.parse(inspect.getdoc(kind) or "").params}
+    """The fields of a dataclass, which are options, that the Args of its docstring and of its bases' leave out."""
+    told = {p.arg_name for each in kind.__mro__ for p in docstring_parser.parse(each.__doc__ or "").params}
     return [field.name for field in fields(kind) if field.name not in told]
