@@ -25,21 +25,10 @@ from multiview.errors import MultiviewError
 from multiview.objectives import EdgeInput, EdgeOutput, SimCLR
 from multiview.view import Augmentation, Channels, Crop, View
 
-
-def ours(group: str) -> list[str]:
-    return [plugin.name for plugin in plugins.installed(group) if plugin.origin == "multiview-cmc"]
+SMALL = ("alexnet", "convnet", "mlp", "pointnet", "resnet1d", "text", "waveconv")
 
 
-SLOW = ("resnet18", "resnet50", "resnet101", "timm:resnet10t")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW))
-        for name in [*(name for name in ours("encoders") if name != "timm"), "timm:resnet10t"]
-    ],
-)
+@pytest.mark.parametrize("name", [*SMALL, pytest.param("timm:resnet10t", marks=pytest.mark.slow)])
 def test_our_encoders_keep_the_laws(name: str) -> None:
     width = {} if ":" in name else {"width": 0.25}
     assert troubles(judged(encoders.LAWS, encoders.trial(name, channels=2, **width))) == {}

@@ -150,11 +150,15 @@ def copies(trial: Trial) -> None:
 
 
 def any_width(trial: Trial) -> str | None:
-    """The option width scales it."""
+    """The option width scales it, or is refused in words."""
     if trial.name.partition(":")[2]:
         return "of a model that has one width"
     factor = 0.5 * float(dict(trial.options).get("width", 1.0))
-    count, narrow = (sum(p.numel() for p in e.parameters()) for e in (trial.encoder, trial.again(width=factor)))
+    try:
+        half = trial.again(width=factor)
+    except MultiviewError as refusal:
+        return f"refused in words: {refusal}"
+    count, narrow = (sum(p.numel() for p in e.parameters()) for e in (trial.encoder, half))
     demand(narrow < count, f"with half the width it has {narrow:,} weights instead of {count:,}; scale its planes")
     refused(lambda: trial.again(width=-1.0), "a width of -1")
     return f"{count:,} weights, {narrow:,} at half the width"
