@@ -116,7 +116,7 @@ def grey(x: Tensor) -> Tensor:
         (noisy, "deterministic", "draw random numbers in an Augmentation"),
         (stretched, "finite", "NaN or infinite; guard divisions"),
         (in_double, "dtype", "it gives torch.float64; convert to float32"),
-        (grey, "shape", "it gives 1 channels and declares 3; axis 1 is the channels"),
+        (grey, "shape", "declares 3 channels, but 'image' gives it 1; declare as many"),
         (lambda x: x, "picklable", "no lambda"),
     ],
 )
