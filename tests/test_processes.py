@@ -44,8 +44,7 @@ def test_two_processes_write_one_run_and_agree_with_one(scenes: Path, tmp_path: 
 @pytest.mark.slow
 def test_two_processes_are_stopped_together_and_one_goes_on(scenes: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    first = stopped_at(on_two_processes("moco", scenes, out, "--steps", "5000"), out, 3, one_worker, signal.SIGUSR1)
-    assert "has 2 exit" not in first
+    stopped_at(on_two_processes("moco", scenes, out, "--steps", "5000"), out, 3, one_worker, signal.SIGUSR1)
     command = on_two_processes("moco", scenes, out, "--steps", "5000", "--resume")
     before = newest(out / "checkpoints").state["step"]
     stopped_at(command, out, before + 2, launcher, signal.SIGTERM)
@@ -56,18 +55,32 @@ def test_two_processes_are_stopped_together_and_one_goes_on(scenes: Path, tmp_pa
     assert queue_ids(out) == newest_samples(step + 3)
 
 
-def stopped_at(command: list[str], out: Path, step: int, whom, number: int) -> str:
-    """Starts a run, sends the signal when it has logged `step`, and returns what it said when it has ended."""
-    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as running:
+@pytest.mark.slow
+def test_a_trainer_does_not_outlive_its_launcher(scenes: Path, tmp_path: Path) -> None:
+    """SIGTERM ends a single-process `accelerate launch` itself at once, and tells its trainer nothing."""
+    out = tmp_path / "run"
+    command = [*on_two_processes("moco", scenes, out, "--steps", "5000")]
+    command[command.index("2")] = "1"
+    command.remove("--multi_gpu")
+    stopped_at(command, out, 2, launcher, signal.SIGTERM)
+    deadline = time.monotonic() + 60
+    while not list((out / "checkpoints").glob("step-*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert newest(out / "checkpoints").state["step"] == losses(out)[-1]["step"] < 5000
+
+
+def stopped_at(command: list[str], out: Path, step: int, whom, number: int) -> None:
+    """Starts a run, sends the signal when it has logged `step`, and waits for its end."""
+    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL) as running:
         deadline = time.monotonic() + 180
         while not (out / "metrics.jsonl").exists() or losses(out)[-1:] == [] or losses(out)[-1]["step"] < step:
             assert running.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
         os.kill(whom(running.pid), number)
-        _, said = running.communicate(timeout=120)
+        running.wait(timeout=120)
     assert running.returncode != 0
-    return said
 
 
 def launcher(pid: int) -> int:
