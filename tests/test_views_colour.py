@@ -178,11 +178,19 @@ def test_a_space_in_half_precision_or_of_bytes_is_that_of_floats(name: str) -> N
         torch.testing.assert_close(convert(image), floats, rtol=0, atol=1e-4)
 
 
-def test_more_pixels_than_a_block_are_converted_alike() -> None:
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
+def test_lab_in_blocks_is_the_lab_that_has_a_gradient(dtype: torch.dtype) -> None:
     side = int(BLOCK**0.5) // 2
-    x = torch.rand(9, 3, side, side, generator=torch.Generator().manual_seed(0))
-    apart = torch.cat([rgb_to_lab(each[None]) for each in x])
-    torch.testing.assert_close(rgb_to_lab(x), apart, rtol=0, atol=1e-4)
+    x = torch.rand(9, 3, side, side, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) ** 2
+    x = (x * 255).round().to(dtype) if dtype == torch.uint8 else x.to(dtype)
+    plain = (x.double() / 255 if dtype == torch.uint8 else x.clone()).requires_grad_()
+    slow = rgb_to_lab(plain)
+    assert slow.requires_grad
+    fast = rgb_to_lab(x)
+    assert fast.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    torch.testing.assert_close(fast, slow.detach().to(fast.dtype), rtol=0, atol=1e-4)
+    torch.testing.assert_close(rgb_to_lab(x[0]), fast[0], rtol=0, atol=1e-4)
+    assert rgb_to_lab(x[:0]).shape == (0, 3, side, side)
 
 
 def test_hue_of_the_six_corners_goes_round() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -41,8 +43,13 @@ def linear(rgb: Tensor) -> Tensor:
     """
     if rgb.dtype != torch.uint8:
         return _linear(real(rgb))
-    levels = torch.arange(256, dtype=torch.float64, device=rgb.device) / 255
-    return _linear(levels).float().index_select(0, rgb.int().flatten()).view(rgb.shape)
+    return _levels(rgb.device).index_select(0, rgb.int().flatten()).view(rgb.shape)
+
+
+@lru_cache(maxsize=8)
+def _levels(device: torch.device) -> Tensor:
+    """The light of the 256 bytes, float32."""
+    return _linear(torch.arange(256, dtype=torch.float64, device="cpu") / 255).float().to(device)
 
 
 def _linear(x: Tensor) -> Tensor:
@@ -58,8 +65,15 @@ def power_(base: Tensor, exponent: float) -> Tensor:
     return base.log2_().mul_(exponent).exp2_()
 
 
-def mixed(planes: Tensor, matrix: Matrix, offset: Row = (0.0, 0.0, 0.0)) -> Tensor:
-    """`matrix` times the three planes of (n, 3, h, w), plus an offset a plane. Not a `matmul`, which TF32 would round."""
+def mixed(planes: Tensor, matrix: Matrix, offset: Row = (0.0, 0.0, 0.0), out: Tensor | None = None) -> Tensor:
+    """`matrix` times the three planes of (n, 3, h, w), plus an offset a plane. Not a `matmul`, which TF32 would round.
+
+    out: where it is written, without a gradient.
+    """
     r, g, b = planes.unbind(-3)
-    rows = [(r * row[0]).add_(g, alpha=row[1]).add_(b, alpha=row[2]) for row in matrix]
-    return torch.stack([row.add_(plus) if plus else row for row, plus in zip(rows, offset, strict=True)], dim=-3)
+    into = (None, None, None) if out is None else out.unbind(-3)
+    rows = []
+    for row, plus, place in zip(matrix, offset, into, strict=True):
+        plane = torch.mul(r, row[0], out=place).add_(g, alpha=row[1]).add_(b, alpha=row[2])
+        rows.append(plane.add_(plus) if plus else plane)
+    return torch.stack(rows, dim=-3) if out is None else out
