@@ -54,7 +54,8 @@ def whole() -> tuple[Parts, Batch]:
     model = MultiviewModel(setup.encoders, graph)
     optimiser = make_optimiser(SGD, model, BATCH)
     memories = Memories(model, graph, ROWS, seed=0)
-    parts = Parts(Accelerator(cpu=True), graph, ViewLayer(setup.views), model, model, memories, optimiser)
+    layer, accelerator = ViewLayer(setup.views), Accelerator(cpu=True)
+    parts = Parts(accelerator, graph, layer, model, model, memories, optimiser, ids=lambda index: index.tolist())
     crop = next(iter(setup.views.values())).crop.name
     pictures = torch.randint(256, (BATCH, 3, SIDE, SIDE), dtype=torch.uint8)
     present = {"image": torch.ones(BATCH, dtype=torch.bool)}
