@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from _measure import Row, medians, megabytes, milliseconds, peak_bytes
@@ -62,10 +62,10 @@ def whole() -> tuple[Parts, Batch]:
     return parts, Batch({crop: {"image": pictures}}, torch.randperm(ROWS)[:BATCH], present)
 
 
-def bare_step(views: dict[str, Tensor]):
+def bare_step(views: dict[str, Tensor]) -> Callable[[], None]:
     """Encoders of the same kind, forward, backward and optimiser on the same view tensors; nothing else."""
     encoders = nn.ModuleDict(CmcLab(encoder="resnet18", size=SIDE).build().encoders)
-    optimiser = make_optimiser(SGD, encoders, BATCH)
+    optimiser = torch.optim.SGD(encoders.parameters(), lr=SGD.lr, momentum=SGD.momentum, weight_decay=SGD.weight_decay)
 
     def step() -> None:
         torch.stack([encoder(views[name]).sum() for name, encoder in encoders.items()]).sum().backward()

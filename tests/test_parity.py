@@ -16,6 +16,7 @@ from multiview.cli import run
 
 OBJECTIVES = {
     "cmc": partial(trial, mv.CMC(negatives=7, dim=5)),
+    "cmc, shared negatives": partial(trial, mv.CMC(negatives=7, dim=5, shared=True, variant="softmax")),
     "moco": partial(trial, mv.MoCo(queue=11, dim=5, momentum=0.9)),
     "moco, one way": partial(trial, mv.MoCo(queue=11, dim=5, momentum=0.9, symmetric=False), shared=True),
     "simclr": partial(trial, mv.SimCLR(dim=5)),
