@@ -216,6 +216,6 @@ def make_view(
     made = factory(crop, augment, **options)
     if not isinstance(made, View):
         raise MultiviewError(
-            f"the view plugin '{name}' returned a {type(made).__name__}, not a View; its function must return a View."
+            f"the view plugin '{name}' returned {type(made).__name__}, not a View; its function must return a View."
         )
     return made if modality is None else made.of(modality)

@@ -18,7 +18,7 @@ from multiview.data.batch import Batch
 from multiview.data.draws import Draws
 from multiview.data.statistics import Statistics
 from multiview.errors import MultiviewError
-from multiview.view import Channels, Crop, View, check_crops, modalities_of
+from multiview.view import Channels, Crop, View, check_crops, make_view, modalities_of
 from multiview.viewlayer import ViewLayer, present_views
 from multiview.views import CROP_ONLY, MOCO_V2, SIMCLR, Lab, depth, normal, rgb
 from multiview.views.lab import rgb_to_lab
@@ -234,9 +234,44 @@ def test_a_modality_that_the_batch_lacks_is_named() -> None:
     [
         ({"mean": (0.0, 1.0)}, "3 channels but 2 of mean; give 1 or 3"),
         ({"std": (1.0, 0.0, 1.0)}, "every value must be above 0"),
+        ({"take": (1, 2)}, r"declares 3 channels but takes 2: \(1, 2\); list every channel that is kept"),
     ],
 )
 def test_bad_normalisation_is_an_error(change: dict, message: str) -> None:
     fields = {"mean": (0.0,), "std": (1.0,)} | change
     with pytest.raises(MultiviewError, match=message):
         View(modality="image", channels=Channels("rgb", 3, "sRGB", 0.0, 1.0), crop=Crop(), **fields)
+
+
+def test_channels_are_taken_in_the_order_they_are_listed() -> None:
+    batch = batch_of()
+    stored = batch.crops["crop"]["normal"]
+    for take in ((2, 0), (1, 2), (0,)):
+        view = replace(normal(Crop()), channels=Channels("some", len(take), "", -1.0, 1.0), take=take)
+        assert torch.equal(ViewLayer({"v": view})(batch)["v"], stored[:, list(take)])
+    with pytest.raises(MultiviewError, match=r"declares 1 channels, but 'normal' gives it 3; declare as many, or list"):
+        ViewLayer({"v": replace(normal(Crop()), channels=Channels("x", 1, "", -1.0, 1.0))})(batch)
+
+
+def test_pixels_reach_a_conversion_that_reads_bytes_as_they_are_stored_unless_they_are_augmented() -> None:
+    seen: list[torch.dtype] = []
+
+    def noted(x: Tensor) -> Tensor:
+        seen.append(x.dtype)
+        return x.float()
+
+    view = replace(rgb(Crop()), convert=noted, reads_bytes=True)
+    ViewLayer({"v": view})(batch_of(), drawn(0))
+    ViewLayer({"v": replace(view, augment=SIMCLR)})(batch_of(), drawn(0))
+    ViewLayer({"v": replace(view, reads_bytes=False)})(batch_of())
+    assert seen == [torch.uint8, torch.float32, torch.float32]
+
+
+def test_a_view_of_another_modality_is_the_same_view() -> None:
+    assert make_view("rgb", Crop(), modality="left") == replace(rgb(Crop()), modality="left")
+
+
+def test_a_view_plugin_that_makes_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "load", lambda _group, _name: lambda crop, augment: 3)
+    with pytest.raises(MultiviewError, match="'mine' returned int, not a View; its function must return a View"):
+        make_view("mine", Crop())

@@ -95,14 +95,14 @@ def logmel(
     bands: int = 40,
     window: float = 0.032,
     hop: float = 0.01,
-    mean: float = -6.0,
+    mean: float = -8.0,
     std: float = 4.0,
     mask: Augmentation | None = None,
 ) -> View:
     """The view `logmel`: a log-mel spectrogram (n, 1, bands, frames) of the mean of the channels, ln of power.
 
     rate: of the stored sound, Hz; another one in the store is an error. window, hop: seconds. mean, std: of the
-    normalisation; the defaults fit speech. augment: of the waveform. mask: of the spectrogram, such as `SpecAugment`.
+    normalisation; the defaults are those of spoken letters at 8 kHz. augment: of the waveform. mask: of the spectrogram, such as `SpecAugment`.
     Raises MultiviewError when there are more bands than the window tells apart.
     """
     convert = LogMel(rate, bands, round(window * rate), round(hop * rate))
