@@ -15,7 +15,7 @@ from multiview.model import MultiviewModel
 from multiview.objectives.base import EdgeInput, EdgeOutput, Objective, Situation
 
 VIEWS = ("a", "b", "c")
-SAMPLES, ROWS, STEPS = 24, 8, 4
+SAMPLES, ROWS, STEPS = 24, 8, 3
 
 
 class Small(Encoder):
@@ -48,11 +48,11 @@ def trial(
     dropout: float = 0.0,
     ranks: int = 1,
 ) -> Trial:
-    """A graph over three views (two that share an encoder when `shared`) and its batches, the same in every process."""
+    """A chain of three views (two that share an encoder when `shared`) and its batches, the same in every process."""
     torch.manual_seed(0)
     names = VIEWS[:2] if shared else VIEWS
     fitted = objective.fitted(Situation(samples=SAMPLES, per_rank=ROWS // ranks, ranks=ranks))
-    graph = (mv.ContrastGraph.joint if joint else mv.ContrastGraph.full)(names, fitted)
+    graph = (mv.ContrastGraph.joint if joint else mv.ContrastGraph.chain)(names, fitted)
     made = {name: Normed() if normed else Small(dropout) for name in names}
     encoders: dict[str, Encoder | str] = {"a": made["a"], "b": "a"} if shared else {**made}
     model = MultiviewModel(encoders, graph)
