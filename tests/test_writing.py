@@ -114,6 +114,17 @@ def test_a_worker_that_dies_says_where(tmp_path: Path, undivided: Path) -> None:
     assert "shard-00003.h5" not in whole
 
 
+def test_a_program_that_workers_cannot_start_from_ends(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path\nfrom multiview.data.preprocess import preprocess\n"
+        "from multiview.data.sources.scenes import Scenes\n"
+        f"preprocess(Scenes(count=600, size=8), None, Path({str(tmp_path / 'out')!r}), shard_rows=200, workers=2)\n"
+    )
+    job = subprocess.run([sys.executable], input=code, capture_output=True, text=True, timeout=120, check=False)
+    assert job.returncode == 1
+    assert "a worker stopped at shard" in job.stderr.splitlines()[-1]
+
+
 def test_a_source_that_cannot_travel(tmp_path: Path) -> None:
     source = SimpleNamespace(needs_input=False, plan=lambda _: Plan([Row("a"), Row("b")], KINDS[:1], lambda _: {}))
     with pytest.raises(MultiviewError, match=r"the source cannot be sent to worker processes: .* Use --workers 1"):

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
+from pickle import PicklingError
 from typing import Any
 
 from multiview.data.work import Done, Failure, Tick, Work
@@ -41,10 +42,11 @@ def finished(work: Work, numbers: Sequence[int], engine: str, workers: int, tick
 def _in_processes(work: Work, numbers: Sequence[int], count: int, tick: Tick) -> Iterator[Done | Failure]:
     # Spawned, not forked: a fork copies whatever threads hold locks in a process that has imported torch.
     context = multiprocessing.get_context("spawn")
-    workers = [_Worker(context, work) for _ in range(count)]
+    workers = [_Worker(context) for _ in range(count)]
     waiting = list(reversed(numbers))
     try:
         for worker in workers:
+            worker.begin(work)
             worker.take(waiting)
         while busy := {worker.pipe: worker for worker in workers if worker.number is not None}:
             for pipe in wait(list(busy)):
@@ -63,23 +65,28 @@ def _in_processes(work: Work, numbers: Sequence[int], count: int, tick: Tick) ->
 class _Worker:
     """A process that writes one shard after the other, and the pipe to it."""
 
-    def __init__(self, context: SpawnContext, work: Work) -> None:
+    def __init__(self, context: SpawnContext) -> None:
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_labour, args=(work, theirs), daemon=True)
+        self.process = context.Process(target=_labour, args=(theirs,), daemon=True)
         self.number: int | None = None
+        self.process.start()
+        theirs.close()
+
+    def begin(self, work: Work) -> None:
+        # Not an argument of the process: handing over much to a child that dies at its start would block for ever.
         try:
-            self.process.start()
-        except (AttributeError, TypeError, ValueError) as cause:  # what pickling says of lambdas, files and locks
+            with suppress(BrokenPipeError, ConnectionResetError):  # it has died: the next `heard` says so
+                self.pipe.send(work)
+        except (AttributeError, TypeError, ValueError, PicklingError) as cause:  # of lambdas, files and locks
             raise MultiviewError(
                 f"the source cannot be sent to worker processes: {cause}. Use --workers 1, or make the `read` of its plan "
                 "picklable."
             ) from cause
-        theirs.close()
 
     def take(self, waiting: list[int]) -> None:
         self.number = waiting.pop() if waiting else None
         if self.number is not None:
-            with suppress(BrokenPipeError):  # it has died: the next `heard` says so
+            with suppress(BrokenPipeError, ConnectionResetError):
                 self.pipe.send(self.number)
 
     def heard(self) -> Any:
@@ -88,8 +95,9 @@ class _Worker:
         except (EOFError, ConnectionResetError) as cause:
             self.process.join()
             raise MultiviewError(
-                f"a worker stopped at shard {self.number} (exit code {self.process.exitcode}). Most often memory ran out: "
-                "use fewer --workers or smaller --shard-rows. Run the same command again, it goes on from here."
+                f"a worker stopped at shard {self.number} (exit code {self.process.exitcode}). Where it says nothing above, "
+                "memory ran out: use fewer --workers or smaller --shard-rows. Run the same command again, it goes on from "
+                "here."
             ) from cause
 
     def stop(self) -> None:
@@ -99,8 +107,8 @@ class _Worker:
         self.process.join()
 
 
-def _labour(work: Work, pipe: Connection) -> None:
-    """Writes the shards whose numbers come through the pipe, until it is closed. When the parent is gone, the next report
+def _labour(pipe: Connection) -> None:
+    """Writes the shards whose numbers come through the pipe behind the work itself, until it is closed. When the parent is gone, the next report
     fails and ends this process too.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
@@ -114,6 +122,7 @@ def _labour(work: Work, pipe: Connection) -> None:
             told, samples, bad = time.monotonic(), 0, 0
 
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        work: Work = pipe.recv()
         while True:
             result = work.attempt(pipe.recv(), tick)
             pipe.send((samples, bad))
