@@ -44,6 +44,8 @@ class Evaluate:
         layer: probe this layer of the encoders, averaged over the picture (null = the features).
         dim: width that every set of features is reduced to by PCA before the probe (null = the narrowest view's).
         subsets: measure every subset of the views side by side, on the samples that have all of its views.
+        segment: probe the maps of `layer` for the classes of this stored mask instead, pixel by pixel.
+        classes: with --segment, the commonest classes that count.
     """
 
     run: str
@@ -51,6 +53,8 @@ class Evaluate:
     layer: str | None = None
     dim: int | None = None
     subsets: bool = False
+    segment: str | None = None
+    classes: int = 40
 
 
 COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {}
@@ -124,8 +128,16 @@ def evaluate(words: Sequence[str]) -> int:
     chosen = parse(
         Evaluate, words, prog="multiview evaluate", description=inspect.getdoc(Evaluate) or "", positional=["run"]
     )
-    from multiview.evaluate.run import evaluate as measure
     from multiview.trained import load as load_run
+
+    if chosen.segment is not None:
+        if chosen.layer is None:
+            raise MultiviewError("--segment probes the maps of a layer; name it with --layer, such as --layer stage3.")
+        from multiview.evaluate.segmentation import segment
+
+        segment(load_run(chosen.run, chosen.data), chosen.segment, chosen.layer, classes=chosen.classes)
+        return 0
+    from multiview.evaluate.run import evaluate as measure
 
     measure(load_run(chosen.run, chosen.data), layer=chosen.layer, dim=chosen.dim, subsets=chosen.subsets)
     return 0

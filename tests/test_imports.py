@@ -38,6 +38,7 @@ LIGHT = (
     "multiview.data.store",
     "multiview.recipes.cmc_lab",
     "multiview.recipes.cmc_rgbd",
+    "multiview.recipes.image_sound",
     "multiview.recipes.mixed",
     "multiview.recipes.moco",
     "multiview.recipes.simclr",

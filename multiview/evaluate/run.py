@@ -67,9 +67,10 @@ def evaluate(
     if reason:
         console.print(f"Not evaluated: {reason}", highlight=False)
         return []
+    start = untrained(trained, device, layer)
     sets: dict[str, Extract] = {
         TRAINED: lambda views: pooled(trained.features(views, layer)),
-        RANDOM: _random(trained, device, layer),
+        RANDOM: lambda views: pooled(start(views)),
         RAW: raw_pixels,
     }
     wanted = every_subset(trained.setup.graph.views) if subsets else usual(trained.setup.graph.views)
@@ -116,7 +117,7 @@ def compare_runs(folders: Sequence[Path], console: Console | None = None) -> Non
     compare(tables, console or Console())
 
 
-def pooled(features: dict[str, Tensor]) -> dict[str, Tensor]:
+def pooled(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Feature maps (n, c, ...) as vectors (n, c), by their mean over the picture, or over time."""
     return {name: x.flatten(2).mean(2) if x.ndim > 2 else x for name, x in features.items()}
 
@@ -167,17 +168,13 @@ def _labels(part: Embedded, view: str) -> NDArray[np.int64]:
     return labels
 
 
-def _random(trained: Trained, device: torch.device, layer: str | None) -> Extract:
-    """Features of the encoders as they were before training."""
+def untrained(trained: Trained, device: torch.device, layer: str | None) -> Extract:
+    """What the encoders give, or a layer of them, with the weights they started from."""
     setup = trained.setup
     using = owners(setup.encoders, tuple(setup.views))
     encoders = {name: copy.deepcopy(e).to(device) for name, e in setup.encoders.items() if isinstance(e, Encoder)}
     calibrate(setup, encoders, using, trained.store, device)
-
-    def extract(views: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return pooled({view: encoders[using[view]](x, layer) for view, x in views.items()})
-
-    return extract
+    return lambda views: {view: encoders[using[view]](x, layer) for view, x in views.items()}
 
 
 def calibrate(

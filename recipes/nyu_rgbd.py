@@ -1,0 +1,50 @@
+"""CMC on NYU Depth v2 (arXiv:1906.05849, Sec. 4.3): lightness, chroma, depth and surface normals of rooms.
+
+multiview preprocess nyuv2 nyu_depth_v2_labeled.mat stores/nyu
+accelerate launch recipes/nyu_rgbd.py --data stores/nyu --out runs/nyu
+multiview evaluate runs/nyu --segment mask --layer layer3
+"""
+
+from dataclasses import dataclass
+
+import multiview as mv
+
+
+@dataclass(frozen=True, kw_only=True)
+class NyuRgbd(mv.Recipe):
+    """CMC on NYU Depth v2 (arXiv:1906.05849, Sec. 4.3): four views of the same patch, on a full or core graph.
+
+    Args:
+        views: two or more of L, ab, depth, normal; any installed view will do.
+        topology: full (every pair), core (the first view against all others), or chain.
+        encoder: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
+        width: factor on the encoder's channels.
+        size: side of the patches, pixels; the paper cuts 128 from 480 x 640.
+        min_scale: smallest share of the picture that a patch is.
+        max_scale: largest share.
+        objective: how every edge is contrasted.
+    """
+
+    views: tuple[str, ...] = ("L", "ab", "depth", "normal")
+    topology: str = "full"
+    encoder: str = "resnet18"
+    width: float = 0.5
+    size: int = 128
+    min_scale: float = 0.05
+    max_scale: float = 0.3
+    objective: mv.CMC = mv.CMC(variant="softmax", temperature=0.07)
+    train: mv.Train = mv.Train(epochs=200, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=5))
+
+    def build(self) -> mv.Setup:
+        """All views of one patch, so that they are aligned; flips and crops are the only augmentation."""
+        crop = mv.Crop(size=self.size, scale=(self.min_scale, self.max_scale))
+        views = {name: mv.make_view(name, crop) for name in self.views}
+        encoders = {
+            name: mv.make_encoder(self.encoder, view.channels.count, width=self.width, img_size=self.size)
+            for name, view in views.items()
+        }
+        return mv.Setup(views, encoders, mv.ContrastGraph.of(self.topology, views, self.objective))
+
+
+if __name__ == "__main__":
+    mv.main(NyuRgbd)

@@ -1,0 +1,46 @@
+"""The same letter in two languages: recordings of one class are a pair of views.
+
+multiview preprocess pairs letters_multi stores/letters --seconds 1
+accelerate launch recipes/spoken_letters.py --data stores/letters
+"""
+
+from dataclasses import dataclass
+
+import multiview as mv
+from multiview.views.sound import SpecAugment
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpokenLetters(mv.Recipe):
+    """Two recordings of one word, as log-mel spectrograms with SpecAugment, in one encoder; pairs from the source `pairs`.
+
+    Args:
+        encoder: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
+        width: factor on the encoder's channels.
+        seconds: length of the window that is cut from each recording (null = all of it, where all are equally long).
+        rate: of the stored sound, Hz.
+        bands: mel bands of the spectrogram.
+        objective: how the two are contrasted.
+    """
+
+    encoder: str = "convnet"
+    width: float = 0.5
+    seconds: float | None = 0.8
+    rate: int = 8000
+    bands: int = 40
+    objective: mv.SimCLR = mv.SimCLR(temperature=0.2)
+    train: mv.Train = mv.Train(epochs=30, batch=64, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
+
+    def build(self) -> mv.Setup:
+        """Two recordings, each with a window and a mask of its own; they share one encoder by name."""
+        crop, mask = mv.Crop(seconds=self.seconds), SpecAugment()
+        views = {
+            name: mv.make_view("logmel", crop.named(name), modality=name, rate=self.rate, bands=self.bands, mask=mask)
+            for name in ("first", "second")
+        }
+        encoder = mv.make_encoder(self.encoder, 1, width=self.width)
+        return mv.Setup(views, {"first": encoder, "second": "first"}, mv.ContrastGraph.full(views, self.objective))
+
+
+if __name__ == "__main__":
+    mv.main(SpokenLetters)

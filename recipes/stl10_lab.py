@@ -1,0 +1,49 @@
+"""CMC on STL-10 with the paper's own settings (arXiv:1906.05849, Sec. 4.2): L against ab, half an AlexNet each.
+
+multiview preprocess stl10 stl10_binary stores/stl10
+accelerate launch recipes/stl10_lab.py --data stores/stl10
+"""
+
+from dataclasses import dataclass
+
+import multiview as mv
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stl10Lab(mv.Recipe):
+    """CMC on STL-10 (arXiv:1906.05849, Sec. 4.2): trained on the labelled and the unlabelled photos, probed on the labelled.
+
+    Args:
+        encoder: alexnet, resnet50, ...
+        width: factor on the encoder's channels.
+        size: side of the crops, pixels.
+        min_scale: smallest share of the picture that a crop keeps; the original has 0.2 for AlexNet, 0.08 for ResNets.
+        objective: NCE against 16384 rows of the bank, temperature 0.1.
+    """
+
+    encoder: str = "alexnet"
+    width: float = 1.0
+    size: int = 64
+    min_scale: float = 0.2
+    objective: mv.CMC = mv.CMC(variant="nce", negatives=16384, temperature=0.1, momentum=0.5)
+    train: mv.Train = mv.Train(
+        epochs=240,
+        batch=128,
+        optimizer=mv.Optimizer(
+            name="sgd", lr=0.03, momentum=0.9, weight_decay=1e-4, schedule="steps", milestones=(120, 160, 200)
+        ),
+    )
+
+    def build(self) -> mv.Setup:
+        """Lightness and chroma of one crop; random crops and flips are the only augmentation."""
+        crop = mv.Crop(size=self.size, scale=(self.min_scale, 1.0))
+        views = {"L": mv.views.Lab.lightness(crop), "ab": mv.views.Lab.chroma(crop)}
+        encoders = {
+            name: mv.make_encoder(self.encoder, view.channels.count, width=self.width, img_size=self.size)
+            for name, view in views.items()
+        }
+        return mv.Setup(views, encoders, mv.ContrastGraph.full(views, self.objective))
+
+
+if __name__ == "__main__":
+    mv.main(Stl10Lab)

@@ -1,0 +1,92 @@
+"""The recipes of other data than photographs: each trains a few steps on small data of its kind, by its command."""
+
+from __future__ import annotations
+
+import json
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from published import write_stl10
+
+import multiview as mv
+from multiview.cli import run
+from multiview.errors import MultiviewError
+
+FAST = ["--steps", "2", "--batch", "16", "--width", "0.1", "--knn_every", "0", "--threads", "1"]
+
+
+def trained(recipe: str, folder: Path, data: str, *words: str) -> list[dict]:
+    """The scores of a short run."""
+    out = folder / "run"
+    assert run(["train", recipe, "--data", data, "--out", str(out), *FAST, *words]) == 0
+    file = out / "evaluation.json"
+    return json.loads(file.read_text())["scores"] if file.exists() else []
+
+
+def test_six_tables_of_the_published_shapes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shapes = {"fac": 216, "fou": 76, "kar": 64, "mor": 6, "pix": 240, "zer": 47}
+    split = np.array(["train", "train", "test"] * 40)
+    arrays = {name: rng.normal(size=(120, width)).astype("float32") for name, width in shapes.items()}
+    np.savez(tmp_path / "mfeat6.npz", **arrays, y=np.arange(120) // 3 % 10, split=split)
+    assert run(["preprocess", "arrays", str(tmp_path / "mfeat6.npz"), str(tmp_path / "store")]) == 0
+    scores = trained("six_tables", tmp_path, str(tmp_path / "store"))
+    assert {score["view"] for score in scores} == {*shapes, "concat"}
+    edges = {
+        name for name in json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[0]) if "loss/" in name
+    }
+    assert len(edges) == 15, "the full graph of six views"
+
+
+def test_picture_and_sound_of_scenes(tmp_path: Path) -> None:
+    assert run(["preprocess", "scenes", str(tmp_path / "store"), "--count", "60", "--size", "24"]) == 0
+    scores = trained("image_sound", tmp_path, str(tmp_path / "store"), "--size", "24", "--seconds", "0.2")
+    assert {score["view"] for score in scores} == {"image", "sound", "concat"}
+
+
+def test_stl10_with_its_unlabelled_photos(tmp_path: Path) -> None:
+    write_stl10(tmp_path)
+    assert run(["preprocess", "stl10", str(tmp_path / "stl10_binary"), str(tmp_path / "store")]) == 0
+    words = ["--data", str(tmp_path / "store"), "--out", str(tmp_path / "run"), "--size", "32", "--encoder", "convnet"]
+    assert run(["train", "stl10_lab", *words, *FAST, "--batch", "4", "--negatives", "3", "--evaluate", "false"]) == 0
+    assert (tmp_path / "run/checkpoints").is_dir()
+
+
+def write_words(folder: Path, speakers: int = 8) -> None:
+    """`WORD/SPEAKER.wav`: each word is a tone, each speaker a loudness."""
+    rng = np.random.default_rng(0)
+    for number, word in enumerate("abc"):
+        (folder / word).mkdir(parents=True)
+        for speaker in range(speakers):
+            time = np.arange(3200) / 8000
+            sound = rng.uniform(0.2, 0.9) * np.sin(2 * np.pi * 300 * (number + 1) * time) + rng.normal(0, 0.01, 3200)
+            with wave.open(str(folder / word / f"speaker{speaker}.wav"), "wb") as file:
+                file.setparams((1, 2, 8000, 0, "NONE", ""))
+                file.writeframes((sound * 32000).clip(-32768, 32767).astype("<i2").tobytes())
+
+
+def test_words_are_paired_by_class_within_their_split(tmp_path: Path) -> None:
+    write_words(tmp_path / "words")
+    assert run(["preprocess", "pairs", str(tmp_path / "words"), str(tmp_path / "store"), "--split", "50/50"]) == 0
+    store = mv.Store.open(tmp_path / "store")
+    sounds = {split: [store.ids[row].split(" & ") for row in store.rows(split)] for split in store.split_names}
+    for split, samples in sounds.items():
+        assert all(len({name.split("/")[0] for name in names}) == 1 for names in samples)
+        heard = [name for names in samples for name in names]
+        assert split == "train" or len(heard) == len(set(heard))
+    learned, tested = ({name for names in sounds[split] for name in names} for split in ("train", "test"))
+    assert not learned & tested
+    assert all(len(names) == 2 for names in sounds["train"])
+    single = [len(names) == 1 for split in store.split_names for names in sounds[split]]
+    order = np.concatenate([store.rows(split) for split in store.split_names])
+    assert (store.present("second")[order] == ~np.array(single)).all()
+    scores = trained("spoken_letters", tmp_path, str(tmp_path / "store"), "--seconds", "0.3")
+    assert {score["view"] for score in scores} >= {"first"}
+
+
+def test_classes_of_one_sound_make_no_pair(tmp_path: Path) -> None:
+    write_words(tmp_path / "words", speakers=1)
+    with pytest.raises(MultiviewError, match=r"no class of .* has two sounds in the split train"):
+        run(["preprocess", "pairs", str(tmp_path / "words"), str(tmp_path / "store"), "--split", "100"])

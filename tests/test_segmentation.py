@@ -1,0 +1,81 @@
+"""The segmentation probe: what it counts by hand, and from NYU Depth v2's format to a table."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+import multiview as mv
+from multiview.cli import run
+from multiview.data.preprocess import preprocess
+from multiview.data.sources.scenes import Scenes
+from multiview.errors import MultiviewError
+from multiview.evaluate.segmentation import UNLABELLED, Pictures, Probe, commonest, confusion, fitted, segment
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> mv.Trained:
+    folder = tmp_path_factory.mktemp("segmentation")
+    preprocess(Scenes(count=60, size=32), None, folder / "store")
+    words = f"--data {folder / 'store'} --out {folder / 'run'} --steps 2 --batch 16 --size 32 --width 0.1 --threads 1"
+    more = "--knn_every 0 --evaluate false --encoder convnet --min_scale 0.6 --max_scale 1.0"
+    assert run(["train", "nyu_rgbd", *words.split(), *more.split(), "--views", "[L, depth]"]) == 0
+    return mv.load(folder / "run")
+
+
+def test_views_layers_and_controls_are_probed(trained: mv.Trained, capsys: pytest.CaptureFixture[str]) -> None:
+    assert trained.folder is not None
+    assert run(["evaluate", str(trained.folder), "--segment", "mask", "--layer", "stage2"]) == 0
+    text = capsys.readouterr().out
+    scores = json.loads((trained.folder / "segmentation.json").read_text())
+    assert [(s["view"], s["features"]) for s in scores] == [
+        (view, features) for view in ("L", "depth") for features in ("trained", "random weights", "raw pixels")
+    ]
+    assert {s["cells"] for s in scores} == {"4x4", "32x32"}
+    assert all(0 < s["miou"] <= s["pixel"] <= 1 for s in scores)
+    assert "mIoU %" in text
+    assert "unlabelled pixels do not count." in text
+
+
+@pytest.mark.parametrize(
+    ("modality", "layer", "message"),
+    [
+        ("image", "stage2", "'image' is image, not a mask"),
+        ("mask", "pool", r"view 'L' has no map there but .* choose an earlier layer"),
+        ("masks", "stage2", "Did you mean 'mask'"),
+    ],
+)
+def test_what_cannot_be_probed_is_said(trained: mv.Trained, modality: str, layer: str, message: str) -> None:
+    with pytest.raises(MultiviewError, match=message):
+        segment(trained, modality, layer)
+
+
+def test_a_layer_must_be_named(trained: mv.Trained) -> None:
+    with pytest.raises(MultiviewError, match=r"name it with --layer, such as --layer stage3"):
+        run(["evaluate", str(trained.folder), "--segment", "mask"])
+
+
+def test_the_commonest_classes_are_counted_over_train(trained: mv.Trained) -> None:
+    masks = trained.store.read(trained.store.rows("train"), "mask")
+    counts = {label: int((masks == label).sum()) for label in range(1, int(masks.max()) + 1)}
+    assert commonest(trained.store, "mask", 2) == sorted(counts, key=lambda label: -counts[label])[:2]
+
+
+def test_confusion_by_hand() -> None:
+    maps = torch.zeros(1, 2, 2, 2)
+    maps[0, 0] = torch.tensor([[1.0, 1.0], [-1.0, -1.0]])
+    labels = torch.tensor([[[0, 1], [1, UNLABELLED]]])
+    probe = Probe(maps, 2)
+    probe.mean, probe.std = torch.zeros(1, 2, 1, 1), torch.ones(1, 2, 1, 1)
+    with torch.no_grad():
+        probe.linear.weight[0, 0] = 1.0
+    assert confusion(probe, Pictures(maps, labels), 2).tolist() == [[1, 0], [1, 1]]
+
+
+def test_a_linear_rule_is_found_and_labels_of_another_size_are_met() -> None:
+    maps = torch.randn(20, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    labels = (maps[:, 1] > 0).long().repeat_interleave(2, 1).repeat_interleave(2, 2)
+    counts = confusion(fitted(Pictures(maps, labels), 2), Pictures(maps, labels), 2)
+    assert counts.diagonal().sum() > 0.85 * counts.sum()
