@@ -51,6 +51,8 @@ def test_it_installs_and_trains_in_a_fresh_environment(tmp_path: Path) -> None:
     for words in ("view heat --kind bands --planes 1", "encoder spots --channels 1", "source thermal pairs"):
         assert "laws hold." in called(multiview, "check", *words.split(), cwd=tmp_path)
     assert "18 samples lack one" in called(multiview, "preprocess", "thermal", "pairs", "store", cwd=tmp_path)
-    said = called(multiview, "train", "visible_thermal", *["--data", "store", "--out", "run", "--epochs", "2"], cwd=tmp_path)
+    said = called(
+        multiview, "train", "visible_thermal", *["--data", "store", "--out", "run", "--epochs", "2"], cwd=tmp_path
+    )
     assert "L+heat: linear" in said
     assert (tmp_path / "run/evaluation.json").is_file()
