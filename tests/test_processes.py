@@ -15,6 +15,7 @@ from runs import losses, on_two_processes, run
 
 import multiview as mv
 from multiview.data.sampler import Batches
+from multiview.evaluate.table import from_json
 from multiview.train.checkpoint import newest
 from multiview.train.processes import start
 
@@ -30,15 +31,22 @@ def test_processes_that_do_not_know_of_each_other_are_refused(monkeypatch: pytes
 
 
 def test_two_processes_write_one_run_and_agree_with_one(scenes: Path, tmp_path: Path) -> None:
-    """Batch norm sees half a batch in each process, so the first loss agrees closely and not to the bit."""
+    """Batch norm sees half a batch in each process, so the first loss agrees closely and not to the bit; of the same weights, both
+    find the same scores.
+    """
     two, one = tmp_path / "two", tmp_path / "one"
-    command = on_two_processes("mixed", scenes, two)
+    command = on_two_processes("mixed", scenes, two, "--evaluate", "true")
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "Warning" not in done.stderr
     assert run("mixed", scenes, one) == 0
     assert [line["step"] for line in losses(two)] == [1, 2, 3, 4, 5, 6]
     assert losses(two)[0]["loss"] == pytest.approx(losses(one)[0]["loss"], rel=0.02)
+    together = from_json((two / "evaluation.json").read_text())
+    alone = mv.load(two).evaluate()
+    assert [(row.features, row.view, row.knn, row.linear) for row in together] == [
+        (row.features, row.view, row.knn, row.linear) for row in alone
+    ]
 
 
 @pytest.mark.slow

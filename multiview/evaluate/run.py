@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from multiview.data.dataset import Samples
 from multiview.data.store import Store
-from multiview.distributed import on_first, rank
+from multiview.distributed import from_first, on_first, rank
 from multiview.encoder import Encoder
 from multiview.errors import MultiviewError
 from multiview.evaluate.embeddings import Embedded, Extract, embed, raw_pixels
@@ -62,6 +62,7 @@ def evaluate(
     """
     console = console or Console(quiet=rank() != 0)
     device = device or next(trained.model.parameters()).device
+    _agree(trained)
     splits = _splits(trained.store)
     reason = _unmeasurable(trained.store, splits)
     if reason:
@@ -89,6 +90,7 @@ def evaluate(
 
 def online_knn(trained: Trained, device: torch.device) -> dict[str, float]:
     """kNN accuracy of every view on validation samples (at most 1000, against 4000 of train) while training goes on."""
+    _agree(trained)
     splits = _splits(trained.store)
     held_out = splits.get("val") or splits.get("test")
     if held_out is None or _unmeasurable(trained.store, splits):
@@ -104,6 +106,11 @@ def online_knn(trained: Trained, device: torch.device) -> dict[str, float]:
         for view in views
         if (_labels(train, view) >= 0).any() and (_labels(test, view) >= 0).any()
     }
+
+
+def _agree(trained: Trained) -> None:
+    """The statistics of batch norm are those of the first process, as in the checkpoint: since the last forward each has its own."""
+    from_first(list(trained.model.buffers()))
 
 
 def compare_runs(folders: Sequence[Path], console: Console | None = None) -> None:
