@@ -55,6 +55,7 @@ def assert_equal_with_gradients(z: torch.Tensor, found, expected: tuple[torch.Te
 def blocks(request, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "several blocks":
         monkeypatch.setattr(bank_scores, "CACHED_FLOATS", 2 * 12 * DIM)
+        monkeypatch.setattr(bank_scores, "SCORED", 4 * 12)
         monkeypatch.setattr(bank_scores, "DENSE_FLOATS", 2 * 40)
 
 

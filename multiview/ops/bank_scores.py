@@ -1,7 +1,7 @@
 """Scores of a block of embeddings against rows of a memory bank, and the way back, without a B x K x D gather.
 
-Rows are gathered for the few samples of a block, scored, and summed while they are still in the cache; or, where the samples draw much of
-the bank, the block is multiplied with all of it, which is much cheaper a row.
+Rows are gathered for a few samples at a time, scored while they are in the cache, and let go; their weighted sum is then taken from the
+bank itself. Or, where the samples draw much of the bank, they are multiplied with all of it, which is much cheaper a row.
 """
 
 from __future__ import annotations
@@ -14,13 +14,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multiview.ops.chunks import parts
+
 Pull = Callable[[Tensor], Tensor]
 
 CACHED_FLOATS = 1 << 20
-"""Numbers gathered at a time, 4 MiB in float32: they are read twice, and the second time should not go to memory."""
+"""Numbers gathered at a time, 4 MiB in float32: what is written must still be in the cache when it is read."""
 
 LAUNCH_FLOATS = 1 << 26
 """The same where launches are dear and caches small, which is everywhere but on a CPU."""
+
+SCORED = 1 << 18
+"""Scores of gathered rows held at a time."""
 
 DENSE_FLOATS = 1 << 22
 """Scores against the whole bank held at a time, 16 MiB in float32."""
@@ -48,7 +53,9 @@ def own_negatives(rows: Tensor, drawn: Tensor) -> Scorer:
     if len(rows) <= DENSE_RATIO * drawn.shape[1]:
         return Scorer(lambda z, part: _dense(z, rows, drawn[part].long()), max(1, DENSE_FLOATS // len(rows)))
     held = CACHED_FLOATS if rows.is_cpu else LAUNCH_FLOATS
-    return Scorer(lambda z, part: _gathered(z, rows, drawn[part]), max(1, held // (drawn.shape[1] * rows.shape[1])))
+    few = max(1, held // (drawn.shape[1] * rows.shape[1]))
+    step = max(few, SCORED // drawn.shape[1])
+    return Scorer(lambda z, part: _gathered(z, rows, drawn[part], few), step)
 
 
 def shared_negatives(rows: Tensor, index: Tensor, shared: Tensor, *, exclude: bool) -> Scorer:
@@ -65,10 +72,20 @@ def shared_negatives(rows: Tensor, index: Tensor, shared: Tensor, *, exclude: bo
     return Scorer(block, max(1, DENSE_FLOATS // len(shared)))
 
 
-def _gathered(z: Tensor, rows: Tensor, drawn: Tensor) -> tuple[Tensor, Pull]:
-    near = _rows_at(rows, drawn).to(z.dtype)
-    scores = torch.bmm(z[:, None], near.transpose(1, 2))[:, 0]  # several times faster than near @ z[:, :, None]
-    return scores, lambda weights: torch.bmm(weights[:, None], near)[:, 0]
+def _gathered(z: Tensor, rows: Tensor, drawn: Tensor, few: int) -> tuple[Tensor, Pull]:
+    scores = z.new_empty(drawn.shape)
+    for part in parts(len(z), few):
+        near = _rows_at(rows, drawn[part]).to(z.dtype)
+        # Several times faster this way round than near @ z[part, :, None].
+        torch.bmm(z[part, None], near.transpose(1, 2), out=scores[part, None])
+
+    def pull(weights: Tensor) -> Tensor:
+        if rows.dtype == weights.dtype:
+            return F.embedding_bag(drawn, rows, mode="sum", per_sample_weights=weights)
+        near = ((part, _rows_at(rows, drawn[part]).to(z.dtype)) for part in parts(len(z), few))
+        return torch.cat([torch.bmm(weights[part, None], some)[:, 0] for part, some in near])
+
+    return scores, pull
 
 
 def _rows_at(rows: Tensor, drawn: Tensor) -> Tensor:

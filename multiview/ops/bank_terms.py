@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from multiview.ops.bank_scores import Scorer
+from multiview.ops.chunks import parts
 from multiview.ops.softmax import rank_of
 
 Rule = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -33,7 +34,7 @@ class _Terms(torch.autograd.Function):
     def forward(ctx: Any, z: Tensor, scorer: Scorer, rule: Rule) -> tuple[Tensor, ...]:
         found = BankTerms(*z.new_empty(4, len(z)))
         grad = torch.empty_like(z)
-        for part in _parts(z, scorer):
+        for part in parts(len(z), scorer.step):
             scores, pull = scorer.block(z[part], part)
             log_sum = torch.logsumexp(scores, dim=1)
             found.log_sum[part] = log_sum
@@ -61,14 +62,10 @@ def bank_terms(z: Tensor, scorer: Scorer, rule: Rule) -> BankTerms:
 @torch.no_grad()
 def all_scores(z: Tensor, scorer: Scorer) -> Tensor:
     """The scores themselves, (n, 1 + K): for a few rows."""
-    return torch.cat([scorer.block(z[part], part)[0] for part in _parts(z, scorer)])
+    return torch.cat([scorer.block(z[part], part)[0] for part in parts(len(z), scorer.step)])
 
 
 @torch.no_grad()
 def log_sums(z: Tensor, scorer: Scorer) -> Tensor:
     """log sum exp of each row's scores, (n,): for what must be known before the loss is."""
-    return torch.cat([torch.logsumexp(scorer.block(z[part], part)[0], dim=1) for part in _parts(z, scorer)])
-
-
-def _parts(z: Tensor, scorer: Scorer) -> list[slice]:
-    return [slice(start, start + scorer.step) for start in range(0, len(z), scorer.step)]
+    return torch.cat([torch.logsumexp(scorer.block(z[part], part)[0], dim=1) for part in parts(len(z), scorer.step)])

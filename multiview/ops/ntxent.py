@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from multiview.ops.chunks import parts
 from multiview.ops.softmax import rank_of, softmax_of
 
 HELD_FLOATS = 1 << 22
@@ -77,7 +78,7 @@ class _Terms(torch.autograd.Function):
         ctx.step = max(1, HELD_FLOATS // len(everyone))
         ctx.save_for_backward(z, everyone, positives, itself, hidden)
         found = Terms(*z.new_empty(2, len(z)))
-        for part in _parts(len(z), ctx.step):
+        for part in parts(len(z), ctx.step):
             scores, positive = _scores(z, everyone, positives, itself, hidden, part)
             found.rank[part] = rank_of(positive[:, 0], scores)
             share, top, excess = softmax_of(scores)
@@ -91,7 +92,7 @@ class _Terms(torch.autograd.Function):
     def backward(ctx: Any, terms: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         z, everyone, positives, itself, hidden = ctx.saved_tensors
         grad_z, grad_everyone = torch.empty_like(z), torch.zeros_like(everyone)
-        for part in _parts(len(z), ctx.step):
+        for part in parts(len(z), ctx.step):
             share = ctx.share
             if share is None:
                 share = torch.softmax(_scores(z, everyone, positives, itself, hidden, part)[0], dim=1)
@@ -100,10 +101,6 @@ class _Terms(torch.autograd.Function):
             torch.mm(weights, everyone, out=grad_z[part])
             grad_everyone.addmm_(weights.T, z[part])
         return grad_z, grad_everyone, None, None, None
-
-
-def _parts(rows: int, step: int) -> list[slice]:
-    return [slice(start, start + step) for start in range(0, rows, step)]
 
 
 def _scores(
