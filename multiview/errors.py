@@ -13,8 +13,10 @@ class MultiviewError(Exception):
 def suggestion(given: str, known: Iterable[str]) -> str:
     """` Did you mean 'lab'?` for the nearest known name, or an empty string when none is near."""
     by_case = {name.casefold(): name for name in known}
-    near = difflib.get_close_matches(given.casefold(), by_case, n=1, cutoff=0.6)
-    return f" Did you mean '{by_case[near[0]]}'?" if near else ""
+    near = sorted(difflib.get_close_matches(given.casefold(), by_case, n=5, cutoff=0.6))
+    # Of equally near names the first one, so that another plugin of a like name does not change the answer at random.
+    best = max(near, key=lambda name: difflib.SequenceMatcher(None, name, given.casefold()).ratio(), default=None)
+    return f" Did you mean '{by_case[best]}'?" if best else ""
 
 
 def unknown_name(kind: str, given: str, known: Iterable[str], remedy: str = "") -> MultiviewError:

@@ -109,9 +109,9 @@ def test_a_batch_of_one_is_refused_by_in_batch_objectives(
 
 
 def test_a_batch_of_one_is_refused_by_batch_norm(
-    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("cmc_lab", store, tmp_path / "run", "--batch", "1") == 2
+    assert run("cmc_lab", scenes, tmp_path / "run", "--batch", "1") == 2
     assert "batch norm, which needs two samples" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
