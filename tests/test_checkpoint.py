@@ -47,6 +47,16 @@ def test_only_the_newest_are_kept(folder: Path) -> None:
     assert names(folder) == ["step-00000002", "step-00000003"]
 
 
+@pytest.mark.parametrize("keep", [1, 2])
+def test_one_that_was_refused_does_not_push_out_those_that_are_whole(keep: int, tmp_path: Path) -> None:
+    for step in (10, 40):
+        save(tmp_path, step, tensors(step), {}, keep=2)
+    flip(tmp_path / "step-00000040")
+    save(tmp_path, 20, tensors(20), {}, keep=keep)
+    assert newest(tmp_path).state["step"] == 20
+    assert names(tmp_path) == ["step-00000010", "step-00000020", "step-00000040"][2 - keep :]
+
+
 def cut(path: Path) -> None:
     file = path / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1])

@@ -57,7 +57,8 @@ def save(folder: Path, step: int, tensors: Tensors, state: Mapping[str, Any], ke
             f"the checkpoint of step {step} could not be written: {cause}. Earlier checkpoints in {folder} are as they were: make room, "
             "and go on with --resume."
         ) from cause
-    for old in _newest_first(folder)[keep:]:
+    # One with a later step was refused when the run was resumed: it is not among those that are kept, or all whole ones might go for it.
+    for old in [path for path in _newest_first(folder) if path.name <= final.name][keep:]:
         _discard(old)
     return final
 
