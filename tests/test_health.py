@@ -159,6 +159,15 @@ def test_a_line_is_said_once_even_by_a_resumed_run(tmp_path: Path) -> None:
     assert (line["step"], line["symptom"], line["of"]) == (SETTLED, "collapse", "depth")
 
 
+def test_a_line_that_a_kill_cut_short_does_not_stop_the_resumed_run(tmp_path: Path) -> None:
+    file = tmp_path / "health.jsonl"
+    Doctor(file).look(SETTLED, {"std/depth": 0.01, "effective_rank/depth": 1.0})
+    whole = file.read_text()
+    file.write_text(whole + whole[:20])
+    Doctor(file, resumed_at=SETTLED)
+    assert file.read_text() == whole
+
+
 def test_a_run_logs_the_health_of_every_edge_and_view(
     scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,8 +63,9 @@ class Doctor:
 
     def __init__(self, file: Path, resumed_at: int | None = None) -> None:
         self.file = file
-        lines = file.read_text(encoding="utf-8").splitlines() if resumed_at is not None and file.is_file() else []
-        kept = [line for line in map(json.loads, lines) if line["step"] <= (resumed_at or 0)]
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if resumed_at and file.is_file() else []
+        whole = [json.loads(line) for line in lines if line.endswith("\n")]
+        kept = [line for line in whole if line["step"] <= (resumed_at or 0)]
         self.said = {(line["symptom"], line["of"]) for line in kept}
         self._write("w", kept)
 
