@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 from trials import trial
 
 import multiview as mv
 from multiview.check.parity import Trace, traced
 from multiview.memory.memories import Memories
+from multiview.train.processes import start
+from multiview.train.run import assembled
 
 EDGES = ("a-b", "b-c")
 
@@ -55,3 +58,19 @@ def test_key_encoders_follow_before_keys_are_computed() -> None:
     expected = 0.9 * start["encoders.a.hidden.0.weight"] + 0.1 * after_one["encoders.a.hidden.0.weight"]
     weight_decay = 0.1 * 0.1 * one.train.optimizer.weight_decay * start["encoders.a.hidden.0.weight"]
     assert torch.allclose(one.memories.state_dict()[name], expected - weight_decay, atol=1e-12)
+
+
+def test_weights_are_laid_out_before_processes_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DistributedDataParallel warns at every step of gradients that are laid out otherwise than its weights were when it was made."""
+    one = trial(mv.SimCLR(dim=5), train=mv.Train(batch=8, channels_last=True))
+    image = one.model.encoders["a"].image = nn.Conv2d(2, 3, 2)
+    accelerator = start(one.train, "x")
+    seen = []
+
+    def prepare(*parts: object) -> tuple[object, ...]:
+        seen.append(image.weight.is_contiguous(memory_format=torch.channels_last))
+        return parts
+
+    monkeypatch.setattr(accelerator, "prepare", prepare)
+    assembled(accelerator, one.views, one.model, one.memories, one.train, lambda index: [str(index)])
+    assert seen == [True]

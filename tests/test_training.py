@@ -116,6 +116,16 @@ def test_a_batch_of_one_is_refused_by_batch_norm(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "fitting"), [(["--micro-batch", "1"], 2), (["--batch", "3", "--micro-batch", "2"], 3)]
+)
+def test_a_micro_batch_that_leaves_a_sample_alone_is_refused_by_batch_norm(
+    words: list[str], fitting: int, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("cmc_lab", scenes, tmp_path / "run", *words) == 2
+    assert f"batch norm needs two; give --micro-batch {fitting} or more" in capsys.readouterr().err
+
+
 def test_under_accelerate_a_mistake_says_whose_traceback_follows(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

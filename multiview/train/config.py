@@ -53,7 +53,7 @@ class Train:
 
     Args:
         epochs: passes over the training split.
-        steps: stop after this many optimiser steps, whatever `epochs` says (None = no limit).
+        steps: stop after this many steps (batches, see accumulate), whatever `epochs` says (None = no limit).
         batch: samples a step over all processes together.
         optimizer: the optimiser and its schedule.
         precision: `no` is float32; bf16 or fp16 run the encoders in autocast. Losses are float32 always.

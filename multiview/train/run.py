@@ -107,7 +107,7 @@ def prepare(recipe: Recipe, setup: Setup | None = None, cache: int = CACHE) -> P
     initial = {name: copy.deepcopy(e) for name, e in fitted.encoders.items()}
     model = MultiviewModel(fitted.encoders, fitted.graph)
     check_encoders(model, tensors_of(samples, fitted))
-    check_norms(model, situation)
+    check_norms(model, situation, schedule.micro_batch)
     memories = Memories(model, fitted.graph, count, recipe.seed, planned_steps(schedule, len(batches)))
     trained = Trained(setup=replace(fitted, encoders=initial), model=model, store=store)
     return Prepared(accelerator, console, store, samples, fitted, schedule, trained, memories, batches)
@@ -155,10 +155,12 @@ def assembled(
 ) -> Parts:
     """What a step works with, on the device and wrapped for all processes. ids: names samples by their index."""
     memories.to(accelerator.device)
+    if (
+        train.channels_last
+    ):  # before it is wrapped: DistributedDataParallel lays its gradients out as it finds the weights
+        model.to(memory_format=torch.channels_last)
     optimiser = make_optimiser(train.optimizer, model, train.batch)
     wrapped, optimiser = accelerator.prepare(model, optimiser)
-    if train.channels_last:
-        model.to(memory_format=torch.channels_last)
     layer = ViewLayer(views).to(accelerator.device)
     return Parts(
         accelerator,
@@ -175,13 +177,21 @@ def assembled(
     )
 
 
-def check_norms(model: MultiviewModel, situation: Situation) -> None:
-    """Raises MultiviewError when batch norm would see one sample a step: nothing is left of it but its mean, or torch refuses."""
-    norms = any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in model.modules())
-    if norms and situation.per_rank < 2:
+def check_norms(model: MultiviewModel, situation: Situation, micro_batch: int | None = None) -> None:
+    """Raises MultiviewError when batch norm would see one sample a step, or at a time: nothing is left of it but its mean, or torch refuses."""
+    if not any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in model.modules()):
+        return
+    if situation.per_rank < 2:
         raise MultiviewError(
             f"the encoders have batch norm, which needs two samples, but each of {situation.ranks} processes would see "
             f"{situation.per_rank} a step; give --batch {2 * situation.ranks} or more."
+        )
+    parts = -(-situation.per_rank // (micro_batch or situation.per_rank))
+    if situation.per_rank // parts < 2:
+        raise MultiviewError(
+            f"micro_batch is {micro_batch}: of the {situation.per_rank} samples that a process sees a step, some would go through the encoders "
+            "alone, but their batch norm needs two; give --micro-batch "
+            f"{3 if situation.per_rank % 2 else 2} or more."
         )
 
 
