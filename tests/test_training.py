@@ -157,3 +157,15 @@ def test_processes_that_do_not_know_of_each_other_are_refused(monkeypatch: pytes
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(MultiviewError, match="ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes 2"):
         begin(mv.Train(), "recipes/x.py")
+
+
+def test_a_run_without_a_recipe_does_not_promise_that_it_can_be_loaded(
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setup = plugins.load("recipes", "cmc_lab")(width=0.25, size=16).build()
+    schedule = mv.Train(steps=1, batch=16, knn_every=0)
+    trained = mv.fit(setup, data=str(scenes), out=str(tmp_path / "run"), evaluate=False, train=schedule)
+    said = capsys.readouterr().out
+    assert trained.steps == 1
+    assert "in the Trained that fit returns" in " ".join(said.split())
+    assert "mv.load" not in said

@@ -81,7 +81,7 @@ def run(recipe: Recipe, *, name: str, origin: dict[str, str] | None, setup: Setu
         )
     progress = train(prepared, recipe, out)
     trained = replace(prepared.trained, folder=out, stopped_by=progress.stopped_by, steps=progress.step)
-    finish(prepared, trained, recipe)
+    finish(prepared, trained, recipe, reloadable=origin is not None)
     return trained
 
 
@@ -220,8 +220,8 @@ def train(prepared: Prepared, recipe: Recipe, out: Path) -> Progress:
         metrics.close()
 
 
-def finish(prepared: Prepared, trained: Trained, recipe: Recipe) -> None:
-    """Evaluates, and ends by printing the lines that load the result."""
+def finish(prepared: Prepared, trained: Trained, recipe: Recipe, reloadable: bool) -> None:
+    """Evaluates, and ends by printing the lines that load the result, where a recipe can rebuild it."""
     console, out = prepared.console, trained.folder
     if trained.stopped_by:
         console.print(
@@ -233,6 +233,9 @@ def finish(prepared: Prepared, trained: Trained, recipe: Recipe) -> None:
         from multiview.evaluate.run import evaluate
 
         evaluate(trained, device=prepared.accelerator.device, console=console)
+    if not reloadable:
+        console.print(f"\nThe run is in {out}; its encoders are in the Trained that fit returns.", highlight=False)
+        return
     console.print(f"\nThe run is in {out}. Load its encoders with", highlight=False)
     console.print(
         f'  import multiview as mv\n  trained = mv.load("{out}")\n  features = trained.embed("test")',
