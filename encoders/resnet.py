@@ -105,6 +105,10 @@ def _named(block: Block, depths: tuple[int, int, int, int]) -> Callable[..., Res
 
 
 resnet18 = _named(BasicBlock, (2, 2, 2, 2))
+"""ResNet-18: h (n, 512 * width)."""
 resnet34 = _named(BasicBlock, (3, 4, 6, 3))
+"""ResNet-34: h (n, 512 * width)."""
 resnet50 = _named(Bottleneck, (3, 4, 6, 3))
+"""ResNet-50: h (n, 2048 * width)."""
 resnet101 = _named(Bottleneck, (3, 4, 23, 3))
+"""ResNet-101: h (n, 2048 * width)."""

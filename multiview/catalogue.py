@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 from multiview.plugins import Plugin, installed
@@ -68,7 +69,10 @@ def _trouble(plugin: Plugin) -> str:
 
 
 def help_of(target: str) -> str:
-    """The first sentence of the docstring of `module:attribute`, or of its module where that has none; "" if unknown."""
+    """The first sentence of the docstring of `module:attribute`, or of its module where that has none; "" if unknown.
+
+    A name that is assigned is described by the string below, which has a line for each of several names.
+    """
     module, _, attribute = target.partition(":")
     file = source_of(module)
     if file is None:
@@ -82,7 +86,21 @@ def help_of(target: str) -> str:
         node = next((child for child in getattr(node, "body", ()) if getattr(child, "name", None) == name), None)
     documented = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     own = ast.get_docstring(node) if isinstance(node, documented) else None
-    return first_sentence(own or ast.get_docstring(tree) or "")
+    return first_sentence(own or _below(tree, attribute) or ast.get_docstring(tree) or "")
+
+
+def _below(tree: ast.Module, name: str) -> str:
+    """What the string below the assignment of a name says: the line with `name` in it, or all of it where none has."""
+    for statement, after in pairwise(tree.body):
+        if isinstance(statement, ast.Assign) and isinstance(after, ast.Expr) and name in _assigned(statement):
+            text = after.value.value if isinstance(after.value, ast.Constant) else ""
+            whole = text if isinstance(text, str) else ""
+            return next((line for line in whole.splitlines() if f"`{name}`" in line), whole)
+    return ""
+
+
+def _assigned(statement: ast.Assign) -> set[str]:
+    return {node.id for target in statement.targets for node in ast.walk(target) if isinstance(node, ast.Name)}
 
 
 def first_sentence(text: str) -> str:

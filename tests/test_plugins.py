@@ -27,6 +27,16 @@ class Heat:
 cold = partial(Heat)
 '''
 
+PAIRS = '''"""Pairs."""
+left, right = 1, 2
+"""
+The `left` of two.
+The `right` of two.
+"""
+one = 1
+"""One. Or not."""
+'''
+
 Install = Callable[..., None]
 
 
@@ -71,6 +81,20 @@ def test_without_a_docstring_of_its_own_the_module_speaks(install: Install) -> N
     install("thermal", {"views": {"cold": "thermal:cold"}}, thermal=MODULE)
     assert help_of("thermal:cold") == "Sensors of heat."
     assert help_of("no_such_module:x") == ""
+
+
+def test_assigned_names_are_described_by_the_string_below(install: Install) -> None:
+    install("pairs", {}, pairs=PAIRS)
+    assert help_of("pairs:left") == "The `left` of two."
+    assert help_of("pairs:right") == "The `right` of two."
+    assert help_of("pairs:one") == "One."
+
+
+@pytest.mark.parametrize("group", ["views", "encoders", "objectives", "sources", "recipes"])
+def test_each_of_ours_has_a_line_of_its_own(group: str) -> None:
+    helps = [entry.help for entry in entries(group) if entry.plugin.origin == "multiview-cmc"]
+    assert all(helps)
+    assert len(set(helps)) == len(helps)
 
 
 @pytest.mark.parametrize(

@@ -195,13 +195,38 @@ YIQ = Mixing(((0.299, 0.587, 0.114), (0.59590059, -0.27455667, -0.32134392), (0.
 YUV = Mixing(((0.299, 0.587, 0.114), (-0.14714119, -0.28886916, 0.43601035), (0.61497538, -0.51496512, -0.10001026)))
 
 ycbcr, ycbcr_y, ycbcr_cbcr = _linear_space("ycbcr", "digital video (BT.601)", "8 bit video level", YCBCR).views()
+"""
+The view `ycbcr`: digital video (BT.601): Y, Cb and Cr in 8 bit video levels, each normalised to [-1, 1].
+The view `ycbcr_y`: luma of digital video (BT.601), one channel.
+The view `ycbcr_cbcr`: the blue and red differences of digital video (BT.601), two channels.
+"""
 # PyContrast's normalisation, which the original CMC results on Y and DbDr used.
 ydbdr, ydbdr_y, ydbdr_dbdr = _linear_space(
     "ydbdr", "SECAM's colour space", "share of white", YDBDR, (0.457, -0.082, -0.052), (0.500, 1.331, 1.333)
 ).views()
+"""
+The view `ydbdr`: SECAM's colour space: Y, Db and Dr, each normalised to [-1, 1].
+The view `ydbdr_y`: luma of SECAM's colour space, one channel.
+The view `ydbdr_dbdr`: the blue and red differences of SECAM's colour space, two channels.
+"""
 ypbpr, ypbpr_y, ypbpr_pbpr = _linear_space("ypbpr", "analogue component video", "share of white", YPBPR).views()
+"""
+The view `ypbpr`: analogue component video: Y, Pb and Pr, each normalised to [-1, 1].
+The view `ypbpr_y`: luma of analogue component video, one channel.
+The view `ypbpr_pbpr`: the blue and red differences of analogue component video, two channels.
+"""
 yiq, yiq_y, yiq_iq = _linear_space("yiq", "NTSC's colour space", "share of white", YIQ).views()
+"""
+The view `yiq`: NTSC's colour space: Y, I and Q, each normalised to [-1, 1].
+The view `yiq_y`: luma of NTSC's colour space, one channel.
+The view `yiq_iq`: orange to blue and purple to green of NTSC's colour space, two channels.
+"""
 yuv, yuv_y, yuv_uv = _linear_space("yuv", "PAL's colour space", "share of white", YUV).views()
+"""
+The view `yuv`: PAL's colour space: Y, U and V, each normalised to [-1, 1].
+The view `yuv_y`: luma of PAL's colour space, one channel.
+The view `yuv_uv`: the blue and red differences of PAL's colour space, two channels.
+"""
 xyz, xyz_y, xyz_xz = Space(
     name="xyz",
     title="CIE tristimulus values",
@@ -212,6 +237,11 @@ xyz, xyz_y, xyz_xz = Space(
     chroma=("xz", (0, 2)),
     reads_bytes=True,
 ).views()
+"""
+The view `xyz`: CIE tristimulus values: X, Y and Z, each normalised to [-1, 1].
+The view `xyz_y`: luminance Y, linear in light, one channel.
+The view `xyz_xz`: X and Z, linear in light, two channels.
+"""
 luv, luv_l, luv_uv = Space(
     name="luv",
     title="CIE L*u*v*",
@@ -222,6 +252,11 @@ luv, luv_l, luv_uv = Space(
     chroma=("uv", (1, 2)),
     reads_bytes=True,
 ).views()
+"""
+The view `luv`: CIE L*, u* and v*, each normalised to [-1, 1].
+The view `luv_l`: CIE lightness as in `L`, one channel, [0, 100].
+The view `luv_uv`: CIE u* (green to red) and v* (blue to yellow), two channels.
+"""
 hsv, hsv_v, hsv_hs = Space(
     name="hsv",
     title="hue, saturation and value",
@@ -231,6 +266,11 @@ hsv, hsv_v, hsv_hs = Space(
     luminance=("v", (2,)),
     chroma=("hs", (0, 1)),
 ).views()
+"""
+The view `hsv`: hue (in turns), saturation and value, each normalised to [-1, 1].
+The view `hsv_v`: the value of HSV, the largest of red, green and blue, one channel.
+The view `hsv_hs`: hue (in turns) and saturation, two channels.
+"""
 hed, hed_h, hed_ed = Space(
     name="hed",
     title="stains of tissue",
@@ -240,3 +280,8 @@ hed, hed_h, hed_ed = Space(
     luminance=("h", (0,)),
     chroma=("ed", (1, 2)),
 ).views()
+"""
+The view `hed`: the stains of tissue haematoxylin, eosin and DAB, each normalised to [-1, 1].
+The view `hed_h`: haematoxylin of stained tissue, one channel.
+The view `hed_ed`: eosin and DAB of stained tissue, two channels.
+"""
