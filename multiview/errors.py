@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -13,10 +14,15 @@ class MultiviewError(Exception):
 def suggestion(given: str, known: Iterable[str]) -> str:
     """` Did you mean 'lab'?` for the nearest known name, or an empty string when none is near."""
     by_case = {name.casefold(): name for name in known}
-    near = sorted(difflib.get_close_matches(given.casefold(), by_case, n=5, cutoff=0.6))
-    # Of equally near names the first one, so that another plugin of a like name does not change the answer at random.
-    best = max(near, key=lambda name: difflib.SequenceMatcher(None, name, given.casefold()).ratio(), default=None)
+    near = difflib.get_close_matches(given.casefold(), by_case, n=5, cutoff=0.6)
+    best = max(near, key=lambda name: (_likeness(name, given.casefold()), name), default=None)
     return f" Did you mean '{by_case[best]}'?" if best else ""
+
+
+def _likeness(name: str, given: str) -> tuple[float, float]:
+    """How near two words are, and, of words that are equally near, whether digits stand for digits: resnet18, not resnet1d."""
+    kind, given_kind = (re.sub(r"[a-z]", "a", re.sub(r"\d", "0", word)) for word in (name, given))
+    return difflib.SequenceMatcher(None, name, given).ratio(), difflib.SequenceMatcher(None, kind, given_kind).ratio()
 
 
 def unknown_name(kind: str, given: str, known: Iterable[str], remedy: str = "") -> MultiviewError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from multiview import cli, plugins
-from multiview.errors import MultiviewError
+from multiview.errors import MultiviewError, suggestion
 from multiview.options import parse
 
 
@@ -43,3 +43,16 @@ def test_a_command_that_says_too_little_shows_its_usage(command: list[str], caps
     assert cli.run(command) == 2
     assert capsys.readouterr().out.startswith("usage: multiview")
     assert cli.run([*command, "--help"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "known", "nearest"),
+    [
+        ("resnet19", ["resnet18", "resnet1d", "resnet101"], "resnet18"),
+        ("stage5", ["pool", "stage1", "stage4"], "stage4"),
+        ("resnet10", ["resnet101", "resnet10t", "resnet18"], "resnet10t"),
+        ("LAB", ["lab", "L"], "lab"),
+    ],
+)
+def test_the_nearest_name_is_suggested(given: str, known: list[str], nearest: str) -> None:
+    assert suggestion(given, known) == f" Did you mean '{nearest}'?"
