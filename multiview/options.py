@@ -125,6 +125,9 @@ def _of_value(text: str) -> str:
     if choice:
         names = [name.strip("'\"") for name in choice[1].split(", ")]
         return f"'{choice[2]}' is none of {', '.join(names)}.{suggestion(choice[2], names)}"
+    several = re.search(r"Expected a <class 'tuple'>.* Given value: (\S+)$", text)
+    if several:
+        return f"expected a list, in brackets: [{several[1]}]. Given: {several[1]}"
     plain = re.sub(r"Expected a (?:<class )?'(\w+)'>?\.", lambda kind: f"expected {KINDS.get(kind[1], kind[1])}.", text)
     return re.sub(r"Got value: (.*)", r"Given: \1", plain)
 

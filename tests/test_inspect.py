@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from multiview.data import pictures
-from multiview.data.inspect import CELL, GAP, LEFT, TOP, contact_sheet, inspect_store, rendered, summary
+from multiview.data.inspect import CELL, GAP, LEFT, TOP, _font, contact_sheet, inspect_store, rendered, summary
 from multiview.data.modality import Modality
 from multiview.data.preprocess import preprocess
 from multiview.data.source import BadSample, Plan, Row
@@ -156,3 +156,18 @@ def test_a_waveform_spans_its_samples() -> None:
     assert dark[:, 2].sum() <= 3
     assert dark[10, 2]
     assert pictures.waveform(np.zeros(0)).shape == (64, 128, 3)
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_names_beyond_ascii_ask_for_a_font_that_has_them(installed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = ImageFont.load_default(20)
+
+    def truetype(name: str, size: int) -> object:
+        if not installed:
+            raise OSError(f"cannot open {name} in {size}")
+        return there
+
+    monkeypatch.setattr("PIL.ImageFont.load_default", lambda size: size)
+    monkeypatch.setattr("PIL.ImageFont.truetype", truetype)
+    assert _font("plain", 14) == 14
+    assert _font("ç", 14) == (there if installed else 14)

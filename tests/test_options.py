@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from multiview import cli, plugins
@@ -56,3 +58,8 @@ def test_a_command_that_says_too_little_shows_its_usage(command: list[str], caps
 )
 def test_the_nearest_name_is_suggested(given: str, known: list[str], nearest: str) -> None:
     assert suggestion(given, known) == f" Did you mean '{nearest}'?"
+
+
+def test_one_word_for_a_list_is_told_how_to_write_it(tmp_path: Path) -> None:
+    with pytest.raises(MultiviewError, match=r"--views: expected a list, in brackets: \[rgb\]\. Given: rgb$"):
+        cli.run(["inspect", str(tmp_path), "--views", "rgb"])

@@ -22,6 +22,7 @@ from multiview.view import Crop, View
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFont import FreeTypeFont, ImageFont
 
 Render = Callable[[View, Modality, np.ndarray], np.ndarray]
 """(view, its modality, one stored sample) -> floats (channels, ...) in the view's unit."""
@@ -280,13 +281,23 @@ def _caption(store: Store, row: int) -> list[str]:
 
 def _write(sheet: Image, corner: tuple[int, int], lines: Sequence[str], width: int) -> None:
     """Lines of text, the first one larger, each cut to `width`."""
-    from PIL import ImageDraw, ImageFont
+    from PIL import ImageDraw
 
     draw = ImageDraw.Draw(sheet)
     left, top = corner
     for place, line in enumerate(lines):
-        font = ImageFont.load_default(size=12 if place else 14)
+        font = _font(line, 12 if place else 14)
         while draw.textlength(line, font=font) > width and len(line) > 4:
             line = f"{line[:-2].rstrip('…')}…"
         draw.text((left, top), line, fill=(90, 90, 90) if place else (0, 0, 0), font=font)
         top += 17
+
+
+def _font(text: str, size: int) -> FreeTypeFont | ImageFont:
+    """Pillow's own font, which has ASCII alone; for other text DejaVu Sans, where the system has it."""
+    from PIL import ImageFont
+
+    try:
+        return ImageFont.load_default(size) if text.isascii() else ImageFont.truetype("DejaVuSans.ttf", size)
+    except OSError:
+        return ImageFont.load_default(size)
