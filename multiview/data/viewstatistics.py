@@ -115,5 +115,6 @@ def _moments(x: Tensor, missing: float | None) -> Moments:
     parts = []
     for channel in x.unbind(1):
         values = channel.flatten().double().numpy()
-        parts.append(Moments.of(values[values != missing][:, None]).table)
+        known = values if missing is None else values[values != missing]
+        parts.append(Moments.of(known[:, None]).table)
     return Moments(np.concatenate(parts, axis=1))
