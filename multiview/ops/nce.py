@@ -15,6 +15,10 @@ from multiview.distributed import gather
 from multiview.ops.bank_terms import Rule
 
 
+SATURATED = 50.0
+"""Beyond it log(1 + e^x) is x, in float64 too: e^-50 is 2e-22."""
+
+
 def nce(log_z: Tensor, negatives: int, size: int) -> Rule:
     """-log h(s_0) - sum_k log(1 - h(s_k)) with h(s) = (e^s / Z) / (e^s / Z + K / N), hence logit h = s - log Z - log(K / N).
 
@@ -25,7 +29,7 @@ def nce(log_z: Tensor, negatives: int, size: int) -> Rule:
     def rule(scores: Tensor, log_sum: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG001
         logit = scores - shift
         logit[:, 0].neg_()
-        terms = -F.logsigmoid(-logit).sum(1)
+        terms = F.softplus(logit, threshold=SATURATED).sum(1)
         weights = torch.sigmoid(logit)
         weights[:, 0].neg_()
         return terms, weights
