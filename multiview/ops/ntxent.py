@@ -9,22 +9,17 @@ import torch
 from torch import Tensor
 
 from multiview.ops.chunks import parts
-from multiview.ops.softmax import rank_of, softmax_of
+from multiview.ops.softmax import softmax_of
 
 HELD_FLOATS = 1 << 22
 """Scores held at a time, 16 MiB in float32. Where all of them fit they are kept for the backward pass, else computed again in it."""
 
 
 class Terms(NamedTuple):
-    """Per row: the loss; and, without gradient, the rank of the positive, 1 + the number of negatives that score higher."""
+    """Per row: the loss; and, without gradient, 1.0 where no negative scores higher than the positive, else 0.0."""
 
     terms: Tensor
-    rank: Tensor
-
-    @property
-    def found(self) -> Tensor:
-        """1.0 per row whose positive scored highest."""
-        return (self.rank == 1).to(self.terms.dtype)
+    found: Tensor
 
 
 def ntxent_terms(
@@ -80,12 +75,12 @@ class _Terms(torch.autograd.Function):
         found = Terms(*z.new_empty(2, len(z)))
         for part in parts(len(z), ctx.step):
             scores, positive = _scores(z, everyone, positives, itself, hidden, part)
-            found.rank[part] = rank_of(positive[:, 0], scores)
             share, top, excess = softmax_of(scores)
             found.terms[part] = top - positive[:, 0] + excess
+            found.found[part] = (positive[:, 0] >= top).to(z.dtype)
         ctx.share = share if ctx.step >= len(z) else None
-        ctx.mark_non_differentiable(found.rank)
-        return found.terms, found.rank
+        ctx.mark_non_differentiable(found.found)
+        return found.terms, found.found
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -17,7 +17,7 @@ def pair_sigmoid_terms(z: Tensor, other: Tensor, bias: Tensor, columns: Tensor, 
 
     z: (n, d) local embeddings, already divided by the temperature. other: (m, d) all ranks' embeddings of the other view. columns: (m,)
     which of them take part. Rows go in chunks that are computed again for the gradient, so that memory is linear in the batch. Returns
-    terms (n,), and the rank of the own column.
+    terms (n,), and where the own column scores highest.
     """
     step = max(1, HELD_FLOATS // len(other))
     if step >= len(z):
@@ -26,7 +26,7 @@ def pair_sigmoid_terms(z: Tensor, other: Tensor, bias: Tensor, columns: Tensor, 
         checkpoint(_chunk, z[start : start + step], other, bias, columns, offset + start, use_reentrant=False)
         for start in range(0, len(z), step)
     ]
-    return Terms(torch.cat([part.terms for part in found]), torch.cat([part.rank for part in found]))
+    return Terms(torch.cat([part.terms for part in found]), torch.cat([part.found for part in found]))
 
 
 def _chunk(z: Tensor, other: Tensor, bias: Tensor, columns: Tensor, offset: int) -> Terms:
@@ -36,5 +36,5 @@ def _chunk(z: Tensor, other: Tensor, bias: Tensor, columns: Tensor, offset: int)
     itself[:, offset : offset + len(z)].fill_diagonal_(True)
     hidden = itself | ~columns
     others = F.softplus(logits).masked_fill(hidden, 0.0).sum(1)
-    rank = (logits.detach().masked_fill(hidden, -math.inf) > own.detach()[:, None]).sum(1) + 1
-    return Terms(F.softplus(-own) + others, rank)
+    highest = logits.detach().masked_fill(hidden, -math.inf).amax(1)
+    return Terms(F.softplus(-own) + others, (own.detach() >= highest).to(own.dtype))

@@ -9,10 +9,9 @@ from torch import Tensor
 
 from multiview.memory.queue import KeyQueue
 from multiview.ops.ntxent import Terms
-from multiview.ops.softmax import rank_of, softmax_of
 
-HELD_FLOATS = 1 << 18
-"""Scores held at a time, 1 MiB in float32."""
+HELD_FLOATS = 3 << 17
+"""Scores held at a time, 1.5 MiB in float32: more would not stay in the cache, fewer cost more calls."""
 
 
 def queue_terms(q: Tensor, k: Tensor, queue: KeyQueue, ids: Tensor | None, temperature: float | Tensor) -> Terms:
@@ -25,7 +24,7 @@ def queue_terms(q: Tensor, k: Tensor, queue: KeyQueue, ids: Tensor | None, tempe
 
 
 class _Terms(torch.autograd.Function):
-    """A chunk of keys at a time: its softmax, its log sum exp, and the keys it pulls towards, all weighed against those before it.
+    """A chunk of keys at a time: exp(score - highest so far), their sum, and the keys that they pull towards.
 
     So one pass over the queue gives the loss and the gradient, and neither the scores nor a copy of the queue is held.
     """
@@ -35,24 +34,24 @@ class _Terms(torch.autograd.Function):
         ctx: Any, q: Tensor, k: Tensor, keys: Tensor, key_ids: Tensor, ids: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         positive = (q * k).sum(1)
-        log_sum, pulled, rank = positive, k.to(q.dtype), torch.ones_like(positive)
-        hits = None if ids is None else _among(key_ids, ids)
+        highest, total, pulled = positive, torch.ones_like(positive), k.to(q.dtype, copy=True)
         step = max(1, HELD_FLOATS // len(q))
-        for start in range(0, len(keys), step):
-            part = slice(start, start + step)
-            some = keys[part].to(q.dtype)
-            scores = q @ some.T
-            if ids is not None and hits is not None:
-                _hide(scores, key_ids[part], ids, hits[part])
-            rank += rank_of(positive, scores) - 1
-            share, top, excess = softmax_of(scores)
-            chunk = top + excess
-            joint = torch.logaddexp(log_sum, chunk)
-            pulled = pulled * (log_sum - joint).exp()[:, None] + (share @ some) * (chunk - joint).exp()[:, None]
-            log_sum = joint
-        ctx.save_for_backward(pulled - k)
-        ctx.mark_non_differentiable(rank)
-        return log_sum - positive, rank
+        own = None if ids is None else _places(key_ids, ids, step)
+        # Held for all chunks: fresh pages for each of them would cost as much as what is computed in them.
+        held = q.new_empty(min(step, len(keys)), len(q))
+        for number, start in enumerate(range(0, len(keys), step)):
+            some = keys[start : start + step].to(q.dtype)
+            scores = torch.mm(some, q.T, out=held[: len(some)])  # up to twice as fast as q @ some.T
+            if ids is not None and own is not None and len(own[number]):
+                _hide(scores, own[number] - start, key_ids[own[number], None] == ids)
+            before, highest = highest, torch.maximum(highest, scores.amax(0))
+            weights, fade = scores.sub_(highest).exp_(), (before - highest).exp()
+            total.mul_(fade).add_(weights.sum(0))
+            pulled.mul_(fade[:, None]).addmm_(weights.T, some)
+        found = (positive >= highest).to(q.dtype)
+        ctx.save_for_backward(pulled.div_(total[:, None]).sub_(k))
+        ctx.mark_non_differentiable(found)
+        return highest - positive + total.log(), found
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -61,17 +60,18 @@ class _Terms(torch.autograd.Function):
         return grad * terms[:, None], None, None, None, None
 
 
-def _among(key_ids: Tensor, ids: Tensor) -> Tensor:
-    """Which of `key_ids` (K,) are in `ids` (n,)."""
+def _places(key_ids: Tensor, ids: Tensor, step: int) -> list[Tensor]:
+    """Which of the keys (K,) are of samples `ids` (n,), for each `step` of them."""
     ordered = ids.sort().values
     nearest = torch.searchsorted(ordered, key_ids).clamp_(max=len(ordered) - 1)
-    return ordered[nearest] == key_ids
+    places = (ordered[nearest] == key_ids).nonzero()[:, 0]
+    counts = torch.bincount(places // step, minlength=-(-len(key_ids) // step))
+    return list(places.split(counts.tolist()))
 
 
-def _hide(scores: Tensor, key_ids: Tensor, ids: Tensor, hits: Tensor) -> None:
-    """Takes each sample's own keys out of its scores (n, K); only the few columns `hits` are looked at.
+def _hide(scores: Tensor, rows: Tensor, own: Tensor) -> None:
+    """Takes each sample's own keys out of its column of scores (K, n); own: whose the keys of `rows` (c,) are, (c, n).
 
-    With the lowest number instead of -inf, a chunk that is hidden whole keeps a softmax, whose weight is then exactly 0.
+    With the lowest number instead of -inf, nothing is ever -inf - -inf.
     """
-    columns, lowest = hits.nonzero()[:, 0], torch.finfo(scores.dtype).min
-    scores[:, columns] = scores[:, columns].masked_fill_(key_ids[columns] == ids[:, None], lowest)
+    scores[rows] = scores[rows].masked_fill_(own, torch.finfo(scores.dtype).min)
