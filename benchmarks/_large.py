@@ -17,7 +17,7 @@ CHUNK = 1024
 
 def memory(batch: int) -> Iterator[Row]:
     """Bytes held beside the embeddings, and by how much more than for half the batch."""
-    half, whole = (peak_bytes(partial(backward, nt_xent, unit(n), unit(n))) for n in (batch // 2, batch))
+    half, whole = (peak_bytes(partial(backward, nt_xent(n), unit(n), unit(n))) for n in (batch // 2, batch))
     name = f"NT-Xent, {batch:,} samples"
     yield Row(
         work=name, what="peak", ours=megabytes(whole), reference="150 MB", ratio=whole / 150e6, target=1, at_most=True
@@ -36,7 +36,7 @@ def memory(batch: int) -> Iterator[Row]:
 def accuracy(batch: int, sample: int = 64) -> Iterator[Row]:
     """Error of loss and gradient against float64, over that of the dense form in float32; rounding alone moves it by some percent."""
     a, b = unit(batch), unit(batch)
-    loss = nt_xent(a, b)
+    loss = nt_xent(len(a))(a, b)
     loss.backward()
     assert a.grad is not None
     exact, dense = (dense_form(a.detach().to(t), b.detach().to(t), sample) for t in (torch.float64, torch.float32))

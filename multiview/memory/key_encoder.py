@@ -33,8 +33,8 @@ class KeyEncoder(nn.Module):
     @torch.no_grad()
     def follow(self, encoder: nn.Module, projector: nn.Module, done: float = 0.0) -> None:
         """One momentum update towards the query side, when a share `done` of the run is behind."""
-        own = [*self.encoder.parameters(), *self.projector.parameters()]
-        query = [*encoder.parameters(), *projector.parameters()]
+        own: list[Tensor] = [*self.encoder.parameters(), *self.projector.parameters()]
+        query: list[Tensor] = [*encoder.parameters(), *projector.parameters()]
         torch._foreach_lerp_(own, query, 1 - self.momentum(done))
 
     @torch.no_grad()

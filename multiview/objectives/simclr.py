@@ -68,10 +68,12 @@ class SimCLR(Objective):
 
     def loss(self, edge: EdgeInput) -> EdgeOutput:
         """The mean over the rows of both views; rows and columns where a view is missing take no part."""
+        import torch
+
         from multiview.distributed import mean_over_rows
 
         terms = self._terms(edge)
-        present = edge.present.repeat(2)
+        present = torch.cat([edge.present] * 2)
         log = {"found": mean_over_rows(terms.found, present), **temperature_log(edge)}
         return EdgeOutput(mean_over_rows(terms.terms, present), log)
 

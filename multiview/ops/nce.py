@@ -14,7 +14,6 @@ from torch import Tensor
 from multiview.distributed import gather
 from multiview.ops.bank_terms import Rule
 
-
 SATURATED = 50.0
 """Beyond it log(1 + e^x) is x, in float64 too: e^-50 is 2e-22."""
 

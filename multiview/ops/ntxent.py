@@ -30,15 +30,14 @@ def ntxent_terms(
     a, b: (n, d) local embeddings of the two views. all_a, all_b: (m, d) those of all ranks, local row i at offset + i. columns: (m,)
     which samples take part as negatives. temperature: a number, or a scalar that learns. Returns terms (2 n,), rows of a, then of b.
     """
+    here, hidden = torch.cat([a, b]), None if columns.all() else ~columns.repeat(2)
+    if all_a is a and all_b is b:
+        places = torch.arange(len(here), device=a.device)
+        return among(here * temperature**-0.5, None, positives=places.roll(len(a)), itself=places, hidden=hidden)
     at = torch.arange(offset, offset + len(a), device=a.device)
     places = torch.cat([at, at + len(all_a)])
-    return among(
-        torch.cat([a, b]) / temperature,
-        torch.cat([all_a, all_b]),
-        positives=places.roll(len(a)),
-        itself=places,
-        hidden=_hidden(columns.repeat(2)),
-    )
+    everyone = torch.cat([all_a, all_b])
+    return among(here / temperature, everyone, positives=places.roll(len(a)), itself=places, hidden=hidden)
 
 
 def cross_terms(z: Tensor, other: Tensor, columns: Tensor, offset: int, temperature: float | Tensor) -> Terms:
@@ -47,20 +46,19 @@ def cross_terms(z: Tensor, other: Tensor, columns: Tensor, offset: int, temperat
     z: (n, d) local embeddings. other: (m, d) all ranks' embeddings of the other view. The rest as above. Returns terms (n,).
     """
     places = torch.arange(offset, offset + len(z), device=z.device)
-    return among(z / temperature, other, positives=places, itself=None, hidden=_hidden(columns))
+    return among(z / temperature, other, positives=places, itself=None, hidden=None if columns.all() else ~columns)
 
 
-def among(z: Tensor, everyone: Tensor, *, positives: Tensor, itself: Tensor | None, hidden: Tensor | None) -> Terms:
+def among(
+    z: Tensor, everyone: Tensor | None, *, positives: Tensor, itself: Tensor | None, hidden: Tensor | None
+) -> Terms:
     """-log softmax of one column of each row.
 
-    z: (r, d), divided by the temperature. everyone: (m, d). positives: (r,) its column. itself: (r,) a column that it does not see.
-    hidden: (m,) columns that are seen by none but those whose positive they are.
+    z: (r, d), divided by the temperature. everyone: (m, d), None for z itself (then divided by the root of the temperature). positives:
+    (r,) its column. itself: (r,) a column that it does not see. hidden: (m,) columns that are seen by none but those whose positive they
+    are.
     """
     return Terms(*_Terms.apply(z, everyone, positives, itself, hidden))
-
-
-def _hidden(columns: Tensor) -> Tensor | None:
-    return None if columns.all() else ~columns
 
 
 class _Terms(torch.autograd.Function):
@@ -68,44 +66,55 @@ class _Terms(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, z: Tensor, everyone: Tensor, positives: Tensor, itself: Tensor | None, hidden: Tensor | None
+        ctx: Any, z: Tensor, everyone: Tensor | None, positives: Tensor, itself: Tensor | None, hidden: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        ctx.step = max(1, HELD_FLOATS // len(everyone))
+        ctx.step = max(1, HELD_FLOATS // len(z if everyone is None else everyone))
         ctx.save_for_backward(z, everyone, positives, itself, hidden)
-        found = Terms(*z.new_empty(2, len(z)))
+        found = []
         for part in parts(len(z), ctx.step):
             scores, positive = _scores(z, everyone, positives, itself, hidden, part)
             share, top, excess = softmax_of(scores)
-            found.terms[part] = top - positive[:, 0] + excess
-            found.found[part] = (positive[:, 0] >= top).to(z.dtype)
-        ctx.share = share if ctx.step >= len(z) else None
-        ctx.mark_non_differentiable(found.found)
-        return found.terms, found.found
+            found.append((top - positive + excess, (positive >= top).to(z.dtype)))
+        ctx.share = share if len(found) == 1 else None
+        terms, best = found[0] if len(found) == 1 else map(torch.cat, zip(*found, strict=True))
+        ctx.mark_non_differentiable(best)
+        return terms, best
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, terms: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         z, everyone, positives, itself, hidden = ctx.saved_tensors
-        grad_z, grad_everyone = torch.empty_like(z), torch.zeros_like(everyone)
+        if ctx.share is not None and everyone is None:
+            weights = _weights(ctx.share, terms, positives)
+            return (weights + weights.T) @ z, None, None, None, None
+        others = z if everyone is None else everyone
+        grad_z, grad_others = torch.empty_like(z), torch.zeros_like(others)
         for part in parts(len(z), ctx.step):
             share = ctx.share
             if share is None:
                 share = torch.softmax(_scores(z, everyone, positives, itself, hidden, part)[0], dim=1)
-            weights = share * terms[part, None]
-            weights.scatter_add_(1, positives[part, None], -terms[part, None])
-            torch.mm(weights, everyone, out=grad_z[part])
-            grad_everyone.addmm_(weights.T, z[part])
-        return grad_z, grad_everyone, None, None, None
+            weights = _weights(share, terms[part], positives[part])
+            torch.mm(weights, others, out=grad_z[part])
+            grad_others.addmm_(weights.T, z[part])
+        if everyone is None:
+            return grad_z.add_(grad_others), None, None, None, None
+        return grad_z, grad_others, None, None, None
+
+
+def _weights(share: Tensor, terms: Tensor, positives: Tensor) -> Tensor:
+    """d loss / d scores: the softmax less 1 at the positive, times what comes from above."""
+    above = terms[:, None]
+    return (share * above).scatter_add_(1, positives[:, None], -above)
 
 
 def _scores(
-    z: Tensor, everyone: Tensor, positives: Tensor, itself: Tensor | None, hidden: Tensor | None, part: slice
+    z: Tensor, everyone: Tensor | None, positives: Tensor, itself: Tensor | None, hidden: Tensor | None, part: slice
 ) -> tuple[Tensor, Tensor]:
-    """Scores of a chunk of rows (s, m), -inf where a row does not see a column, and those of its positives (s, 1)."""
-    scores, places = z[part] @ everyone.T, positives[part, None]
+    """Scores of a chunk of rows (s, m), -inf where a row does not see a column, and those of its positives (s,)."""
+    scores, places = z[part] @ (z if everyone is None else everyone).T, positives[part, None]
     positive = scores.gather(1, places)
     if hidden is not None:
         scores.masked_fill_(hidden, -math.inf).scatter_(1, places, positive)
     if itself is not None:
         scores.scatter_(1, itself[part, None], -math.inf)
-    return scores, positive
+    return scores, positive[:, 0]
