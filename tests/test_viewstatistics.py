@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -15,6 +17,7 @@ from multiview.cli import run
 from multiview.data import viewstatistics
 from multiview.data.modality import Modality
 from multiview.data.preprocess import preprocess
+from multiview.data.progress import Progress
 from multiview.data.source import Plan, Row
 from multiview.data.store import Store
 from multiview.data.viewstatistics import describe_views, measured, settled
@@ -113,3 +116,25 @@ def test_the_command_measures_views_unless_told_not_to(tmp_path: Path) -> None:
     assert run([*words, "--view-statistics", "false", str(tmp_path / "without")]) == 0
     assert "L" in Store.open(tmp_path / "with").manifest.views
     assert not Store.open(tmp_path / "without").manifest.views
+
+
+def test_measuring_is_shown_while_it_lasts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[object] = []
+
+    @contextmanager
+    def bar(label: str) -> Iterator[Progress]:
+        shown.append(label)
+        yield lambda *told: shown.append(told)
+
+    monkeypatch.setattr(viewstatistics, "progress_bar", bar)
+    monkeypatch.setattr(viewstatistics, "BATCH", 10)
+    describe_views(folder)
+    assert shown == ["measuring views of image, depth", (0, 15, 0), (10, 15, 0), (15, 15, 0)]
+    describe_views(folder)
+    assert len(shown) == 4, "what is known is not measured, and nothing is shown"
+
+
+def test_where_there_is_no_view_to_measure_nothing_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store.open(folder)
+    monkeypatch.setattr("multiview.data.dataset.Samples", None)
+    assert measured(store, {}) == {}

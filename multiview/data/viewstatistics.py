@@ -11,6 +11,7 @@ import numpy as np
 
 from multiview.data import manifest as manifests
 from multiview.data.output import publish
+from multiview.data.progress import Progress, progress_bar
 from multiview.data.statistics import Moments, Statistics
 from multiview.data.store import Store
 from multiview.errors import MultiviewError
@@ -33,7 +34,11 @@ def describe_views(path: Path) -> Mapping[str, Statistics]:
     """
     store = Store.open(path)
     if not store.manifest.views:
-        found = measured(store, usable(store))
+        with progress_bar(
+            f"measuring views of {', '.join(kind.name for kind in store.manifest.modalities)}"
+        ) as progress:
+            progress(0, min(MEASURED, len(store.rows(_training(store)))), 0)  # seconds of imports come first
+            found = measured(store, usable(store), progress=progress)
         publish(path / manifests.NAME, replace(store.manifest, views=found).to_json())
         return found
     return store.manifest.views
@@ -86,28 +91,41 @@ def _is_installed(view: View) -> bool:
     return (same.modality, same.convert, same.take) == (view.modality, view.convert, view.take)
 
 
-def measured(store: Store, views: Mapping[str, View], most: int = MEASURED) -> dict[str, Statistics]:
+def measured(
+    store: Store, views: Mapping[str, View], most: int = MEASURED, progress: Progress | None = None
+) -> dict[str, Statistics]:
     """Per-channel statistics of views over the central crops of up to `most` training samples (of all samples, without a
-    training split), in the views' units; what is missing is not counted.
+    training split), in the views' units; what is missing is not counted. progress: told of the samples that are done.
     """
+    if not views:
+        return {}
     import torch
 
     from multiview.data.dataset import Samples
     from multiview.viewlayer import ViewLayer, present_views
 
     plain = {name: replace(view, mean=(0.0,), std=(1.0,), missing=None) for name, view in views.items()}
-    samples = Samples(store, "train" if "train" in store.split_names else None, plain, train=False, cache=0)
+    samples = Samples(store, _training(store), plain, train=False, cache=0)
     layer = ViewLayer(plain)
     chosen = np.unique(np.linspace(0, len(samples) - 1, most).astype(np.int64))
     moments = {name: Moments.none(view.channels.count) for name, view in views.items()}
+    done = 0
     for index in torch.from_numpy(chosen).split(BATCH):
         batch = samples[0, index]
         there = present_views(plain, batch)
         for name, x in layer(batch).items():
             if x.is_floating_point():
                 moments[name] = moments[name].joined(_moments(x[there[name]], views[name].missing))
+        done += len(index)
+        if progress:
+            progress(done, len(chosen), 0)
     found = {name: each.statistics() for name, each in moments.items()}
     return {name: each for name, each in found.items() if each is not None}
+
+
+def _training(store: Store) -> str | None:
+    """The split that is measured; None, all samples, without a training split."""
+    return "train" if "train" in store.split_names else None
 
 
 def _moments(x: Tensor, missing: float | None) -> Moments:
