@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import normalize
 
 from multiview.ops import bank_scores
-from multiview.ops.bank_scores import Scorer, own_negatives, shared_negatives
+from multiview.ops.bank_scores import Scorer, in_reading_order, own_negatives, shared_negatives
 from multiview.ops.bank_terms import bank_terms, log_sums
 from multiview.ops.nce import nce, softmax
 from multiview.ops.negatives import draw_negatives, draw_shared
@@ -67,6 +67,17 @@ def test_own_negatives_equal_the_gather(blocks: None, rule: str, rows: int, size
     scorer = own_negatives(bank, drawn)
     assert_equal_with_gradients(z, ours(z, scorer, rule, 11, size), plain(z, bank, drawn, None, rule, size), 1e-12)
     assert torch.allclose(log_sums(z, scorer), plain(z, bank, drawn, None, rule, size)[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("rule", ["nce", "softmax"])
+def test_a_bank_larger_than_the_cache_is_read_part_by_part(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bank_scores, "CACHED_FLOATS", 10 * DIM)
+    z, bank, _, drawn = made(7, 70, 12)
+    drawn = in_reading_order(drawn, 70)
+    assert bank_scores._columns(bank, drawn) < 13
+    assert (drawn[:, 2:] >= drawn[:, 1:-1]).all()
+    found, expected = ours(z, own_negatives(bank, drawn), rule, 12, 70), plain(z, bank, drawn, None, rule, 70)
+    assert_equal_with_gradients(z, found, expected, 1e-12)
 
 
 @pytest.mark.parametrize("rule", ["nce", "softmax"])

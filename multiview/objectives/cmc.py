@@ -138,11 +138,13 @@ class CMC(Objective):
         return 0.0 if self.exclude else -math.expm1(self._count * math.log1p(-1 / situation.samples))
 
     def _draw(self, edge: EdgeInput, size: int) -> "Tensor":
+        from multiview.ops.bank_scores import in_reading_order
         from multiview.ops.negatives import draw_negatives, draw_shared
 
         if self.shared:
             return draw_shared(self._count, size, generator=edge.generator).to(edge.index.device)
-        return draw_negatives(edge.index, self._count, size, generator=edge.generator, exclude=self.exclude)
+        drawn = draw_negatives(edge.index, self._count, size, generator=edge.generator, exclude=self.exclude)
+        return in_reading_order(drawn, size)
 
     def _scorer(self, rows: "Tensor", index: "Tensor", drawn: "Tensor") -> "Scorer":
         from multiview.ops.bank_scores import own_negatives, shared_negatives

@@ -13,14 +13,13 @@ def draw_negatives(index: Tensor, count: int, size: int, *, generator: torch.Gen
 
     index: (n,) rows of the local samples; size: rows of the bank. With `exclude` a sample's own row is never drawn (the draw is uniform
     over the others). All ranks draw the same table for the global batch and keep their part, so N processes draw what one would.
-    Returns (n, 1 + count) int32, or int64 for a bank that needs it; the draws of a sample rise, so that rows are read in their order.
+    Returns (n, 1 + count) int32, or int64 for a bank that needs it.
     """
     rows = len(index)
     table = torch.empty(rows * world(), 1 + count, dtype=_smallest(size))
     table[:, 1:].random_(size - int(exclude), generator=generator)
     drawn = table[rank() * rows : (rank() + 1) * rows].to(index.device)
     own = index.to(drawn.dtype)[:, None]  # of one type with the table, or comparing would first copy it
-    drawn[:, 1:] = drawn[:, 1:].sort(1).values
     drawn[:, :1] = own
     if exclude:
         drawn[:, 1:] += drawn[:, 1:] >= own
