@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from multiprocessing import current_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -31,14 +32,19 @@ EXITS = (
 
 
 def main(recipe: type[Recipe], argv: Sequence[str] | None = None) -> None:
-    """Runs a recipe from command-line words and exits: 0 done, 2 a mistake that the message explains, 128 + n stopped by signal n."""
+    """Runs a recipe from command-line words and exits: 0 done, 2 a mistake that the message explains, 128 + n stopped by signal n.
+
+    In a worker that imports the script while it starts, where the script has no `if __name__ == "__main__"`, it does nothing.
+    """
+    if getattr(current_process(), "_inheriting", False):
+        return
     sys.exit(exit_code(recipe, sys.argv[1:] if argv is None else argv))
 
 
 def exit_code(recipe: type[Recipe], argv: Sequence[str]) -> int:
     """What `main` exits with."""
     try:
-        trained = start(chosen_by(recipe, argv))
+        trained = start(chosen_by(recipe, argv), workers=0)
     except MultiviewError as error:
         return complain(error)
     except KeyboardInterrupt:
@@ -67,11 +73,15 @@ def complain(error: MultiviewError) -> int:
     return 2
 
 
-def start(recipe: Recipe) -> Trained | None:
-    """Trains and evaluates a recipe from Python, as its command line does; None after plan=True."""
+def start(recipe: Recipe, workers: int = 1) -> Trained | None:
+    """Trains and evaluates a recipe from Python, as its command line does; None after plan=True.
+
+    workers: processes that make the store where there is none yet, 0 = one a core; a script that asks for more than one guards its own
+    start with `if __name__ == "__main__"`.
+    """
     from multiview.train.run import run
 
-    return run(recipe, name=_short_name(type(recipe)), origin=_origin(type(recipe)))
+    return run(recipe, name=_short_name(type(recipe)), origin=_origin(type(recipe)), workers=workers)
 
 
 def fit(setup: Setup, **options: Any) -> Trained:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from runs import losses, run
 
 import multiview as mv
@@ -169,3 +172,17 @@ def test_a_run_without_a_recipe_does_not_promise_that_it_can_be_loaded(
     assert trained.steps == 1
     assert "in the Trained that fit returns" in " ".join(said.split())
     assert "mv.load" not in said
+
+
+def test_a_script_without_a_guard_may_have_its_data_made_by_several_processes(tmp_path: Path) -> None:
+    """Their workers import the script: it must not start again in them, where it would wait for itself."""
+    (tmp_path / "photos" / "class").mkdir(parents=True)
+    for number in range(1001):  # two shards
+        picture = Image.new("RGB", (8, 8), (number % 256, number // 256, 0))
+        picture.save(tmp_path / f"photos/class/{number}.png")
+    recipe = (ROOT / "recipes/cmc_lab.py").read_text().replace('if __name__ == "__main__":\n    ', "")
+    (tmp_path / "unguarded.py").write_text(recipe)
+    words = [sys.executable, "unguarded.py", "--data", "photos", "--plan", "true", "--batch", "16"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "1001 samples in 2 shards" in done.stdout

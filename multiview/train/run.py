@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +59,15 @@ class Prepared:
     batches: Batches
 
 
-def run(recipe: Recipe, *, name: str, origin: dict[str, str] | None, setup: Setup | None = None) -> Trained | None:
+def run(
+    recipe: Recipe, *, name: str, origin: dict[str, str] | None, setup: Setup | None = None, workers: int = 1
+) -> Trained | None:
     """Prepares, trains and evaluates one recipe; None after --plan.
 
     name: of the run folder when the recipe gives none. origin: how to find the recipe again (`cmc_lab`, or a file). setup: what to
-    train, instead of the recipe's own `build`.
+    train, instead of the recipe's own `build`. workers: processes that make a store that is not there yet.
     """
-    prepared = prepare(recipe, setup)
+    prepared = prepare(recipe, setup, workers=workers)
     if recipe.plan:
         _plan(prepared, recipe)
         return None
@@ -85,7 +88,7 @@ def run(recipe: Recipe, *, name: str, origin: dict[str, str] | None, setup: Setu
     return trained
 
 
-def prepare(recipe: Recipe, setup: Setup | None = None, cache: int = CACHE) -> Prepared:
+def prepare(recipe: Recipe, setup: Setup | None = None, cache: int = CACHE, workers: int = 1) -> Prepared:
     """Everything before the first step; raises MultiviewError for whatever would go wrong later. cache: see `Samples`."""
     accelerator = start(recipe.train, f"recipes/{type(recipe).__name__}.py")
     console = Console(quiet=not accelerator.is_main_process)
@@ -93,7 +96,7 @@ def prepare(recipe: Recipe, setup: Setup | None = None, cache: int = CACHE) -> P
         console.width = PLAIN_WIDTH
     torch.manual_seed(recipe.seed)
     made = setup or recipe.build()
-    store = _opened(recipe, console)
+    store = _opened(recipe, console, workers)
     count = len(store.rows(TRAIN_SPLIT))
     batch, sentence = fit_batch(recipe.train.batch, count, accelerator.num_processes)
     if sentence:
@@ -257,11 +260,12 @@ def _online_knn(prepared: Prepared) -> Callable[[int, int], dict[str, float]]:
     return measure
 
 
-def _opened(recipe: Recipe, console: Console) -> Store:
+def _opened(recipe: Recipe, console: Console, workers: int) -> Store:
     """The store of the run; only the main process makes one."""
 
     def make() -> str:
-        return open_data(recipe.data, Path(recipe.cache), say=lambda text: console.print(text, highlight=False)).spec
+        say = partial(console.print, highlight=False)
+        return open_data(recipe.data, Path(recipe.cache), say=say, workers=workers).spec
 
     return open_data(on_first(make), Path(recipe.cache))
 
