@@ -25,7 +25,8 @@ class Inspect:
         store: the store's folder.
         out: the picture (null = contact-sheet.png in the store's folder).
         samples: rows of the picture.
-        views: views to draw (null = every installed one whose modality the store has).
+        views: views to draw, with the options that they need: '[L, bands:bands=8, "table:columns=[0,3]"]' (null = every
+            installed one that needs none and whose modality the store has).
     """
 
     store: str

@@ -171,3 +171,31 @@ def test_names_beyond_ascii_ask_for_a_font_that_has_them(installed: bool, monkey
     monkeypatch.setattr("PIL.ImageFont.truetype", truetype)
     assert _font("plain", 14) == 14
     assert _font("ç", 14) == (there if installed else 14)
+
+
+def test_views_with_options_are_drawn_in_the_range_of_what_they_take(store: Store, tmp_path: Path) -> None:
+    names = ["table:columns=6", "table:columns=[5, 0]", "canny:low=0.05:high=0.3", "rgb:modality=image"]
+    sheet = opened(inspect_store(store.path, tmp_path / "sheet.png", samples=1, views=names))
+    assert sheet.shape[1] == LEFT + (len(MODALITIES) + 4) * (CELL + GAP)
+    cells = [sheet[TOP:, LEFT + place * (CELL + GAP) :][:CELL, :CELL] for place in (5, 6, 7, 9)]
+    assert (cells[0] == cells[1]).all(), "all columns, as the store has them, drawn alike"
+    high, low = cells[2][CELL // 2, [CELL // 2 - 1, CELL // 2]].tolist()
+    assert (high, low) == ([40, 80, 140], [255, 255, 255])
+    assert cells[3][CELL // 2, CELL // 2].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("view", "message"),
+    [
+        ("table", r"does not know how many columns .*Options follow the name: --views '\[\"table:OPTION=VALUE\"\]'"),
+        ("table:6", "'table:6' is no view with options; write NAME:OPTION=VALUE, such as bands:bands=8"),
+        ("table:columns=7", "view 'table' reads 7 channels of 'table', which has 6"),
+        ("table:columns=[6]", r"view 'table' reads the channels \(6,\) of 'table', which has 6, counted from 0"),
+        ("table:columns=all", "the view 'table': columns is 'all'; give a number, or a tuple of numbers from 0"),
+        ("table:columns=-1", "the view 'table': columns is -1; give a number"),
+        ("table:column=6", "'column' is not an option of the view 'table'.*Did you mean 'columns'"),
+    ],
+)
+def test_options_that_do_not_fit_a_view(store: Store, view: str, message: str) -> None:
+    with pytest.raises(MultiviewError, match=message):
+        inspect_store(store.path, views=[view])

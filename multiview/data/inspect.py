@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import yaml
 
 from multiview.data import pictures
 from multiview.data.modality import ANY, Modality
@@ -18,7 +20,7 @@ from multiview.data.viewstatistics import usable
 from multiview.errors import MultiviewError
 from multiview.files import size_text
 from multiview.plugins import load
-from multiview.view import Crop, View
+from multiview.view import Crop, View, make_view
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -39,9 +41,9 @@ LISTED_FACTORS = 6
 def inspect_store(path: Path, out: Path | None = None, samples: int = 8, views: Sequence[str] | None = None) -> Path:
     """Prints the summary of the store at `path` and draws its contact sheet; returns the picture's path.
 
-    out: the picture (`contact-sheet.png` in the store by default). views: names of installed views; by default all
-    whose modality is in the store. Raises MultiviewError for no store, an unknown view, or a view whose modality the
-    store lacks.
+    out: the picture (`contact-sheet.png` in the store by default). views: names of installed views, with options where
+    they need them (`bands:bands=8`); by default all whose modality is in the store. Raises MultiviewError for no store,
+    an unknown view or option, or a view whose modality the store lacks.
     """
     from rich.console import Console
 
@@ -57,13 +59,35 @@ def inspect_store(path: Path, out: Path | None = None, samples: int = 8, views: 
 def _views(store: Store, names: Sequence[str] | None) -> dict[str, View]:
     stored = {modality.name for modality in store.manifest.modalities}
     if names is not None:
-        views = {name: load("views", name)(Crop()) for name in names}
+        views = {name: _spelled(name) for name in names}
         for name, view in views.items():
             if view.modality not in stored:
                 there = ", ".join(sorted(stored))
                 raise MultiviewError(f"view '{name}' reads {view.modality}; this store holds {there}. Leave it out.")
         return views
     return usable(store)
+
+
+def _spelled(words: str) -> View:
+    """The view that `NAME` or `NAME:OPTION=VALUE:OPTION=VALUE` means. Raises MultiviewError as `make_view` does, and says how
+    options are written where some are missing.
+    """
+    name, *rest = words.split(":")
+    load("views", name)
+    if not all("=" in option for option in rest):
+        raise MultiviewError(f"'{words}' is no view with options; write NAME:OPTION=VALUE, such as bands:bands=8.")
+    pairs = (option.partition("=") for option in rest)
+    options = {option: _value(text) for option, _, text in pairs}
+    try:
+        return make_view(name, Crop(), **options)
+    except MultiviewError as error:
+        raise MultiviewError(f"{error} Options follow the name: --views '[\"{name}:OPTION=VALUE\"]'.") from error
+
+
+def _value(text: str) -> Any:
+    """A number, a tuple of numbers or whatever else YAML reads."""
+    found = yaml.safe_load(text)
+    return tuple(found) if isinstance(found, list) else found
 
 
 def rendered(view: View, stored: Modality, sample: np.ndarray) -> np.ndarray:
@@ -235,8 +259,8 @@ def _usual(found: Statistics) -> tuple[float, float]:
 
 def _of_view(store: Store, name: str, view: View, render: Render) -> _Column:
     channels = view.channels
-    low, high = channels.low, channels.high
     stored = store.modality(view.modality)
+    low, high = _range(store, view)
     if stored.kind == "depth" and stored.unit == channels.unit and stored.name in store.manifest.statistics:
         low, high = _usual(store.manifest.statistics[stored.name])
 
@@ -248,6 +272,22 @@ def _of_view(store: Store, name: str, view: View, render: Render) -> _Column:
         return pictures.of_view(values, low, high, there)
 
     return _Column(f"view {name}", f"{channels.unit}, {low:.3g} to {high:.3g}", view.modality, draw)
+
+
+def _range(store: Store, view: View) -> tuple[float, float]:
+    """Of the view's channels; where they are open, as those of stored numbers are, what was measured of those it takes.
+
+    Raises MultiviewError when it takes channels that are not stored.
+    """
+    low, high = view.channels.low, view.channels.high
+    found = store.manifest.statistics.get(view.modality)
+    if math.isfinite(low) and math.isfinite(high):
+        return low, high
+    if found is None or view.convert is not None:
+        return 0.0, 1.0
+    view.settled(store.manifest.statistics, {view.modality: store.modality(view.modality)})
+    taken = range(len(found.low)) if view.take is None else view.take
+    return min(found.low[each] for each in taken), max(found.high[each] for each in taken)
 
 
 def _cells(store: Store, column: _Column, rows: np.ndarray) -> list[Image]:
