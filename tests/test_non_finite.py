@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from trials import trial
+from trials import SAMPLES, trial
 
 import multiview as mv
 from multiview.check.parity import Trial, process, spread, traced
 from multiview.data.draws import Draws
 from multiview.errors import MultiviewError
+from multiview.memory.memories import Memories
+from multiview.model import MultiviewModel
+from multiview.train.finite import require_finite_gradients
 from multiview.train.processes import start
 from multiview.train.run import assembled
 from multiview.train.step import contrast_step
@@ -94,3 +97,87 @@ def test_where_embeddings_are_finite_the_samples_of_the_step_are_named() -> None
         MultiviewError, match=r"step 1: .* View tensors and embeddings are finite; the step had samples (\d+, ){7}\d+\."
     ):
         traced(trial(Overflowing(dim=5)))
+
+
+class Steep(mv.SimCLR):
+    """An edge whose loss is finite and whose gradient is not, from the third step on: the root of 0."""
+
+    def loss(self, edge: mv.objectives.EdgeInput) -> mv.objectives.EdgeOutput:
+        """Finite."""
+        out = super().loss(edge)
+        out.loss = out.loss + (0 * edge.b.z).sum().sqrt() if edge.draws.step >= 3 else out.loss
+        return out
+
+
+def test_a_gradient_that_is_not_finite_is_refused_before_anything_moves() -> None:
+    made = trial(mv.CMC(negatives=7, dim=5))
+    graph = mv.ContrastGraph(
+        ("a", "b", "c"), (mv.Edge("a", "b", mv.CMC(negatives=7, dim=5)), mv.Edge("b", "c", Steep(dim=5)))
+    )
+    model = MultiviewModel({n: made.model.encoder(n) for n in graph.views}, graph)
+    memories = Memories(model, graph, SAMPLES, 0)
+    parts = assembled(start(made.train, "x"), made.views, model.train(), memories, made.train, store_ids)
+
+    def step(number: int) -> None:
+        batch = made.batches[number]
+        contrast_step(parts, batch, number + 1, Draws(0, number, batch.index.numpy()))
+
+    step(0)
+    step(1)
+    before = {name: x.clone() for name, x in {**model.state_dict(), **memories.state_dict()}.items()}
+    with pytest.raises(MultiviewError) as caught:
+        step(2)
+    ids = ", ".join(store_ids(made.batches[2].index))
+    assert str(caught.value).startswith(
+        "step 3: the loss is finite, but the gradient is not, of view c: encoders.c.hidden.0.weight, encoders.c.hidden.0.bias, "
+        f"encoders.c.h.weight, encoders.c.h.bias and 2 more. The step had samples {ids}. Weights"
+    )
+    assert all(torch.equal(x, before[name]) for name, x in {**model.state_dict(), **memories.state_dict()}.items())
+    assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_accumulated_gradients_are_looked_at_where_the_optimiser_moves(clip: float | None) -> None:
+    train = mv.Train(batch=8, accumulate=4, clip=clip)
+    made = trial(Steep(dim=5), train=train)
+    made.batches = [*made.batches, *made.batches][:4]
+    with pytest.raises(
+        MultiviewError, match=r"step 4: .* but the gradient of steps 1 to 4 is not, of view b, view c: "
+    ):
+        traced(made)
+
+
+def refuse_gradient(number: int, folder: Path) -> None:
+    """One of two processes, whose rows alone have the root of 0 in the second."""
+    with process(number, 2, folder), pytest.raises(MultiviewError) as caught:
+        traced(trial((Steep if number else mv.SimCLR)(dim=5)))
+    (folder / f"said-{number}").write_text(str(caught.value))
+
+
+def test_every_process_refuses_a_gradient_with_the_same_words(tmp_path: Path) -> None:
+    spread(refuse_gradient, 2, tmp_path)
+    first, second = ((tmp_path / f"said-{number}").read_text() for number in range(2))
+    assert first == second
+    assert first.startswith("step 3: the loss is finite, but the gradient is not, of view ")
+
+
+def test_a_gradient_whose_norm_overflows_is_refused() -> None:
+    with pytest.raises(MultiviewError, match=r"step 7: .* of edge L-ab, view depth: scalars.L-ab.values.t, "):
+        require_finite_gradients(
+            ["encoders.L.w", "scalars.L-ab.values.t", "encoders.depth.w"],
+            torch.tensor([1.0, torch.inf, torch.nan]),
+            torch.tensor([3, 1]),
+            store_ids,
+            step=7,
+        )
+
+
+def test_gradients_are_clipped_as_torch_clips_them() -> None:
+    made = trial(mv.SimCLR(dim=5), train=mv.Train(batch=8, clip=0.1))
+    clipped, whole = traced(made), traced(trial(mv.SimCLR(dim=5)))
+    first = {name: x[0] for name, x in whole.items() if name.startswith("gradient/")}
+    for p, gradient in zip(made.model.parameters(), first.values(), strict=True):
+        p.grad = gradient.clone()
+    torch.nn.utils.clip_grad_norm_(made.model.parameters(), 0.1)
+    for p, name in zip(made.model.parameters(), first, strict=True):
+        assert torch.equal(p.grad, clipped[name][0])

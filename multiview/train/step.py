@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_
 
 from multiview.data.batch import Batch
 from multiview.data.draws import Draws
-from multiview.distributed import any_rank, gather
 from multiview.errors import MultiviewError
 from multiview.graph import ContrastGraph
 from multiview.memory.memories import Memories
 from multiview.model import MultiviewModel
 from multiview.objectives.base import EdgeOutput
+from multiview.train.finite import Ids, require_finite_gradients, require_finite_losses
 from multiview.train.gradcache import encoded, encoded_keys, micro_batches
 from multiview.train.health import measured
 from multiview.viewlayer import ViewLayer, present_views
-
-SAMPLES_SHOWN = 8
 
 
 @dataclass
@@ -36,7 +34,7 @@ class Parts:
     wrapped: Any
     memories: Memories
     optimiser: Any
-    ids: Callable[[Tensor], list[str]]
+    ids: Ids
     clip: float | None = None
     channels_last: bool = False
     micro_batch: int | None = None
@@ -54,8 +52,8 @@ class StepOutput:
 def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: bool = False) -> StepOutput:
     """views -> one forward -> keys -> every edge scored -> backward and optimiser step -> every memory updated once.
 
-    examine: measure the health of every edge too, before the memories move on. Raises MultiviewError naming step, edge and samples when a
-    loss is not finite, before any weight or memory is touched by it.
+    examine: measure the health of every edge too, before the memories move on. Raises MultiviewError naming step, edge or parameters, and
+    samples when a loss or a gradient is not finite, before any weight or memory is touched by it.
     """
     views = {name: _laid_out(x, parts.channels_last) for name, x in parts.layer(batch, draws).items()}
     present = present_views(parts.layer.views, batch)
@@ -74,10 +72,11 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: 
             "View tensors": views.values(),
             "embeddings": [*embeddings.z.values(), *embeddings.p.values(), *keys.values()],
         }
-        _refuse_non_finite(parts, total, outputs, seen, batch.index, step)
+        losses = {**{n: out.loss.detach().to(total) for n, out in outputs.items()}, "sum": total.detach()}
+        require_finite_losses(losses, seen, batch.index, parts.ids, step)
         backward(total)
-        if parts.clip is not None and parts.accelerator.sync_gradients:
-            parts.accelerator.clip_grad_norm_(parts.wrapped.parameters(), parts.clip)
+        if parts.accelerator.sync_gradients:
+            _clip(parts, batch.index, step)
         parts.optimiser.step()
         parts.model.bound()
         parts.optimiser.zero_grad()
@@ -86,44 +85,30 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: 
     return StepOutput(total.detach(), {n: _detached(out) for n, out in outputs.items()}, health)
 
 
+def _clip(parts: Parts, index: Tensor, step: int) -> None:
+    """Refuses a gradient that is not finite and clips the others; one norm serves both.
+
+    With fp16 gradients that overflow are normal: their scaler leaves that step out and lowers its scale.
+    """
+    if parts.accelerator.scaler is not None:
+        if parts.clip is not None:
+            parts.accelerator.clip_grad_norm_(parts.model.parameters(), parts.clip)
+        return
+    gradients = {name: p.grad for name, p in parts.model.named_parameters() if p.grad is not None}
+    norms = torch.stack(torch._foreach_norm(list(gradients.values())))
+    accumulated = parts.accelerator.gradient_accumulation_steps
+    try:
+        require_finite_gradients(list(gradients), norms, index, parts.ids, step, accumulated)
+    except MultiviewError:
+        parts.optimiser.zero_grad()
+        raise
+    if parts.clip is not None:
+        clip_grads_with_norm_(parts.model.parameters(), parts.clip, torch.linalg.vector_norm(norms))
+
+
 def _laid_out(x: Tensor, channels_last: bool) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last) if channels_last and x.ndim == 4 else x
 
 
 def _detached(out: EdgeOutput) -> EdgeOutput:
     return EdgeOutput(out.loss.detach(), {name: value.detach() for name, value in out.log.items()})
-
-
-def _refuse_non_finite(
-    parts: Parts,
-    total: Tensor,
-    outputs: Mapping[str, EdgeOutput],
-    seen: Mapping[str, Iterable[Tensor]],
-    index: Tensor,
-    step: int,
-) -> None:
-    """All ranks raise when one has to, so that none waits for the others. seen: what the step worked with, by what it is, first things first."""
-    losses = torch.stack([*(out.loss.detach().to(total) for out in outputs.values()), total.detach()])
-    bad = any_rank((~losses.isfinite()).tolist(), total.device)
-    if not any(bad):
-        return
-    names = [name for name, one in zip([*outputs, "sum"], bad, strict=True) if one]
-    raise MultiviewError(
-        f"step {step}: the loss of edge {', '.join(names[:-1] or names)} is not finite. {_suspects(parts, seen, index)} Weights, banks and "
-        "queues are as they were before it. Lower --lr, raise --temperature, or use --precision no; the last checkpoint is whole."
-    )
-
-
-def _suspects(parts: Parts, seen: Mapping[str, Iterable[Tensor]], index: Tensor) -> str:
-    """The samples of all ranks where things first went wrong; where nothing did, those of the step."""
-    everyone = gather(index)
-    for kind, tensors in seen.items():
-        lost = gather(torch.stack([~x.isfinite().flatten(1).all(1) for x in tensors]).any(0))
-        if lost.any():
-            return f"{kind} are not finite of samples {_listed(parts, everyone[lost])}."
-    return f"{' and '.join(seen)} are finite; the step had samples {_listed(parts, everyone)}."
-
-
-def _listed(parts: Parts, index: Tensor) -> str:
-    more = f" and {len(index) - SAMPLES_SHOWN} more" if len(index) > SAMPLES_SHOWN else ""
-    return ", ".join(parts.ids(index[:SAMPLES_SHOWN].cpu())) + more
