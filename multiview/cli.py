@@ -43,7 +43,7 @@ class Evaluate:
         run: the run folder.
         data: another store or folder than the run's own (null = its own).
         layer: probe this layer of the encoders, averaged over the picture (null = the features).
-        dim: width that every set of features is reduced to by PCA before the probe (null = the narrowest view's).
+        dim: width that every set of features is reduced to by PCA before the probe (null = that of the narrowest encoder).
         subsets: measure every subset of the views side by side, on the samples that have all of its views.
         segment: probe the maps of `layer` for the classes of this stored mask instead, pixel by pixel.
         classes: with --segment, the commonest classes that count.

@@ -196,6 +196,14 @@ class TestEvaluateFeatures:
         assert row.knn == weighted_knn(train_x, train[1], test_x, test[1])
         assert row.majority == (test[1] == np.bincount(train[1]).argmax()).mean()
 
+    def test_few_raw_values_do_not_narrow_what_was_encoded(self):
+        train, val, test = splits()
+        wide = Features(train=train, val=val, test=test)
+        few = Features(train=(train[0][:, :3], train[1]), val=(val[0][:, :3], val[1]), test=(test[0][:, :3], test[1]))
+        rows = evaluate_features({"trained": {"L": wide}, "raw pixels": {"L": few}})
+        assert [row.dim for row in rows] == [train[0].shape[1], 3]
+        assert "Fewer dimensions, because there are no more: raw pixels of L 3." in printed(render, rows)
+
     def test_a_row_that_lacks_a_view_is_left_out_of_the_concatenation(self):
         train, val, test = splits()
         gaps = [(x, np.where(np.arange(len(y)) % 4 == 0, -1, y)) for x, y in (train, val, test)]

@@ -135,7 +135,7 @@ class TestProbe:
         result = linear_probe(faint(400, 0), faint(150, 1), faint(150, 2))
         assert result.c > 100
         assert result.accuracy > 0.8
-        assert max(trial.c for trial in result.curve) > result.c
+        assert max(trial.accuracy for trial in result.curve) == result.val_accuracy
 
     def test_the_grid_grows_downwards_too(self):
         train, val, test = splits(noise=4.0, dim=60)

@@ -107,10 +107,11 @@ def evaluate_features(
 ) -> list[Score]:
     """kNN and linear probe of several feature sets (name -> view -> `Features`): of each view and of all side by side.
 
-    Every cell is standardised and reduced to the same `dim` (default: `common_dim` of all views) on its train rows,
-    and both measures see the same numbers. That is fair to the controls: cosine kNN on raw pixels as they come is some
-    10 points worse, because of their mean. groups: the views that are measured side by side (default `usual`), each on
-    the samples that have all of its views; one with fewer train samples than `dim` has a width of its own.
+    Every cell is standardised and reduced to the same `dim` (default: `common_dim` of all views that have been encoded)
+    on its train rows, and both measures see the same numbers; raw values that are fewer stay as they are. That is fair
+    to the controls: cosine kNN on raw pixels as they come is some 10 points worse, because of their mean. groups: the
+    views that are measured side by side (default `usual`), each on the samples that have all of its views; one with
+    fewer train samples than `dim` has a width of its own.
 
     Raises MultiviewError where the views of a set differ in their rows, and whatever the two measures raise.
     """
@@ -121,7 +122,8 @@ def evaluate_features(
     }
     if dim is None:
         measured = {name: {view for group in groups for view in group} for name, groups in chosen.items()}
-        single = [cell for name, views in sets.items() for view, cell in views.items() if view in measured[name]]
+        encoded = {name: views for name, views in sets.items() if name != RAW} or sets
+        single = [cell for name, views in encoded.items() for view, cell in views.items() if view in measured[name]]
         dim = common_dim([cell.width for cell in single], min(cell.labelled for cell in single))
     return [
         _score(name, view, cell, dim, neighbours, temperature)
@@ -408,9 +410,13 @@ def _cautions(runs: Sequence[Sequence[Score]]) -> list[str]:
             f"{', '.join(counts.values())}."
         )
     widest = max(row.dim for run in runs for row in run)
-    narrow = {row.view: f"{row.view} {row.dim} of {row.train}" for run in runs for row in run if row.dim < widest}
-    if narrow and any(len({row.dim for row in run}) > 1 for run in runs):
-        cautions.append(f"Fewer dimensions where train samples are few: {', '.join(narrow.values())}.")
+    narrow = [row for run in runs for row in run if row.dim < widest and len({other.dim for other in run}) > 1]
+    whole = dict.fromkeys(f"{row.features} of {row.view} {row.dim}" for row in narrow if row.dim == row.width)
+    few = dict.fromkeys(f"{row.view} {row.dim} of {row.train}" for row in narrow if row.dim < row.width)
+    if whole:
+        cautions.append(f"Fewer dimensions, because there are no more: {', '.join(whole)}.")
+    if few:
+        cautions.append(f"Fewer dimensions where train samples are few: {', '.join(few)}.")
     late = sorted({f"{row.features} {row.view}" for run in runs for row in run if not row.converged})
     if late:
         cautions.append(f"The linear probe ran out of iterations before it converged: {', '.join(late)}.")
