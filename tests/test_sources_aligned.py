@@ -120,6 +120,8 @@ def test_patterns_say_where_modalities_are(tmp_path: Path) -> None:
     np.testing.assert_allclose(plan.read(0)["far"][::3, ::3], [[0, 200], [2, 0]])
     shifted = replace(source, disparity_offset=64.0).plan(tmp_path)
     np.testing.assert_allclose(shifted.read(0)["far"][0, 3:], 100)
+    with pytest.raises(MultiviewError, match=r"'scenes/aloe_left.png' is one file; .* such as 'scenes/\*_left.png'"):
+        Aligned(modalities={"left": "scenes/aloe_left.png"}).plan(tmp_path)
     with pytest.raises(
         MultiviewError, match=r"no file below .* fits 'scenes/\*_l.png'; there is scenes/aloe_disp\.png"
     ):

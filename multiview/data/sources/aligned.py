@@ -184,6 +184,11 @@ def _of_these(
 
 def _by_stem(found: Tree, pattern: str) -> dict[str, list[str]]:
     """Stem -> the files of that stem, relative to the root. Raises MultiviewError when no file fits the pattern."""
+    if pattern in found.files:
+        raise MultiviewError(
+            f"'{pattern}' is one file; write a * for the part of its name that all modalities of a sample share, such as "
+            f"'{_starred(pattern)}', or name a folder."
+        )
     before, _, after = (pattern if "*" in pattern else f"{pattern.rstrip('/')}/*").partition("*")
     if "*" in after:
         raise MultiviewError(f"the pattern '{pattern}' has two *; give one, which stands for the stem.")
@@ -199,6 +204,12 @@ def _by_stem(found: Tree, pattern: str) -> dict[str, list[str]]:
             f"no file below {found.root} fits '{pattern}'; there is {', '.join(found.files[:3]) or 'none'}."
         )
     return stems
+
+
+def _starred(path: str) -> str:
+    """A path with a * for the first word of the file's name."""
+    folder, slash, name = path.rpartition("/")
+    return folder + slash + re.sub(r"^[^\W_]+", "*", name, count=1)
 
 
 def _the_file(files: Mapping[str, Sequence[str]], stem: str) -> str:
