@@ -47,6 +47,7 @@ def test_step_edge_and_samples_are_named_and_nothing_is_touched(objective: mv.Ob
     weights = {name: p.detach().clone() for name, p in made.model.named_parameters()}
     memories = {name: x.clone() for name, x in made.memories.stores.state_dict().items()}
     states = {name: x.clone() for name, x in made.memories.states.state_dict().items()}
+    keys = [p.clone() for p in made.memories.key_encoders.parameters()]
     with pytest.raises(MultiviewError) as caught:
         step(2)
     first, second = (f"sample_{i}" for i in made.batches[2].index[list(LAST_ROWS)].tolist())
@@ -58,6 +59,7 @@ def test_step_edge_and_samples_are_named_and_nothing_is_touched(objective: mv.Ob
     assert all(torch.equal(x, memories[name]) for name, x in made.memories.stores.state_dict().items())
     after = made.memories.states.state_dict()
     assert all(torch.equal(x, after[name]) for name, x in states.items())
+    assert all(torch.equal(x, p) for x, p in zip(keys, made.memories.key_encoders.parameters(), strict=True))
 
 
 def store_ids(index: torch.Tensor) -> list[str]:

@@ -32,10 +32,15 @@ class KeyEncoder(nn.Module):
 
     @torch.no_grad()
     def follow(self, encoder: nn.Module, projector: nn.Module, done: float = 0.0) -> None:
-        """One momentum update towards the query side, when a share `done` of the run is behind."""
-        own: list[Tensor] = [*self.encoder.parameters(), *self.projector.parameters()]
+        """One momentum update towards the query side, when a share `done` of the run is behind.
+
+        The parameters get new numbers in new memory: whoever holds the old ones can put them back.
+        """
+        own = [*self.encoder.parameters(), *self.projector.parameters()]
         query: list[Tensor] = [*encoder.parameters(), *projector.parameters()]
-        torch._foreach_lerp_(own, query, 1 - self.momentum(done))
+        moved = torch._foreach_lerp([p.data for p in own], query, 1 - self.momentum(done))
+        for p, values in zip(own, moved, strict=True):
+            p.data = values
 
     @torch.no_grad()
     def forward(self, x: Tensor, present: Tensor | None = None, order: Tensor | None = None) -> Tensor:

@@ -6,7 +6,8 @@ every rank holds the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -76,6 +77,22 @@ class Memories(nn.Module):
             cast("KeyEncoder", self.key_encoders[key]).follow(
                 model.encoder(view), model.projector(view, needs.projector), done
             )
+
+    @contextmanager
+    def followed(self, model: MultiviewModel, step: int) -> Iterator[None]:
+        """The key encoders as after `follow`; if the block raises, they are put back, since its step has moved nothing else either.
+
+        What batch norms counted of the step's rows, here and in the model, stays counted. In an accumulation only the block of its first
+        step moves them, so a later step that is refused leaves them there.
+        """
+        before = [p.data for p in self.key_encoders.parameters()]
+        self.follow(model, step)
+        try:
+            yield
+        except BaseException:
+            for p, values in zip(self.key_encoders.parameters(), before, strict=True):
+                p.data = values
+            raise
 
     def keys(self, views: Mapping[str, Tensor], present: Mapping[str, Tensor], step: int) -> FoundKeys:
         """Keys of each view that an edge reads keys of, for its rows that are `present`; zeros elsewhere."""

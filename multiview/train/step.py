@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,18 +51,19 @@ class StepOutput:
 
 
 def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: bool = False) -> StepOutput:
-    """views -> one forward -> keys -> every edge scored -> backward and optimiser step -> every memory updated once.
+    """views -> key encoders follow -> one forward -> keys -> every edge scored -> backward and optimiser step -> every memory updated once.
 
     examine: measure the health of every edge too, before the memories move on. Raises MultiviewError naming step, edge or parameters, and
-    samples when a loss or a gradient is not finite, before any weight or memory is touched by it.
+    samples when a loss or a gradient is not finite, before any weight or memory is touched by it; key encoders are put back
+    (`Memories.followed` says what is not).
     """
     views = {name: _laid_out(x, parts.channels_last) for name, x in parts.layer(batch, draws).items()}
     present = present_views(parts.layer.views, batch)
     micro = micro_batches(views, present, parts.micro_batch)
-    with parts.accelerator.accumulate(parts.wrapped):
+    first = (step - 1) % parts.accelerator.gradient_accumulation_steps == 0
+    followed = parts.memories.followed(parts.model, step) if first else nullcontext()
+    with parts.accelerator.accumulate(parts.wrapped), followed:
         embeddings, backward = encoded(parts.accelerator, parts.model, parts.wrapped, micro, draws)
-        if (step - 1) % parts.accelerator.gradient_accumulation_steps == 0:
-            parts.memories.follow(parts.model, step)
         with parts.accelerator.autocast():
             keys = encoded_keys(parts.memories, micro, step)
         inputs = parts.memories.edge_inputs(embeddings, keys, batch.index, present, step)
