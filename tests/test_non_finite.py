@@ -62,6 +62,15 @@ def test_step_edge_and_samples_are_named_and_nothing_is_touched(objective: mv.Ob
     assert all(torch.equal(x, p) for x, p in zip(keys, made.memories.key_encoders.parameters(), strict=True))
 
 
+def test_a_sample_whose_view_is_absent_is_not_named() -> None:
+    """As where a view makes 0 / 0 of the zeros that stand for it."""
+    made = poisoned()
+    made.batches[2].present["b"][LAST_ROWS[1]] = False
+    named = made.batches[2].index[LAST_ROWS[0]]
+    with pytest.raises(MultiviewError, match=f"View tensors are not finite of samples {named}\\. Weights"):
+        traced(made)
+
+
 def store_ids(index: torch.Tensor) -> list[str]:
     return [f"sample_{i}" for i in index.tolist()]
 

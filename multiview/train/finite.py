@@ -17,20 +17,24 @@ UNTOUCHED = "Weights, banks and queues are as they were before it."
 Ids = Callable[[Tensor], list[str]]
 """Names of samples by their index."""
 
+Seen = Mapping[str, Iterable[tuple[str, Tensor]]]
+"""Tensors (n, ...) by what they are, each with the view it is of."""
+
 
 def require_finite_losses(
-    losses: Mapping[str, Tensor], seen: Mapping[str, Iterable[Tensor]], index: Tensor, ids: Ids, step: int
+    losses: Mapping[str, Tensor], seen: Seen, present: Mapping[str, Tensor], index: Tensor, ids: Ids, step: int
 ) -> None:
     """Raises MultiviewError naming step, edges and samples when a loss of any process is not finite.
 
-    losses: by edge, then their `sum`. seen: what the step worked with, by what it is, first things first. index: of its samples.
+    losses: by edge, then their `sum`. seen: what the step worked with, first things first. present: which rows a view exists for. index: of
+    the step's samples.
     """
     bad = any_rank((~torch.stack(list(losses.values())).isfinite()).tolist(), index.device)
     if not any(bad):
         return
     edges = [name for name, one in zip(losses, bad, strict=True) if one]
     raise MultiviewError(
-        f"step {step}: the loss of edge {', '.join(edges[:-1] or edges)} is not finite. {_suspects(seen, index, ids)} {UNTOUCHED} "
+        f"step {step}: the loss of edge {', '.join(edges[:-1] or edges)} is not finite. {_suspects(seen, present, index, ids)} {UNTOUCHED} "
         "Lower --lr, raise --temperature, or use --precision no; the last checkpoint is whole."
     )
 
@@ -62,11 +66,11 @@ def _whose(parameters: Sequence[str]) -> str:
     return ", ".join(dict.fromkeys(owners))
 
 
-def _suspects(seen: Mapping[str, Iterable[Tensor]], index: Tensor, ids: Ids) -> str:
-    """The samples of all ranks where things first went wrong; where nothing did, those of the step."""
+def _suspects(seen: Seen, present: Mapping[str, Tensor], index: Tensor, ids: Ids) -> str:
+    """The samples of all ranks whose views first went wrong; where none did, those of the step. What stands for an absent view is none."""
     everyone = gather(index)
     for kind, tensors in seen.items():
-        lost = gather(torch.stack([~x.isfinite().flatten(1).all(1) for x in tensors]).any(0))
+        lost = gather(torch.stack([~x.isfinite().flatten(1).all(1) & present[view] for view, x in tensors]).any(0))
         if lost.any():
             return f"{kind} are not finite of samples {_listed(everyone[lost], ids)}."
     return f"{' and '.join(seen)} are finite; the step had samples {_listed(everyone, ids)}."

@@ -71,11 +71,11 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: 
         outputs = {n: e.objective.loss(i) for (n, e), i in zip(edges.items(), inputs, strict=True)}
         total = torch.stack([e.weight * outputs[n].loss for n, e in edges.items()]).sum()
         seen = {
-            "View tensors": views.values(),
-            "embeddings": [*embeddings.z.values(), *embeddings.p.values(), *keys.values()],
+            "View tensors": views.items(),
+            "embeddings": [(name, x) for part in (embeddings.z, embeddings.p, keys) for (name, *_), x in part.items()],
         }
         losses = {**{n: out.loss.detach().to(total) for n, out in outputs.items()}, "sum": total.detach()}
-        require_finite_losses(losses, seen, batch.index, parts.ids, step)
+        require_finite_losses(losses, seen, present, batch.index, parts.ids, step)
         backward(total)
         if parts.accelerator.sync_gradients:
             _clip(parts, batch.index, step)
