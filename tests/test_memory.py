@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import by_hand
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import normalize
+from trials import SAMPLES, trial
 
+import multiview as mv
+from multiview.check.parity import process, spread, traced
 from multiview.errors import MultiviewError
 from multiview.memory.bank import MemoryBank
 from multiview.memory.key_encoder import KeyEncoder
@@ -46,6 +51,22 @@ def test_an_index_outside_the_bank_is_an_error(index: list[int]) -> None:
     bank = MemoryBank(5, 4, 0.5, torch.Generator().manual_seed(0))
     with pytest.raises(MultiviewError, match="outside the memory bank of 5 rows"):
         bank.update(torch.zeros(1, 4), torch.tensor(index))
+
+
+def refuse(number: int, folder: Path) -> None:
+    """One of two processes, of which the second has a sample that the banks do not."""
+    made = trial(mv.CMC(negatives=7, dim=5))
+    made.batches[1].index[-1] = SAMPLES
+    with process(number, 2, folder), pytest.raises(MultiviewError) as caught:
+        traced(made)
+    (folder / f"said-{number}").write_text(str(caught.value))
+
+
+def test_every_process_refuses_an_index_that_one_has(tmp_path: Path) -> None:
+    spread(refuse, 2, tmp_path)
+    first, second = ((tmp_path / f"said-{number}").read_text() for number in range(2))
+    assert first == second
+    assert f"..{SAMPLES} is outside the memory bank of {SAMPLES} rows" in first
 
 
 @pytest.mark.parametrize("size", [1, 5, 7, 12])

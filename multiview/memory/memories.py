@@ -119,11 +119,21 @@ class Memories(nn.Module):
         present: Mapping[str, Tensor],
         step: int,
     ) -> list[EdgeInput]:
-        """What each edge of the graph is scored from at this step; `present` says per view which rows exist."""
+        """What each edge of the graph is scored from at this step; `present` says per view which rows exist.
+
+        Raises MultiviewError in every process when one of them has an index outside the banks.
+        """
+        if world() > 1:
+            self._require(gather(index))
         return [
             self._edge_input(name, edge, embeddings, keys, index, present, step)
             for name, edge in self.graph.named_edges().items()
         ]
+
+    def _require(self, index: Tensor) -> None:
+        bank = next((store for store in self.stores.values() if isinstance(store, MemoryBank)), None)
+        if bank is not None:  # they are all of one length
+            bank.require(index)
 
     def _edge_input(
         self,
