@@ -300,7 +300,8 @@ def test_a_photo_whose_end_is_missing_has_a_fault() -> None:
 
 def test_samples_of_any_length_are_not_cut_whole() -> None:
     with pytest.raises(
-        MultiviewError, match=r"samples of audio differ in length .* use Crop\(seconds=LENGTH\) for the"
+        MultiviewError,
+        match=r"samples of audio differ in length .* --seconds LENGTH.* Crop\(seconds=LENGTH\) for the crop 'crop'",
     ):
         CropTransform({Crop(): TIMED}, True)
     points = Modality(name="cloud", kind="points", dtype="float32", shape=(ANY, 3), unit="m")

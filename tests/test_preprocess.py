@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -15,12 +16,14 @@ from typing import ClassVar
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from multiview.data.lock import locked
 from multiview.data.manifest import Manifest
 from multiview.data.modality import Modality
 from multiview.data.preprocess import Report, preprocess
 from multiview.data.source import BadSample, Plan, Row
+from multiview.data.sources.folder import Folder
 from multiview.data.store import Store
 from multiview.errors import MultiviewError
 
@@ -329,6 +332,47 @@ def test_too_many_rejects(tmp_path: Path, max_bad: float) -> None:
     assert more.rejected == 3
     make(tmp_path / "undisturbed", Toy(bad=25), max_bad=0.05)
     assert hashes(out) == hashes(tmp_path / "undisturbed")
+
+
+def test_after_too_many_rejects_mended_files_are_read_by_the_same_command(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    pictures = [folder / "ab"[number % 2] / f"{number:02d}.png" for number in range(24)]
+    for number, path in enumerate(pictures):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8, 3), number, "uint8")).save(path)
+    shutil.copytree(folder, tmp_path / "whole")
+    bad = [pictures[0], pictures[2], pictures[23]]
+    for path in bad:
+        path.write_bytes(b"no picture")
+
+    def again(out: Path = out) -> Report:
+        return preprocess(Folder(), folder, out, shard_rows=4, max_bad=2)
+
+    with pytest.raises(MultiviewError, match=r"run the same command again, it goes on .* remove files .* --overwrite"):
+        again()
+    assert (out / "shard-00000.h5").exists(), "a shard that is whole, without the first two"
+    for path in bad:
+        shutil.copy(tmp_path / "whole" / path.relative_to(folder), path)
+    report = again()
+    assert (report.written, report.rejected) == (24, 0)
+    assert any(
+        "shard-00000.h5: written again, since samples that it lacks can be read" in note for note in report.notes
+    )
+    again(tmp_path / "undisturbed")
+    assert hashes(out) == hashes(tmp_path / "undisturbed")
+
+
+def test_after_too_many_rejects_files_that_are_gone_need_overwrite(tmp_path: Path) -> None:
+    for number in range(6):
+        (tmp_path / "in" / "a").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8, 3), number, "uint8")).save(tmp_path / "in" / "a" / f"{number}.png")
+    (tmp_path / "in" / "a" / "5.png").write_bytes(b"no picture")
+    with pytest.raises(MultiviewError, match="more than --max-bad 0 allows"):
+        preprocess(Folder(), tmp_path / "in", tmp_path / "out", max_bad=0)
+    (tmp_path / "in" / "a" / "5.png").unlink()
+    with pytest.raises(MultiviewError, match=r"an input that has changed since.*--overwrite"):
+        preprocess(Folder(), tmp_path / "in", tmp_path / "out", max_bad=0)
+    assert preprocess(Folder(), tmp_path / "in", tmp_path / "out", max_bad=0, overwrite=True).written == 5
 
 
 def test_no_sample_at_all(tmp_path: Path) -> None:

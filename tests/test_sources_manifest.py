@@ -93,6 +93,18 @@ def test_the_same_store_from_every_kind_of_table(animals: Path, tmp_path: Path, 
     assert bytes(store.read([0], "text")[0]) == "ein Löwe".encode()
 
 
+def test_the_bytes_are_those_of_every_kind_of_table(animals: Path, tmp_path: Path) -> None:
+    rows = [*ROWS[1:], ROWS[0]]  # in JSON Lines the first one lacks columns in the middle
+    found = {}
+    for ending in ("csv", "jsonl", "parquet"):
+        report = preprocess(Manifest(), write(animals, ending, rows), tmp_path / ending, shard_rows=2)
+        origin = Store.open(report.out).manifest.provenance.origin().encode()
+        shards = [path.read_bytes() for path in sorted(report.out.glob("*.h5"))]
+        assert [shard.count(origin) for shard in shards] == [1, 1], "what was read, the path of the table included"
+        found[ending] = [shard.replace(origin, b"") for shard in shards]
+    assert found["csv"] == found["jsonl"] == found["parquet"]
+
+
 def test_what_columns_are_by_their_looks(animals: Path) -> None:
     path = write(animals, "csv", [{**row, "age": 3, "note": "x"} for row in ROWS])
     plan = Manifest().plan(path)

@@ -92,9 +92,12 @@ class CropTransform:
 def _check_length(crop: Crop, modality: Modality) -> None:
     if not modality.ragged or modality.encoding or (modality.timed and crop.seconds):
         return
-    remedy = f"Crop(seconds=LENGTH) for the crop '{crop.name}'" if modality.timed else "a store of one length"
+    what = f"the samples of {modality.name} differ in length and cannot make a batch as they are"
+    if not modality.timed:
+        raise MultiviewError(f"{what}; use a store of one length.")
     raise MultiviewError(
-        f"the samples of {modality.name} differ in length and cannot make a batch as they are; use {remedy}."
+        f"{what}; give a recipe that has this option --seconds LENGTH, or in Python use Crop(seconds=LENGTH) for the crop "
+        f"'{crop.name}'."
     )
 
 

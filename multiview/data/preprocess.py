@@ -279,7 +279,8 @@ def _too_many(out: Path, rejects: Sequence[Reject], total: int, max_bad: float) 
     first = "".join(f"\n  {each.reason}" for each in rejects[:3])
     return MultiviewError(
         f"{len(rejects)} of {total} samples cannot be read, more than --max-bad {max_bad:g} allows; the first:{first}\n"
-        f"All are listed in {out / output.REJECTS}. Mend or remove the files, or allow more with "
+        f"All are listed in {out / output.REJECTS}. Mend the files and run the same command again, it goes on from here; "
+        "where you remove files instead, add --overwrite. Or allow more with "
         "`multiview preprocess SOURCE INPUT OUT --max-bad NUMBER_OR_SHARE`."
     )
 

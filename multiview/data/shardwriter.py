@@ -68,6 +68,15 @@ def write_shard(
     return _publish(path, memory, layout)
 
 
+def readable(plan: Plan, number: int) -> bool:
+    """Whether a planned sample can be read and holds what its source declared."""
+    try:
+        _read(plan, number)
+    except BadSample:
+        return False
+    return True
+
+
 def _publish(path: Path, memory: io.BytesIO, layout: Layout) -> Written:
     # A name of this process's own: one that was left behind by a killed parent may still be writing.
     partial = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}{PARTIAL}")

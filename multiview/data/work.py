@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from multiview.data.shard import BadShardError, Layout, TooManyRejectsError, Written, check_shard, shard_name
-from multiview.data.shardwriter import write_shard
+from multiview.data.shardwriter import readable, write_shard
 from multiview.data.source import Plan
 from multiview.errors import MultiviewError
 
@@ -63,9 +63,16 @@ class Work:
                 path.unlink()
                 note = f"damaged and written again: {reason}."
             else:
-                tick(len(rows), len(found.rejects))
-                return Done(number, found, reused=True)
+                if not self._mended(found, rows):
+                    tick(len(rows), len(found.rejects))
+                    return Done(number, found, reused=True)
+                note = f"{path.name}: written again, since samples that it lacks can be read by now."
         return Done(number, write_shard(path, self.plan, rows, self.layout, self.allowed, tick, {}), note=note)
+
+    def _mended(self, found: Written, rows: range) -> bool:
+        """Whether a sample that could not be read when the shard was written can be read now."""
+        bad = {reject.id for reject in found.rejects if reject.copy_of is None}
+        return any(readable(self.plan, number) for number in rows if self.plan.rows[number].id in bad)
 
     def rewritten(self, done: Done, copies: Mapping[str, str]) -> Done:
         """A shard without these samples, in the place of the one that has them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,21 @@ def _json_lines(path: Path) -> Columns:
         for number, line in enumerate(file, 1):
             if line.strip():
                 rows.append(_object(path, number, line))
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: [_none_if_empty(row.get(name)) for row in rows] for name in names}
+    return {name: [_none_if_empty(row.get(name)) for row in rows] for name in _in_order(rows)}
+
+
+def _in_order(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names of all rows in the order of the fullest ones, as a CSV of the same rows has them; one that those lack stands
+    behind the name before it in its own row.
+    """
+    names: list[str] = []
+    for row in sorted(dict.fromkeys(tuple(row) for row in rows), key=len, reverse=True):
+        place = 0
+        for name in row:
+            if name not in names:
+                names.insert(place, name)
+            place = names.index(name) + 1
+    return names
 
 
 def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
