@@ -70,7 +70,7 @@ def test_summary(store: Store) -> None:
     assert said["samples"] == "8, 1 rejected (rejects.jsonl)"
     assert said["splits"] == "train 8"
     assert said["classes"] == "2: a 4, b 3, 1 unlabelled"
-    assert said["depth"] == "depth, float32 16x32, m; 2 to 9, mean 5.429 ± 2.44 (train); 1 samples lack it"
+    assert said["depth"] == "depth, float32 16x32, m; 2 to 9, mean 5.429 ± 2.44 (train); 1 sample lacks it"
     assert said["mask"].endswith("; 0 to 1 (train)")  # a mean of identities means nothing
     assert "audio, int16 400x2, full scale, 8000 Hz" in said["audio"]
     assert said["factors"] == "1: size 0 to 4"

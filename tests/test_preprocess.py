@@ -73,6 +73,13 @@ def test_a_store_of_shards_and_a_manifest(tmp_path: Path) -> None:
     assert report.lines()[-1].endswith("60 samples in 6 shards.")
 
 
+def test_one_sample_is_counted_as_one(tmp_path: Path) -> None:
+    assert make(tmp_path / "out", Toy(count=1)).lines()[-1] == f"{tmp_path / 'out'}: 1 sample in 1 shard."
+    assert make(tmp_path / "out", Toy(count=1)).lines()[-1].endswith("is whole already: 1 sample, nothing to do.")
+    with pytest.raises(MultiviewError, match="1 of 1 sample cannot be read"):
+        make(tmp_path / "none", Toy(count=1, bad=1))
+
+
 def test_every_dataset_has_a_checksum_and_samples_a_chunk_each(tmp_path: Path) -> None:
     make(tmp_path / "out")
     found: dict[str, h5py.Dataset] = {}

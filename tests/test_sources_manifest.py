@@ -115,7 +115,7 @@ def test_what_columns_are_by_their_looks(animals: Path) -> None:
     shorter = Manifest(modalities=("text",), text_bytes=5).plan(path)
     assert shorter.modalities[0].shape == (5,)
     assert bytes(shorter.read(0)["text"]) == b"ein L"
-    assert "1 texts of 'text' are cut at 5 bytes." in shorter.notes
+    assert "1 text of 'text' cut at 5 bytes." in shorter.notes
 
 
 def test_usual_names_are_understood(animals: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from multiview.data.shard import Written
 from multiview.data.work import Done, Work
 from multiview.errors import MultiviewError
+from multiview.words import counted
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,13 @@ def dropped(work: Work, done: Sequence[Done], copies: Sequence[Copy]) -> list[Do
     return again
 
 
+def _copies(count: int) -> str:
+    return counted(count, "sample is an exact copy of another", "samples are exact copies of others")
+
+
 def note(listing: Path, count: int, treatment: str) -> str:
     """The sentence that tells the user."""
-    what = "1 sample is an exact copy of another" if count == 1 else f"{count} samples are exact copies of others"
+    what = _copies(count)
     if treatment == "drop":
         return f"{what}: left out."
     return f"{what}, listed in {listing}; leave them out with --duplicates drop."
@@ -54,6 +59,6 @@ def refused(listing: Path, copies: Sequence[Copy]) -> MultiviewError:
     """The error of `--duplicates error`."""
     first = copies[0]
     return MultiviewError(
-        f"{len(copies)} samples are exact copies of others, the first '{first.id}' of '{first.copy_of}'; all are listed in "
+        f"{_copies(len(copies))}, the first '{first.id}' of '{first.copy_of}'; all are listed in "
         f"{listing}. Remove them, or use --duplicates drop."
     )

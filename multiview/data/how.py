@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from multiview.cores import available_cores
 from multiview.errors import MultiviewError, unknown_name
+from multiview.words import counted
 
 if TYPE_CHECKING:
     from multiview.data.work import Work
@@ -39,8 +40,8 @@ class Part:
         files = len(work.numbers())
         if self.count > files:
             raise MultiviewError(
-                f"{len(work.plan.rows)} samples make {files} shard files of {work.shard_rows}, fewer than {self.count} "
-                "jobs; use fewer jobs, or a smaller --shard-rows in all of them."
+                f"{counted(len(work.plan.rows), 'sample')} make {counted(files, 'shard file')} of {work.shard_rows}, "
+                f"fewer than {self.count} jobs; use fewer jobs, or a smaller --shard-rows in all of them."
             )
         return range((self.number - 1) * files // self.count, self.number * files // self.count)
 

@@ -21,6 +21,7 @@ from multiview.errors import MultiviewError
 from multiview.files import size_text
 from multiview.plugins import load
 from multiview.view import Crop, View, make_view
+from multiview.words import counted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -128,7 +129,7 @@ def summary(store: Store) -> list[tuple[str, str]]:
     lines = [
         (
             "store",
-            f"{store.path}, {size_text(size)} in {len(manifest.shards)} shard{'s' * (len(manifest.shards) != 1)}",
+            f"{store.path}, {size_text(size)} in {counted(len(manifest.shards), 'shard')}",
         ),
         ("made from", f"{origin.source} {origin.input or ''} {_options(origin.options)}".replace("  ", " ").strip()),
         ("samples", f"{len(store)}, {manifest.rejected} rejected" + " (rejects.jsonl)" * (manifest.rejected > 0)),
@@ -169,7 +170,8 @@ def _modality(store: Store, modality: Modality) -> str:
     shape = f"{modality.encoding} files" if modality.encoding else shape
     rate = f", {modality.rate} Hz" if modality.rate else ""
     there = store.present(modality.name)
-    lacking = f"; {int((~there).sum())} samples lack it" if not there.all() else ""
+    absent = int((~there).sum())
+    lacking = f"; {counted(absent, 'sample lacks it', 'samples lack it')}" if absent else ""
     dtype = "" if modality.encoding else f"{modality.dtype} "
     return f"{modality.kind}, {dtype}{shape}, {modality.unit}{rate}{_statistics(store, modality)}{lacking}"
 

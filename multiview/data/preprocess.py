@@ -22,6 +22,7 @@ from multiview.data.space import check_space
 from multiview.data.statistics import Moments, channels
 from multiview.data.work import Done, Work
 from multiview.errors import MultiviewError
+from multiview.words import counted
 
 RESERVED = ("label", "split", "id", "digest", "present", "length", "factor", "statistics", "rejects")
 FIRST_SPLITS = ("train", "val", "test")
@@ -50,7 +51,7 @@ class Report:
         resumed = f", {self.reused} of them from an earlier run" if self.reused else ""
         return (
             *self.notes,
-            f"{self.out}: {self.written} samples in {self.shards} shard{'s' * (self.shards != 1)}{resumed}{rejected}.",
+            f"{self.out}: {counted(self.written, 'sample')} in {counted(self.shards, 'shard')}{resumed}{rejected}.",
         )
 
 
@@ -105,7 +106,7 @@ def already(out: Path, manifest: Manifest) -> Report:
         shards=len(manifest.shards),
         reused=len(manifest.shards),
         already=True,
-        notes=(f"{out} is whole already: {manifest.count} samples, nothing to do.",),
+        notes=(f"{out} is whole already: {counted(manifest.count, 'sample')}, nothing to do.",),
     )
 
 
@@ -278,7 +279,7 @@ def _too_many(out: Path, rejects: Sequence[Reject], total: int, max_bad: float) 
     output.write_rejects(out, rejects)
     first = "".join(f"\n  {each.reason}" for each in rejects[:3])
     return MultiviewError(
-        f"{len(rejects)} of {total} samples cannot be read, more than --max-bad {max_bad:g} allows; the first:{first}\n"
+        f"{len(rejects)} of {counted(total, 'sample')} cannot be read, more than --max-bad {max_bad:g} allows; the first:{first}\n"
         f"All are listed in {out / output.REJECTS}. Mend the files and run the same command again, it goes on from here; "
         "where you remove files instead, add --overwrite. Or allow more with "
         "`multiview preprocess SOURCE INPUT OUT --max-bad NUMBER_OR_SHARE`."

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from multiview.data.draws import permutation
 from multiview.errors import MultiviewError
+from multiview.words import counted
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Batches:
             raise MultiviewError(f"a batch of {self.batch} cannot be shared by {self.world} processes; use {near}.")
         if len(self) == 0:
             raise MultiviewError(
-                f"data has {self.count} samples and the batch is {self.batch}: no step; use a smaller batch."
+                f"data has {counted(self.count, 'sample')} and the batch is {self.batch}: no step; use a smaller batch."
             )
 
     def __len__(self) -> int:
@@ -67,10 +68,6 @@ def fit_batch(batch: int, count: int, world: int = 1) -> tuple[int, str | None]:
         raise MultiviewError("data has no samples: nothing to train on.")
     if fitting == 0:
         raise MultiviewError(
-            f"data has {_samples(count)}, fewer than the {world} processes; use fewer processes or more data."
+            f"data has {counted(count, 'sample')}, fewer than the {world} processes; use fewer processes or more data."
         )
-    return fitting, f"data has {_samples(count)}, batch is {batch}: using {fitting}"
-
-
-def _samples(count: int) -> str:
-    return f"{count} sample" if count == 1 else f"{count} samples"
+    return fitting, f"data has {counted(count, 'sample')}, batch is {batch}: using {fitting}"

@@ -18,6 +18,7 @@ from multiview.data import manifest as manifests
 from multiview.data.manifest import Manifest
 from multiview.data.store import no_store
 from multiview.errors import MultiviewError
+from multiview.words import counted
 
 SHOWN = 20
 
@@ -33,7 +34,7 @@ class Verified:
 
     def lines(self) -> tuple[str, ...]:
         """What to tell the user."""
-        looked = f"{self.path}: {self.shards} shards, {self.rows} samples"
+        looked = f"{self.path}: {counted(self.shards, 'shard')}, {counted(self.rows, 'sample')}"
         if not self.faults:
             return (f"{looked}: hashes, checksums, counts, digests and values are right.",)
         more = [f"and {len(self.faults) - SHOWN} more"] * (len(self.faults) > SHOWN)
@@ -67,7 +68,11 @@ def verify(path: Path, memory: float = 8.0, seconds: float = 600.0) -> Verified:
 
 
 def _miscounted(manifest: Manifest, rows: int) -> list[str]:
-    return [f"the manifest counts {manifest.count} samples, the shards hold {rows}"] if rows != manifest.count else []
+    return (
+        [f"the manifest counts {counted(manifest.count, 'sample')}, the shards hold {rows}"]
+        if rows != manifest.count
+        else []
+    )
 
 
 def _examined(path: Path, manifest: Manifest, memory: float, seconds: float) -> Iterator[tuple[int, dict[str, Any]]]:

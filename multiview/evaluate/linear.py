@@ -18,6 +18,7 @@ import numpy as np
 
 from multiview.errors import MultiviewError
 from multiview.evaluate.knn import require_finite
+from multiview.words import counted
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -86,8 +87,8 @@ def prepared(train: Split, val: Split | None, test: Split, *, dim: int | None = 
     classes = len(np.unique(train[1]))
     if classes < 2:
         raise MultiviewError(
-            f"a linear probe tells classes apart, but the {len(train[1])} labelled train rows are of {classes} "
-            f"class{'es' * (classes != 1)}; give train rows of two classes or more."
+            f"a linear probe tells classes apart, but the {len(train[1])} labelled train rows are of "
+            f"{counted(classes, 'class', 'classes')}; give train rows of two classes or more."
         )
     if not len(test[1]):
         raise MultiviewError("no test row has a label, so there is nothing to measure; give the test split labels.")

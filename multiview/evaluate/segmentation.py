@@ -25,6 +25,7 @@ from multiview.evaluate.table import RANDOM, RAW, TRAINED
 from multiview.trained import Trained
 from multiview.view import Channels, View
 from multiview.viewlayer import ViewLayer
+from multiview.words import counted
 
 FILE = "segmentation.json"
 LABELS = " labels"
@@ -109,7 +110,7 @@ def commonest(store: Store, modality: str, most: int) -> list[int]:
     classes = [int(label) for label in np.argsort(-counts, kind="stable") if counts[label]][:most]
     if len(classes) < 2:
         raise MultiviewError(
-            f"'{modality}' has {len(classes)} classes in the training split; segmentation tells two or more apart."
+            f"'{modality}' has {counted(len(classes), 'class', 'classes')} in the training split; segmentation tells two or more apart."
         )
     return classes
 
@@ -236,6 +237,6 @@ def show(scores: list[SegmentationScore], console: Console) -> None:
     console.print(table)
     head = scores[0]
     console.print(
-        f"{head.train} train and {head.test} test pictures, {head.classes} classes; unlabelled pixels do not count.",
+        f"{head.train} train and {counted(head.test, 'test picture')}, {head.classes} classes; unlabelled pixels do not count.",
         highlight=False,
     )

@@ -22,6 +22,7 @@ from multiview.errors import MultiviewError
 from multiview.evaluate.groups import BESIDE, CONCAT, Group, name_of, usual
 from multiview.evaluate.knn import weighted_knn
 from multiview.evaluate.linear import Split, common_dim, prepared, probe_reduced
+from multiview.words import counted
 
 TRAINED, RANDOM, RAW = "trained", "random weights", "raw pixels"
 SCHEMA = 1
@@ -294,7 +295,7 @@ def _conclusion(margins: Mapping[str, Margin]) -> str:
 
 def _verdict_of_runs(runs: Sequence[Sequence[Score]]) -> str:
     heads = [_headline(rows) for rows in runs]
-    count = f"{len(runs)} run{'s' * (len(runs) != 1)}"
+    count = counted(len(runs), "run")
     lines = [f"{_title(runs[0])}, mean of {count}: linear {_spread([head[0].linear for head in heads], '.1f', ' %')}"]
     for name in dict.fromkeys(row.features for head in heads for row in head[1:]):
         margins = [_over(head[0], row) for head in heads for row in head[1:] if row.features == name]
@@ -382,13 +383,13 @@ def _notes(runs: Sequence[Sequence[Score]]) -> list[str]:
     head, chance = heads[0], 1 / heads[0].classes
     tuned = f"{head.val} validation" if head.val else "no validation (a fifth of train chose C)"
     notes = [
-        f"{head.train} train, {tuned}, {head.test} test samples of {head.classes} classes; "
+        f"{head.train} train, {tuned}, {counted(head.test, 'test sample')} of {head.classes} classes; "
         f"all features reduced to {head.dim} dimensions.",
         f"Accuracy in %: chance {100 * chance:.1f}, always the commonest class {100 * head.majority:.1f}. "
         "'over': linear above the control, in points.",
     ]
     if any(text.endswith(")") for run in runs for row in run for _, text in _cells(run, row.view, _names(run))):
-        notes.append(f"In brackets: a difference within the noise of {head.test} test samples (95 %).")
+        notes.append(f"In brackets: a difference within the noise of {counted(head.test, 'test sample')} (95 %).")
     if head.majority > 2 * chance:
         balanced = ", ".join(f"{row.features} {100 * row.balanced:.1f}" for row in heads)
         notes.append(f"The classes are uneven; balanced accuracy of the linear probe on {_title(runs[0])}: {balanced}.")

@@ -19,6 +19,7 @@ from multiview.data.sources.tables import Columns
 from multiview.data.sources.tree import printable
 from multiview.data.values import Wanted, as_stored, declared, kind_of, text_bytes
 from multiview.errors import MultiviewError
+from multiview.words import counted
 
 LOOKED_AT = 100
 """Cells of a column that tell what it holds."""
@@ -195,7 +196,7 @@ def texts(each: Wanted, column: Sequence[Any], limit: int | None) -> Part:
     longest = max(lengths, default=1)
     length = min(longest, limit or longest)
     cut = sum(each > length for each in lengths)
-    notes = (f"{cut} texts of '{each.name}' are cut at {length} bytes.",) if cut else ()
+    notes = (f"{counted(cut, 'text')} of '{each.name}' cut at {counted(length, 'byte')}.",) if cut else ()
     modality = declared(each.name, "text", (length,), np.dtype("U"))
     return Part(modality, TextCells(tuple(None if cell is None else str(cell) for cell in column), length), notes)
 

@@ -13,6 +13,7 @@ from multiview.data.source import BadSample, Row
 from multiview.data.sources import labels, splits
 from multiview.data.sources.tree import Tree, ids_of, printable, tree
 from multiview.errors import MultiviewError
+from multiview.words import counted
 
 LINKS = ("follow", "skip")
 
@@ -138,7 +139,7 @@ def _empty_classes(found: Tree, rows: Sequence[Row], level: int) -> list[str]:
     if not empty:
         return []
     names = ", ".join(f"'{name}'" for name in empty[:5]) + (", ..." if len(empty) > 5 else "")
-    return [f"{len(empty)} class folder{'s' * (len(empty) > 1)} without {found.kind}s: {names} left out."]
+    return [f"{counted(len(empty), 'class folder')} without {found.kind}s: {names} left out."]
 
 
 def _namesakes(names: Collection[str]) -> list[str]:

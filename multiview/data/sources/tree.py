@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from multiview.data.images import ENDINGS
 from multiview.errors import MultiviewError
+from multiview.words import counted
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Tree:
     def notes(self) -> tuple[str, ...]:
         """Sentences on what was passed over."""
         others = f"passed over {_counted(self.others)}: no {self.kind}s." if self.others else ""
-        links = f"passed over {self.links} link{'s' * (self.links > 1)}." if self.links else ""
+        links = f"passed over {counted(self.links, 'link')}." if self.links else ""
         return tuple(note for note in (others, links) if note)
 
     def demand_files(self) -> None:
@@ -48,7 +49,7 @@ class Tree:
 def _counted(endings: Mapping[str, int]) -> str:
     total = sum(endings.values())
     parts = ", ".join(f"{count} {ending}" for ending, count in Counter(endings).most_common(5))
-    return f"{total} other file{'s' * (total > 1)} ({parts})"
+    return f"{counted(total, 'other file')} ({parts})"
 
 
 def tree(root: Path, kind: str = "image", endings: Collection[str] = ENDINGS, *, links: bool = True) -> Tree:

@@ -1,0 +1,8 @@
+"""Numbers in sentences."""
+
+from __future__ import annotations
+
+
+def counted(count: int, what: str, many: str | None = None) -> str:
+    """`1 shard`, `2 shards`; many: the plural where it is not made with an s."""
+    return f"{count} {what if count == 1 else many or what + 's'}"
