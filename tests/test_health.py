@@ -142,6 +142,22 @@ def test_what_is_wrong_is_said_in_words(values: dict[str, float], symptom: str, 
     assert found["text"].startswith(words)
 
 
+@pytest.mark.parametrize(
+    ("objective", "remedy"),
+    [
+        (mv.CMC(z="first-batch"), "Use z=ema or variant=softmax, which has no Z."),
+        (mv.CMC(z=1e5), "Use z=ema or variant=softmax, which has no Z."),
+        (mv.CMC.original(), "Without seed_defaults, use z=ema or variant=softmax, which has no Z."),
+        (mv.CMC(), "Lower z_momentum (now 0.99), or use variant=softmax, which has no Z."),
+        (mv.CMC(z_momentum=0.0), "Use variant=softmax, which has no Z."),
+        (mv.SimCLR(), ""),
+    ],
+)
+def test_what_is_advised_would_change_something(objective: Objective, remedy: str) -> None:
+    (found,) = diagnosed({"z_drift/L-ab": 2.5}, {"L-ab": objective})
+    assert found["text"].partition("wrongly.")[2].strip() == remedy
+
+
 def test_health_is_no_symptom() -> None:
     good = {"bound/L-ab": 2.0, "ceiling/L-ab": 8.3, "z_drift/L-ab": 0.1, "loss/L-ab": 6.0, "lr": 0.1}
     assert list(diagnosed(good | {"std/L": 0.8, "effective_rank/L": 30.0})) == []

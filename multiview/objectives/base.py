@@ -230,6 +230,12 @@ class Objective(metaclass=ABCMeta):
         """The share of samples that are among their own negatives, as far as it can be predicted; None without a memory of negatives."""
         return None
 
+    def remedy(self, symptom: str) -> str:  # noqa: ARG002
+        """What to change of it, in a sentence, against a symptom of its edge (see `train/symptoms.py`, and `itself`: samples that meet
+        themselves among their negatives); empty where nothing of it would help.
+        """
+        return ""
+
 
 TEMPERATURES = (0.01, 1.0)
 """Bounds of a learned temperature; the lower one is CLIP's (arXiv:2103.00020, Sec. 2.5)."""

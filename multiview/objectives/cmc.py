@@ -137,6 +137,14 @@ class CMC(Objective):
         """1 - (1 - 1/N)^K: K rows are drawn with replacement from N."""
         return 0.0 if self.exclude else -math.expm1(self._count * math.log1p(-1 / situation.samples))
 
+    def remedy(self, symptom: str) -> str:
+        """Against a Z that is off, and a sample's own row."""
+        freed = "Without seed_defaults, use" if self.seed_defaults else "Use"
+        slow = f"Lower z_momentum (now {self.z_momentum:g}), or use" if self.z_momentum else "Use"
+        drift = slow if self.z == "ema" else f"{freed} z=ema or"
+        itself = f"{freed} exclude=True: it leaves them out."
+        return {"itself": itself, "drift": f"{drift} variant=softmax, which has no Z."}.get(symptom, "")
+
     def _draw(self, edge: EdgeInput, size: int) -> "Tensor":
         from multiview.ops.bank_scores import in_reading_order
         from multiview.ops.negatives import draw_negatives, draw_shared

@@ -114,6 +114,10 @@ class MoCo(Objective):
         filled = min((self.queue or DEFAULT_QUEUE) / situation.samples, 2.0)
         return 0.0 if self.exclude else filled**2 / 2 if filled <= 1 else 1 - (2 - filled) ** 2 / 2
 
+    def remedy(self, symptom: str) -> str:
+        """Against keys of the sample itself."""
+        return "Use exclude=True: it leaves them out." if symptom == "itself" else ""
+
     def _direction(self, edge: EdgeInput, query: Side, keys: Side) -> EdgeOutput:
         from multiview.distributed import mean_over_rows
         from multiview.ops.precision import full_precision

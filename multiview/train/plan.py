@@ -100,8 +100,8 @@ def notes(model: MultiviewModel, memories: Memories, train: Train, situation: Si
         share = edge.objective.meets_itself(situation) or 0.0
         if share >= WORTH_SAYING:
             found.append(
-                f"edge {name}: {share_text(share)} of the samples meet themselves among their negatives, as in the original code; "
-                "exclude=True leaves them out."
+                f"edge {name}: {share_text(share)} of the samples meet themselves among their negatives, as in the original code. "
+                f"{edge.objective.remedy('itself')}".rstrip()
             )
     for name, memory in memories.stores.items():
         if isinstance(memory, KeyQueue) and memory.size > situation.samples:

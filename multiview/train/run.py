@@ -214,9 +214,9 @@ def train(prepared: Prepared, recipe: Recipe, out: Path) -> Progress:
     display = Display(prepared.console, loop.steps, loop.progress.step, accelerator.is_main_process)
     for sentence in sentences:
         display.say(sentence)
-    metrics = (
-        Metrics(out, loop.progress.step if recipe.resume else None) if accelerator.is_main_process else NoMetrics()
-    )
+    resumed_at = loop.progress.step if recipe.resume else None
+    objectives = {name: edge.objective for name, edge in prepared.setup.graph.named_edges().items()}
+    metrics = Metrics(out, resumed_at, objectives) if accelerator.is_main_process else NoMetrics()
     try:
         return loop.run(metrics, display)
     finally:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from multiview.objectives.base import Objective
+
 SETTLED = 50
 """Steps before which nothing is wrong yet: embeddings of fresh weights are alike, and no edge has learned."""
 
@@ -52,17 +54,21 @@ SYMPTOMS = (
         "z_drift",
         "drift",
         lambda x, _: abs(x) > 1,
-        "edge {name}: Z of a batch is e^{z_drift:.1f} times the Z in use, so that NCE weighs its negatives wrongly. Use --z ema, or the "
-        "softmax variant.",
+        "edge {name}: Z of a batch is e^{z_drift:.1f} times the Z in use, so that NCE weighs its negatives wrongly.",
     ),
 )
 
 
 class Doctor:
-    """Finds symptoms in the numbers of a run, and remembers in `file` what it has said, so that a resumed run does not say it again."""
+    """Finds symptoms in the numbers of a run, and remembers in `file` what it has said, so that a resumed run does not say it again.
 
-    def __init__(self, file: Path, resumed_at: int | None = None) -> None:
-        self.file = file
+    objectives: of the run's edges by name, for what to change of them.
+    """
+
+    def __init__(
+        self, file: Path, resumed_at: int | None = None, objectives: Mapping[str, Objective] | None = None
+    ) -> None:
+        self.file, self.objectives = file, objectives or {}
         lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if resumed_at and file.is_file() else []
         whole = [json.loads(line) for line in lines if line.endswith("\n")]
         kept = [line for line in whole if line["step"] <= (resumed_at or 0)]
@@ -71,7 +77,8 @@ class Doctor:
 
     def look(self, step: int, values: Mapping[str, float]) -> list[str]:
         """New lines for `measure/name` values at a step; they are written down with it."""
-        found = [] if step < SETTLED else [x for x in diagnosed(values) if (x["symptom"], x["of"]) not in self.said]
+        seen = diagnosed(values, self.objectives) if step >= SETTLED else ()
+        found = [x for x in seen if (x["symptom"], x["of"]) not in self.said]
         self.said |= {(x["symptom"], x["of"]) for x in found}
         self._write("a", [{"step": step, **x} for x in found])
         return [x["text"] for x in found]
@@ -81,11 +88,15 @@ class Doctor:
             file.writelines(json.dumps(line) + "\n" for line in lines)
 
 
-def diagnosed(values: Mapping[str, float]) -> Iterator[dict[str, str]]:
-    """Every symptom in `measure/name` values."""
+def diagnosed(
+    values: Mapping[str, float], objectives: Mapping[str, Objective] | None = None
+) -> Iterator[dict[str, str]]:
+    """Every symptom in `measure/name` values, with what the edge's objective has against it."""
     names = dict.fromkeys(key.split("/", 1)[1] for key in values if "/" in key)
     for name in names:
         of = {key.split("/", 1)[0]: x for key, x in values.items() if key.endswith(f"/{name}") and key.count("/") == 1}
         for symptom in SYMPTOMS:
             if symptom.measure in of and symptom.bad(of[symptom.measure], of):
-                yield {"symptom": symptom.name, "of": name, "text": symptom.text.format(name=name, **of)}
+                remedy = objectives[name].remedy(symptom.name) if objectives and name in objectives else ""
+                text = f"{symptom.text.format(name=name, **of)} {remedy}".rstrip()
+                yield {"symptom": symptom.name, "of": name, "text": text}

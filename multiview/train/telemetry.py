@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from multiview.files import replace_text
+from multiview.objectives.base import Objective
 from multiview.train.runfolder import HEALTH, METRICS
 from multiview.train.symptoms import Doctor
 
@@ -21,15 +22,17 @@ PLAIN_SECONDS = 10.0
 
 
 class Metrics:
-    """Appends one JSON object a line to metrics.jsonl, and the same numbers to TensorBoard where it is installed."""
+    """Appends one JSON object a line to metrics.jsonl, and the same numbers to TensorBoard where it is installed. objectives: see `Doctor`."""
 
-    def __init__(self, out: Path, resumed_at: int | None = None) -> None:
+    def __init__(
+        self, out: Path, resumed_at: int | None = None, objectives: Mapping[str, Objective] | None = None
+    ) -> None:
         self.path = out / METRICS
         if resumed_at is not None:
             _cut(self.path, resumed_at)
         self.file = self.path.open("a", encoding="utf-8")
         self.board = _board(out, resumed_at)
-        self.doctor = Doctor(out / HEALTH, resumed_at)
+        self.doctor = Doctor(out / HEALTH, resumed_at, objectives)
 
     def write(self, step: int, values: Mapping[str, float | int]) -> None:
         """One line: the step and its numbers."""
