@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import wave
 from pathlib import Path
 
@@ -67,9 +68,10 @@ def write_words(folder: Path, speakers: int = 8) -> None:
                 file.writeframes((sound * 32000).clip(-32768, 32767).astype("<i2").tobytes())
 
 
-def test_words_are_paired_by_class_within_their_split(tmp_path: Path) -> None:
+def test_words_are_paired_by_class_within_their_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_words(tmp_path / "words")
     assert run(["preprocess", "pairs", str(tmp_path / "words"), str(tmp_path / "store"), "--split", "50/50"]) == 0
+    said = capsys.readouterr().out
     store = mv.Store.open(tmp_path / "store")
     sounds = {split: [store.ids[row].split(" & ") for row in store.rows(split)] for split in store.split_names}
     for split, samples in sounds.items():
@@ -82,6 +84,9 @@ def test_words_are_paired_by_class_within_their_split(tmp_path: Path) -> None:
     single = [len(names) == 1 for split in store.split_names for names in sounds[split]]
     order = np.concatenate([store.rows(split) for split in store.split_names])
     assert (store.present("second")[order] == ~np.array(single)).all()
+    whole, alone = (sum(len(names) == size for names in sounds["test"]) for size in (2, 1))
+    assert alone
+    assert re.search(rf"{whole} pairs? and {alone} left over in test; a larger share leaves more to test on", said)
     scores = trained("spoken_letters", tmp_path, str(tmp_path / "store"), "--seconds", "0.3")
     assert {score["view"] for score in scores} >= {"first"}
 

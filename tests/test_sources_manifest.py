@@ -15,6 +15,7 @@ from pictures import noise, save
 
 from multiview.data.preprocess import preprocess
 from multiview.data.source import BadSample
+from multiview.data.sources import splits
 from multiview.data.sources.manifest import Manifest
 from multiview.data.store import Store
 from multiview.errors import MultiviewError
@@ -153,6 +154,39 @@ def test_numbers_that_are_none(tmp_path: Path) -> None:
     assert "manifest.csv, row 3: 'f2' is empty, other columns of 'f' are not" in rejects
     assert "manifest.csv, row 4: 'f1' is 'oops', which is no finite number" in rejects
     assert "manifest.csv, row 5: 'f1' is '1e300', too large for float32" in rejects
+
+
+def shared_pictures(count: int) -> list[dict[str, object]]:
+    """Sounds of which each three in a row are of one picture, and every third picture has a sketch in common with the next."""
+    return [
+        {
+            "id": f"s{n:03d}",
+            "photo": f"p{n // 3}.png",
+            "sketch": f"k{n // 3 // 3}.png" if n % 3 else None,
+            "back": "b.png",
+        }
+        for n in range(count)
+    ]
+
+
+def test_samples_that_share_a_file_are_in_one_split(tmp_path: Path) -> None:
+    rows = shared_pictures(180)
+    for name in {str(cell) for row in rows for cell in list(row.values())[1:] if cell}:
+        save(tmp_path / name, noise(0))
+    plan = Manifest().plan(write(tmp_path, "csv", rows))
+    assert "180 samples share files with others; those that do are in one split." in plan.notes
+    groups = [plan.rows[start : start + 9] for start in range(0, 180, 9)]
+    assert all(len({row.split for row in group}) == 1 for group in groups)
+    assert {row.split for row in plan.rows} == {"train", "val", "test"}, "a file that all have ties none"
+    assert [group[0].split for group in groups] == [splits.hashed(group[0].id, (70, 10, 20)) for group in groups]
+
+
+def test_samples_that_share_nothing_are_split_by_their_own_ids() -> None:
+    ids = [f"{n}" for n in range(50)]
+    assert splits.together(ids, []) == ids
+    assert splits.together(ids, [[None] * 50, [f"{n}.png" for n in ids]]) == ids
+    assert splits.together(["c", "a", "b", "d"], [["x", "x", "y", "z"], ["p", None, "x", "q"]]) == ["c", "a", "b", "d"]
+    assert splits.together(["c", "a", "b", "d"], [["x", "x", "y", "z"]]) == ["a", "a", "b", "d"]
 
 
 @pytest.mark.parametrize("given", ["../secret.png", "/etc/hosts.png", "bilder/../../x.png"])

@@ -1,6 +1,7 @@
 """A table with a row a sample, whose columns are files, numbers and texts: CSV, JSON Lines or Parquet."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -70,13 +71,28 @@ class Manifest(FileKinds):
         identity = _role(path, columns, self.id_column, IDS)
         label = _role(path, columns, self.label_column, LABELS)
         split = _role(path, columns, self.split_column, SPLITS)
-        rows = _rows(columns, identity, label, split, splits.shares_of(self.split))
+        ids = _ids(columns, identity)
         chosen, notes = self._chosen(path, columns, {name for name in (identity, label, split) if name})
         parts = [self._part(path, columns, each) for each in chosen]
         notes += [note for part in parts for note in part.notes]
-        notes += [] if split else [splits.hash_note(splits.shares_of(self.split))]
+        labels = [_word(cell) or None for cell in columns[label]] if label else [None] * len(ids)
+        if split:
+            named = [splits.canonical(_word(cell)) or None for cell in columns[split]]
+        else:
+            named, more = self._hashed(ids, parts)
+            notes += more
+        rows = [Row(*each) for each in zip(ids, labels, named, strict=True)]
         modalities = tuple(part.modality for part in parts)
         return Plan(rows, modalities, _Reader(path.name, tuple(parts)), notes=tuple(notes))
+
+    def _hashed(self, ids: Sequence[str], parts: Sequence[cells.Part]) -> tuple[list[str | None], list[str]]:
+        """Splits by a hash; samples that share a file lie in one, so that nothing is tested that was trained on."""
+        shares = splits.shares_of(self.split)
+        deciding = splits.together(ids, [part.read.files for part in parts if isinstance(part.read, cells.FileCells)])
+        tied = Counter(deciding)
+        count = sum(tied[name] for name in tied if tied[name] > 1)
+        notes = [f"{count} samples share files with others; those that do are in one split."] if count else []
+        return [splits.hashed(name, shares) for name in deciding], [splits.hash_note(shares), *notes]
 
     def _chosen(self, path: Path, columns: Columns, taken: set[str]) -> tuple[tuple[Wanted, ...], list[str]]:
         if self.modalities is not None:
@@ -169,20 +185,13 @@ def _own_name(name: str, column: Sequence[Any]) -> str:
     return kind_of_files(name, [cell for cell in column if isinstance(cell, str)])
 
 
-def _rows(
-    columns: Columns, identity: str | None, label: str | None, split: str | None, shares: Sequence[float]
-) -> list[Row]:
+def _ids(columns: Columns, identity: str | None) -> list[str]:
     count = len(next(iter(columns.values())))
     width = len(str(max(count - 1, 0)))
     ids = [_word(cell) for cell in columns[identity]] if identity else [f"{n:0{width}d}" for n in range(count)]
     if "" in ids:
         raise MultiviewError(f"the column '{identity}' is empty in row {ids.index('') + 1}; every sample needs an id.")
-    labels = [_word(cell) or None for cell in columns[label]] if label else [None] * count
-    named = [splits.canonical(_word(cell)) or None for cell in columns[split]] if split else None
-    return [
-        Row(name, label=labels[number], split=named[number] if named else splits.hashed(name, shares))
-        for number, name in enumerate(ids)
-    ]
+    return ids
 
 
 def _word(cell: Any) -> str:

@@ -12,6 +12,7 @@ from multiview.data.source import Plan, Row
 from multiview.data.sources.audio import Audio
 from multiview.data.sources.classtree import Files
 from multiview.errors import MultiviewError
+from multiview.words import counted
 
 NAMES = ("first", "second")
 
@@ -39,7 +40,8 @@ class Pairs(Audio):
         rows = [_row([single.rows[number] for number in pair]) for pair in chosen]
         modalities = tuple(replace(single.modalities[0], name=name) for name in NAMES)
         note = f"{len(rows)} samples of {len(single.rows)} sounds: all pairs of a class in train, each sound once in the other splits."
-        return Plan(rows, modalities, _Reader(single.read, tuple(chosen)), notes=(*single.notes, note))
+        notes = (*single.notes, note, *_left_over(single.rows, chosen))
+        return Plan(rows, modalities, _Reader(single.read, tuple(chosen)), notes=notes)
 
 
 def _pairs(rows: Sequence[Row]) -> Iterator[tuple[int, ...]]:
@@ -53,6 +55,17 @@ def _pairs(rows: Sequence[Row]) -> Iterator[tuple[int, ...]]:
             yield from combinations(members, 2)
         else:
             yield from (tuple(members[place : place + 2]) for place in range(0, len(members), 2))
+
+
+def _left_over(rows: Sequence[Row], chosen: Sequence[tuple[int, ...]]) -> list[str]:
+    """A note on how many pairs there are to measure on, where some sounds found no partner."""
+    found: dict[str | None, list[int]] = {}
+    for pair in chosen:
+        found.setdefault(rows[pair[0]].split, [0, 0])[len(pair) - 1] += 1
+    parts = [
+        f"{counted(pairs, 'pair')} and {alone} left over in {split}" for split, (alone, pairs) in found.items() if alone
+    ]
+    return [f"{', '.join(parts)}; a larger share leaves more to test on (--split 60/10/30)."] if parts else []
 
 
 def _row(pair: Sequence[Row]) -> Row:

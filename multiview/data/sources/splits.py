@@ -5,7 +5,8 @@ move.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from multiview.errors import MultiviewError
 
@@ -41,6 +42,30 @@ def hashed(identity: str, shares: Sequence[float]) -> str:
         if point < reached:
             return name
     return names[-1]
+
+
+def together(ids: Sequence[str], files: Iterable[Sequence[str | None]]) -> list[str]:
+    """What decides the split of each sample: the first id, by name, among those that it is tied to by files that they share.
+
+    files: columns with a file, or None, a sample. A file of more than half of the samples, such as a background, ties none.
+    """
+    columns = [list(column) for column in files]
+    uses = Counter(file for column in columns for file in column)
+    first: dict[str, int] = {}
+    above = list(range(len(ids)))
+
+    def root(number: int) -> int:
+        while above[number] != number:
+            above[number] = number = above[above[number]]
+        return number
+
+    for column in columns:
+        for number, file in enumerate(column):
+            if file is not None and 1 < uses[file] <= len(ids) / 2:
+                one, other = root(number), root(first.setdefault(file, number))
+                least, most = sorted((one, other), key=lambda each: ids[each])
+                above[most] = least
+    return [ids[root(number)] for number in range(len(ids))]
 
 
 def hash_note(shares: Sequence[float]) -> str:
