@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from multiview.data import pictures
-from multiview.data.inspect import CELL, GAP, LEFT, TOP, _font, contact_sheet, inspect_store, rendered, summary
+from multiview.data import lettering, pictures
+from multiview.data.inspect import CELL, GAP, LEFT, TOP, contact_sheet, inspect_store, rendered, summary
 from multiview.data.modality import Modality
 from multiview.data.preprocess import preprocess
 from multiview.data.source import BadSample, Plan, Row
@@ -158,19 +158,35 @@ def test_a_waveform_spans_its_samples() -> None:
     assert pictures.waveform(np.zeros(0)).shape == (64, 128, 3)
 
 
-@pytest.mark.parametrize("installed", [True, False])
-def test_names_beyond_ascii_ask_for_a_font_that_has_them(installed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    there = ImageFont.load_default(20)
+def test_characters_that_no_font_has_are_written_as_their_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = lettering.lettered("plain", 14)
+    assert own == ("plain", lettering.lettered("x", 14)[1])
+    assert lettering.lettered("a…", 14) == ("a…", own[1])
+    monkeypatch.setattr(lettering, "FONTS", ())
+    lettering._fonts.cache_clear()
+    assert lettering.lettered("猫 cat", 14) == (r"\u732b cat", own[1])
+    assert lettering.lettered("c\u0327a va", 14)[0] == r"\xe7a va"
+    lettering._fonts.cache_clear()
+
+
+def test_of_the_fonts_there_are_the_one_that_lacks_least_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    default, there = lettering.lettered("x", 14)[1], ImageFont.load_default(20)
 
     def truetype(name: str, size: int) -> object:
-        if not installed:
+        if name != "second":
             raise OSError(f"cannot open {name} in {size}")
         return there
 
-    monkeypatch.setattr("PIL.ImageFont.load_default", lambda size: size)
     monkeypatch.setattr("PIL.ImageFont.truetype", truetype)
-    assert _font("plain", 14) == 14
-    assert _font("ç", 14) == (there if installed else 14)
+    monkeypatch.setattr(lettering, "FONTS", ("first", "second"))
+    monkeypatch.setattr(
+        lettering, "_has", lambda font, character: character.isascii() or (font is there) == (character == "ç")
+    )
+    lettering._fonts.cache_clear()
+    assert lettering.lettered("ça", 14) == ("ça", there)
+    assert lettering.lettered("éè", 14) == ("éè", default)
+    assert lettering.lettered("çéè", 14) == (r"\xe7éè", default)
+    lettering._fonts.cache_clear()
 
 
 def test_views_with_options_are_drawn_in_the_range_of_what_they_take(store: Store, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 
 from multiview.data import pictures
+from multiview.data.lettering import write
 from multiview.data.modality import ANY, Modality
 from multiview.data.presence import patterns, presence_text
 from multiview.data.statistics import Statistics
@@ -25,7 +26,6 @@ from multiview.words import counted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from PIL.ImageFont import FreeTypeFont, ImageFont
 
 Render = Callable[[View, Modality, np.ndarray], np.ndarray]
 """(view, its modality, one stored sample) -> floats (channels, ...) in the view's unit."""
@@ -229,9 +229,9 @@ def contact_sheet(store: Store, path: Path, views: Mapping[str, View], render: R
     pitch = CELL + GAP
     sheet = Image.new("RGB", (LEFT + len(columns) * pitch, TOP + len(rows) * pitch), "white")
     for place, row in enumerate(rows):
-        _write(sheet, (GAP, TOP + place * pitch + GAP), _caption(store, int(row)), LEFT - 2 * GAP)
+        write(sheet, (GAP, TOP + place * pitch + GAP), _caption(store, int(row)), LEFT - 2 * GAP)
     for place, column in enumerate(columns):
-        _write(sheet, (LEFT + place * pitch, GAP), [column.title, column.subtitle], CELL)
+        write(sheet, (LEFT + place * pitch, GAP), [column.title, column.subtitle], CELL)
         for down, cell in enumerate(_cells(store, column, rows)):
             sheet.paste(cell, (LEFT + place * pitch, TOP + down * pitch))
     try:
@@ -319,27 +319,3 @@ def _fitted(picture: Image) -> Image:
 def _caption(store: Store, row: int) -> list[str]:
     label = int(store.labels[row])
     return [store.ids[row], store.manifest.classes[label] if label >= 0 else "unlabelled", f"row {row}"]
-
-
-def _write(sheet: Image, corner: tuple[int, int], lines: Sequence[str], width: int) -> None:
-    """Lines of text, the first one larger, each cut to `width`."""
-    from PIL import ImageDraw
-
-    draw = ImageDraw.Draw(sheet)
-    left, top = corner
-    for place, line in enumerate(lines):
-        font = _font(line, 12 if place else 14)
-        while draw.textlength(line, font=font) > width and len(line) > 4:
-            line = f"{line[:-2].rstrip('…')}…"
-        draw.text((left, top), line, fill=(90, 90, 90) if place else (0, 0, 0), font=font)
-        top += 17
-
-
-def _font(text: str, size: int) -> FreeTypeFont | ImageFont:
-    """Pillow's own font, which has ASCII alone; for other text DejaVu Sans, where the system has it."""
-    from PIL import ImageFont
-
-    try:
-        return ImageFont.load_default(size) if text.isascii() else ImageFont.truetype("DejaVuSans.ttf", size)
-    except OSError:
-        return ImageFont.load_default(size)

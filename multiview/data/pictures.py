@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from multiview.data.lettering import lettered
 from multiview.data.modality import Modality
 
 GROUND = 255
@@ -149,11 +150,12 @@ def written(text: str, side: int = 128) -> np.ndarray:
     """The beginning of a text as a picture, uint8 (side, side, 3)."""
     import textwrap
 
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     page = Image.new("RGB", (side, side), "white")
-    lines = textwrap.wrap(text, side // 6)[: side // 12]
-    ImageDraw.Draw(page).text((2, 2), "\n".join(lines), fill=(0, 0, 0), font=ImageFont.load_default(size=10))
+    beginning, font = lettered(text[: side * side // 72], 10)
+    lines = textwrap.wrap(beginning, side // 6)[: side // 12]
+    ImageDraw.Draw(page).text((2, 2), "\n".join(lines), fill=(0, 0, 0), font=font)
     return np.asarray(page)
 
 
