@@ -18,7 +18,7 @@ from multiview.recipe import Setup
 if TYPE_CHECKING:
     from multiview.encoder import Encoder
     from multiview.evaluate.embeddings import Embedded
-    from multiview.evaluate.table import Score
+    from multiview.evaluate.scores import Score
 
 
 @dataclass(frozen=True)

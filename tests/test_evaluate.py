@@ -18,19 +18,8 @@ import multiview.evaluate
 from multiview.errors import MultiviewError
 from multiview.evaluate.knn import weighted_knn
 from multiview.evaluate.linear import linear_probe, reduced
-from multiview.evaluate.table import (
-    CONCAT,
-    Features,
-    Score,
-    compare,
-    concatenated,
-    evaluate_features,
-    from_json,
-    margin,
-    render,
-    to_json,
-    verdict,
-)
+from multiview.evaluate.scores import Features, Score, concatenated, evaluate_features, from_json, margin, to_json
+from multiview.evaluate.table import CONCAT, compare, render, verdict
 
 
 def knn_by_hand(train_x, train_y, test_x, test_y, neighbours, temperature, exclude=None):

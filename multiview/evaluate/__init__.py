@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from multiview.evaluate.linear import ProbeResult as ProbeResult
     from multiview.evaluate.linear import common_dim as common_dim
     from multiview.evaluate.linear import linear_probe as linear_probe
-    from multiview.evaluate.table import Features as Features
-    from multiview.evaluate.table import Score as Score
+    from multiview.evaluate.scores import Features as Features
+    from multiview.evaluate.scores import Score as Score
+    from multiview.evaluate.scores import evaluate_features as evaluate_features
+    from multiview.evaluate.scores import from_json as from_json
+    from multiview.evaluate.scores import to_json as to_json
     from multiview.evaluate.table import compare as compare
-    from multiview.evaluate.table import evaluate_features as evaluate_features
-    from multiview.evaluate.table import from_json as from_json
     from multiview.evaluate.table import render as render
-    from multiview.evaluate.table import to_json as to_json
     from multiview.evaluate.table import verdict as verdict
 
 # Imported on first use: training needs kNN without waiting for scikit-learn.
@@ -25,13 +25,13 @@ _HOMES = {
     "ProbeResult": "linear",
     "common_dim": "linear",
     "linear_probe": "linear",
-    "Features": "table",
-    "Score": "table",
+    "Features": "scores",
+    "Score": "scores",
     "compare": "table",
-    "evaluate_features": "table",
-    "from_json": "table",
+    "evaluate_features": "scores",
+    "from_json": "scores",
     "render": "table",
-    "to_json": "table",
+    "to_json": "scores",
     "verdict": "table",
 }
 

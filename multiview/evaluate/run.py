@@ -21,18 +21,8 @@ from multiview.evaluate.embeddings import Embedded, Extract, embed, raw_pixels
 from multiview.evaluate.groups import Group, gap, name_of, usual
 from multiview.evaluate.groups import subsets as every_subset
 from multiview.evaluate.knn import weighted_knn
-from multiview.evaluate.table import (
-    RANDOM,
-    RAW,
-    TRAINED,
-    Features,
-    Score,
-    compare,
-    evaluate_features,
-    from_json,
-    render,
-    to_json,
-)
+from multiview.evaluate.scores import RANDOM, RAW, TRAINED, Features, Score, evaluate_features, from_json, to_json
+from multiview.evaluate.table import compare, render
 from multiview.model import owners
 from multiview.recipe import Setup
 from multiview.trained import Trained

@@ -21,7 +21,7 @@ from multiview.data.store import Store
 from multiview.distributed import rank
 from multiview.errors import MultiviewError
 from multiview.evaluate.run import untrained
-from multiview.evaluate.table import RANDOM, RAW, TRAINED
+from multiview.evaluate.scores import RANDOM, RAW, TRAINED
 from multiview.trained import Trained
 from multiview.view import Channels, View
 from multiview.viewlayer import ViewLayer
