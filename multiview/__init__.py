@@ -16,6 +16,7 @@ _WHERE = {
     "Edge": "graph",
     "Encoder": "encoder",
     "HyperEdge": "graph",
+    "ImageRecipe": "recipe",
     "MoCo": "objectives",
     "MultiviewError": "errors",
     "Objective": "objectives",
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from multiview.objectives import Symile as Symile
     from multiview.objectives import VICReg as VICReg
     from multiview.photometric import Augment as Augment
+    from multiview.recipe import ImageRecipe as ImageRecipe
     from multiview.recipe import Recipe as Recipe
     from multiview.recipe import Setup as Setup
     from multiview.train.config import Optimizer as Optimizer

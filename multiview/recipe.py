@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from multiview.errors import MultiviewError, unknown_name
 from multiview.graph import ContrastGraph
 from multiview.train.config import Train
-from multiview.view import View
+from multiview.view import Crop, View
 
 if TYPE_CHECKING:
     from multiview.encoder import Encoder
@@ -67,3 +67,31 @@ class Recipe:
     def build(self) -> Setup:
         """Views, encoders and graph of the run. Weights drawn here come from the run's seed."""
         raise NotImplementedError(f"{type(self).__name__} has no build(self) -> Setup")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRecipe(Recipe):
+    """The fields of every recipe whose views are crops of pictures, and what follows from them.
+
+    Args:
+        encoder: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
+        width: factor on the encoder's channels.
+        size: side of the crops, pixels.
+        min_scale: smallest share of the picture that a crop keeps.
+    """
+
+    encoder: str = "convnet"
+    width: float = 1.0
+    size: int = 32
+    min_scale: float = 0.7
+
+    @property
+    def crop(self) -> Crop:
+        """A random crop of at least `min_scale` of the picture, mirrored half of the time."""
+        return Crop(size=self.size, scale=(self.min_scale, 1.0))
+
+    def encoder_of(self, view: View) -> "Encoder":
+        """A new encoder for what the view shows."""
+        from multiview.encoder import make_encoder
+
+        return make_encoder(self.encoder, view.channels.count, width=self.width, img_size=self.size)

@@ -9,36 +9,24 @@ import multiview as mv
 
 
 @dataclass(frozen=True, kw_only=True)
-class CmcRgbd(mv.Recipe):
+class CmcRgbd(mv.ImageRecipe):
     """CMC on RGB-D (arXiv:1906.05849, Sec. 4.3): up to four views of the same crop, an encoder and a memory bank each.
 
     Args:
         views: two or more of L, ab, depth, normal; any installed view will do.
         topology: full (every pair), core (the first view against all others), or chain.
-        encoder: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
-        width: factor on the encoder's channels.
-        size: side of the crops, pixels.
-        min_scale: smallest share of the picture that a crop keeps.
         objective: how every edge is contrasted.
     """
 
     views: tuple[str, ...] = ("L", "ab", "depth", "normal")
     topology: str = "full"
-    encoder: str = "convnet"
-    width: float = 1.0
-    size: int = 32
-    min_scale: float = 0.7
     objective: mv.CMC = mv.CMC(variant="softmax", temperature=0.1)
     train: mv.Train = mv.Train(epochs=44, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
         """All views of one crop, so that they are aligned; flips and crops are the only augmentation."""
-        crop = mv.Crop(size=self.size, scale=(self.min_scale, 1.0))
-        views = {name: mv.make_view(name, crop) for name in self.views}
-        encoders = {
-            name: mv.make_encoder(self.encoder, view.channels.count, width=self.width, img_size=self.size)
-            for name, view in views.items()
-        }
+        views = {name: mv.make_view(name, self.crop) for name in self.views}
+        encoders = {name: self.encoder_of(view) for name, view in views.items()}
         return mv.Setup(views, encoders, mv.ContrastGraph.of(self.topology, views, self.objective))
 
 

@@ -9,24 +9,16 @@ import multiview as mv
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixed(mv.Recipe):
+class Mixed(mv.ImageRecipe):
     """A graph of four views: L-ab by CMC, L-depth by MoCo, L-normal by SimCLR (cross-view), depth-normal by SimSiam.
 
     Args:
-        encoder: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
-        width: factor on the encoder's channels.
-        size: side of the crops, pixels.
-        min_scale: smallest share of the picture that a crop keeps.
         cmc: objective of L-ab.
         moco: objective of L-depth.
         simclr: objective of L-normal.
         simsiam: objective of depth-normal.
     """
 
-    encoder: str = "convnet"
-    width: float = 1.0
-    size: int = 32
-    min_scale: float = 0.7
     cmc: mv.CMC = mv.CMC(variant="softmax", temperature=0.1)
     moco: mv.MoCo = mv.MoCo(temperature=0.2, momentum=0.99)
     simclr: mv.SimCLR = mv.SimCLR(temperature=0.2, negatives="cross")
@@ -35,12 +27,8 @@ class Mixed(mv.Recipe):
 
     def build(self) -> mv.Setup:
         """Four aligned views; each edge of the graph has an objective of its own."""
-        crop = mv.Crop(size=self.size, scale=(self.min_scale, 1.0))
-        views = {name: mv.make_view(name, crop) for name in ("L", "ab", "depth", "normal")}
-        encoders = {
-            name: mv.make_encoder(self.encoder, view.channels.count, width=self.width, img_size=self.size)
-            for name, view in views.items()
-        }
+        views = {name: mv.make_view(name, self.crop) for name in ("L", "ab", "depth", "normal")}
+        encoders = {name: self.encoder_of(view) for name, view in views.items()}
         edges = (
             mv.Edge("L", "ab", self.cmc),
             mv.Edge("L", "depth", self.moco),

@@ -9,22 +9,16 @@ import multiview as mv
 
 
 @dataclass(frozen=True, kw_only=True)
-class MoCoRecipe(mv.Recipe):
+class MoCoRecipe(mv.ImageRecipe):
     """MoCo: two augmented crops of a picture, one encoder, a momentum copy of it for the keys, a queue of keys.
 
     Args:
-        encoder: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
-        width: factor on the encoder's channels.
-        size: side of the crops, pixels.
         min_scale: smallest share of the picture that a crop keeps; the papers have 0.2.
         augment: colour changes of each crop; v2's is `multiview.views.MOCO_V2`: --brightness 0.4 --contrast 0.4 --saturation 0.4
             --hue 0.1 --grey 0.2 --blur 0.5; v1's is `MOCO_V1`.
         objective: queue, temperature, momentum of the keys (papers: 65536, 0.07 or v2's 0.2, 0.999).
     """
 
-    encoder: str = "convnet"
-    width: float = 1.0
-    size: int = 32
     min_scale: float = 0.6
     augment: mv.Augment = mv.views.SMALL
     objective: mv.MoCo = mv.MoCo(temperature=0.2, momentum=0.99, mlp=True, symmetric=False)
@@ -32,9 +26,8 @@ class MoCoRecipe(mv.Recipe):
 
     def build(self) -> mv.Setup:
         """Two independent crops; the key view shares the query's encoder by name."""
-        crop = mv.Crop(size=self.size, scale=(self.min_scale, 1.0))
-        views = {name: mv.views.rgb(crop.named(name), self.augment) for name in ("query", "key")}
-        encoder = mv.make_encoder(self.encoder, 3, width=self.width, img_size=self.size)
+        views = {name: mv.views.rgb(self.crop.named(name), self.augment) for name in ("query", "key")}
+        encoder = self.encoder_of(views["query"])
         return mv.Setup(views, {"query": encoder, "key": "query"}, mv.ContrastGraph.full(views, self.objective))
 
 

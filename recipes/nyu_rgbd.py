@@ -11,14 +11,12 @@ import multiview as mv
 
 
 @dataclass(frozen=True, kw_only=True)
-class NyuRgbd(mv.Recipe):
+class NyuRgbd(mv.ImageRecipe):
     """CMC on NYU Depth v2 (arXiv:1906.05849, Sec. 4.3): four views of the same patch, on a full or core graph.
 
     Args:
         views: two or more of L, ab, depth, normal; any installed view will do.
         topology: full (every pair), core (the first view against all others), or chain.
-        encoder: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
-        width: factor on the encoder's channels.
         size: side of the patches, pixels; the paper cuts 128 from 480 x 640.
         min_scale: smallest share of the picture that a patch is.
         max_scale: largest share.
@@ -39,10 +37,7 @@ class NyuRgbd(mv.Recipe):
         """All views of one patch, so that they are aligned; flips and crops are the only augmentation."""
         crop = mv.Crop(size=self.size, scale=(self.min_scale, self.max_scale))
         views = {name: mv.make_view(name, crop) for name in self.views}
-        encoders = {
-            name: mv.make_encoder(self.encoder, view.channels.count, width=self.width, img_size=self.size)
-            for name, view in views.items()
-        }
+        encoders = {name: self.encoder_of(view) for name, view in views.items()}
         return mv.Setup(views, encoders, mv.ContrastGraph.of(self.topology, views, self.objective))
 
 

@@ -9,21 +9,15 @@ import multiview as mv
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimClrRecipe(mv.Recipe):
+class SimClrRecipe(mv.ImageRecipe):
     """SimCLR: two augmented crops of a picture, one encoder and projector, NT-Xent over the batch of all processes.
 
     Args:
-        encoder: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
-        width: factor on the encoder's channels.
-        size: side of the crops, pixels.
         min_scale: smallest share of the picture that a crop keeps; the paper has 0.08.
         augment: colour changes of each crop; the paper's is `multiview.views.SIMCLR`: --hue 0.2 --grey 0.2 --blur 0.5.
         objective: temperature (the paper: 0.5, or 0.1 for long runs) and projector.
     """
 
-    encoder: str = "convnet"
-    width: float = 1.0
-    size: int = 32
     min_scale: float = 0.6
     augment: mv.Augment = mv.views.SMALL
     objective: mv.SimCLR = mv.SimCLR(temperature=0.2)
@@ -31,9 +25,8 @@ class SimClrRecipe(mv.Recipe):
 
     def build(self) -> mv.Setup:
         """Two independent crops, each with a colour draw of its own; they share one encoder by name."""
-        crop = mv.Crop(size=self.size, scale=(self.min_scale, 1.0))
-        views = {name: mv.views.rgb(crop.named(name), self.augment) for name in ("one", "two")}
-        encoder = mv.make_encoder(self.encoder, 3, width=self.width, img_size=self.size)
+        views = {name: mv.views.rgb(self.crop.named(name), self.augment) for name in ("one", "two")}
+        encoder = self.encoder_of(views["one"])
         return mv.Setup(views, {"one": encoder, "two": "one"}, mv.ContrastGraph.full(views, self.objective))
 
 

@@ -9,22 +9,16 @@ import multiview as mv
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimSiamRecipe(mv.Recipe):
+class SimSiamRecipe(mv.ImageRecipe):
     """SimSiam: two augmented crops of a picture, one encoder, a projector with batch norm, a predictor, a stop-gradient.
 
     Args:
-        encoder: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
-        width: factor on the encoder's channels.
-        size: side of the crops, pixels.
         min_scale: smallest share of the picture that a crop keeps; the paper has 0.2.
         augment: colour changes of each crop; the paper's is `multiview.views.SIMSIAM`: --brightness 0.4 --contrast 0.4
             --saturation 0.4 --hue 0.1 --grey 0.2 --blur 0.5.
         objective: widths of projector and predictor (the paper: 2048 and 512 on resnet50).
     """
 
-    encoder: str = "convnet"
-    width: float = 1.0
-    size: int = 32
     min_scale: float = 0.6
     augment: mv.Augment = mv.views.SMALL
     objective: mv.SimSiam = mv.SimSiam(dim=512, predictor=128)
@@ -32,9 +26,8 @@ class SimSiamRecipe(mv.Recipe):
 
     def build(self) -> mv.Setup:
         """Two independent crops, each with a colour draw of its own; they share one encoder by name."""
-        crop = mv.Crop(size=self.size, scale=(self.min_scale, 1.0))
-        views = {name: mv.views.rgb(crop.named(name), self.augment) for name in ("one", "two")}
-        encoder = mv.make_encoder(self.encoder, 3, width=self.width, img_size=self.size)
+        views = {name: mv.views.rgb(self.crop.named(name), self.augment) for name in ("one", "two")}
+        encoder = self.encoder_of(views["one"])
         return mv.Setup(views, {"one": encoder, "two": "one"}, mv.ContrastGraph.full(views, self.objective))
 
 

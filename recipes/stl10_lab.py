@@ -10,19 +10,16 @@ import multiview as mv
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stl10Lab(mv.Recipe):
+class Stl10Lab(mv.ImageRecipe):
     """CMC on STL-10 (arXiv:1906.05849, Sec. 4.2): trained on the labelled and the unlabelled photos, probed on the labelled.
 
     Args:
         encoder: alexnet, resnet50, ...
-        width: factor on the encoder's channels.
-        size: side of the crops, pixels.
         min_scale: smallest share of the picture that a crop keeps; the original has 0.2 for AlexNet, 0.08 for ResNets.
         objective: NCE against 16384 rows of the bank, temperature 0.1.
     """
 
     encoder: str = "alexnet"
-    width: float = 1.0
     size: int = 64
     min_scale: float = 0.2
     objective: mv.CMC = mv.CMC(variant="nce", negatives=16384, temperature=0.1, momentum=0.5)
@@ -36,12 +33,8 @@ class Stl10Lab(mv.Recipe):
 
     def build(self) -> mv.Setup:
         """Lightness and chroma of one crop; random crops and flips are the only augmentation."""
-        crop = mv.Crop(size=self.size, scale=(self.min_scale, 1.0))
-        views = {"L": mv.views.Lab.lightness(crop), "ab": mv.views.Lab.chroma(crop)}
-        encoders = {
-            name: mv.make_encoder(self.encoder, view.channels.count, width=self.width, img_size=self.size)
-            for name, view in views.items()
-        }
+        views = {"L": mv.views.Lab.lightness(self.crop), "ab": mv.views.Lab.chroma(self.crop)}
+        encoders = {name: self.encoder_of(view) for name, view in views.items()}
         return mv.Setup(views, encoders, mv.ContrastGraph.full(views, self.objective))
 
 
