@@ -13,6 +13,8 @@ import jsonargparse
 import yaml
 
 from multiview.errors import MultiviewError, suggestion
+from multiview.kinds import KIND, kind_of, narrowed, open_fields
+from multiview.plugins import installed
 
 T = TypeVar("T")
 
@@ -41,13 +43,19 @@ def parse(
     epilog = "A prefix may be left out where the last word is unique (--epochs 5); true-or-false options need no value (--plan)."
     parser = _Parser(prog=prog, usage=usage, description=about, epilog=epilog, allow_abbrev=False, default_env=False)
     parser.add_argument("--config", action="config", help="YAML file of options; later options override it")
-    parser.add_class_arguments(config, as_group=False, as_positional=False, skip=set(positional))
+    narrow, given, kinds = narrowed(config, argv)
+    parser.add_class_arguments(narrow, as_group=False, as_positional=False, skip=set(positional))
     for name in positional:
         _add_positional(parser, config, name)
-    words = _expanded(argv, [o.removeprefix("--") for o in parser._option_string_actions if o.startswith("--")], config)
+    for name, kind in kinds.items():
+        _add_kind(parser, name, kind, open_fields(config)[name])
+    words = _expanded(
+        given, [o.removeprefix("--") for o in parser._option_string_actions if o.startswith("--")], narrow
+    )
     try:
         parsed = parser.parse_args(words)
-        parsed.pop("config", None)
+        for name in ("config", *(f"{name}.{KIND}" for name in kinds)):
+            parsed.pop(name, None)
         values = parser.instantiate(parsed)
     except jsonargparse.ArgumentError as error:
         parser.error(str(error), error)
@@ -57,6 +65,12 @@ def parse(
 def _add_positional(parser: jsonargparse.ArgumentParser, config: type, name: str) -> None:
     about = {param.arg_name: param.description for param in docstring_parser.parse(config.__doc__ or "").params}
     parser.add_argument(name, type=str, help=about.get(name) or "a folder")
+
+
+def _add_kind(parser: jsonargparse.ArgumentParser, name: str, kind: str, base: type) -> None:
+    names = ", ".join(plugin.name for plugin in installed(base.plugins))  # type: ignore[attr-defined]
+    about = f"one of {names}; --{name} KIND is short for it, and with --help shows the options of that kind here"
+    parser.groups[name].add_argument(f"--{name}.{KIND}", type=str, default=kind, help=about)
 
 
 def _expanded(argv: Sequence[str], known: list[str], config: type) -> list[str]:
@@ -135,7 +149,9 @@ def _of_value(text: str) -> str:
 def to_dict(value: Any) -> Any:
     """Plain dictionaries, lists and numbers of a (nested) frozen dataclass, as YAML and JSON take them."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_dict(getattr(value, field.name)) for field in fields(value)}
+        kinds = {name: {KIND: kind_of(getattr(value, name), base)} for name, base in open_fields(type(value)).items()}
+        options = {field.name: to_dict(getattr(value, field.name)) for field in fields(value)}
+        return options | {name: kind | options[name] for name, kind in kinds.items()}
     if isinstance(value, dict):
         return {key: to_dict(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -14,13 +14,14 @@ class CmcRgbd(mv.ImageRecipe):
 
     Args:
         views: two or more of L, ab, depth, normal; any installed view will do.
-        topology: full (every pair), core (the first view against all others), or chain.
+        topology: full (every pair), core (the first view against all others), chain, or joint (one
+            hyperedge over all views, with --objective symile).
         objective: how every edge is contrasted.
     """
 
     views: tuple[str, ...] = ("L", "ab", "depth", "normal")
     topology: str = "full"
-    objective: mv.CMC = mv.CMC(variant="softmax", temperature=0.1)
+    objective: mv.Objective = mv.CMC(variant="softmax", temperature=0.1)
     train: mv.Train = mv.Train(epochs=44, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:

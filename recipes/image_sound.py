@@ -28,7 +28,7 @@ class ImageSound(mv.Recipe):
     seconds: float | None = None
     rate: int = 8000
     bands: int = 40
-    objective: mv.SimCLR = mv.SimCLR(temperature=0.2, negatives="cross")
+    objective: mv.Objective = mv.SimCLR(temperature=0.2, negatives="cross")
     train: mv.Train = mv.Train(epochs=44, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:

@@ -16,7 +16,8 @@ class NyuRgbd(mv.ImageRecipe):
 
     Args:
         views: two or more of L, ab, depth, normal; any installed view will do.
-        topology: full (every pair), core (the first view against all others), or chain.
+        topology: full (every pair), core (the first view against all others), chain, or joint (one
+            hyperedge over all views, with --objective symile).
         size: side of the patches, pixels; the paper cuts 128 from 480 x 640.
         min_scale: smallest share of the picture that a patch is.
         max_scale: largest share.
@@ -30,7 +31,7 @@ class NyuRgbd(mv.ImageRecipe):
     size: int = 128
     min_scale: float = 0.05
     max_scale: float = 0.3
-    objective: mv.CMC = mv.CMC(variant="softmax", temperature=0.07)
+    objective: mv.Objective = mv.CMC(variant="softmax", temperature=0.07)
     train: mv.Train = mv.Train(epochs=200, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=5))
 
     def build(self) -> mv.Setup:

@@ -20,7 +20,7 @@ class SimClrRecipe(mv.ImageRecipe):
 
     min_scale: float = 0.6
     augment: mv.Augment = mv.views.SMALL
-    objective: mv.SimCLR = mv.SimCLR(temperature=0.2)
+    objective: mv.Objective = mv.SimCLR(temperature=0.2)
     train: mv.Train = mv.Train(epochs=44, batch=256, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:

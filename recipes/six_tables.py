@@ -18,7 +18,8 @@ class SixTables(mv.Recipe):
 
     Args:
         tables: the stored tables and how many columns each has.
-        topology: full (every pair), core (the first against all others), or chain.
+        topology: full (every pair), core (the first against all others), chain, or joint (one hyperedge, with
+            --objective symile).
         encoder: of every table.
         width: factor on the encoder's units.
         objective: how every edge is contrasted.
@@ -28,7 +29,7 @@ class SixTables(mv.Recipe):
     topology: str = "full"
     encoder: str = "mlp"
     width: float = 1.0
-    objective: mv.CMC = mv.CMC(variant="softmax", temperature=0.1)
+    objective: mv.Objective = mv.CMC(variant="softmax", temperature=0.1)
     train: mv.Train = mv.Train(epochs=60, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:

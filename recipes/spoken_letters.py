@@ -28,7 +28,7 @@ class SpokenLetters(mv.Recipe):
     seconds: float | None = 0.8
     rate: int = 8000
     bands: int = 40
-    objective: mv.SimCLR = mv.SimCLR(temperature=0.2)
+    objective: mv.Objective = mv.SimCLR(temperature=0.2)
     train: mv.Train = mv.Train(epochs=30, batch=64, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:

@@ -22,7 +22,7 @@ class Stl10Lab(mv.ImageRecipe):
     encoder: str = "alexnet"
     size: int = 64
     min_scale: float = 0.2
-    objective: mv.CMC = mv.CMC(variant="nce", negatives=16384, temperature=0.1, momentum=0.5)
+    objective: mv.Objective = mv.CMC(variant="nce", negatives=16384, temperature=0.1, momentum=0.5)
     train: mv.Train = mv.Train(
         epochs=240,
         batch=128,

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+import multiview as mv
 from multiview import cli, plugins
 from multiview.errors import MultiviewError, suggestion
-from multiview.options import parse
+from multiview.options import parse, to_yaml
 
 
 @pytest.mark.parametrize(
@@ -63,3 +64,80 @@ def test_the_nearest_name_is_suggested(given: str, known: list[str], nearest: st
 def test_one_word_for_a_list_is_told_how_to_write_it(tmp_path: Path) -> None:
     with pytest.raises(MultiviewError, match=r"--views: expected a list, in brackets: \[rgb\]\. Given: rgb$"):
         cli.run(["inspect", str(tmp_path), "--views", "rgb"])
+
+
+def chosen(recipe: str, *words: str) -> mv.Recipe:
+    return parse(plugins.load("recipes", recipe), words, prog=recipe)
+
+
+OPEN = [name for name in (each.name for each in plugins.installed("recipes")) if name != "mixed"]
+
+
+@pytest.mark.parametrize("recipe", OPEN)
+@pytest.mark.parametrize("kind", [each.name for each in plugins.installed("objectives")])
+def test_every_objective_fits_every_recipe_and_comes_back_from_its_config(
+    recipe: str, kind: str, tmp_path: Path
+) -> None:
+    made = chosen(recipe, "--objective", kind)
+    assert type(made.objective) is plugins.load("objectives", kind)
+    (tmp_path / "config.yaml").write_text(to_yaml(made))
+    assert chosen(recipe, "--config", str(tmp_path / "config.yaml")) == made
+
+
+@pytest.mark.parametrize(
+    ("words", "objective"),
+    [
+        ([], mv.CMC(variant="softmax", temperature=0.1)),
+        (["--objective.temperature", "0.2"], mv.CMC(variant="softmax", temperature=0.2)),
+        (["--objective", "SigLIP", "--objective.temperature", "0.2"], mv.SigLIP(temperature=0.2)),
+        (["--objective=siglip", "--bias", "-3"], mv.SigLIP(bias=-3.0)),
+        (["--hidden", "9", "--objective", "multiview-cmc/byol"], mv.BYOL(hidden=9)),
+        (["--kind", "simclr", "--learn_temperature", "--plan"], mv.SimCLR(learn_temperature=True)),
+        (["--objective", "cmc"], mv.CMC(variant="softmax", temperature=0.1)),
+    ],
+)
+def test_an_objective_is_chosen_by_name_with_its_own_options(words: list[str], objective: mv.Objective) -> None:
+    assert chosen("cmc_rgbd", *words).objective == objective
+
+
+def test_of_a_config_file_and_the_words_after_it_the_last_counts(tmp_path: Path) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text("objective:\n  kind: siglip\n  temperature: 0.3\n")
+    assert chosen("cmc_rgbd", "--config", str(config)).objective == mv.SigLIP(temperature=0.3)
+    assert chosen("cmc_rgbd", "--config", str(config), "--bias", "-2").objective == mv.SigLIP(temperature=0.3, bias=-2)
+    assert chosen("cmc_rgbd", "--config", str(config), "--objective", "simclr").objective == mv.SimCLR(temperature=0.3)
+    config.write_text("temperature: 0.3\n")
+    assert chosen("cmc_rgbd", "--objective", "siglip", "--objective", str(config)).objective == mv.SigLIP(
+        temperature=0.3
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--objective", "siglib"], r"'siglib' is not an objective; .* Did you mean 'siglip'\?"),
+        (["--objective", "siglip", "--negatives", "4"], "there is no option 'negatives'"),
+        (["--objective", "symile", "--temperature", "0"], "temperature is 0"),
+    ],
+)
+def test_a_kind_or_option_that_does_not_fit_is_an_error(words: list[str], message: str) -> None:
+    with pytest.raises(MultiviewError, match=message):
+        chosen("cmc_rgbd", *words)
+
+
+def test_help_shows_the_options_of_the_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        chosen("cmc_rgbd", "--objective", "siglip", "--help")
+    told = capsys.readouterr().out
+    assert "--objective.bias" in told
+    assert "--objective.negatives" not in told
+    assert "one of byol, cmc, moco, siglip" in " ".join(told.split())
+
+
+def test_an_objective_that_is_not_registered_is_named_in_the_config_and_refused_when_it_is_read(tmp_path: Path) -> None:
+    class Mine(mv.SimCLR):
+        """One of a notebook."""
+
+    (tmp_path / "config.yaml").write_text(to_yaml(plugins.load("recipes", "cmc_rgbd")(objective=Mine())))
+    with pytest.raises(MultiviewError, match=r"Mine' is not an objective; "):
+        chosen("cmc_rgbd", "--config", str(tmp_path / "config.yaml"))

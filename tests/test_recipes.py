@@ -95,3 +95,17 @@ def test_classes_of_one_sound_make_no_pair(tmp_path: Path) -> None:
     write_words(tmp_path / "words", speakers=1)
     with pytest.raises(MultiviewError, match=r"no class of .* has two sounds in the split train"):
         run(["preprocess", "pairs", str(tmp_path / "words"), str(tmp_path / "store"), "--split", "100"])
+
+
+@pytest.mark.parametrize("words", [["siglip"], ["byol"], ["vicreg"], ["symile", "--topology", "joint"]])
+def test_scenes_with_an_objective_of_another_name(words: list[str], scenes: Path, tmp_path: Path) -> None:
+    more = ["--objective", *words, "--size", "24", "--evaluate", "false"]
+    trained("cmc_rgbd", tmp_path, str(scenes), *more)
+    assert type(mv.load(tmp_path / "run").setup.graph.edges[0].objective).__name__.lower() == words[0]
+
+
+def test_an_objective_of_many_views_says_which_topology_it_needs(
+    scenes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", "cmc_rgbd", "--data", str(scenes), "--objective", "symile"]) == 2
+    assert "--topology joint" in capsys.readouterr().err

@@ -190,6 +190,9 @@ class Objective(metaclass=ABCMeta):
     must not wait for torch.
     """
 
+    plugins: ClassVar[str] = "objectives"
+    """The group that its kinds are registered in, so that a field of this type takes any of them."""
+
     pairwise: ClassVar[bool] = True
     """Whether it contrasts two views; False: three or more together, on a HyperEdge."""
 
