@@ -2,7 +2,7 @@
 
 A row whose view is absent must not reach batch statistics. Fewer than two rows have none, so batch norm then uses its running
 statistics and leaves them alone; with no row at all the network still runs once, on zeros, so that every parameter of every rank gets a
-(zero) gradient and no process waits for another.
+(zero) gradient and no process waits for another. A SyncBatchNorm cannot do without its process: it is refused in training.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from multiview.distributed import world
+from multiview.errors import MultiviewError
 
 K = TypeVar("K", bound=Hashable)
 
@@ -44,6 +47,11 @@ def _on_group(
     embed: Callable[[Tensor], dict[K, Tensor]], x: Tensor, present: Tensor, norms: list[_BatchNorm]
 ) -> dict[K, Tensor]:
     rows = present.nonzero()[:, 0]
+    if len(rows) < 2 and world() > 1 and any(isinstance(m, nn.SyncBatchNorm) and m.training for m in norms):
+        raise MultiviewError(
+            f"a SyncBatchNorm needs two rows or more in every process, but this one has {len(rows)}, and the others would wait for it. "
+            "Give the encoder batch norm without synchronisation, or train on samples that all have its view."
+        )
     with nullcontext() if len(rows) > 1 else _running_statistics(norms):
         if len(rows) == len(x):
             return embed(x)

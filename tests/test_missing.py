@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 from trials import trial
 
 import multiview as mv
 from multiview.check.parity import Trace, traces
+from multiview.errors import MultiviewError
+from multiview.model import MultiviewModel
+from multiview.objectives.base import Situation
+from multiview.rows import on_rows
+from multiview.train.run import check_synchronised, prepare
 
 KINDS = {
     "cmc": mv.CMC(negatives=7, dim=5),
@@ -79,3 +87,45 @@ def test_shuffling_changes_what_keys_are_normalised_by(found: dict[str, dict[int
     dealt, in_place = (found[name][2][0] for name in ("together", "in place"))
     assert not torch.allclose(dealt[queue], in_place[queue.replace("_shuffle", "")])
     assert torch.equal(found["together"][1][0][queue], found["in place"][1][0][queue.replace("_shuffle", "")])
+
+
+def synchronised() -> mv.Setup:
+    """Two views of pictures, the second with batch norm over all processes."""
+    crop = mv.Crop(size=16)
+    views = {name: mv.make_view(name, crop) for name in ("L", "depth")}
+    encoders = {name: mv.make_encoder("convnet", 1, width=0.25) for name in views}
+    encoders["depth"] = nn.SyncBatchNorm.convert_sync_batchnorm(encoders["depth"])
+    return mv.Setup(views, encoders, mv.ContrastGraph.full(views, mv.SimCLR(dim=8)))
+
+
+@pytest.mark.parametrize(
+    ("ranks", "missing", "refused"),
+    [(2, {"L": 0, "depth": 3}, True), (2, {"L": 3, "depth": 0}, False), (1, {"L": 0, "depth": 3}, False)],
+)
+def test_batch_norm_over_processes_is_refused_where_one_could_wait(
+    ranks: int, missing: dict[str, int], refused: bool
+) -> None:
+    setup, situation = synchronised(), Situation(samples=40, per_rank=8, ranks=ranks)
+    model = MultiviewModel(setup.encoders, setup.graph)
+    with pytest.raises(MultiviewError, match=r"view 'depth' has SyncBatchNorm.* 3 of 40") if refused else nullcontext():
+        check_synchronised(model, missing, situation)
+
+
+def test_that_is_looked_at_before_a_run_begins(scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("multiview.train.run.check_synchronised", lambda *given: asked.append(given[1]))
+    prepare(mv.Recipe(data=str(scenes), train=mv.Train(batch=8)), synchronised())
+    assert asked == [{"L": 0, "depth": 0}]
+
+
+def test_a_process_that_finds_too_few_rows_stops_instead_of_keeping_others_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    norm = nn.SyncBatchNorm(3)
+    present = torch.tensor([True, False, False, False])
+    on_rows(lambda x: {"h": norm(x)}, torch.randn(4, 3), present, [norm])
+    monkeypatch.setattr("multiview.rows.world", lambda: 2)
+    with pytest.raises(MultiviewError, match="needs two rows or more in every process, but this one has 1"):
+        on_rows(lambda x: {"h": norm(x)}, torch.randn(4, 3), present, [norm])
+    norm.eval()
+    on_rows(lambda x: {"h": norm(x)}, torch.randn(4, 3), present, [norm])

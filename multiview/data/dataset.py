@@ -71,6 +71,10 @@ class Samples(Dataset[Batch]):
         names = self.store.ids
         return [names[row] for row in self.rows[index.numpy()]]
 
+    def lacking(self, modality: str) -> int:
+        """How many samples lack a modality, as far as is known before they are read."""
+        return int((~self._present[modality]).sum())
+
     def __getitem__(self, request: Request) -> Batch:
         epoch, index = request
         positions = index.numpy()

@@ -111,6 +111,7 @@ def prepare(recipe: Recipe, setup: Setup | None = None, cache: int = CACHE, work
     model = MultiviewModel(fitted.encoders, fitted.graph)
     check_encoders(model, tensors_of(samples, fitted))
     check_norms(model, situation, schedule.micro_batch)
+    check_synchronised(model, {name: samples.lacking(view.modality) for name, view in fitted.views.items()}, situation)
     memories = Memories(model, fitted.graph, count, recipe.seed, planned_steps(schedule, len(batches)))
     trained = Trained(setup=replace(fitted, encoders=initial), model=model, store=store)
     return Prepared(accelerator, console, store, samples, fitted, schedule, trained, memories, batches)
@@ -196,6 +197,21 @@ def check_norms(model: MultiviewModel, situation: Situation, micro_batch: int | 
             "alone, but their batch norm needs two; give --micro-batch "
             f"{3 if situation.per_rank % 2 else 2} or more."
         )
+
+
+def check_synchronised(model: MultiviewModel, lacking: Mapping[str, int], situation: Situation) -> None:
+    """Raises MultiviewError when processes could wait for one without rows of a view: a SyncBatchNorm where samples lack it.
+
+    lacking: how many training samples lack each view.
+    """
+    for name, missing in lacking.items():
+        waits = any(isinstance(module, torch.nn.SyncBatchNorm) for module in model.encoder(name).modules())
+        if waits and missing and situation.ranks > 1:
+            raise MultiviewError(
+                f"the encoder of view '{name}' has SyncBatchNorm, in which every process waits for all others, but {missing} of "
+                f"{situation.samples} training samples lack that view: one that sees fewer than two would not come. Give it batch norm "
+                "without synchronisation or GroupNorm, or train on samples that all have the view."
+            )
 
 
 def train(prepared: Prepared, recipe: Recipe, out: Path) -> Progress:
