@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -103,9 +102,7 @@ def usage() -> str:
 
 def inspect_store(words: Sequence[str]) -> int:
     """multiview inspect STORE [options]."""
-    chosen = parse(
-        Inspect, words, prog="multiview inspect", description=inspect.getdoc(Inspect) or "", positional=["store"]
-    )
+    chosen = parse(Inspect, words, prog="multiview inspect", positional=["store"])
     from multiview.data.inspect import inspect_store as show
 
     show(Path(chosen.store), out=Path(chosen.out) if chosen.out else None, samples=chosen.samples, views=chosen.views)
@@ -126,9 +123,7 @@ def train(words: Sequence[str]) -> int:
 
 def evaluate(words: Sequence[str]) -> int:
     """multiview evaluate RUN [options]."""
-    chosen = parse(
-        Evaluate, words, prog="multiview evaluate", description=inspect.getdoc(Evaluate) or "", positional=["run"]
-    )
+    chosen = parse(Evaluate, words, prog="multiview evaluate", positional=["run"])
     from multiview.trained import load as load_run
 
     if chosen.segment is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 
 class MultiviewError(Exception):
@@ -32,3 +33,11 @@ def unknown_name(kind: str, given: str, known: Iterable[str], remedy: str = "") 
     article = "an" if kind[0] in "aeiou" else "a"
     text = f"'{given}' is not {article} {kind}; available: {listing}.{suggestion(given, names)}"
     return MultiviewError(f"{text} {remedy}".strip())
+
+
+def demand(options: object, names: Iterable[str], holds: Callable[[Any], bool], wanted: str, owner: str = "") -> None:
+    """Raises MultiviewError for the first of the named options that does not hold: `batch is 0; give 1 or more.`"""
+    for name in names:
+        given = getattr(options, name)
+        if not holds(given):
+            raise MultiviewError(f"{owner}{': ' if owner else ''}{name} is {given}; give {wanted}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
@@ -30,16 +31,16 @@ class _Parser(jsonargparse.ArgumentParser):
 
 
 def parse(
-    config: type[T], argv: Sequence[str], *, prog: str, description: str = "", positional: Sequence[str] = ()
+    config: type[T], argv: Sequence[str], *, prog: str, description: str | None = None, positional: Sequence[str] = ()
 ) -> T:
     """An instance of the frozen dataclass `config` from command-line words.
 
     Every field is an option; nested dataclasses are dotted (`--train.epochs 5`), and the prefix may be left out where the last word is
     unique (`--epochs 5`). `--config FILE.yaml` reads a file, `--print_config` prints one. `positional` names fields given without a dash.
-    Raises MultiviewError for anything that does not fit.
+    description: what --help begins with, `config`'s docstring by default. Raises MultiviewError for anything that does not fit.
     """
     usage = " ".join(["%(prog)s", *(name.upper() for name in positional), "[options]"])
-    about = description.split("\n\nArgs:")[0]
+    about = (inspect.getdoc(config) or "" if description is None else description).split("\n\nArgs:")[0]
     epilog = "A prefix may be left out where the last word is unique (--epochs 5); true-or-false options need no value (--plan)."
     parser = _Parser(prog=prog, usage=usage, description=about, epilog=epilog, allow_abbrev=False, default_env=False)
     parser.add_argument("--config", action="config", help="YAML file of options; later options override it")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from multiview.errors import MultiviewError
+from multiview.errors import MultiviewError, demand
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,12 +40,9 @@ class Augment:
     grey_first: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("jitter", "grey", "blur", "solarise"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise MultiviewError(f"augment: {name} is {getattr(self, name)}; give a probability from 0 to 1.")
-        for name in ("brightness", "contrast", "saturation"):
-            if getattr(self, name) < 0:
-                raise MultiviewError(f"augment: {name} is {getattr(self, name)}; give a strength of 0 or more.")
+        chances = ("jitter", "grey", "blur", "solarise")
+        demand(self, chances, lambda chance: 0 <= chance <= 1, "a probability from 0 to 1", "augment")
+        demand(self, ("brightness", "contrast", "saturation"), lambda by: by >= 0, "a strength of 0 or more", "augment")
         if not 0 <= self.hue <= 0.5:
             raise MultiviewError(f"augment: hue is {self.hue}; give a share of the colour circle from 0 to 0.5.")
         if not 0 < self.sigma[0] <= self.sigma[1]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -46,15 +46,7 @@ def frame(crop: Crop, augment: Augmentation | None = None, *, at: float = 0.5) -
     """
     if not 0 <= at <= 1:
         raise MultiviewError(f"frame: at is {at}; give a place from 0, the first frame, to 1, the last.")
-    return View(
-        modality="video",
-        channels=Channels("frame", 3, "sRGB", 0.0, 1.0),
-        crop=crop,
-        convert=Frame(at),
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        augment=augment,
-    )
+    return replace(video(crop, augment), channels=Channels("frame", 3, "sRGB", 0.0, 1.0), convert=Frame(at))
 
 
 def luminance(clip: Tensor) -> Tensor:

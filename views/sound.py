@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from multiview.errors import MultiviewError
+from multiview.errors import MultiviewError, demand
 from multiview.view import Augmentation, Channels, Crop, View
 
 if TYPE_CHECKING:
@@ -140,9 +140,9 @@ class SpecAugment:
     frames: int = 20
 
     def __post_init__(self) -> None:
-        for name in ("band_masks", "bands", "time_masks", "frames"):
-            if getattr(self, name) < 0:
-                raise MultiviewError(f"SpecAugment: {name} is {getattr(self, name)}; give 0 or more.")
+        demand(
+            self, ("band_masks", "bands", "time_masks", "frames"), lambda count: count >= 0, "0 or more", "SpecAugment"
+        )
 
     def __call__(self, x: Tensor, draws: Draws) -> Tensor:
         """(n, channels, bands, frames), masked."""

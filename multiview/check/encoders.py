@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -216,7 +215,6 @@ class CheckEncoder:
 
 def run(words: Sequence[str]) -> int:
     """multiview check encoder NAME [options]."""
-    about = inspect.getdoc(CheckEncoder) or ""
-    chosen = parse(CheckEncoder, words, prog="multiview check encoder", description=about, positional=["name"])
+    chosen = parse(CheckEncoder, words, prog="multiview check encoder", positional=["name"])
     subject = trial(chosen.name, chosen.channels, chosen.length, width=chosen.width, **(chosen.options or {}))
     return report(f"encoder {chosen.name}", judged(LAWS, subject))

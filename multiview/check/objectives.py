@@ -6,7 +6,6 @@ Its arithmetic is its own affair, to be tested against its paper; these are what
 from __future__ import annotations
 
 import copy
-import inspect
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -241,6 +240,5 @@ class CheckObjective:
 
 def run(words: Sequence[str]) -> int:
     """multiview check objective NAME [options]."""
-    about = inspect.getdoc(CheckObjective) or ""
-    chosen = parse(CheckObjective, words, prog="multiview check objective", description=about, positional=["name"])
+    chosen = parse(CheckObjective, words, prog="multiview check objective", positional=["name"])
     return report(f"objective {chosen.name}", judged(LAWS, trial(chosen.name, **(chosen.options or {}))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import pickle
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -207,7 +206,7 @@ def run(words: Sequence[str]) -> int:
     if kind.needs_input and (not rest or rest[0].startswith("-")):
         raise MultiviewError(f"the source '{words[0]}' reads something: multiview check source {words[0]} INPUT")
     root = Path(rest.pop(0)) if kind.needs_input else None
-    source = parse(kind, rest, prog=f"multiview check source {words[0]} INPUT", description=inspect.getdoc(kind) or "")
+    source = parse(kind, rest, prog=f"multiview check source {words[0]} INPUT")
     subject = Trial(source, root)
     _ = subject.plan  # an input that is no input is the user's mistake, not the source's
     return report(f"source {words[0]}", judged(LAWS, subject))

@@ -223,7 +223,6 @@ class CheckView:
 
 def run(words: Sequence[str]) -> int:
     """multiview check view NAME [options]."""
-    about = inspect.getdoc(CheckView) or ""
-    chosen = parse(CheckView, words, prog="multiview check view", description=about, positional=["name"])
+    chosen = parse(CheckView, words, prog="multiview check view", positional=["name"])
     subject = trial(chosen.name, chosen.kind, chosen.planes, **(chosen.options or {}))
     return report(f"view {chosen.name}", judged(LAWS, subject))

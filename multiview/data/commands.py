@@ -137,9 +137,7 @@ def merge(words: Sequence[str]) -> int:
 
 def split(words: Sequence[str]) -> int:
     """multiview split STORE OUT [options]."""
-    chosen = parse(
-        Split, words, prog="multiview split", description=inspect.getdoc(Split) or "", positional=["store", "out"]
-    )
+    chosen = parse(Split, words, prog="multiview split", positional=["store", "out"])
     from multiview.data.derived import Resplit
     from multiview.data.preprocess import preprocess as write
     from multiview.data.progress import progress_bar
@@ -161,9 +159,7 @@ def split(words: Sequence[str]) -> int:
 
 def verify(words: Sequence[str]) -> int:
     """multiview verify STORE: 0 whole, 1 damaged."""
-    chosen = parse(
-        Verify, words, prog="multiview verify", description=inspect.getdoc(Verify) or "", positional=["store"]
-    )
+    chosen = parse(Verify, words, prog="multiview verify", positional=["store"])
     from multiview.data.verify import verify as check
 
     report = check(Path(chosen.store), memory=chosen.memory, seconds=chosen.seconds)

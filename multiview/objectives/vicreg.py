@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from multiview.errors import MultiviewError
+from multiview.errors import demand
 from multiview.objectives.base import EdgeInput, EdgeOutput, Head, Needs, Objective, Situation, need_pairs
 
 if TYPE_CHECKING:
@@ -33,9 +33,8 @@ class VICReg(Objective):
     hidden: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("invariance", "variance", "covariance"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise MultiviewError(f"VICReg: {name} is {getattr(self, name)}; give a finite number, 0 or more.")
+        weights = ("invariance", "variance", "covariance")
+        demand(self, weights, lambda weight: 0 <= weight < float("inf"), "a finite number, 0 or more", "VICReg")
 
     def fitted(self, situation: Situation) -> "VICReg":
         """Raises MultiviewError when a rank sees one sample a step: batch norm needs two."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from multiview.errors import MultiviewError
+from multiview.errors import MultiviewError, demand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +91,9 @@ class Train:
     log_every: int = 10
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "accumulate", "save_every", "keep", "log_every"):
-            if getattr(self, name) < 1:
-                raise MultiviewError(f"{name} is {getattr(self, name)}; give 1 or more.")
-        for name in ("threads", "knn_every", "save_minutes"):
-            if getattr(self, name) < 0:
-                raise MultiviewError(f"{name} is {getattr(self, name)}; give 0 or more.")
+        counts = ("epochs", "batch", "accumulate", "save_every", "keep", "log_every")
+        demand(self, counts, lambda count: count >= 1, "1 or more")
+        demand(self, ("threads", "knn_every", "save_minutes"), lambda count: count >= 0, "0 or more")
         if self.workers < -1:
             raise MultiviewError(f"workers is {self.workers}; give 0 or more, or -1 for what suits the data.")
         if self.steps is not None and self.steps < 1:
