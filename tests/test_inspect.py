@@ -208,6 +208,8 @@ def test_views_with_options_are_drawn_in_the_range_of_what_they_take(store: Stor
         ("table:columns=7", "view 'table' reads 7 channels of 'table', which has 6"),
         ("table:columns=[6]", r"view 'table' reads the channels \(6,\) of 'table', which has 6, counted from 0"),
         ("table:columns=all", "the view 'table': columns is 'all'; give a number, or a tuple of numbers from 0"),
+        ("semantic:classes=[0, x]", r"the view 'semantic': classes is \(0, 'x'\); give a number, or a tuple"),
+        ("canny:low=little", "'canny:low=little' has an option of the wrong kind: "),
         ("table:columns=-1", "the view 'table': columns is -1; give a number"),
         ("table:column=6", "'column' is not an option of the view 'table'.*Did you mean 'columns'"),
     ],

@@ -21,9 +21,7 @@ def _some(kind: str, option: str, wanted: Some | None, crop: Crop, augment: Augm
             f"the view '{kind}' does not know how many {option} there are; give {option}=NUMBER for all of them, or a "
             f"tuple of the ones that are wanted, counted from 0 (`multiview inspect STORE` shows what the store has)."
         )
-    numbers = (wanted,) if isinstance(wanted, int) else wanted
-    if not all(isinstance(number, int) and number >= 0 for number in numbers):
-        raise MultiviewError(f"the view '{kind}': {option} is {wanted!r}; give a number, or a tuple of numbers from 0.")
+    demand_numbers(kind, option, wanted)
     count, take = (wanted, None) if isinstance(wanted, int) else (len(wanted), tuple(wanted))
     return View(
         modality=kind,
@@ -32,6 +30,15 @@ def _some(kind: str, option: str, wanted: Some | None, crop: Crop, augment: Augm
         take=take,
         augment=augment,
     )
+
+
+def demand_numbers(view: str, option: str, wanted: Some) -> None:
+    """Raises MultiviewError unless it is a number or a tuple of numbers, 0 or more."""
+    for number in (wanted,) if isinstance(wanted, int) else wanted:
+        if not isinstance(number, int) or number < 0:
+            raise MultiviewError(
+                f"the view '{view}': {option} is {wanted!r}; give a number, or a tuple of numbers from 0."
+            )
 
 
 def bands(crop: Crop, augment: Augmentation | None = None, *, bands: Some | None = None) -> View:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from multiview.errors import MultiviewError
 from multiview.view import Augmentation, Channels, Crop, View
+from multiview.views.groups import Some, demand_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +27,7 @@ class OneHot:
         return (mask == wanted).float()
 
 
-def semantic(crop: Crop, augment: Augmentation | None = None, *, classes: int | tuple[int, ...] | None = None) -> View:
+def semantic(crop: Crop, augment: Augmentation | None = None, *, classes: Some | None = None) -> View:
     """The view `semantic`: labels of pixels as one channel a class, 1 or 0.
 
     classes: how many, 0 = background included, or which, in the order of the channels; pixels of others are 0 in all of
@@ -37,6 +38,7 @@ def semantic(crop: Crop, augment: Augmentation | None = None, *, classes: int | 
             "the view 'semantic' does not know how many classes there are; give classes=NUMBER, or a tuple of the ones "
             "that are wanted (`multiview inspect STORE` shows the range and the names of its masks)."
         )
+    demand_numbers("semantic", "classes", classes)
     wanted = tuple(range(classes)) if isinstance(classes, int) else tuple(classes)
     return View(
         modality="mask",

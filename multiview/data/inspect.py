@@ -81,6 +81,8 @@ def _spelled(words: str) -> View:
     options = {option: _value(text) for option, _, text in pairs}
     try:
         return make_view(name, Crop(), **options)
+    except (TypeError, ValueError) as error:
+        raise MultiviewError(f"'{words}' has an option of the wrong kind: {error}.") from error
     except MultiviewError as error:
         raise MultiviewError(f"{error} Options follow the name: --views '[\"{name}:OPTION=VALUE\"]'.") from error
 
