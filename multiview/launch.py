@@ -9,6 +9,8 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
+from itertools import pairwise
 from multiprocessing import current_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -57,11 +59,16 @@ def chosen_by(recipe: type[R], argv: Sequence[str]) -> R:
     """The recipe with its options from command-line words; with --resume, those of the run that is continued come before them."""
     prog = Path(sys.argv[0]).name
     about = f"{(inspect.getdoc(recipe) or '').split(ARGUMENTS)[0]}\n\n{EXITS}"
-    chosen = parse(recipe, argv, prog=prog, description=about)
+    read = partial(parse, recipe, prog=prog, description=about)
+    named = [Path(out) / CONFIG for word, out in pairwise(argv) if word == "--out"]
+    if "--resume" in argv and named and named[-1].is_file():
+        # Read at once: it says which options there are, where the run's objective is not the recipe's.
+        chosen = read(["--config", str(named[-1]), *argv])
+        if chosen.resume:
+            return chosen
+    chosen = read(argv)
     config = Path(chosen.out or "") / CONFIG
-    if not (chosen.resume and chosen.out and config.is_file()):
-        return chosen
-    return parse(recipe, ["--config", str(config), *argv], prog=prog, description=about)
+    return read(["--config", str(config), *argv]) if chosen.resume and chosen.out and config.is_file() else chosen
 
 
 def complain(error: MultiviewError) -> int:

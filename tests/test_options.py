@@ -9,6 +9,7 @@ import pytest
 import multiview as mv
 from multiview import cli, plugins
 from multiview.errors import MultiviewError, suggestion
+from multiview.launch import chosen_by
 from multiview.options import parse, to_yaml
 
 
@@ -141,3 +142,11 @@ def test_an_objective_that_is_not_registered_is_named_in_the_config_and_refused_
     (tmp_path / "config.yaml").write_text(to_yaml(plugins.load("recipes", "cmc_rgbd")(objective=Mine())))
     with pytest.raises(MultiviewError, match=r"Mine' is not an objective; "):
         chosen("cmc_rgbd", "--config", str(tmp_path / "config.yaml"))
+
+
+def test_a_run_that_is_continued_has_the_options_of_its_own_objective(tmp_path: Path) -> None:
+    recipe = plugins.load("recipes", "cmc_rgbd")
+    (tmp_path / "config.yaml").write_text(to_yaml(chosen("cmc_rgbd", "--objective", "siglip", "--seed", "3")))
+    continued = chosen_by(recipe, ["--resume", "--out", str(tmp_path), "--bias", "-2"])
+    assert continued == recipe(objective=mv.SigLIP(bias=-2.0), seed=3, resume=True, out=str(tmp_path))
+    assert chosen_by(recipe, ["--resume", "false", "--out", str(tmp_path)]).objective == recipe().objective
