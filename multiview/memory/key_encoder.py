@@ -32,15 +32,20 @@ class KeyEncoder(nn.Module):
 
     @torch.no_grad()
     def follow(self, encoder: nn.Module, projector: nn.Module, done: float = 0.0) -> None:
-        """One momentum update towards the query side, when a share `done` of the run is behind.
+        """One momentum update towards the query side, in place, when a share `done` of the run is behind."""
+        self._moved(encoder, projector, 1 - self.momentum(done))
 
-        The parameters get new numbers in new memory: whoever holds the old ones can put them back.
-        """
-        own = [*self.encoder.parameters(), *self.projector.parameters()]
+    @torch.no_grad()
+    def step_back(self, encoder: nn.Module, projector: nn.Module, done: float = 0.0) -> None:
+        """Undoes `follow`, up to one rounding, while the query side is as it was; with momentum 0 nothing is left to go back to."""
+        share = 1 - self.momentum(done)
+        if share < 1:
+            self._moved(encoder, projector, -share / (1 - share))
+
+    def _moved(self, encoder: nn.Module, projector: nn.Module, share: float) -> None:
+        own: list[Tensor] = [*self.encoder.parameters(), *self.projector.parameters()]
         query: list[Tensor] = [*encoder.parameters(), *projector.parameters()]
-        moved = torch._foreach_lerp([p.data for p in own], query, 1 - self.momentum(done))
-        for p, values in zip(own, moved, strict=True):
-            p.data = values
+        torch._foreach_lerp_(own, query, share)
 
     @torch.no_grad()
     def forward(self, x: Tensor, present: Tensor | None = None, order: Tensor | None = None) -> Tensor:

@@ -72,27 +72,35 @@ class Memories(nn.Module):
 
     def follow(self, model: MultiviewModel, step: int = 1) -> None:
         """One momentum step of every key encoder towards the model, at the begin of step `step` (from 1) of the run."""
-        done = (step - 1) / self.steps if self.steps else 0.0
-        for key, (view, needs) in self._keyed().items():
-            cast("KeyEncoder", self.key_encoders[key]).follow(
-                model.encoder(view), model.projector(view, needs.projector), done
-            )
+        for key, query in self._queries(model):
+            key.follow(*query, self._done(step))
 
     @contextmanager
     def followed(self, model: MultiviewModel, step: int) -> Iterator[None]:
-        """The key encoders as after `follow`; if the block raises, they are put back, since its step has moved nothing else either.
+        """The key encoders as after `follow`; if the block raises, they step back, since its step has moved nothing else either.
 
-        What batch norms counted of the step's rows, here and in the model, stays counted. In an accumulation only the block of its first
-        step moves them, so a later step that is refused leaves them there.
+        They come back up to a rounding. What batch norms counted of the step's rows, here and in the model, stays counted. In an
+        accumulation only the block of its first step moves them, so a later step that is refused leaves them there.
         """
-        before = [p.data for p in self.key_encoders.parameters()]
         self.follow(model, step)
         try:
             yield
         except BaseException:
-            for p, values in zip(self.key_encoders.parameters(), before, strict=True):
-                p.data = values
+            for key, query in self._queries(model):
+                key.step_back(*query, self._done(step))
             raise
+
+    def _queries(self, model: MultiviewModel) -> Iterator[tuple[KeyEncoder, tuple[nn.Module, nn.Module]]]:
+        """Every key encoder with the encoder and projector that it follows."""
+        for key, (view, needs) in self._keyed().items():
+            yield (
+                cast("KeyEncoder", self.key_encoders[key]),
+                (model.encoder(view), model.projector(view, needs.projector)),
+            )
+
+    def _done(self, step: int) -> float:
+        """The share of the run that is behind at the begin of step `step`."""
+        return (step - 1) / self.steps if self.steps else 0.0
 
     def keys(self, views: Mapping[str, Tensor], present: Mapping[str, Tensor], step: int) -> FoundKeys:
         """Keys of each view that an edge reads keys of, for its rows that are `present`; zeros elsewhere."""
