@@ -30,6 +30,7 @@ from multiview.data.sources.folder import Folder
 from multiview.data.sourcestore import SourceStore
 from multiview.data.store import Store
 from multiview.data.windows import TRIES, Windows, draw_windows
+from multiview.heap import keep_freed_memory
 from multiview.view import Crop, View
 from multiview.viewlayer import ViewLayer
 from multiview.views import Lab
@@ -257,6 +258,7 @@ def main() -> int:
     parser.add_argument("--size", type=int)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as a run does, for all ways alike
     if chosen.way:
         print(peak(chosen.root, chosen.way, chosen.size))
         return 0

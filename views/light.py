@@ -43,13 +43,24 @@ def linear(rgb: Tensor) -> Tensor:
     """
     if rgb.dtype != torch.uint8:
         return _linear(real(rgb))
-    return _levels(rgb.device).index_select(0, rgb.int().flatten()).view(rgb.shape)
+    stored = rgb.flatten()
+    if rgb.is_cpu and len(stored) % 2 == 0:  # two bytes at a time, in half the time again
+        pairs = stored.view(torch.int16).int().bitwise_and_(0xFFFF)
+        return _pairs_of_levels().index_select(0, pairs).view(torch.float32).view(rgb.shape)
+    return _levels(rgb.device).index_select(0, stored.int()).view(rgb.shape)
 
 
 @lru_cache(maxsize=8)
 def _levels(device: torch.device) -> Tensor:
     """The light of the 256 bytes, float32."""
     return _linear(torch.arange(256, dtype=torch.float64, device="cpu") / 255).float().to(device)
+
+
+@lru_cache(maxsize=1)
+def _pairs_of_levels() -> Tensor:
+    """The light of every two bytes, two float32 in the room of one float64, by their number as 16 bits of this machine."""
+    both = torch.arange(1 << 16, dtype=torch.int32).to(torch.int16).view(torch.uint8)
+    return _levels(both.device)[both.long()].view(torch.float64)
 
 
 def _linear(x: Tensor) -> Tensor:

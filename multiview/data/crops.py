@@ -156,14 +156,14 @@ def _cut(stored: Stored, kind: str, windows: Windows, size: int) -> Tensor:
     """The window of every sample at size x size, mirrored where it says so."""
     rows = []
     sides = (windows.top, windows.left, windows.height, windows.width)
-    for sample, window in zip(stored, zip(*(side.tolist() for side in sides), strict=True), strict=True):
+    cuts = zip(*(side.tolist() for side in sides), strict=True)
+    for sample, window, mirrored in zip(stored, cuts, windows.flip.tolist(), strict=True):
         pixels, part = sample.part(window, size) if isinstance(sample, Picture) else (sample, window)
-        rows.append(_resized(_channels_first(torch.from_numpy(pixels), kind), part, kind, size))
+        row = _resized(_channels_first(torch.from_numpy(pixels), kind), part, kind, size)
+        rows.append(horizontal_flip(row) if mirrored else row)
     out = _stacked(rows, stored, kind, size)
-    flip = torch.from_numpy(windows.flip)
-    out[flip] = horizontal_flip(out[flip])
     if kind == "normal":
-        out[flip, 0] *= -1
+        out[torch.from_numpy(windows.flip), 0] *= -1
     return _channels_second(out, kind)
 
 

@@ -10,6 +10,7 @@ from accelerate.state import AcceleratorState
 
 from multiview.cores import available_cores
 from multiview.errors import MultiviewError
+from multiview.heap import keep_freed_memory
 from multiview.train.config import Train
 
 WORKING_LAUNCH = (
@@ -19,7 +20,7 @@ WORKING_LAUNCH = (
 
 
 def start(train: Train, script: str) -> Accelerator:
-    """The Accelerator of this process, with its threads set.
+    """The Accelerator of this process, with its threads and its heap set.
 
     Raises MultiviewError when several processes were launched but each believes to be alone (they would train the same thing and write
     over each other), and when the precision does not exist on this device.
@@ -40,6 +41,7 @@ def start(train: Train, script: str) -> Accelerator:
     if accelerator.device.type == "cpu":
         # accelerate launch sets OMP_NUM_THREADS=1, which would leave all cores but one idle.
         torch.set_num_threads(train.threads or max(1, available_cores() // accelerator.num_processes))
+        keep_freed_memory()
     return accelerator
 
 
