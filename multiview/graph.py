@@ -32,7 +32,7 @@ class Edge:
         if not self.objective.pairwise:
             raise MultiviewError(
                 f"edge {self.label}: {self.objective.name} contrasts three views or more together; "
-                f"give HyperEdge(('{self.a}', '{self.b}', ...), {self.objective.name}()), or a recipe with --topology its --topology joint."
+                f"give HyperEdge(('{self.a}', '{self.b}', ...), {self.objective.name}()), or type --topology joint where the recipe has it."
             )
 
     @property

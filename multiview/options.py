@@ -70,8 +70,10 @@ def _add_positional(parser: jsonargparse.ArgumentParser, config: type, name: str
 
 def _add_kind(parser: jsonargparse.ArgumentParser, name: str, kind: str, base: type) -> None:
     names = ", ".join(plugin.name for plugin in installed(base.plugins))  # type: ignore[attr-defined]
-    about = f"one of {names}; --{name} KIND is short for it, and with --help shows the options of that kind here"
+    about = f"the same as --{name} KIND, which with --help shows the options of that kind here"
     parser.groups[name].add_argument(f"--{name}.{KIND}", type=str, default=kind, help=about)
+    whole = parser._option_string_actions[f"--{name}"]
+    whole.metavar, whole.help = "KIND", f"{names}; or a YAML file of the options that follow"
 
 
 def _expanded(argv: Sequence[str], known: list[str], config: type) -> list[str]:

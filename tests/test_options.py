@@ -132,7 +132,7 @@ def test_help_shows_the_options_of_the_kind(capsys: pytest.CaptureFixture[str]) 
     told = capsys.readouterr().out
     assert "--objective.bias" in told
     assert "--objective.negatives" not in told
-    assert "one of byol, cmc, moco, siglip" in " ".join(told.split())
+    assert "--objective KIND byol, cmc, moco, siglip" in " ".join(told.split())
 
 
 def test_an_objective_that_is_not_registered_is_named_in_the_config_and_refused_when_it_is_read(tmp_path: Path) -> None:
