@@ -7,7 +7,7 @@ group of plugins its kinds are registered in by `plugins`.
 import inspect
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import field, fields, make_dataclass
+from dataclasses import MISSING, Field, field, fields, make_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,8 @@ def narrowed(config: type, argv: Sequence[str]) -> tuple[type, list[str], dict[s
     if not opened:
         return config, list(argv), {}
     words, given = _read(argv, opened)
-    defaults = {each.name: each.default for each in fields(config) if each.name in opened}
-    kinds = {name: given.get(name) or kind_of(defaults[name], base) for name, base in opened.items()}
+    defaults = {each.name: _default(each) for each in fields(config) if each.name in opened}
+    kinds = {name: given.get(name) or _kind_of_default(name, defaults[name], base) for name, base in opened.items()}
     made = {name: _of_kind(kinds[name], base, defaults[name]) for name, base in opened.items()}
     body = {"__doc__": config.__doc__, "__module__": config.__module__}
     narrow = [(name, type(value), field(default=value)) for name, value in made.items()]
@@ -52,8 +52,33 @@ def narrowed(config: type, argv: Sequence[str]) -> tuple[type, list[str], dict[s
     return kind, words, kinds
 
 
+def refuse_another_kind(name: str, kind: str, found: str) -> None:
+    """Raises MultiviewError when a mapping or file of options names another kind than the one whose options were read."""
+    if found.lower() != kind.lower():
+        raise MultiviewError(
+            f"--{name} has a mapping or file of options of the kind '{found}', which is not read from there; name it first: "
+            f"--{name} {found}, and then its options, or both in a --config file."
+        )
+
+
+def _default(field: Field[Any]) -> Any:
+    """The default of a field; None where it has none."""
+    if field.default is not MISSING:
+        return field.default
+    return field.default_factory() if field.default_factory is not MISSING else None
+
+
+def _kind_of_default(name: str, default: Any, base: type) -> str:
+    if default is None:
+        raise MultiviewError(f"this recipe has no {name} of its own; give --{name} NAME (`multiview list` has them).")
+    return kind_of(default, base)
+
+
 def _of_kind(kind: str, base: type, default: Any) -> Any:
     """The default where it is of that kind, else the kind with its own defaults."""
+    # A class of the recipe's own file is in another module each time that the file is read.
+    if default is not None and (kind == kind_of(default, base) or kind.split(":")[1:] == [type(default).__qualname__]):
+        return default
     group = base.plugins  # type: ignore[attr-defined]
     names = [name for plugin in installed(group) for name in (plugin.name, plugin.whole)]
     found = load(group, kind if kind in names else next((n for n in names if n.lower() == kind.lower()), kind))

@@ -14,7 +14,7 @@ import jsonargparse
 import yaml
 
 from multiview.errors import MultiviewError, suggestion
-from multiview.kinds import KIND, kind_of, narrowed, open_fields
+from multiview.kinds import KIND, kind_of, narrowed, open_fields, refuse_another_kind
 from multiview.plugins import installed
 
 T = TypeVar("T")
@@ -55,6 +55,8 @@ def parse(
     )
     try:
         parsed = parser.parse_args(words)
+        for name, kind in kinds.items():
+            refuse_another_kind(name, kind, str(parsed.get(f"{name}.{KIND}", kind)))
         for name in ("config", *(f"{name}.{KIND}" for name in kinds)):
             parsed.pop(name, None)
         values = parser.instantiate(parsed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -150,3 +152,35 @@ def test_a_run_that_is_continued_has_the_options_of_its_own_objective(tmp_path: 
     continued = chosen_by(recipe, ["--resume", "--out", str(tmp_path), "--bias", "-2"])
     assert continued == recipe(objective=mv.SigLIP(bias=-2.0), seed=3, resume=True, out=str(tmp_path))
     assert chosen_by(recipe, ["--resume", "false", "--out", str(tmp_path)]).objective == recipe().objective
+
+
+def test_a_kind_inside_a_mapping_is_not_passed_over() -> None:
+    with pytest.raises(MultiviewError, match="of the kind 'siglip', which is not read from there; name it first"):
+        chosen("simclr", "--objective", "{kind: siglip}")
+
+
+def test_a_recipe_with_an_objective_of_its_own_file_starts_and_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    spec = importlib.util.spec_from_file_location("own", tmp_path / "own.py")
+    own = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "own", own)
+    spec.loader.exec_module(own)
+    assert parse(own.Mine, ["--objective.temperature", "0.4"], prog="own").objective == own.MyLoss(temperature=0.4)
+    assert parse(own.Mine, ["--objective.kind", "__main__:MyLoss"], prog="own").objective == own.MyLoss(temperature=0.3)
+
+
+OWN = """
+from dataclasses import dataclass
+import multiview as mv
+
+@dataclass(frozen=True, kw_only=True)
+class MyLoss(mv.SimCLR):
+    \"\"\"Mine.\"\"\"
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(mv.Recipe):
+    \"\"\"Mine.\"\"\"
+    objective: mv.Objective = MyLoss(temperature=0.3)
+"""

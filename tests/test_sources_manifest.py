@@ -280,3 +280,13 @@ def test_tables_that_cannot_be_read(animals: Path, tmp_path: Path, monkeypatch: 
         Manifest().plan(path)
     with pytest.raises(MultiviewError, match="text_bytes is 0; give 1 or more"):
         Manifest(text_bytes=0)
+
+
+def test_files_that_chain_all_samples_are_split_by_id_and_said_to_be(tmp_path: Path) -> None:
+    for number in range(20):
+        save(tmp_path / f"{number}.png", noise(number))
+    rows = [f"s{number},{number}.png,./{number + 1}.png" for number in range(19)]
+    (tmp_path / "manifest.csv").write_text("\n".join(["id,one,two", *rows]))
+    plan = Manifest().plan(tmp_path)
+    assert [row.split for row in plan.rows] == [splits.hashed(f"s{number}", (70.0, 10.0, 20.0)) for number in range(19)]
+    assert any("tie 19 of 19 together" in note for note in plan.notes)

@@ -15,7 +15,7 @@ from multiview.view import Crop, View
 from multiview.viewlayer import ViewLayer
 from multiview.views import Lab, grey, rgb_to_grey
 from multiview.views.lab import BLOCK, rgb_to_lab
-from multiview.views.light import GAMMA_KNEE
+from multiview.views.light import GAMMA_KNEE, linear
 from multiview.views.spaces import rgb_to_hsv
 
 CORNERS = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 3)
@@ -208,3 +208,9 @@ def test_lightness_chroma_and_grey_lie_in_minus_one_to_one() -> None:
     for name, x in out.items():
         assert x.amin() == pytest.approx(-1, abs=2e-3), name
         assert x.amax() == pytest.approx(1, abs=2e-3), name
+
+
+def test_bytes_that_begin_at_an_odd_place_are_looked_up_one_by_one() -> None:
+    rgb = torch.randint(0, 256, (35, 3, 63, 63), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(rgb_to_lab(rgb)[33:], rgb_to_lab(rgb[33:].clone()))
+    assert torch.equal(linear(rgb[1:3]), linear(rgb[1:3].clone()))

@@ -89,7 +89,10 @@ def _spelled(words: str) -> View:
 
 def _value(text: str) -> Any:
     """A number, a tuple of numbers or whatever else YAML reads."""
-    found = yaml.safe_load(text)
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
     return tuple(found) if isinstance(found, list) else found
 
 

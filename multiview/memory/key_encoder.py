@@ -37,7 +37,7 @@ class KeyEncoder(nn.Module):
 
     @torch.no_grad()
     def step_back(self, encoder: nn.Module, projector: nn.Module, done: float = 0.0) -> None:
-        """Undoes `follow`, up to one rounding, while the query side is as it was; with momentum 0 nothing is left to go back to."""
+        """Undoes `follow` while the query side is as it was, up to a rounding over m; with momentum 0 nothing is left to go back to."""
         share = 1 - self.momentum(done)
         if share < 1:
             self._moved(encoder, projector, -share / (1 - share))

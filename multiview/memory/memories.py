@@ -79,8 +79,8 @@ class Memories(nn.Module):
     def followed(self, model: MultiviewModel, step: int) -> Iterator[None]:
         """The key encoders as after `follow`; if the block raises, they step back, since its step has moved nothing else either.
 
-        They come back up to a rounding. What batch norms counted of the step's rows, here and in the model, stays counted. In an
-        accumulation only the block of its first step moves them, so a later step that is refused leaves them there.
+        They come back up to a rounding (`KeyEncoder.step_back`). What batch norms counted of the step's rows, here and in the model,
+        stays counted. In an accumulation only the block of its first step moves them, so a later step that is refused leaves them there.
         """
         self.follow(model, step)
         try:

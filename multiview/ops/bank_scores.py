@@ -70,7 +70,7 @@ def own_negatives(rows: Tensor, drawn: Tensor) -> Scorer:
     step = max(few, SCORED // drawn.shape[1])
 
     def block(z: Tensor, part: slice) -> tuple[Tensor, Pull]:
-        if rows.is_cpu and rows.dtype == z.dtype:
+        if rows.is_cpu and rows.dtype == z.dtype and z.dtype in (torch.float32, torch.float64):
             return _in_place(z, rows, drawn[part])
         return _gathered(z, rows, drawn[part], few)
 

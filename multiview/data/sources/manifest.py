@@ -91,6 +91,12 @@ class Manifest(FileKinds):
         deciding = splits.together(ids, [part.read.files for part in parts if isinstance(part.read, cells.FileCells)])
         tied = Counter(deciding)
         count = sum(tied[name] for name in tied if tied[name] > 1)
+        if count and max(tied.values()) > len(ids) / 2:
+            note = (
+                f"files that samples share tie {max(tied.values())} of {len(ids)} together, so no split can keep them apart: each is "
+                "split by its own id, and what is tested may have been trained on; a column of splits decides otherwise."
+            )
+            return [splits.hashed(name, shares) for name in ids], [splits.hash_note(shares), note]
         notes = [f"{count} samples share files with others; those that do are in one split."] if count else []
         return [splits.hashed(name, shares) for name in deciding], [splits.hash_note(shares), *notes]
 

@@ -5,6 +5,7 @@ move.
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -49,8 +50,8 @@ def together(ids: Sequence[str], files: Iterable[Sequence[str | None]]) -> list[
 
     files: columns with a file, or None, a sample. A file of more than half of the samples, such as a background, ties none.
     """
-    columns = [list(column) for column in files]
-    uses = Counter(file for column in columns for file in column)
+    columns = [[file and posixpath.normpath(file) for file in column] for column in files]
+    uses = Counter(file for row in zip(*columns, strict=True) for file in set(row))
     first: dict[str, int] = {}
     above = list(range(len(ids)))
 
