@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from math import log10
+
 import numpy as np
 import pytest
 from clusters import clusters, splits
@@ -135,7 +138,9 @@ class TestProbe:
         result = linear_probe(faint(400, 0), faint(150, 1), faint(150, 2))
         assert result.c > 100
         assert result.accuracy > 0.8
-        assert max(trial.accuracy for trial in result.curve) == result.val_accuracy
+        decades = [trial.accuracy for trial in result.curve if trial.c >= 100 and log10(trial.c).is_integer()]
+        assert all(later > earlier for earlier, later in pairwise(decades[:-1]))
+        assert len(decades) > 2 and decades[-1] <= decades[-2], "it goes on until a decade gains nothing"
 
     def test_the_grid_grows_downwards_too(self):
         train, val, test = splits(noise=4.0, dim=60)

@@ -67,9 +67,10 @@ def linear_probe(
     Each split is (x, y): features (n, d) and class numbers (n,); rows with label -1 are dropped. Features are reduced
     to `dim` (see `reduced`; None keeps their width) and classified by L2-regularised multinomial logistic regression.
     C is the value with the highest validation accuracy (of equals, the one with the lowest validation loss): first of
-    `grid`, which goes on in decades while its best value is its last at either end, then also half way to the
-    neighbours of the best. The probe that is tested was fitted on train alone, never on val. Without validation rows, a
-    fixed fifth of every class of train chooses C and the probe is then fitted on all of train.
+    `grid`, which goes on in decades while its best value is its last at either end, until one gains no accuracy, then
+    also half way to the neighbours of the best. The probe that is tested was fitted on train alone, never on val.
+    Without validation rows, a fixed fifth of every class of train chooses C and the probe is then fitted on all of
+    train.
 
     Raises MultiviewError for fewer than two classes in train, no labelled test row, or features that are NaN or
     infinite.
