@@ -69,6 +69,7 @@ def _default(field: Field[Any]) -> Any:
 
 
 def _kind_of_default(name: str, default: Any, base: type) -> str:
+    """As `kind_of`. Raises MultiviewError where there is no default."""
     if default is None:
         raise MultiviewError(f"this recipe has no {name} of its own; give --{name} NAME (`multiview list` has them).")
     return kind_of(default, base)
@@ -77,7 +78,8 @@ def _kind_of_default(name: str, default: Any, base: type) -> str:
 def _of_kind(kind: str, base: type, default: Any) -> Any:
     """The default where it is of that kind, else the kind with its own defaults."""
     # A class of the recipe's own file is in another module each time that the file is read.
-    if default is not None and (kind == kind_of(default, base) or kind.split(":")[1:] == [type(default).__qualname__]):
+    own = "" if default is None else kind_of(default, base)
+    if own and (kind == own or (":" in own and kind.split(":")[1:] == [type(default).__qualname__])):
         return default
     group = base.plugins  # type: ignore[attr-defined]
     names = [name for plugin in installed(group) for name in (plugin.name, plugin.whole)]
@@ -95,6 +97,7 @@ def _is(plugin: Any, kind: type) -> bool:
 
 
 def _read(argv: Sequence[str], opened: Mapping[str, type]) -> tuple[list[str], dict[str, str]]:
+    """The words with every `--objective NAME` spelt out, and the kinds that they and their config files give."""
     words, given, position = [], {}, 0
     while position < len(argv):
         word, follows = argv[position], argv[position + 1] if position + 1 < len(argv) else ""

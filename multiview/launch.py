@@ -60,8 +60,8 @@ def chosen_by(recipe: type[R], argv: Sequence[str]) -> R:
     prog = Path(sys.argv[0]).name
     about = f"{(inspect.getdoc(recipe) or '').split(ARGUMENTS)[0]}\n\n{EXITS}"
     read = partial(parse, recipe, prog=prog, description=about)
-    named = [Path(out) / CONFIG for word, out in pairwise(argv) if word == "--out"]
-    if "--resume" in argv and named and named[-1].is_file():
+    named = [Path(out) / CONFIG for word, out in pairwise(_spelt_apart(argv)) if word == "--out"]
+    if {"--resume", "--resume=true"} & set(argv) and named and named[-1].is_file():
         # Read at once: it says which options there are, where the run's objective is not the recipe's.
         chosen = read(["--config", str(named[-1]), *argv])
         if chosen.resume:
@@ -69,6 +69,11 @@ def chosen_by(recipe: type[R], argv: Sequence[str]) -> R:
     chosen = read(argv)
     config = Path(chosen.out or "") / CONFIG
     return read(["--config", str(config), *argv]) if chosen.resume and chosen.out and config.is_file() else chosen
+
+
+def _spelt_apart(argv: Sequence[str]) -> list[str]:
+    """`--out=RUN` as `--out RUN`."""
+    return [part for word in argv for part in (word.split("=", 1) if word.startswith("--out=") else [word])]
 
 
 def complain(error: MultiviewError) -> int:

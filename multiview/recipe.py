@@ -65,8 +65,11 @@ class Recipe:
             raise MultiviewError(f"seed is {self.seed}; give a whole number from 0 to {2**31 - 1}.")
 
     def build(self) -> Setup:
-        """Views, encoders and graph of the run. Weights drawn here come from the run's seed."""
-        raise NotImplementedError(f"{type(self).__name__} has no build(self) -> Setup")
+        """Views, encoders and graph of the run. Weights drawn here come from the run's seed. Raises MultiviewError where a recipe has none."""
+        raise MultiviewError(
+            f"the recipe {type(self).__name__} does not say what it trains; give it `def build(self) -> mv.Setup` that returns "
+            "mv.Setup(views, encoders, graph)."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -151,6 +151,7 @@ def test_a_run_that_is_continued_has_the_options_of_its_own_objective(tmp_path: 
     (tmp_path / "config.yaml").write_text(to_yaml(chosen("cmc_rgbd", "--objective", "siglip", "--seed", "3")))
     continued = chosen_by(recipe, ["--resume", "--out", str(tmp_path), "--bias", "-2"])
     assert continued == recipe(objective=mv.SigLIP(bias=-2.0), seed=3, resume=True, out=str(tmp_path))
+    assert chosen_by(recipe, [f"--out={tmp_path}", "--resume=true", "--bias", "-2"]) == continued
     assert chosen_by(recipe, ["--resume", "false", "--out", str(tmp_path)]).objective == recipe().objective
 
 

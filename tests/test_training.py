@@ -186,3 +186,11 @@ def test_a_script_without_a_guard_may_have_its_data_made_by_several_processes(tm
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert "1001 samples in 2 shards" in done.stdout
+
+
+def test_a_recipe_that_does_not_say_what_it_trains_is_told_to(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(mv.Recipe, ["--plan"]) == 2
+    assert (
+        "the recipe Recipe does not say what it trains; give it `def build(self) -> mv.Setup`"
+        in capsys.readouterr().err
+    )
