@@ -132,6 +132,9 @@ def _plain(message: str, known: list[str]) -> str:
     key = re.search(r"(?:does not accept option|Key|Option) '([\w.]+)'|Unrecognized key '?([\w.]+)", text)
     given = unknown[1].removeprefix("--") if unknown else key[1] or key[2] if key else ""
     if given:
+        elsewhere = ", ".join(sorted(f"--{option}" for option in options if option.endswith(f".{given}")))
+        if elsewhere:
+            return f"there is no option '{given}' in that place; {elsewhere} is another. --help lists them all."
         near = suggestion(given, options if "." in given else leaves) or suggestion(given, options)
         return f"there is no option '{given}'.{near} --help lists them all."
     wrong = re.fullmatch(r"Parser key \"([\w.]+)\": (.*)", text)

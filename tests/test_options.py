@@ -155,6 +155,14 @@ def test_a_run_that_is_continued_has_the_options_of_its_own_objective(tmp_path: 
     assert chosen_by(recipe, ["--resume", "false", "--out", str(tmp_path)]).objective == recipe().objective
 
 
+def test_an_option_of_another_kind_is_not_taken_for_its_namesake(tmp_path: Path) -> None:
+    (tmp_path / "moco.yaml").write_text("objective:\n  kind: moco\n  momentum: 0.99\n")
+    with pytest.raises(
+        MultiviewError, match=r"no option 'momentum' in that place; --train.optimizer.momentum is another"
+    ):
+        chosen("simclr", "--config", str(tmp_path / "moco.yaml"), "--objective", "simclr")
+
+
 def test_a_kind_inside_a_mapping_is_not_passed_over() -> None:
     with pytest.raises(MultiviewError, match="of the kind 'siglip', which is not read from there; name it first"):
         chosen("simclr", "--objective", "{kind: siglip}")
