@@ -89,13 +89,18 @@ def total(x: Tensor) -> Tensor:
     return out
 
 
-def mean_over_rows(values: Tensor, present: Tensor) -> Tensor:
+def unless_all(present: Tensor) -> Tensor | None:
+    """`present` (n,), or None where all of it is True and that is known without waiting, which it is on a CPU alone."""
+    return None if present.is_cpu and len(present) and present.all() else present
+
+
+def mean_over_rows(values: Tensor, present: Tensor | None) -> Tensor:
     """Mean of `values` (n,) over the rows that are `present` (n,) on all ranks, such that averaging gradients over ranks is exact.
 
-    Returns the mean over the present rows of this rank, weighted so that the mean over ranks of the returned values is the global mean;
-    0 when no rank has a row.
+    present: None = every row of every rank, and n > 0. Returns the mean over the present rows of this rank, weighted so that the mean over
+    ranks of the returned values is the global mean; 0 when no rank has a row.
     """
-    if world() == 1 and present.is_cpu and len(present) and present.all():  # the usual case, in one call instead of six
+    if present is None or (world() == 1 and unless_all(present) is None):  # the usual case, in one call instead of six
         return values.mean()
     kept = values.masked_fill(~present, 0.0).sum()
     rows = total(present.sum(dtype=values.dtype)).clamp_(min=1)

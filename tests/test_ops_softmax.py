@@ -82,6 +82,21 @@ def test_ntxent_equals_the_dense_form(chunks: None, rows: int, columns: str) -> 
     assert_equal(ntxent_terms(*inputs, *rest), dense_ntxent(*inputs, *rest), [*inputs, temperature])
 
 
+@pytest.mark.parametrize("learned", [True, False])
+@pytest.mark.parametrize("columns", [None, *COLUMNS])
+@pytest.mark.parametrize("rows", [1, 2, 7])
+def test_a_batch_that_is_whole_here_equals_the_dense_form(
+    chunks: None, rows: int, columns: str | None, learned: bool
+) -> None:
+    """One process; where the scores are not held, in chunks of rows."""
+    a, b, temperature = unit(rows, 1), unit(rows, 2), number(0.3) if learned else 0.3
+    seen = None if columns is None else torch.tensor(COLUMNS[columns][:rows])
+    everything = torch.ones(rows, dtype=torch.bool) if seen is None else seen
+    found = ntxent_terms(a, b, a, b, seen, 0, temperature)
+    leaves = [a, b, temperature] if isinstance(temperature, torch.Tensor) else [a, b]
+    assert_equal(found, dense_ntxent(a, b, a, b, everything, 0, temperature), leaves)
+
+
 @pytest.mark.parametrize("columns", COLUMNS)
 @pytest.mark.parametrize("rows", [1, 2, 7])
 def test_cross_view_negatives_equal_the_dense_form(chunks: None, rows: int, columns: str) -> None:

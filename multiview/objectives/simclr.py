@@ -68,30 +68,24 @@ class SimCLR(Objective):
 
     def loss(self, edge: EdgeInput) -> EdgeOutput:
         """The mean over the rows of both views; rows and columns where a view is missing take no part."""
-        import torch
+        from multiview.distributed import gather, mean_over_rows, unless_all
 
-        from multiview.distributed import mean_over_rows
-
-        terms = self._terms(edge)
-        present = torch.cat([edge.present] * 2)
+        columns = unless_all(gather(edge.present))
+        terms = self._terms(edge, columns)
+        present = None if columns is None else edge.present.repeat(2)
         log = {"found": mean_over_rows(terms.found, present), **temperature_log(edge)}
         return EdgeOutput(mean_over_rows(terms.terms, present), log)
 
-    def _terms(self, edge: EdgeInput) -> "Terms":
+    def _terms(self, edge: EdgeInput, columns: "Tensor | None") -> "Terms":
         """Terms of the rows of a, then of b."""
-        import torch
-
-        from multiview.distributed import gather, gather_with_gradient, rank
-        from multiview.ops.ntxent import Terms, cross_terms, ntxent_terms
+        from multiview.distributed import gather_with_gradient, rank
+        from multiview.ops.ntxent import both_ways, ntxent_terms
         from multiview.ops.precision import full_precision
 
-        za, zb = (full_precision(cast("Tensor", side.z)) for side in (edge.a, edge.b))
-        all_a, all_b = gather_with_gradient(za), gather_with_gradient(zb)
-        how = gather(edge.present), rank() * len(za), temperature_of(edge, self.temperature)
-        if self.negatives == "both":
-            return ntxent_terms(za, zb, all_a, all_b, *how)
-        both = cross_terms(za, all_b, *how), cross_terms(zb, all_a, *how)
-        return Terms(*(torch.cat(column) for column in zip(*both, strict=True)))
+        za, zb = full_precision(cast("Tensor", edge.a.z)), full_precision(cast("Tensor", edge.b.z))
+        terms = ntxent_terms if self.negatives == "both" else both_ways
+        how = columns, rank() * len(za), temperature_of(edge, self.temperature)
+        return terms(za, zb, gather_with_gradient(za), gather_with_gradient(zb), *how)
 
     def scores(self, edge: EdgeInput, rows: int) -> "tuple[Tensor, ...]":
         """Rows of a, and of b, against the batch of all ranks."""

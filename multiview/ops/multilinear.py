@@ -29,14 +29,14 @@ def multilinear_terms(
     mixed samples takes each other view from row orders[view, j]. The column that stands where the row itself stands in the anchor's order is
     not seen: the row's own product takes its place, as the diagonal's in the paper's code. In memory linear in the batch. Returns terms (n,).
     """
-    z = local[anchor] / temperature
     mixed = product([x[order] for view, (x, order) in enumerate(zip(everyone, orders, strict=True)) if view != anchor])
     own = product([x for view, x in enumerate(local) if view != anchor])
-    columns = torch.arange(len(mixed) + len(own), device=z.device)
+    columns = torch.arange(len(mixed) + len(own), device=mixed.device)
     itself = own_rows(_places(orders[anchor], len(everyone[anchor]))) if len(mixed) else None
     return among(
-        z,
+        local[anchor],
         torch.cat([mixed, own]),
+        temperature,
         positives=columns[len(mixed) :],
         itself=itself,
         hidden=columns >= len(mixed),

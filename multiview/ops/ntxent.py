@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from multiview.ops.chunks import parts
 from multiview.ops.softmax import softmax_of
 
 HELD_FLOATS = 1 << 22
@@ -23,60 +24,118 @@ class Terms(NamedTuple):
 
 
 def ntxent_terms(
-    a: Tensor, b: Tensor, all_a: Tensor, all_b: Tensor, columns: Tensor, offset: int, temperature: float | Tensor
+    a: Tensor, b: Tensor, all_a: Tensor, all_b: Tensor, columns: Tensor | None, offset: int, temperature: float | Tensor
 ) -> Terms:
     """-log softmax of each row's partner among all other embeddings of both views; differentiable once.
 
     a, b: (n, d) local embeddings of the two views. all_a, all_b: (m, d) those of all ranks, local row i at offset + i. columns: (m,)
-    which samples take part as negatives. temperature: a number, or a scalar that learns. Returns terms (2 n,), rows of a, then of b.
+    which samples take part as negatives, None = all. temperature: a number, or a scalar that learns. Returns terms (2 n,), rows of a, then
+    of b.
     """
-    here, hidden = torch.cat([a, b]), None if columns.all() else ~columns.repeat(2)
-    if all_a is a and all_b is b:
-        places = torch.arange(len(here), device=a.device)
-        return among(here * temperature**-0.5, None, positives=places.roll(len(a)), itself=places, hidden=hidden)
+    here, hidden = torch.cat([a, b]), None if columns is None else ~columns.repeat(2)
+    if all_a is a and all_b is b and len(here) ** 2 <= HELD_FLOATS:
+        if isinstance(temperature, Tensor):
+            return Terms(*_Whole.apply(here * temperature**-0.5, 1.0, hidden))
+        return Terms(*_Whole.apply(here, 1 / temperature, hidden))
     at = torch.arange(offset, offset + len(a), device=a.device)
-    places = torch.cat([at, at + len(all_a)])
-    everyone = torch.cat([all_a, all_b])
-    return among(here / temperature, everyone, positives=places.roll(len(a)), itself=places, hidden=hidden)
+    places, everyone = torch.cat([at, at + len(all_a)]), torch.cat([all_a, all_b])
+    return among(here, everyone, temperature, positives=places.roll(len(a)), itself=places, hidden=hidden)
 
 
-def cross_terms(z: Tensor, other: Tensor, columns: Tensor, offset: int, temperature: float | Tensor) -> Terms:
+def cross_terms(z: Tensor, other: Tensor, columns: Tensor | None, offset: int, temperature: float | Tensor) -> Terms:
     """-log softmax of each row's partner among the embeddings of the other view (CLIP, arXiv:2103.00020, Fig. 3), one direction.
 
     z: (n, d) local embeddings. other: (m, d) all ranks' embeddings of the other view. The rest as above. Returns terms (n,).
     """
     places = torch.arange(offset, offset + len(z), device=z.device)
-    return among(z / temperature, other, positives=places, itself=None, hidden=None if columns.all() else ~columns)
+    return among(z, other, temperature, positives=places, itself=None, hidden=None if columns is None else ~columns)
+
+
+def both_ways(
+    a: Tensor, b: Tensor, all_a: Tensor, all_b: Tensor, columns: Tensor | None, offset: int, temperature: float | Tensor
+) -> Terms:
+    """`cross_terms` of a among all_b, then of b among all_a: arguments and result as of `ntxent_terms`."""
+    rest = columns, offset, temperature
+    both = cross_terms(a, all_b, *rest), cross_terms(b, all_a, *rest)
+    return Terms(*(torch.cat(column) for column in zip(*both, strict=True)))
 
 
 def among(
-    z: Tensor, everyone: Tensor | None, *, positives: Tensor, itself: Tensor | None, hidden: Tensor | None
+    z: Tensor,
+    everyone: Tensor,
+    temperature: float | Tensor,
+    *,
+    positives: Tensor,
+    itself: Tensor | None,
+    hidden: Tensor | None,
 ) -> Terms:
     """-log softmax of one column of each row.
 
-    z: (r, d), divided by the temperature. everyone: (m, d), None for z itself (then divided by the root of the temperature). positives:
-    (r,) its column. itself: (r,) a column that it does not see. hidden: (m,) columns that are seen by none but those whose positive they
-    are.
+    z: (r, d). everyone: (m, d). temperature: a number, or a scalar that learns. positives: (r,) its column. itself: (r,) a column that it
+    does not see. hidden: (m,) columns that are seen by none but those whose positive they are.
     """
-    return Terms(*_Terms.apply(z, everyone, positives, itself, hidden))
+    alone = None if itself is None else itself[:, None]
+    return Terms(*_Terms.apply(z / temperature, everyone, positives[:, None], alone, hidden))
+
+
+class _Whole(torch.autograd.Function):
+    """All rows among all rows, the first half the partners of the second. As scores are symmetric, one product gives the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, scale: float, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
+        scores = scaled_mm(z, z.T, scale)
+        partners = _partners(scores)
+        positive = torch.cat(partners)
+        if hidden is not None:
+            scores.masked_fill_(hidden, -math.inf)
+            for place, value in zip(partners, positive.chunk(2), strict=True):
+                place.copy_(value)
+        terms, found, share = _terms(scores.fill_diagonal_(-math.inf), positive)
+        ctx.save_for_backward(z, share)
+        ctx.scale = scale
+        ctx.mark_non_differentiable(found)
+        return terms, found
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, terms: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        z, share = ctx.saved_tensors
+        weights = share * terms[:, None]  # d loss / d scores: the softmax less 1 at the positive
+        for place, value in zip(_partners(weights), terms.chunk(2), strict=True):
+            place.sub_(value)
+        # `weights + weights.T` walks one of them across its rows: four times slower from 1,024 rows on.
+        return scaled_mm(weights.T.contiguous().add_(weights), z, ctx.scale), None, None
+
+
+def scaled_mm(a: Tensor, b: Tensor, scale: float) -> Tensor:
+    """`a @ b * scale` in one pass."""
+    return torch.addmm(b.new_empty(()), a, b, beta=0, alpha=scale)
+
+
+def _partners(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The places in (2 n, 2 n) where the rows of the first half meet their partners, and those of the second."""
+    half = len(scores) // 2
+    return scores.diagonal(half), scores.diagonal(-half)
 
 
 class _Terms(torch.autograd.Function):
-    """Rows in chunks. The softmax of a single chunk is kept for the backward pass; those of many are made again in it."""
+    """Rows in chunks. The softmax of a single chunk is kept for the backward pass; those of many are made again in it.
+
+    z: divided by the temperature. positives, itself: (r, 1).
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, z: Tensor, everyone: Tensor | None, positives: Tensor, itself: Tensor | None, hidden: Tensor | None
+        ctx: Any, z: Tensor, everyone: Tensor, positives: Tensor, itself: Tensor | None, hidden: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        ctx.step = max(1, HELD_FLOATS // len(z if everyone is None else everyone))
+        ctx.step = max(1, HELD_FLOATS // len(everyone))
         ctx.save_for_backward(z, everyone, positives, itself, hidden)
         found = []
-        for part in parts(len(z), ctx.step):
-            scores, positive = _scores(z, everyone, positives, itself, hidden, part)
-            share, top, excess = softmax_of(scores)
-            found.append((top - positive + excess, (positive >= top).to(z.dtype)))
+        for rows in _chunks(ctx.step, z, positives, itself):
+            terms, best, share = _terms(*_scores(*rows, everyone, hidden))
+            found.append((terms, best))
         ctx.share = share if len(found) == 1 else None
-        terms, best = found[0] if len(found) == 1 else map(torch.cat, zip(*found, strict=True))
+        terms, best = map(torch.cat, zip(*found, strict=True))
         ctx.mark_non_differentiable(best)
         return terms, best
 
@@ -84,37 +143,39 @@ class _Terms(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, terms: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         z, everyone, positives, itself, hidden = ctx.saved_tensors
-        if ctx.share is not None and everyone is None:
-            weights = _weights(ctx.share, terms, positives)
-            return (weights + weights.T) @ z, None, None, None, None
-        others = z if everyone is None else everyone
-        grad_z, grad_others = torch.empty_like(z), torch.zeros_like(others)
-        for part in parts(len(z), ctx.step):
+        grad_z, grad_everyone = torch.empty_like(z), torch.zeros_like(everyone)
+        chunks = _chunks(ctx.step, z, positives, itself)
+        for rows, above, grad in zip(chunks, terms[:, None].split(ctx.step), grad_z.split(ctx.step), strict=True):
             share = ctx.share
             if share is None:
-                share = torch.softmax(_scores(z, everyone, positives, itself, hidden, part)[0], dim=1)
-            weights = _weights(share, terms[part], positives[part])
-            torch.mm(weights, others, out=grad_z[part])
-            grad_others.addmm_(weights.T, z[part])
-        if everyone is None:
-            return grad_z.add_(grad_others), None, None, None, None
-        return grad_z, grad_others, None, None, None
+                share = torch.softmax(_scores(*rows, everyone, hidden)[0], dim=1)
+            weights = (share * above).scatter_add_(1, rows[1], -above)
+            torch.mm(weights, everyone, out=grad)
+            grad_everyone.addmm_(weights.T, rows[0])
+        return grad_z, grad_everyone, None, None, None
 
 
-def _weights(share: Tensor, terms: Tensor, positives: Tensor) -> Tensor:
-    """d loss / d scores: the softmax less 1 at the positive, times what comes from above."""
-    above = terms[:, None]
-    return (share * above).scatter_add_(1, positives[:, None], -above)
+def _chunks(
+    step: int, z: Tensor, positives: Tensor, itself: Tensor | None
+) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    alone = repeat(None) if itself is None else itself.split(step)
+    return zip(z.split(step), positives.split(step), alone, strict=False)
 
 
 def _scores(
-    z: Tensor, everyone: Tensor | None, positives: Tensor, itself: Tensor | None, hidden: Tensor | None, part: slice
+    z: Tensor, positives: Tensor, itself: Tensor | None, everyone: Tensor, hidden: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Scores of a chunk of rows (s, m), -inf where a row does not see a column, and those of its positives (s,)."""
-    scores, places = z[part] @ (z if everyone is None else everyone).T, positives[part, None]
-    positive = scores.gather(1, places)
+    scores = z @ everyone.T
+    positive = scores.gather(1, positives)
     if hidden is not None:
-        scores.masked_fill_(hidden, -math.inf).scatter_(1, places, positive)
+        scores.masked_fill_(hidden, -math.inf).scatter_(1, positives, positive)
     if itself is not None:
-        scores.scatter_(1, itself[part, None], -math.inf)
+        scores.scatter_(1, itself, -math.inf)
     return scores, positive[:, 0]
+
+
+def _terms(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of rows of scores and their positives: the terms, whether the positive was found, the softmax."""
+    share, top, excess = softmax_of(scores)
+    return top - positive + excess, torch.ge(positive, top, out=torch.empty_like(top)), share
