@@ -97,7 +97,8 @@ class View:
     modality: the stored name it reads. crop: whose geometry it shares. convert: a function from the modality's tensor
     (n, channels, ...) to the tensor that `take` picks channels from; views with the same crop, modality, augment and
     convert share one conversion per batch. reads_bytes: convert takes 8 bit pixels too, as stored, and saves the work of
-    turning them into [0, 1] first. take: the channels that are kept, in this order, None = all. channels: name, count,
+    turning them into [0, 1] first. pointwise: convert makes every pixel from that pixel alone, so that `torch.compile`, where
+    a run asks for it, makes one pass of it. take: the channels that are kept, in this order, None = all. channels: name, count,
     unit and range after `take`. mean, std: the
     normalisation, in that unit, one number or one per channel; None takes the training split's from the store.
     missing: the value that means "not measured" (before normalisation); it becomes 0, the mean, whatever mean and std
@@ -110,6 +111,7 @@ class View:
     crop: Crop
     convert: Convert | None = None
     reads_bytes: bool = False
+    pointwise: bool = False
     take: tuple[int, ...] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None

@@ -19,13 +19,15 @@ class ViewLayer(nn.Module):
 
     Views of the same crop, modality and augment see the same augmented pixels, and those with the same `convert`
     share one conversion. Views of integers, such as tokens, are not normalised. Nothing learns here and no gradient
-    is kept.
+    is kept. compiled: conversions of single pixels go through `torch.compile`, each when it first runs.
     """
 
-    def __init__(self, views: Mapping[str, View]) -> None:
+    def __init__(self, views: Mapping[str, View], compiled: bool = False) -> None:
         super().__init__()
         check_crops(views.values())
         self.views = dict(views)
+        pointwise = {view.convert for view in views.values() if view.convert is not None and view.pointwise}
+        self.compiled = {each: torch.compile(each) for each in pointwise} if compiled else {}
         for position, view in enumerate(self.views.values()):
             for label, values in (("mean", view.mean), ("std", view.std)):
                 if values is None:
@@ -56,7 +58,11 @@ class ViewLayer(nn.Module):
             if view.convert is None or not view.reads_bytes:
                 stored = once((source, scaled), lambda: scaled(stored))
             convert, mask = view.convert, view.mask
-            converted = stored if convert is None else once((source, convert), lambda: convert(stored))
+            converted = (
+                stored
+                if convert is None
+                else once((source, convert), lambda: self.compiled.get(convert, convert)(stored))
+            )
             if mask is None or draws is None:
                 return converted
             own = draws.of(f"{view.crop.name}/{view.modality}/mask")

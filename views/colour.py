@@ -42,6 +42,7 @@ def grey(crop: Crop, augment: Augmentation | None = None) -> View:
         channels=Channels("grey", 1, "luminance", 0.0, 1.0),
         crop=crop,
         convert=rgb_to_grey,
+        pointwise=True,
         mean=(0.5,),
         std=(0.5,),
         augment=augment,

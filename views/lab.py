@@ -10,6 +10,7 @@ from torch import Tensor
 
 from multiview.view import Augmentation, Channels, Crop, View
 from multiview.views.light import WHITE, XYZ_FROM_RGB, Matrix, as_given, linear, mixed, power_
+from multiview.views.roots import cube_root
 
 LAB_KNEE = 0.008856
 LAB_MEETS = 0.00889000456350487
@@ -31,7 +32,12 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     [-107.9, 94.5]. Equals `skimage.color.rgb2lab`. Differentiable with finite gradients everywhere, black and the two
     knees included. Half precision is computed in float32. Source: IEC 61966-2-1 (sRGB), CIE 015 (L*a*b*).
     """
-    return as_given(_lab(rgb) if rgb.requires_grad and torch.is_grad_enabled() else _lab_in_blocks(rgb), rgb)
+    if rgb.requires_grad and torch.is_grad_enabled():
+        lab = _lab(rgb)
+    else:
+        compiling = torch.compiler.is_compiling() and rgb.dtype != torch.float64
+        lab = _lab_in_one_pass(rgb) if compiling else _lab_in_blocks(rgb)
+    return as_given(lab, rgb)
 
 
 def _lab(rgb: Tensor) -> Tensor:
@@ -40,6 +46,14 @@ def _lab(rgb: Tensor) -> Tensor:
     y = F.threshold(t, LAB_KNEE, LAB_MEETS)
     below = t - y
     fx, fy, fz = torch.add(power_(y, 1 / 3), below, alpha=7.787).unbind(-3)
+    return torch.stack((116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)), dim=-3)
+
+
+def _lab_in_one_pass(rgb: Tensor) -> Tensor:
+    """`_lab` of single precision, for `torch.compile`."""
+    t = mixed(linear(rgb), RELATIVE_XYZ)
+    root = cube_root(t.clamp_min(LAB_KNEE))
+    fx, fy, fz = torch.where(t > LAB_KNEE, root, 7.787 * t + 16 / 116).unbind(-3)
     return torch.stack((116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)), dim=-3)
 
 
@@ -76,6 +90,7 @@ def lightness(crop: Crop, augment: Augmentation | None = None) -> View:
         crop=crop,
         convert=rgb_to_lab,
         reads_bytes=True,
+        pointwise=True,
         take=(0,),
         mean=(50.0,),
         std=(50.0,),
@@ -95,6 +110,7 @@ def chroma(crop: Crop, augment: Augmentation | None = None) -> View:
         crop=crop,
         convert=rgb_to_lab,
         reads_bytes=True,
+        pointwise=True,
         take=(1, 2),
         mean=(6.025, -6.690),
         std=(92.208, 101.168),
@@ -110,6 +126,7 @@ def lab(crop: Crop, augment: Augmentation | None = None) -> View:
         crop=crop,
         convert=rgb_to_lab,
         reads_bytes=True,
+        pointwise=True,
         mean=(50.0, 6.025, -6.690),
         std=(50.0, 92.208, 101.168),
         augment=augment,

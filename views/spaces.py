@@ -159,6 +159,7 @@ class Space:
                 crop=crop,
                 convert=self.convert,
                 reads_bytes=self.reads_bytes,
+                pointwise=True,
                 take=take,
                 mean=tuple(middles[channel] for channel in take),
                 std=tuple(spreads[channel] for channel in take),

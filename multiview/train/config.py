@@ -64,6 +64,9 @@ class Train:
             the whole batch and the gradient is its gradient, but every micro-batch is computed twice (GradCache), and batch norm sees
             one at a time.
         channels_last: memory layout of images; often faster with bf16.
+        compile: encoders, and the colour conversions of views, go through torch.compile, as with `accelerate launch
+            --dynamo_backend inductor`: half a minute at the start, and other last digits. It is meant for GPUs; on a CPU the conversions
+            are faster, convolutions are not. Without a C++ compiler a CPU run says so and goes on uncompiled.
         workers: data-loading processes a process (0 = in this process; -1 = 0 for data held in memory, else half of the cores).
         threads: CPU threads a process (0 = all cores shared among the processes).
         knn_every: epochs between online kNN measurements (0 = never).
@@ -82,6 +85,7 @@ class Train:
     accumulate: int = 1
     micro_batch: int | None = None
     channels_last: bool = False
+    compile: bool = False
     workers: int = -1
     threads: int = 0
     knn_every: int = 5

@@ -7,6 +7,7 @@ import os
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DynamoBackend
 
 from multiview.cores import available_cores
 from multiview.errors import MultiviewError
@@ -27,7 +28,11 @@ def start(train: Train, script: str) -> Accelerator:
     """
     AcceleratorState._reset_state()  # a second run in one Python process may have another precision
     try:
-        accelerator = Accelerator(mixed_precision=train.precision, gradient_accumulation_steps=train.accumulate)
+        accelerator = Accelerator(
+            mixed_precision=train.precision,
+            gradient_accumulation_steps=train.accumulate,
+            dynamo_backend="inductor" if train.compile else None,
+        )
     except ValueError as error:
         raise MultiviewError(
             f"precision {train.precision} does not work here: {error} Use --precision no or bf16."
@@ -42,7 +47,29 @@ def start(train: Train, script: str) -> Accelerator:
         # accelerate launch sets OMP_NUM_THREADS=1, which would leave all cores but one idle.
         torch.set_num_threads(train.threads or max(1, available_cores() // accelerator.num_processes))
         keep_freed_memory()
+        if compiles(accelerator) and not has_compiler():
+            accelerator.state.dynamo_plugin.backend = DynamoBackend.NO
+            accelerator.print(
+                "torch.compile needs a C++ compiler on a CPU, and there is none: this run goes on without. Install g++."
+            )
     return accelerator
+
+
+def compiles(accelerator: Accelerator) -> bool:
+    """Whether Accelerate puts the model through `torch.compile`: by --compile, or by `--dynamo_backend` of its launch or its config."""
+    return accelerator.state.dynamo_plugin.backend != DynamoBackend.NO
+
+
+def has_compiler() -> bool:
+    """Whether `torch.compile` finds a C++ compiler for what runs on a CPU."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        return False
+    return True
 
 
 class Launcher:

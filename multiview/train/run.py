@@ -31,7 +31,7 @@ from multiview.train.config import Train
 from multiview.train.loop import Loop, Progress, planned_steps, refuse_other_data
 from multiview.train.optimiser import make_optimiser
 from multiview.train.plan import show_plan
-from multiview.train.processes import start
+from multiview.train.processes import compiles, start
 from multiview.train.runfolder import CHECKPOINTS, changed_options, claim, describe
 from multiview.train.step import Parts
 from multiview.train.telemetry import Display, Metrics, NoMetrics
@@ -165,7 +165,7 @@ def assembled(
         model.to(memory_format=torch.channels_last)
     optimiser = make_optimiser(train.optimizer, model, train.batch)
     wrapped, optimiser = accelerator.prepare(model, optimiser)
-    layer = ViewLayer(views).to(accelerator.device)
+    layer = ViewLayer(views, compiled=compiles(accelerator)).to(accelerator.device)
     return Parts(
         accelerator,
         model.graph,
