@@ -16,8 +16,6 @@ import _works
 import torch
 from _measure import THREADS, Row, compared, show
 
-from multiview.heap import keep_freed_memory
-
 KINDS: dict[str, list[Callable[[], Iterator[Row]]]] = {
     "cmc": [lambda: compared(_works.cmc(4096)), lambda: compared(_works.cmc(16_384))],
     "nt-xent": [
@@ -39,7 +37,6 @@ def main(argv: Sequence[str]) -> int:
     if unknown := set(kinds) - set(KINDS):
         parser.error(f"there is no kind {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")
     torch.set_num_threads(THREADS)
-    keep_freed_memory()  # as a run does, for both alike
     torch.manual_seed(0)
     rows = [row for kind in kinds for make in KINDS[kind] for row in make()]
     return 0 if show(f"Objectives, D = 128, {THREADS} threads, ratio = reference / ours", rows) else 1
