@@ -244,7 +244,10 @@ def measured(root: Path, count: int, rounds: int, copies: int) -> Iterator[tuple
 
 def judged(what: str, size: int, name: str, ratio: float) -> tuple[str, bool]:
     """The target's text, and whether it is met; no text where there is none."""
-    key = {"pictures": name, "lab": name, "workers": "workers" if name[0] == "2" else ""}[what]
+    fastest_way = (
+        name if has_compiler() else f"{name}, compiled"
+    )  # without a compiler, ours is held to all that is asked
+    key = {"pictures": name, "lab": fastest_way, "workers": "workers" if name[0] == "2" else ""}[what]
     target = TARGETS.get((key, size))
     if target is None:
         return "", True

@@ -47,10 +47,6 @@ def linear(rgb: Tensor) -> Tensor:
         return _linear_in_one_pass(rgb.float() / 255 if rgb.dtype == torch.uint8 else real(rgb))
     if rgb.dtype != torch.uint8:
         return _linear(real(rgb))
-    return _looked_up(rgb)
-
-
-def _looked_up(rgb: Tensor) -> Tensor:
     stored = rgb.flatten()
     if rgb.is_cpu and len(stored) % 2 == 0 and stored.storage_offset() % 2 == 0:  # two at a time: half the time again
         pairs = stored.view(torch.int16).int().bitwise_and_(0xFFFF)
