@@ -10,8 +10,8 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from multiview import CMC, Optimizer
-from multiview.data.batch import Batch
-from multiview.data.draws import Draws
+from multiview.batch import Batch
+from multiview.counter_rng import Draws
 from multiview.memory.memories import Memories
 from multiview.model import MultiviewModel
 from multiview.objectives.base import Situation

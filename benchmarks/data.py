@@ -23,13 +23,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from multiview.data.dataset import CACHE, Samples
-from multiview.data.draws import uniform
-from multiview.data.preprocess import preprocess
+from multiview.counter_rng import uniform
+from multiview.data.load.dataset import CACHE, Samples
+from multiview.data.load.sourcestore import SourceStore
+from multiview.data.load.windows import TRIES, Windows, draw_windows
 from multiview.data.sources.folder import Folder
-from multiview.data.sourcestore import SourceStore
-from multiview.data.store import Store
-from multiview.data.windows import TRIES, Windows, draw_windows
+from multiview.data.store.reading import Store
+from multiview.data.write.preprocess import preprocess
 from multiview.heap import keep_freed_memory
 from multiview.train.processes import has_compiler
 from multiview.view import Crop, View

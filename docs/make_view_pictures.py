@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from multiview.data import pictures
-from multiview.data.batch import Batch
-from multiview.data.draws import Draws
+from multiview.batch import Batch
+from multiview.counter_rng import Draws
+from multiview.data.inspect import pictures
 from multiview.data.sources.scenes import Scenes
 from multiview.view import Crop, make_view
 from multiview.viewlayer import ViewLayer

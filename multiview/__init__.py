@@ -6,6 +6,10 @@ Names are imported when they are first used, so that `import multiview as mv` is
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from multiview import moved
+
+moved.install()
+
 _WHERE = {
     "Augment": "photometric",
     "BYOL": "objectives",
@@ -20,15 +24,15 @@ _WHERE = {
     "MoCo": "objectives",
     "MultiviewError": "errors",
     "Objective": "objectives",
-    "Optimizer": "train.config",
+    "Optimizer": "config",
     "Recipe": "recipe",
     "Setup": "recipe",
     "SigLIP": "objectives",
     "SimCLR": "objectives",
     "SimSiam": "objectives",
-    "Store": "data.store",
+    "Store": "data.store.reading",
     "Symile": "objectives",
-    "Train": "train.config",
+    "Train": "config",
     "Trained": "trained",
     "VICReg": "objectives",
     "View": "view",
@@ -43,7 +47,9 @@ _MODULES = ("encoders", "views")
 __all__ = sorted([*_WHERE, *_MODULES])
 
 if TYPE_CHECKING:
-    from multiview.data.store import Store as Store
+    from multiview.config import Optimizer as Optimizer
+    from multiview.config import Train as Train
+    from multiview.data.store.reading import Store as Store
     from multiview.encoder import Encoder as Encoder
     from multiview.encoder import make_encoder as make_encoder
     from multiview.errors import MultiviewError as MultiviewError
@@ -65,8 +71,6 @@ if TYPE_CHECKING:
     from multiview.recipe import ImageRecipe as ImageRecipe
     from multiview.recipe import Recipe as Recipe
     from multiview.recipe import Setup as Setup
-    from multiview.train.config import Optimizer as Optimizer
-    from multiview.train.config import Train as Train
     from multiview.trained import Trained as Trained
     from multiview.trained import load as load
     from multiview.view import Channels as Channels

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from multiview.data.draws import Draws
+from multiview.counter_rng import Draws
 from multiview.errors import MultiviewError
-from multiview.view import Augment
+
+if TYPE_CHECKING:
+    from multiview.photometric import Augment
 
 LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in the grey of `RandomGrayscale` and ColorJitter (ITU-R 601, torchvision's digits)."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from multiview.check import check
-from multiview.data.commands import merge, preprocess, split, verify
+from multiview.commands.stores import merge, preprocess, split, verify
 from multiview.errors import MultiviewError, unknown_name
 from multiview.launch import complain, exit_code
 from multiview.options import parse
@@ -103,7 +103,7 @@ def usage() -> str:
 def inspect_store(words: Sequence[str]) -> int:
     """multiview inspect STORE [options]."""
     chosen = parse(Inspect, words, prog="multiview inspect", positional=["store"])
-    from multiview.data.inspect import inspect_store as show
+    from multiview.data.inspect.contact_sheet import inspect_store as show
 
     show(Path(chosen.store), out=Path(chosen.out) if chosen.out else None, samples=chosen.samples, views=chosen.views)
     return 0
@@ -129,11 +129,11 @@ def evaluate(words: Sequence[str]) -> int:
     if chosen.segment is not None:
         if chosen.layer is None:
             raise MultiviewError("--segment probes the maps of a layer; name it with --layer, such as --layer stage3.")
-        from multiview.evaluate.segmentation import segment
+        from multiview.measure.segmentation import segment
 
         segment(load_run(chosen.run, chosen.data), chosen.segment, chosen.layer, classes=chosen.classes)
         return 0
-    from multiview.evaluate.run import evaluate as measure
+    from multiview.measure.run import evaluate as measure
 
     measure(load_run(chosen.run, chosen.data), layer=chosen.layer, dim=chosen.dim, subsets=chosen.subsets)
     return 0
@@ -147,7 +147,7 @@ def compare(words: Sequence[str]) -> int:
             "mean and deviation, margins over the controls."
         )
         return 0 if words else 2
-    from multiview.evaluate.run import compare_runs
+    from multiview.measure.run import compare_runs
 
     compare_runs([Path(word) for word in words])
     return 0

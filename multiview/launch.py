@@ -91,7 +91,7 @@ def start(recipe: Recipe, workers: int = 1) -> Trained | None:
     workers: processes that make the store where there is none yet, 0 = one a core; a script that asks for more than one guards its own
     start with `if __name__ == "__main__"`.
     """
-    from multiview.train.run import run
+    from multiview.run import run
 
     return run(recipe, name=_short_name(type(recipe)), origin=_origin(type(recipe)), workers=workers)
 
@@ -102,7 +102,7 @@ def fit(setup: Setup, **options: Any) -> Trained:
     options: the fields of `Recipe` (data, out, seed, train, resume, overwrite, evaluate, cache). The run folder is like any other, but
     without a recipe class `multiview evaluate` cannot rebuild the setup: evaluate through the returned `Trained`.
     """
-    from multiview.train.run import run
+    from multiview.run import run
 
     known = {field.name for field in fields(Recipe)} - {"plan"}
     for name in options:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from multiview.encoder import Encoder
 from multiview.errors import MultiviewError, unknown_name
 from multiview.graph import ContrastGraph, needs_of_edge
+from multiview.masked_forward import on_rows
 from multiview.objectives.base import Head, Needs, Scalar
 from multiview.ops.precision import full_precision
-from multiview.rows import on_rows
 
 Role = tuple[str, Head, Head | None]
 """Whose embedding: view, projector and, for a prediction, predictor."""

@@ -13,8 +13,8 @@ import docstring_parser
 import jsonargparse
 import yaml
 
+from multiview.choice_fields import KIND, kind_of, narrowed, open_fields, refuse_another_kind
 from multiview.errors import MultiviewError, suggestion
-from multiview.kinds import KIND, kind_of, narrowed, open_fields, refuse_another_kind
 from multiview.plugins import installed
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from multiview.errors import MultiviewError, demand
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from multiview.data.draws import Draws
+    from multiview.counter_rng import Draws
 
 
 @dataclass(frozen=True, kw_only=True)

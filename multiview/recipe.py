@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from multiview.config import Train
 from multiview.errors import MultiviewError, unknown_name
 from multiview.graph import ContrastGraph
-from multiview.train.config import Train
 from multiview.view import Crop, View
 
 if TYPE_CHECKING:

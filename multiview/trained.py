@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from multiview.data.store import Store
+from multiview.data.store.reading import Store
 from multiview.errors import MultiviewError
 from multiview.model import MultiviewModel
 from multiview.recipe import Setup
 
 if TYPE_CHECKING:
     from multiview.encoder import Encoder
-    from multiview.evaluate.embeddings import Embedded
-    from multiview.evaluate.scores import Score
+    from multiview.measure.embeddings import Embedded
+    from multiview.measure.scores import Score
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class Trained:
 
     def embed(self, split: str, store: Store | None = None) -> Embedded:
         """Features of a split of the run's own data, or of another store with the same modalities, with labels."""
-        from multiview.evaluate.embeddings import embed
+        from multiview.measure.embeddings import embed
 
         device = next(self.model.parameters()).device
         return embed(store or self.store, split, self.setup.views, self.features, device)
 
     def evaluate(self) -> list[Score]:
         """Measures kNN and linear probe on the store's splits beside random weights and raw pixels; prints the table, returns its rows."""
-        from multiview.evaluate.run import evaluate
+        from multiview.measure.run import evaluate
 
         return evaluate(self)
 
@@ -66,11 +66,11 @@ def load(run: str | Path, data: str | None = None) -> Trained:
     data: another store or folder than the one it was trained on. Raises MultiviewError when the folder is no run, when its recipe cannot
     be found, or when no checkpoint is whole.
     """
-    from multiview.data.resolve import open_data
+    from multiview.data.load.open_data import open_data
     from multiview.launch import recipe_of
     from multiview.objectives.base import Situation
+    from multiview.run import settled
     from multiview.train.checkpoint import newest
-    from multiview.train.run import settled
     from multiview.train.runfolder import CHECKPOINTS, environment
 
     folder = Path(run)

@@ -17,9 +17,9 @@ from multiview.photometric import Augment as Augment
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from multiview.data.draws import Draws
+    from multiview.counter_rng import Draws
     from multiview.data.modality import Modality
-    from multiview.data.statistics import Statistics
+    from multiview.data.store.statistics import Statistics
 
     Convert = Callable[[Tensor], Tensor]
 

@@ -8,8 +8,8 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from multiview.data.batch import Batch
-from multiview.data.draws import Draws
+from multiview.batch import Batch
+from multiview.counter_rng import Draws
 from multiview.errors import MultiviewError, unknown_name
 from multiview.view import View, check_crops
 

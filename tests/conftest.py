@@ -53,8 +53,8 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of 80 small scenes, 56 of them for training."""
-    from multiview.data.preprocess import preprocess
     from multiview.data.sources.scenes import Scenes
+    from multiview.data.write.preprocess import preprocess
 
     out = tmp_path_factory.mktemp("stores") / "scenes"
     preprocess(Scenes(count=80, size=32), None, out)

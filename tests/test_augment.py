@@ -11,7 +11,7 @@ import torchvision.transforms.v2.functional as reference
 from torch import Tensor
 
 from multiview.augment import augmented, brightened, contrasted, grey, hue_turned, saturated, solarised
-from multiview.data.draws import Draws
+from multiview.counter_rng import Draws
 from multiview.errors import MultiviewError
 from multiview.view import Augment
 from multiview.views import MOCO_V1, MOCO_V2, SIMCLR, SIMSIAM

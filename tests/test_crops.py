@@ -12,10 +12,10 @@ import torchvision.transforms.v2.functional as reference
 from numpy.typing import NDArray
 from torch import Tensor
 
-from multiview.data.crops import CropTransform
-from multiview.data.draws import uniform
+from multiview.counter_rng import uniform
+from multiview.data.load.crops import CropTransform
+from multiview.data.load.windows import TRIES, Windows, draw_windows
 from multiview.data.modality import Modality
-from multiview.data.windows import TRIES, Windows, draw_windows
 from multiview.errors import MultiviewError
 from multiview.view import Crop
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from multiview.data import dataset
-from multiview.data.batch import Batch
-from multiview.data.dataset import Loader, Samples, loader, suitable_workers
+from multiview.batch import Batch
+from multiview.data.load import dataset
+from multiview.data.load.dataset import Loader, Samples, loader, suitable_workers
+from multiview.data.load.sampler import Batches
 from multiview.data.modality import Modality
-from multiview.data.sampler import Batches
 from multiview.errors import MultiviewError
 from multiview.view import Crop, View
 from multiview.views import Lab, depth, normal, rgb

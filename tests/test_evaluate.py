@@ -14,12 +14,12 @@ import torch
 from clusters import clusters, splits
 from rich.console import Console
 
-import multiview.evaluate
+import multiview.measure
 from multiview.errors import MultiviewError
-from multiview.evaluate.knn import weighted_knn
-from multiview.evaluate.linear import linear_probe, reduced
-from multiview.evaluate.scores import Features, Score, concatenated, evaluate_features, from_json, margin, to_json
-from multiview.evaluate.table import CONCAT, compare, render, verdict
+from multiview.measure.knn import weighted_knn
+from multiview.measure.linear import linear_probe, reduced
+from multiview.measure.scores import Features, Score, concatenated, evaluate_features, from_json, margin, to_json
+from multiview.measure.table import CONCAT, compare, render, verdict
 
 
 def knn_by_hand(train_x, train_y, test_x, test_y, neighbours, temperature, exclude=None):
@@ -344,14 +344,14 @@ class TestTables:
 
 
 def test_names_come_lazily_and_all_exist():
-    for name in multiview.evaluate._HOMES:
-        assert getattr(multiview.evaluate, name).__module__.startswith("multiview.evaluate.")
-        assert name in dir(multiview.evaluate)
+    for name in multiview.measure._HOMES:
+        assert getattr(multiview.measure, name).__module__.startswith("multiview.measure.")
+        assert name in dir(multiview.measure)
     with pytest.raises(AttributeError, match="no attribute 'labdog'"):
-        _ = multiview.evaluate.labdog
+        _ = multiview.measure.labdog
     program = (
-        "import sys, multiview.evaluate; print([name for name in ('torch', 'sklearn', 'rich') if name in sys.modules]);"
-        "multiview.evaluate.weighted_knn; print('sklearn' in sys.modules)"
+        "import sys, multiview.measure; print([name for name in ('torch', 'sklearn', 'rich') if name in sys.modules]);"
+        "multiview.measure.weighted_knn; print('sklearn' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == ["[]", "False"]

@@ -14,13 +14,13 @@ from trials import SAMPLES, trial
 
 import multiview as mv
 from multiview.check.parity import Trial
-from multiview.data.draws import Draws
+from multiview.counter_rng import Draws
 from multiview.objectives.base import Objective
+from multiview.run import assembled
+from multiview.train.diagnosis import SETTLED, Doctor, diagnosed
 from multiview.train.health import alignment, effective_rank, of_scores, relative_std, uniformity
 from multiview.train.processes import start
-from multiview.train.run import assembled
 from multiview.train.step import contrast_step
-from multiview.train.symptoms import SETTLED, Doctor, diagnosed
 
 
 def sphere(rows: int, dim: int) -> torch.Tensor:
@@ -187,7 +187,7 @@ def test_a_line_that_a_kill_cut_short_does_not_stop_the_resumed_run(tmp_path: Pa
 def test_a_run_logs_the_health_of_every_edge_and_view(
     scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("multiview.train.symptoms.SETTLED", 2)
+    monkeypatch.setattr("multiview.train.diagnosis.SETTLED", 2)
     assert run("mixed", scenes, tmp_path / "run") == 0
     last = losses(tmp_path / "run")[-1]
     for name in (

@@ -10,8 +10,8 @@ import pytest
 from pictures import noise, save
 from PIL import Image
 
-from multiview.data import images
-from multiview.data.resize import Fit
+from multiview.data.files import images
+from multiview.data.files.resize import Fit
 from multiview.data.source import BadSample
 
 

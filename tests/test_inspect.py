@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from multiview.data import lettering, pictures
-from multiview.data.inspect import CELL, GAP, LEFT, TOP, contact_sheet, inspect_store, rendered, summary
+from multiview.data.inspect import lettering, pictures
+from multiview.data.inspect.contact_sheet import CELL, GAP, LEFT, TOP, contact_sheet, inspect_store, rendered, summary
 from multiview.data.modality import Modality
-from multiview.data.preprocess import preprocess
 from multiview.data.source import BadSample, Plan, Row
-from multiview.data.store import Store
+from multiview.data.store.reading import Store
+from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
 from multiview.view import Channels, Crop, View
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import h5py
 
-from multiview.data.preprocess import preprocess
+from multiview.data.write.preprocess import preprocess
 from multiview.data.sources.scenes import Scenes
 
 

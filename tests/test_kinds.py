@@ -14,15 +14,15 @@ import pytest
 import torch
 from PIL import Image
 
-from multiview.data import images
-from multiview.data.crops import CropTransform
-from multiview.data.dataset import Samples
-from multiview.data.encoded import Picture
-from multiview.data.inspect import CELL, GAP, LEFT, TOP, inspect_store
+from multiview.data.files import images
+from multiview.data.files.encoded import Picture
+from multiview.data.inspect.contact_sheet import CELL, GAP, LEFT, TOP, inspect_store
+from multiview.data.load.crops import CropTransform
+from multiview.data.load.dataset import Samples
 from multiview.data.modality import ANY, Modality
-from multiview.data.preprocess import preprocess
 from multiview.data.source import Plan, Row
-from multiview.data.store import Store
+from multiview.data.store.reading import Store
+from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
 from multiview.view import Channels, Crop, View
 

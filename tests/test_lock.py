@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from multiview.data.lock import locked
-from multiview.data.resolve import open_data
+from multiview.data.load.open_data import open_data
+from multiview.data.write.lock import locked
 
 
 def test_the_second_waits_for_the_first_and_says_so_once(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from trials import trial
 import multiview as mv
 from multiview.check.parity import Trace, traces
 from multiview.errors import MultiviewError
+from multiview.masked_forward import on_rows
 from multiview.model import MultiviewModel
 from multiview.objectives.base import Situation
-from multiview.rows import on_rows
-from multiview.train.run import check_synchronised, prepare
+from multiview.run import check_synchronised, prepare
 
 KINDS = {
     "cmc": mv.CMC(negatives=7, dim=5),
@@ -113,7 +113,7 @@ def test_batch_norm_over_processes_is_refused_where_one_could_wait(
 
 def test_that_is_looked_at_before_a_run_begins(scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr("multiview.train.run.check_synchronised", lambda *given: asked.append(given[1]))
+    monkeypatch.setattr("multiview.run.check_synchronised", lambda *given: asked.append(given[1]))
     prepare(mv.Recipe(data=str(scenes), train=mv.Train(batch=8)), synchronised())
     assert asked == [{"L": 0, "depth": 0}]
 
@@ -124,7 +124,7 @@ def test_a_process_that_finds_too_few_rows_stops_instead_of_keeping_others_waiti
     norm = nn.SyncBatchNorm(3)
     present = torch.tensor([True, False, False, False])
     on_rows(lambda x: {"h": norm(x)}, torch.randn(4, 3), present, [norm])
-    monkeypatch.setattr("multiview.rows.world", lambda: 2)
+    monkeypatch.setattr("multiview.masked_forward.world", lambda: 2)
     with pytest.raises(MultiviewError, match="needs two rows or more in every process, but this one has 1"):
         on_rows(lambda x: {"h": norm(x)}, torch.randn(4, 3), present, [norm])
     norm.eval()

@@ -10,13 +10,13 @@ from trials import SAMPLES, trial
 
 import multiview as mv
 from multiview.check.parity import Trial, process, spread, traced
-from multiview.data.draws import Draws
+from multiview.counter_rng import Draws
 from multiview.errors import MultiviewError
 from multiview.memory.memories import Memories
 from multiview.model import MultiviewModel
+from multiview.run import assembled
 from multiview.train.finite import require_finite_gradients
 from multiview.train.processes import start
-from multiview.train.run import assembled
 from multiview.train.step import contrast_step
 
 LAST_ROWS = (6, 7)

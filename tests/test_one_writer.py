@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from toys import Toy, hashes, make
 
-from multiview.data.lock import locked
-from multiview.data.store import Store
+from multiview.data.store.reading import Store
+from multiview.data.write.lock import locked
 from multiview.errors import MultiviewError
 
 KILLED = """
@@ -104,7 +104,7 @@ def test_the_lock_of_another_machine_binds(tmp_path: Path) -> None:
 CONTENDER = """
 import sys, time
 from pathlib import Path
-from multiview.data.lock import locked
+from multiview.data.write.lock import locked
 from multiview.errors import MultiviewError
 out = Path(sys.argv[1])
 while not (out / "go").exists():

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from toys import Toy, hashes, make
 
-from multiview.data.manifest import Manifest
 from multiview.data.modality import Modality
-from multiview.data.preprocess import preprocess
 from multiview.data.source import Plan, Row
-from multiview.data.store import Store
+from multiview.data.store.manifest import Manifest
+from multiview.data.store.reading import Store
+from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
 
 
@@ -207,7 +207,7 @@ def test_progress_counts_to_the_end(tmp_path: Path) -> None:
 
 def test_importing_is_quick() -> None:
     code = (
-        "import sys, multiview.data.preprocess, multiview.data.store, multiview.data.resolve;"
+        "import sys, multiview.data.write.preprocess, multiview.data.store.reading, multiview.data.load.open_data;"
         "assert not {'torch', 'torchvision', 'scipy', 'sklearn', 'h5py', 'PIL'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

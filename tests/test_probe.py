@@ -10,8 +10,8 @@ import pytest
 from clusters import clusters, splits
 
 from multiview.errors import MultiviewError
-from multiview.evaluate import linear
-from multiview.evaluate.linear import common_dim, labelled, linear_probe, principal_axes, reduced
+from multiview.measure import linear
+from multiview.measure.linear import common_dim, labelled, linear_probe, principal_axes, reduced
 
 
 class TestReduction:

@@ -14,8 +14,8 @@ import torch
 from runs import losses, on_two_processes, run
 
 import multiview as mv
-from multiview.data.sampler import Batches
-from multiview.evaluate.scores import from_json
+from multiview.data.load.sampler import Batches
+from multiview.measure.scores import from_json
 from multiview.train.checkpoint import newest
 from multiview.train.processes import start
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from toys import Toy, hashes, make
 
-from multiview.data.preprocess import Report, preprocess
 from multiview.data.sources.folder import Folder
-from multiview.data.store import Store
+from multiview.data.store.reading import Store
+from multiview.data.write.preprocess import Report, preprocess
 from multiview.errors import MultiviewError
 
 

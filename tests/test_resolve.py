@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pictures import noise, save, write_aligned, write_list, write_pets
 
-from multiview.data.guess import guess_source
-from multiview.data.resolve import open_data
+from multiview.data.load.detect_source import guess_source
+from multiview.data.load.open_data import open_data
 from multiview.data.sources.aligned import Aligned
 from multiview.data.sources.arrays import Arrays
 from multiview.data.sources.audio import Audio

@@ -124,8 +124,8 @@ def test_a_run_is_not_resumed_as_another(
 
 
 def test_other_data_is_refused(scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from multiview.data.preprocess import preprocess
     from multiview.data.sources.scenes import Scenes
+    from multiview.data.write.preprocess import preprocess
 
     preprocess(Scenes(count=90, size=32), None, tmp_path / "more")
     assert run("cmc_lab", scenes, tmp_path / "run", "--steps", "1") == 0

@@ -25,7 +25,7 @@ def train(data: Path, out: Path, resume: bool) -> None:
 
 def started(data: Path, out: Path) -> BaseProcess:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["multiview.train.run", "multiview.recipes.cmc_lab"])
+    context.set_forkserver_preload(["multiview.run", "multiview.recipes.cmc_lab"])
     process = context.Process(target=train, args=(data, out, (out / "config.yaml").exists()))
     process.start()
     return process

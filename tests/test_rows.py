@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from multiview.rows import on_rows
+from multiview.masked_forward import on_rows
 
 
 def network() -> nn.Sequential:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from multiview.data.draws import bits, permutation, uniform
-from multiview.data.sampler import Batches, fit_batch
+from multiview.counter_rng import bits, permutation, uniform
+from multiview.data.load.sampler import Batches, fit_batch
 from multiview.errors import MultiviewError
 
 MASK = 2**64 - 1
@@ -41,7 +41,7 @@ def test_bits_are_split_mix_of_a_key_per_sample() -> None:
 
 def test_draws_are_the_same_in_another_process_and_another_year() -> None:
     assert permutation(0, 0, "order", 8).tolist() == GOLDEN_ORDER
-    code = "from multiview.data.draws import permutation; print(permutation(0, 0, 'order', 8).tolist())"
+    code = "from multiview.counter_rng import permutation; print(permutation(0, 0, 'order', 8).tolist())"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.strip() == str(GOLDEN_ORDER)
 

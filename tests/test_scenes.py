@@ -7,9 +7,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from multiview.data.paint import linear_rgb, srgb
-from multiview.data.raycast import picture
-from multiview.data.scenes import BLOCK, KINDS, TEXTURES, Colour, Scene, arrangement, draw_scenes
+from multiview.data.scenes.content import BLOCK, KINDS, TEXTURES, Colour, Scene, arrangement, draw_scenes
+from multiview.data.scenes.raycast import picture
+from multiview.data.scenes.textures import linear_rgb, srgb
 from multiview.data.sources.scenes import Scenes
 from multiview.errors import MultiviewError
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from multiview.data import raycast
-from multiview.data.raycast import Placed, picture
-from multiview.data.scenes import BLOCK, COMPANY, KINDS, Scene, arrangement, draw_scenes
-from multiview.data.solids import SOLIDS
+from multiview.data.scenes import raycast
+from multiview.data.scenes.content import BLOCK, COMPANY, KINDS, Scene, arrangement, draw_scenes
+from multiview.data.scenes.raycast import Placed, picture
+from multiview.data.scenes.solids import SOLIDS
 
 SIZE = 64
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from multiview.data import sound
-from multiview.data.scenes import BLOCK, KINDS, Scene, arrangement, draw_scenes
+from multiview.data.scenes import sound
+from multiview.data.scenes.content import BLOCK, KINDS, Scene, arrangement, draw_scenes
 from multiview.data.sources.scenes import Scenes
 
 NUMBERS = range(len(KINDS))

@@ -9,10 +9,10 @@ import torch
 
 import multiview as mv
 from multiview.cli import run
-from multiview.data.preprocess import preprocess
 from multiview.data.sources.scenes import Scenes
+from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
-from multiview.evaluate.segmentation import UNLABELLED, Pictures, Probe, commonest, confusion, fitted, segment
+from multiview.measure.segmentation import UNLABELLED, Pictures, Probe, commonest, confusion, fitted, segment
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import pytest
 import soundfile
 from pictures import noise, rows, save, write_aligned
 
-from multiview.data.preprocess import preprocess
 from multiview.data.source import BadSample
 from multiview.data.sources.aligned import Aligned
-from multiview.data.store import Store
+from multiview.data.store.reading import Store
+from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
 
 

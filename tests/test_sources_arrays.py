@@ -9,10 +9,10 @@ import h5py
 import numpy as np
 import pytest
 
-from multiview.data.preprocess import preprocess
 from multiview.data.source import BadSample
 from multiview.data.sources.arrays import Arrays
-from multiview.data.store import Store
+from multiview.data.store.reading import Store
+from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
 
 RNG = np.random.default_rng(0)

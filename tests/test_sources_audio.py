@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from multiview.data import audiofiles
-from multiview.data.audiofiles import SoundReader
-from multiview.data.preprocess import preprocess
+from multiview.data.files import audiofiles
+from multiview.data.files.audiofiles import SoundReader
 from multiview.data.source import BadSample
 from multiview.data.sources.audio import Audio
-from multiview.data.store import Store
+from multiview.data.store.reading import Store
+from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
 
 

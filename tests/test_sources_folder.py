@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from pictures import noise, rows, save, write_list, write_pets
 
-from multiview.data import images
-from multiview.data.preprocess import preprocess
+from multiview.data.files import images
+from multiview.data.listing.splits import hashed, shares_of
+from multiview.data.listing.tree import ids_of, tree
 from multiview.data.source import BadSample
 from multiview.data.sources.folder import Folder
-from multiview.data.sources.splits import hashed, shares_of
-from multiview.data.sources.tree import ids_of, tree
-from multiview.data.store import Store
+from multiview.data.store.reading import Store
+from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
 
 

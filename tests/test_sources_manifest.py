@@ -13,11 +13,11 @@ import pytest
 import soundfile
 from pictures import noise, save
 
-from multiview.data.preprocess import preprocess
+from multiview.data.listing import splits
 from multiview.data.source import BadSample
-from multiview.data.sources import splits
 from multiview.data.sources.manifest import Manifest
-from multiview.data.store import Store
+from multiview.data.store.reading import Store
+from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
 
 ROWS = [

@@ -13,13 +13,13 @@ import pytest
 from published import TEN, pixels, write_cifar10, write_cifar100, write_nyu, write_python2, write_stl10
 from scipy.io import savemat
 
-from multiview.data.preprocess import preprocess
+from multiview.data.columns.surface_normals import Camera, normals
 from multiview.data.source import BadSample
 from multiview.data.sources.cifar import Cifar10, Cifar100
 from multiview.data.sources.nyuv2 import NyuV2
 from multiview.data.sources.stl10 import Stl10
-from multiview.data.store import Store
-from multiview.data.surface import Camera, normals
+from multiview.data.store.reading import Store
+from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
 
 

@@ -15,7 +15,7 @@ from scipy.io import savemat
 
 from multiview.cli import run
 from multiview.data.sources.torchvision import Torchvision
-from multiview.data.store import Store
+from multiview.data.store.reading import Store
 from multiview.errors import MultiviewError
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from clips import write_clip
 
-from multiview.data import videofiles
-from multiview.data.preprocess import preprocess
+from multiview.data.files import videofiles
 from multiview.data.source import BadSample
 from multiview.data.sources.video import Video
-from multiview.data.store import Store
+from multiview.data.store.reading import Store
+from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
 
 pytest.importorskip("av")

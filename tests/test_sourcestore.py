@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from multiview.data.dataset import Loader, Samples
-from multiview.data.resolve import open_data
-from multiview.data.sampler import Batches
+from multiview.data.load.dataset import Loader, Samples
+from multiview.data.load.open_data import open_data
+from multiview.data.load.sampler import Batches
+from multiview.data.load.sourcestore import SourceStore
 from multiview.data.sources.folder import Folder
-from multiview.data.sourcestore import SourceStore
 from multiview.errors import MultiviewError
 from multiview.view import Crop, View
 from multiview.views import Lab

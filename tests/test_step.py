@@ -10,8 +10,8 @@ from trials import trial
 import multiview as mv
 from multiview.check.parity import Trace, traced
 from multiview.memory.memories import Memories
+from multiview.run import assembled
 from multiview.train.processes import start
-from multiview.train.run import assembled
 
 EDGES = ("a-b", "b-c")
 

@@ -10,8 +10,8 @@ import torch
 from accelerate import Accelerator
 
 from multiview import CMC, ContrastGraph, Crop, Optimizer, make_encoder
-from multiview.data.batch import Batch
-from multiview.data.draws import Draws
+from multiview.batch import Batch
+from multiview.counter_rng import Draws
 from multiview.memory.memories import Memories
 from multiview.model import MultiviewModel
 from multiview.ops import negatives

@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multiview.data.manifest import Manifest
 from multiview.data.modality import Modality
-from multiview.data.preprocess import preprocess
-from multiview.data.shardfiles import OPEN_SHARDS
 from multiview.data.source import BadSample, Plan, Row
-from multiview.data.statistics import Moments
-from multiview.data.store import Store
+from multiview.data.store.manifest import Manifest
+from multiview.data.store.reading import Store
+from multiview.data.store.shardfiles import OPEN_SHARDS
+from multiview.data.store.statistics import Moments
+from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
 
 COUNT, PER_SHARD = 47, 10

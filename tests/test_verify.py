@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from multiview.cli import run
-from multiview.data import examine
 from multiview.data.modality import ANY, Modality
-from multiview.data.preprocess import preprocess
 from multiview.data.source import Plan, Row
-from multiview.data.store import Store
-from multiview.data.verify import Verified, verify
+from multiview.data.store import examine
+from multiview.data.store.reading import Store
+from multiview.data.store.verify import Verified, verify
+from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
 from multiview.files import sha256
 

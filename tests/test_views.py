@@ -14,9 +14,9 @@ from torch import Tensor
 
 import multiview.views
 from multiview import plugins
-from multiview.data.batch import Batch
-from multiview.data.draws import Draws
-from multiview.data.statistics import Statistics
+from multiview.batch import Batch
+from multiview.counter_rng import Draws
+from multiview.data.store.statistics import Statistics
 from multiview.errors import MultiviewError
 from multiview.view import Channels, Crop, View, check_crops, make_view, modalities_of
 from multiview.viewlayer import ViewLayer, present_views

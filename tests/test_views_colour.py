@@ -10,7 +10,7 @@ from skimage.color import rgb2gray, rgb2lab
 from torch import Tensor
 
 from multiview import plugins
-from multiview.data.batch import Batch
+from multiview.batch import Batch
 from multiview.view import Crop, View
 from multiview.viewlayer import ViewLayer
 from multiview.views import Lab, grey, rgb_to_grey

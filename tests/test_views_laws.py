@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from multiview import plugins
+from multiview.batch import Batch
 from multiview.check.laws import judged
 from multiview.check.views import LAWS, trial
-from multiview.data.batch import Batch
-from multiview.data.draws import Draws
-from multiview.data.statistics import Statistics
+from multiview.counter_rng import Draws
+from multiview.data.store.statistics import Statistics
 from multiview.errors import MultiviewError
 from multiview.view import Crop, View, make_view
 from multiview.viewlayer import ViewLayer

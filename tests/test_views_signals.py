@@ -11,10 +11,10 @@ import torch
 import torchaudio
 from torch import Tensor
 
-from multiview.data.batch import Batch
-from multiview.data.draws import Draws
+from multiview.batch import Batch
+from multiview.counter_rng import Draws
 from multiview.data.modality import Modality
-from multiview.data.statistics import Statistics
+from multiview.data.store.statistics import Statistics
 from multiview.errors import MultiviewError
 from multiview.view import Crop, View, make_view
 from multiview.viewlayer import ViewLayer

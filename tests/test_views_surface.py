@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from multiview.data.batch import Batch
+from multiview.batch import Batch
 from multiview.data.modality import Modality
 from multiview.errors import MultiviewError
 from multiview.view import Crop, View, make_view

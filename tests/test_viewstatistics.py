@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from multiview.cli import run
-from multiview.data import viewstatistics
+from multiview.data.load import viewstatistics
+from multiview.data.load.viewstatistics import describe_views, measured, settled
 from multiview.data.modality import Modality
-from multiview.data.preprocess import preprocess
-from multiview.data.progress import Progress
 from multiview.data.source import Plan, Row
-from multiview.data.store import Store
-from multiview.data.viewstatistics import describe_views, measured, settled
+from multiview.data.store.reading import Store
+from multiview.data.write.preprocess import preprocess
+from multiview.data.write.progress import Progress
 from multiview.errors import MultiviewError
 from multiview.view import Channels, Crop, View
 from multiview.views import Lab, rgb
@@ -136,5 +136,5 @@ def test_measuring_is_shown_while_it_lasts(folder: Path, monkeypatch: pytest.Mon
 
 def test_where_there_is_no_view_to_measure_nothing_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store.open(folder)
-    monkeypatch.setattr("multiview.data.dataset.Samples", None)
+    monkeypatch.setattr("multiview.data.load.dataset.Samples", None)
     assert measured(store, {}) == {}

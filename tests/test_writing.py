@@ -19,14 +19,14 @@ import numpy as np
 import pytest
 
 from multiview.cli import run
-from multiview.data import space
-from multiview.data.derived import Resplit
-from multiview.data.merge import merge
 from multiview.data.modality import ANY, Modality
-from multiview.data.preprocess import Report, preprocess
 from multiview.data.source import BadSample, Plan, Row
 from multiview.data.sources.scenes import Scenes
-from multiview.data.store import Store
+from multiview.data.store.reading import Store
+from multiview.data.write import diskspace
+from multiview.data.write.derived import Resplit
+from multiview.data.write.merge import merge
+from multiview.data.write.preprocess import Report, preprocess
 from multiview.errors import MultiviewError
 
 KINDS = (
@@ -116,7 +116,7 @@ def test_a_worker_that_dies_says_where(tmp_path: Path, undivided: Path) -> None:
 
 def test_a_program_that_workers_cannot_start_from_ends(tmp_path: Path) -> None:
     code = (
-        "from pathlib import Path\nfrom multiview.data.preprocess import preprocess\n"
+        "from pathlib import Path\nfrom multiview.data.write.preprocess import preprocess\n"
         "from multiview.data.sources.scenes import Scenes\n"
         f"preprocess(Scenes(count=600, size=8), None, Path({str(tmp_path / 'out')!r}), shard_rows=200, workers=2)\n"
     )
@@ -251,11 +251,11 @@ def test_exact_copies_can_be_refused(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_too_small_is_refused_with_both_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(space.shutil, "disk_usage", lambda _: SimpleNamespace(free=9000))
+    monkeypatch.setattr(diskspace.shutil, "disk_usage", lambda _: SimpleNamespace(free=9000))
     with pytest.raises(MultiviewError, match=r"the store needs about 1[01].* kB and the disk of .* has 9 kB free"):
         make(tmp_path / "out")
     assert not list((tmp_path / "out").glob("shard-*"))
-    monkeypatch.setattr(space.shutil, "disk_usage", lambda _: SimpleNamespace(free=14_000))
+    monkeypatch.setattr(diskspace.shutil, "disk_usage", lambda _: SimpleNamespace(free=14_000))
     make(tmp_path / "out")
 
 
@@ -263,7 +263,7 @@ def test_what_is_there_needs_no_space(tmp_path: Path, undivided: Path, monkeypat
     shutil.copytree(undivided, tmp_path / "out")
     (tmp_path / "out" / "manifest.json").unlink()
     (tmp_path / "out" / ".unfinished").write_text(Store.open(undivided).manifest.provenance.origin() + "\n")
-    monkeypatch.setattr(space.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    monkeypatch.setattr(diskspace.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     assert make(tmp_path / "out").reused == 8
 
 
@@ -352,7 +352,7 @@ def test_merge_and_split_from_the_command_line(tmp_path: Path, capsys: pytest.Ca
 RAY = """
 import sys
 from pathlib import Path
-from multiview.data.preprocess import preprocess
+from multiview.data.write.preprocess import preprocess
 from multiview.data.sources.scenes import Scenes
 if __name__ == "__main__":
     report = preprocess(

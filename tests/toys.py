@@ -10,8 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from multiview.data.modality import Modality
-from multiview.data.preprocess import Report, preprocess
 from multiview.data.source import BadSample, Plan, Row
+from multiview.data.write.preprocess import Report, preprocess
 
 IMAGE = Modality(name="image", kind="image", dtype="uint8", shape=(8, 8, 3), unit="sRGB")
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 import multiview as mv
+from multiview.batch import Batch
 from multiview.check.parity import Trial
-from multiview.data.batch import Batch
 from multiview.distributed import gather, mean_over_rows, rank
 from multiview.encoder import Encoder
 from multiview.memory.memories import Memories

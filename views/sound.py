@@ -13,7 +13,7 @@ from multiview.view import Augmentation, Channels, Crop, View
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from multiview.data.draws import Draws
+    from multiview.counter_rng import Draws
 
 FLOOR = 1e-6
 """Power that is added before the logarithm: -60 dB of a full-scale noise."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from multiview.data.draws import Draws
+from multiview.counter_rng import Draws
 from multiview.memory.bank import MemoryBank
 from multiview.memory.queue import KeyQueue
 from multiview.objectives.base import Bank, EdgeInput, Needs, Objective, Queue, Side

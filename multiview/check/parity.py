@@ -19,15 +19,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
 
-from multiview.data.batch import Batch
-from multiview.data.draws import Draws
+from multiview.batch import Batch
+from multiview.config import Train
+from multiview.counter_rng import Draws
 from multiview.distributed import joined, rank, total, world
 from multiview.errors import MultiviewError
 from multiview.memory.memories import Memories
 from multiview.model import MultiviewModel
-from multiview.train.config import Train
+from multiview.run import assembled
 from multiview.train.processes import start
-from multiview.train.run import assembled
 from multiview.train.step import Parts, contrast_step
 from multiview.view import View
 

@@ -45,7 +45,7 @@ def run(words: Sequence[str]) -> int:
 def compared(recipe: Recipe) -> dict[str, list[Difference]]:
     """The differences `in training`, and those `as in evaluation`."""
     from multiview.check.parity import WORLDS, differences, traces
-    from multiview.data.resolve import open_data
+    from multiview.data.load.open_data import open_data
 
     train = recipe.train
     if train.batch % WORLDS[-1]:
@@ -62,9 +62,9 @@ def compared(recipe: Recipe) -> dict[str, list[Difference]]:
 def trial_of(recipe: Recipe, evaluation: bool) -> Trial:
     """The recipe as this process would train it, and the first batches of all processes together."""
     from multiview.check.parity import Trial
-    from multiview.data.sampler import Batches
+    from multiview.data.load.sampler import Batches
+    from multiview.run import prepare
     from multiview.train.loop import planned_steps
-    from multiview.train.run import prepare
 
     prepared = prepare(recipe, cache=0)
     batches = Batches(len(prepared.samples), prepared.train.batch, recipe.seed)

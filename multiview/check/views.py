@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multiview.batch import Batch
 from multiview.check.laws import Broken, Law, demand, judged, report
 from multiview.check.samples import made_up
-from multiview.data.batch import Batch
 from multiview.data.modality import KINDS
-from multiview.data.statistics import Statistics
+from multiview.data.store.statistics import Statistics
 from multiview.data.values import NAMED
 from multiview.errors import MultiviewError
 from multiview.options import parse

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from multiview.distributed import from_first, gather, own_rows
+from multiview.masked_forward import on_rows
 from multiview.objectives.base import Keys
-from multiview.rows import on_rows
 
 
 class KeyEncoder(nn.Module):

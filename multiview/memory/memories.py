@@ -13,7 +13,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from multiview.data.draws import Draws, draw_seed, permutation
+from multiview.counter_rng import Draws, draw_seed, permutation
 from multiview.distributed import gather, world
 from multiview.graph import AnyEdge, ContrastGraph, needs_of_edge
 from multiview.memory.bank import MemoryBank

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from multiview.data.draws import Draws
+    from multiview.counter_rng import Draws
     from multiview.memory.bank import MemoryBank
     from multiview.memory.queue import KeyQueue
 

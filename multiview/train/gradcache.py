@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from multiview.data.draws import Draws, draw_seed
+from multiview.counter_rng import Draws, draw_seed
 from multiview.distributed import rank
 from multiview.memory.memories import FoundKeys, Memories
 from multiview.model import Embeddings

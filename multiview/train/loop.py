@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multiview.data.batch import Batch
-from multiview.data.dataset import Loader, Samples
-from multiview.data.draws import Draws
-from multiview.data.sampler import Batches
+from multiview.batch import Batch
+from multiview.config import Train
+from multiview.counter_rng import Draws
+from multiview.data.load.dataset import Loader, Samples
+from multiview.data.load.sampler import Batches
 from multiview.distributed import any_rank, on_first, total, world
 from multiview.errors import MultiviewError
 from multiview.train import checkpoint
-from multiview.train.config import Train
 from multiview.train.optimiser import rate_factor, set_rate
 from multiview.train.processes import Launcher
 from multiview.train.runfolder import CHECKPOINTS

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from multiview.config import Optimizer
 from multiview.model import MultiviewModel
-from multiview.train.config import Optimizer
 
 
 def make_optimiser(config: Optimizer, model: MultiviewModel, batch: int) -> torch.optim.Optimizer:

@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from multiview.config import Train
 from multiview.graph import ContrastGraph
 from multiview.memory.memories import Memories
 from multiview.memory.queue import KeyQueue
 from multiview.model import MultiviewModel
 from multiview.objectives.base import Situation
-from multiview.train.config import Train
 from multiview.view import View
 
 WORTH_SAYING = 0.005

@@ -9,10 +9,10 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DynamoBackend
 
+from multiview.config import Train
 from multiview.cores import available_cores
 from multiview.errors import MultiviewError
 from multiview.heap import keep_freed_memory
-from multiview.train.config import Train
 
 WORKING_LAUNCH = (
     "ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes {n} --num_machines 1 --mixed_precision no "

@@ -11,8 +11,8 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_
 
-from multiview.data.batch import Batch
-from multiview.data.draws import Draws
+from multiview.batch import Batch
+from multiview.counter_rng import Draws
 from multiview.errors import MultiviewError
 from multiview.graph import ContrastGraph
 from multiview.memory.memories import Memories

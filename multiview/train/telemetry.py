@@ -14,8 +14,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from multiview.files import replace_text
 from multiview.objectives.base import Objective
+from multiview.train.diagnosis import Doctor
 from multiview.train.runfolder import HEALTH, METRICS
-from multiview.train.symptoms import Doctor
 
 PLAIN_SECONDS = 10.0
 """Least time between lines where the output is no terminal."""

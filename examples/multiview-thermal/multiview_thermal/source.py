@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
+from multiview.data.listing.splits import hashed, shares_of
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample, Plan, Row
-from multiview.data.sources.splits import hashed, shares_of
 from multiview.errors import MultiviewError
 
 KELVIN = 0.01

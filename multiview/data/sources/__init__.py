@@ -1,3 +1,4 @@
-"""What `multiview preprocess` can read. Each source is a frozen dataclass found by its entry point, ours like a
-stranger's.
+"""What `multiview preprocess` can read: one file for each source, a frozen dataclass that an entry point names.
+
+Only sources live here. What two of them share belongs to `listing`, `columns` or `files`.
 """

@@ -8,11 +8,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from multiview.data.columns.filekinds import ENDINGS, FileKinds
+from multiview.data.columns.picturefiles import Column, PictureReader
+from multiview.data.listing import labels, splits
+from multiview.data.listing.tree import Tree, printable, tree, without_ending
 from multiview.data.source import BadSample, Plan, Row
-from multiview.data.sources import labels, splits
-from multiview.data.sources.filekinds import ENDINGS, FileKinds
-from multiview.data.sources.picturefiles import Column, PictureReader
-from multiview.data.sources.tree import Tree, printable, tree, without_ending
 from multiview.data.values import Wanted, wanted
 from multiview.errors import MultiviewError, unknown_name
 

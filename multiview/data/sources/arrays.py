@@ -7,11 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from multiview.data import arrayfiles
-from multiview.data.images import naming
+from multiview.data.files import arrayfiles
+from multiview.data.files.images import naming
+from multiview.data.listing import splits
 from multiview.data.modality import Modality
 from multiview.data.source import Plan, Row
-from multiview.data.sources import splits
 from multiview.data.values import Wanted, as_stored, declared, kind_of, text_bytes, wanted
 from multiview.errors import MultiviewError, suggestion, unknown_name
 

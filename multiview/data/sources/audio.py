@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from multiview.data.audiofiles import ENDINGS
+from multiview.data.columns.sounds import Sounds, sound_modality
+from multiview.data.files.audiofiles import ENDINGS
+from multiview.data.listing.classtree import ClassTree, Files
 from multiview.data.source import Plan
-from multiview.data.sources.classtree import ClassTree, Files
-from multiview.data.sources.sounds import Sounds, sound_modality
 
 
 @dataclass(frozen=True, kw_only=True)

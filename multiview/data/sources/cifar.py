@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from multiview.data.files.pickles import read_pickle
+from multiview.data.listing.published import carved, check_val, holding
 from multiview.data.modality import Modality
 from multiview.data.source import Plan, Row
-from multiview.data.sources.pickles import read_pickle
-from multiview.data.sources.published import carved, check_val, holding
 from multiview.errors import MultiviewError
 
 SIDE = 32

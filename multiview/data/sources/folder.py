@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from multiview.data import images
+from multiview.data.columns.picturefiles import Column, check_store, encoded_column, picture_column
+from multiview.data.columns.sizes import Sizes
+from multiview.data.files import images
+from multiview.data.listing.classtree import ClassTree, Files
 from multiview.data.source import Plan
-from multiview.data.sources.classtree import ClassTree, Files
-from multiview.data.sources.picturefiles import Column, check_store, encoded_column, picture_column
-from multiview.data.sources.sizes import Sizes
 
 
 @dataclass(frozen=True, kw_only=True)

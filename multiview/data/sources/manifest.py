@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from multiview.data.columns import manifest_columns
+from multiview.data.columns.filekinds import FileKinds, kind_of_files
+from multiview.data.listing import splits
+from multiview.data.listing.tables import ENDINGS as TABLES
+from multiview.data.listing.tables import Columns, read_columns
 from multiview.data.source import Plan, Row
-from multiview.data.sources import cells, splits
-from multiview.data.sources.filekinds import FileKinds, kind_of_files
-from multiview.data.sources.tables import ENDINGS as TABLES
-from multiview.data.sources.tables import Columns, read_columns
 from multiview.data.values import NAMED, Wanted, wanted
 from multiview.errors import MultiviewError, suggestion
 
@@ -85,10 +86,12 @@ class Manifest(FileKinds):
         modalities = tuple(part.modality for part in parts)
         return Plan(rows, modalities, _Reader(path.name, tuple(parts)), notes=tuple(notes))
 
-    def _hashed(self, ids: Sequence[str], parts: Sequence[cells.Part]) -> tuple[list[str | None], list[str]]:
+    def _hashed(self, ids: Sequence[str], parts: Sequence[manifest_columns.Part]) -> tuple[list[str | None], list[str]]:
         """Splits by a hash; samples that share a file lie in one, so that nothing is tested that was trained on."""
         shares = splits.shares_of(self.split)
-        deciding = splits.together(ids, [part.read.files for part in parts if isinstance(part.read, cells.FileCells)])
+        deciding = splits.together(
+            ids, [part.read.files for part in parts if isinstance(part.read, manifest_columns.FileCells)]
+        )
         tied = Counter(deciding)
         count = sum(tied[name] for name in tied if tied[name] > 1)
         if count and max(tied.values()) > len(ids) / 2:
@@ -114,26 +117,28 @@ class Manifest(FileKinds):
             )
         return chosen, [f"passed over the columns {', '.join(others)}; take them with --modalities."] if others else []
 
-    def _part(self, path: Path, columns: Columns, each: Wanted) -> cells.Part:
+    def _part(self, path: Path, columns: Columns, each: Wanted) -> manifest_columns.Part:
         if len(each.where) > 1 or each.kind == "table":
-            return cells.numbers(each, columns)
+            return manifest_columns.numbers(each, columns)
         column = columns[each.where[0]]
-        cells.demand_outside(each.where[0], column)
-        if each.kind != "text" and cells.are_files(column):
+        manifest_columns.demand_outside(each.where[0], column)
+        if each.kind != "text" and manifest_columns.are_files(column):
             return self._files(path, each, column)
         if each.kind not in (None, "text") or any(isinstance(cell, list) for cell in column):
-            return cells.lists(each, column, self.rate)
-        if each.kind is None and cells.are_numbers(column):
-            return cells.numbers(each, columns)
-        return cells.texts(each, column, self.text_bytes)
+            return manifest_columns.lists(each, column, self.rate)
+        if each.kind is None and manifest_columns.are_numbers(column):
+            return manifest_columns.numbers(each, columns)
+        return manifest_columns.texts(each, column, self.text_bytes)
 
-    def _files(self, path: Path, each: Wanted, column: Sequence[Any]) -> cells.Part:
+    def _files(self, path: Path, each: Wanted, column: Sequence[Any]) -> manifest_columns.Part:
         for number, cell in enumerate(column):
             if cell is not None:
-                cells.demand_inside(cell, f"{path}, row {number + 1}, column '{each.where[0]}'")
+                manifest_columns.demand_inside(cell, f"{path}, row {number + 1}, column '{each.where[0]}'")
         files = [cell for cell in column if cell is not None]
         found = self.column(each.name, each.kind, path.parent, list(dict.fromkeys(files)))
-        return cells.Part(found.modality, cells.FileCells(path.parent, tuple(column), found.read), found.notes)
+        return manifest_columns.Part(
+            found.modality, manifest_columns.FileCells(path.parent, tuple(column), found.read), found.notes
+        )
 
 
 def manifest_file(root: Path) -> Path:
@@ -177,9 +182,9 @@ def _guessed(columns: Columns) -> tuple[Wanted, ...]:
     numbered: dict[str, list[str]] = {}
     for name, column in columns.items():
         listed = any(isinstance(cell, (list, dict, bytes)) for cell in column)
-        if cells.are_files(column) or listed or NAMED.get(name.casefold()) == "text":
+        if manifest_columns.are_files(column) or listed or NAMED.get(name.casefold()) == "text":
             chosen.append(Wanted(_own_name(name, column), None, (name,)))
-        elif (match := re.fullmatch(r"(.*?\D)[_.-]?\d+", name)) and cells.are_numbers(column):
+        elif (match := re.fullmatch(r"(.*?\D)[_.-]?\d+", name)) and manifest_columns.are_numbers(column):
             numbered.setdefault(match[1].rstrip("_.-"), []).append(name)
     return (*chosen, *(Wanted(name, "table", tuple(names)) for name, names in numbered.items() if len(names) > 1))
 
@@ -207,7 +212,7 @@ def _word(cell: Any) -> str:
 @dataclass(frozen=True)
 class _Reader:
     manifest: str
-    parts: tuple[cells.Part, ...]
+    parts: tuple[manifest_columns.Part, ...]
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         sample = {}

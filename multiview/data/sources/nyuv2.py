@@ -7,15 +7,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from multiview.data import arrayfiles
-from multiview.data.images import Depth, naming
+from multiview.data.columns.sizes import Sizes
+from multiview.data.columns.surface_normals import Camera, normals
+from multiview.data.files import arrayfiles
+from multiview.data.files.images import Depth, naming
+from multiview.data.files.resize import Fit, fit_of_sizes
+from multiview.data.listing import splits
+from multiview.data.listing.published import carved, check_val
 from multiview.data.modality import Modality
-from multiview.data.resize import Fit, fit_of_sizes
 from multiview.data.source import Plan, Row
-from multiview.data.sources import splits
-from multiview.data.sources.published import carved, check_val
-from multiview.data.sources.sizes import Sizes
-from multiview.data.surface import Camera, normals
 from multiview.data.values import DTYPES, UNITS
 from multiview.errors import MultiviewError, unknown_name
 

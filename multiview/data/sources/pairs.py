@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from multiview.data.listing.classtree import Files
 from multiview.data.source import Plan, Row
 from multiview.data.sources.audio import Audio
-from multiview.data.sources.classtree import Files
 from multiview.errors import MultiviewError
-from multiview.words import counted
+from multiview.plurals import counted
 
 NAMES = ("first", "second")
 

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from multiview.data.draws import uniform
+from multiview.counter_rng import uniform
 from multiview.data.modality import Modality
-from multiview.data.raycast import picture
-from multiview.data.scenes import KINDS, Scene, arrangement, draw_scenes
-from multiview.data.sound import RATE, SAMPLES, impact
+from multiview.data.scenes.content import KINDS, Scene, arrangement, draw_scenes
+from multiview.data.scenes.raycast import picture
+from multiview.data.scenes.sound import RATE, SAMPLES, impact
 from multiview.data.source import Plan, Row
 from multiview.errors import MultiviewError
 

@@ -6,9 +6,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from multiview.data.listing.published import carved, check_val, holding
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample, Plan, Row
-from multiview.data.sources.published import carved, check_val, holding
 from multiview.errors import MultiviewError
 
 SIDE = 96

@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from multiview.data import images
+from multiview.data.columns.sizes import Sizes
+from multiview.data.files import images
+from multiview.data.files.resize import Fit, fit_of_sizes
+from multiview.data.listing import splits
+from multiview.data.listing.published import carved, check_val
 from multiview.data.modality import Modality
-from multiview.data.resize import Fit, fit_of_sizes
 from multiview.data.source import BadSample, Plan, Row
-from multiview.data.sources import splits
-from multiview.data.sources.published import carved, check_val
-from multiview.data.sources.sizes import Sizes
 from multiview.data.values import UNITS
 from multiview.errors import MultiviewError, unknown_name
 

@@ -6,13 +6,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from multiview.data import videofiles
-from multiview.data.audiofiles import SoundReader
+from multiview.data.columns.clips import Clips
+from multiview.data.columns.probe import probed
+from multiview.data.columns.sounds import sound_modality
+from multiview.data.files import videofiles
+from multiview.data.files.audiofiles import SoundReader
+from multiview.data.listing.classtree import ClassTree, Files
 from multiview.data.source import Plan
-from multiview.data.sources.classtree import ClassTree, Files
-from multiview.data.sources.clips import Clips
-from multiview.data.sources.probe import probed
-from multiview.data.sources.sounds import sound_modality
 
 
 @dataclass(frozen=True, kw_only=True)

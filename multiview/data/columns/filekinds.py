@@ -1,0 +1,135 @@
+"""Files of every kind as modalities: what a row of them becomes in a store, and how each is read."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+
+from multiview.data.columns.clips import Clips
+from multiview.data.columns.picturefiles import PICTURES, PLAIN, Column, check_store, encoded_column, picture_column
+from multiview.data.columns.probe import probed
+from multiview.data.columns.sounds import sound_modality
+from multiview.data.files import audiofiles, images, videofiles
+from multiview.data.files.resize import Fit
+from multiview.data.modality import ANY, Modality
+from multiview.data.source import BadSample
+from multiview.data.values import NAMED, as_stored, declared, kind_of
+from multiview.errors import MultiviewError
+
+RAGGED = ("points", "series", "audio", "video")
+"""Kinds whose samples may differ in length."""
+ARRAY = frozenset(["npy"])
+ENDINGS = images.ENDINGS | audiofiles.ENDINGS | videofiles.ENDINGS | ARRAY
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileKinds(Clips):
+    """Options of files of several kinds.
+
+    Args:
+        store: images as `raw` pixels of one size, or `encoded`, the bytes of their files, each in its own size.
+        depth_scale: metres a stored unit of integer depth; floating-point depth is in metres.
+        disparity: depth files hold disparities: metres = this / (stored + disparity_offset), that is, baseline in metres x
+            focal length in pixels x stored units a pixel (null = they hold depth).
+        disparity_offset: what is added to a disparity, in stored units.
+        invalid: the stored depth or disparity that means not measured; 0 and what is not finite always do.
+        normal_y: whether stored normals point `up` (OpenGL) or `down` (DirectX, OpenCV) where y is positive.
+        mask_names: names of the identities in masks, that of 0 first.
+    """
+
+    store: Literal["raw", "encoded"] = "raw"
+    depth_scale: float = 0.001
+    disparity: float | None = None
+    disparity_offset: float = 0.0
+    invalid: float = 0.0
+    normal_y: Literal["up", "down"] = "up"
+    mask_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_store(self.store)
+        if self.normal_y not in ("up", "down"):
+            raise MultiviewError(f"normal_y is '{self.normal_y}'; give up or down.")
+        if not self.depth_scale > 0:
+            raise MultiviewError(
+                f"depth_scale is {self.depth_scale}; give metres a stored unit, 0.001 for millimetres."
+            )
+        if self.disparity is not None and not self.disparity > 0:
+            raise MultiviewError(f"disparity is {self.disparity}; give baseline x focal length x stored units a pixel.")
+
+    def column(self, name: str, kind: str | None, root: Path, files: Sequence[str], fit: Fit | None = None) -> Column:
+        """These files below `root` as the modality `name`; without a `kind`, of the one that name and endings tell.
+
+        fit: the size of pictures, where another modality sets it. Raises MultiviewError when not one can be read, or when
+        files of these endings are never of that kind.
+        """
+        kind = kind or kind_of_files(name, files)
+        if kind in PICTURES:
+            return self._pictures(name, kind, root, files, fit)
+        if kind == "audio":
+            reader, notes = self.sound_reader(root, files)
+            return Column(sound_modality(name, reader), reader, notes)
+        if kind == "video":
+            clips, notes = self.clip_reader(probed(root, files, videofiles.form, "clip"))
+            return Column(clips.modality(name), clips, notes)
+        return _arrays(name, kind, root, files, self.rate)
+
+    def _pictures(self, name: str, kind: str, root: Path, files: Sequence[str], fit: Fit | None) -> Column:
+        if kind == "image" and self.store == "encoded":
+            return encoded_column(name, files)
+        fit, notes = (fit, ()) if fit else self.fit_for(root, files)
+        depth = images.Depth(self.depth_scale, self.invalid, self.disparity, self.disparity_offset)
+        column = picture_column(name, kind, root, files, fit, replace(PLAIN, depth=depth, normal_y=self.normal_y))
+        names = self.mask_names if kind == "mask" else ()
+        return Column(replace(column.modality, names=names), column.read, notes)
+
+
+def npy(modality: Modality, path: Path, name: str) -> np.ndarray:
+    """A `.npy` file as a sample of `modality`. Raises BadSample, for pickled objects and another shape too."""
+    with images.naming(name):
+        value = np.load(path, allow_pickle=False)
+        form = declared(modality.name, modality.kind, value.shape, value.dtype, modality.rate)
+        if not modality.takes(form.shape):
+            raise BadSample(f"is {value.shape}, the others {modality.shape}")
+        return as_stored(form, value)
+
+
+def kind_of_files(name: str, files: Sequence[str]) -> str:
+    """The kind that a word of the name says, where files of these endings can be it, else that of the endings.
+
+    `array` for `.npy` files whose name says nothing. Raises MultiviewError for endings of several kinds.
+    """
+    endings = {PurePosixPath(file).suffix[1:].lower() for file in files}
+    words = re.findall("[a-z]+", name.casefold())
+    by_name = next((NAMED[word] for word in words if word in NAMED), None)
+    if endings <= ARRAY:
+        return NAMED.get(name.casefold(), "array")
+    if endings <= images.ENDINGS:
+        return by_name if by_name in PICTURES else "image"
+    if endings <= audiofiles.ENDINGS:
+        return "audio"
+    if endings <= videofiles.ENDINGS:
+        return "video"
+    raise MultiviewError(
+        f"the files of '{name}' are of several kinds ({', '.join(sorted(endings))}); say which, as in {name}:image."
+    )
+
+
+def _arrays(name: str, kind: str, root: Path, files: Sequence[str], rate: float | None) -> Column:
+    forms = probed(root, files, _npy_form, "array")
+    shape, dtype = forms[0]
+    kind = kind_of(name, shape, dtype, rate) if kind == "array" else kind
+    if kind in RAGGED and len({form[0][0] for form in forms}) > 1:
+        shape = (ANY, *shape[1:])
+    modality = declared(name, kind, shape, dtype, rate)
+    return Column(modality, partial(npy, modality))
+
+
+def _npy_form(path: Path, name: str) -> tuple[tuple[int, ...], np.dtype]:
+    with images.naming(name):
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return array.shape, array.dtype

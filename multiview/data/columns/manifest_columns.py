@@ -1,0 +1,215 @@
+"""The cells of a manifest as samples: files, numbers, lists, texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from multiview.data.columns.filekinds import ENDINGS
+from multiview.data.columns.picturefiles import Reader
+from multiview.data.files.images import naming
+from multiview.data.listing.tables import Columns
+from multiview.data.listing.tree import printable
+from multiview.data.modality import Modality
+from multiview.data.source import BadSample
+from multiview.data.values import Wanted, as_stored, declared, kind_of, text_bytes
+from multiview.errors import MultiviewError
+from multiview.plurals import counted
+
+LOOKED_AT = 100
+"""Cells of a column that tell what it holds."""
+NUMBERS = 0.9
+"""The share of them that are numbers where a column is one of numbers; the others are mistakes."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One modality of a manifest: `read(row, where)` gives a sample of it, or None where the cell is empty; raises
+    BadSample.
+    """
+
+    modality: Modality
+    read: Callable[[int, str], np.ndarray | None]
+    notes: tuple[str, ...] = ()
+
+
+def are_files(column: Sequence[Any]) -> bool:
+    """Whether the first cells that are not empty are names of files that can be read."""
+    first = list(islice((cell for cell in column if cell is not None), LOOKED_AT))
+    return bool(first) and all(
+        isinstance(cell, str) and PurePosixPath(cell).suffix[1:].lower() in ENDINGS for cell in first
+    )
+
+
+def are_numbers(column: Sequence[Any]) -> bool:
+    """Whether nearly all of the first cells that are not empty are numbers."""
+    first = list(islice((cell for cell in column if cell is not None), LOOKED_AT))
+    return bool(first) and sum(_number(cell) is not None for cell in first) >= NUMBERS * len(first)
+
+
+def _number(cell: Any) -> float | None:
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        return None
+
+
+def demand_inside(file: Any, where: str) -> None:
+    """Raises MultiviewError unless `file` is a relative path that does not lead out of its folder."""
+    if not isinstance(file, str) or "\0" in file:
+        raise MultiviewError(f"{where}: {file!r:.60} is no file name.")
+    path = PurePosixPath(file)
+    if path.is_absolute() or ".." in path.parts:
+        raise MultiviewError(
+            f"{where}: '{file}' leads out of the folder of the manifest, which is refused; give paths below it."
+        )
+
+
+def demand_outside(name: str, column: Sequence[Any]) -> None:
+    """Raises MultiviewError for cells that are files themselves, as in Parquet made by `datasets`."""
+    if any(isinstance(cell, (bytes, dict)) for cell in islice(column, LOOKED_AT)):
+        raise MultiviewError(
+            f"the column '{name}' holds files or objects inside the table, which are not read; save them beside it and give "
+            "their names, or take other columns with --modalities."
+        )
+
+
+@dataclass(frozen=True)
+class FileCells:
+    """Cells that name files below `root`."""
+
+    root: Path
+    files: tuple[str | None, ...]
+    decode: Reader
+
+    def __call__(self, number: int, where: str) -> np.ndarray | None:
+        """Raises BadSample: missing, damaged, or reached through a link."""
+        del where
+        file = self.files[number]
+        if file is None:
+            return None
+        name = printable(file)
+        for part in (PurePosixPath(file), *PurePosixPath(file).parents):
+            if part.name and (self.root / part).is_symlink():
+                raise BadSample(f"{name}: '{part}' is a link, which a manifest does not follow")
+        return self.decode(self.root / file, name)
+
+
+def numbers(each: Wanted, columns: Columns) -> Part:
+    """Columns of numbers, one value each, as a table."""
+    table = np.column_stack([_values(columns[name]) for name in each.where])
+    there = np.array([[cell is not None for cell in columns[name]] for name in each.where]).T
+    some = np.any(there, axis=1)
+    largest = np.finfo("float32").max
+    bad: dict[int, str] = {}
+    for row, place in np.argwhere(~(np.abs(table) <= largest) | (there != some[:, None])).tolist():
+        name = each.where[place]
+        bad.setdefault(row, _complaint(name, columns[name][row], each.name))
+    for row in np.flatnonzero(~some).tolist():
+        bad.pop(row, None)
+    if some.any() and len(bad) == some.sum():
+        raise MultiviewError(f"modality '{each.name}': {bad[min(bad)]}. Name another kind, as in '{each.name}:text'.")
+    modality = declared(each.name, "table", (len(each.where),), np.dtype("float32"), names=each.where)
+    return Part(modality, NumberCells(np.clip(np.nan_to_num(table), -largest, largest).astype("float32"), some, bad))
+
+
+def _values(column: Sequence[Any]) -> np.ndarray:
+    """The cells as float64 (n,), NaN where they are empty or no numbers."""
+    cells = ["nan" if cell is None else cell for cell in column]
+    try:
+        return np.array(cells, "float64")
+    except (TypeError, ValueError):
+        found = [_number(cell) for cell in cells]
+        return np.array([np.nan if value is None else value for value in found])
+
+
+def _complaint(name: str, cell: Any, modality: str) -> str:
+    if cell is None:
+        return f"'{name}' is empty, other columns of '{modality}' are not"
+    value = _number(cell)
+    finite = value is not None and np.isfinite(value)
+    return f"'{name}' is {cell!r:.60}, " + ("too large for float32" if finite else "which is no finite number")
+
+
+@dataclass(frozen=True, eq=False)
+class NumberCells:
+    """Rows of numbers: `table` float32 (n, columns), which rows are there, and what is wrong with the bad ones."""
+
+    table: np.ndarray
+    there: np.ndarray
+    bad: dict[int, str]
+
+    def __call__(self, number: int, where: str) -> np.ndarray | None:
+        """Raises BadSample for a row that is not whole and finite."""
+        if number in self.bad:
+            raise BadSample(f"{where}: {self.bad[number]}")
+        return self.table[number].copy() if self.there[number] else None
+
+
+def lists(each: Wanted, column: Sequence[Any], rate: float | None) -> Part:
+    """A column whose cells are lists of numbers (or lists of lists), all of one shape."""
+    first = next((cell for cell in column if cell is not None), None)
+    try:
+        value = np.asarray(first, "float64")
+    except (TypeError, ValueError) as cause:
+        kind = each.kind or "table"
+        raise MultiviewError(
+            f"the column '{each.where[0]}' holds {first!r:.60}, which is no {kind} of numbers."
+        ) from cause
+    kind = each.kind or kind_of(each.name, value.shape, value.dtype, rate)
+    return Part(
+        declared(each.name, kind, value.shape, value.dtype, rate),
+        ListCells(tuple(column), each.name, kind, rate, value.shape),
+    )
+
+
+@dataclass(frozen=True)
+class ListCells:
+    """Cells that are lists of numbers."""
+
+    cells: tuple[Any, ...]
+    name: str
+    kind: str
+    rate: float | None
+    shape: tuple[int, ...]
+
+    def __call__(self, number: int, where: str) -> np.ndarray | None:
+        """Raises BadSample: another shape, or values that are no finite numbers."""
+        cell = self.cells[number]
+        if cell is None:
+            return None
+        with naming(where):
+            value = np.asarray(cell, "float64")
+            if value.shape != self.shape:
+                raise BadSample(f"{self.name} has shape {value.shape}, the others {self.shape}")
+            return as_stored(declared(self.name, self.kind, value.shape, value.dtype, self.rate), value)
+
+
+def texts(each: Wanted, column: Sequence[Any], limit: int | None) -> Part:
+    """A column of texts, padded with zeros to the longest, or cut at `limit` bytes."""
+    lengths = [len(str(cell).encode()) for cell in column if cell is not None]
+    longest = max(lengths, default=1)
+    length = min(longest, limit or longest)
+    cut = sum(each > length for each in lengths)
+    notes = (f"{counted(cut, 'text')} of '{each.name}' cut at {counted(length, 'byte')}.",) if cut else ()
+    modality = declared(each.name, "text", (length,), np.dtype("U"))
+    return Part(modality, TextCells(tuple(None if cell is None else str(cell) for cell in column), length), notes)
+
+
+@dataclass(frozen=True)
+class TextCells:
+    """Cells that are texts."""
+
+    cells: tuple[str | None, ...]
+    length: int
+
+    def __call__(self, number: int, where: str) -> np.ndarray | None:
+        """None for an empty text."""
+        del where
+        cell = self.cells[number]
+        return None if cell is None else text_bytes(cell, self.length)

@@ -1,0 +1,105 @@
+"""Picture files as modalities: pixels of one size, or the bytes of the files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from multiview.data.columns.probe import probed
+from multiview.data.files import images
+from multiview.data.files.resize import Fit
+from multiview.data.modality import ANY, Modality
+from multiview.data.values import DTYPES, UNITS
+from multiview.errors import unknown_name
+
+Reader = Callable[[Path, str], np.ndarray]
+"""A file and what messages call it -> a sample of its modality; raises BadSample."""
+
+PICTURES = ("image", "depth", "normal", "mask")
+STORED = ("raw", "encoded")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A modality, the reader of its files, and notes for the user."""
+
+    modality: Modality
+    read: Reader
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What the numbers of depth and normal files mean; `normal_y`: whether y is positive `up` or `down`."""
+
+    depth: images.Depth = images.Depth()
+    normal_y: str = "up"
+
+
+PLAIN = Meaning()
+
+
+@dataclass(frozen=True)
+class PictureReader:
+    """Picture files of one kind, brought to one size."""
+
+    kind: str
+    dtype: str
+    fit: Fit
+    meaning: Meaning
+
+    def __call__(self, path: Path, name: str) -> np.ndarray:
+        """One file. Raises BadSample."""
+        return self.fitted(self.decoded(path, name), name)
+
+    def decoded(self, path: Path, name: str) -> np.ndarray:
+        """One file in its own size. Raises BadSample."""
+        if self.kind == "depth":
+            return images.depth(path, name, self.meaning.depth)
+        if self.kind == "normal":
+            vectors = images.normal(path, name)
+            return vectors if self.meaning.normal_y == "up" else vectors * np.array([1, -1, 1], "float16")
+        return images.mask(path, name, self.dtype) if self.kind == "mask" else images.rgb(path, name)
+
+    def fitted(self, array: np.ndarray, name: str) -> np.ndarray:
+        """A decoded file in the common size. Raises BadSample when only that size is kept."""
+        with images.naming(name):
+            return self.fit.image(array) if self.kind == "image" else self.fit.nearest(array)
+
+
+def picture_column(
+    name: str, kind: str, root: Path, files: Sequence[str], fit: Fit, meaning: Meaning = PLAIN
+) -> Column:
+    """These picture files below `root` as pixels of one size."""
+    dtype = _mask_dtype(root, files) if kind == "mask" else DTYPES.get(kind, "float32")
+    shape = (fit.height, fit.width, 3) if kind in ("image", "normal") else (fit.height, fit.width)
+    modality = Modality(name=name, kind=kind, dtype=dtype, shape=shape, unit=UNITS[kind])
+    return Column(modality, PictureReader(kind, dtype, fit, meaning))
+
+
+def encoded_column(name: str, files: Sequence[str]) -> Column:
+    """These image files as the bytes that they are, each in its own size."""
+    endings = {PurePosixPath(file).suffix[1:].lower().replace("jpg", "jpeg") for file in files}
+    encoding = endings.pop() if len(endings) == 1 else "mixed"
+    modality = Modality(name=name, kind="image", dtype="uint8", shape=(ANY,), unit=UNITS["image"], encoding=encoding)
+    return Column(modality, file_bytes)
+
+
+def file_bytes(path: Path, name: str) -> np.ndarray:
+    """The bytes of a file, uint8 (bytes,). Raises BadSample."""
+    with images.naming(name):
+        return np.fromfile(path, "uint8")
+
+
+def check_store(store: str) -> None:
+    """Raises MultiviewError for a way to store images that there is not."""
+    if store not in STORED:
+        raise unknown_name("way to store images", store, STORED)
+
+
+def _mask_dtype(root: Path, files: Sequence[str]) -> str:
+    modes = [mode for _, _, mode in probed(root, files, images.header, "mask")]
+    return "uint16" if any(mode.startswith("I") for mode in modes) else "uint8"

@@ -1,0 +1,165 @@
+"""Video files to frames and sound, safely: whatever is wrong with a file becomes a `BadSample` that names it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from multiview.data.files import audiofiles
+from multiview.data.files.images import naming
+from multiview.data.files.resize import Fit
+from multiview.data.modality import ANY, Modality
+from multiview.data.source import BadSample
+from multiview.data.values import UNITS
+from multiview.errors import MultiviewError
+
+ENDINGS = frozenset(["mp4", "mkv", "mov", "avi", "webm", "m4v", "mpg", "mpeg"])
+LARGEST = 1 << 26
+"""Pixels of a picture, at most: 8192 x 8192."""
+MOST = 4 << 30
+"""Bytes of pictures of one clip, at most: a sample is held in memory."""
+SLACK = 0.9
+"""The share of the promised frames that a whole file may fall short to: headers count a little differently from streams."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the header and the first frame of a video say, upright; sound is None where there is none."""
+
+    height: int
+    width: int
+    fps: float
+    sound: audiofiles.Form | None
+
+
+def library() -> Any:
+    """PyAV. Raises MultiviewError that says how to install it."""
+    try:
+        import av
+    except ImportError as cause:
+        raise MultiviewError("video needs PyAV; install it with `pip install 'multiview-cmc[video]'`.") from cause
+    return av
+
+
+def form(path: Path, name: str) -> Form:
+    """The form of a file, from its beginning. Raises BadSample."""
+    av = library()
+    with naming(name), _opened(av, path) as file:
+        video = _picture_stream(file)
+        sounds = file.streams.audio
+        sound = audiofiles.Form(sounds[0].rate, sounds[0].channels, 0) if sounds else None
+        rate = video.average_rate or video.guessed_rate
+        if not rate:
+            raise BadSample("does not say how many frames it has a second")
+        first = next(file.decode(video), None)
+        if first is None:
+            raise BadSample("holds no frame")
+        height, width = _upright(first).shape[:2]
+        return Form(height, width, float(rate), sound)
+
+
+@dataclass(frozen=True)
+class ClipReader:
+    """Video files as uint8 (frames, height, width, 3): the frame that is shown at every 1 / fps seconds, brought to one
+    size; cut, or padded with the last frame, to `frames` (`ANY` = as many as there are).
+    """
+
+    fps: float
+    fit: Fit
+    frames: int
+
+    def modality(self, name: str) -> Modality:
+        """What clips read like this are in a store."""
+        shape = (self.frames, self.fit.height, self.fit.width, 3)
+        return Modality(name=name, kind="video", dtype="uint8", shape=shape, unit=UNITS["video"], rate=self.fps)
+
+    def __call__(self, path: Path, name: str) -> np.ndarray:
+        """The pictures of one file. Raises BadSample: truncated, damaged, or without a frame."""
+        av = library()
+        with naming(name), _opened(av, path) as file:
+            return self._padded(self._sampled(file))
+
+    def _sampled(self, file: Any) -> list[np.ndarray]:
+        video = _picture_stream(file)
+        taken: list[np.ndarray] = []
+        start, last, decoded = 0.0, None, 0
+        for frame in file.decode(video):
+            start = frame.time if last is None else start
+            decoded += 1
+            self._show(taken, last, frame.time - start)
+            last = frame
+        if last is None:
+            raise BadSample("holds no frame")
+        until = last.time - start + 1 / float(video.average_rate or self.fps)
+        if decoded < SLACK * video.frames:
+            raise BadSample(f"truncated: {decoded} of {video.frames} frames")
+        if until < SLACK * _promised_seconds(file, video):
+            raise BadSample(f"truncated: {until:.1f} of {_promised_seconds(file, video):.1f} s")
+        self._show(taken, last, until)
+        return taken
+
+    def _show(self, taken: list[np.ndarray], frame: Any, until: float) -> None:
+        """Takes the frame for every moment that is wanted before `until`, in seconds from the first."""
+        while frame is not None and len(taken) / self.fps < until - 1e-6 and self._wants(taken):
+            taken.append(self.fit.image(_upright(frame)))
+            if len(taken) * taken[0].nbytes > MOST:
+                raise BadSample(f"has more than {MOST >> 30} GB of pictures; give --seconds, --fps or --size")
+
+    def _wants(self, taken: list[np.ndarray]) -> bool:
+        return self.frames == ANY or len(taken) < self.frames
+
+    def _padded(self, taken: list[np.ndarray]) -> np.ndarray:
+        if self.frames != ANY:
+            taken = taken + [taken[-1]] * (self.frames - len(taken))
+        return np.stack(taken)
+
+
+def sound(path: Path, name: str, reader: audiofiles.SoundReader) -> np.ndarray | None:
+    """The sound track as `reader` wants it; None where there is none. Raises BadSample."""
+    av = library()
+    with naming(name), _opened(av, path) as file:
+        if not file.streams.audio:
+            return None
+        stream = file.streams.audio[0]
+        resampler = av.AudioResampler(format="fltp", layout=stream.layout)
+        parts = [part.to_ndarray() for frame in file.decode(stream) for part in resampler.resample(frame)]
+        if not parts:
+            raise BadSample("has a sound track of length 0")
+        wave = np.concatenate(parts, axis=1).T.astype("float64")
+        return reader.fitted(wave, stream.rate)
+
+
+def _opened(av: Any, path: Path) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    return av.open(str(path))
+
+
+def _picture_stream(file: Any) -> Any:
+    if not file.streams.video:
+        raise BadSample("has no pictures")
+    stream = file.streams.video[0]
+    if stream.width * stream.height > LARGEST:
+        raise BadSample(f"refused as a decompression bomb: pictures of {stream.width}x{stream.height}")
+    stream.thread_type = "NONE"
+    return stream
+
+
+def _upright(frame: Any) -> np.ndarray:
+    """uint8 (height, width, 3), turned as a phone that was held upright says."""
+    pixels = frame.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
+
+
+def _promised_seconds(file: Any, video: Any) -> float:
+    """How long the header says that the pictures last; 0 where it does not say. (Matroska does not count frames.)"""
+    tag = video.metadata.get("DURATION", "")
+    if re.fullmatch(r"\d+:\d+:[\d.]+", tag):
+        hours, minutes, seconds = tag.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    alone = len(file.streams) == 1 and file.duration is not None
+    return float(file.duration) / 1e6 if alone else 0.0

@@ -1,0 +1,166 @@
+"""Arrays as pictures that a person can read: one way for each kind of modality and each number of channels."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from multiview.data.inspect.lettering import lettered
+from multiview.data.modality import Modality
+
+GROUND = 255
+ABSENT = 225
+# Dark blue over green to yellow, of even lightness steps (five points of matplotlib's viridis, CC0).
+RAMP = np.array([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]], "float64")
+# Red against green and yellow against blue, added to a middle grey: what chroma planes look like at one lightness.
+OPPONENT = np.array([[0.40, -0.30, 0.10], [0.15, 0.15, -0.55]])
+
+
+def of_modality(modality: Modality, sample: np.ndarray, low: float, high: float) -> np.ndarray:
+    """A stored (decoded) sample as uint8 (h, w, 3); what is no picture is drawn over the range `low` to `high`."""
+    match modality.kind:
+        case "image":
+            return sample
+        case "depth":
+            return ramp(sample, low, high, sample > 0)
+        case "normal":
+            return of_planes(np.moveaxis(sample, -1, 0).astype("float64"), -1, 1, (sample != 0).any(axis=-1))
+        case "mask":
+            return of_identities(sample)
+        case "bands":
+            return of_planes(np.moveaxis(sample, -1, 0)[:3].astype("float64"), low, high)
+        case "audio":
+            mono = sample.reshape(len(sample), -1).mean(axis=1) / max(abs(low), abs(high), 1e-12)
+            return np.concatenate([waveform(mono), spectrogram(mono)])
+        case "video":
+            return strip(sample)
+        case "series":
+            return curves(sample.T, low, high)
+        case "points":
+            return scatter(sample)
+        case "text":
+            return written(bytes(sample).rstrip(b"\0").decode("utf-8", "replace"))
+        case _:
+            return bars(sample.reshape(-1), low, high)
+
+
+def of_view(values: np.ndarray, low: float, high: float, there: np.ndarray | None = None) -> np.ndarray:
+    """A view of one sample, (channels, ...), in [low, high] as uint8 (h, w, 3): planes as a picture, of frames the middle
+    one, numbers in time as curves, others as bars.
+    """
+    if values.ndim == 4:
+        return of_planes(values[:, values.shape[1] // 2], low, high)
+    if values.ndim == 3:
+        return of_planes(values, low, high, there)
+    return curves(values, low, high) if values.ndim == 2 else bars(values, low, high)
+
+
+def of_planes(planes: np.ndarray, low: float, high: float, there: np.ndarray | None = None) -> np.ndarray:
+    """Planes (c, h, w) in [low, high] as uint8 (h, w, 3): one as grey, two as opponent colours, three as red, green,
+    blue.
+
+    there: bool (h, w), pixels to draw; the others stay blank. Of more than three planes the first three are drawn.
+    """
+    unit = np.clip((planes - low) / (high - low), 0, 1)
+    if len(unit) == 1:
+        colour = np.repeat(unit, 3, axis=0)
+    elif len(unit) == 2:
+        colour = 0.6 + np.einsum("chw,cr->rhw", 2 * unit - 1, OPPONENT)
+    else:
+        colour = unit[:3]
+    return _blanked(np.moveaxis(np.clip(colour, 0, 1) * 255, 0, -1), there)
+
+
+def ramp(values: np.ndarray, low: float, high: float, there: np.ndarray | None = None) -> np.ndarray:
+    """(h, w) values as uint8 (h, w, 3) on a ramp of even lightness: low is dark blue, high is yellow."""
+    place = np.clip((values.astype("float64") - low) / max(high - low, 1e-12), 0, 1) * (len(RAMP) - 1)
+    colour = [np.interp(place, np.arange(len(RAMP)), channel) for channel in RAMP.T]
+    return _blanked(np.stack(colour, axis=-1), there)
+
+
+def of_identities(mask: np.ndarray) -> np.ndarray:
+    """(h, w) integers as uint8 (h, w, 3): 0 blank, every other its own colour, neighbours far apart in hue."""
+    hue = (mask.astype("float64") * 0.618034) % 1 * 6
+    distance = np.abs((hue[..., None] - np.array([0, 2, 4]) + 3) % 6 - 3)
+    return _blanked(np.clip(2 - distance, 0, 1) * 200 + 30, mask != 0)
+
+
+def waveform(samples: np.ndarray, height: int = 64, width: int = 128) -> np.ndarray:
+    """Sound (n,) in [-1, 1] as uint8 (height, width, 3): for each column the span from its lowest to its highest
+    sample.
+    """
+    edges = np.linspace(0, len(samples), width + 1).astype(int)
+    spans = [samples[start : max(stop, start + 1)] for start, stop in pairwise(edges)]
+    low = np.array([part.min(initial=0) for part in spans])
+    high = np.array([part.max(initial=0) for part in spans])
+    level = np.linspace(1, -1, height)[:, None]
+    step = 1 / height
+    inked = (level >= low - step) & (level <= high + step)
+    return np.where(inked[..., None], np.array([40, 80, 140]), GROUND).astype("uint8")
+
+
+def bars(values: np.ndarray, low: float, high: float, height: int = 64) -> np.ndarray:
+    """A row of a table (n,) as uint8 (height, n, 3): a bar a column."""
+    share = np.clip((values.astype("float64") - low) / max(high - low, 1e-12), 0, 1)
+    inked = np.linspace(1, 0, height)[:, None] <= share
+    return np.where(inked[..., None], np.array([40, 80, 140]), GROUND).astype("uint8")
+
+
+def spectrogram(samples: np.ndarray, height: int = 64, width: int = 128) -> np.ndarray:
+    """Sound (n,) in [-1, 1] as uint8 (height, width, 3): what frequencies (upwards, linear) there are when, 80 decibels of
+    it; Hann windows of 2 height samples.
+    """
+    length = 2 * height
+    starts = np.linspace(0, max(len(samples) - length, 0), width).astype(int)
+    padded = np.pad(samples.astype("float64"), (0, length))
+    frames = np.stack([padded[start : start + length] for start in starts]) * np.hanning(length)
+    power = np.abs(np.fft.rfft(frames)[:, 1:]) ** 2
+    decibels = 10 * np.log10(power / max(power.max(), 1e-12) + 1e-12)
+    return ramp(decibels.T[::-1], -80, 0)
+
+
+def strip(frames: np.ndarray) -> np.ndarray:
+    """A video (frames, h, w, 3) as one picture: four of its frames, evenly spread, two by two."""
+    four = frames[np.linspace(0, len(frames) - 1, 4).astype(int)]
+    return np.concatenate([np.concatenate(four[:2], axis=1), np.concatenate(four[2:], axis=1)])
+
+
+def curves(values: np.ndarray, low: float, high: float, height: int = 64, width: int = 128) -> np.ndarray:
+    """Numbers in time (channels, times) as uint8 (height, width, 3): a curve a channel, neighbours far apart in hue."""
+    level = (np.clip((high - values.astype("float64")) / max(high - low, 1e-12), 0, 1) * (height - 1)).round()
+    marks = np.zeros((height, width), int)
+    places = np.linspace(0, values.shape[1] - 1, width).round().astype(int)
+    for channel, row in enumerate(level[:, places].astype(int)):
+        marks[row, np.arange(width)] = channel + 1
+    return of_identities(marks)
+
+
+def scatter(points: np.ndarray, side: int = 128) -> np.ndarray:
+    """Points (n, d) as uint8 (side, side, 3): the first number to the right, the second upwards."""
+    plane = np.pad(points, ((0, 0), (0, max(0, 2 - points.shape[1]))))[:, :2].astype("float64")
+    reach = max(float(np.ptp(plane, axis=0).max()), 1e-12)
+    place = ((plane - plane.min(axis=0)) / reach * (side - 1)).astype(int)
+    marks = np.zeros((side, side), int)
+    marks[side - 1 - place[:, 1], place[:, 0]] = 1
+    return of_identities(marks)
+
+
+def written(text: str, side: int = 128) -> np.ndarray:
+    """The beginning of a text as a picture, uint8 (side, side, 3)."""
+    import textwrap
+
+    from PIL import Image, ImageDraw
+
+    page = Image.new("RGB", (side, side), "white")
+    beginning, font = lettered(text[: side * side // 72], 10)
+    lines = textwrap.wrap(beginning, side // 6)[: side // 12]
+    ImageDraw.Draw(page).text((2, 2), "\n".join(lines), fill=(0, 0, 0), font=font)
+    return np.asarray(page)
+
+
+def _blanked(colour: np.ndarray, there: np.ndarray | None) -> np.ndarray:
+    picture = (colour + 0.5).astype("uint8")
+    if there is not None:
+        picture[~there] = GROUND
+    return picture

@@ -1,0 +1,199 @@
+"""Files in class folders, whatever they hold: which samples there are, their classes and their splits."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+
+from multiview.data.listing import labels, splits
+from multiview.data.listing.tree import Tree, ids_of, printable, tree
+from multiview.data.source import BadSample, Row
+from multiview.errors import MultiviewError
+from multiview.plurals import counted
+
+LINKS = ("follow", "skip")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The samples of a class tree: `rows` and beside each its file relative to the root, empty where it is missing."""
+
+    rows: tuple[Row, ...]
+    files: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassTree:
+    """Options of the sources that read class folders.
+
+    Args:
+        split: TRAIN/VAL/TEST in percent, by a hash of the id, where neither folders nor a CSV tell.
+        csv: the table of samples, their classes and splits (null = `labels.csv` where that lists files of the folder
+            and has the split column, else the folders tell).
+        id_column: its column of ids, with or without the file's ending.
+        label_column: its column of classes (null = `class` or `label`; without them the folder is the class).
+        split_column: its column of splits (null = by hash).
+        links: `follow` links to files and folders, wherever they lead, or `skip` them.
+    """
+
+    split: str = "70/10/20"
+    csv: str | None = None
+    id_column: str = "id"
+    label_column: str | None = None
+    split_column: str | None = "split"
+    links: Literal["follow", "skip"] = "follow"
+
+    def __post_init__(self) -> None:
+        splits.shares_of(self.split)
+        if self.links not in LINKS:
+            raise MultiviewError(f"links is '{self.links}'; give {' or '.join(LINKS)}.")
+
+    def listed(self, root: Path, kind: str, endings: Collection[str]) -> Listing:
+        """Every sample below `root`, in the order of the paths (of the ids, with a CSV).
+
+        kind: what the files are called (image, sound, clip). Raises MultiviewError when there is none, or when two
+        classes have one name.
+        """
+        found = tree(root, kind, endings, links=self.links == "follow")
+        found.demand_files()
+        by_id = {printable(path): path for path in found.files} | dict(
+            zip(ids_of(found.files), found.files, strict=True)
+        )
+        table = self._table(root, by_id)
+        rows, files, notes = self._by_table(found, table, by_id) if table else self._by_folder(found)
+        names = {row.label for row in rows if row.label is not None}
+        return Listing(tuple(rows), tuple(files), (*found.notes(), *notes, *_namesakes(names)))
+
+    def _by_folder(self, found: Tree) -> tuple[list[Row], list[str], list[str]]:
+        shares = splits.shares_of(self.split)
+        by_folder = _splits_on_top(found.files)
+        ids = ids_of(found.files)
+        rows = [
+            Row(
+                name,
+                label=_class(path, int(by_folder)),
+                split=_folder_split(path) if by_folder else splits.hashed(name, shares),
+            )
+            for name, path in zip(ids, found.files, strict=True)
+        ]
+        notes = [] if by_folder else [splits.hash_note(shares)]
+        bare = sum(row.label is None for row in rows)
+        if bare:
+            notes.append(f"{bare} of {len(rows)} {found.kind}s lie in no class folder: unlabelled.")
+        return rows, list(found.files), [*notes, *_empty_classes(found, rows, int(by_folder))]
+
+    def _table(self, root: Path, by_id: Collection[str]) -> labels.Table | None:
+        if self.csv:
+            return labels.read_table(labels.locate(root, self.csv), self.id_column)
+        usual = root / labels.USUAL_CSV
+        try:
+            table = labels.read_table(usual, self.id_column) if usual.is_file() else None
+        except MultiviewError:  # some other file of that name does no harm
+            return None
+        lists = table and self.split_column in table.columns and any(name in by_id for name in table.rows)
+        return table if lists else None
+
+    def _by_table(
+        self, found: Tree, table: labels.Table, by_id: Mapping[str, str]
+    ) -> tuple[list[Row], list[str], list[str]]:
+        split = self.split_column and table.demand(
+            self.split_column, "split_column", ", or split by a hash of the ids with --split_column null"
+        )
+        label = table.label_column(self.label_column)
+        shares = splits.shares_of(self.split)
+        level = int(_splits_on_top(found.files))
+        rows, paths = [], []
+        for name, entry in sorted(table.entries(label, split).items()):
+            path = by_id.get(name, "")
+            kind = entry.label if label or not path else _class(path, level)
+            rows.append(Row(name, label=kind, split=entry.split if split else splits.hashed(name, shares)))
+            paths.append(path)
+        return rows, paths, _table_notes(table.path, found, paths, shares if not split else None)
+
+
+def _table_notes(csv: Path, found: Tree, paths: Sequence[str], shares: Sequence[float] | None) -> list[str]:
+    used = set(paths) - {""}
+    if not used:
+        article = "an" if found.kind[0] in "aeiou" else "a"
+        raise MultiviewError(
+            f"not one id of {csv} is {article} {found.kind} below {found.root}; an id is the path without the ending, "
+            f"such as '{ids_of(found.files[:1])[0]}'. Name the right column with --id_column."
+        )
+    notes = [f"samples, classes and splits are those of {csv}."]
+    if len(used) < len(found.files):
+        notes.append(f"{len(found.files) - len(used)} {found.kind}s that it does not list are left out.")
+    return notes + ([splits.hash_note(shares)] if shares else [])
+
+
+def _empty_classes(found: Tree, rows: Sequence[Row], level: int) -> list[str]:
+    """A note on the class folders without a file: they are no class of the store."""
+    folders = {
+        printable(parts[level]) for path in found.folders if len(parts := PurePosixPath(path).parts) == level + 1
+    }
+    empty = sorted(folders - {row.label for row in rows})
+    if not empty:
+        return []
+    names = ", ".join(f"'{name}'" for name in empty[:5]) + (", ..." if len(empty) > 5 else "")
+    return [f"{counted(len(empty), 'class folder')} without {found.kind}s: {names} left out."]
+
+
+def _namesakes(names: Collection[str]) -> list[str]:
+    """A note on classes that differ in capitals alone. Raises MultiviewError for two that look the same."""
+    alike = _groups(names, lambda name: " ".join(unicodedata.normalize("NFKC", name).split()))
+    if alike:
+        raise MultiviewError(
+            f"two classes have one name: {' and '.join(map(ascii, alike[0]))} look the same and differ in spaces or in the "
+            "way the letters are encoded. Rename the folders, or name the classes in a CSV (--csv)."
+        )
+    return [
+        f"the classes {' and '.join(group)} differ in capitals alone and stay apart; rename one if they are the same."
+        for group in _groups(names, str.casefold)
+    ]
+
+
+def _groups(names: Collection[str], key: Callable[[str], str]) -> list[list[str]]:
+    """The names that share a key with another."""
+    counts = Counter(map(key, names))
+    shared = sorted(each for each, count in counts.items() if count > 1)
+    return [sorted(name for name in names if key(name) == each) for each in shared]
+
+
+def _splits_on_top(paths: Sequence[str]) -> bool:
+    """Whether every file lies below a folder that is named as a split."""
+    return all(len(parts := PurePosixPath(path).parts) > 1 and parts[0].casefold() in splits.ALIASES for path in paths)
+
+
+def _folder_split(path: str) -> str:
+    return splits.canonical(PurePosixPath(path).parts[0])
+
+
+def _class(path: str, level: int) -> str | None:
+    folders = PurePosixPath(path).parts[:-1]
+    return printable(folders[level]) if len(folders) > level else None
+
+
+@dataclass(frozen=True)
+class Files:
+    """Reads one modality from a file a sample: what the plans of class trees hand on."""
+
+    modality: str
+    root: Path
+    files: tuple[str, ...]
+    names: tuple[str, ...]
+    read: Callable[[Path, str], np.ndarray]
+
+    def __call__(self, number: int) -> dict[str, np.ndarray]:
+        """Raises BadSample when the file is missing or cannot be read."""
+        return {self.modality: self.read(*self.located(number))}
+
+    def located(self, number: int) -> tuple[Path, str]:
+        """The path of a sample's file and what messages call it. Raises BadSample when it is missing."""
+        file = self.files[number]
+        if not file:
+            raise BadSample(f"{self.names[number]}: missing file")
+        return self.root / file, printable(file)

@@ -1,0 +1,102 @@
+"""The CSV of ids, labels and splits that stands beside the files of a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from multiview.data.listing.splits import canonical
+from multiview.data.listing.tables import csv_lines
+from multiview.errors import MultiviewError, suggestion
+
+USUAL_CSV = "labels.csv"
+USUAL_LABELS = ("class", "label")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the CSV says of one sample: its class and its split, None where the cell is empty or there is no such
+    column.
+    """
+
+    label: str | None
+    split: str | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV file with a header: `rows` maps ids to cells by column."""
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: Mapping[str, Mapping[str, str]]
+
+    def demand(self, column: str, option: str, remedy: str = "") -> str:
+        """The column itself. Raises MultiviewError, listing those that exist, when there is none of that name."""
+        if column not in self.columns:
+            raise _no_column(self.path, self.columns, column, option, remedy)
+        return column
+
+    def label_column(self, wanted: str | None) -> str | None:
+        """The column of classes: the wanted one, else `class` or `label`, else None."""
+        if wanted:
+            return self.demand(wanted, "label_column")
+        return next((name for name in USUAL_LABELS if name in self.columns), None)
+
+    def entries(self, label: str | None, split: str | None, ignore_label: str | None = None) -> dict[str, Entry]:
+        """Class and split of every id, from these columns. `ignore_label` is a class that means unlabelled."""
+        found = {
+            name: Entry(cells[label] or None if label else None, canonical(cells[split]) or None if split else None)
+            for name, cells in self.rows.items()
+        }
+        if ignore_label is None:
+            return found
+        classes = sorted({entry.label for entry in found.values() if entry.label})
+        if ignore_label not in classes:
+            near = suggestion(ignore_label, classes)
+            raise MultiviewError(
+                f"--ignore_label '{ignore_label}' is no class of {self.path}; "
+                f"there are {', '.join(classes) or 'none'}.{near}"
+            )
+        return {
+            name: Entry(None, entry.split) if entry.label == ignore_label else entry for name, entry in found.items()
+        }
+
+
+def locate(root: Path, name: str) -> Path:
+    """The CSV called `name`: a path as given, or below `root`. Raises MultiviewError when it is at neither place."""
+    for path in (Path(name), root / name):
+        if path.is_file():
+            return path
+    there = sorted(path.name for path in root.glob("*.csv"))
+    listing = f"; {root} holds {', '.join(there)}.{suggestion(name, there)}" if there else "."
+    raise MultiviewError(f"there is no CSV file {name}, neither here nor in {root}{listing}")
+
+
+def read_table(path: Path, id_column: str) -> Table:
+    """Reads a CSV (comma, semicolon or tab, UTF-8, one header line). Raises MultiviewError naming the line that is
+    wrong.
+    """
+    lines = csv_lines(path)
+    columns = tuple(next(lines)[1])
+    if id_column not in columns:
+        raise _no_column(path, columns, id_column, "id_column")
+    rows: dict[str, dict[str, str]] = {}
+    for line, cells in lines:
+        row = dict(zip(columns, cells, strict=True))
+        name = row[id_column]
+        if not name:
+            raise MultiviewError(f"{path}, line {line}: the column '{id_column}' is empty.")
+        if name in rows:
+            raise MultiviewError(f"{path}, line {line}: the id '{name}' was there before; ids must be unique.")
+        rows[name] = row
+    if not rows:
+        raise MultiviewError(f"{path} has a header but no rows.")
+    return Table(path, columns, rows)
+
+
+def _no_column(path: Path, columns: Sequence[str], given: str, option: str, remedy: str = "") -> MultiviewError:
+    there = ", ".join(name for name in columns if name) or "none"
+    text = f"{path} has no column '{given}'; it has: {there}.{suggestion(given, columns)} Name yours with --{option}"
+    return MultiviewError(f"{text}{remedy}.")

@@ -1,0 +1,230 @@
+"""Crops: one draw of geometry for all modalities of a sample, cut by torchvision v2, and one window in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from itertools import chain
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import center_crop, horizontal_flip, resize, resized_crop
+
+from multiview.counter_rng import uniform
+from multiview.data.files.encoded import Picture
+from multiview.data.load.windows import TRIES, Floats, Ints, Windows, draw_windows, span_places, span_starts
+from multiview.data.modality import Modality
+from multiview.errors import MultiviewError
+from multiview.view import Crop
+
+Stored = NDArray | Sequence[NDArray | Picture]
+"""n samples of a modality as a store reads them: an array, or a list where they differ in shape or are not yet decoded."""
+
+DTYPES = {"image": torch.uint8, "video": torch.uint8, "mask": torch.int64, "audio": torch.int16, "text": torch.int64}
+"""What the crops of each kind hold; the others float32."""
+SMOOTH = ("image", "video", "bands")
+"""Kinds that are resized bilinearly; the others take the nearest sample."""
+
+
+class CropTransform:
+    """Cuts crops from a batch of stored samples: `transform(arrays, index, epoch)` -> crop name -> modality -> tensor.
+
+    reads: which modalities each crop cuts; what comes out is laid out as `Batch` says. Images, videos and bands are
+    resized bilinearly with antialiasing to (size, size); depth, masks and normals take the nearest sample, and a mirror
+    image negates the normals' x. From sound, videos and series the window of `crop.seconds` is cut, padded behind its
+    end with zeros (a video: with its last frame). Tables, points and text pass whole. One draw serves all modalities of
+    a crop; it is a function of (seed, epoch, sample index, crop name), so that batch, worker and process do not matter.
+    train=False: the shorter side is resized to `size` and the centre is cut, in space and time, the same for every crop
+    name. Raises MultiviewError when samples that differ in length are to be cut whole.
+    """
+
+    def __init__(self, reads: Mapping[Crop, Sequence[Modality]], train: bool, seed: int = 0) -> None:
+        self.reads = {crop: tuple(modalities) for crop, modalities in reads.items()}
+        self.train = train
+        self.seed = seed
+        for crop, modalities in self.reads.items():
+            for modality in modalities:
+                _check_length(crop, modality)
+
+    def __call__(self, arrays: Mapping[str, Stored], index: Ints, epoch: int = 0) -> dict[str, dict[str, Tensor]]:
+        """Crops of `arrays` (modality -> n samples as stored), whose samples stand at `index` (n,) of the split."""
+        if self.train:
+            return {crop.name: self._random(crop, arrays, index, epoch) for crop in self.reads}
+        return self._central(arrays, len(index))
+
+    def _random(self, crop: Crop, arrays: Mapping[str, Stored], index: Ints, epoch: int) -> dict[str, Tensor]:
+        modalities = self.reads[crop]
+        place = uniform(self.seed, epoch, f"crop {crop.name} time", index)[:, 0]
+        spans = _spans(crop, modalities, arrays, place)
+        stored = {each.name: _cut_span(each, arrays[each.name], spans) for each in modalities}
+        sizes = {each.name: _sizes(each, stored[each.name]) for each in modalities if each.spatial}
+        largest = _largest(list(sizes.values()), len(index))
+        drawn = uniform(self.seed, epoch, f"crop {crop.name}", index, 2 * TRIES + 3)
+        windows = draw_windows(crop, drawn, *largest)
+        return {
+            each.name: _cut(stored[each.name], each.kind, windows.scaled(largest, sizes[each.name]), crop.size)
+            if each.spatial
+            else _whole(each, stored[each.name])
+            for each in modalities
+        }
+
+    def _central(self, arrays: Mapping[str, Stored], n: int) -> dict[str, dict[str, Tensor]]:
+        every = tuple({each.name: each for each in chain(*self.reads.values())}.values())
+        middle = np.full(n, 0.5)
+
+        # Crops of one size and length see the same in evaluation: cut them once.
+        @cache
+        def cut(size: int, seconds: float | None, modality: Modality) -> Tensor:
+            spans = _spans(Crop(size=size, seconds=seconds), every, arrays, middle)
+            stored = _cut_span(modality, arrays[modality.name], spans)
+            return _centre(stored, modality, size) if modality.spatial else _whole(modality, stored)
+
+        return {
+            crop.name: {each.name: cut(crop.size, crop.seconds, each) for each in read}
+            for crop, read in self.reads.items()
+        }
+
+
+def _check_length(crop: Crop, modality: Modality) -> None:
+    if not modality.ragged or modality.encoding or (modality.timed and crop.seconds):
+        return
+    what = f"the samples of {modality.name} differ in length and cannot make a batch as they are"
+    if not modality.timed:
+        raise MultiviewError(f"{what}; use a store of one length.")
+    raise MultiviewError(
+        f"{what}; give a recipe that has this option --seconds LENGTH, or in Python use Crop(seconds=LENGTH) for the crop "
+        f"'{crop.name}'."
+    )
+
+
+def _spans(
+    crop: Crop, modalities: Iterable[Modality], arrays: Mapping[str, Stored], place: Floats
+) -> tuple[Floats, float] | None:
+    """When the window in time of each sample begins, and its length in seconds; None without one."""
+    timed = [each for each in modalities if each.timed]
+    if crop.seconds is None or not timed:
+        return None
+    durations = [_lengths(arrays[each.name]) / _rate(each) for each in timed]
+    return span_starts(crop.seconds, durations, place), crop.seconds
+
+
+def _cut_span(modality: Modality, stored: Stored, spans: tuple[Floats, float] | None) -> Stored:
+    """The window in time of every sample: an array (n, count, ...), padded where a sample ends before it."""
+    if spans is None or not modality.timed:
+        return stored
+    first, count = span_places(*spans, _rate(modality), _lengths(stored))
+    out = np.zeros((len(stored), count, *modality.shape[1:]), modality.dtype)
+    for row, (sample, start) in enumerate(zip(stored, first.tolist(), strict=True)):
+        part = sample[start : start + count]
+        out[row, : len(part)] = part
+        if modality.kind == "video" and 0 < len(part) < count:
+            out[row, len(part) :] = part[-1]
+    return out
+
+
+def _lengths(stored: Stored) -> Ints:
+    return np.array([sample.shape[0] for sample in stored], np.int64)
+
+
+def _rate(modality: Modality) -> float:
+    assert modality.rate is not None
+    return modality.rate
+
+
+def _sizes(modality: Modality, stored: Stored) -> tuple[Ints, Ints]:
+    """Height and width of every sample, two of (n,)."""
+    place = 1 if modality.kind == "video" else 0
+    shapes = [sample.shape[place : place + 2] for sample in stored]
+    heights, widths = np.array(shapes, np.int64).reshape(-1, 2).T
+    return heights, widths
+
+
+def _largest(sizes: Sequence[tuple[Ints, Ints]], n: int) -> tuple[Ints, Ints]:
+    """The size of the modality with the most pixels, sample by sample."""
+    height, width = np.ones(n, np.int64), np.ones(n, np.int64)
+    for other_height, other_width in sizes:
+        larger = other_height * other_width > height * width
+        height, width = np.where(larger, other_height, height), np.where(larger, other_width, width)
+    return height, width
+
+
+def _cut(stored: Stored, kind: str, windows: Windows, size: int) -> Tensor:
+    """The window of every sample at size x size, mirrored where it says so."""
+    rows = []
+    sides = (windows.top, windows.left, windows.height, windows.width)
+    cuts = zip(*(side.tolist() for side in sides), strict=True)
+    for sample, window, mirrored in zip(stored, cuts, windows.flip.tolist(), strict=True):
+        pixels, part = sample.part(window, size) if isinstance(sample, Picture) else (sample, window)
+        row = _resized(_channels_first(torch.from_numpy(pixels), kind), part, kind, size)
+        rows.append(horizontal_flip(row) if mirrored else row)
+    out = _stacked(rows, stored, kind, size)
+    if kind == "normal":
+        out[torch.from_numpy(windows.flip), 0] *= -1
+    return _channels_second(out, kind)
+
+
+def _resized(planes: Tensor, window: tuple[int, int, int, int], kind: str, size: int) -> Tensor:
+    """torchvision's `resized_crop` of (..., c, H, W)."""
+    if kind not in SMOOTH:
+        return resized_crop(planes, *window, [size, size], InterpolationMode.NEAREST_EXACT)
+    # The very same numbers, without what torchvision does around them, which takes a fifth of the time.
+    top, left, height, width = window
+    part = planes[..., top : top + height, left : left + width]
+    batch = part.reshape(-1, *part.shape[-3:]) if part.ndim > 4 else part.unsqueeze(0) if part.ndim == 3 else part
+    return interpolate(batch, (size, size), mode="bilinear", antialias=True).view(*part.shape[:-2], size, size)
+
+
+def _centre(stored: Stored, modality: Modality, size: int) -> Tensor:
+    """Shorter side resized to `size`, then the central square."""
+    if isinstance(stored, np.ndarray):
+        planes = _channels_first(torch.from_numpy(stored), modality.kind)
+        small = resize(planes, [size], _interpolation(modality.kind), antialias=True)
+        out = center_crop(small, [size, size]).to(_dtype(modality.kind)).contiguous()
+        return _channels_second(out, modality.kind)
+    return torch.cat([_centre(np.asarray(sample)[None], modality, size) for sample in stored])
+
+
+def laid_out(modality: Modality, stored: NDArray) -> Tensor:
+    """Samples of one shape (n, ...) as a batch holds them, uncropped."""
+    if not modality.spatial:
+        return _whole(modality, stored)
+    planes = _channels_first(torch.from_numpy(stored), modality.kind).to(_dtype(modality.kind))
+    return _channels_second(planes.contiguous(), modality.kind)
+
+
+def _whole(modality: Modality, stored: Stored) -> Tensor:
+    """Samples without a place in the picture as a tensor, channels second."""
+    x = torch.from_numpy(np.asarray(stored)).to(_dtype(modality.kind))
+    if modality.kind == "audio" and x.ndim == 2:
+        return x.unsqueeze(1)
+    return x.transpose(1, 2).contiguous() if modality.kind in ("audio", "series", "points") else x
+
+
+def _stacked(rows: list[Tensor], stored: Stored, kind: str, size: int) -> Tensor:
+    if rows:
+        return torch.stack(rows).to(_dtype(kind))
+    # No sample at all: the shape is that of one, made of nothing.
+    planes = _channels_first(torch.from_numpy(np.asarray(stored)), kind)
+    return planes.new_empty((*planes.shape[:-2], size, size), dtype=_dtype(kind))
+
+
+def _channels_first(stored: Tensor, kind: str) -> Tensor:
+    """(..., H, W) or (..., H, W, c) as (..., c, H, W)."""
+    return stored.unsqueeze(-3) if kind in ("depth", "mask") else stored.movedim(-1, -3)
+
+
+def _channels_second(x: Tensor, kind: str) -> Tensor:
+    """A batch with the channels of videos before their frames."""
+    return x.transpose(1, 2).contiguous() if kind == "video" else x
+
+
+def _dtype(kind: str) -> torch.dtype:
+    return DTYPES.get(kind, torch.float32)
+
+
+def _interpolation(kind: str) -> InterpolationMode:
+    return InterpolationMode.BILINEAR if kind in SMOOTH else InterpolationMode.NEAREST_EXACT

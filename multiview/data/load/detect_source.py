@@ -1,0 +1,85 @@
+"""Which source fits a folder or a file that a user calls the data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path, PurePosixPath
+
+from multiview.data.files import arrayfiles, audiofiles, images, videofiles
+from multiview.data.listing.tables import ENDINGS as TABLES
+from multiview.data.listing.tree import tree
+from multiview.data.source import Source
+from multiview.data.sources.aligned import Aligned, modality_folders
+from multiview.data.sources.arrays import Arrays
+from multiview.data.sources.audio import Audio
+from multiview.data.sources.cifar import Cifar10, Cifar100
+from multiview.data.sources.folder import Folder
+from multiview.data.sources.manifest import Manifest
+from multiview.data.sources.nyuv2 import FILE as NYU_FILE
+from multiview.data.sources.nyuv2 import NyuV2
+from multiview.data.sources.stl10 import Stl10
+from multiview.data.sources.video import Video
+from multiview.errors import MultiviewError
+
+PUBLISHED: dict[str, Source] = {
+    "cifar-10-batches-py/batches.meta": Cifar10(),
+    "cifar-10-batches-bin/batches.meta.txt": Cifar10(),
+    "cifar-100-python/meta": Cifar100(),
+    "cifar-100-binary/fine_label_names.txt": Cifar100(),
+    "stl10_binary/train_X.bin": Stl10(),
+    NYU_FILE: NyuV2(),
+}
+"""A file that only this dataset has, below the folder of its archive or above it."""
+TREES = {"image": images.ENDINGS, "sound": audiofiles.ENDINGS, "clip": videofiles.ENDINGS}
+
+
+def guess_source(root: Path) -> Source:
+    """The source that fits: that of a published dataset, a manifest or a file of arrays; `Aligned` when there are two
+    folders of modalities or more; else class folders of what there is most of: images, sounds or clips.
+
+    A `labels.csv` with the columns `id` and `split` whose ids are files of the folder says which samples there are. Raises
+    MultiviewError for a file that no source reads.
+    """
+    if root.is_file():
+        return _for_file(root)
+    published = [source for file, source in PUBLISHED.items() if _holds(root, PurePosixPath(file))]
+    if published:
+        return published[0]
+    if any((root / f"manifest{ending}").is_file() for ending in TABLES):
+        return Manifest()
+    if len(modality_folders(root)) >= 2:
+        return Aligned()
+    return _for_tree(root)
+
+
+def _for_file(file: Path) -> Source:
+    ending = file.suffix.lower()
+    if ending in TABLES:
+        return Manifest()
+    if file.name == NYU_FILE:
+        return NyuV2()
+    if ending in arrayfiles.ENDINGS:
+        return Arrays()
+    readable = ", ".join((*TABLES, *arrayfiles.ENDINGS))
+    raise MultiviewError(
+        f"{file} is a file that no source reads alone (those are {readable}); give a folder or a store."
+    )
+
+
+def _holds(root: Path, file: PurePosixPath) -> bool:
+    """Whether the file is there, or `root` is the folder of the archive itself."""
+    own = root.name == file.parent.name and (root / file.name).is_file()
+    return own or (root / file).is_file()
+
+
+def _for_tree(root: Path) -> Source:
+    counts = Counter(
+        kind
+        for file in tree(root, "file", frozenset().union(*TREES.values())).files
+        for kind, endings in TREES.items()
+        if PurePosixPath(file).suffix[1:].lower() in endings
+    )
+    if not counts:
+        there = [path for path in root.iterdir() if path.suffix.lower() in (".npy", *arrayfiles.ENDINGS)]
+        return Arrays() if there else Folder()
+    return {"image": Folder, "sound": Audio, "clip": Video}[counts.most_common(1)[0][0]]()

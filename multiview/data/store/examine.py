@@ -1,0 +1,154 @@
+"""The reading half of `multiview verify`: python -m multiview.data.store.examine STORE MEMORY SHARD [SHARD ...]
+
+Prints one line of JSON a shard. It may be killed by what it reads; `verify` then says so.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from multiview.data.files.encoded import decoded
+from multiview.data.modality import Modality
+from multiview.data.source import BadSample
+from multiview.data.store.manifest import NAME, NO_SPLIT, Manifest, Shard
+from multiview.data.store.reading import Store
+from multiview.data.store.shard import BadShardError, check_shard, digest, layout_of
+from multiview.data.store.shardfiles import only_checksums
+from multiview.errors import MultiviewError
+from multiview.files import sha256
+
+
+def faults_of(store: Store) -> Iterator[str]:
+    """Everything that is wrong with the only shard of a store, in words."""
+    shard = store.manifest.shards[0]
+    path = store.path / shard.name
+    wrong = _bytes_are_wrong(path, shard)
+    if wrong:
+        yield wrong
+        if not path.is_file():
+            return
+    yield from _strange_objects(path)
+    try:
+        found = check_shard(path, layout_of(store.manifest, store.manifest.provenance))
+    except BadShardError as cause:
+        yield str(cause)
+        return
+    if found.shard.rows != shard.rows:
+        yield f"it holds {found.shard.rows} rows, the manifest says {shard.rows}"
+        return
+    yield from _column_faults(store)
+    yield from _sample_faults(store)
+
+
+def _bytes_are_wrong(path: Path, shard: Shard) -> str | None:
+    if not path.is_file():
+        return "it is missing"
+    if path.stat().st_size != shard.size:
+        return f"it has {path.stat().st_size} bytes, not {shard.size}"
+    return None if sha256(path) == shard.sha256 else "its sha256 is not that of the manifest"
+
+
+def _strange_objects(path: Path) -> Iterator[str]:
+    """Links and storage that a shard of ours never has: through them a file reads others, or fills the memory."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            yield from _strange(file, "")
+    except (OSError, RuntimeError) as cause:
+        yield f"it cannot be opened: {cause}"
+
+
+def _strange(group: Any, prefix: str) -> Iterator[str]:
+    import h5py
+
+    for name in group:
+        link = group.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            yield f"{prefix}/{name} is a link to elsewhere"
+            continue
+        found = group[name]
+        if isinstance(found, h5py.Group):
+            yield from _strange(found, f"{prefix}/{name}")
+        elif found.is_virtual or found.external:
+            yield f"{prefix}/{name} lies in another file"
+        elif not only_checksums(found):
+            yield f"{prefix}/{name} is compressed"
+
+
+def _column_faults(store: Store) -> Iterator[str]:
+    files, manifest = store.files, store.manifest
+    labels, splits = files.column(0, "label"), files.column(0, "split")
+    if len(labels) and (labels.min() < -1 or labels.max() >= len(manifest.classes)):
+        yield f"its labels go from {labels.min()} to {labels.max()}, of {len(manifest.classes)} classes"
+    strange = (splits >= len(manifest.splits)) & (splits != NO_SPLIT)
+    if strange.any():
+        yield f"{strange.sum()} rows are in a split that there is not"
+
+
+def _sample_faults(store: Store) -> Iterator[str]:
+    """Reads every sample, and holds it against its digest."""
+    expected = store.files.column(0, "digest")
+    kinds = store.manifest.modalities
+    there = {kind.name: store.files.column(0, f"present/{kind.name}").astype(bool) for kind in kinds}
+    for row in range(len(store)):
+        sample = {kind.name: store.read([row], kind.name, decode=False)[0] for kind in kinds if there[kind.name][row]}
+        if digest(sample) != expected[row].tobytes():
+            yield f"row {row} is not what was written: its digest differs"
+        for kind in kinds:
+            if kind.name in sample and (fault := _value_fault(kind, sample[kind.name])):
+                yield f"/{kind.name} at row {row}: {fault}"
+
+
+def _value_fault(kind: Modality, sample: np.ndarray) -> str | None:
+    if sample.dtype.kind == "f" and not np.isfinite(sample).all():
+        return "values that are not finite"
+    if kind.encoding:
+        try:
+            decoded(kind, sample, "the file")
+        except (BadSample, MultiviewError) as cause:
+            return str(cause)
+    return None
+
+
+def _report(path: Path, manifest: Manifest, number: int) -> dict[str, Any]:
+    shard = manifest.shards[number]
+    # A store of this shard alone: what is wrong with another one is not its fault.
+    store = Store(path, replace(manifest, shards=(shard,), count=shard.rows))
+    faults = list(faults_of(store))
+    return {"faults": faults[:100], "rows": 0 if faults else shard.rows, "ids": [] if faults else store.ids}
+
+
+def _limit(memory: int) -> None:
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main(words: list[str]) -> None:
+    """Examines the shards that the words name."""
+    path, memory, *numbers = words
+    _limit(int(memory))
+    manifest = Manifest.from_json((Path(path) / NAME).read_text(encoding="utf-8"))
+    for number in map(int, numbers):
+        try:
+            found = _report(Path(path), manifest, number)
+        except (MultiviewError, MemoryError, OSError, RuntimeError, ValueError, TypeError, KeyError) as cause:
+            found = {"faults": [f"{type(cause).__name__}: {cause}"], "rows": 0, "ids": []}
+        print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,171 @@
+"""One shard of a store: what it says about itself, and how it is checked from end to end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from multiview.data.modality import Modality
+from multiview.data.store.manifest import NO_SPLIT, Manifest, Provenance, Shard
+from multiview.data.store.statistics import Moments
+from multiview.files import sha256
+
+DIGEST = 16
+"""Bytes of the digest of a sample."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What all shards of one store have in common: columns, names behind the stored numbers, and the origin of the
+    store.
+
+    measured: the split whose samples the statistics are taken over; None takes all.
+    """
+
+    modalities: tuple[Modality, ...]
+    splits: tuple[str, ...]
+    classes: tuple[str, ...]
+    factors: tuple[str, ...]
+    origin: str
+    measured: str | None
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A planned sample that is not in the store: its id, and the file and reason in words; of an exact copy the id of the
+    sample that it is a copy of.
+    """
+
+    id: str
+    reason: str
+    copy_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a whole shard says about itself. digests: bytes of each of its rows, `ids`, that two equal samples share."""
+
+    shard: Shard
+    rejects: tuple[Reject, ...]
+    moments: Mapping[str, Moments]
+    splits: tuple[int, ...]
+    ids: tuple[str, ...]
+    digests: tuple[bytes, ...]
+
+
+class TooManyRejectsError(Exception):
+    """A shard met more bad samples than were allowed; `rejects` are those it met."""
+
+    def __init__(self, rejects: Sequence[Reject]) -> None:
+        super().__init__(f"{len(rejects)} bad samples")
+        self.rejects = tuple(rejects)
+
+    def __reduce__(self) -> tuple[type[TooManyRejectsError], tuple[tuple[Reject, ...]]]:
+        return type(self), (self.rejects,)
+
+
+class BadShardError(Exception):
+    """A file is not the whole shard that its name says."""
+
+
+def shard_name(number: int) -> str:
+    """The file name of shard `number`."""
+    return f"shard-{number:05d}.h5"
+
+
+def reject_line(reject: Reject) -> str:
+    """One line of `rejects.jsonl`."""
+    known = {name: value for name, value in asdict(reject).items() if value is not None}
+    return json.dumps(known, ensure_ascii=False) + "\n"
+
+
+def check_shard(path: Path, layout: Layout, name: str | None = None) -> Written:
+    """Reads a shard from end to end, every checksum included, and returns what it says about itself.
+
+    name: the name it is going to have, when that is not the one it has. Raises BadShardError with the reason when it is
+    not whole or belongs to another store.
+    """
+    import h5py
+
+    try:
+        shard = Shard(name or path.name, 0, path.stat().st_size, sha256(path))
+        with h5py.File(path, "r", locking=False) as file:
+            return _examined(file, shard, layout)
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as cause:
+        raise BadShardError(f"{path.name}: {cause}") from cause
+
+
+def _examined(file: Any, shard: Shard, layout: Layout) -> Written:
+    if file.attrs.get("origin") != layout.origin:
+        raise ValueError("it belongs to another store")
+    rows = len(file["label"])
+    for name in ("split", "id", "digest", *(f"factor/{each}" for each in layout.factors)):
+        _demand(len(file[name][()]) == rows, f"/{name} does not hold {rows} rows")
+    for modality in layout.modalities:
+        there = file[f"present/{modality.name}"][()]
+        _demand(len(there) == rows, f"/present/{modality.name} does not hold {rows} rows")
+        if modality.ragged:
+            _examine_ragged(file, modality, there)
+        else:
+            _examine_fixed(file[modality.name], modality, there)
+    lines = file["rejects"][()].tobytes().decode().split("\n")[:-1]
+    splits = np.bincount(file["split"][()], minlength=NO_SPLIT + 1)[: len(layout.splits)]
+    return Written(
+        shard=replace(shard, rows=rows),
+        rejects=tuple(Reject(**json.loads(line)) for line in lines),
+        moments={each.name: Moments(file[f"statistics/{each.name}"][()]) for each in layout.modalities},
+        splits=tuple(map(int, splits)),
+        ids=tuple(each.decode() for each in file["id"][()].tolist()),
+        digests=tuple(row.tobytes() for row in file["digest"][()]),
+    )
+
+
+def _examine_fixed(samples: Any, modality: Modality, there: np.ndarray) -> None:
+    _demand(samples.shape == (len(there), *modality.shape), f"/{modality.name} has shape {samples.shape}")
+    _demand(samples.id.get_num_chunks() == there.sum(), f"/{modality.name} lacks samples")
+    for row in np.flatnonzero(there):
+        samples[row]
+
+
+def _examine_ragged(file: Any, modality: Modality, there: np.ndarray) -> None:
+    samples, lengths = file[modality.name], file[f"length/{modality.name}"][()]
+    _demand(len(lengths) == len(there), f"/length/{modality.name} does not hold {len(there)} rows")
+    _demand(bool(((lengths > 0) == there).all()), f"/length/{modality.name} and /present/{modality.name} differ")
+    _demand(samples.shape == (lengths.sum(), *modality.shape[1:]), f"/{modality.name} has shape {samples.shape}")
+    step = samples.chunks[0]
+    _demand(samples.id.get_num_chunks() == -(-len(samples) // step), f"/{modality.name} lacks samples")
+    for start in range(0, len(samples), step):
+        samples[start : start + step]
+
+
+def _demand(holds: bool, reason: str) -> None:
+    if not holds:
+        raise ValueError(reason)
+
+
+def layout_of(manifest: Manifest, origin: Provenance) -> Layout:
+    """What the shards of a store have in common."""
+    splits = tuple(manifest.splits)
+    return Layout(
+        modalities=manifest.modalities,
+        splits=splits,
+        classes=manifest.classes,
+        factors=manifest.factors,
+        origin=origin.origin(),
+        measured="train" if "train" in splits else None,
+    )
+
+
+def digest(sample: Mapping[str, np.ndarray]) -> bytes:
+    """`DIGEST` bytes that two samples share when every modality is the same, presence included."""
+    seen = hashlib.blake2b(digest_size=DIGEST)
+    for name, array in sorted(sample.items()):
+        seen.update(f"{name}{array.shape}".encode())
+        seen.update(np.ascontiguousarray(array).tobytes())
+    return seen.digest()

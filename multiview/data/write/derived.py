@@ -1,0 +1,161 @@
+"""Stores as sources: their samples in other splits, or those of several one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from multiview.data.listing.labels import read_table
+from multiview.data.listing.splits import NAMES, hashed, shares_of
+from multiview.data.modality import Modality
+from multiview.data.source import Plan, Row
+from multiview.data.store.reading import Store
+from multiview.errors import MultiviewError, unknown_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resplit:
+    """The samples of a store in new splits: see the options of `multiview split`. `of` is the hash of its manifest."""
+
+    store: str
+    split: str = "70/10/20"
+    by: str = "id"
+    of: str = field(init=False)
+
+    needs_input: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "of", Store.open(self.store).manifest.hash)
+
+    def plan(self, root: Path | None) -> Plan:
+        """Every row of the store, in its order. Raises MultiviewError when `by` is nothing that decides."""
+        del root
+        store = Store.open(self.store)
+        rows = _rows(store)
+        names = self._names(store, rows)
+        rows = [Row(row.id, row.label, name, row.factors) for row, name in zip(rows, names, strict=True)]
+        return Plan(rows, store.manifest.modalities, _Reader((store,)), classes=store.manifest.classes)
+
+    def _names(self, store: Store, rows: Sequence[Row]) -> list[str | None]:
+        shares = shares_of(self.split)
+        if self.by == "id":
+            return [hashed(row.id, shares) for row in rows]
+        if self.by == "class":
+            return _in_shares(rows, shares)
+        if self.by in store.manifest.factors:
+            return [hashed(f"{self.by}={value!r}", shares) for value in store.factor(self.by).tolist()]
+        if Path(self.by).is_file():
+            return _listed(Path(self.by), rows)
+        raise unknown_name("way to split", self.by, ("id", "class", *store.manifest.factors), "Or give a CSV file.")
+
+
+def _listed(csv: Path, rows: Sequence[Row]) -> list[str | None]:
+    table = read_table(csv, "id")
+    entries = table.entries(None, table.demand("split", "split_column"))
+    known = {row.id for row in rows}
+    if not known & entries.keys():
+        raise MultiviewError(f"not one id of {csv} is in the store; its ids are like '{rows[0].id}'.")
+    return [entries[row.id].split if row.id in entries else None for row in rows]
+
+
+def _in_shares(rows: Sequence[Row], shares: Sequence[float]) -> list[str | None]:
+    """Every class in the same shares, to the sample; who goes where is by a hash of the ids."""
+    by_class: dict[str | None, list[int]] = {}
+    for number, row in enumerate(rows):
+        by_class.setdefault(row.label, []).append(number)
+    names: list[str | None] = [None] * len(rows)
+    bounds = np.cumsum(shares) / 100
+    for members in by_class.values():
+        members.sort(key=lambda number: hashed_place(rows[number].id))
+        for place, number in enumerate(members):
+            reached = (place + 0.5) / len(members) >= bounds[:-1]
+            names[number] = NAMES[len(shares)][int(reached.sum())]
+    return names
+
+
+def hashed_place(identity: str) -> bytes:
+    """Where an id stands in an order that nothing but the ids decides."""
+    import hashlib
+
+    return hashlib.sha256(identity.encode()).digest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joined:
+    """The samples of several stores one after the other. `of`: the hashes of their manifests."""
+
+    stores: tuple[str, ...]
+    of: tuple[str, ...] = field(init=False)
+
+    needs_input: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "of", tuple(Store.open(store).manifest.hash for store in self.stores))
+
+    def plan(self, root: Path | None) -> Plan:
+        """Every row. Raises MultiviewError when two stores share an id, or hold one modality in two ways."""
+        del root
+        stores = tuple(Store.open(store) for store in self.stores)
+        modalities: dict[str, Modality] = {}
+        classes: dict[str, None] = {}
+        seen: dict[str, Path] = {}
+        rows = []
+        for store in stores:
+            _add_modalities(modalities, store)
+            classes |= dict.fromkeys(store.manifest.classes)
+            rows += _rows(store)
+            _add_ids(seen, store)
+        return Plan(rows, tuple(modalities.values()), _Reader(stores), classes=tuple(classes))
+
+
+def _add_modalities(known: dict[str, Modality], store: Store) -> None:
+    for modality in store.manifest.modalities:
+        first = known.setdefault(modality.name, modality)
+        if first != modality:
+            raise MultiviewError(
+                f"{store.path} holds {modality.name} as {modality.dtype}{modality.shape} {modality.unit}, another store as "
+                f"{first.dtype}{first.shape} {first.unit}; make them alike first, as with --size."
+            )
+
+
+def _add_ids(seen: dict[str, Path], store: Store) -> None:
+    for name in store.ids:
+        if name in seen:
+            raise MultiviewError(f"both {seen[name]} and {store.path} hold a sample '{name}'; ids must be unique.")
+        seen[name] = store.path
+
+
+def _rows(store: Store) -> list[Row]:
+    classes, names = store.manifest.classes, store.manifest.factors
+    splits: list[str | None] = [None] * len(store)
+    for name in store.split_names:
+        for row in store.rows(name).tolist():
+            splits[row] = name
+    factors = {name: store.factor(name) for name in names}
+    return [
+        Row(
+            identity,
+            label=classes[label] if label >= 0 else None,
+            split=split,
+            factors={name: float(factors[name][row]) for name in names if np.isfinite(factors[name][row])},
+        )
+        for row, (identity, label, split) in enumerate(zip(store.ids, store.labels.tolist(), splits, strict=True))
+    ]
+
+
+@dataclass(frozen=True)
+class _Reader:
+    stores: tuple[Store, ...]
+
+    def __call__(self, number: int) -> Mapping[str, np.ndarray]:
+        row = number
+        for store in self.stores:
+            if row < len(store):
+                break
+            row -= len(store)
+        names = [each.name for each in store.manifest.modalities if store.present(each.name)[row]]
+        return {name: store.read([row], name, decode=False)[0] for name in names}

@@ -1,0 +1,63 @@
+"""Frozen features of every view of a split, computed by all processes together, in the order of the split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from multiview.data.load.dataset import Samples
+from multiview.data.store.reading import Store
+from multiview.distributed import gather, rank, world
+from multiview.view import View
+from multiview.viewlayer import ViewLayer, present_views
+
+Extract = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
+
+BATCH = 256
+RAW_SIDE = 64
+"""Raw pixels of larger views are averaged down to this side, so that the control fits in memory."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Features of one split: view -> float32 (n, width); labels (n,), -1 = unlabelled; view -> whether the row has it, (n,)."""
+
+    features: dict[str, NDArray[np.float32]]
+    labels: NDArray[np.int64]
+    present: dict[str, NDArray[np.bool_]]
+
+
+def embed(
+    store: Store, split: str, views: Mapping[str, View], extract: Extract, device: torch.device, most: int | None = None
+) -> Embedded:
+    """What `extract` makes of the central crop of every sample of a split, or of `most` samples spread evenly over it."""
+    samples = Samples(store, split, views, train=False)
+    count = len(samples) if most is None else min(most, len(samples))
+    chosen = np.linspace(0, len(samples) - 1, count).astype(np.int64)
+    share = -(-count // world())
+    mine = chosen[np.minimum(np.arange(rank() * share, (rank() + 1) * share), count - 1)]
+    layer = ViewLayer(views).to(device)
+    parts = []
+    with torch.no_grad():
+        for index in torch.from_numpy(mine).split(BATCH):
+            batch = samples[0, index].to(device)
+            h = {name: x.float() for name, x in extract(layer(batch)).items()}
+            parts.append((h, present_views(views, batch)))
+    features = {name: gather(torch.cat([h[name] for h, _ in parts]))[:count].cpu().numpy() for name in views}
+    present = {name: gather(torch.cat([p[name] for _, p in parts]))[:count].cpu().numpy() for name in views}
+    return Embedded(features, samples.labels[chosen], present)
+
+
+def raw_pixels(views: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The view tensors themselves as features: the control that has no encoder."""
+    return {name: _small(x).flatten(1) for name, x in views.items()}
+
+
+def _small(x: Tensor) -> Tensor:
+    return F.adaptive_avg_pool2d(x, RAW_SIDE) if x.ndim == 4 and max(x.shape[-2:]) > RAW_SIDE else x

@@ -1,0 +1,116 @@
+"""Old import paths of modules that moved: plugins and notebooks that use them keep working.
+
+Importing `multiview` installs one finder, which answers for the names of this table only. An old
+name gives the very module of the new name, so that no class exists twice.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+MOVED = {
+    "data.arrayfiles": "data.files.arrayfiles",
+    "data.audiofiles": "data.files.audiofiles",
+    "data.batch": "batch",
+    "data.commands": "commands.stores",
+    "data.crops": "data.load.crops",
+    "data.dataset": "data.load.dataset",
+    "data.derived": "data.write.derived",
+    "data.draws": "counter_rng",
+    "data.duplicates": "data.write.duplicates",
+    "data.encoded": "data.files.encoded",
+    "data.engines": "data.write.executors",
+    "data.examine": "data.store.examine",
+    "data.guess": "data.load.detect_source",
+    "data.how": "data.write.settings",
+    "data.images": "data.files.images",
+    "data.lettering": "data.inspect.lettering",
+    "data.lock": "data.write.lock",
+    "data.manifest": "data.store.manifest",
+    "data.merge": "data.write.merge",
+    "data.output": "data.write.storefolder",
+    "data.paint": "data.scenes.textures",
+    "data.pictures": "data.inspect.pictures",
+    "data.preprocess": "data.write.preprocess",
+    "data.presence": "data.inspect.presence",
+    "data.progress": "data.write.progress",
+    "data.raycast": "data.scenes.raycast",
+    "data.resize": "data.files.resize",
+    "data.resolve": "data.load.open_data",
+    "data.sampler": "data.load.sampler",
+    "data.shard": "data.store.shard",
+    "data.shardfiles": "data.store.shardfiles",
+    "data.shardwriter": "data.write.shardwriter",
+    "data.solids": "data.scenes.solids",
+    "data.sound": "data.scenes.sound",
+    "data.sources.cells": "data.columns.manifest_columns",
+    "data.sources.classtree": "data.listing.classtree",
+    "data.sources.clips": "data.columns.clips",
+    "data.sources.filekinds": "data.columns.filekinds",
+    "data.sources.labels": "data.listing.labels",
+    "data.sources.pickles": "data.files.pickles",
+    "data.sources.picturefiles": "data.columns.picturefiles",
+    "data.sources.probe": "data.columns.probe",
+    "data.sources.published": "data.listing.published",
+    "data.sources.sizes": "data.columns.sizes",
+    "data.sources.sounds": "data.columns.sounds",
+    "data.sources.splits": "data.listing.splits",
+    "data.sources.tables": "data.listing.tables",
+    "data.sources.tree": "data.listing.tree",
+    "data.sourcestore": "data.load.sourcestore",
+    "data.space": "data.write.diskspace",
+    "data.statistics": "data.store.statistics",
+    "data.surface": "data.columns.surface_normals",
+    "data.verify": "data.store.verify",
+    "data.videofiles": "data.files.videofiles",
+    "data.viewstatistics": "data.load.viewstatistics",
+    "data.windows": "data.load.windows",
+    "data.work": "data.write.shardjob",
+    "evaluate": "measure",
+    "evaluate.embeddings": "measure.embeddings",
+    "evaluate.groups": "measure.view_subsets",
+    "evaluate.knn": "measure.knn",
+    "evaluate.linear": "measure.linear",
+    "evaluate.run": "measure.run",
+    "evaluate.scores": "measure.scores",
+    "evaluate.segmentation": "measure.segmentation",
+    "evaluate.table": "measure.table",
+    "kinds": "choice_fields",
+    "rows": "masked_forward",
+    "train.config": "config",
+    "train.run": "run",
+    "train.symptoms": "train.diagnosis",
+    "words": "plurals",
+}
+"""Old name to new name, both without `multiview.`."""
+
+
+class _Alias(Loader):
+    """Loads the module of the new name; its own `__spec__` stays as it is."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:  # noqa: ARG002
+        module = importlib.import_module(self.target)
+        self.spec = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self.spec
+
+
+class _Finder(MetaPathFinder):
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+        old = name.removeprefix("multiview.")
+        return ModuleSpec(name, _Alias(f"multiview.{MOVED[old]}")) if old != name and old in MOVED else None
+
+
+def install() -> None:
+    """Makes old names importable; a second call changes nothing."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
