@@ -49,18 +49,18 @@ MOVED = {
     "data.sound": "data.scenes.sound",
     "data.sources.cells": "data.columns.manifest_columns",
     "data.sources.classtree": "data.listing.classtree",
-    "data.sources.clips": "data.columns.clips",
-    "data.sources.filekinds": "data.columns.filekinds",
+    "data.sources.clips": "data.columns.video_columns",
+    "data.sources.filekinds": "data.columns.file_columns",
     "data.sources.labels": "data.listing.labels",
     "data.sources.pickles": "data.files.pickles",
-    "data.sources.picturefiles": "data.columns.picturefiles",
-    "data.sources.probe": "data.columns.probe",
+    "data.sources.picturefiles": "data.columns.picture_columns",
+    "data.sources.probe": "data.columns.headers",
     "data.sources.published": "data.listing.published",
-    "data.sources.sizes": "data.columns.sizes",
-    "data.sources.sounds": "data.columns.sounds",
+    "data.sources.sizes": "data.columns.picture_sizes",
+    "data.sources.sounds": "data.columns.sound_columns",
     "data.sources.splits": "data.listing.splits",
     "data.sources.tables": "data.listing.tables",
-    "data.sources.tree": "data.listing.tree",
+    "data.sources.tree": "data.listing.filetree",
     "data.sourcestore": "data.load.sourcestore",
     "data.space": "data.write.diskspace",
     "data.statistics": "data.store.statistics",
@@ -87,13 +87,41 @@ MOVED = {
     "words": "plurals",
 }
 """Old name to new name, both without `multiview.`."""
+RENAMED = {
+    "data.sources.cells": {
+        "Part": "CellColumn",
+        "demand_inside": "require_inside",
+        "demand_outside": "refuse_embedded_files",
+        "lists": "list_column",
+        "numbers": "number_column",
+        "texts": "text_column",
+    },
+    "data.sources.classtree": {"ClassTree": "ClassTreeOptions", "Files": "FileReader"},
+    "data.sources.clips": {"Clips": "VideoOptions"},
+    "data.sources.filekinds": {"FileKinds": "FileOptions"},
+    "data.sources.labels": {"Table": "LabelTable", "locate": "find_csv"},
+    "data.sources.picturefiles": {"Meaning": "Conventions", "PLAIN": "DEFAULT_CONVENTIONS"},
+    "data.sources.probe": {"probed": "read_headers", "commonest": "most_common_of"},
+    "data.sources.published": {"holding": "find_archive", "carved": "training_split"},
+    "data.sources.sizes": {"Sizes": "SizeOptions"},
+    "data.sources.sounds": {"Sounds": "SoundOptions"},
+    "data.sources.splits": {
+        "canonical": "canonical_split",
+        "hashed": "split_by_hash",
+        "hash_note": "hash_split_note",
+        "shares_of": "parse_shares",
+        "together": "group_leaders",
+    },
+    "data.sources.tree": {"Tree": "FileTree", "entries": "walk_entries", "tree": "find_files"},
+}
+"""Names in moved modules that changed too: old module, old name, new name."""
 
 
 class _Alias(Loader):
     """Loads the module of the new name; its own `__spec__` stays as it is."""
 
-    def __init__(self, target: str) -> None:
-        self.target = target
+    def __init__(self, target: str, renamed: dict[str, str]) -> None:
+        self.target, self.renamed = target, renamed
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:  # noqa: ARG002
         module = importlib.import_module(self.target)
@@ -102,12 +130,16 @@ class _Alias(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         module.__spec__ = self.spec
+        for old, new in self.renamed.items():
+            setattr(module, old, getattr(module, new))
 
 
 class _Finder(MetaPathFinder):
     def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
         old = name.removeprefix("multiview.")
-        return ModuleSpec(name, _Alias(f"multiview.{MOVED[old]}")) if old != name and old in MOVED else None
+        if old == name or old not in MOVED:
+            return None
+        return ModuleSpec(name, _Alias(f"multiview.{MOVED[old]}", RENAMED.get(old, {})))
 
 
 def install() -> None:

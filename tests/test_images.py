@@ -11,7 +11,7 @@ from pictures import noise, save
 from PIL import Image
 
 from multiview.data.files import images
-from multiview.data.files.resize import Fit
+from multiview.data.files.resize import Resizer
 from multiview.data.source import BadSample
 
 
@@ -122,14 +122,14 @@ def test_bombs_are_refused(tmp_path: Path, side: int) -> None:
 
 def test_depth_in_metres(tmp_path: Path) -> None:
     save(tmp_path / "d.png", np.array([[0, 1, 2500], [65535, 7, 1000]], "uint16"))
-    got = images.depth(tmp_path / "d.png", "d.png", images.Depth(0.001, 65535))
+    got = images.depth(tmp_path / "d.png", "d.png", images.DepthUnits(0.001, 65535))
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, [[0, 0.001, 2.5], [0, 0.007, 1]], rtol=1e-6)
     save(tmp_path / "d.tif", np.array([[np.nan, -1, 2.5, np.inf, 0]], "float32"))
-    assert images.depth(tmp_path / "d.tif", "d.tif", images.Depth()).tolist() == [[0, 0, 2.5, 0, 0]]
+    assert images.depth(tmp_path / "d.tif", "d.tif", images.DepthUnits()).tolist() == [[0, 0, 2.5, 0, 0]]
     save(tmp_path / "c.png", noise(0))
     with pytest.raises(BadSample, match=r"c\.png: depth has one channel of numbers, this is RGB"):
-        images.depth(tmp_path / "c.png", "c.png", images.Depth())
+        images.depth(tmp_path / "c.png", "c.png", images.DepthUnits())
 
 
 def test_normals_are_unit_vectors(tmp_path: Path) -> None:
@@ -158,10 +158,10 @@ def test_masks_keep_their_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("policy", ["crop", "pad", "squash"])
 @pytest.mark.parametrize("shape", [(20, 10), (10, 20), (3, 3), (8, 8), (1, 40)])
 def test_any_size_becomes_the_wanted_one(policy: str, shape: tuple[int, int]) -> None:
-    fit = Fit(8, 8, policy)
-    assert fit.image(noise(0, *shape)).shape == (8, 8, 3)
+    fit = Resizer(8, 8, policy)
+    assert fit.resize_image(noise(0, *shape)).shape == (8, 8, 3)
     depth = np.random.default_rng(0).random(shape, dtype="float32") + 1
-    got = fit.nearest(depth)
+    got = fit.resize_nearest(depth)
     assert (got.shape, got.dtype) == ((8, 8), np.float32)
     assert set(got.flat) <= {*depth.flat, np.float32(0)}  # no value that was not measured
     assert (0 in got) == (policy == "pad" and shape[0] != shape[1])
@@ -172,24 +172,24 @@ def test_image_and_depth_stay_aligned() -> None:
     edge = np.zeros((12, 24), "uint8")
     edge[:, 12:] = 200
     for policy in ("crop", "pad", "squash"):
-        fit = Fit(6, 6, policy)
-        image = fit.image(np.repeat(edge[..., None], 3, axis=-1))[3, :, 0]
-        mask = fit.nearest(edge)[3]
+        fit = Resizer(6, 6, policy)
+        image = fit.resize_image(np.repeat(edge[..., None], 3, axis=-1))[3, :, 0]
+        mask = fit.resize_nearest(edge)[3]
         assert (np.abs(image.astype(int) - mask) < 30).all(), policy
 
 
 def test_crop_takes_the_centre_and_pad_keeps_all() -> None:
     wide = np.zeros((4, 8), "uint8")
     wide[:, 2:6] = 1
-    assert (Fit(4, 4, "crop").nearest(wide) == 1).all()
-    assert Fit(8, 8, "pad").nearest(wide)[2:6].tolist() == wide.tolist()
-    assert (Fit(8, 8, "pad").image(np.zeros((4, 8, 3), "uint8"))[0] == 255).all()
+    assert (Resizer(4, 4, "crop").resize_nearest(wide) == 1).all()
+    assert Resizer(8, 8, "pad").resize_nearest(wide)[2:6].tolist() == wide.tolist()
+    assert (Resizer(8, 8, "pad").resize_image(np.zeros((4, 8, 3), "uint8"))[0] == 255).all()
 
 
 def test_only_what_has_the_size_is_kept() -> None:
-    assert Fit(6, 6, "keep").image(noise(0)).shape == (6, 6, 3)
+    assert Resizer(6, 6, "keep").resize_image(noise(0)).shape == (6, 6, 3)
     with pytest.raises(BadSample, match="is 5x7, the others are 6x6"):
-        Fit(6, 6, "keep").nearest(noise(0, 7, 5))
+        Resizer(6, 6, "keep").resize_nearest(noise(0, 7, 5))
 
 
 def test_arrays_are_pictures_too(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from multiview.data.files import images
-from multiview.data.files.encoded import Picture
+from multiview.data.files.encoded import LazyImage
 from multiview.data.inspect.contact_sheet import CELL, GAP, LEFT, TOP, inspect_store
 from multiview.data.load.crops import CropTransform
 from multiview.data.load.dataset import Samples
@@ -274,11 +274,11 @@ def photo_of(height: int, width: int, orientation: int = 1) -> tuple[np.ndarray,
 def test_a_large_photo_is_decoded_no_finer_than_its_crop(size: int, orientation: int) -> None:
     kind = KINDS[0]
     sample, pixels = photo_of(400, 603, orientation)
-    picture = Picture(kind, sample, "it")
+    picture = LazyImage(kind, sample, "it")
     assert picture.shape == pixels.shape
     index, crop = np.arange(8), Crop(size=size, scale=(0.3, 1.0))
     transform = CropTransform({crop: [kind]}, True)
-    reduced = transform({"photo": [Picture(kind, sample, "it") for _ in index]}, index)["crop"]["photo"].float()
+    reduced = transform({"photo": [LazyImage(kind, sample, "it") for _ in index]}, index)["crop"]["photo"].float()
     whole = transform({"photo": [pixels] * 8}, index)["crop"]["photo"].float()
     assert (reduced - whole).abs().mean() < 6, "off by up to half a pixel of the crop"
     top, left, height, width = window = (40, 60, 320, 300)
@@ -292,7 +292,7 @@ def test_a_large_photo_is_decoded_no_finer_than_its_crop(size: int, orientation:
 
 def test_a_photo_whose_end_is_missing_has_a_fault() -> None:
     sample, _ = photo_of(90, 80)
-    picture = Picture(KINDS[0], sample[: len(sample) // 2], "half.jpg")
+    picture = LazyImage(KINDS[0], sample[: len(sample) // 2], "half.jpg")
     pixels, where = picture.part((0, 0, 80, 80), 8)
     assert (pixels.shape, where) == ((1, 1, 3), (0, 0, 1, 1))
     assert "half.jpg: " in str(picture.fault)

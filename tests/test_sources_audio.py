@@ -57,8 +57,8 @@ def test_sounds_keep_every_sample_and_their_lengths(letters: Path, tmp_path: Pat
 @pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3", "aiff", "au"])
 def test_formats(tmp_path: Path, ending: str) -> None:
     path = write(tmp_path / f"x.{ending}", tone(8000), 16000)
-    assert audiofiles.form(path, "x").rate == 16000
-    wave, rate = audiofiles.wave(path, "x")
+    assert audiofiles.header(path, "x").rate == 16000
+    wave, rate = audiofiles.read_wave(path, "x")
     assert (rate, wave.shape[1]) == (16000, 1)
     assert abs(np.abs(wave).max() - 0.5) < 0.1
 
@@ -116,7 +116,7 @@ def test_truncated_sounds_are_rejected(letters: Path, tmp_path: Path, ending: st
     path = write(letters / "a" / f"broken.{ending}", np.random.default_rng(0).uniform(-0.5, 0.5, 8000))
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 5 // 8])
     with pytest.raises(BadSample, match=rf"^broken: {reason}"):
-        audiofiles.wave(path, "broken")
+        audiofiles.read_wave(path, "broken")
     report = preprocess(Audio(), letters, tmp_path / "out", max_bad=1)
     assert (report.written, report.rejected) == (6, 1)
     assert f"a/broken.{ending}: " in (tmp_path / "out" / "rejects.jsonl").read_text(encoding="utf-8")
@@ -136,7 +136,7 @@ def test_what_is_no_sound_is_named(tmp_path: Path) -> None:
     }
     for name, reason in cases.items():
         with pytest.raises(BadSample, match=rf"^{name}\.wav: {reason}"):
-            audiofiles.wave(tmp_path / f"{name}.wav", f"{name}.wav")
+            audiofiles.read_wave(tmp_path / f"{name}.wav", f"{name}.wav")
     with pytest.raises(MultiviewError, match=r"there is no sound below .* looked for \.aif, .* found no file at all"):
         Audio().plan(Path(tmp_path / "folder").mkdir() or tmp_path / "folder")
     (tmp_path / "folder" / "x.wav").write_text("no")
@@ -146,13 +146,13 @@ def test_what_is_no_sound_is_named(tmp_path: Path) -> None:
 
 def test_a_wav_whose_writer_did_not_know_its_length_is_whole(tmp_path: Path) -> None:
     path = write(tmp_path / "x.wav", tone(100))
-    whole, rate = audiofiles.wave(path, "x")
+    whole, rate = audiofiles.read_wave(path, "x")
     assert len(whole) == 100
     data = bytearray(path.read_bytes())
     place = data.index(b"data") + 4
     data[place : place + 4] = struct.pack("<I", 0xFFFFFFFF)
     path.write_bytes(data)
-    found, found_rate = audiofiles.wave(path, "x")
+    found, found_rate = audiofiles.read_wave(path, "x")
     np.testing.assert_array_equal(found, whole)
     assert found_rate == rate
 

@@ -10,8 +10,8 @@ import pytest
 from pictures import noise, rows, save, write_list, write_pets
 
 from multiview.data.files import images
-from multiview.data.listing.splits import hashed, shares_of
-from multiview.data.listing.tree import ids_of, tree
+from multiview.data.listing.filetree import find_files, ids_of
+from multiview.data.listing.splits import parse_shares, split_by_hash
 from multiview.data.source import BadSample
 from multiview.data.sources.folder import Folder
 from multiview.data.store.reading import Store
@@ -71,15 +71,15 @@ def test_splits_are_stable(pets: Path) -> None:
     after = rows(Folder().plan(pets))
     assert {name: after[name] for name in before} == before
     # What these ids got when this was written: a store made then and one made now agree.
-    assert "".join(hashed(f"sample {number}", (70, 10, 20))[1] for number in range(16)) == "errrrreerrrerrrr"
+    assert "".join(split_by_hash(f"sample {number}", (70, 10, 20))[1] for number in range(16)) == "errrrreerrrerrrr"
 
 
 def test_shares() -> None:
-    counts = Counter(hashed(str(number), shares_of("70/10/20")) for number in range(10_000))
+    counts = Counter(split_by_hash(str(number), parse_shares("70/10/20")) for number in range(10_000))
     assert abs(counts["train"] - 7000) < 150
     assert abs(counts["val"] - 1000) < 100
-    assert {hashed(str(number), shares_of("50/50")) for number in range(50)} == {"train", "test"}
-    assert {hashed(str(number), shares_of("100")) for number in range(50)} == {"train"}
+    assert {split_by_hash(str(number), parse_shares("50/50")) for number in range(50)} == {"train", "test"}
+    assert {split_by_hash(str(number), parse_shares("100")) for number in range(50)} == {"train"}
     for wrong in ("70/10", "a/b", "", "120/-20", "25/25/25/25", "nan"):
         with pytest.raises(MultiviewError, match="give percentages that make 100"):
             Folder(split=wrong)
@@ -149,7 +149,7 @@ def test_damaged_images_are_skipped_and_listed(pets: Path, tmp_path: Path) -> No
 def test_links_that_go_round(pets: Path) -> None:
     (pets / "cats" / "again").symlink_to(pets)
     (pets / "linked").symlink_to(pets / "cats" / "2024 é")
-    found = tree(pets).files
+    found = find_files(pets).files
     assert len(found) == 18
     assert sum(path.startswith("linked/") for path in found) == 6
 

@@ -157,7 +157,7 @@ def test_numbers_that_are_none(tmp_path: Path) -> None:
 
 
 def shared_pictures(count: int) -> list[dict[str, object]]:
-    """Sounds of which each three in a row are of one picture, and every third picture has a sketch in common with the next."""
+    """SoundOptions of which each three in a row are of one picture, and every third picture has a sketch in common with the next."""
     return [
         {
             "id": f"s{n:03d}",
@@ -178,15 +178,20 @@ def test_samples_that_share_a_file_are_in_one_split(tmp_path: Path) -> None:
     groups = [plan.rows[start : start + 9] for start in range(0, 180, 9)]
     assert all(len({row.split for row in group}) == 1 for group in groups)
     assert {row.split for row in plan.rows} == {"train", "val", "test"}, "a file that all have ties none"
-    assert [group[0].split for group in groups] == [splits.hashed(group[0].id, (70, 10, 20)) for group in groups]
+    assert [group[0].split for group in groups] == [splits.split_by_hash(group[0].id, (70, 10, 20)) for group in groups]
 
 
 def test_samples_that_share_nothing_are_split_by_their_own_ids() -> None:
     ids = [f"{n}" for n in range(50)]
-    assert splits.together(ids, []) == ids
-    assert splits.together(ids, [[None] * 50, [f"{n}.png" for n in ids]]) == ids
-    assert splits.together(["c", "a", "b", "d"], [["x", "x", "y", "z"], ["p", None, "x", "q"]]) == ["c", "a", "b", "d"]
-    assert splits.together(["c", "a", "b", "d"], [["x", "x", "y", "z"]]) == ["a", "a", "b", "d"]
+    assert splits.group_leaders(ids, []) == ids
+    assert splits.group_leaders(ids, [[None] * 50, [f"{n}.png" for n in ids]]) == ids
+    assert splits.group_leaders(["c", "a", "b", "d"], [["x", "x", "y", "z"], ["p", None, "x", "q"]]) == [
+        "c",
+        "a",
+        "b",
+        "d",
+    ]
+    assert splits.group_leaders(["c", "a", "b", "d"], [["x", "x", "y", "z"]]) == ["a", "a", "b", "d"]
 
 
 @pytest.mark.parametrize("given", ["../secret.png", "/etc/hosts.png", "bilder/../../x.png"])
@@ -288,5 +293,7 @@ def test_files_that_chain_all_samples_are_split_by_id_and_said_to_be(tmp_path: P
     rows = [f"s{number},{number}.png,./{number + 1}.png" for number in range(19)]
     (tmp_path / "manifest.csv").write_text("\n".join(["id,one,two", *rows]))
     plan = Manifest().plan(tmp_path)
-    assert [row.split for row in plan.rows] == [splits.hashed(f"s{number}", (70.0, 10.0, 20.0)) for number in range(19)]
+    assert [row.split for row in plan.rows] == [
+        splits.split_by_hash(f"s{number}", (70.0, 10.0, 20.0)) for number in range(19)
+    ]
     assert any("tie 19 of 19 together" in note for note in plan.notes)

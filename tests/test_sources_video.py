@@ -83,7 +83,7 @@ def test_truncated_clips_are_rejected(clips: Path, tmp_path: Path, ending: str, 
 
 def test_mistakes_with_clips(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadSample, match=r"^x: missing file$"):
-        videofiles.form(tmp_path / "gone.mp4", "x")
+        videofiles.header(tmp_path / "gone.mp4", "x")
     with pytest.raises(MultiviewError, match="fps is 0; give frames a second"):
         Video(fps=0)
     with pytest.raises(MultiviewError, match=r"there is no clip below"):
@@ -98,7 +98,7 @@ def test_mistakes_with_clips(clips: Path, tmp_path: Path, monkeypatch: pytest.Mo
 def test_bombs_are_refused(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(videofiles, "LARGEST", 32 * 32 - 1)
     with pytest.raises(BadSample, match=r"^x: refused as a decompression bomb: pictures of 32x32"):
-        videofiles.form(clips / "up hill" / "1.mp4", "x")
+        videofiles.header(clips / "up hill" / "1.mp4", "x")
 
 
 def test_clips_stand_upright(tmp_path: Path) -> None:

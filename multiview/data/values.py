@@ -58,7 +58,7 @@ AXES = {
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ModalityChoice:
     """One entry of an option `--modalities`: the modality's name, its kind (None = as it looks), and where it is."""
 
     name: str
@@ -66,7 +66,7 @@ class Wanted:
     where: tuple[str, ...]
 
 
-def wanted(modalities: Mapping[str, str | Sequence[str]] | Sequence[str]) -> tuple[Wanted, ...]:
+def parse_modalities(modalities: Mapping[str, str | Sequence[str]] | Sequence[str]) -> tuple[ModalityChoice, ...]:
     """The entries of `{NAME: WHERE}`, `{NAME:KIND: WHERE}` or `[NAME, ...]`. Raises MultiviewError for a kind that there
     is not.
     """
@@ -77,7 +77,7 @@ def wanted(modalities: Mapping[str, str | Sequence[str]] | Sequence[str]) -> tup
         if kind and kind not in KINDS:
             raise unknown_name("kind of modality", kind, KINDS)
         places = (where.partition(":")[0],) if isinstance(where, str) and where == key else where
-        found.append(Wanted(name, kind or None, (places,) if isinstance(places, str) else tuple(places)))
+        found.append(ModalityChoice(name, kind or None, (places,) if isinstance(places, str) else tuple(places)))
     return tuple(found)
 
 
@@ -100,7 +100,7 @@ def kind_of(name: str, shape: tuple[int, ...], dtype: np.dtype, rate: float | No
     return {0: "table", 1: "table", 2: "series" if rate else "points", 3: "bands"}.get(len(shape), "table")
 
 
-def declared(
+def declare_modality(
     name: str, kind: str, shape: tuple[int, ...], dtype: np.dtype, rate: float | None = None, names: Sequence[str] = ()
 ) -> Modality:
     """The modality that samples of this shape and dtype become. Raises MultiviewError when they cannot be of that kind."""
@@ -174,3 +174,7 @@ def text_bytes(text: str, length: int) -> np.ndarray:
     """A text as uint8 (length,), UTF-8, padded with zeros and cut at the last whole character."""
     kept = text.encode()[:length].decode(errors="ignore").encode()
     return np.frombuffer(kept.ljust(length, b"\0"), "uint8").copy()
+
+
+# Older names of these functions, which plugins may import.
+Wanted, wanted, declared = ModalityChoice, parse_modalities, declare_modality

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from multiview.data.listing.splits import hashed, shares_of
+from multiview.data.listing.splits import parse_shares, split_by_hash
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample, Plan, Row
 from multiview.errors import MultiviewError
@@ -33,7 +33,7 @@ class Thermal:
     needs_input: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        shares_of(self.split)
+        parse_shares(self.split)
 
     def plan(self, root: Path | None) -> Plan:
         """One row a name that stands in either folder, sorted. Raises MultiviewError when there is none."""
@@ -47,7 +47,9 @@ class Thermal:
             raise MultiviewError(
                 f"{root} has no visible/CLASS/NAME.png and no thermal/CLASS/NAME.png; give the folder that holds both."
             )
-        rows = [Row(name, label=name.split("/")[0], split=hashed(name, shares_of(self.split))) for name in names]
+        rows = [
+            Row(name, label=name.split("/")[0], split=split_by_hash(name, parse_shares(self.split))) for name in names
+        ]
         side = (self.size, self.size)
         modalities = (
             Modality(name="image", kind="image", dtype="uint8", shape=(*side, 3), unit="sRGB"),

@@ -10,25 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from multiview.data.columns.filekinds import ENDINGS
-from multiview.data.columns.picturefiles import Reader
-from multiview.data.files.images import naming
+from multiview.data.columns.file_columns import ENDINGS
+from multiview.data.columns.picture_columns import Reader
+from multiview.data.files.failures import name_failures
+from multiview.data.listing.filetree import printable
 from multiview.data.listing.tables import Columns
-from multiview.data.listing.tree import printable
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample
-from multiview.data.values import Wanted, as_stored, declared, kind_of, text_bytes
+from multiview.data.values import ModalityChoice, as_stored, declare_modality, kind_of, text_bytes
 from multiview.errors import MultiviewError
 from multiview.plurals import counted
 
-LOOKED_AT = 100
+CELLS_LOOKED_AT = 100
 """Cells of a column that tell what it holds."""
-NUMBERS = 0.9
+SHARE_OF_NUMBERS = 0.9
 """The share of them that are numbers where a column is one of numbers; the others are mistakes."""
 
 
 @dataclass(frozen=True)
-class Part:
+class CellColumn:
     """One modality of a manifest: `read(row, where)` gives a sample of it, or None where the cell is empty; raises
     BadSample.
     """
@@ -40,7 +40,7 @@ class Part:
 
 def are_files(column: Sequence[Any]) -> bool:
     """Whether the first cells that are not empty are names of files that can be read."""
-    first = list(islice((cell for cell in column if cell is not None), LOOKED_AT))
+    first = list(islice((cell for cell in column if cell is not None), CELLS_LOOKED_AT))
     return bool(first) and all(
         isinstance(cell, str) and PurePosixPath(cell).suffix[1:].lower() in ENDINGS for cell in first
     )
@@ -48,8 +48,8 @@ def are_files(column: Sequence[Any]) -> bool:
 
 def are_numbers(column: Sequence[Any]) -> bool:
     """Whether nearly all of the first cells that are not empty are numbers."""
-    first = list(islice((cell for cell in column if cell is not None), LOOKED_AT))
-    return bool(first) and sum(_number(cell) is not None for cell in first) >= NUMBERS * len(first)
+    first = list(islice((cell for cell in column if cell is not None), CELLS_LOOKED_AT))
+    return bool(first) and sum(_number(cell) is not None for cell in first) >= SHARE_OF_NUMBERS * len(first)
 
 
 def _number(cell: Any) -> float | None:
@@ -59,7 +59,7 @@ def _number(cell: Any) -> float | None:
         return None
 
 
-def demand_inside(file: Any, where: str) -> None:
+def require_inside(file: Any, where: str) -> None:
     """Raises MultiviewError unless `file` is a relative path that does not lead out of its folder."""
     if not isinstance(file, str) or "\0" in file:
         raise MultiviewError(f"{where}: {file!r:.60} is no file name.")
@@ -70,9 +70,9 @@ def demand_inside(file: Any, where: str) -> None:
         )
 
 
-def demand_outside(name: str, column: Sequence[Any]) -> None:
+def refuse_embedded_files(name: str, column: Sequence[Any]) -> None:
     """Raises MultiviewError for cells that are files themselves, as in Parquet made by `datasets`."""
-    if any(isinstance(cell, (bytes, dict)) for cell in islice(column, LOOKED_AT)):
+    if any(isinstance(cell, (bytes, dict)) for cell in islice(column, CELLS_LOOKED_AT)):
         raise MultiviewError(
             f"the column '{name}' holds files or objects inside the table, which are not read; save them beside it and give "
             "their names, or take other columns with --modalities."
@@ -100,7 +100,7 @@ class FileCells:
         return self.decode(self.root / file, name)
 
 
-def numbers(each: Wanted, columns: Columns) -> Part:
+def number_column(each: ModalityChoice, columns: Columns) -> CellColumn:
     """Columns of numbers, one value each, as a table."""
     table = np.column_stack([_values(columns[name]) for name in each.where])
     there = np.array([[cell is not None for cell in columns[name]] for name in each.where]).T
@@ -114,8 +114,10 @@ def numbers(each: Wanted, columns: Columns) -> Part:
         bad.pop(row, None)
     if some.any() and len(bad) == some.sum():
         raise MultiviewError(f"modality '{each.name}': {bad[min(bad)]}. Name another kind, as in '{each.name}:text'.")
-    modality = declared(each.name, "table", (len(each.where),), np.dtype("float32"), names=each.where)
-    return Part(modality, NumberCells(np.clip(np.nan_to_num(table), -largest, largest).astype("float32"), some, bad))
+    modality = declare_modality(each.name, "table", (len(each.where),), np.dtype("float32"), names=each.where)
+    return CellColumn(
+        modality, NumberCells(np.clip(np.nan_to_num(table), -largest, largest).astype("float32"), some, bad)
+    )
 
 
 def _values(column: Sequence[Any]) -> np.ndarray:
@@ -151,7 +153,7 @@ class NumberCells:
         return self.table[number].copy() if self.there[number] else None
 
 
-def lists(each: Wanted, column: Sequence[Any], rate: float | None) -> Part:
+def list_column(each: ModalityChoice, column: Sequence[Any], rate: float | None) -> CellColumn:
     """A column whose cells are lists of numbers (or lists of lists), all of one shape."""
     first = next((cell for cell in column if cell is not None), None)
     try:
@@ -162,8 +164,8 @@ def lists(each: Wanted, column: Sequence[Any], rate: float | None) -> Part:
             f"the column '{each.where[0]}' holds {first!r:.60}, which is no {kind} of numbers."
         ) from cause
     kind = each.kind or kind_of(each.name, value.shape, value.dtype, rate)
-    return Part(
-        declared(each.name, kind, value.shape, value.dtype, rate),
+    return CellColumn(
+        declare_modality(each.name, kind, value.shape, value.dtype, rate),
         ListCells(tuple(column), each.name, kind, rate, value.shape),
     )
 
@@ -183,22 +185,22 @@ class ListCells:
         cell = self.cells[number]
         if cell is None:
             return None
-        with naming(where):
+        with name_failures(where):
             value = np.asarray(cell, "float64")
             if value.shape != self.shape:
                 raise BadSample(f"{self.name} has shape {value.shape}, the others {self.shape}")
-            return as_stored(declared(self.name, self.kind, value.shape, value.dtype, self.rate), value)
+            return as_stored(declare_modality(self.name, self.kind, value.shape, value.dtype, self.rate), value)
 
 
-def texts(each: Wanted, column: Sequence[Any], limit: int | None) -> Part:
+def text_column(each: ModalityChoice, column: Sequence[Any], limit: int | None) -> CellColumn:
     """A column of texts, padded with zeros to the longest, or cut at `limit` bytes."""
     lengths = [len(str(cell).encode()) for cell in column if cell is not None]
     longest = max(lengths, default=1)
     length = min(longest, limit or longest)
     cut = sum(each > length for each in lengths)
     notes = (f"{counted(cut, 'text')} of '{each.name}' cut at {counted(length, 'byte')}.",) if cut else ()
-    modality = declared(each.name, "text", (length,), np.dtype("U"))
-    return Part(modality, TextCells(tuple(None if cell is None else str(cell) for cell in column), length), notes)
+    modality = declare_modality(each.name, "text", (length,), np.dtype("U"))
+    return CellColumn(modality, TextCells(tuple(None if cell is None else str(cell) for cell in column), length), notes)
 
 
 @dataclass(frozen=True)

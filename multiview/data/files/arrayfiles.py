@@ -15,22 +15,22 @@ from multiview.errors import MultiviewError
 HDF5 = (".h5", ".hdf5", ".hdf", ".mat")
 ENDINGS = (".npz", *HDF5)
 
-Form = tuple[tuple[int, ...], np.dtype]
+ArrayHeader = tuple[tuple[int, ...], np.dtype]
 
 
-def forms(path: Path) -> dict[str, Form]:
+def headers(path: Path) -> dict[str, ArrayHeader]:
     """Name -> shape and dtype of every array in the file (or folder of `.npy` files), from the headers alone.
 
     Raises MultiviewError for what is truncated, holds Python objects, or is none of these files.
     """
-    forget()
+    close_files()
     if not path.exists():
         raise MultiviewError(f"{path} does not exist; give an .npz or HDF5 file, or a folder of .npy files.")
     try:
         if path.is_dir():
-            found = {file.stem: _npy_form(file) for file in sorted(path.glob("*.npy"))}
+            found = {file.stem: _npy_header(file) for file in sorted(path.glob("*.npy"))}
         else:
-            found = _npz_forms(path) if path.suffix.lower() == ".npz" else _hdf5_forms(path)
+            found = _npz_headers(path) if path.suffix.lower() == ".npz" else _hdf5_headers(path)
     except MultiviewError:
         raise
     except Exception as cause:  # readers of damaged files raise nearly every kind there is
@@ -41,12 +41,12 @@ def forms(path: Path) -> dict[str, Form]:
     return found
 
 
-def _npy_form(file: Path) -> Form:
+def _npy_header(file: Path) -> ArrayHeader:
     array = np.load(file, mmap_mode="r", allow_pickle=False)
     return array.shape, array.dtype
 
 
-def _npz_forms(path: Path) -> dict[str, Form]:
+def _npz_headers(path: Path) -> dict[str, ArrayHeader]:
     found = {}
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
@@ -60,10 +60,10 @@ def _npz_forms(path: Path) -> dict[str, Form]:
     return found
 
 
-def _hdf5_forms(path: Path) -> dict[str, Form]:
+def _hdf5_headers(path: Path) -> dict[str, ArrayHeader]:
     import h5py
 
-    found: dict[str, Form] = {}
+    found: dict[str, ArrayHeader] = {}
     with h5py.File(path, "r") as file:
         for name in _datasets(file, path):
             dataset = file[name]
@@ -95,10 +95,10 @@ def _datasets(group: Any, path: Path, above: str = "") -> list[str]:
     return found
 
 
-def whole(path: Path, name: str) -> np.ndarray:
+def read_array(path: Path, name: str) -> np.ndarray:
     """One array, all of it; texts as str. Raises MultiviewError when it is damaged."""
     try:
-        array = _opened(path, os.getpid())[name][()]
+        array = _open(path, os.getpid())[name][()]
     except Exception as cause:
         raise MultiviewError(f"'{name}' in {path} cannot be read: {cause}. Is the file truncated?") from cause
     if array.dtype.kind in "SO":
@@ -106,30 +106,30 @@ def whole(path: Path, name: str) -> np.ndarray:
     return array
 
 
-def row(path: Path, name: str, number: int) -> np.ndarray:
+def read_row(path: Path, name: str, number: int) -> np.ndarray:
     """One sample of one array. An `.npz` is loaded once and stays in memory, the others are read at that place."""
-    return np.asarray(_opened(path, os.getpid())[name][number])
+    return np.asarray(_open(path, os.getpid())[name][number])
 
 
-def forget() -> None:
+def close_files() -> None:
     """Closes what `whole` and `row` keep open, so that a file that was written anew is read anew."""
-    _opened.cache_clear()
+    _open.cache_clear()
 
 
 @lru_cache(maxsize=4)
-def _opened(path: Path, process: int) -> Any:
+def _open(path: Path, process: int) -> Any:
     """The arrays by name, opened once a process: an HDF5 handle does not survive a fork."""
     del process
     if path.is_dir():
         return {file.stem: np.load(file, mmap_mode="r", allow_pickle=False) for file in path.glob("*.npy")}
     if path.suffix.lower() == ".npz":
-        return _Loaded(path)
+        return _NpzArrays(path)
     import h5py
 
     return h5py.File(path, "r")
 
 
-class _Loaded:
+class _NpzArrays:
     """An `.npz` each of whose arrays is decompressed once."""
 
     def __init__(self, path: Path) -> None:

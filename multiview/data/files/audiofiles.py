@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from multiview.data.files.images import naming
+from multiview.data.files.failures import name_failures
 from multiview.data.modality import ANY
 from multiview.data.source import BadSample
 from multiview.data.values import pcm16
@@ -23,7 +23,7 @@ OGG_LARGEST_PAGE = 65307
 
 
 @dataclass(frozen=True)
-class Form:
+class SoundHeader:
     """What the header of a sound file says."""
 
     rate: int
@@ -31,25 +31,25 @@ class Form:
     frames: int
 
 
-def form(path: Path, name: str) -> Form:
+def header(path: Path, name: str) -> SoundHeader:
     """The header. Raises BadSample."""
     import soundfile
 
-    with naming(name):
-        _demand_file(path)
+    with name_failures(name):
+        _require_file(path)
         found = soundfile.info(str(path))
-        return Form(found.samplerate, found.channels, found.frames)
+        return SoundHeader(found.samplerate, found.channels, found.frames)
 
 
-def wave(path: Path, name: str) -> tuple[np.ndarray, int]:
+def read_wave(path: Path, name: str) -> tuple[np.ndarray, int]:
     """The whole sound, float64 (samples, channels) in [-1, 1), and its rate. Raises BadSample: truncated, damaged, empty,
     or not finite.
     """
     import soundfile
 
-    with naming(name):
-        _demand_file(path)
-        _demand_whole(path)
+    with name_failures(name):
+        _require_file(path)
+        _require_whole(path)
         with soundfile.SoundFile(str(path)) as file:
             promised, rate = file.frames, file.samplerate
             found = file.read(dtype="float64", always_2d=True)
@@ -64,7 +64,7 @@ def wave(path: Path, name: str) -> tuple[np.ndarray, int]:
 
 @dataclass(frozen=True)
 class SoundReader:
-    """Sound files as int16 (samples,) or (samples, channels): resampled to `rate`, mixed down or doubled to `channels`,
+    """Sound files as int16 (samples,) or (samples, channels): resample_sound to `rate`, mixed down or doubled to `channels`,
     and cut or padded with silence behind its end to `samples` (`ANY` = as long as it is).
     """
 
@@ -74,13 +74,13 @@ class SoundReader:
 
     def __call__(self, path: Path, name: str) -> np.ndarray:
         """One file. Raises BadSample."""
-        found, rate = wave(path, name)
-        with naming(name):
-            return self.fitted(found, rate)
+        found, rate = read_wave(path, name)
+        with name_failures(name):
+            return self.convert(found, rate)
 
-    def fitted(self, found: np.ndarray, rate: int) -> np.ndarray:
+    def convert(self, found: np.ndarray, rate: int) -> np.ndarray:
         """A sound (samples, channels) in [-1, 1) of any rate. Raises BadSample when its channels do not fit."""
-        sound = pcm16(resampled(self._mixed(found), rate, self.rate))
+        sound = pcm16(resample_sound(self._mixed(found), rate, self.rate))
         if self.samples != ANY:
             sound = sound[: self.samples]
             sound = np.pad(sound, ((0, self.samples - len(sound)), (0, 0)))
@@ -95,7 +95,7 @@ class SoundReader:
         return np.repeat(found, self.channels, axis=1) if there < self.channels else found
 
 
-def resampled(sound: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+def resample_sound(sound: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     """A sound (samples, channels) at another rate, by torchaudio's windowed sinc."""
     if rate == wanted:
         return sound
@@ -107,14 +107,14 @@ def resampled(sound: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     return resample(planes, rate, wanted).numpy().T
 
 
-def _demand_file(path: Path) -> None:
+def _require_file(path: Path) -> None:
     if not path.is_file():
         raise FileNotFoundError(path)
     if not path.stat().st_size:
         raise BadSample("is an empty file")
 
 
-def _demand_whole(path: Path) -> None:
+def _require_whole(path: Path) -> None:
     """Raises BadSample for the files that libsndfile reads in part without a word."""
     size = path.stat().st_size
     with path.open("rb") as file:

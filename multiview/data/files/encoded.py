@@ -23,7 +23,7 @@ Window = tuple[int, int, int, int]
 """Top, left, height and width, in pixels."""
 
 
-class Picture:
+class LazyImage:
     """An encoded image that waits until it is known which part of it is needed, and how large: a large JPEG is then decoded
     at half, a quarter or an eighth of its size, never smaller than the crop.
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from multiview.data.files.failures import name_failures
 from multiview.data.source import BadSample
 
 if TYPE_CHECKING:
@@ -25,39 +23,9 @@ NO_NORMAL = 0.5
 """
 
 
-@contextmanager
-def naming(name: str) -> Iterator[None]:
-    """Turns any failure of the block into `BadSample("name: reason")`, a decompression bomb included."""
-    from PIL import Image
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            yield
-        except BadSample as cause:
-            raise BadSample(f"{name}: {cause}") from cause
-        except Exception as cause:  # decoders of damaged files raise nearly every kind there is
-            raise BadSample(f"{name}: {_reason(cause)}") from cause
-
-
-def _reason(cause: Exception) -> str:
-    from PIL import Image, UnidentifiedImageError
-
-    if isinstance(cause, FileNotFoundError):
-        return "missing file"
-    if isinstance(cause, PermissionError):
-        return "permission denied"
-    if isinstance(cause, UnidentifiedImageError):
-        return "no image, or its beginning is damaged"
-    if isinstance(cause, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
-        return f"refused as a decompression bomb: {cause}"
-    return str(cause) or type(cause).__name__
-
-
 def header(path: Path | IO[bytes], name: str) -> tuple[int, int, str]:
     """(height, width, Pillow mode) of an image as it stands upright, from its first bytes. Raises BadSample."""
-    with naming(name), _opened(path) as image:
+    with name_failures(name), _open(path) as image:
         width, height = image.size
         return (width, height, image.mode) if _orientation(image) >= 5 else (height, width, image.mode)
 
@@ -69,12 +37,12 @@ def rgb(path: Path | IO[bytes], name: str, reduce: int = 1) -> np.ndarray:
     call the file. reduce: 2, 4 or 8 decodes a JPEG at that fraction of its size, which takes much less time; other files
     stay as they are. Raises BadSample: truncated, damaged, a decompression bomb, or greys without a known range.
     """
-    with naming(name):
-        return np.array(as_rgb(_upright(path, reduce)))
+    with name_failures(name):
+        return np.array(to_rgb(_upright(path, reduce)))
 
 
 @dataclass(frozen=True)
-class Depth:
+class DepthUnits:
     """How a depth map's numbers become metres: integers times `scale`, floats as they are; with `disparity`, baseline in
     metres x focal length in pixels x stored units a pixel, as disparity / (number + offset). `invalid` means not measured.
     """
@@ -97,13 +65,13 @@ class Depth:
         return np.where(valid, metres, 0).astype("float32")
 
 
-def depth(path: Path, name: str, how: Depth) -> np.ndarray:
+def depth(path: Path, name: str, units: DepthUnits) -> np.ndarray:
     """A depth map as float32 (height, width) metres, 0 = not measured. Raises BadSample."""
-    with naming(name):
+    with name_failures(name):
         image = _upright(path)
         if image.mode not in ("L", "I", "F") and not image.mode.startswith("I;16"):
             raise BadSample(f"depth has one channel of numbers, this is {image.mode}")
-        return how.metres(np.asarray(image).astype("float64"), integers=image.mode != "F")
+        return units.metres(np.asarray(image).astype("float64"), integers=image.mode != "F")
 
 
 def normal(path: Path, name: str) -> np.ndarray:
@@ -112,7 +80,7 @@ def normal(path: Path, name: str) -> np.ndarray:
 
     Axes as stored: x right, y up, z towards the viewer (the OpenGL convention). Raises BadSample.
     """
-    with naming(name):
+    with name_failures(name):
         stored = _array(path) if path.suffix == ARRAY else _normal_pixels(_upright(path))
         if stored.ndim != 3 or stored.shape[-1] != 3 or not np.isfinite(stored).all():
             raise BadSample(f"normals are finite and have three channels, this is {stored.shape}")
@@ -126,7 +94,7 @@ def mask(path: Path, name: str, dtype: str) -> np.ndarray:
     """A mask of identities as `dtype` (`uint8` or `uint16`) (height, width); of a palette image the indices. Raises
     BadSample.
     """
-    with naming(name):
+    with name_failures(name):
         image = _upright(path)
         if image.mode not in ("1", "L", "P", "I") and not image.mode.startswith("I;16"):
             raise BadSample(f"a mask has one channel of integers, this is {image.mode}")
@@ -145,14 +113,14 @@ def _normal_pixels(image: Image) -> np.ndarray:
 def _upright(path: Path | IO[bytes], reduce: int = 1) -> Image:
     from PIL import ImageOps
 
-    with _opened(path) as image:
+    with _open(path) as image:
         if reduce > 1:
             image.draft(image.mode, (image.width // reduce, image.height // reduce))
         image.load()
         return ImageOps.exif_transpose(image) if _orientation(image) > 1 else image
 
 
-def _opened(path: Path | IO[bytes]) -> Image:
+def _open(path: Path | IO[bytes]) -> Image:
     from PIL import Image
 
     if isinstance(path, Path) and path.suffix == ARRAY:
@@ -180,7 +148,7 @@ def _orientation(image: Image) -> int:
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
-def as_rgb(image: Image) -> Image:
+def to_rgb(image: Image) -> Image:
     """A picture of any mode as RGB, transparency over white. Raises BadSample for greys without a known range."""
     from PIL import Image
 

@@ -18,7 +18,7 @@ LARGEST = 256
 
 
 @dataclass(frozen=True)
-class Fit:
+class Resizer:
     """Brings arrays to `height` x `width`: `crop` the largest centred window of that shape, `pad` the whole on a blank
     ground, `squash` the whole out of proportion, `keep` only what has this size already.
     """
@@ -27,7 +27,7 @@ class Fit:
     width: int
     policy: str
 
-    def image(self, array: np.ndarray) -> np.ndarray:
+    def resize_image(self, array: np.ndarray) -> np.ndarray:
         """uint8 (h, w, 3), bilinear with antialiasing, padded with white. Raises BadSample under `keep`."""
         from PIL import Image
 
@@ -39,7 +39,7 @@ class Fit:
         small = Image.fromarray(array).resize((width, height), Image.Resampling.BILINEAR, box=window)
         return self._placed(np.array(small), 255)
 
-    def nearest(self, array: np.ndarray) -> np.ndarray:
+    def resize_nearest(self, array: np.ndarray) -> np.ndarray:
         """(h, w) or (h, w, c), each value that of the nearest sample, padded with 0. Raises BadSample under `keep`."""
         if self._fits(array):
             return array
@@ -84,7 +84,7 @@ class Fit:
         return canvas
 
 
-def check_options(size: int | None, policy: str) -> None:
+def check_size_options(size: int | None, policy: str) -> None:
     """Raises MultiviewError for a size or a policy that there is not."""
     if size is not None and size < 1:
         raise MultiviewError(f"size is {size}; give a number of pixels, 1 or more.")
@@ -92,20 +92,22 @@ def check_options(size: int | None, policy: str) -> None:
         raise unknown_name("resize policy", policy, POLICIES)
 
 
-def fit_of_sizes(sizes: Sequence[tuple[int, int]], size: int | None, policy: Policy) -> tuple[Fit, tuple[str, ...]]:
+def choose_resizer(
+    sizes: Sequence[tuple[int, int]], size: int | None, policy: Policy
+) -> tuple[Resizer, tuple[str, ...]]:
     """The fit for pictures of these sizes (height, width), and notes on it.
 
     With a `size`: a square of it. Without: the common size where there is one, else a square of the median shorter
     side, at most 256. Raises MultiviewError when sizes differ and are to be kept.
     """
     if size is not None:
-        return Fit(size, size, policy), ()
+        return Resizer(size, size, policy), ()
     if len(set(sizes)) == 1:
-        return Fit(*sizes[0], policy), ()
+        return Resizer(*sizes[0], policy), ()
     side = min(LARGEST, int(np.median([min(each) for each in sizes])))
     low, high = min(sizes, key=math.prod), max(sizes, key=math.prod)
     differ = f"image sizes differ ({low[1]}x{low[0]} to {high[1]}x{high[0]})"
     if policy == "keep":
         raise MultiviewError(f"{differ} and --resize keep takes one size; give it with --size, or another policy.")
     note = f"{differ}: all become {side}x{side} by '{policy}'; choose with --size and --resize."
-    return Fit(side, side, policy), (note,)
+    return Resizer(side, side, policy), (note,)

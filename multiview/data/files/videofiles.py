@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from multiview.data.files import audiofiles
-from multiview.data.files.images import naming
-from multiview.data.files.resize import Fit
+from multiview.data.files.failures import name_failures
+from multiview.data.files.resize import Resizer
 from multiview.data.modality import ANY, Modality
 from multiview.data.source import BadSample
 from multiview.data.values import UNITS
@@ -27,16 +27,16 @@ SLACK = 0.9
 
 
 @dataclass(frozen=True)
-class Form:
+class VideoHeader:
     """What the header and the first frame of a video say, upright; sound is None where there is none."""
 
     height: int
     width: int
     fps: float
-    sound: audiofiles.Form | None
+    sound: audiofiles.SoundHeader | None
 
 
-def library() -> Any:
+def import_av() -> Any:
     """PyAV. Raises MultiviewError that says how to install it."""
     try:
         import av
@@ -45,13 +45,13 @@ def library() -> Any:
     return av
 
 
-def form(path: Path, name: str) -> Form:
+def header(path: Path, name: str) -> VideoHeader:
     """The form of a file, from its beginning. Raises BadSample."""
-    av = library()
-    with naming(name), _opened(av, path) as file:
+    av = import_av()
+    with name_failures(name), _open(av, path) as file:
         video = _picture_stream(file)
         sounds = file.streams.audio
-        sound = audiofiles.Form(sounds[0].rate, sounds[0].channels, 0) if sounds else None
+        sound = audiofiles.SoundHeader(sounds[0].rate, sounds[0].channels, 0) if sounds else None
         rate = video.average_rate or video.guessed_rate
         if not rate:
             raise BadSample("does not say how many frames it has a second")
@@ -59,7 +59,7 @@ def form(path: Path, name: str) -> Form:
         if first is None:
             raise BadSample("holds no frame")
         height, width = _upright(first).shape[:2]
-        return Form(height, width, float(rate), sound)
+        return VideoHeader(height, width, float(rate), sound)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class ClipReader:
     """
 
     fps: float
-    fit: Fit
+    fit: Resizer
     frames: int
 
     def modality(self, name: str) -> Modality:
@@ -79,8 +79,8 @@ class ClipReader:
 
     def __call__(self, path: Path, name: str) -> np.ndarray:
         """The pictures of one file. Raises BadSample: truncated, damaged, or without a frame."""
-        av = library()
-        with naming(name), _opened(av, path) as file:
+        av = import_av()
+        with name_failures(name), _open(av, path) as file:
             return self._padded(self._sampled(file))
 
     def _sampled(self, file: Any) -> list[np.ndarray]:
@@ -105,7 +105,7 @@ class ClipReader:
     def _show(self, taken: list[np.ndarray], frame: Any, until: float) -> None:
         """Takes the frame for every moment that is wanted before `until`, in seconds from the first."""
         while frame is not None and len(taken) / self.fps < until - 1e-6 and self._wants(taken):
-            taken.append(self.fit.image(_upright(frame)))
+            taken.append(self.fit.resize_image(_upright(frame)))
             if len(taken) * taken[0].nbytes > MOST:
                 raise BadSample(f"has more than {MOST >> 30} GB of pictures; give --seconds, --fps or --size")
 
@@ -118,10 +118,10 @@ class ClipReader:
         return np.stack(taken)
 
 
-def sound(path: Path, name: str, reader: audiofiles.SoundReader) -> np.ndarray | None:
+def sound_track(path: Path, name: str, reader: audiofiles.SoundReader) -> np.ndarray | None:
     """The sound track as `reader` wants it; None where there is none. Raises BadSample."""
-    av = library()
-    with naming(name), _opened(av, path) as file:
+    av = import_av()
+    with name_failures(name), _open(av, path) as file:
         if not file.streams.audio:
             return None
         stream = file.streams.audio[0]
@@ -130,10 +130,10 @@ def sound(path: Path, name: str, reader: audiofiles.SoundReader) -> np.ndarray |
         if not parts:
             raise BadSample("has a sound track of length 0")
         wave = np.concatenate(parts, axis=1).T.astype("float64")
-        return reader.fitted(wave, stream.rate)
+        return reader.convert(wave, stream.rate)
 
 
-def _opened(av: Any, path: Path) -> Any:
+def _open(av: Any, path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(path)
     return av.open(str(path))

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from multiview.data.listing import labels, splits
-from multiview.data.listing.tree import Tree, ids_of, printable, tree
+from multiview.data.listing.filetree import FileTree, find_files, ids_of, printable
 from multiview.data.source import BadSample, Row
 from multiview.errors import MultiviewError
 from multiview.plurals import counted
@@ -28,7 +28,7 @@ class Listing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassTree:
+class ClassTreeOptions:
     """Options of the sources that read class folders.
 
     Args:
@@ -49,18 +49,18 @@ class ClassTree:
     links: Literal["follow", "skip"] = "follow"
 
     def __post_init__(self) -> None:
-        splits.shares_of(self.split)
+        splits.parse_shares(self.split)
         if self.links not in LINKS:
             raise MultiviewError(f"links is '{self.links}'; give {' or '.join(LINKS)}.")
 
-    def listed(self, root: Path, kind: str, endings: Collection[str]) -> Listing:
+    def list_samples(self, root: Path, kind: str, endings: Collection[str]) -> Listing:
         """Every sample below `root`, in the order of the paths (of the ids, with a CSV).
 
         kind: what the files are called (image, sound, clip). Raises MultiviewError when there is none, or when two
         classes have one name.
         """
-        found = tree(root, kind, endings, links=self.links == "follow")
-        found.demand_files()
+        found = find_files(root, kind, endings, links=self.links == "follow")
+        found.require_files()
         by_id = {printable(path): path for path in found.files} | dict(
             zip(ids_of(found.files), found.files, strict=True)
         )
@@ -69,27 +69,27 @@ class ClassTree:
         names = {row.label for row in rows if row.label is not None}
         return Listing(tuple(rows), tuple(files), (*found.notes(), *notes, *_namesakes(names)))
 
-    def _by_folder(self, found: Tree) -> tuple[list[Row], list[str], list[str]]:
-        shares = splits.shares_of(self.split)
+    def _by_folder(self, found: FileTree) -> tuple[list[Row], list[str], list[str]]:
+        shares = splits.parse_shares(self.split)
         by_folder = _splits_on_top(found.files)
         ids = ids_of(found.files)
         rows = [
             Row(
                 name,
                 label=_class(path, int(by_folder)),
-                split=_folder_split(path) if by_folder else splits.hashed(name, shares),
+                split=_folder_split(path) if by_folder else splits.split_by_hash(name, shares),
             )
             for name, path in zip(ids, found.files, strict=True)
         ]
-        notes = [] if by_folder else [splits.hash_note(shares)]
+        notes = [] if by_folder else [splits.hash_split_note(shares)]
         bare = sum(row.label is None for row in rows)
         if bare:
             notes.append(f"{bare} of {len(rows)} {found.kind}s lie in no class folder: unlabelled.")
         return rows, list(found.files), [*notes, *_empty_classes(found, rows, int(by_folder))]
 
-    def _table(self, root: Path, by_id: Collection[str]) -> labels.Table | None:
+    def _table(self, root: Path, by_id: Collection[str]) -> labels.LabelTable | None:
         if self.csv:
-            return labels.read_table(labels.locate(root, self.csv), self.id_column)
+            return labels.read_table(labels.find_csv(root, self.csv), self.id_column)
         usual = root / labels.USUAL_CSV
         try:
             table = labels.read_table(usual, self.id_column) if usual.is_file() else None
@@ -99,24 +99,24 @@ class ClassTree:
         return table if lists else None
 
     def _by_table(
-        self, found: Tree, table: labels.Table, by_id: Mapping[str, str]
+        self, found: FileTree, table: labels.LabelTable, by_id: Mapping[str, str]
     ) -> tuple[list[Row], list[str], list[str]]:
-        split = self.split_column and table.demand(
+        split = self.split_column and table.require_column(
             self.split_column, "split_column", ", or split by a hash of the ids with --split_column null"
         )
         label = table.label_column(self.label_column)
-        shares = splits.shares_of(self.split)
+        shares = splits.parse_shares(self.split)
         level = int(_splits_on_top(found.files))
         rows, paths = [], []
         for name, entry in sorted(table.entries(label, split).items()):
             path = by_id.get(name, "")
             kind = entry.label if label or not path else _class(path, level)
-            rows.append(Row(name, label=kind, split=entry.split if split else splits.hashed(name, shares)))
+            rows.append(Row(name, label=kind, split=entry.split if split else splits.split_by_hash(name, shares)))
             paths.append(path)
         return rows, paths, _table_notes(table.path, found, paths, shares if not split else None)
 
 
-def _table_notes(csv: Path, found: Tree, paths: Sequence[str], shares: Sequence[float] | None) -> list[str]:
+def _table_notes(csv: Path, found: FileTree, paths: Sequence[str], shares: Sequence[float] | None) -> list[str]:
     used = set(paths) - {""}
     if not used:
         article = "an" if found.kind[0] in "aeiou" else "a"
@@ -127,10 +127,10 @@ def _table_notes(csv: Path, found: Tree, paths: Sequence[str], shares: Sequence[
     notes = [f"samples, classes and splits are those of {csv}."]
     if len(used) < len(found.files):
         notes.append(f"{len(found.files) - len(used)} {found.kind}s that it does not list are left out.")
-    return notes + ([splits.hash_note(shares)] if shares else [])
+    return notes + ([splits.hash_split_note(shares)] if shares else [])
 
 
-def _empty_classes(found: Tree, rows: Sequence[Row], level: int) -> list[str]:
+def _empty_classes(found: FileTree, rows: Sequence[Row], level: int) -> list[str]:
     """A note on the class folders without a file: they are no class of the store."""
     folders = {
         printable(parts[level]) for path in found.folders if len(parts := PurePosixPath(path).parts) == level + 1
@@ -169,7 +169,7 @@ def _splits_on_top(paths: Sequence[str]) -> bool:
 
 
 def _folder_split(path: str) -> str:
-    return splits.canonical(PurePosixPath(path).parts[0])
+    return splits.canonical_split(PurePosixPath(path).parts[0])
 
 
 def _class(path: str, level: int) -> str | None:
@@ -178,7 +178,7 @@ def _class(path: str, level: int) -> str | None:
 
 
 @dataclass(frozen=True)
-class Files:
+class FileReader:
     """Reads one modality from a file a sample: what the plans of class trees hand on."""
 
     modality: str
@@ -189,9 +189,9 @@ class Files:
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         """Raises BadSample when the file is missing or cannot be read."""
-        return {self.modality: self.read(*self.located(number))}
+        return {self.modality: self.read(*self.locate(number))}
 
-    def located(self, number: int) -> tuple[Path, str]:
+    def locate(self, number: int) -> tuple[Path, str]:
         """The path of a sample's file and what messages call it. Raises BadSample when it is missing."""
         file = self.files[number]
         if not file:

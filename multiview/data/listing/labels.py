@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from multiview.data.listing.splits import canonical
+from multiview.data.listing.splits import canonical_split
 from multiview.data.listing.tables import csv_lines
 from multiview.errors import MultiviewError, suggestion
 
@@ -25,14 +25,14 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Table:
+class LabelTable:
     """A CSV file with a header: `rows` maps ids to cells by column."""
 
     path: Path
     columns: tuple[str, ...]
     rows: Mapping[str, Mapping[str, str]]
 
-    def demand(self, column: str, option: str, remedy: str = "") -> str:
+    def require_column(self, column: str, option: str, remedy: str = "") -> str:
         """The column itself. Raises MultiviewError, listing those that exist, when there is none of that name."""
         if column not in self.columns:
             raise _no_column(self.path, self.columns, column, option, remedy)
@@ -41,13 +41,15 @@ class Table:
     def label_column(self, wanted: str | None) -> str | None:
         """The column of classes: the wanted one, else `class` or `label`, else None."""
         if wanted:
-            return self.demand(wanted, "label_column")
+            return self.require_column(wanted, "label_column")
         return next((name for name in USUAL_LABELS if name in self.columns), None)
 
     def entries(self, label: str | None, split: str | None, ignore_label: str | None = None) -> dict[str, Entry]:
         """Class and split of every id, from these columns. `ignore_label` is a class that means unlabelled."""
         found = {
-            name: Entry(cells[label] or None if label else None, canonical(cells[split]) or None if split else None)
+            name: Entry(
+                cells[label] or None if label else None, canonical_split(cells[split]) or None if split else None
+            )
             for name, cells in self.rows.items()
         }
         if ignore_label is None:
@@ -64,7 +66,7 @@ class Table:
         }
 
 
-def locate(root: Path, name: str) -> Path:
+def find_csv(root: Path, name: str) -> Path:
     """The CSV called `name`: a path as given, or below `root`. Raises MultiviewError when it is at neither place."""
     for path in (Path(name), root / name):
         if path.is_file():
@@ -74,7 +76,7 @@ def locate(root: Path, name: str) -> Path:
     raise MultiviewError(f"there is no CSV file {name}, neither here nor in {root}{listing}")
 
 
-def read_table(path: Path, id_column: str) -> Table:
+def read_table(path: Path, id_column: str) -> LabelTable:
     """Reads a CSV (comma, semicolon or tab, UTF-8, one header line). Raises MultiviewError naming the line that is
     wrong.
     """
@@ -93,7 +95,7 @@ def read_table(path: Path, id_column: str) -> Table:
         rows[name] = row
     if not rows:
         raise MultiviewError(f"{path} has a header but no rows.")
-    return Table(path, columns, rows)
+    return LabelTable(path, columns, rows)
 
 
 def _no_column(path: Path, columns: Sequence[str], given: str, option: str, remedy: str = "") -> MultiviewError:

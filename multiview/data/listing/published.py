@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from multiview.data.listing.splits import hashed
+from multiview.data.listing.splits import split_by_hash
 from multiview.errors import MultiviewError
 
 
-def holding(root: Path, layouts: Sequence[tuple[str, Sequence[str]]], name: str) -> tuple[Path, int]:
+def find_archive(root: Path, layouts: Sequence[tuple[str, Sequence[str]]], name: str) -> tuple[Path, int]:
     """The folder with the files of one of the layouts (usual folder, file names), and which layout that is.
 
     Looks in `root` and in the usual folders below it. Raises MultiviewError that says what `name` is published as.
@@ -34,6 +34,6 @@ def check_val(val: float) -> None:
         raise MultiviewError(f"val is {val}; give percent of the training set, 0 to 99.")
 
 
-def carved(identity: str, val: float) -> str:
+def training_split(identity: str, val: float) -> str:
     """`val` for the given percent of the published training samples, by a hash of the id, `train` for the others."""
-    return hashed(identity, (100 - val, val, 0)) if val else "train"
+    return split_by_hash(identity, (100 - val, val, 0)) if val else "train"

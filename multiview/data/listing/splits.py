@@ -15,12 +15,12 @@ ALIASES = {"train": "train", "training": "train", "val": "val", "valid": "val", 
 NAMES = {1: ("train",), 2: ("train", "test"), 3: ("train", "val", "test")}
 
 
-def canonical(name: str) -> str:
+def canonical_split(name: str) -> str:
     """`valid` and `Validation` -> `val`; names that are not one of ours stay as they are."""
     return ALIASES.get(name.casefold(), name)
 
 
-def shares_of(text: str) -> tuple[float, ...]:
+def parse_shares(text: str) -> tuple[float, ...]:
     """`70/10/20` -> (70, 10, 20). Raises MultiviewError unless it is one to three percentages that make 100."""
     try:
         shares = tuple(float(part) for part in text.split("/"))
@@ -33,7 +33,7 @@ def shares_of(text: str) -> tuple[float, ...]:
     return shares
 
 
-def hashed(identity: str, shares: Sequence[float]) -> str:
+def split_by_hash(identity: str, shares: Sequence[float]) -> str:
     """The split of an id: the same on every machine, whatever other samples come or go."""
     point = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big") / 2**64 * 100
     names = NAMES[len(shares)]
@@ -45,7 +45,7 @@ def hashed(identity: str, shares: Sequence[float]) -> str:
     return names[-1]
 
 
-def together(ids: Sequence[str], files: Iterable[Sequence[str | None]]) -> list[str]:
+def group_leaders(ids: Sequence[str], files: Iterable[Sequence[str | None]]) -> list[str]:
     """What decides the split of each sample: the first id, by name, among those that it is tied to by files that they share.
 
     files: columns with a file, or None, a sample. A file of more than half of the samples, such as a background, ties none.
@@ -69,7 +69,7 @@ def together(ids: Sequence[str], files: Iterable[Sequence[str | None]]) -> list[
     return [ids[root(number)] for number in range(len(ids))]
 
 
-def hash_note(shares: Sequence[float]) -> str:
+def hash_split_note(shares: Sequence[float]) -> str:
     """The sentence that says so."""
     parts = "/".join(f"{share:g}" for share in shares)
     return f"splits {'/'.join(NAMES[len(shares)])} are {parts} % by a hash of each id; choose with --split or a CSV."

@@ -44,7 +44,7 @@ def csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
             yield 1, columns
             for cells in lines:
                 if any(cells):
-                    _demand_cells(path, lines.line_num, len(cells), len(columns))
+                    _require_cells(path, lines.line_num, len(cells), len(columns))
                     yield lines.line_num, [cell.strip() for cell in cells]
     except UnicodeDecodeError as cause:
         raise MultiviewError(f"{path} is not UTF-8 ({cause}); save it as UTF-8.") from cause
@@ -52,7 +52,7 @@ def csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise MultiviewError(f"{path}, line {lines.line_num}: {cause}.") from cause
 
 
-def _demand_cells(path: Path, line: int, cells: int, columns: int) -> None:
+def _require_cells(path: Path, line: int, cells: int, columns: int) -> None:
     if cells != columns:
         raise MultiviewError(f"{path}, line {line}: {cells} cells under {columns} columns.")
 

@@ -15,13 +15,13 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import center_crop, horizontal_flip, resize, resized_crop
 
 from multiview.counter_rng import uniform
-from multiview.data.files.encoded import Picture
+from multiview.data.files.encoded import LazyImage
 from multiview.data.load.windows import TRIES, Floats, Ints, Windows, draw_windows, span_places, span_starts
 from multiview.data.modality import Modality
 from multiview.errors import MultiviewError
 from multiview.view import Crop
 
-Stored = NDArray | Sequence[NDArray | Picture]
+Stored = NDArray | Sequence[NDArray | LazyImage]
 """n samples of a modality as a store reads them: an array, or a list where they differ in shape or are not yet decoded."""
 
 DTYPES = {"image": torch.uint8, "video": torch.uint8, "mask": torch.int64, "audio": torch.int16, "text": torch.int64}
@@ -158,7 +158,7 @@ def _cut(stored: Stored, kind: str, windows: Windows, size: int) -> Tensor:
     sides = (windows.top, windows.left, windows.height, windows.width)
     cuts = zip(*(side.tolist() for side in sides), strict=True)
     for sample, window, mirrored in zip(stored, cuts, windows.flip.tolist(), strict=True):
-        pixels, part = sample.part(window, size) if isinstance(sample, Picture) else (sample, window)
+        pixels, part = sample.part(window, size) if isinstance(sample, LazyImage) else (sample, window)
         row = _resized(_channels_first(torch.from_numpy(pixels), kind), part, kind, size)
         rows.append(horizontal_flip(row) if mirrored else row)
     out = _stacked(rows, stored, kind, size)

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from multiview.batch import Batch
 from multiview.cores import own_cores
-from multiview.data.files.encoded import Picture
+from multiview.data.files.encoded import LazyImage
 from multiview.data.load.crops import CropTransform, Stored
 from multiview.data.load.sampler import Batches
 from multiview.errors import MultiviewError, unknown_name
@@ -93,7 +93,7 @@ class Samples(Dataset[Batch]):
         """Which samples did not turn out to be damaged when their pixels were needed."""
         good = np.ones(len(rows), bool)
         for place, sample in enumerate(samples if isinstance(samples, list) else ()):
-            if isinstance(sample, Picture) and sample.fault:
+            if isinstance(sample, LazyImage) and sample.fault:
                 self.store.blame(int(rows[place]), name, sample.fault)
                 good[place] = False
         return good
@@ -115,7 +115,7 @@ def _blanked(samples: Stored, present: NDArray[np.bool_]) -> Stored:
     return np.where(present.reshape(-1, *[1] * (samples.ndim - 1)), samples, np.zeros((), samples.dtype))
 
 
-def _blank(sample: NDArray | Picture) -> NDArray:
+def _blank(sample: NDArray | LazyImage) -> NDArray:
     """Nothing in the shape of a sample; of a picture without a size a single pixel, because nothing cannot be cut."""
     shape = (1, 1, *sample.shape[2:]) if sample.ndim == 3 and not sample.size else sample.shape
     return np.zeros(shape, sample.dtype)

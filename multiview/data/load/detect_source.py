@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from multiview.data.files import arrayfiles, audiofiles, images, videofiles
+from multiview.data.listing.filetree import find_files
 from multiview.data.listing.tables import ENDINGS as TABLES
-from multiview.data.listing.tree import tree
 from multiview.data.source import Source
 from multiview.data.sources.aligned import Aligned, modality_folders
 from multiview.data.sources.arrays import Arrays
@@ -75,7 +75,7 @@ def _holds(root: Path, file: PurePosixPath) -> bool:
 def _for_tree(root: Path) -> Source:
     counts = Counter(
         kind
-        for file in tree(root, "file", frozenset().union(*TREES.values())).files
+        for file in find_files(root, "file", frozenset().union(*TREES.values())).files
         for kind, endings in TREES.items()
         if PurePosixPath(file).suffix[1:].lower() in endings
     )

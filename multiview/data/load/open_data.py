@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from multiview import plugins
-from multiview.data.listing.tree import entries, printable
+from multiview.data.listing.filetree import printable, walk_entries
 from multiview.data.load.detect_source import guess_source
 from multiview.data.load.sourcestore import FOLDER, SourceStore
 from multiview.data.load.viewstatistics import describe_views
@@ -77,7 +77,7 @@ def _prepared(source: Source, root: Path, out: Path, making: _Making) -> Store:
 def fingerprint(root: Path, aside: Path) -> str:
     """sha256 of path, size and time of every file below `root`, except those below `aside`."""
     digest, besides = hashlib.sha256(), aside.resolve()
-    for name, what in sorted(entries(root, links=True)):
+    for name, what in sorted(walk_entries(root, links=True)):
         path = root / name
         if what == "file" and path.exists() and besides not in path.resolve().parents:
             facts = path.stat()

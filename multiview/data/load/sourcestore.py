@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from multiview.data.files.encoded import Picture, decoded
+from multiview.data.files.encoded import LazyImage, decoded
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample, Plan, Source
 from multiview.data.store.manifest import NO_SPLIT, Manifest, Provenance
@@ -71,7 +71,7 @@ class SourceStore(Store):
         found = [sample.nbytes for sample in self.read(places, modality)]
         return int(np.mean(found) * len(self))
 
-    def samples(self, rows: np.ndarray, modality: str) -> np.ndarray | list[np.ndarray | Picture]:
+    def samples(self, rows: np.ndarray, modality: str) -> np.ndarray | list[np.ndarray | LazyImage]:
         """See `Store.samples`."""
         kind, wanted = self.modality(modality), self.checked(rows)
         if modality in self._held or not kind.encoding:
@@ -107,10 +107,10 @@ class SourceStore(Store):
             self.blame(row, kind.name, fault)
         return _nothing(kind)
 
-    def _picture(self, piece: np.ndarray, row: int, kind: Modality) -> np.ndarray | Picture:
+    def _picture(self, piece: np.ndarray, row: int, kind: Modality) -> np.ndarray | LazyImage:
         if piece.size:
             try:
-                return Picture(kind, piece, self.plan.rows[row].id)
+                return LazyImage(kind, piece, self.plan.rows[row].id)
             except BadSample as fault:
                 self.blame(row, kind.name, fault)
         return _nothing(kind)

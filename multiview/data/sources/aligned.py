@@ -8,12 +8,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from multiview.data.columns.filekinds import ENDINGS, FileKinds
-from multiview.data.columns.picturefiles import Column, PictureReader
+from multiview.data.columns.file_columns import ENDINGS, FileOptions
+from multiview.data.columns.picture_columns import Column, PictureReader
 from multiview.data.listing import labels, splits
-from multiview.data.listing.tree import Tree, printable, tree, without_ending
+from multiview.data.listing.filetree import FileTree, find_files, printable, without_ending
 from multiview.data.source import BadSample, Plan, Row
-from multiview.data.values import Wanted, wanted
+from multiview.data.values import ModalityChoice, parse_modalities
 from multiview.errors import MultiviewError, unknown_name
 
 FOLDERS = {
@@ -35,7 +35,7 @@ MISSING = ("reject", "keep")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Aligned(FileKinds):
+class Aligned(FileOptions):
     """Folders `rgb` (or `image`), `depth`, `normal`, `mask`, `audio`, ... with files of the same stems, a file a modality.
 
     Pictures are aligned pixel by pixel. Normals are 8-bit, value / 127.5 - 1, x right, y up, z towards the viewer,
@@ -68,7 +68,7 @@ class Aligned(FileKinds):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        splits.shares_of(self.split)
+        splits.parse_shares(self.split)
         if self.missing not in MISSING:
             raise unknown_name("way to take incomplete samples", self.missing, MISSING)
         if self.store == "encoded" and self.resize in ("crop", "pad"):
@@ -83,7 +83,7 @@ class Aligned(FileKinds):
         """
         assert root is not None
         chosen = self._chosen(root)
-        found = tree(root, "file", ENDINGS)
+        found = find_files(root, "file", ENDINGS)
         files = {each.name: _by_stem(found, each.where[0]) for each in chosen}
         rows, notes = self._rows(root, files)
         if self.modalities is None:
@@ -95,10 +95,10 @@ class Aligned(FileKinds):
         notes += [note for column in columns.values() for note in column.notes]
         return Plan(rows, tuple(column.modality for column in columns.values()), reader, notes=tuple(notes))
 
-    def _chosen(self, root: Path) -> tuple[Wanted, ...]:
+    def _chosen(self, root: Path) -> tuple[ModalityChoice, ...]:
         """The modalities and the pattern of each."""
         if isinstance(self.modalities, Mapping):
-            return wanted(self.modalities)
+            return parse_modalities(self.modalities)
         there = modality_folders(root)
         if not there:
             raise MultiviewError(
@@ -109,10 +109,10 @@ class Aligned(FileKinds):
         for given, name in zip(self.modalities or kinds, kinds, strict=True):
             if name not in there:
                 raise unknown_name(f"modality of {root}", given, there)
-        return tuple(Wanted(kind, kind, (folder,)) for kind, folder in there.items() if kind in kinds)
+        return tuple(ModalityChoice(kind, kind, (folder,)) for kind, folder in there.items() if kind in kinds)
 
     def _columns(
-        self, root: Path, chosen: Sequence[Wanted], files: Mapping[str, Mapping[str, Sequence[str]]]
+        self, root: Path, chosen: Sequence[ModalityChoice], files: Mapping[str, Mapping[str, Sequence[str]]]
     ) -> dict[str, Column]:
         """Modality -> how its files are read; the first pictures set the size of all."""
         columns: dict[str, Column] = {}
@@ -126,23 +126,23 @@ class Aligned(FileKinds):
 
     def _rows(self, root: Path, files: Mapping[str, Mapping[str, Sequence[str]]]) -> tuple[list[Row], list[str]]:
         stems = sorted(set().union(*files.values()))
-        shares = splits.shares_of(self.split)
+        shares = splits.parse_shares(self.split)
         if not self.csv and not (root / labels.USUAL_CSV).is_file():
-            rows = [Row(stem, split=splits.hashed(stem, shares)) for stem in stems]
-            return rows, ["no CSV: the samples have no classes.", splits.hash_note(shares)]
+            rows = [Row(stem, split=splits.split_by_hash(stem, shares)) for stem in stems]
+            return rows, ["no CSV: the samples have no classes.", splits.hash_split_note(shares)]
         table = labels.read_table(
-            labels.locate(root, self.csv) if self.csv else root / labels.USUAL_CSV, self.id_column
+            labels.find_csv(root, self.csv) if self.csv else root / labels.USUAL_CSV, self.id_column
         )
-        split = self.split_column and table.demand(
+        split = self.split_column and table.require_column(
             self.split_column, "split_column", ", or split by a hash of the ids with --split_column null"
         )
         label = table.label_column(self.label_column)
         rows = [
-            Row(name, label=entry.label, split=entry.split if split else splits.hashed(name, shares))
+            Row(name, label=entry.label, split=entry.split if split else splits.split_by_hash(name, shares))
             for name, entry in sorted(table.entries(label, split, self.ignore_label).items())
         ]
         notes = _table_notes(table, label, stems, rows)
-        return rows, notes if split else [*notes, splits.hash_note(shares)]
+        return rows, notes if split else [*notes, splits.hash_split_note(shares)]
 
 
 def modality_folders(root: Path) -> dict[str, str]:
@@ -158,7 +158,7 @@ def modality_folders(root: Path) -> dict[str, str]:
     return found
 
 
-def _table_notes(table: labels.Table, label: str | None, stems: Sequence[str], rows: Sequence[Row]) -> list[str]:
+def _table_notes(table: labels.LabelTable, label: str | None, stems: Sequence[str], rows: Sequence[Row]) -> list[str]:
     known = set(stems)
     if not any(row.id in known for row in rows):
         raise MultiviewError(
@@ -173,8 +173,8 @@ def _table_notes(table: labels.Table, label: str | None, stems: Sequence[str], r
 
 
 def _of_these(
-    chosen: Sequence[Wanted], files: Mapping[str, Mapping[str, Sequence[str]]], rows: Sequence[Row]
-) -> tuple[tuple[Wanted, ...], list[str]]:
+    chosen: Sequence[ModalityChoice], files: Mapping[str, Mapping[str, Sequence[str]]], rows: Sequence[Row]
+) -> tuple[tuple[ModalityChoice, ...], list[str]]:
     """The modalities of these samples, and a note on the folders whose files belong to something else."""
     ids = {row.id for row in rows}
     strange = [each for each in chosen if ids.isdisjoint(files[each.name])]
@@ -182,7 +182,7 @@ def _of_these(
     return tuple(each for each in chosen if each not in strange), notes
 
 
-def _by_stem(found: Tree, pattern: str) -> dict[str, list[str]]:
+def _by_stem(found: FileTree, pattern: str) -> dict[str, list[str]]:
     """Stem -> the files of that stem, relative to the root. Raises MultiviewError when no file fits the pattern."""
     if pattern in found.files:
         raise MultiviewError(
@@ -237,21 +237,21 @@ class _Reader:
             if file[0] == "?" or (file[0] == "-" and not self.keep):
                 raise BadSample(file[1:])
         sample = {name: self._read(name, file) for name, file in there.items() if file[0] != "-"}
-        self._demand_one_size(self.ids[number], sample)
-        return {name: self._fitted(name, array, there[name]) for name, array in sample.items()}
+        self._require_one_size(self.ids[number], sample)
+        return {name: self._resized(name, array, there[name]) for name, array in sample.items()}
 
     def _read(self, name: str, file: str) -> np.ndarray:
         read = self.columns[name].read
         decode = read.decoded if isinstance(read, PictureReader) else read
         return decode(self.root / file, printable(file))
 
-    def _demand_one_size(self, identity: str, sample: Mapping[str, np.ndarray]) -> None:
+    def _require_one_size(self, identity: str, sample: Mapping[str, np.ndarray]) -> None:
         pictures = [name for name in sample if isinstance(self.columns[name].read, PictureReader)]
         sizes = {name: f"{sample[name].shape[1]}x{sample[name].shape[0]}" for name in pictures}
         if len(set(sizes.values())) > 1:
             listing = ", ".join(f"{name} {size}" for name, size in sizes.items())
             raise BadSample(f"{identity}: its modalities differ in size: {listing}")
 
-    def _fitted(self, name: str, array: np.ndarray, file: str) -> np.ndarray:
+    def _resized(self, name: str, array: np.ndarray, file: str) -> np.ndarray:
         read = self.columns[name].read
-        return read.fitted(array, printable(file)) if isinstance(read, PictureReader) else array
+        return read.resized(array, printable(file)) if isinstance(read, PictureReader) else array

@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 
 from multiview.data.files import arrayfiles
-from multiview.data.files.images import naming
+from multiview.data.files.failures import name_failures
 from multiview.data.listing import splits
 from multiview.data.modality import Modality
 from multiview.data.source import Plan, Row
-from multiview.data.values import Wanted, as_stored, declared, kind_of, text_bytes, wanted
+from multiview.data.values import ModalityChoice, as_stored, declare_modality, kind_of, parse_modalities, text_bytes
 from multiview.errors import MultiviewError, suggestion, unknown_name
 
 IDS = ("id", "ids")
@@ -48,14 +48,14 @@ class Arrays:
     needs_input: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        splits.shares_of(self.split)
-        wanted(self.modalities or ())
+        splits.parse_shares(self.split)
+        parse_modalities(self.modalities or ())
 
     def plan(self, root: Path | None) -> Plan:
         """One row a sample, in the order of the arrays. Raises MultiviewError when they do not fit together."""
         assert root is not None
         path = _file(root)
-        forms = arrayfiles.forms(path)
+        forms = arrayfiles.headers(path)
         roles = {
             "id": _role(path, forms, self.id_column, IDS),
             "label": _role(path, forms, self.label_column, LABELS),
@@ -64,16 +64,16 @@ class Arrays:
         chosen, notes = self._chosen(path, forms, set(roles.values()))
         count = _count(path, forms, chosen, [name for name in roles.values() if name])
         parts = [_modality(path, each, forms[each.where[0]], self.rate) for each in chosen]
-        rows = _rows(path, count, roles, splits.shares_of(self.split))
-        notes += [] if roles["split"] else [splits.hash_note(splits.shares_of(self.split))]
+        rows = _rows(path, count, roles, splits.parse_shares(self.split))
+        notes += [] if roles["split"] else [splits.hash_split_note(splits.parse_shares(self.split))]
         reader = _Reader(path, tuple(each.where[0] for each in chosen), tuple(parts))
         return Plan(rows, tuple(parts), reader, notes=tuple(notes))
 
     def _chosen(
-        self, path: Path, forms: dict[str, arrayfiles.Form], taken: set[str | None]
-    ) -> tuple[tuple[Wanted, ...], list[str]]:
+        self, path: Path, forms: dict[str, arrayfiles.ArrayHeader], taken: set[str | None]
+    ) -> tuple[tuple[ModalityChoice, ...], list[str]]:
         if self.modalities:
-            chosen = wanted(self.modalities)
+            chosen = parse_modalities(self.modalities)
             for each in chosen:
                 if each.where[0] not in forms:
                     raise unknown_name(f"array of {path}", each.where[0], forms)
@@ -84,7 +84,7 @@ class Arrays:
         names = [name for name, shape in left.items() if shape and shape[0] == count]
         others = sorted(set(left) - set(names))
         notes = [f"passed over {', '.join(others)}: not {count} rows."] if others else []
-        return tuple(Wanted(name.replace("/", "_"), None, (name,)) for name in names), notes
+        return tuple(ModalityChoice(name.replace("/", "_"), None, (name,)) for name in names), notes
 
 
 def _file(root: Path) -> Path:
@@ -98,14 +98,16 @@ def _file(root: Path) -> Path:
     return files[0]
 
 
-def _role(path: Path, forms: dict[str, arrayfiles.Form], given: str | None, usual: Sequence[str]) -> str | None:
+def _role(path: Path, forms: dict[str, arrayfiles.ArrayHeader], given: str | None, usual: Sequence[str]) -> str | None:
     if given is not None and given not in forms:
         near = suggestion(given, forms)
         raise MultiviewError(f"{path} has no array '{given}'; it has: {', '.join(forms)}.{near}")
     return given or next((name for name in usual if name in forms and len(forms[name][0]) == 1), None)
 
 
-def _count(path: Path, forms: dict[str, arrayfiles.Form], chosen: Sequence[Wanted], roles: Sequence[str]) -> int:
+def _count(
+    path: Path, forms: dict[str, arrayfiles.ArrayHeader], chosen: Sequence[ModalityChoice], roles: Sequence[str]
+) -> int:
     if not chosen:
         raise MultiviewError(f"{path} holds no array for a modality; it has: {', '.join(forms) or 'none'}.")
     lengths = {name: (forms[name][0] or (0,))[0] for name in [*(each.where[0] for each in chosen), *roles]}
@@ -115,14 +117,14 @@ def _count(path: Path, forms: dict[str, arrayfiles.Form], chosen: Sequence[Wante
     return lengths[chosen[0].where[0]]
 
 
-def _modality(path: Path, each: Wanted, form: arrayfiles.Form, rate: float | None) -> Modality:
+def _modality(path: Path, each: ModalityChoice, form: arrayfiles.ArrayHeader, rate: float | None) -> Modality:
     (_, *shape), dtype = form
     kind = each.kind or kind_of(each.name, tuple(shape), dtype, rate)
     if kind == "text":
-        texts = arrayfiles.whole(path, each.where[0]).tolist()
+        texts = arrayfiles.read_array(path, each.where[0]).tolist()
         longest = max((len(text.encode()) for text in texts), default=1)
-        return declared(each.name, kind, (max(longest, 1),), np.dtype("U"))
-    return declared(each.name, kind, tuple(shape), dtype, rate)
+        return declare_modality(each.name, kind, (max(longest, 1),), np.dtype("U"))
+    return declare_modality(each.name, kind, tuple(shape), dtype, rate)
 
 
 def _rows(path: Path, count: int, roles: dict[str, str | None], shares: Sequence[float]) -> list[Row]:
@@ -130,9 +132,9 @@ def _rows(path: Path, count: int, roles: dict[str, str | None], shares: Sequence
     width = len(str(max(count - 1, 0)))
     ids = texts.get("id") or [f"{number:0{width}d}" for number in range(count)]
     labels = texts.get("label") or [""] * count
-    named = [splits.canonical(name) or None for name in texts["split"]] if "split" in texts else None
+    named = [splits.canonical_split(name) or None for name in texts["split"]] if "split" in texts else None
     return [
-        Row(name, label=label or None, split=named[number] if named else splits.hashed(name, shares))
+        Row(name, label=label or None, split=named[number] if named else splits.split_by_hash(name, shares))
         for number, (name, label) in enumerate(zip(ids, labels, strict=True))
     ]
 
@@ -141,7 +143,7 @@ def _texts(path: Path, name: str) -> list[str]:
     """The words of an array of ids, classes or splits; a number that is not finite is no word, whole numbers have no
     point.
     """
-    array = arrayfiles.whole(path, name)
+    array = arrayfiles.read_array(path, name)
     if array.dtype.kind == "f":
         return ["" if not np.isfinite(value) else f"{value:g}" for value in array.tolist()]
     return [str(value) for value in array.tolist()]
@@ -154,9 +156,9 @@ class _Reader:
     modalities: tuple[Modality, ...]
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
-        with naming(f"{self.path.name}, row {number}"):
+        with name_failures(f"{self.path.name}, row {number}"):
             return {
-                modality.name: self._value(modality, arrayfiles.row(self.path, name, number))
+                modality.name: self._value(modality, arrayfiles.read_row(self.path, name, number))
                 for name, modality in zip(self.arrays, self.modalities, strict=True)
             }
 

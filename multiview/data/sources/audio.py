@@ -4,32 +4,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from multiview.data.columns.sounds import Sounds, sound_modality
+from multiview.data.columns.sound_columns import SoundOptions, sound_modality
 from multiview.data.files.audiofiles import ENDINGS
-from multiview.data.listing.classtree import ClassTree, Files
+from multiview.data.listing.classtree import ClassTreeOptions, FileReader
 from multiview.data.source import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
-class Audio(ClassTree, Sounds):
+class Audio(ClassTreeOptions, SoundOptions):
     """WAV, FLAC, OGG, MP3 or AIFF files in folders: the first folder's name is the class, as in the source `folder`.
 
-    Sounds are stored with 16 bits, one channel or several, at the rate of the files or another. Files that are truncated,
+    SoundOptions are stored with 16 bits, one channel or several, at the rate of the files or another. Files that are truncated,
     empty or not finite are rejected.
     """
 
     needs_input: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        ClassTree.__post_init__(self)
-        Sounds.__post_init__(self)
+        ClassTreeOptions.__post_init__(self)
+        SoundOptions.__post_init__(self)
 
     def plan(self, root: Path | None) -> Plan:
         """Every sound below `root`, in the order of the paths (of the ids, with a CSV). Raises MultiviewError when there
         is none.
         """
         assert root is not None
-        found = self.listed(root, "sound", ENDINGS)
+        found = self.list_samples(root, "sound", ENDINGS)
         reader, notes = self.sound_reader(root, [file for file in found.files if file])
-        read = Files("audio", root, found.files, tuple(row.id for row in found.rows), reader)
+        read = FileReader("audio", root, found.files, tuple(row.id for row in found.rows), reader)
         return Plan(found.rows, (sound_modality("audio", reader),), read, notes=(*found.notes, *notes))

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from multiview.data.files.pickles import read_pickle
-from multiview.data.listing.published import carved, check_val, holding
+from multiview.data.listing.published import check_val, find_archive, training_split
 from multiview.data.modality import Modality
 from multiview.data.source import Plan, Row
 from multiview.errors import MultiviewError
@@ -125,7 +125,7 @@ class _File:
 
 
 def _located(root: Path, layouts: Sequence[tuple[str, Sequence[str]]], name: str) -> tuple[Path, bool]:
-    place, number = holding(root, layouts, name)
+    place, number = find_archive(root, layouts, name)
     return place, number == 0
 
 
@@ -150,7 +150,7 @@ def _plan(train: Sequence[_File], test: _File, names: tuple[str, ...], val: floa
             raise MultiviewError(f"{file.path} has labels {labels.min()} to {labels.max()} for {len(names)} classes.")
         for place, label in enumerate(labels.tolist()):
             name = f"{split}/{before + place:05d}"
-            rows.append(Row(name, label=names[label], split=carved(name, val) if split == "train" else split))
+            rows.append(Row(name, label=names[label], split=training_split(name, val) if split == "train" else split))
             places.append((number, place))
     return Plan(rows, (IMAGE,), _Reader(files, tuple(places)), classes=names)
 

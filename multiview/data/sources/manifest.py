@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from multiview.data.columns import manifest_columns
-from multiview.data.columns.filekinds import FileKinds, kind_of_files
+from multiview.data.columns.file_columns import FileOptions, kind_of_files
 from multiview.data.listing import splits
 from multiview.data.listing.tables import ENDINGS as TABLES
 from multiview.data.listing.tables import Columns, read_columns
 from multiview.data.source import Plan, Row
-from multiview.data.values import NAMED, Wanted, wanted
+from multiview.data.values import NAMED, ModalityChoice, parse_modalities
 from multiview.errors import MultiviewError, suggestion
 
 IDS = ("id",)
@@ -27,7 +27,7 @@ FILES = ("file", "file_name", "filename", "filepath", "path")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manifest(FileKinds):
+class Manifest(FileOptions):
     """A table with a row a sample: CSV, JSON Lines (`.jsonl`) or Parquet, whose columns become modalities.
 
     A column of file names is a modality of what the files are; columns of numbers together are a table; a column of lists is
@@ -57,8 +57,8 @@ class Manifest(FileKinds):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        splits.shares_of(self.split)
-        wanted(self.modalities or ())
+        splits.parse_shares(self.split)
+        parse_modalities(self.modalities or ())
         if self.text_bytes is not None and self.text_bytes < 1:
             raise MultiviewError(f"text_bytes is {self.text_bytes}; give 1 or more.")
 
@@ -78,7 +78,7 @@ class Manifest(FileKinds):
         notes += [note for part in parts for note in part.notes]
         labels = [_word(cell) or None for cell in columns[label]] if label else [None] * len(ids)
         if split:
-            named = [splits.canonical(_word(cell)) or None for cell in columns[split]]
+            named = [splits.canonical_split(_word(cell)) or None for cell in columns[split]]
         else:
             named, more = self._hashed(ids, parts)
             notes += more
@@ -86,10 +86,12 @@ class Manifest(FileKinds):
         modalities = tuple(part.modality for part in parts)
         return Plan(rows, modalities, _Reader(path.name, tuple(parts)), notes=tuple(notes))
 
-    def _hashed(self, ids: Sequence[str], parts: Sequence[manifest_columns.Part]) -> tuple[list[str | None], list[str]]:
+    def _hashed(
+        self, ids: Sequence[str], parts: Sequence[manifest_columns.CellColumn]
+    ) -> tuple[list[str | None], list[str]]:
         """Splits by a hash; samples that share a file lie in one, so that nothing is tested that was trained on."""
-        shares = splits.shares_of(self.split)
-        deciding = splits.together(
+        shares = splits.parse_shares(self.split)
+        deciding = splits.group_leaders(
             ids, [part.read.files for part in parts if isinstance(part.read, manifest_columns.FileCells)]
         )
         tied = Counter(deciding)
@@ -99,13 +101,13 @@ class Manifest(FileKinds):
                 f"files that samples share tie {max(tied.values())} of {len(ids)} together, so no split can keep them apart: each is "
                 "split by its own id, and what is tested may have been trained on; a column of splits decides otherwise."
             )
-            return [splits.hashed(name, shares) for name in ids], [splits.hash_note(shares), note]
+            return [splits.split_by_hash(name, shares) for name in ids], [splits.hash_split_note(shares), note]
         notes = [f"{count} samples share files with others; those that do are in one split."] if count else []
-        return [splits.hashed(name, shares) for name in deciding], [splits.hash_note(shares), *notes]
+        return [splits.split_by_hash(name, shares) for name in deciding], [splits.hash_split_note(shares), *notes]
 
-    def _chosen(self, path: Path, columns: Columns, taken: set[str]) -> tuple[tuple[Wanted, ...], list[str]]:
+    def _chosen(self, path: Path, columns: Columns, taken: set[str]) -> tuple[tuple[ModalityChoice, ...], list[str]]:
         if self.modalities is not None:
-            return tuple(_expanded(path, columns, each) for each in wanted(self.modalities)), []
+            return tuple(_expanded(path, columns, each) for each in parse_modalities(self.modalities)), []
         left = {name: column for name, column in columns.items() if name not in taken}
         chosen = _guessed(left)
         used = {column for each in chosen for column in each.where}
@@ -117,26 +119,26 @@ class Manifest(FileKinds):
             )
         return chosen, [f"passed over the columns {', '.join(others)}; take them with --modalities."] if others else []
 
-    def _part(self, path: Path, columns: Columns, each: Wanted) -> manifest_columns.Part:
+    def _part(self, path: Path, columns: Columns, each: ModalityChoice) -> manifest_columns.CellColumn:
         if len(each.where) > 1 or each.kind == "table":
-            return manifest_columns.numbers(each, columns)
+            return manifest_columns.number_column(each, columns)
         column = columns[each.where[0]]
-        manifest_columns.demand_outside(each.where[0], column)
+        manifest_columns.refuse_embedded_files(each.where[0], column)
         if each.kind != "text" and manifest_columns.are_files(column):
             return self._files(path, each, column)
         if each.kind not in (None, "text") or any(isinstance(cell, list) for cell in column):
-            return manifest_columns.lists(each, column, self.rate)
+            return manifest_columns.list_column(each, column, self.rate)
         if each.kind is None and manifest_columns.are_numbers(column):
-            return manifest_columns.numbers(each, columns)
-        return manifest_columns.texts(each, column, self.text_bytes)
+            return manifest_columns.number_column(each, columns)
+        return manifest_columns.text_column(each, column, self.text_bytes)
 
-    def _files(self, path: Path, each: Wanted, column: Sequence[Any]) -> manifest_columns.Part:
+    def _files(self, path: Path, each: ModalityChoice, column: Sequence[Any]) -> manifest_columns.CellColumn:
         for number, cell in enumerate(column):
             if cell is not None:
-                manifest_columns.demand_inside(cell, f"{path}, row {number + 1}, column '{each.where[0]}'")
+                manifest_columns.require_inside(cell, f"{path}, row {number + 1}, column '{each.where[0]}'")
         files = [cell for cell in column if cell is not None]
         found = self.column(each.name, each.kind, path.parent, list(dict.fromkeys(files)))
-        return manifest_columns.Part(
+        return manifest_columns.CellColumn(
             found.modality, manifest_columns.FileCells(path.parent, tuple(column), found.read), found.notes
         )
 
@@ -165,7 +167,7 @@ def _no_column(path: Path, columns: Columns, given: str) -> MultiviewError:
     return MultiviewError(f"{path} has no column '{given}'; it has: {', '.join(columns)}.{suggestion(given, columns)}")
 
 
-def _expanded(path: Path, columns: Columns, each: Wanted) -> Wanted:
+def _expanded(path: Path, columns: Columns, each: ModalityChoice) -> ModalityChoice:
     """The entry with every pattern replaced by the columns that fit it."""
     found: list[str] = []
     for name in each.where:
@@ -173,20 +175,23 @@ def _expanded(path: Path, columns: Columns, each: Wanted) -> Wanted:
         if not fits:
             raise _no_column(path, columns, name)
         found += fits
-    return Wanted(each.name, each.kind, tuple(found))
+    return ModalityChoice(each.name, each.kind, tuple(found))
 
 
-def _guessed(columns: Columns) -> tuple[Wanted, ...]:
+def _guessed(columns: Columns) -> tuple[ModalityChoice, ...]:
     """The columns that are modalities by their looks: files, lists, texts by name, and numbered columns of numbers."""
-    chosen: list[Wanted] = []
+    chosen: list[ModalityChoice] = []
     numbered: dict[str, list[str]] = {}
     for name, column in columns.items():
         listed = any(isinstance(cell, (list, dict, bytes)) for cell in column)
         if manifest_columns.are_files(column) or listed or NAMED.get(name.casefold()) == "text":
-            chosen.append(Wanted(_own_name(name, column), None, (name,)))
+            chosen.append(ModalityChoice(_own_name(name, column), None, (name,)))
         elif (match := re.fullmatch(r"(.*?\D)[_.-]?\d+", name)) and manifest_columns.are_numbers(column):
             numbered.setdefault(match[1].rstrip("_.-"), []).append(name)
-    return (*chosen, *(Wanted(name, "table", tuple(names)) for name, names in numbered.items() if len(names) > 1))
+    return (
+        *chosen,
+        *(ModalityChoice(name, "table", tuple(names)) for name, names in numbered.items() if len(names) > 1),
+    )
 
 
 def _own_name(name: str, column: Sequence[Any]) -> str:
@@ -212,7 +217,7 @@ def _word(cell: Any) -> str:
 @dataclass(frozen=True)
 class _Reader:
     manifest: str
-    parts: tuple[manifest_columns.Part, ...]
+    parts: tuple[manifest_columns.CellColumn, ...]
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         sample = {}

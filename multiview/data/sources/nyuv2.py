@@ -7,13 +7,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from multiview.data.columns.sizes import Sizes
+from multiview.data.columns.picture_sizes import SizeOptions
 from multiview.data.columns.surface_normals import Camera, normals
 from multiview.data.files import arrayfiles
-from multiview.data.files.images import Depth, naming
-from multiview.data.files.resize import Fit, fit_of_sizes
+from multiview.data.files.failures import name_failures
+from multiview.data.files.images import DepthUnits
+from multiview.data.files.resize import Resizer, choose_resizer
 from multiview.data.listing import splits
-from multiview.data.listing.published import carved, check_val
+from multiview.data.listing.published import check_val, training_split
 from multiview.data.modality import Modality
 from multiview.data.source import Plan, Row
 from multiview.data.values import DTYPES, UNITS
@@ -28,7 +29,7 @@ ARRAYS = {"image": "images", "depth": "depths", "normal": "depths", "mask": "lab
 
 
 @dataclass(frozen=True, kw_only=True)
-class NyuV2(Sizes):
+class NyuV2(SizeOptions):
     """NYU Depth v2 (Silberman et al. 2012): 1,449 photos of rooms with depth, normals and semantic labels.
 
     INPUT is `nyu_depth_v2_labeled.mat` or its folder. `image`, `depth` (metres, filled in as published), `mask` (the 894
@@ -52,7 +53,7 @@ class NyuV2(Sizes):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        splits.shares_of(self.split)
+        splits.parse_shares(self.split)
         check_val(self.val)
         for name in self.modalities:
             if name not in MODALITIES:
@@ -64,7 +65,7 @@ class NyuV2(Sizes):
         path = _located(root)
         content = _content(path)
         count, height, width = content.shape
-        fit, notes = fit_of_sizes([(height, width)], self.size, self.resize)
+        fit, notes = choose_resizer([(height, width)], self.size, self.resize)
         ids = [f"{number + 1:04d}" for number in range(count)]
         given, more = self._splits(path, ids)
         rows = [Row(*each) for each in zip(ids, content.scenes, given, strict=True)]
@@ -78,12 +79,14 @@ class NyuV2(Sizes):
         if not file.is_file():
             if self.split_file:
                 raise MultiviewError(f"{file} is not there; give the published splits.mat, or leave --split_file away.")
-            shares = splits.shares_of(self.split)
-            return [splits.hashed(name, shares) for name in ids], [f"no {SPLITS}: {splits.hash_note(shares)}"]
+            shares = splits.parse_shares(self.split)
+            return [splits.split_by_hash(name, shares) for name in ids], [
+                f"no {SPLITS}: {splits.hash_split_note(shares)}"
+            ]
         train, test = _published_split(file)
         if sorted(train | test) != list(range(1, len(ids) + 1)) or train & test:
             raise MultiviewError(f"{file} does not split samples 1 to {len(ids)}; give the splits.mat of this dataset.")
-        return [carved(name, self.val) if int(name) in train else "test" for name in ids], []
+        return [training_split(name, self.val) if int(name) in train else "test" for name in ids], []
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def _content(path: Path) -> _Content:
     """What the file says of itself; MATLAB's axes stand in reverse: (n, 3, width, height) and (n, width, height)."""
     import h5py
 
-    arrayfiles.forget()
+    arrayfiles.close_files()
     try:
         with h5py.File(path, "r") as file:
             lacking = {"images", "depths", "labels", "names"} - set(file)
@@ -136,7 +139,7 @@ def _published_split(file: Path) -> tuple[set[int], set[int]]:
         raise MultiviewError(f"{file} cannot be read as the published split: {cause}.") from cause
 
 
-def _modality(name: str, fit: Fit, names: tuple[str, ...]) -> Modality:
+def _modality(name: str, fit: Resizer, names: tuple[str, ...]) -> Modality:
     shape = (fit.height, fit.width, 3) if name in ("image", "normal") else (fit.height, fit.width)
     dtype = "uint16" if name == "mask" else DTYPES.get(name, "float32")
     labels = names if name == "mask" else ()
@@ -147,21 +150,21 @@ def _modality(name: str, fit: Fit, names: tuple[str, ...]) -> Modality:
 class _Reader:
     path: Path
     modalities: tuple[str, ...]
-    fit: Fit
+    fit: Resizer
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
-        with naming(f"{self.path.name}, sample {number + 1}"):
-            return {name: self._fitted(name, self._stored(name, number)) for name in self.modalities}
+        with name_failures(f"{self.path.name}, sample {number + 1}"):
+            return {name: self._resized(name, self._stored(name, number)) for name in self.modalities}
 
     def _stored(self, name: str, number: int) -> np.ndarray:
-        array = arrayfiles.row(self.path, ARRAYS[name], number).T
+        array = arrayfiles.read_row(self.path, ARRAYS[name], number).T
         if name in ("image", "mask"):
             return np.ascontiguousarray(array)
-        metres = Depth().metres(array.astype("float64"), integers=False)
+        metres = DepthUnits().metres(array.astype("float64"), integers=False)
         return metres if name == "depth" else normals(metres, _camera(metres.shape))
 
-    def _fitted(self, name: str, array: np.ndarray) -> np.ndarray:
-        return self.fit.image(array) if name == "image" else self.fit.nearest(array)
+    def _resized(self, name: str, array: np.ndarray) -> np.ndarray:
+        return self.fit.resize_image(array) if name == "image" else self.fit.resize_nearest(array)
 
 
 def _camera(shape: tuple[int, ...]) -> Camera:

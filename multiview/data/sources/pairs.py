@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from multiview.data.listing.classtree import Files
+from multiview.data.listing.classtree import FileReader
 from multiview.data.source import Plan, Row
 from multiview.data.sources.audio import Audio
 from multiview.errors import MultiviewError
@@ -19,7 +19,7 @@ NAMES = ("first", "second")
 
 @dataclass(frozen=True, kw_only=True)
 class Pairs(Audio):
-    """Sounds in class folders, as in the source `audio`; two of one class and split become `first` and `second` of a sample.
+    """SoundOptions in class folders, as in the source `audio`; two of one class and split become `first` and `second` of a sample.
 
     In `train` every two recordings of a class are a pair; in the other splits each recording stands in one sample only, so
     that nothing is measured twice, and one that is left over has no `second`.
@@ -31,7 +31,7 @@ class Pairs(Audio):
         """One row a pair, by the order of the recordings. Raises MultiviewError when no class has two in `train`."""
         assert root is not None
         single = super().plan(root)
-        assert isinstance(single.read, Files)
+        assert isinstance(single.read, FileReader)
         chosen = list(_pairs(single.rows))
         if not any(len(pair) == 2 and single.rows[pair[0]].split == "train" for pair in chosen):
             raise MultiviewError(
@@ -74,7 +74,7 @@ def _row(pair: Sequence[Row]) -> Row:
 
 @dataclass(frozen=True)
 class _Reader:
-    read: Files
+    read: FileReader
     pairs: tuple[tuple[int, ...], ...]
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:

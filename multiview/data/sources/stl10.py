@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from multiview.data.listing.published import carved, check_val, holding
+from multiview.data.listing.published import check_val, find_archive, training_split
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample, Plan, Row
 from multiview.errors import MultiviewError
@@ -47,7 +47,7 @@ class Stl10:
         """
         assert root is not None
         files = FILES if self.unlabelled == "none" else (*FILES, UNLABELLED)
-        place, _ = holding(root, [("stl10_binary", files)], "STL-10")
+        place, _ = find_archive(root, [("stl10_binary", files)], "STL-10")
         names = tuple((place / "class_names.txt").read_text("utf8").split())
         parts = [self._labelled(place, split, names) for split in ("train", "test")]
         if self.unlabelled != "none":
@@ -69,7 +69,7 @@ class Stl10:
             )
         ids = [f"{split}/{number:06d}" for number in range(count)]
         return path, [
-            Row(name, label=names[label - 1], split=carved(name, self.val) if split == "train" else split)
+            Row(name, label=names[label - 1], split=training_split(name, self.val) if split == "train" else split)
             for name, label in zip(ids, labels, strict=True)
         ]
 

@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from multiview.data.columns.sizes import Sizes
+from multiview.data.columns.picture_sizes import SizeOptions
 from multiview.data.files import images
-from multiview.data.files.resize import Fit, fit_of_sizes
+from multiview.data.files.failures import name_failures
+from multiview.data.files.resize import Resizer, choose_resizer
 from multiview.data.listing import splits
-from multiview.data.listing.published import carved, check_val
+from multiview.data.listing.published import check_val, training_split
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample, Plan, Row
 from multiview.data.values import UNITS
@@ -29,7 +30,7 @@ PROBED = 50
 
 
 @dataclass(frozen=True, kw_only=True)
-class Torchvision(Sizes):
+class Torchvision(SizeOptions):
     """A data set class of torchvision.datasets, as `torchvision:NAME`: its images, and its targets as classes or masks.
 
     INPUT is the `root` that the class takes; nothing is downloaded. A class with `train=` or `split=` is read once for
@@ -52,7 +53,7 @@ class Torchvision(Sizes):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        splits.shares_of(self.split)
+        splits.parse_shares(self.split)
         check_val(self.val)
 
     def plan(self, root: Path | None) -> Plan:
@@ -61,25 +62,29 @@ class Torchvision(Sizes):
         _opened.cache_clear()  # of files that were written anew since
         parts = _parts(self.dataset, root, self.arguments or {})
         looks = [look for part in parts for look in part.looks(PROBED)]
-        fit, notes = fit_of_sizes([size for size, _ in looks], self.size, self.resize)
+        fit, notes = choose_resizer([size for size, _ in looks], self.size, self.resize)
         masked = looks[0][1]
         rows = [row for part in parts for row in self._rows(part, masked)]
         places = tuple((part, place) for part in parts for place in range(len(part.open())))
-        notes += () if parts[0].split else (splits.hash_note(splits.shares_of(self.split)),)
+        notes += () if parts[0].split else (splits.hash_split_note(splits.parse_shares(self.split)),)
         return Plan(rows, _modalities(fit, masked), _Reader(places, fit, masked), notes=notes)
 
     def _rows(self, part: "_Part", masked: bool) -> list[Row]:
         count = len(part.open())
         names = [f"{part.name}/{number:06d}" for number in range(count)]
         labels = [None] * count if masked else part.labels()
-        shares = splits.shares_of(self.split)
+        shares = splits.parse_shares(self.split)
         return [
-            Row(name, label=label, split=self._split(part.split, name) if part.split else splits.hashed(name, shares))
+            Row(
+                name,
+                label=label,
+                split=self._split(part.split, name) if part.split else splits.split_by_hash(name, shares),
+            )
             for name, label in zip(names, labels, strict=True)
         ]
 
     def _split(self, published: str, name: str) -> str:
-        return carved(name, self.val) if published == "train" else published
+        return training_split(name, self.val) if published == "train" else published
 
 
 @dataclass(frozen=True)
@@ -213,10 +218,10 @@ def _picture(dataset: str, value: Any) -> np.ndarray:
         raise MultiviewError(
             f"torchvision:{dataset} gives {type(value).__name__}, not pictures, which are all this reads."
         )
-    return np.array(images.as_rgb(value))
+    return np.array(images.to_rgb(value))
 
 
-def _modalities(fit: Fit, masked: bool) -> tuple[Modality, ...]:
+def _modalities(fit: Resizer, masked: bool) -> tuple[Modality, ...]:
     side = (fit.height, fit.width)
     image = Modality(name="image", kind="image", dtype="uint8", shape=(*side, 3), unit=UNITS["image"])
     mask = Modality(name="mask", kind="mask", dtype="uint8", shape=side, unit=UNITS["mask"])
@@ -226,15 +231,15 @@ def _modalities(fit: Fit, masked: bool) -> tuple[Modality, ...]:
 @dataclass(frozen=True)
 class _Reader:
     places: tuple[tuple[_Part, int], ...]
-    fit: Fit
+    fit: Resizer
     masked: bool
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         part, place = self.places[number]
-        with images.naming(f"torchvision:{part.dataset}, {part.name} {place}"):
+        with name_failures(f"torchvision:{part.dataset}, {part.name} {place}"):
             picture, target = _pair(part.dataset, part.open()[place])
-            sample = {"image": self.fit.image(_picture(part.dataset, picture))}
-            return sample | {"mask": self.fit.nearest(_mask(target))} if self.masked else sample
+            sample = {"image": self.fit.resize_image(_picture(part.dataset, picture))}
+            return sample | {"mask": self.fit.resize_nearest(_mask(target))} if self.masked else sample
 
 
 def _mask(target: Any) -> np.ndarray:

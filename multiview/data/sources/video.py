@@ -6,21 +6,21 @@ from typing import ClassVar
 
 import numpy as np
 
-from multiview.data.columns.clips import Clips
-from multiview.data.columns.probe import probed
-from multiview.data.columns.sounds import sound_modality
+from multiview.data.columns.headers import read_headers
+from multiview.data.columns.sound_columns import sound_modality
+from multiview.data.columns.video_columns import VideoOptions
 from multiview.data.files import videofiles
 from multiview.data.files.audiofiles import SoundReader
-from multiview.data.listing.classtree import ClassTree, Files
+from multiview.data.listing.classtree import ClassTreeOptions, FileReader
 from multiview.data.source import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
-class Video(ClassTree, Clips):
+class Video(ClassTreeOptions, VideoOptions):
     """MP4, MKV, MOV, AVI or WebM clips in folders: the first folder's name is the class, as in the source `folder`.
 
     Of every clip the frames at `fps` are stored as `video`, its sound track as `audio`; a clip without one lacks that
-    modality. Clips that are truncated or damaged are rejected. Needs PyAV: pip install 'multiview-cmc[video]'.
+    modality. VideoOptions that are truncated or damaged are rejected. Needs PyAV: pip install 'multiview-cmc[video]'.
 
     Args:
         sound: whether the sound tracks are taken.
@@ -31,31 +31,31 @@ class Video(ClassTree, Clips):
     needs_input: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        ClassTree.__post_init__(self)
-        Clips.__post_init__(self)
+        ClassTreeOptions.__post_init__(self)
+        VideoOptions.__post_init__(self)
 
     def plan(self, root: Path | None) -> Plan:
         """Every clip below `root`, in the order of the paths (of the ids, with a CSV). Raises MultiviewError when there is
         none.
         """
         assert root is not None
-        found = self.listed(root, "clip", videofiles.ENDINGS)
-        forms = probed(root, [file for file in found.files if file], videofiles.form, "clip")
+        found = self.list_samples(root, "clip", videofiles.ENDINGS)
+        forms = read_headers(root, [file for file in found.files if file], videofiles.header, "clip")
         clips, notes = self.clip_reader(forms)
         tracks = [form.sound for form in forms if form.sound and self.sound]
-        sounds, more = self.reader_of(tracks) if tracks else (None, ())
+        sounds, more = self.sound_reader_for(tracks) if tracks else (None, ())
         modalities = (clips.modality("video"), *((sound_modality("audio", sounds),) if sounds else ()))
-        read = Files("video", root, found.files, tuple(row.id for row in found.rows), clips)
+        read = FileReader("video", root, found.files, tuple(row.id for row in found.rows), clips)
         return Plan(found.rows, modalities, _WithSound(read, sounds), notes=(*found.notes, *notes, *more))
 
 
 @dataclass(frozen=True)
 class _WithSound:
-    pictures: Files
+    pictures: FileReader
     sounds: SoundReader | None
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         sample = self.pictures(number)
-        path, name = self.pictures.located(number)
-        track = videofiles.sound(path, name, self.sounds) if self.sounds else None
+        path, name = self.pictures.locate(number)
+        track = videofiles.sound_track(path, name, self.sounds) if self.sounds else None
         return sample if track is None else sample | {"audio": track}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from multiview.data.files.encoded import Picture, decoded
+from multiview.data.files.encoded import LazyImage, decoded
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample
 from multiview.data.store import manifest as manifests
@@ -109,7 +109,7 @@ class Store:
             self._gather(out, places, local, shard, modality)
         return out
 
-    def samples(self, rows: np.ndarray, modality: str) -> np.ndarray | list[np.ndarray | Picture]:
+    def samples(self, rows: np.ndarray, modality: str) -> np.ndarray | list[np.ndarray | LazyImage]:
         """What `read` gives, as it is best cut: a list of the arrays themselves, not to be written to, where they are in
         memory; encoded images not decoded yet.
         """
@@ -228,10 +228,10 @@ class Store:
                 self.blame(row, kind.name, fault)
         return out
 
-    def _picture(self, piece: np.ndarray, row: int, kind: Modality) -> np.ndarray | Picture:
+    def _picture(self, piece: np.ndarray, row: int, kind: Modality) -> np.ndarray | LazyImage:
         if len(piece):
             try:
-                return Picture(kind, piece, f"row {row}")
+                return LazyImage(kind, piece, f"row {row}")
             except BadSample as fault:
                 self.blame(row, kind.name, fault)
         return np.zeros((1, 1, 3), "uint8")

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from multiview.data.listing.labels import read_table
-from multiview.data.listing.splits import NAMES, hashed, shares_of
+from multiview.data.listing.splits import NAMES, parse_shares, split_by_hash
 from multiview.data.modality import Modality
 from multiview.data.source import Plan, Row
 from multiview.data.store.reading import Store
@@ -41,13 +41,13 @@ class Resplit:
         return Plan(rows, store.manifest.modalities, _Reader((store,)), classes=store.manifest.classes)
 
     def _names(self, store: Store, rows: Sequence[Row]) -> list[str | None]:
-        shares = shares_of(self.split)
+        shares = parse_shares(self.split)
         if self.by == "id":
-            return [hashed(row.id, shares) for row in rows]
+            return [split_by_hash(row.id, shares) for row in rows]
         if self.by == "class":
             return _in_shares(rows, shares)
         if self.by in store.manifest.factors:
-            return [hashed(f"{self.by}={value!r}", shares) for value in store.factor(self.by).tolist()]
+            return [split_by_hash(f"{self.by}={value!r}", shares) for value in store.factor(self.by).tolist()]
         if Path(self.by).is_file():
             return _listed(Path(self.by), rows)
         raise unknown_name("way to split", self.by, ("id", "class", *store.manifest.factors), "Or give a CSV file.")
@@ -55,7 +55,7 @@ class Resplit:
 
 def _listed(csv: Path, rows: Sequence[Row]) -> list[str | None]:
     table = read_table(csv, "id")
-    entries = table.entries(None, table.demand("split", "split_column"))
+    entries = table.entries(None, table.require_column("split", "split_column"))
     known = {row.id for row in rows}
     if not known & entries.keys():
         raise MultiviewError(f"not one id of {csv} is in the store; its ids are like '{rows[0].id}'.")

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from multiview.data.columns.probe import commonest, probed
+from multiview.data.columns.headers import most_common_of, read_headers
 from multiview.data.files import audiofiles
-from multiview.data.files.audiofiles import Form, SoundReader
+from multiview.data.files.audiofiles import SoundHeader, SoundReader
 from multiview.data.modality import ANY, Modality
 from multiview.data.values import UNITS
 from multiview.errors import MultiviewError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sounds:
+class SoundOptions:
     """Options of sound files.
 
     Args:
@@ -33,12 +33,12 @@ class Sounds:
 
     def sound_reader(self, root: Path, files: Sequence[str]) -> tuple[SoundReader, tuple[str, ...]]:
         """How these files below `root` are read, and notes on it. Raises MultiviewError when not one can be read."""
-        return self.reader_of(probed(root, files, audiofiles.form, "sound"))
+        return self.sound_reader_for(read_headers(root, files, audiofiles.header, "sound"))
 
-    def reader_of(self, forms: Sequence[Form]) -> tuple[SoundReader, tuple[str, ...]]:
+    def sound_reader_for(self, forms: Sequence[SoundHeader]) -> tuple[SoundReader, tuple[str, ...]]:
         """How sounds of these forms are read, and notes on it."""
-        rate = self.rate or commonest([each.rate for each in forms])
-        channels = self.channels or commonest([each.channels for each in forms])
+        rate = self.rate or most_common_of([each.rate for each in forms])
+        channels = self.channels or most_common_of([each.channels for each in forms])
         others = ", ".join(map(str, sorted({each.rate for each in forms} - {rate})))
         notes = (f"sounds at {others} Hz are resampled to {rate} Hz; choose with --rate.",) if others else ()
         return SoundReader(rate, channels, ANY if self.seconds is None else max(1, round(self.seconds * rate))), notes

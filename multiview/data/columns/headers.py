@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from multiview.data.listing.tree import printable
+from multiview.data.listing.filetree import printable
 from multiview.data.source import BadSample
 from multiview.errors import MultiviewError
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 PROBED = 500
 
 
-def probed(root: Path, files: Sequence[str], look: Callable[[Path, str], T], noun: str) -> list[T]:
+def read_headers(root: Path, files: Sequence[str], look: Callable[[Path, str], T], noun: str) -> list[T]:
     """What `look(path, name)` says of the readable ones among `PROBED` files below `root`, evenly spread.
 
     Raises MultiviewError when not one of them can be read.
@@ -31,6 +31,6 @@ def probed(root: Path, files: Sequence[str], look: Callable[[Path, str], T], nou
     return found
 
 
-def commonest(values: Sequence[T]) -> T:
+def most_common_of(values: Sequence[T]) -> T:
     """The value that is there most often; of equals, the first."""
     return Counter(values).most_common(1)[0][0]

@@ -14,7 +14,7 @@ from multiview.plurals import counted
 
 
 @dataclass(frozen=True)
-class Tree:
+class FileTree:
     """What lies below a folder, hidden files aside.
 
     files: those of the wanted `kind` (image, sound, clip), relative paths, sorted. others: the rest, counted by ending.
@@ -35,7 +35,7 @@ class Tree:
         links = f"passed over {counted(self.links, 'link')}." if self.links else ""
         return tuple(note for note in (others, links) if note)
 
-    def demand_files(self) -> None:
+    def require_files(self) -> None:
         """Raises MultiviewError when there is none, saying what was looked for and what is there instead."""
         if not self.files:
             seen = _counted(self.others) if self.others else "no file at all"
@@ -52,7 +52,7 @@ def _counted(endings: Mapping[str, int]) -> str:
     return f"{counted(total, 'other file')} ({parts})"
 
 
-def tree(root: Path, kind: str = "image", endings: Collection[str] = ENDINGS, *, links: bool = True) -> Tree:
+def find_files(root: Path, kind: str = "image", endings: Collection[str] = ENDINGS, *, links: bool = True) -> FileTree:
     """Looks through `root` and all its folders for files with these endings. Raises MultiviewError when it is no folder.
 
     links: whether links to files and folders are followed, wherever they lead.
@@ -62,18 +62,20 @@ def tree(root: Path, kind: str = "image", endings: Collection[str] = ENDINGS, *,
             f"{root} is {'a file' if root.exists() else 'not there'}; give the folder that holds your {kind}s."
         )
     found: dict[str, list[str]] = {"file": [], "folder": [], "link": []}
-    for path, what in entries(root, links):
+    for path, what in walk_entries(root, links):
         found[what].append(path)
     wanted = [path for path in found["file"] if _ending(path)[1:] in endings]
     others = Counter(_ending(path) or "without ending" for path in found["file"] if _ending(path)[1:] not in endings)
-    return Tree(root, kind, endings, tuple(sorted(wanted)), others, tuple(sorted(found["folder"])), len(found["link"]))
+    return FileTree(
+        root, kind, endings, tuple(sorted(wanted)), others, tuple(sorted(found["folder"])), len(found["link"])
+    )
 
 
 def _ending(path: str) -> str:
     return PurePosixPath(path).suffix.lower()
 
 
-def entries(root: Path, links: bool) -> Iterator[tuple[str, str]]:
+def walk_entries(root: Path, links: bool) -> Iterator[tuple[str, str]]:
     """Relative path and what it is: a `file`, a `folder`, or a `link` that is not followed."""
     for folder, below, names in os.walk(root, followlinks=links):
         here = os.path.realpath(folder)

@@ -9,15 +9,23 @@ from typing import Literal
 
 import numpy as np
 
-from multiview.data.columns.clips import Clips
-from multiview.data.columns.picturefiles import PICTURES, PLAIN, Column, check_store, encoded_column, picture_column
-from multiview.data.columns.probe import probed
-from multiview.data.columns.sounds import sound_modality
+from multiview.data.columns.headers import read_headers
+from multiview.data.columns.picture_columns import (
+    DEFAULT_CONVENTIONS,
+    PICTURES,
+    Column,
+    check_store,
+    encoded_column,
+    picture_column,
+)
+from multiview.data.columns.sound_columns import sound_modality
+from multiview.data.columns.video_columns import VideoOptions
 from multiview.data.files import audiofiles, images, videofiles
-from multiview.data.files.resize import Fit
+from multiview.data.files.failures import name_failures
+from multiview.data.files.resize import Resizer
 from multiview.data.modality import ANY, Modality
 from multiview.data.source import BadSample
-from multiview.data.values import NAMED, as_stored, declared, kind_of
+from multiview.data.values import NAMED, as_stored, declare_modality, kind_of
 from multiview.errors import MultiviewError
 
 RAGGED = ("points", "series", "audio", "video")
@@ -27,7 +35,7 @@ ENDINGS = images.ENDINGS | audiofiles.ENDINGS | videofiles.ENDINGS | ARRAY
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileKinds(Clips):
+class FileOptions(VideoOptions):
     """Options of files of several kinds.
 
     Args:
@@ -61,7 +69,9 @@ class FileKinds(Clips):
         if self.disparity is not None and not self.disparity > 0:
             raise MultiviewError(f"disparity is {self.disparity}; give baseline x focal length x stored units a pixel.")
 
-    def column(self, name: str, kind: str | None, root: Path, files: Sequence[str], fit: Fit | None = None) -> Column:
+    def column(
+        self, name: str, kind: str | None, root: Path, files: Sequence[str], fit: Resizer | None = None
+    ) -> Column:
         """These files below `root` as the modality `name`; without a `kind`, of the one that name and endings tell.
 
         fit: the size of pictures, where another modality sets it. Raises MultiviewError when not one can be read, or when
@@ -74,25 +84,27 @@ class FileKinds(Clips):
             reader, notes = self.sound_reader(root, files)
             return Column(sound_modality(name, reader), reader, notes)
         if kind == "video":
-            clips, notes = self.clip_reader(probed(root, files, videofiles.form, "clip"))
+            clips, notes = self.clip_reader(read_headers(root, files, videofiles.header, "clip"))
             return Column(clips.modality(name), clips, notes)
         return _arrays(name, kind, root, files, self.rate)
 
-    def _pictures(self, name: str, kind: str, root: Path, files: Sequence[str], fit: Fit | None) -> Column:
+    def _pictures(self, name: str, kind: str, root: Path, files: Sequence[str], fit: Resizer | None) -> Column:
         if kind == "image" and self.store == "encoded":
             return encoded_column(name, files)
-        fit, notes = (fit, ()) if fit else self.fit_for(root, files)
-        depth = images.Depth(self.depth_scale, self.invalid, self.disparity, self.disparity_offset)
-        column = picture_column(name, kind, root, files, fit, replace(PLAIN, depth=depth, normal_y=self.normal_y))
+        fit, notes = (fit, ()) if fit else self.resizer_for(root, files)
+        depth = images.DepthUnits(self.depth_scale, self.invalid, self.disparity, self.disparity_offset)
+        column = picture_column(
+            name, kind, root, files, fit, replace(DEFAULT_CONVENTIONS, depth=depth, normal_y=self.normal_y)
+        )
         names = self.mask_names if kind == "mask" else ()
         return Column(replace(column.modality, names=names), column.read, notes)
 
 
 def npy(modality: Modality, path: Path, name: str) -> np.ndarray:
     """A `.npy` file as a sample of `modality`. Raises BadSample, for pickled objects and another shape too."""
-    with images.naming(name):
+    with name_failures(name):
         value = np.load(path, allow_pickle=False)
-        form = declared(modality.name, modality.kind, value.shape, value.dtype, modality.rate)
+        form = declare_modality(modality.name, modality.kind, value.shape, value.dtype, modality.rate)
         if not modality.takes(form.shape):
             raise BadSample(f"is {value.shape}, the others {modality.shape}")
         return as_stored(form, value)
@@ -120,16 +132,16 @@ def kind_of_files(name: str, files: Sequence[str]) -> str:
 
 
 def _arrays(name: str, kind: str, root: Path, files: Sequence[str], rate: float | None) -> Column:
-    forms = probed(root, files, _npy_form, "array")
+    forms = read_headers(root, files, _npy_form, "array")
     shape, dtype = forms[0]
     kind = kind_of(name, shape, dtype, rate) if kind == "array" else kind
     if kind in RAGGED and len({form[0][0] for form in forms}) > 1:
         shape = (ANY, *shape[1:])
-    modality = declared(name, kind, shape, dtype, rate)
+    modality = declare_modality(name, kind, shape, dtype, rate)
     return Column(modality, partial(npy, modality))
 
 
 def _npy_form(path: Path, name: str) -> tuple[tuple[int, ...], np.dtype]:
-    with images.naming(name):
+    with name_failures(name):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         return array.shape, array.dtype

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from multiview.data.columns.probe import commonest
-from multiview.data.columns.sizes import Sizes
-from multiview.data.columns.sounds import Sounds
-from multiview.data.files.resize import fit_of_sizes
-from multiview.data.files.videofiles import ClipReader, Form
+from multiview.data.columns.headers import most_common_of
+from multiview.data.columns.picture_sizes import SizeOptions
+from multiview.data.columns.sound_columns import SoundOptions
+from multiview.data.files.resize import choose_resizer
+from multiview.data.files.videofiles import ClipReader, VideoHeader
 from multiview.data.modality import ANY
 from multiview.errors import MultiviewError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clips(Sounds, Sizes):
+class VideoOptions(SoundOptions, SizeOptions):
     """Options of video files.
 
     Args:
@@ -23,13 +23,13 @@ class Clips(Sounds, Sizes):
     fps: float | None = None
 
     def __post_init__(self) -> None:
-        Sounds.__post_init__(self)
-        Sizes.__post_init__(self)
+        SoundOptions.__post_init__(self)
+        SizeOptions.__post_init__(self)
         if self.fps is not None and not self.fps > 0:
             raise MultiviewError(f"fps is {self.fps}; give frames a second, more than 0.")
 
-    def clip_reader(self, forms: Sequence[Form]) -> tuple[ClipReader, tuple[str, ...]]:
+    def clip_reader(self, forms: Sequence[VideoHeader]) -> tuple[ClipReader, tuple[str, ...]]:
         """How clips of these forms are read, and notes on it."""
-        fps = self.fps or commonest([each.fps for each in forms])
-        fit, notes = fit_of_sizes([(each.height, each.width) for each in forms], self.size, self.resize)
+        fps = self.fps or most_common_of([each.fps for each in forms])
+        fit, notes = choose_resizer([(each.height, each.width) for each in forms], self.size, self.resize)
         return ClipReader(fps, fit, ANY if self.seconds is None else max(1, round(self.seconds * fps))), notes

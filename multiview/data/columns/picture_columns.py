@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from multiview.data.columns.probe import probed
+from multiview.data.columns.headers import read_headers
 from multiview.data.files import images
-from multiview.data.files.resize import Fit
+from multiview.data.files.failures import name_failures
+from multiview.data.files.resize import Resizer
 from multiview.data.modality import ANY, Modality
 from multiview.data.values import DTYPES, UNITS
 from multiview.errors import unknown_name
@@ -32,14 +33,14 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Meaning:
+class Conventions:
     """What the numbers of depth and normal files mean; `normal_y`: whether y is positive `up` or `down`."""
 
-    depth: images.Depth = images.Depth()
+    depth: images.DepthUnits = images.DepthUnits()
     normal_y: str = "up"
 
 
-PLAIN = Meaning()
+DEFAULT_CONVENTIONS = Conventions()
 
 
 @dataclass(frozen=True)
@@ -48,36 +49,36 @@ class PictureReader:
 
     kind: str
     dtype: str
-    fit: Fit
-    meaning: Meaning
+    fit: Resizer
+    conventions: Conventions
 
     def __call__(self, path: Path, name: str) -> np.ndarray:
         """One file. Raises BadSample."""
-        return self.fitted(self.decoded(path, name), name)
+        return self.resized(self.decoded(path, name), name)
 
     def decoded(self, path: Path, name: str) -> np.ndarray:
         """One file in its own size. Raises BadSample."""
         if self.kind == "depth":
-            return images.depth(path, name, self.meaning.depth)
+            return images.depth(path, name, self.conventions.depth)
         if self.kind == "normal":
             vectors = images.normal(path, name)
-            return vectors if self.meaning.normal_y == "up" else vectors * np.array([1, -1, 1], "float16")
+            return vectors if self.conventions.normal_y == "up" else vectors * np.array([1, -1, 1], "float16")
         return images.mask(path, name, self.dtype) if self.kind == "mask" else images.rgb(path, name)
 
-    def fitted(self, array: np.ndarray, name: str) -> np.ndarray:
+    def resized(self, array: np.ndarray, name: str) -> np.ndarray:
         """A decoded file in the common size. Raises BadSample when only that size is kept."""
-        with images.naming(name):
-            return self.fit.image(array) if self.kind == "image" else self.fit.nearest(array)
+        with name_failures(name):
+            return self.fit.resize_image(array) if self.kind == "image" else self.fit.resize_nearest(array)
 
 
 def picture_column(
-    name: str, kind: str, root: Path, files: Sequence[str], fit: Fit, meaning: Meaning = PLAIN
+    name: str, kind: str, root: Path, files: Sequence[str], fit: Resizer, conventions: Conventions = DEFAULT_CONVENTIONS
 ) -> Column:
     """These picture files below `root` as pixels of one size."""
     dtype = _mask_dtype(root, files) if kind == "mask" else DTYPES.get(kind, "float32")
     shape = (fit.height, fit.width, 3) if kind in ("image", "normal") else (fit.height, fit.width)
     modality = Modality(name=name, kind=kind, dtype=dtype, shape=shape, unit=UNITS[kind])
-    return Column(modality, PictureReader(kind, dtype, fit, meaning))
+    return Column(modality, PictureReader(kind, dtype, fit, conventions))
 
 
 def encoded_column(name: str, files: Sequence[str]) -> Column:
@@ -90,7 +91,7 @@ def encoded_column(name: str, files: Sequence[str]) -> Column:
 
 def file_bytes(path: Path, name: str) -> np.ndarray:
     """The bytes of a file, uint8 (bytes,). Raises BadSample."""
-    with images.naming(name):
+    with name_failures(name):
         return np.fromfile(path, "uint8")
 
 
@@ -101,5 +102,5 @@ def check_store(store: str) -> None:
 
 
 def _mask_dtype(root: Path, files: Sequence[str]) -> str:
-    modes = [mode for _, _, mode in probed(root, files, images.header, "mask")]
+    modes = [mode for _, _, mode in read_headers(root, files, images.header, "mask")]
     return "uint16" if any(mode.startswith("I") for mode in modes) else "uint8"

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from multiview.data.columns.probe import probed
+from multiview.data.columns.headers import read_headers
 from multiview.data.files import images
-from multiview.data.files.resize import Fit, Policy, check_options, fit_of_sizes
+from multiview.data.files.resize import Policy, Resizer, check_size_options, choose_resizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class SizeOptions:
     """Options of pictures.
 
     Args:
@@ -23,9 +23,9 @@ class Sizes:
     resize: Policy = "crop"
 
     def __post_init__(self) -> None:
-        check_options(self.size, self.resize)
+        check_size_options(self.size, self.resize)
 
-    def fit_for(self, root: Path, files: Sequence[str]) -> tuple[Fit, tuple[str, ...]]:
+    def resizer_for(self, root: Path, files: Sequence[str]) -> tuple[Resizer, tuple[str, ...]]:
         """The fit for these image files below `root`, and notes on it. Raises MultiviewError when not one can be read."""
-        sizes = [(height, width) for height, width, _ in probed(root, files, images.header, "image")]
-        return fit_of_sizes(sizes, self.size, self.resize)
+        sizes = [(height, width) for height, width, _ in read_headers(root, files, images.header, "image")]
+        return choose_resizer(sizes, self.size, self.resize)
