@@ -19,7 +19,7 @@ CLIPS = FOLDER / "clips"
 SAME = 1e-10
 """Relative tolerance where the machine is that of the recording: float64 computed in another order is allowed, no more."""
 OTHER = 2e-4
-"""Relative tolerance elsewhere: other CPUs and other versions of PyTorch have other kernels, and training amplifies rounding."""
+"""Relative tolerance elsewhere: other CPUs and other versions of PyTorch have other kernels."""
 
 
 def command(*words: str) -> int:

@@ -2,7 +2,9 @@
 
 The goldens in `golden/` are recorded by `golden/record.py`, by hand only.
 On the machine that recorded them numbers must agree to 1e-10, relatively, and the resumed run to the bit.
-On another CPU or version of PyTorch they must agree to 2e-4, the resumed run to 1e-3 of its largest weights.
+On another CPU or version of PyTorch losses must agree to 2e-4 in the first 5 steps and to 3e-2 in all 20: conversions of
+pictures are float32, and batch norm on a map of one pixel amplifies their last bits (5e-3 on nyu_rgbd, measured with
+ATEN_CPU_CAPABILITY=default). The tensors of the resumed run must agree to 1e-3 there.
 """
 
 from __future__ import annotations
@@ -20,12 +22,14 @@ import golden_shards
 import h5py
 import numpy as np
 import pytest
-from goldens import CLIPS, FOLDER, RUN, STORE, command, differences, machine, read, tolerance
+from goldens import CLIPS, FOLDER, OTHER, RUN, SAME, STORE, command, differences, machine, read, tolerance
 
 NAMES = read("names")
 SHARDS = read("shards")
 LOSSES = read("losses")
 SCORES = read("run")
+EARLY, LATER = 5, 3e-2
+"""Steps that rounding does not reach yet on another machine, and the relative tolerance of those that it does."""
 
 
 def test_every_public_name_is_there() -> None:
@@ -127,9 +131,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("recipe", golden_losses.RECIPES)
 def test_a_recipe_has_the_recorded_losses(recipe: str, data: Path) -> None:
     found, recorded = golden_losses.losses(recipe, data), LOSSES["recipes"][recipe]
-    within = tolerance(LOSSES)
-    assert list(differences({"total": recorded["total"]}, found, within)) == []
-    assert list(differences(recorded, found, max(within, 1e-6))) == [], "metrics.jsonl is in float32"
+    if tolerance(LOSSES) == OTHER:
+        first, last = (
+            ({name: values[:EARLY] for name, values in of.items()} for of in (recorded, found)),
+            (recorded, found),
+        )
+        assert list(differences(*first, OTHER)) == []
+        assert list(differences(*last, LATER)) == []
+    else:
+        assert list(differences({"total": recorded["total"]}, found, SAME)) == []
+        assert list(differences(recorded, found, 1e-6)) == [], "metrics.jsonl is in float32"
 
 
 def test_an_old_run_is_loaded_with_its_embeddings() -> None:
