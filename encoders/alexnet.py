@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from multiview.encoder import Encoder, scaled
 from multiview.errors import MultiviewError
+from multiview.record import recorded
 
 SMALLEST = 63
 """The side, in pixels, from which the three max pools leave something to pool."""
@@ -54,6 +55,7 @@ def _linear(before: int, after: int) -> list[nn.Module]:
     return [nn.Linear(before, after), nn.BatchNorm1d(after), nn.ReLU(inplace=True)]
 
 
+@recorded
 def alexnet(channels: int, *, width: float = 1.0) -> AlexNet:
     """The half AlexNet of CMC: h (n, 2048 * width). Options as of `AlexNet`."""
     return AlexNet(channels, width=width)

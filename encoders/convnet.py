@@ -6,6 +6,7 @@ from torch import nn
 
 from multiview.encoder import Encoder, scaled
 from multiview.errors import MultiviewError
+from multiview.record import recorded
 
 
 class ConvNet(Encoder):
@@ -39,6 +40,7 @@ def _stage(before: int, after: int, kernel: int, stride: int) -> nn.Sequential:
     return nn.Sequential(conv, nn.BatchNorm2d(after), nn.ReLU(inplace=True))
 
 
+@recorded
 def convnet(channels: int, *, width: float = 1.0, stride: int = 4) -> ConvNet:
     """The small network for a CPU: h (n, 256 * width). Options as of `ConvNet`."""
     return ConvNet(channels, width=width, stride=stride)

@@ -6,6 +6,7 @@ from torch import nn
 
 from multiview.encoder import Encoder, scaled
 from multiview.errors import MultiviewError
+from multiview.record import recorded
 
 
 class MLP(Encoder):
@@ -28,6 +29,7 @@ class MLP(Encoder):
             before = units
 
 
+@recorded
 def mlp(channels: int, *, width: float = 1.0, depth: int = 2) -> MLP:
     """Fully connected layers for tables: h (n, 256 * width). Options as of `MLP`."""
     return MLP(channels, width=width, depth=depth)

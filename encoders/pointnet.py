@@ -6,6 +6,7 @@ from torch import nn
 
 from multiview.encoder import Encoder, scaled
 from multiview.encoders.waveconv import conv_in_time
+from multiview.record import recorded
 
 
 class PointNet(Encoder):
@@ -27,6 +28,7 @@ class PointNet(Encoder):
         self.pool = nn.Sequential(nn.AdaptiveMaxPool1d(1), nn.Flatten())
 
 
+@recorded
 def pointnet(channels: int, *, width: float = 1.0) -> PointNet:
     """The small PointNet: h (n, 256 * width). Options as of `PointNet`."""
     return PointNet(channels, width=width)

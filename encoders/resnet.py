@@ -9,6 +9,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from multiview.encoder import Encoder, scaled
 from multiview.errors import MultiviewError, unknown_name
+from multiview.record import recorded
 
 Block = type[BasicBlock] | type[Bottleneck]
 
@@ -101,7 +102,7 @@ def _named(block: Block, depths: tuple[int, int, int, int]) -> Callable[..., Res
 
     resnet.__name__ = resnet.__qualname__ = f"resnet{number}"
     resnet.__doc__ = f"ResNet-{number}: h (n, {planes} * width). Options as of `ResNet`."
-    return resnet
+    return recorded(resnet)
 
 
 resnet18 = _named(BasicBlock, (2, 2, 2, 2))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from multiview.encoder import Encoder, scaled
 from multiview.encoders.waveconv import conv_in_time
+from multiview.record import recorded
 
 
 class Residual(nn.Module):
@@ -41,6 +42,7 @@ class ResNet1d(Encoder):
         self.pool = nn.Sequential(nn.AdaptiveAvgPool1d(1), nn.Flatten())
 
 
+@recorded
 def resnet1d(channels: int, *, width: float = 1.0) -> ResNet1d:
     """The residual network for time series: h (n, 128 * width). Options as of `ResNet1d`."""
     return ResNet1d(channels, width=width)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from multiview.encoder import Encoder, scaled
 from multiview.errors import MultiviewError
+from multiview.record import recorded
 
 HEADS = 4
 
@@ -64,6 +65,7 @@ def _mean(y: Tensor, there: Tensor) -> Tensor:
     return (y * weight).sum(1) / weight.sum(1).clamp(min=1)
 
 
+@recorded
 def text(channels: int, *, width: float = 1.0, depth: int = 3, longest: int = 256) -> ByteTransformer:
     """The small transformer over bytes: h (n, 128 * width). Options as of `ByteTransformer`."""
     return ByteTransformer(channels, width=width, depth=depth, longest=longest)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from multiview.encoder import Encoder
 from multiview.errors import MultiviewError, suggestion, unknown_name
+from multiview.record import recorded
 
 Size = tuple[int, int]
 
@@ -48,6 +49,7 @@ class TimmEncoder(Encoder):
             ) from cause
 
 
+@recorded
 def timm_model(
     model: str,
     channels: int,

@@ -10,6 +10,7 @@ from torch import Tensor
 from multiview.encoder import Encoder
 from multiview.encoders.weights import load_weights
 from multiview.errors import MultiviewError, unknown_name
+from multiview.record import recorded
 
 MODELS = (
     *("wav2vec2_base", "wav2vec2_large", "wav2vec2_large_lv60k"),
@@ -44,6 +45,7 @@ class Speech(Encoder):
         return maps[-1].mean(1) if last else maps[-1].transpose(1, 2)
 
 
+@recorded
 def torchaudio_model(
     model: str, channels: int, *, width: float = 1.0, weights: str | None = None, **options: Any
 ) -> Speech:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from multiview.encoder import Encoder
 from multiview.errors import MultiviewError
+from multiview.record import recorded
 
 
 class TransformersEncoder(Encoder):
@@ -42,6 +43,7 @@ class TransformersEncoder(Encoder):
         return (out.last_hidden_state * weight).sum(1) / weight.sum(1).clamp(min=1)
 
 
+@recorded
 def transformers_model(
     model: str, channels: int, *, width: float = 1.0, pretrained: bool = True, longest: int = 128
 ) -> TransformersEncoder:

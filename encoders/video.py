@@ -10,6 +10,7 @@ from torchvision.models.video import r3d_18 as torchvision_r3d_18
 from multiview.encoder import Encoder, make_encoder
 from multiview.encoders.weights import load_weights
 from multiview.errors import MultiviewError
+from multiview.record import recorded
 
 CLIP = ("channels", "frames", "height", "width")
 
@@ -39,6 +40,7 @@ class Frames(Encoder):
         return every.view(n, frames, *every.shape[1:]).mean(1)
 
 
+@recorded
 def frames(
     model: str, channels: int, *, width: float = 1.0, img_size: int | tuple[int, int] | None = None, **options: Any
 ) -> Frames:
@@ -69,6 +71,7 @@ class R3d(Encoder):
         self.pool = nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten())
 
 
+@recorded
 def r3d_18(channels: int, *, width: float = 1.0, weights: str | None = None) -> R3d:
     """torchvision's 3-D ResNet-18: h (n, 512).
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from multiview.encoder import Encoder, scaled
+from multiview.record import recorded
 
 
 class WaveConv(Encoder):
@@ -34,6 +35,7 @@ def conv_in_time(before: int, after: int, kernel: int, stride: int = 1, *, relu:
     return nn.Sequential(conv, nn.BatchNorm1d(after), nn.ReLU(inplace=True) if relu else nn.Identity())
 
 
+@recorded
 def waveconv(channels: int, *, width: float = 1.0) -> WaveConv:
     """The small network for waveforms: h (n, 256 * width). Options as of `WaveConv`."""
     return WaveConv(channels, width=width)

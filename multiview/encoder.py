@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from multiview import plugins
 from multiview.errors import MultiviewError, unknown_name
+from multiview.record import Made, from_plain, remember, to_plain
 
 
 class Encoder(nn.Module):
@@ -29,6 +30,7 @@ class Encoder(nn.Module):
     features: int
     layers: tuple[str, ...]
     axes: tuple[str, ...] = ("channels", "height", "width")
+    made: Made | None = None
 
     def __init__(self, channels: int, features: int, layers: Iterable[str]) -> None:
         if channels < 1:
@@ -61,6 +63,39 @@ class Encoder(nn.Module):
         """One layer, applied to what the layer before it gave."""
         return getattr(self, layer)(x)
 
+    def record(self) -> dict[str, Any]:
+        """What `encoder_from` builds the network from, in JSON's types: a registered name, channels and options.
+
+        The options `pretrained` and `weights` are recorded as False and None. An encoder that cannot be built again has
+        a `reason` instead of a name. Modules that were replaced after the encoder was made are not noticed.
+        """
+        try:
+            if self.made is None:
+                raise MultiviewError(f"the class {type(self).__name__} made it, and no registered encoder")
+            options = {name: to_plain(_NO_WEIGHTS.get(name, value)) for name, value in self.made.options.items()}
+            return {"name": self.made.name("encoders"), "channels": self.channels, "options": options}
+        except MultiviewError as cause:
+            return {"reason": str(cause), "channels": self.channels}
+
+
+_NO_WEIGHTS = {"pretrained": False, "weights": None}
+
+
+def encoder_from(record: Mapping[str, Any], seed: int | None = None) -> Encoder:
+    """The network that `Encoder.record` described, with random weights: the same names and shapes in its state.
+
+    seed: of the weights, as for `make_encoder`. Raises MultiviewError when the record says why there is none, and when
+    it is no record of an encoder.
+    """
+    if "reason" in record:
+        raise MultiviewError(f"the encoder cannot be built from its record: {record['reason']}.")
+    try:
+        name, channels = record["name"], record["channels"]
+        options = {key: from_plain(value) for key, value in record["options"].items()}
+    except (KeyError, TypeError, AttributeError) as cause:
+        raise MultiviewError(f"this is no record of an encoder ({type(cause).__name__}: {cause}).") from cause
+    return make_encoder(name, channels, seed=seed, **options)
+
 
 def make_encoder(
     name: str,
@@ -88,14 +123,15 @@ def make_encoder(
     if img_size is not None and "img_size" in parameters:
         options["img_size"] = img_size
     plugins.check_options(f"encoder '{plugin}'", factory, ["width", *options], also=("img_size", "seed"))
+    given = (model, channels) if many else (channels,)
     with nullcontext() if seed is None else _drawn_from(seed):
-        made = factory(*([model] if many else []), channels, width=width, **options)
-    if not isinstance(made, Encoder):
+        encoder = factory(*given, width=width, **options)
+    if not isinstance(encoder, Encoder):
         raise MultiviewError(
-            f"the encoder '{plugin}' made {type(made).__name__}, which is not an encoder; "
+            f"the encoder '{plugin}' made {type(encoder).__name__}, which is not an encoder; "
             f"its factory must return a subclass of multiview.encoder.Encoder."
         )
-    return made
+    return remember(encoder, plugin, factory, given, {"width": width, **options})
 
 
 def scaled(planes: int, width: float) -> int:

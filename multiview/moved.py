@@ -84,6 +84,8 @@ MOVED = {
     "train.config": "config",
     "train.run": "run",
     "train.symptoms": "train.diagnosis",
+    "views.groups": "views.stored_views",
+    "views.roots": "views.fast_roots",
     "words": "plurals",
 }
 """Old name to new name, both without `multiview.`."""

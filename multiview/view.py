@@ -8,11 +8,13 @@ ready ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from multiview.errors import MultiviewError
 from multiview.photometric import Augment as Augment
+from multiview.plugins import check_options, installed, load
+from multiview.record import Made, from_plain, plain_fields, remember, to_plain
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -119,6 +121,7 @@ class View:
     augment: Augmentation | None = None
     mask: Augmentation | None = None
     rate: float | None = None
+    made: Made | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.take is not None and len(self.take) != self.channels.count:
@@ -143,7 +146,9 @@ class View:
         """The same view of a modality that the store has under another name."""
         return replace(self, modality=modality)
 
-    def settled(self, statistics: Mapping[str, Statistics], stored: Mapping[str, Modality] | None = None) -> View:
+    def with_statistics(
+        self, statistics: Mapping[str, Statistics], stored: Mapping[str, Modality] | None = None
+    ) -> View:
         """The view with mean and std filled in from a store's statistics of the modality, where they were left open.
 
         stored: the store's modalities. Raises MultiviewError when the view was made for another rate or takes channels
@@ -170,6 +175,32 @@ class View:
         spread = tuple(found.std[channel] or 1.0 for channel in taken)
         return replace(self, mean=self.mean or tuple(found.mean[channel] for channel in taken), std=self.std or spread)
 
+    settled = with_statistics
+    """The older name."""
+
+    def record(self) -> dict[str, Any]:
+        """What `view_from` builds the view from, in JSON's types: a registered name, its options and every field.
+
+        A view that cannot be built again, such as one that converts by a lambda, has a `reason` instead of a name.
+        """
+        about = {name: to_plain(getattr(self, name)) for name in _PLAIN}
+        about |= {"channels": plain_fields(self.channels), "crop": plain_fields(self.crop)}
+        try:
+            return {**self._origin(), **about, **{name: to_plain(getattr(self, name)) for name in _AUGMENTATIONS}}
+        except Exception as cause:  # whatever the factory of a plugin raises
+            return {"reason": str(cause), **about}
+
+    def _origin(self) -> dict[str, Any]:
+        """Name and options of the registered view that has this one's `convert`; checked by making that view."""
+        name = self.made.name("views") if self.made else self.channels.name
+        options = {key: to_plain(value) for key, value in (self.made.options if self.made else {}).items()}
+        known = self.made is not None or name in {plugin.name for plugin in installed("views")}
+        if known and self.convert == _made_again(name, options, self.crop, self.augment).convert:
+            return {"name": name, "options": options}
+        if self.convert is None:
+            return {"name": None, "options": {}}
+        raise MultiviewError(f"no registered view converts by {self.convert!r}")
+
     def _unlike(self, count: int, stored: Mapping[str, Modality] | None) -> MultiviewError:
         names = stored[self.modality].names if stored and self.modality in stored else ()
         called = f": {', '.join(names)}" if names else ""
@@ -178,6 +209,34 @@ class View:
             f"view '{self.channels.name}' reads {wanted} of '{self.modality}', which has {count}, counted from 0{called}; "
             f"give the view the number {count}, or a tuple of those that it shall read."
         )
+
+
+_AUGMENTATIONS = ("augment", "mask")
+_PLAIN = ("modality", "reads_bytes", "pointwise", "take", "mean", "std", "missing", "rate")
+
+
+def view_from(record: Mapping[str, Any]) -> View:
+    """The view that `View.record` described: the same modality, conversion and normalisation.
+
+    Raises MultiviewError when the record says why there is none, and when it is no record of a view.
+    """
+    if "reason" in record:
+        raise MultiviewError(
+            f"the view '{record['channels']['name']}' cannot be built from its record: {record['reason']}."
+        )
+    try:
+        values = {name: from_plain(record[name]) for name in (*_PLAIN, *_AUGMENTATIONS)}
+        values["channels"] = Channels(**{name: from_plain(value) for name, value in record["channels"].items()})
+        values["crop"] = Crop(**{name: from_plain(value) for name, value in record["crop"].items()})
+        name, options = record["name"], record["options"]
+    except (KeyError, TypeError, AttributeError) as cause:
+        raise MultiviewError(f"this is no record of a view ({type(cause).__name__}: {cause}).") from cause
+    view = None if name is None else _made_again(name, options, values["crop"], values["augment"])
+    return View(**values) if view is None else replace(view, **values)
+
+
+def _made_again(name: str, options: Mapping[str, Any], crop: Crop, augment: Augmentation | None) -> View:
+    return make_view(name, crop, augment, **{key: from_plain(value) for key, value in options.items()})
 
 
 def check_crops(views: Iterable[View]) -> dict[str, Crop]:
@@ -211,13 +270,12 @@ def make_view(
     modality: the stored name that it reads, where that is not the usual one: `make_view("rgb", crop, modality="left")`.
     Raises MultiviewError for an unknown name or option, and for a plugin that makes something else.
     """
-    from multiview.plugins import check_options, load
-
     factory = load("views", name)
     check_options(f"view '{name}'", factory, options, also=("modality",))
-    made = factory(crop, augment, **options)
-    if not isinstance(made, View):
+    view = factory(crop, augment, **options)
+    if not isinstance(view, View):
         raise MultiviewError(
-            f"the view plugin '{name}' returned {type(made).__name__}, not a View; its function must return a View."
+            f"the view plugin '{name}' returned {type(view).__name__}, not a View; its function must return a View."
         )
-    return made if modality is None else made.of(modality)
+    view = remember(view, name, factory, (crop, augment), options)
+    return view if modality is None else view.of(modality)

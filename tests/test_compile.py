@@ -12,7 +12,7 @@ from test_views_laws import NAMES, sample_batch, seen, settled
 from multiview.train import processes
 from multiview.viewlayer import ViewLayer
 from multiview.views import rgb_to_lab
-from multiview.views.roots import cube_root, fifth_root
+from multiview.views.fast_roots import cube_root, fifth_root
 
 COMPILER = pytest.mark.skipif(not processes.has_compiler(), reason="no C++ compiler")
 

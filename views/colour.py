@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def rgb_to_grey(rgb: Tensor) -> Tensor:
     return (r * LUMINANCE[0] + g * LUMINANCE[1] + b * LUMINANCE[2]).unsqueeze(-3)
 
 
+@recorded
 def rgb(crop: Crop, augment: Augmentation | None = None) -> View:
     """The view `rgb`: three channels in [0, 1], normalised with ImageNet's mean and standard deviation."""
     return View(
@@ -35,6 +37,7 @@ def rgb(crop: Crop, augment: Augmentation | None = None) -> View:
     )
 
 
+@recorded
 def grey(crop: Crop, augment: Augmentation | None = None) -> View:
     """The view `grey`: luminance, one channel, [0, 1] normalised to [-1, 1]."""
     return View(

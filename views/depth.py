@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ UNMEASURED = -100.0
 """What a logarithm of depth is where nothing was measured: far below that of any distance."""
 
 
+@recorded
 def depth(
     crop: Crop, augment: Augmentation | None = None, *, mean: float | None = None, std: float | None = None
 ) -> View:
@@ -44,6 +46,7 @@ class Inverse:
         return depth.clamp(min=self.near).reciprocal().masked_fill(depth <= 0, 0.0)
 
 
+@recorded
 def inverse_depth(
     crop: Crop, augment: Augmentation | None = None, *, near: float = 0.1, mean: float = 0.5, std: float = 0.5
 ) -> View:
@@ -76,6 +79,7 @@ class Log:
         return depth.clamp(self.near, self.far).log().masked_fill(depth <= 0, UNMEASURED)
 
 
+@recorded
 def log_depth(
     crop: Crop,
     augment: Augmentation | None = None,
@@ -107,6 +111,7 @@ def measured(depth: Tensor) -> Tensor:
     return (depth > 0).to(depth.dtype)
 
 
+@recorded
 def depth_mask(crop: Crop, augment: Augmentation | None = None) -> View:
     """The view `depth_mask`: 1 where depth was measured, else 0; normalised to [-1, 1]."""
     return View(

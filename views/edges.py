@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from multiview.errors import MultiviewError
+from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
 from multiview.views.colour import rgb_to_grey
 
@@ -20,6 +21,7 @@ def sobel(rgb: Tensor) -> Tensor:
     return sobel(rgb_to_grey(rgb))
 
 
+@recorded
 def edges(crop: Crop, augment: Augmentation | None = None) -> View:
     """The view `edges`: strength of the edges of grey (Sobel), one channel, per pixel."""
     return View(
@@ -47,6 +49,7 @@ class Canny:
         return canny(rgb_to_grey(rgb), self.low, self.high)[1]
 
 
+@recorded
 def canny(crop: Crop, augment: Augmentation | None = None, *, low: float = 0.1, high: float = 0.2) -> View:
     """The view `canny`: 1 on the lines that Canny's detector finds in grey, else 0; normalised to [-1, 1].
 

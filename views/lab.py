@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
+from multiview.views.fast_roots import cube_root
 from multiview.views.light import WHITE, XYZ_FROM_RGB, Matrix, as_given, linear, mixed, power_
-from multiview.views.roots import cube_root
 
 LAB_KNEE = 0.008856
 LAB_MEETS = 0.00889000456350487
@@ -82,6 +83,7 @@ def _write_lab(rgb: Tensor, lab: Tensor) -> None:
     torch.sub(fy, fz, out=b).mul_(200)
 
 
+@recorded
 def lightness(crop: Crop, augment: Augmentation | None = None) -> View:
     """The view `L`: CIE lightness, one channel, [0, 100] normalised to [-1, 1]."""
     return View(
@@ -98,6 +100,7 @@ def lightness(crop: Crop, augment: Augmentation | None = None) -> View:
     )
 
 
+@recorded
 def chroma(crop: Crop, augment: Augmentation | None = None) -> View:
     """The view `ab`: CIE a* (green to red) and b* (blue to yellow), two channels.
 
@@ -118,6 +121,7 @@ def chroma(crop: Crop, augment: Augmentation | None = None) -> View:
     )
 
 
+@recorded
 def lab(crop: Crop, augment: Augmentation | None = None) -> View:
     """The view `lab`: CIE L*, a* and b*, three channels, each normalised to [-1, 1] as in `L` and `ab`."""
     return View(

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from multiview.views.roots import fifth_root
+from multiview.views.fast_roots import fifth_root
 
 GAMMA_KNEE = 0.04045
 GAMMA_MEETS = 0.040448236277107565

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multiview.errors import MultiviewError
+from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
 from multiview.views.colour import IMAGENET_MEAN, IMAGENET_STD, LUMINANCE
 
@@ -16,6 +17,7 @@ FASTEST = 10.0
 """Pixels a frame: more than that, a differential method does not see."""
 
 
+@recorded
 def video(crop: Crop, augment: Augmentation | None = None) -> View:
     """The view `video`: the clip (n, 3, frames, h, w) in colour, [0, 1], normalised with ImageNet's mean and deviation."""
     return View(
@@ -39,6 +41,7 @@ class Frame:
         return clip[:, :, round(self.at * (clip.shape[2] - 1))]
 
 
+@recorded
 def frame(crop: Crop, augment: Augmentation | None = None, *, at: float = 0.5) -> View:
     """The view `frame`: one frame of the clip (n, 3, h, w) in colour, normalised with ImageNet's mean and deviation.
 
@@ -62,6 +65,7 @@ def differences(clip: Tensor) -> Tensor:
     return luminance(clip).diff(dim=2)
 
 
+@recorded
 def frame_difference(crop: Crop, augment: Augmentation | None = None) -> View:
     """The view `frame_difference`: change of grey from each frame to the next (n, 1, frames - 1, h, w), [-1, 1]."""
     return View(
@@ -118,6 +122,7 @@ def _neighbours(x: Tensor) -> Tensor:
     return (y[..., 1:-1, 2:] + y[..., 1:-1, :-2] + y[..., 2:, 1:-1] + y[..., :-2, 1:-1]) / 4
 
 
+@recorded
 def flow(
     crop: Crop, augment: Augmentation | None = None, *, iterations: int = 32, smooth: float = 0.05, std: float = 0.5
 ) -> View:

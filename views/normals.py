@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
 
 
+@recorded
 def normal(crop: Crop, augment: Augmentation | None = None) -> View:
     """The view `normal`: unit vectors, three channels x right, y up, z towards the viewer; (0, 0, 0) = none. Not
     rescaled.

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from multiview.errors import MultiviewError
+from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
-from multiview.views.groups import Some, demand_numbers
+from multiview.views.stored_views import Some, demand_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +28,7 @@ class OneHot:
         return (mask == wanted).float()
 
 
+@recorded
 def semantic(crop: Crop, augment: Augmentation | None = None, *, classes: Some | None = None) -> View:
     """The view `semantic`: labels of pixels as one channel a class, 1 or 0.
 

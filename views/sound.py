@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from multiview.errors import MultiviewError, demand
+from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def mono(sound: Tensor) -> Tensor:
     return sound.mean(1, keepdim=True)
 
 
+@recorded
 def waveform(crop: Crop, augment: Augmentation | None = None, *, std: float = 0.1) -> View:
     """The view `waveform`: sound pressure (n, 1, samples), the mean of its channels; full scale is [-1, 1].
 
@@ -87,6 +89,7 @@ def _constants(mel: LogMel, device: str) -> tuple[Tensor, Tensor]:
     return torch.hann_window(mel.window).to(device), filters.to(device)
 
 
+@recorded
 def logmel(
     crop: Crop,
     augment: Augmentation | None = None,

@@ -15,6 +15,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
 from multiview.views.lab import LAB_KNEE
 from multiview.views.light import WHITE, XYZ_FROM_RGB, Matrix, Row, as_given, linear, mixed, real
@@ -168,7 +169,7 @@ class Space:
 
         view.__name__ = view.__qualname__ = name
         view.__doc__ = f"The view `{name}`: {self.title}, {part}; {self.unit}, {low:.4g} to {high:.4g}."
-        return view
+        return recorded(view)
 
 
 def _linear_space(

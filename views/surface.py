@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multiview.errors import MultiviewError
+from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
 
 LEAST = 1e-6
@@ -80,6 +81,7 @@ def _check(fov: float) -> None:
         raise MultiviewError(f"fov is {fov}; give the camera's angle across the picture in degrees, such as 60.")
 
 
+@recorded
 def depth_normal(crop: Crop, augment: Augmentation | None = None, *, fov: float = 60.0) -> View:
     """The view `depth_normal`: surface normals computed from depth, as those that `normal` reads; (0, 0, 0) = none.
 
@@ -97,6 +99,7 @@ def depth_normal(crop: Crop, augment: Augmentation | None = None, *, fov: float 
     )
 
 
+@recorded
 def hha(
     crop: Crop, augment: Augmentation | None = None, *, fov: float = 60.0, near: float = 0.5, tall: float = 3.0
 ) -> View:

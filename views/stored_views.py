@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from multiview.errors import MultiviewError
+from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def demand_numbers(view: str, option: str, wanted: Some) -> None:
             )
 
 
+@recorded
 def bands(crop: Crop, augment: Augmentation | None = None, *, bands: Some | None = None) -> View:
     """The view `bands`: spectral bands (n, bands, h, w) in the stored unit, each normalised by its statistics.
 
@@ -49,6 +51,7 @@ def bands(crop: Crop, augment: Augmentation | None = None, *, bands: Some | None
     return _some("bands", "bands", bands, crop, augment, "as stored")
 
 
+@recorded
 def table(crop: Crop, augment: Augmentation | None = None, *, columns: Some | None = None) -> View:
     """The view `table`: columns of a table (n, columns), each normalised by its statistics.
 
@@ -58,6 +61,7 @@ def table(crop: Crop, augment: Augmentation | None = None, *, columns: Some | No
     return _some("table", "columns", columns, crop, augment, "as stored")
 
 
+@recorded
 def series(crop: Crop, augment: Augmentation | None = None, *, channels: Some | None = None) -> View:
     """The view `series`: time series (n, channels, times), each channel normalised by its statistics.
 
@@ -72,6 +76,7 @@ def unit_ball(cloud: Tensor) -> Tensor:
     return centred / centred.norm(dim=1, keepdim=True).amax(2, keepdim=True).clamp(min=1e-12)
 
 
+@recorded
 def points(crop: Crop, augment: Augmentation | None = None) -> View:
     """The view `points`: the three coordinates of a point cloud (n, 3, points), centred and scaled into the unit ball."""
     return View(
@@ -85,6 +90,7 @@ def points(crop: Crop, augment: Augmentation | None = None) -> View:
     )
 
 
+@recorded
 def text(crop: Crop, augment: Augmentation | None = None) -> View:
     """The view `text`: UTF-8 bytes (n, bytes) as whole numbers from 0 to 255; 0 = padding, nothing is normalised."""
     return View(
