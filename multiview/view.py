@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from multiview import plugins
 from multiview.errors import MultiviewError
 from multiview.photometric import Augment as Augment
-from multiview.plugins import check_options, installed, load
 from multiview.record import Made, from_plain, plain_fields, remember, to_plain
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ class View:
         """Name and options of the registered view that has this one's `convert`; checked by making that view."""
         name = self.made.name("views") if self.made else self.channels.name
         options = {key: to_plain(value) for key, value in (self.made.options if self.made else {}).items()}
-        known = self.made is not None or name in {plugin.name for plugin in installed("views")}
+        known = self.made is not None or name in {plugin.name for plugin in plugins.installed("views")}
         if known and self.convert == _made_again(name, options, self.crop, self.augment).convert:
             return {"name": name, "options": options}
         if self.convert is None:
@@ -270,8 +270,8 @@ def make_view(
     modality: the stored name that it reads, where that is not the usual one: `make_view("rgb", crop, modality="left")`.
     Raises MultiviewError for an unknown name or option, and for a plugin that makes something else.
     """
-    factory = load("views", name)
-    check_options(f"view '{name}'", factory, options, also=("modality",))
+    factory = plugins.load("views", name)
+    plugins.check_options(f"view '{name}'", factory, options, also=("modality",))
     view = factory(crop, augment, **options)
     if not isinstance(view, View):
         raise MultiviewError(

@@ -32,7 +32,7 @@ class ViewLayer(nn.Module):
             for label, values in (("mean", view.mean), ("std", view.std)):
                 if values is None:
                     raise MultiviewError(
-                        f"view '{view.channels.name}' has no {label}; take it from a store by view.settled(statistics)."
+                        f"view '{view.channels.name}' has no {label}; take it from a store by view.with_statistics(statistics)."
                     )
                 self.register_buffer(f"{label}{position}", torch.tensor(values), persistent=False)
 

@@ -7,14 +7,24 @@ import os
 import pickle
 import resource
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from multiview.data.store.statistics import Statistics
+from multiview.encoder import encoder_from
+from multiview.encoders.mlp import mlp
 from multiview.errors import MultiviewError
+from multiview.graph import ContrastGraph
+from multiview.model import MultiviewModel
+from multiview.objectives import SimCLR
 from multiview.train import checkpoint
 from multiview.train.checkpoint import load, newest, save
+from multiview.view import Crop, view_from
+from multiview.views import depth
 
 
 def tensors(value: float, count: int = 3) -> dict[str, dict[str, torch.Tensor]]:
@@ -55,6 +65,32 @@ def test_one_that_was_refused_does_not_push_out_those_that_are_whole(keep: int, 
     save(tmp_path, 20, tensors(20), {}, keep=keep)
     assert newest(tmp_path).state["step"] == 20
     assert names(tmp_path) == ["step-00000010", "step-00000020", "step-00000040"][2 - keep :]
+
+
+def test_views_are_kept_beside_the_state_and_read_without_torch(folder: Path) -> None:
+    assert checkpoint.views(folder) == {}, "a checkpoint without them stays readable"
+    views = {"depth": depth(Crop()).with_statistics({"depth": Statistics(1, (2.0,), (3.0,), (0.0,), (9.0,))})}
+    graph = ContrastGraph.full(("depth", "key"), SimCLR())
+    model = MultiviewModel({"depth": mlp(1, width=0.5), "key": "depth"}, graph)
+    save(folder, 3, tensors(3), {"groups": []}, keep=3, views=checkpoint.view_records(views, model))
+    found = checkpoint.views(folder)
+    assert found["views"]["depth"]["mean"] == [2.0]
+    assert view_from(found["views"]["depth"]) == views["depth"]
+    assert found["encoders"]["key"] == "depth"
+    again = encoder_from(found["encoders"]["depth"])
+    assert again.load_state_dict(model.encoder("depth").state_dict())
+    assert newest(folder).state == {"schema": 1, "step": 3, "groups": []}
+    program = "import sys; from multiview.train import checkpoint; from pathlib import Path\n"
+    program += f"print(checkpoint.views(Path({str(folder)!r}))['encoders']['key'], 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["depth", "False"], done.stderr
+
+
+def test_altered_views_are_refused(folder: Path) -> None:
+    save(folder, 3, tensors(3), {}, keep=3, views={"views": {}})
+    (folder / "step-00000003" / "views.json").write_text('{"views": 1}')
+    assert checkpoint.views(folder) == {}, "the checkpoint before"
+    assert "views.json is altered" in newest(folder).refused[0]
 
 
 def cut(path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from runs import RECIPES, assert_same_end, losses, run, signal_in_step
-from test_views_laws import NAMES, sample_batch, seen, settled
+from test_views_laws import NAMES, sample_batch, seen, view_of
 
 from multiview.train import processes
 from multiview.viewlayer import ViewLayer
@@ -49,9 +49,9 @@ def test_lab_is_lab_when_compiled() -> None:
 
 @pytest.mark.slow
 @COMPILER
-@pytest.mark.parametrize("name", [name for name in NAMES if settled(name).pointwise])
+@pytest.mark.parametrize("name", [name for name in NAMES if view_of(name).pointwise])
 def test_every_view_of_single_pixels_is_the_same_when_compiled(name: str) -> None:
-    view, batch = settled(name), sample_batch()
+    view, batch = view_of(name), sample_batch()
     plain = seen(view, batch)
     torch.testing.assert_close(ViewLayer({"it": view}, compiled=True)(batch)["it"], plain, rtol=1e-4, atol=1e-4)
 

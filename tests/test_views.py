@@ -45,7 +45,7 @@ def drawn(seed: int, n: int = 6) -> Draws:
 
 @pytest.mark.parametrize("name", ["L", "ab", "rgb", "grey", "depth", "normal"])
 def test_registered_view_gives_the_channels_it_declares(name: str) -> None:
-    view = plugins.load("views", name)(Crop()).settled(STATISTICS)
+    view = plugins.load("views", name)(Crop()).with_statistics(STATISTICS)
     out = ViewLayer({name: view})(batch_of())[name]
     assert view.channels.name == name
     assert out.shape == (6, view.channels.count, 8, 8)
@@ -76,10 +76,12 @@ def test_unmeasured_depth_is_zero_after_normalisation() -> None:
 
 
 def test_depth_takes_its_scale_from_a_store() -> None:
-    view = depth(Crop()).settled(STATISTICS)
+    view = depth(Crop()).with_statistics(STATISTICS)
     assert (view.mean, view.std) == ((3.0,), (0.7,))
-    assert depth(Crop(), mean=1.0, std=2.0).settled({}) == depth(Crop(), mean=1.0, std=2.0)
-    with pytest.raises(MultiviewError, match=r"view 'depth' has no mean; take it from a store by view\.settled"):
+    assert depth(Crop(), mean=1.0, std=2.0).with_statistics({}) == depth(Crop(), mean=1.0, std=2.0)
+    with pytest.raises(
+        MultiviewError, match=r"view 'depth' has no mean; take it from a store by view\.with_statistics"
+    ):
         ViewLayer({"d": depth(Crop())})
 
 
@@ -87,14 +89,14 @@ def test_statistics_of_the_taken_channels_are_used_and_no_spread_is_one() -> Non
     channels = Channels("yz", 2, "", 0.0, 1.0)
     view = View(modality="table", channels=channels, crop=Crop(), take=(1, 2))
     table = Statistics(9, (1.0, 2.0, 3.0), (0.5, 0.0, 4.0), (0.0,) * 3, (5.0,) * 3)
-    assert view.settled({"table": table}) == replace(view, mean=(2.0, 3.0), std=(1.0, 4.0))
+    assert view.with_statistics({"table": table}) == replace(view, mean=(2.0, 3.0), std=(1.0, 4.0))
 
 
 @pytest.mark.parametrize("change", [{"convert": rgb_to_lab}, {"modality": "other"}])
 def test_a_scale_in_another_unit_is_not_taken(change: dict) -> None:
     view = replace(depth(Crop()), **change)
     with pytest.raises(MultiviewError, match=r"no mean and std, and the store has none in m; give the view mean="):
-        view.settled(STATISTICS)
+        view.with_statistics(STATISTICS)
 
 
 def test_normals_pass_unscaled() -> None:

@@ -76,8 +76,8 @@ def some(n: int) -> Statistics:
 STATISTICS = {"depth": some(1), "bands": some(5), "series": some(2), "table": some(5)}
 
 
-def settled(name: str) -> View:
-    return make_view(name, Crop(), **OPTIONS.get(name, {})).settled(STATISTICS)
+def view_of(name: str) -> View:
+    return make_view(name, Crop(), **OPTIONS.get(name, {})).with_statistics(STATISTICS)
 
 
 def seen(view: View, batch: Batch, draws: Draws | None = None) -> Tensor:
@@ -95,7 +95,7 @@ def documented() -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_shape_type_and_range_are_as_declared(name: str) -> None:
-    view = settled(name)
+    view = view_of(name)
     out = seen(view, sample_batch())
     assert view.channels.name == name
     assert out.shape == (5, *SHAPES.get(name, (view.channels.count, 16, 16)))
@@ -117,7 +117,7 @@ def test_it_keeps_the_laws(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in DATA_DEPENDENT])
 def test_no_device_is_named(name: str) -> None:
-    view, batch = settled(name), sample_batch()
+    view, batch = view_of(name), sample_batch()
     here = seen(view, batch)
     there = ViewLayer({"it": view}).to("meta")(batch.to("meta"))["it"]
     assert there.device.type == "meta"
@@ -125,9 +125,9 @@ def test_no_device_is_named(name: str) -> None:
     assert torch.equal(seen(view, batch), here), "nothing stays behind on another device"
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if settled(name).modality == "image"])
+@pytest.mark.parametrize("name", [name for name in NAMES if view_of(name).modality == "image"])
 def test_an_augmented_picture_stays_in_range(name: str) -> None:
-    view = settled(name)
+    view = view_of(name)
     natural = replace(view, mean=(0.0,), std=(1.0,), augment=SIMCLR)
     out = seen(natural, sample_batch(), Draws(0, 1, np.arange(5)))
     slack = 1e-5 * max(1.0, view.channels.half_range)
@@ -150,7 +150,7 @@ def test_an_unknown_option_is_named() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_documentation_says_what_a_view_declares(name: str) -> None:
-    view, factory = settled(name), plugins.load("views", name)
+    view, factory = view_of(name), plugins.load("views", name)
     taken = [each.name for each in inspect.signature(factory).parameters.values() if each.kind is each.KEYWORD_ONLY]
     c = view.channels
     spread = f"{c.low:.4g} to {c.high:.4g}" if math.isfinite(c.high) else "as stored"

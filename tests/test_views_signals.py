@@ -114,8 +114,8 @@ def test_sound_of_another_rate_is_refused() -> None:
     assert view.modality == "english"
     stored = Modality(name="english", kind="audio", dtype="int16", shape=(9,), unit="", rate=16000.0)
     with pytest.raises(MultiviewError, match=r"made for 8000 samples.*'english' of this store has 16000; .*rate=16000"):
-        view.settled({}, {"english": stored})
-    assert view.settled({}, {"english": replace(stored, rate=8000.0)}) == view
+        view.with_statistics({}, {"english": stored})
+    assert view.with_statistics({}, {"english": replace(stored, rate=8000.0)}) == view
 
 
 def blob(right: float, down: float) -> Tensor:
@@ -161,9 +161,9 @@ def test_a_single_frame_has_no_motion() -> None:
 def test_a_group_takes_its_columns_with_their_statistics() -> None:
     numbers = Statistics(5, (1.0, 2.0, 3.0), (1.0, 4.0, 0.0), (0.0,) * 3, (9.0,) * 3)
     x = torch.tensor([[1.0, 6.0, 5.0]])
-    view = make_view("table", Crop(), modality="fou", columns=(2, 1)).settled({"fou": numbers})
+    view = make_view("table", Crop(), modality="fou", columns=(2, 1)).with_statistics({"fou": numbers})
     assert seen(view, fou=x).tolist() == [[2.0, 1.0]]
-    every = make_view("table", Crop(), modality="fou", columns=3).settled({"fou": numbers})
+    every = make_view("table", Crop(), modality="fou", columns=3).with_statistics({"fou": numbers})
     assert seen(every, fou=x).tolist() == [[0.0, 1.0, 2.0]]
 
 
@@ -172,7 +172,7 @@ def test_columns_that_are_not_stored_are_listed() -> None:
     stored = Modality(name="table", kind="table", dtype="float32", shape=(3,), unit="", names=("age", "mass", "size"))
     for columns, words in ((4, "reads 4 channels"), ((0, 3), r"reads the channels \(0, 3\)")):
         with pytest.raises(MultiviewError, match=rf"{words} of 'table', which has 3, counted from 0: age, mass, size;"):
-            make_view("table", Crop(), columns=columns).settled({"table": numbers}, {"table": stored})
+            make_view("table", Crop(), columns=columns).with_statistics({"table": numbers}, {"table": stored})
     whole = replace(make_view("table", Crop(), columns=2), mean=(0.0,), std=(1.0,))
     with pytest.raises(MultiviewError, match="declares 2 channels, but 'table' gives it 3; declare as many"):
         seen(whole, table=torch.zeros(1, 3))

@@ -47,7 +47,7 @@ class Trial:
     def seen(self, stored: Tensor | None = None, view: View | None = None) -> Tensor:
         """What an encoder gets of a batch."""
         x = self.stored if stored is None else stored
-        chosen = settled(view or self.view, x)
+        chosen = with_statistics(view or self.view, x)
         batch = Batch({chosen.crop.name: {chosen.modality: x}}, torch.arange(len(x), device=x.device), {})
         return ViewLayer({"view": chosen}).to(x.device)(batch)["view"]
 
@@ -56,11 +56,11 @@ class Trial:
         return self.seen(view=replace(self.view, mean=(0.0,), std=(1.0,), missing=None))
 
 
-def settled(view: View, stored: Tensor) -> View:
+def with_statistics(view: View, stored: Tensor) -> View:
     """The view with a mean and a std, as a store of such samples would give it."""
     count = stored.shape[1] if stored.ndim > 1 else 1
     zeros, ones = (0.0,) * count, (1.0,) * count
-    return view.settled({view.modality: Statistics(1, zeros, ones, zeros, ones)})
+    return view.with_statistics({view.modality: Statistics(1, zeros, ones, zeros, ones)})
 
 
 def trial(name: str, kind: str | None = None, planes: int | None = None, **options: Any) -> Trial:

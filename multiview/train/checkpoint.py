@@ -1,4 +1,7 @@
-"""Checkpoints that are whole or not there: safetensors and JSON in a folder, hashed, written beside and renamed. Nothing is unpickled."""
+"""Checkpoints that are whole or not there: safetensors and JSON, hashed, written to a draft folder that is then renamed.
+
+No file of a checkpoint is ever unpickled. Only reading and writing tensors imports torch.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,31 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from multiview.errors import MultiviewError
 from multiview.files import sha256, sync
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from multiview.model import MultiviewModel
+    from multiview.view import View
+
+    Tensors = Mapping[str, Mapping[str, Tensor]]
+    """File name -> named tensors."""
+
 SCHEMA = 1
 MANIFEST = "manifest.json"
 STATE = "state.json"
-
-Tensors = Mapping[str, Mapping[str, Tensor]]
-"""File name -> named tensors."""
+VIEWS = "views.json"
 
 
 class Checkpoint(NamedTuple):
-    """What a whole checkpoint held: tensors by file, the rest of the state, and a sentence for each newer one that was refused."""
+    """The content of a whole checkpoint: tensors by file, the state, and a sentence for each newer one that is not whole."""
 
     path: Path
     tensors: dict[str, dict[str, Tensor]]
@@ -34,45 +42,63 @@ class Checkpoint(NamedTuple):
     refused: list[str]
 
 
-def save(folder: Path, step: int, tensors: Tensors, state: Mapping[str, Any], keep: int) -> Path:
-    """Writes `folder/step-00000012`, and only then removes all but the newest `keep`.
+def save(
+    folder: Path,
+    step: int,
+    tensors: Tensors,
+    state: Mapping[str, Any],
+    keep: int,
+    views: Mapping[str, Any] | None = None,
+) -> Path:
+    """Writes `folder/step-00000012`, then removes all older checkpoints but the newest `keep`.
 
-    state: what JSON can hold. The folder gets its name by a rename after every file was synced, so a kill at any moment leaves either a
-    whole checkpoint or none under that name. Raises MultiviewError when the disk does not take it; the older ones are then untouched.
+    The folder gets its name by a rename after every file was synced: a kill at any moment leaves a whole checkpoint or none.
+
+    Args:
+        folder: of all checkpoints of the run.
+        step: the number of steps that were done.
+        tensors: file name -> named tensors.
+        state: everything else that training needs to go on, in JSON's types.
+        keep: how many checkpoints stay.
+        views: what `view_records` gives; None writes no file for them.
+
+    Raises:
+        MultiviewError: when the disk does not take the checkpoint; older checkpoints are then untouched.
     """
     final = folder / f"step-{step:08d}"
-    if _is_whole(final):  # a run that was stopped again before its first step: the step's state is the same
+    if _is_whole(final):  # the run was stopped again before its next step, so that the state is the same
         return final
     draft = folder / f".{final.name}.{os.getpid()}"
+    documents = {STATE: {"schema": SCHEMA, "step": step, **state}} | ({} if views is None else {VIEWS: views})
     try:
         _sweep(folder)
         draft.mkdir(parents=True)
-        _write(draft, tensors, {"schema": SCHEMA, "step": step, **state})
+        _write(draft, tensors, documents)
         _discard(final)
         draft.rename(final)
         sync(folder)
     except (OSError, SafetensorError) as cause:
         shutil.rmtree(draft, ignore_errors=True)
         raise MultiviewError(
-            f"the checkpoint of step {step} could not be written: {cause}. Earlier checkpoints in {folder} are as they were: make room, "
-            "and go on with --resume."
+            f"the checkpoint of step {step} could not be written: {cause}. Earlier checkpoints in {folder} are as they "
+            "were: make room, and go on with --resume."
         ) from cause
-    # One with a later step was refused when the run was resumed: it is not among those that are kept, or all whole ones might go for it.
+    # A later step was refused when the run was resumed: counted here, it could push out the last whole checkpoint.
     for old in [path for path in _newest_first(folder) if path.name <= final.name][keep:]:
         _discard(old)
     return final
 
 
 def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """(tensors by file, state) of one checkpoint; raises MultiviewError unless it holds exactly the files of its manifest, unaltered."""
-    hashes = _manifest(path)
-    held = {file.name for file in path.iterdir()} - {MANIFEST}
-    for name in sorted(held | set(hashes)):
-        fault = _fault(path / name, hashes.get(name))
-        if fault:
-            raise MultiviewError(f"checkpoint {path} is not whole: {name} {fault}.")
+    """(tensors by file, state) of one checkpoint.
+
+    Raises MultiviewError unless the checkpoint holds exactly the files of its manifest, unaltered.
+    """
+    from safetensors.torch import load_file
+
+    _require_whole(path)
+    state = _json(path, STATE)
     try:
-        state = json.loads((path / STATE).read_text(encoding="utf-8"))
         tensors = {file.stem: load_file(file) for file in sorted(path.glob("*.safetensors"))}
         schema = int(state["schema"])
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as cause:
@@ -84,8 +110,33 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     return tensors, state
 
 
+def view_records(views: Mapping[str, View], model: MultiviewModel) -> dict[str, Any]:
+    """The content of `views.json`: `View.record()` with mean and std of every view, `Encoder.record()` of every encoder.
+
+    A view that shares the encoder of another view has that view's name instead.
+    """
+    own = {name: encoder.record() for name, encoder in model.encoders.items()}  # type: ignore[operator]
+    encoders = {view: own[owner] if owner == view else owner for view, owner in model.owners.items()}
+    return {"views": {name: view.record() for name, view in views.items()}, "encoders": encoders}
+
+
+def views(folder: Path) -> dict[str, Any]:
+    """What `view_records` wrote into the newest whole checkpoint of a run; `{}` for one of an older version.
+
+    Reads no tensors and needs no torch. Raises MultiviewError when no checkpoint in `folder` is whole.
+    """
+    refused = []
+    for path in _newest_first(folder):
+        try:
+            _require_whole(path)
+            return _json(path, VIEWS) if (path / VIEWS).exists() else {}
+        except MultiviewError as error:
+            refused.append(str(error))
+    raise MultiviewError(f"there is no whole checkpoint in {folder}. " + " ".join(refused))
+
+
 def newest(folder: Path) -> Checkpoint:
-    """The newest whole checkpoint. Raises MultiviewError, with what is wrong with each, when none is whole."""
+    """The newest whole checkpoint. Raises MultiviewError, which says what is wrong with each, when none is whole."""
     refused: list[str] = []
     for path in _newest_first(folder):
         try:
@@ -104,6 +155,9 @@ def any_saved(folder: Path) -> bool:
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
     """An optimiser's state as named tensors and plain groups."""
+    import torch
+    from torch import Tensor
+
     state = optimiser.state_dict()
     tensors = {
         f"{number}/{name}": value if isinstance(value, Tensor) else torch.tensor(value)
@@ -132,16 +186,36 @@ def restore_optimiser(
     optimiser.load_state_dict({"state": state, "param_groups": kinds})
 
 
-def _write(draft: Path, tensors: Tensors, state: Mapping[str, Any]) -> None:
+def _write(draft: Path, tensors: Tensors, documents: Mapping[str, Mapping[str, Any]]) -> None:
+    from safetensors.torch import save_file
+
     for name, named in tensors.items():
-        # A copy of each: safetensors refuses tensors that share memory, as those of a shared encoder may.
+        # Copies, because safetensors refuses tensors that share memory, as those of a shared encoder may.
         copies = {key: value.detach().cpu().contiguous().clone() for key, value in named.items()}
         save_file(copies, draft / f"{name}.safetensors")
-    (draft / STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
+    for name, document in documents.items():
+        (draft / name).write_text(json.dumps(document, indent=1), encoding="utf-8")
     hashes = {path.name: sha256(path) for path in sorted(draft.iterdir())}
     (draft / MANIFEST).write_text(json.dumps(hashes, indent=1), encoding="utf-8")
     for path in [*draft.iterdir(), draft]:
         sync(path)
+
+
+def _require_whole(path: Path) -> None:
+    """Raises MultiviewError unless the folder holds exactly the files of its manifest, unaltered."""
+    hashes = _manifest(path)
+    present = {file.name for file in path.iterdir()} - {MANIFEST}
+    for name in sorted(present | set(hashes)):
+        fault = _fault(path / name, hashes.get(name))
+        if fault:
+            raise MultiviewError(f"checkpoint {path} is not whole: {name} {fault}.")
+
+
+def _json(path: Path, name: str) -> dict[str, Any]:
+    try:
+        return json.loads((path / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as cause:
+        raise MultiviewError(f"checkpoint {path} is not whole: {cause}.") from cause
 
 
 def _manifest(path: Path) -> dict[str, str]:
@@ -176,7 +250,7 @@ def _newest_first(folder: Path) -> list[Path]:
 
 
 def _discard(path: Path) -> None:
-    """Removes a checkpoint that may be there: its name first, so that a kill leaves no half of it under the name."""
+    """Removes a checkpoint if there is one. The rename comes first, so that a kill never leaves half a checkpoint."""
     if path.exists():
         gone = path.with_name(f".{path.name}.gone")
         shutil.rmtree(gone, ignore_errors=True)
@@ -185,6 +259,6 @@ def _discard(path: Path) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Removes what a killed run left half written or half removed."""
+    """Removes checkpoints that a killed run left half written or half removed."""
     for draft in folder.glob(".step-*"):
         shutil.rmtree(draft, ignore_errors=True)

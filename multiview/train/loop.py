@@ -193,7 +193,8 @@ class Loop:
             "steps": self.steps,
             "per_epoch": len(self.batches),
         }
-        checkpoint.save(self.out / CHECKPOINTS, self.progress.step, tensors, state, self.train.keep)
+        views = checkpoint.view_records(self.parts.layer.views, self.parts.model)
+        checkpoint.save(self.out / CHECKPOINTS, self.progress.step, tensors, state, self.train.keep, views)
 
     def resume(self) -> list[str]:
         """Takes up the newest whole checkpoint; returns what to tell: a sentence for each that was refused, and where the run goes on.

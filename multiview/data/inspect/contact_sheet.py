@@ -292,7 +292,7 @@ def _range(store: Store, view: View) -> tuple[float, float]:
         return low, high
     if found is None or view.convert is not None:
         return 0.0, 1.0
-    view.settled(store.manifest.statistics, {view.modality: store.modality(view.modality)})
+    view.with_statistics(store.manifest.statistics, {view.modality: store.modality(view.modality)})
     taken = range(len(found.low)) if view.take is None else view.take
     return min(found.low[each] for each in taken), max(found.high[each] for each in taken)
 

@@ -61,7 +61,7 @@ def usable(store: Store) -> dict[str, View]:
 
 def settled(view: View, store: Store) -> View:
     """The view fitted to a store, mean and std filled in where they were left open: from the manifest where it knows them,
-    else measured on the central crops of up to `MEASURED` training samples. Raises MultiviewError as `View.settled` does.
+    else measured on the central crops of up to `MEASURED` training samples. Raises MultiviewError as `View.with_statistics` does.
     """
     statistics = store.manifest.statistics
     stored = {modality.name: modality for modality in store.manifest.modalities}
@@ -69,8 +69,8 @@ def settled(view: View, store: Store) -> View:
     known = view.mean is not None and view.std is not None
     plain = view.convert is None and view.modality in statistics and kind is not None and kind.dtype.startswith("float")
     if known or plain or kind is None:
-        return view.settled(statistics, stored)
-    replace(view, mean=(0.0,), std=(1.0,)).settled(statistics, stored)  # for its other complaints
+        return view.with_statistics(statistics, stored)
+    replace(view, mean=(0.0,), std=(1.0,)).with_statistics(statistics, stored)  # for its other complaints
     found = store.manifest.views.get(view.channels.name) if _is_installed(view) else None
     found = found or measured(store, {"it": view}).get("it")
     if found is None:
