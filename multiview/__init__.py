@@ -37,7 +37,7 @@ _WHERE = {
     "VICReg": "objectives",
     "View": "view",
     "fit": "launch",
-    "load": "trained",
+    "load": "load_run",
     "main": "launch",
     "make_encoder": "encoder",
     "make_view": "view",
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from multiview.graph import HyperEdge as HyperEdge
     from multiview.launch import fit as fit
     from multiview.launch import main as main
+    from multiview.load_run import load as load
     from multiview.objectives import BYOL as BYOL
     from multiview.objectives import CMC as CMC
     from multiview.objectives import MoCo as MoCo
@@ -72,7 +73,6 @@ if TYPE_CHECKING:
     from multiview.recipe import Recipe as Recipe
     from multiview.recipe import Setup as Setup
     from multiview.trained import Trained as Trained
-    from multiview.trained import load as load
     from multiview.view import Channels as Channels
     from multiview.view import Crop as Crop
     from multiview.view import View as View

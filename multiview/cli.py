@@ -124,7 +124,7 @@ def train(words: Sequence[str]) -> int:
 def evaluate(words: Sequence[str]) -> int:
     """multiview evaluate RUN [options]."""
     chosen = parse(Evaluate, words, prog="multiview evaluate", positional=["run"])
-    from multiview.trained import load as load_run
+    from multiview.load_run import load as load_run
 
     if chosen.segment is not None:
         if chosen.layer is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,14 +14,17 @@ from multiprocessing import current_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from multiview import moved
 from multiview.errors import MultiviewError, unknown_name
 from multiview.options import parse
-from multiview.plugins import installed, load
+from multiview.origin import origin_of, short_name
 from multiview.recipe import Recipe, Setup
 from multiview.train.runfolder import CONFIG
 
 if TYPE_CHECKING:
     from multiview.trained import Trained
+
+__getattr__ = moved.names_of("launch")
 
 R = TypeVar("R", bound=Recipe)
 
@@ -93,7 +95,7 @@ def start(recipe: Recipe, workers: int = 1) -> Trained | None:
     """
     from multiview.run import run
 
-    return run(recipe, name=_short_name(type(recipe)), origin=_origin(type(recipe)), workers=workers)
+    return run(recipe, name=short_name(type(recipe)), origin=origin_of(type(recipe)), workers=workers)
 
 
 def fit(setup: Setup, **options: Any) -> Trained:
@@ -109,48 +111,3 @@ def fit(setup: Setup, **options: Any) -> Trained:
         if name not in known:
             raise unknown_name("option of fit", name, known)
     return cast("Trained", run(Recipe(**options), name="run", origin=None, setup=setup))
-
-
-def recipe_of(folder: Path) -> Recipe:
-    """The recipe that a run folder was made by, with its config; raises MultiviewError when it cannot be found."""
-    from multiview.train.runfolder import environment
-
-    origin = environment(folder)["recipe"]
-    if origin is None:
-        raise MultiviewError(
-            f"{folder} was trained from Python without a recipe class; evaluate it there, or write it as a Recipe."
-        )
-    return parse(_found(origin, folder), ["--config", str(folder / CONFIG)], prog=str(folder / CONFIG))
-
-
-def _origin(recipe: type[Recipe]) -> dict[str, str] | None:
-    """How to find the class again: an installed name where it is ours or a plugin's, else its file."""
-    file = Path(inspect.getfile(recipe)).resolve()
-    for plugin in installed("recipes"):
-        module, _, attribute = plugin.target.partition(":")
-        if attribute == recipe.__name__ and (module == recipe.__module__ or file.stem == module.rsplit(".", 1)[-1]):
-            return {"name": plugin.name}
-    return {"file": str(file), "class": recipe.__name__} if file.suffix == ".py" else None
-
-
-def _found(origin: dict[str, str], folder: Path) -> type[Recipe]:
-    if "name" in origin:
-        return cast("type[Recipe]", load("recipes", origin["name"]))
-    import importlib.util
-
-    file = Path(origin["file"])
-    spec = importlib.util.spec_from_file_location(file.stem, file) if file.is_file() else None
-    if spec is None or spec.loader is None:
-        raise MultiviewError(
-            f"the recipe of {folder} was {file}, which is not there; put it back, or install it as a plugin."
-        )
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(file.stem, module)
-    spec.loader.exec_module(module)
-    return cast("type[Recipe]", getattr(module, origin["class"]))
-
-
-def _short_name(recipe: type[Any]) -> str:
-    origin = _origin(recipe) or {}
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", recipe.__name__).lower()
-    return origin.get("name") or (Path(origin["file"]).stem if "file" in origin else words)

@@ -1,16 +1,19 @@
-"""Old import paths of modules that moved: plugins and notebooks that use them keep working.
+"""Old import paths of modules and names that moved: plugins and notebooks that use them keep working.
 
-Importing `multiview` installs one finder, which answers for the names of this table only. An old
-name gives the very module of the new name, so that no class exists twice.
+Importing `multiview` installs one finder, which answers for the names of `MOVED` only. The old path
+of a module gives the very module of the new path, so that no class exists twice. A module that lost
+a name to another module says so by `__getattr__ = moved.names_of(...)`.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 MOVED = {
     "data.arrayfiles": "data.files.arrayfiles",
@@ -118,6 +121,30 @@ RENAMED = {
 }
 """Names in moved modules that changed too: old module, old name, new name."""
 
+MOVED_NAMES = {
+    "launch": {"recipe_of": "origin.recipe_of"},
+    "run": {
+        "TRAIN_SPLIT": "train.prepare.TRAIN_SPLIT",
+        "assembled": "train.prepare.assemble",
+        "check_encoders": "train.checks.check_encoders",
+        "check_norms": "train.checks.check_batch_norm",
+        "check_synchronised": "train.checks.check_synchronised",
+        "settled": "setup.with_statistics",
+        "tensors_of": "setup.example_tensors",
+    },
+    "train.loop": {
+        "planned_steps": "train.schedule.planned_steps",
+        "refuse_other_data": "train.saving.refuse_other_data",
+    },
+    "train.optimiser": {
+        "rate_factor": "train.schedule.rate_factor",
+        "set_rate": "train.schedule.set_rate",
+    },
+    "train.processes": {"Launcher": "train.stopping.Launcher"},
+    "trained": {"load": "load_run.load"},
+}
+"""Module to its former names, each with the module and name of today, all without `multiview.`."""
+
 
 class _Alias(Loader):
     """Loads the module of the new name; its own `__spec__` stays as it is."""
@@ -142,6 +169,18 @@ class _Finder(MetaPathFinder):
         if old == name or old not in MOVED:
             return None
         return ModuleSpec(name, _Alias(f"multiview.{MOVED[old]}", RENAMED.get(old, {})))
+
+
+def names_of(module: str) -> Callable[[str], Any]:
+    """The `__getattr__` of a module that some names of `MOVED_NAMES` have left."""
+
+    def get(name: str) -> Any:
+        if name not in MOVED_NAMES[module]:
+            raise AttributeError(f"module 'multiview.{module}' has no attribute '{name}'")
+        target, _, attribute = MOVED_NAMES[module][name].rpartition(".")
+        return getattr(importlib.import_module(f"multiview.{target}"), attribute)
+
+    return get
 
 
 def install() -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from multiview import moved
 from multiview.data.store.reading import Store
-from multiview.errors import MultiviewError
 from multiview.model import MultiviewModel
 from multiview.recipe import Setup
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from multiview.encoder import Encoder
     from multiview.measure.embeddings import Embedded
     from multiview.measure.scores import Score
+
+
+__getattr__ = moved.names_of("trained")
 
 
 @dataclass(frozen=True)
@@ -58,40 +61,3 @@ class Trained:
         from multiview.measure.run import evaluate
 
         return evaluate(self)
-
-
-def load(run: str | Path, data: str | None = None) -> Trained:
-    """The run in a folder: rebuilt from its recipe and config, with the weights of its newest whole checkpoint.
-
-    data: another store or folder than the one it was trained on. Raises MultiviewError when the folder is no run, when its recipe cannot
-    be found, or when no checkpoint is whole.
-    """
-    from multiview.data.load.open_data import open_data
-    from multiview.launch import recipe_of
-    from multiview.objectives.base import Situation
-    from multiview.run import settled
-    from multiview.train.checkpoint import newest
-    from multiview.train.runfolder import CHECKPOINTS, environment
-
-    folder = Path(run)
-    facts = environment(folder)["data"]
-    recipe = recipe_of(folder)
-    store = open_data(data or (facts["path"] if Path(facts["path"]).exists() else facts["spec"]), Path(recipe.cache))
-    torch.manual_seed(recipe.seed)
-    _, tensors, state, _ = newest(folder / CHECKPOINTS)
-    setup = settled(recipe.build(), store, Situation(samples=state["samples"], per_rank=recipe.train.batch))
-    trained = Trained(setup, MultiviewModel(_copied(setup), setup.graph), store, folder, state["step"])
-    try:
-        trained.model.load_state_dict(tensors["model"])
-    except RuntimeError as error:
-        raise MultiviewError(
-            f"the weights in {folder} do not fit its recipe, which has changed since: {error}"
-        ) from error
-    trained.model.eval()
-    return trained
-
-
-def _copied(setup: Setup) -> dict[str, Encoder | str]:
-    import copy
-
-    return {name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()}

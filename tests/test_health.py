@@ -16,9 +16,9 @@ import multiview as mv
 from multiview.check.parity import Trial
 from multiview.counter_rng import Draws
 from multiview.objectives.base import Objective
-from multiview.run import assembled
 from multiview.train.diagnosis import SETTLED, Doctor, diagnosed
 from multiview.train.health import alignment, effective_rank, of_scores, relative_std, uniformity
+from multiview.train.prepare import assemble
 from multiview.train.processes import start
 from multiview.train.step import contrast_step
 
@@ -70,7 +70,7 @@ def test_scores_say_rank_share_and_nats() -> None:
 
 def examined(made: Trial, steps: int = 3) -> dict[str, float]:
     """Health at the last of some steps."""
-    parts = assembled(
+    parts = assemble(
         start(made.train, "x"), made.views, made.model.train(), made.memories, made.train, lambda i: [str(i)]
     )
     for number, batch in enumerate(made.batches[:steps]):
@@ -102,7 +102,7 @@ def test_every_objective_with_negatives_knows_its_ceiling(name: str) -> None:
 def test_the_bound_is_the_ceiling_less_the_loss(name: str) -> None:
     objective, ceiling = WITH_NEGATIVES[name]
     made = trial(objective)
-    parts = assembled(start(made.train, "x"), made.views, made.model, made.memories, made.train, lambda i: [str(i)])
+    parts = assemble(start(made.train, "x"), made.views, made.model, made.memories, made.train, lambda i: [str(i)])
     batch = made.batches[0]
     out = contrast_step(parts, batch, 1, Draws(0, 0, batch.index.numpy()), examine=True)
     assert out.health["bound/a-b"].item() == pytest.approx(ceiling - out.edges["a-b"].loss.item(), abs=1e-5)
@@ -205,12 +205,12 @@ def test_a_run_logs_the_health_of_every_edge_and_view(
 def test_a_z_that_does_not_fit_is_measured() -> None:
     """Z fixed at N e: the batch's is about N times the mean of e^s."""
     made = trial(mv.CMC(negatives=7, dim=5, z=SAMPLES * math.e))
-    parts = assembled(start(made.train, "x"), made.views, made.model, made.memories, made.train, lambda i: [str(i)])
+    parts = assemble(start(made.train, "x"), made.views, made.model, made.memories, made.train, lambda i: [str(i)])
     batch = made.batches[0]
     out = contrast_step(parts, batch, 1, Draws(0, 0, batch.index.numpy()))
     drift = out.edges["a-b"].log["z_drift"].item()
     follows = trial(mv.CMC(negatives=7, dim=5))
-    parts = assembled(
+    parts = assemble(
         start(follows.train, "x"), follows.views, follows.model, follows.memories, follows.train, lambda i: [str(i)]
     )
     first = contrast_step(parts, batch, 1, Draws(0, 0, batch.index.numpy())).edges["a-b"]

@@ -18,7 +18,8 @@ from multiview.errors import MultiviewError
 from multiview.masked_forward import on_rows
 from multiview.model import MultiviewModel
 from multiview.objectives.base import Situation
-from multiview.run import check_synchronised, prepare
+from multiview.train.checks import check_synchronised
+from multiview.train.prepare import prepare
 
 KINDS = {
     "cmc": mv.CMC(negatives=7, dim=5),
@@ -113,7 +114,7 @@ def test_batch_norm_over_processes_is_refused_where_one_could_wait(
 
 def test_that_is_looked_at_before_a_run_begins(scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr("multiview.run.check_synchronised", lambda *given: asked.append(given[1]))
+    monkeypatch.setattr("multiview.train.prepare.check_synchronised", lambda *given: asked.append(given[1]))
     prepare(mv.Recipe(data=str(scenes), train=mv.Train(batch=8)), synchronised())
     assert asked == [{"L": 0, "depth": 0}]
 

@@ -14,8 +14,8 @@ from multiview.counter_rng import Draws
 from multiview.errors import MultiviewError
 from multiview.memory.memories import Memories
 from multiview.model import MultiviewModel
-from multiview.run import assembled
 from multiview.train.finite import require_finite_gradients
+from multiview.train.prepare import assemble
 from multiview.train.processes import start
 from multiview.train.step import contrast_step
 
@@ -36,7 +36,7 @@ def poisoned(views: tuple[str, ...] = ("b",), objective: mv.Objective | None = N
 )
 def test_step_edge_and_samples_are_named_and_nothing_is_touched(objective: mv.Objective) -> None:
     made = poisoned(objective=objective)
-    parts = assembled(start(made.train, "x"), made.views, made.model.train(), made.memories, made.train, store_ids)
+    parts = assemble(start(made.train, "x"), made.views, made.model.train(), made.memories, made.train, store_ids)
 
     def step(number: int) -> None:
         batch = made.batches[number]
@@ -128,7 +128,7 @@ def test_a_gradient_that_is_not_finite_is_refused_before_anything_moves() -> Non
     )
     model = MultiviewModel({n: made.model.encoder(n) for n in graph.views}, graph)
     memories = Memories(model, graph, SAMPLES, 0)
-    parts = assembled(start(made.train, "x"), made.views, model.train(), memories, made.train, store_ids)
+    parts = assemble(start(made.train, "x"), made.views, model.train(), memories, made.train, store_ids)
 
     def step(number: int) -> None:
         batch = made.batches[number]

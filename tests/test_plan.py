@@ -35,11 +35,11 @@ def test_a_queue_meets_samples_of_the_epoch_before() -> None:
 @pytest.mark.parametrize(
     ("recipe", "words", "said"),
     [
-        ("cmc_lab", ["--negatives", "20", "--exclude", "false"], "edge L-ab: 30 % of the samples meet themselves"),
+        ("cmc_lab", ["--negatives", "20", "--exclude", "false"], "edge L-ab: 30 % of the samples are among their own"),
         ("cmc_lab", [], "0 %"),
         ("cmc_lab", ["--seed_defaults", "--negatives", "20"], "Without seed_defaults, use exclude=True: it leaves"),
         ("moco", ["--exclude", "false"], "as in the original code. Use exclude=True: it leaves them out."),
-        ("moco", ["--queue", "100"], "holds 100 keys of 56 samples, each of them several times"),
+        ("moco", ["--queue", "100"], "holds 100 keys of 56 samples, so that samples are in it several times"),
         ("simclr", ["--micro_batch", "4"], "batch norm will see 4 samples at a time (micro_batch), not 16"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from runs import RECIPES, assert_same_end, assert_same_losses, losses, run, signal_in_step
 
 import multiview as mv
-from multiview.train.loop import planned_steps
+from multiview.train.schedule import planned_steps
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

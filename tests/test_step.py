@@ -10,7 +10,7 @@ from trials import trial
 import multiview as mv
 from multiview.check.parity import Trace, traced
 from multiview.memory.memories import Memories
-from multiview.run import assembled
+from multiview.train.prepare import assemble
 from multiview.train.processes import start
 
 EDGES = ("a-b", "b-c")
@@ -72,5 +72,5 @@ def test_weights_are_laid_out_before_processes_are_joined(monkeypatch: pytest.Mo
         return parts
 
     monkeypatch.setattr(accelerator, "prepare", prepare)
-    assembled(accelerator, one.views, one.model, one.memories, one.train, lambda index: [str(index)])
+    assemble(accelerator, one.views, one.model, one.memories, one.train, lambda index: [str(index)])
     assert seen == [True]

@@ -26,7 +26,7 @@ from multiview.distributed import joined, rank, total, world
 from multiview.errors import MultiviewError
 from multiview.memory.memories import Memories
 from multiview.model import MultiviewModel
-from multiview.run import assembled
+from multiview.train.prepare import assemble
 from multiview.train.processes import start
 from multiview.train.step import Parts, contrast_step
 from multiview.view import View
@@ -72,7 +72,7 @@ def traced(trial: Trial) -> Trace:
     accelerator = start(trial.train, "recipes/RECIPE.py")
     for module in (trial.model, trial.memories):
         module.double().train(not trial.evaluation)
-    parts = assembled(accelerator, trial.views, trial.model, trial.memories, trial.train, _numbers)
+    parts = assemble(accelerator, trial.views, trial.model, trial.memories, trial.train, _numbers)
     parts.layer.double()
     trace: dict[str, list[Tensor]] = {}
     _watch_gradients(parts, trace)

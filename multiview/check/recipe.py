@@ -63,15 +63,14 @@ def trial_of(recipe: Recipe, evaluation: bool) -> Trial:
     """The recipe as this process would train it, and the first batches of all processes together."""
     from multiview.check.parity import Trial
     from multiview.data.load.sampler import Batches
-    from multiview.run import prepare
-    from multiview.train.loop import planned_steps
+    from multiview.train.prepare import prepare
 
     prepared = prepare(recipe, cache=0)
     batches = Batches(len(prepared.samples), prepared.train.batch, recipe.seed)
     per_epoch = len(batches)
-    places = [divmod(step, per_epoch) for step in range(planned_steps(prepared.train, per_epoch))]
+    places = [divmod(step, per_epoch) for step in range(prepared.steps)]
     held = [prepared.samples[epoch, next(batches.for_epoch(epoch, begin))] for epoch, begin in places]
-    model, views = prepared.trained.model, prepared.setup.views
+    model, views = prepared.model, prepared.setup.views
     return Trial(views, model, prepared.memories, held, prepared.train, recipe.seed, evaluation)
 
 

@@ -1,22 +1,24 @@
-"""The optimiser and the schedule of its learning rate."""
+"""The optimiser and its parameter groups."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import nn
 
+from multiview import moved
 from multiview.config import Optimizer
 from multiview.model import MultiviewModel
 
+__getattr__ = moved.names_of("train.optimiser")
+
 
 def make_optimiser(config: Optimizer, model: MultiviewModel, batch: int) -> torch.optim.Optimizer:
-    """sgd and adamw from torch, lars from timm, at the rate for a global batch.
+    """The optimiser at the learning rate for a global batch: sgd and adamw from torch, lars from timm.
 
-    adamw and lars leave biases and norms (tensors of one dimension or none) without weight decay, and lars without adaptation; scalars
-    that edges learn never decay. A group that says `constant_rate` keeps its rate whatever the schedule.
+    adamw and lars apply no weight decay to biases and norms (tensors with fewer than two dimensions), and lars does not
+    adapt their rate. Learned scalars of edges never decay. The schedule leaves groups with `constant_rate` alone.
     """
     rate, groups = config.rate(batch), _groups(config, model)
     if config.name == "sgd":
@@ -29,7 +31,7 @@ def make_optimiser(config: Optimizer, model: MultiviewModel, batch: int) -> torc
 
 
 def _groups(config: Optimizer, model: MultiviewModel) -> list[dict[str, Any]]:
-    """Parameters by whether they decay and whether their rate is constant, in the order of the model."""
+    """Parameter groups by weight decay and constant rate, in the order of the model."""
     constant = set(model.constant_rate()) if config.fix_predictor_lr else set()
     scalars = set(model.scalars.parameters())
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
@@ -41,25 +43,3 @@ def _groups(config: Optimizer, model: MultiviewModel) -> list[dict[str, Any]]:
         {"params": params, "weight_decay": config.weight_decay if decays else 0.0, "constant_rate": fixed}
         for (decays, fixed), params in groups.items()
     ]
-
-
-def rate_factor(config: Optimizer, epoch: float, epochs: float) -> float:
-    """The factor on the learning rate at a point of the run, in epochs with their fraction: a function of the step alone.
-
-    steps: gamma for every milestone passed (CMC 120, 160, 200; MoCo 120, 160). cosine: (1 + cos(pi t)) / 2 over what follows the warm-up
-    (arXiv:1608.03983; MoCo v2, SimCLR, SimSiam). warmup: linear from 0.
-    """
-    if epoch < config.warmup:
-        return epoch / config.warmup
-    if config.schedule == "steps":
-        return config.gamma ** sum(math.floor(epoch) >= milestone for milestone in config.milestones)
-    if config.schedule == "cosine":
-        done = (epoch - config.warmup) / max(epochs - config.warmup, 1e-9)
-        return (1 + math.cos(math.pi * min(done, 1.0))) / 2
-    return 1.0
-
-
-def set_rate(optimiser: torch.optim.Optimizer, rate: float, factor: float) -> None:
-    """`rate` times the schedule's `factor` for every group, `rate` alone for those whose rate is constant."""
-    for group in optimiser.param_groups:
-        group["lr"] = rate if group["constant_rate"] else rate * factor

@@ -1,11 +1,10 @@
-"""What a run would do, before it does it: the text of --plan."""
+"""The text of --plan: what a run would do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -15,41 +14,66 @@ from multiview.memory.memories import Memories
 from multiview.memory.queue import KeyQueue
 from multiview.model import MultiviewModel
 from multiview.objectives.base import Situation
+from multiview.plurals import counted
+from multiview.recipe import Recipe
+from multiview.setup import example_tensors
+from multiview.train.checkpoint import any_saved, newest
+from multiview.train.prepare import Prepared
+from multiview.train.runfolder import CHECKPOINTS, claim
+from multiview.train.saving import refuse_other_data
 from multiview.view import View
 
-WORTH_SAYING = 0.005
-"""Share of samples from which a note is worth a line."""
+NOTED_SHARE = 0.005
+"""A note is printed when at least this share of the samples are among their own negatives."""
 
 
-def show_plan(
-    console: Console,
-    views: Mapping[str, View],
-    shapes: Mapping[str, tuple[int, ...]],
-    model: MultiviewModel,
-    graph: ContrastGraph,
-    memories: Memories,
-    train: Train,
-    facts: Mapping[str, str],
-    situation: Situation,
-) -> None:
-    """Prints views and tensor shapes, encoders and parameters, edges and objectives, bytes of memories, the steps, and what to mind."""
+def show_plan(prepared: Prepared, recipe: Recipe) -> None:
+    """Prints views, encoders, graph, memories, steps, and notes on what the user may not expect."""
+    console, model, views = prepared.console, prepared.model, prepared.setup.views
+    shapes = {name: tuple(x.shape[1:]) for name, x in example_tensors(prepared.samples, prepared.setup).items()}
+    facts = _run_facts(prepared, recipe)
     for title, table in (
-        ("Views", views_table(views, shapes, train.batch)),
+        ("Views", views_table(views, shapes, prepared.train.batch)),
         ("Encoders", encoders_table(views, model)),
-        ("Contrast graph", graph_table(graph, situation)),
-        ("Memories", memories_table(memories)),
+        ("Contrast graph", graph_table(prepared.setup.graph, prepared.situation)),
+        ("Memories", memories_table(prepared.memories)),
     ):
         console.print(f"\n{title}", style="bold")
         console.print(table)
     console.print("\nRun", style="bold")
     for name, value in facts.items():
         console.print(f"  {name:<12} {value}", highlight=False)
-    for line in notes(model, memories, train, situation):
+    for line in notes(model, prepared.memories, prepared.train, prepared.situation):
         console.print(f"\nNote: {line}", highlight=False, soft_wrap=True)
 
 
+def _run_facts(prepared: Prepared, recipe: Recipe) -> dict[str, str]:
+    train, processes = prepared.train, prepared.accelerator.num_processes
+    rate = f"{train.optimizer.rate(train.batch):g}"
+    facts = {
+        "data": f"{prepared.store.path}: {len(prepared.samples):,} training samples",
+        "steps": f"{prepared.steps:,} of {train.batch} samples ({len(prepared.batches):,} per epoch) on "
+        + counted(processes, "process", "processes"),
+        "optimiser": f"{train.optimizer.name}, learning rate {rate}, {train.optimizer.schedule}",
+        "precision": {"no": "float32"}.get(train.precision, train.precision),
+        "device": str(prepared.accelerator.device),
+        "out": recipe.out or "the next free folder under runs/",
+    }
+    return facts | ({"resume": _resume_point(prepared, recipe)} if recipe.resume else {})
+
+
+def _resume_point(prepared: Prepared, recipe: Recipe) -> str:
+    """Where --resume would continue; raises MultiviewError when it could not."""
+    folder = claim(recipe, "") / CHECKPOINTS
+    if not any_saved(folder):
+        return "no checkpoint yet: from the first step"
+    saved = newest(folder)
+    refuse_other_data(saved.state, len(prepared.samples), prepared.train.batch)
+    return f"from step {saved.state['step']:,} of {saved.path}"
+
+
 def views_table(views: Mapping[str, View], shapes: Mapping[str, tuple[int, ...]], batch: int) -> Table:
-    """One row a view: what it reads, its unit and range, the tensor its encoder gets."""
+    """One row per view: the modality it reads, its channels and range, the tensor that its encoder gets."""
     table = _table("view", "reads", "crop", "channels", "unit", "range", "tensor")
     for name, view in views.items():
         c = view.channels
@@ -66,7 +90,7 @@ def views_table(views: Mapping[str, View], shapes: Mapping[str, tuple[int, ...]]
 
 
 def encoders_table(views: Mapping[str, View], model: MultiviewModel) -> Table:
-    """One row an encoder: who uses it, its features and its parameters, with those of its projectors and predictors."""
+    """One row per encoder: its views, features and parameters, and the parameters of its heads."""
     table = _table("encoder of", "used by", "kind", "features", "parameters", "heads")
     for owner in model.encoders:
         users = ", ".join(view for view in views if model.owners[view] == owner)
@@ -81,45 +105,45 @@ def encoders_table(views: Mapping[str, View], model: MultiviewModel) -> Table:
 
 
 def graph_table(graph: ContrastGraph, situation: Situation) -> Table:
-    """One row an edge: its views, its objective with every setting, its weight, and which share of the samples meet themselves as negatives."""
-    table = _table("edge", "objective", "weight", "meets itself")
+    """One row per edge: its objective, its weight, and the share of samples among their own negatives."""
+    table = _table("edge", "objective", "weight", "own negative")
     for name, edge in graph.named_edges().items():
         table.add_row(name, str(edge.objective), f"{edge.weight:g}", share_text(edge.objective.meets_itself(situation)))
     return table
 
 
 def share_text(share: float | None) -> str:
-    """`28 %`, `1.3 %`; `-` where there is no memory of negatives."""
+    """`28 %`, `1.3 %`; `-` for an objective without stored negatives."""
     return "-" if share is None else f"{100 * share:.0f} %" if share >= 0.1 or share == 0 else f"{100 * share:.1f} %"
 
 
 def notes(model: MultiviewModel, memories: Memories, train: Train, situation: Situation) -> list[str]:
-    """What works, but perhaps not as meant."""
-    found = []
+    """What would work, but perhaps not as the user means it."""
+    texts = []
     for name, edge in model.graph.named_edges().items():
         share = edge.objective.meets_itself(situation) or 0.0
-        if share >= WORTH_SAYING:
-            found.append(
-                f"edge {name}: {share_text(share)} of the samples meet themselves among their negatives, as in the original code. "
-                f"{edge.objective.remedy('itself')}".rstrip()
+        if share >= NOTED_SHARE:
+            texts.append(
+                f"edge {name}: {share_text(share)} of the samples are among their own negatives, as in the original "
+                f"code. {edge.objective.remedy('itself')}".rstrip()
             )
     for name, memory in memories.stores.items():
         if isinstance(memory, KeyQueue) and memory.size > situation.samples:
-            found.append(
-                f"queue {name} holds {memory.size:,} keys of {situation.samples:,} samples, each of them several times; "
-                f"queue {situation.samples} or less holds none twice."
+            texts.append(
+                f"queue {name} holds {memory.size:,} keys of {situation.samples:,} samples, so that samples are in it "
+                f"several times; with queue {situation.samples} or less, each is in it once at most."
             )
     rows = min(train.micro_batch or situation.per_rank, situation.per_rank)
     if rows < situation.per_rank and any(isinstance(m, _BatchNorm) for m in model.modules()):
-        found.append(
-            f"batch norm will see {rows} samples at a time (micro_batch), not {situation.per_rank}: the gradient is that of the whole batch "
-            "for networks without batch statistics only."
+        texts.append(
+            f"batch norm will see {rows} samples at a time (micro_batch), not {situation.per_rank}. The gradient equals "
+            "that of the whole batch only for networks without batch norm."
         )
-    return found
+    return texts
 
 
 def memories_table(memories: Memories) -> Table:
-    """One row a bank, queue or key encoder, with its bytes."""
+    """One row per bank, queue and key encoder, with its size in bytes."""
     table = _table("memory", "kind", "size")
     for name, size in memories.sizes().items():
         table.add_row(name, type(memories.stores[name]).__name__, bytes_text(size))
@@ -131,7 +155,7 @@ def memories_table(memories: Memories) -> Table:
 
 
 def count_parameters(module: torch.nn.Module) -> int:
-    """Numbers that a module learns or copies."""
+    """The number of parameters of a module."""
     return sum(p.numel() for p in module.parameters())
 
 

@@ -9,10 +9,13 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DynamoBackend
 
+from multiview import moved
 from multiview.config import Train
 from multiview.cores import available_cores
 from multiview.errors import MultiviewError
 from multiview.heap import keep_freed_memory
+
+__getattr__ = moved.names_of("train.processes")
 
 WORKING_LAUNCH = (
     "ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes {n} --num_machines 1 --mixed_precision no "
@@ -70,19 +73,3 @@ def has_compiler() -> bool:
     except InvalidCxxCompiler:
         return False
     return True
-
-
-class Launcher:
-    """The `accelerate launch` or torchrun that started this process, if one did.
-
-    A single-process `accelerate launch` that is ended by SIGTERM leaves its trainer behind, which nobody could stop any more by the
-    launcher's process id: so a trainer stops when its launcher is gone.
-    """
-
-    def __init__(self) -> None:
-        launched = any(name in os.environ for name in ("ACCELERATE_MIXED_PRECISION", "TORCHELASTIC_RUN_ID"))
-        self.pid = os.getppid() if launched else None
-
-    def is_gone(self) -> bool:
-        """Whether it was there and is no more."""
-        return self.pid is not None and os.getppid() != self.pid

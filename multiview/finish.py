@@ -1,0 +1,57 @@
+"""The end of a run: a list of steps. A new step is one function and one entry of `STEPS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.console import Console
+
+from multiview.recipe import Recipe
+from multiview.trained import Trained
+
+Step = Callable[[Trained, Recipe, Console], None]
+"""Does one thing with a trained run: (the run, the options it was started with, where to print)."""
+
+
+def evaluate(trained: Trained, recipe: Recipe, console: Console) -> None:
+    """Measures the trained encoders, as `multiview evaluate` does; skipped with --evaluate false."""
+    if recipe.evaluate:
+        from multiview.measure.run import evaluate as measure
+
+        measure(trained, console=console)
+
+
+STEPS: tuple[Step, ...] = (evaluate,)
+"""What follows training, in this order. Every step must also work later, on a run that was loaded."""
+
+
+def finish(trained: Trained, recipe: Recipe, console: Console, *, reloadable: bool) -> None:
+    """Takes all steps, then says how to load the result.
+
+    A run that a signal stopped takes no step; the text says how to continue the run.
+
+    Args:
+        trained: the run.
+        recipe: the options of the run.
+        console: where to print.
+        reloadable: whether a recipe can rebuild the run from its folder.
+    """
+    if trained.stopped_by:
+        text = (
+            f"stopped at step {trained.steps}; the checkpoint is in {trained.folder}. "
+            f"Continue with the same command and --resume --out {trained.folder}"
+        )
+        console.print(text, highlight=False)
+        return
+    for step in STEPS:
+        step(trained, recipe, console)
+    console.print(_how_to_load(trained, reloadable), highlight=False, markup=False)
+
+
+def _how_to_load(trained: Trained, reloadable: bool) -> str:
+    if not reloadable:
+        return f"\nThe run is in {trained.folder}. Its trained encoders are in the object that fit returns."
+    return (
+        f"\nThe run is in {trained.folder}. Load its encoders with\n"
+        f'  import multiview as mv\n  trained = mv.load("{trained.folder}")\n  features = trained.embed("test")'
+    )

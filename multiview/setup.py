@@ -1,0 +1,31 @@
+"""Completes a setup with what the data decides: the statistics of the views, the sizes of the objectives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from multiview.data.load.viewstatistics import settled as view_with_statistics
+from multiview.recipe import Setup
+from multiview.viewlayer import ViewLayer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from multiview.data.load.dataset import Samples
+    from multiview.data.store.reading import Store
+    from multiview.objectives.base import Situation
+
+
+def with_statistics(setup: Setup, store: Store, situation: Situation) -> Setup:
+    """The setup with each view's mean and std from the store, and each objective sized for the number of samples."""
+    views = {name: view_with_statistics(view, store) for name, view in setup.views.items()}
+    return replace(setup, views=views, graph=setup.graph.fitted(situation))
+
+
+def example_tensors(samples: Samples, setup: Setup) -> dict[str, Tensor]:
+    """The view tensors of two training samples, as the encoders will get them."""
+    batch = samples[0, torch.tensor([0, len(samples) - 1])]
+    return ViewLayer(setup.views)(batch)

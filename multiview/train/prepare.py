@@ -1,0 +1,151 @@
+"""Prepares a run: opens the data, builds the model and its memories, and checks them before the first step."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+from torch import Tensor
+
+from multiview.config import Train
+from multiview.data.load.dataset import CACHE, Samples
+from multiview.data.load.open_data import open_data
+from multiview.data.load.sampler import Batches, fit_batch
+from multiview.data.store.reading import Store
+from multiview.distributed import on_first
+from multiview.memory.memories import Memories
+from multiview.model import MultiviewModel
+from multiview.objectives.base import Situation
+from multiview.recipe import Recipe, Setup
+from multiview.setup import example_tensors, with_statistics
+from multiview.train.checks import check_batch_norm, check_encoders, check_synchronised
+from multiview.train.optimiser import make_optimiser
+from multiview.train.processes import compiles, start
+from multiview.train.schedule import planned_steps
+from multiview.train.step import Parts
+from multiview.view import View
+from multiview.viewlayer import ViewLayer
+
+TRAIN_SPLIT = "train"
+PLAIN_WIDTH = 120
+"""Columns of tables when the output is not a terminal."""
+
+
+@dataclass
+class Prepared:
+    """A run that is checked and built but has not begun.
+
+    setup: with the statistics of the data. initial: the same setup with a copy of the untrained encoders.
+    """
+
+    accelerator: Accelerator
+    console: Console
+    store: Store
+    samples: Samples
+    batches: Batches
+    situation: Situation
+    train: Train
+    setup: Setup
+    initial: Setup
+    model: MultiviewModel
+    memories: Memories
+
+    @property
+    def steps(self) -> int:
+        """The number of steps of the whole run."""
+        return planned_steps(self.train, len(self.batches))
+
+
+def prepare(recipe: Recipe, setup: Setup | None = None, cache: int = CACHE, workers: int = 1) -> Prepared:
+    """Builds everything that a run needs; raises MultiviewError for every mistake that can be seen now.
+
+    Args:
+        recipe: the options of the run.
+        setup: what to train instead of the recipe's own `build`.
+        cache: bytes of decoded samples to keep, see `Samples`.
+        workers: processes that prepare the data when there is no store yet.
+    """
+    accelerator = start(recipe.train, f"recipes/{type(recipe).__name__}.py")
+    console = _console(accelerator)
+    torch.manual_seed(recipe.seed)
+    setup = setup or recipe.build()
+    store = _open_store(recipe, console, workers)
+    count, processes = len(store.rows(TRAIN_SPLIT)), accelerator.num_processes
+    batch, note = fit_batch(recipe.train.batch, count, processes)
+    if note:
+        console.print(note, highlight=False)
+    train = replace(recipe.train, batch=batch)
+    situation = Situation(samples=count, per_rank=batch // processes, ranks=processes)
+    setup = with_statistics(setup, store, situation)
+    samples = Samples(store, TRAIN_SPLIT, setup.views, train=True, seed=recipe.seed, cache=cache)
+    batches = Batches(count, batch, recipe.seed, accelerator.process_index, processes)
+    steps = planned_steps(train, len(batches))
+    initial = replace(setup, encoders={name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()})
+    model = _checked_model(setup, samples, situation, train)
+    memories = Memories(model, setup.graph, count, recipe.seed, steps)
+    return Prepared(accelerator, console, store, samples, batches, situation, train, setup, initial, model, memories)
+
+
+def assemble(
+    accelerator: Accelerator,
+    views: Mapping[str, View],
+    model: MultiviewModel,
+    memories: Memories,
+    train: Train,
+    ids: Callable[[Tensor], list[str]],
+) -> Parts:
+    """The parts of a training step, on the device and wrapped for all processes.
+
+    ids: names samples by their index, for error messages.
+    """
+    memories.to(accelerator.device)
+    if train.channels_last:
+        # Before wrapping: DistributedDataParallel copies the memory layout of the weights to its gradients.
+        model.to(memory_format=torch.channels_last)
+    optimiser = make_optimiser(train.optimizer, model, train.batch)
+    wrapped, optimiser = accelerator.prepare(model, optimiser)
+    return Parts(
+        accelerator=accelerator,
+        graph=model.graph,
+        layer=ViewLayer(views, compiled=compiles(accelerator)).to(accelerator.device),
+        model=model,
+        wrapped=wrapped,
+        memories=memories,
+        optimiser=optimiser,
+        ids=ids,
+        clip=train.clip,
+        channels_last=train.channels_last,
+        micro_batch=train.micro_batch,
+    )
+
+
+def _console(accelerator: Accelerator) -> Console:
+    console = Console(quiet=not accelerator.is_main_process)
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
+    return console
+
+
+def _open_store(recipe: Recipe, console: Console, workers: int) -> Store:
+    """Opens the store of the run; the main process prepares the data first when there is no store yet."""
+
+    def make() -> str:
+        say = partial(console.print, highlight=False)
+        return open_data(recipe.data, Path(recipe.cache), say=say, workers=workers).spec
+
+    return open_data(on_first(make), Path(recipe.cache))
+
+
+def _checked_model(setup: Setup, samples: Samples, situation: Situation, train: Train) -> MultiviewModel:
+    model = MultiviewModel(setup.encoders, setup.graph)
+    check_encoders(model, example_tensors(samples, setup))
+    check_batch_norm(model, situation, train.micro_batch)
+    missing = {name: samples.lacking(view.modality) for name, view in setup.views.items()}
+    check_synchronised(model, missing, situation)
+    return model

@@ -1,0 +1,127 @@
+"""Saves and resumes a run: which state goes into a checkpoint, when, and whether it fits the run that resumes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from multiview.config import Train
+from multiview.data.load.sampler import Batches
+from multiview.distributed import on_first
+from multiview.errors import MultiviewError
+from multiview.train import checkpoint
+from multiview.train.runfolder import CHECKPOINTS
+from multiview.train.step import Parts
+
+
+class Saver:
+    """Writes the checkpoints of a run, and restores the newest.
+
+    A checkpoint holds everything that the next step depends on. Random draws depend on the step alone, so that no
+    generator is saved.
+
+    Args:
+        parts: the model, memories and optimiser.
+        out: the run folder.
+        train: how often to save and how many checkpoints to keep.
+        samples: the number of training samples.
+        batches: the order of the samples.
+        steps: the number of steps of the whole run.
+    """
+
+    def __init__(self, parts: Parts, out: Path, train: Train, samples: int, batches: Batches, steps: int) -> None:
+        self.parts, self.out, self.train = parts, out, train
+        self.samples, self.batches, self.steps = samples, batches, steps
+        self.saved_step, self.saved_at = 0, time.monotonic()
+
+    def is_due(self, step: int) -> bool:
+        """Whether to save after `step`: `save_every` epochs or `save_minutes` have passed since the last checkpoint."""
+        if step <= self.saved_step:
+            return False
+        between, minutes = self.train.save_every * len(self.batches), self.train.save_minutes
+        if step // between > self.saved_step // between:
+            return True
+        return bool(minutes) and time.monotonic() - self.saved_at >= 60 * minutes
+
+    def save(self, step: int) -> None:
+        """Writes the checkpoint of `step`; the first process writes and the others wait."""
+        on_first(lambda: self._write(step))
+        self._mark(step)
+
+    def resume(self) -> tuple[int, list[str]]:
+        """Restores the newest whole checkpoint; the number of processes may differ from the one that saved.
+
+        Returns:
+            The step, and what to tell the user: which checkpoints were refused, and where the run continues.
+            A run that ended before its first checkpoint begins at step 0.
+        """
+        folder = self.out / CHECKPOINTS
+        if not checkpoint.any_saved(folder):
+            return 0, [f"{self.out} has no checkpoint yet: the run begins at its first step"]
+        newest = checkpoint.newest(folder)
+        refuse_other_data(newest.state, self.samples, self.batches.batch)
+        try:
+            self._restore(newest)
+        except (RuntimeError, ValueError) as error:
+            raise MultiviewError(
+                f"{newest.path} does not fit this run: {str(error).splitlines()[-1].strip()} Resume with the options "
+                "that the run was started with, or start a new run."
+            ) from error
+        step = newest.state["step"]
+        self._mark(step)
+        return step, [*newest.refused, f"resumed {self.out} at step {step} of {self.steps}"]
+
+    def _mark(self, step: int) -> None:
+        self.saved_step, self.saved_at = step, time.monotonic()
+
+    def _write(self, step: int) -> None:
+        optimiser, groups = checkpoint.optimiser_tensors(_unwrapped(self.parts.optimiser))
+        tensors = {
+            "model": self.parts.model.state_dict(),
+            "memory": self.parts.memories.state_dict(),
+            "optimiser": optimiser,
+        }
+        scaler = self.parts.accelerator.scaler
+        state = {
+            "groups": groups,
+            "scaler": scaler.state_dict() if scaler is not None else None,
+            "samples": self.samples,
+            "batch": self.batches.batch,
+            "steps": self.steps,
+            "per_epoch": len(self.batches),
+        }
+        views = checkpoint.view_records(self.parts.layer.views, self.parts.model)
+        checkpoint.save(self.out / CHECKPOINTS, step, tensors, state, self.train.keep, views)
+
+    def _restore(self, saved: checkpoint.Checkpoint) -> None:
+        parts, tensors, state = self.parts, saved.tensors, saved.state
+        parts.model.load_state_dict(tensors["model"])
+        parts.memories.load_state_dict(tensors["memory"])
+        checkpoint.restore_optimiser(_unwrapped(parts.optimiser), tensors["optimiser"], state["groups"])
+        if parts.accelerator.scaler is not None and state["scaler"]:
+            parts.accelerator.scaler.load_state_dict(state["scaler"])
+
+
+def refuse_other_data(state: dict[str, Any], samples: int, batch: int) -> None:
+    """Raises MultiviewError when a checkpoint was made with another number of training samples or another batch.
+
+    The rows of its banks would belong to other samples, or its step to another place in the epoch.
+    """
+    if state["samples"] != samples:
+        raise MultiviewError(
+            f"the run was trained on {state['samples']} samples and the data now has {samples}; resume the run with its "
+            "own data, or start a new run."
+        )
+    if state["batch"] != batch:
+        raise MultiviewError(
+            f"the run was trained with a batch of {state['batch']} and is resumed with {batch}, which would continue at "
+            f"another place in the data; give --batch {state['batch']}, or start a new run."
+        )
+
+
+def _unwrapped(optimiser: Any) -> torch.optim.Optimizer:
+    """The optimiser inside Accelerate's wrapper."""
+    return getattr(optimiser, "optimizer", optimiser)
