@@ -82,7 +82,7 @@ def test_a_run_without_a_checkpoint_yet_begins_at_its_first_step(
     out.mkdir()
     (out / "config.yaml").write_text((unbroken / "config.yaml").read_text())
     assert run("mixed", scenes, out, "--resume") == 0
-    assert "has no checkpoint yet: it begins at its first step" in capsys.readouterr().out
+    assert "has no checkpoint yet: the run begins at its first step" in capsys.readouterr().out
     assert_same_end(out, unbroken)
 
 
@@ -97,7 +97,7 @@ def test_a_resumed_run_keeps_its_options_and_tells_those_that_change(
     recipe = plugins.load("recipes", "cmc_lab")
     assert exit_code(recipe, ["--resume", "--out", str(out), "--steps", "4"]) == 0
     said = capsys.readouterr().out
-    assert "resumed with another option: train.steps 3 -> 4" in said
+    assert "resumed with a changed option: train.steps 3 -> 4" in said
     assert f"resumed {out} at step 3 of 4" in said
     config = (out / "config.yaml").read_text()
     assert "temperature: 0.3" in config

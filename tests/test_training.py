@@ -126,7 +126,7 @@ def test_a_micro_batch_that_leaves_a_sample_alone_is_refused_by_batch_norm(
     words: list[str], fitting: int, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("cmc_lab", scenes, tmp_path / "run", *words) == 2
-    assert f"batch norm needs two; give --micro-batch {fitting} or more" in capsys.readouterr().err
+    assert f"needs two or more at a time. Give --micro-batch {fitting} or more" in capsys.readouterr().err
 
 
 def test_under_accelerate_a_mistake_says_whose_traceback_follows(
@@ -170,7 +170,7 @@ def test_a_run_without_a_recipe_does_not_promise_that_it_can_be_loaded(
     trained = mv.fit(setup, data=str(scenes), out=str(tmp_path / "run"), evaluate=False, train=schedule)
     said = capsys.readouterr().out
     assert trained.steps == 1
-    assert "in the Trained that fit returns" in " ".join(said.split())
+    assert "in the object that fit returned" in " ".join(said.split())
     assert "mv.load" not in said
 
 
