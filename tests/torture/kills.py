@@ -1,0 +1,130 @@
+"""Kills at random moments: of training, also inside saves and evaluation, and of preprocessing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from .ground import Ground, train_words
+from .readers import losses
+
+STEPS = 24
+
+
+def training(ground: Ground, folder: Path, draw: random.Random, kills: int, until: float) -> tuple[int, int, list[str]]:
+    """Kills training again and again, continues it each time, and compares each end with the unbroken run.
+
+    Returns the number of kills, the number of runs that reached their end, and what was wrong.
+    """
+    unbroken = folder / "unbroken"
+    if not unbroken.is_dir():
+        _lived(lambda: _train(ground, unbroken), None)
+    usual = _time(lambda: _train(ground, folder / "timed"))
+    broken, done, ends, wrong = folder / "broken", 0, 0, []
+    shutil.rmtree(broken, ignore_errors=True)
+    while done < kills and time.monotonic() < until and not wrong:
+        killed, code = _lived(lambda: _train(ground, broken), draw.uniform(0.0, 0.8) * usual)
+        done += killed
+        if not killed:
+            ends += 1
+            wrong += [f"a continued run ended with exit code {code}"] if code else _differences(broken, unbroken)
+            shutil.rmtree(broken)
+    return done, ends, wrong
+
+
+def preprocessing(
+    ground: Ground, folder: Path, draw: random.Random, kills: int, until: float
+) -> tuple[int, int, list[str]]:
+    """The same for a preparation: every file under a final name is whole, and the end is byte-identical."""
+    unbroken, broken = folder / "prepared", folder / "half-prepared"
+    if not unbroken.is_dir():
+        _lived(lambda: _prepare(ground, unbroken), None)
+    expected = _hashes(unbroken)
+    usual = _time(lambda: _prepare(ground, folder / "timed-prepared"))
+    done, ends, wrong = 0, 0, []
+    shutil.rmtree(broken, ignore_errors=True)
+    while done < kills and time.monotonic() < until and not wrong:
+        killed, code = _lived(lambda: _prepare(ground, broken), draw.uniform(0.0, 0.9) * usual)
+        done += killed
+        there = _hashes(broken) if broken.is_dir() else {}
+        wrong += [f"{name} has its final name and other bytes" for name in there if there[name] != expected.get(name)]
+        if not killed:
+            ends += 1
+            wrong += [f"a continued preparation ended with exit code {code}"] if code else []
+            wrong += [f"{name} is missing at the end" for name in expected.keys() - there.keys()]
+            shutil.rmtree(broken)
+    return done, ends, wrong
+
+
+def _train(ground: Ground, out: Path) -> int:
+    from multiview.launch import exit_code
+    from multiview.plugins import load
+
+    words = train_words(ground.store, out, STEPS)[2:]
+    return exit_code(load("recipes", "cmc_lab"), [*words, *(["--resume"] if (out / "config.yaml").exists() else [])])
+
+
+def _prepare(ground: Ground, out: Path) -> int:
+    from multiview.cli import run
+
+    return run(["preprocess", "folder", str(ground.photos), str(out), "--size", "24", "--shard_rows", "10"])
+
+
+def _lived(action: Callable[[], int], seconds: float | None) -> tuple[bool, int]:
+    """Runs `action` in a forked process and kills it after `seconds`: whether it was killed, and its exit code."""
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        code = 70
+        try:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1)
+            os.dup2(null, 2)
+            code = action()
+        finally:
+            os._exit(code)
+    if seconds is not None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return False, os.waitstatus_to_exitcode(status)
+            time.sleep(0.001)
+        try:
+            os.killpg(child, signal.SIGKILL)
+        except ProcessLookupError:
+            os.kill(child, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return code == -signal.SIGKILL, code
+
+
+def _time(action: Callable[[], int]) -> float:
+    began = time.monotonic()
+    _lived(action, None)
+    return time.monotonic() - began
+
+
+def _differences(one: Path, other: Path) -> list[str]:
+    """What differs between the ends of two runs: weights, memories, optimiser, state, losses."""
+    import torch
+
+    from multiview.train.checkpoint import newest
+
+    mine, theirs = newest(one / "checkpoints"), newest(other / "checkpoints")
+    wrong = [] if mine.state == theirs.state else ["the state of the last checkpoint differs"]
+    for file, tensors in theirs.tensors.items():
+        found = mine.tensors.get(file, {})
+        wrong += [f"{file}: {n} differs" for n, x in tensors.items() if n not in found or not torch.equal(x, found[n])]
+    return wrong + ([] if losses(one) == losses(other) else ["the logged losses differ"])
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """sha256 of every file that has its final name."""
+    files = [path for path in folder.glob("*") if path.is_file() and path.suffix != ".partial" and path.name[0] != "."]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.suffix != ".lock"}
