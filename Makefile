@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 SEEDS ?= 0 1 2
 JOBS ?= 2
+MINUTES ?= 20
+SEED ?=
 ARGS ?=
 
 BIN = $(VENV)/bin
@@ -14,7 +16,7 @@ RUNS = $(SEEDS:%=runs/demo/seed-%)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint types bench bench-data bench-objectives clean
+.PHONY: help demo test test-slow torture lint types bench bench-data bench-objectives clean
 
 help: ## what there is to make
 	@echo "usage: make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)]"
@@ -33,6 +35,9 @@ test: $(VENV)/.dev ## run the tests (ARGS="-k name", JOBS=2 processes)
 
 test-slow: $(VENV)/.dev ## run the tests, those that take minutes too
 	@$(BIN)/python -m pytest -n $(JOBS) --runslow $(ARGS)
+
+torture: $(VENV)/.dev ## kills, damaged files and poor machines for MINUTES=20 (SEED=N repeats a campaign, ARGS="--only run")
+	@PYTHONPATH=tests $(BIN)/python -m torture --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lint: $(VENV)/.dev types ## ruff (rules and format) and mypy
 	$(BIN)/ruff check
