@@ -133,7 +133,7 @@ def evaluate(words: Sequence[str]) -> int:
 
         segment(load_run(chosen.run, chosen.data), chosen.segment, chosen.layer, classes=chosen.classes)
         return 0
-    from multiview.measure.run import evaluate as measure
+    from multiview.measure.evaluate import evaluate as measure
 
     measure(load_run(chosen.run, chosen.data), layer=chosen.layer, dim=chosen.dim, subsets=chosen.subsets)
     return 0
@@ -147,7 +147,7 @@ def compare(words: Sequence[str]) -> int:
             "mean and deviation, margins over the controls."
         )
         return 0 if words else 2
-    from multiview.measure.run import compare_runs
+    from multiview.commands.compare import compare_runs
 
     compare_runs([Path(word) for word in words])
     return 0

@@ -16,7 +16,7 @@ Step = Callable[[Trained, Recipe, Console], None]
 def evaluate(trained: Trained, recipe: Recipe, console: Console) -> None:
     """Measures the trained encoders, as `multiview evaluate` does; skipped with --evaluate false."""
     if recipe.evaluate:
-        from multiview.measure.run import evaluate as measure
+        from multiview.measure.evaluate import evaluate as measure
 
         measure(trained, console=console)
 

@@ -14,7 +14,8 @@ from multiview.objectives.base import Situation
 from multiview.origin import recipe_of
 from multiview.setup import with_statistics
 from multiview.train.checkpoint import newest
-from multiview.train.runfolder import CHECKPOINTS, environment
+from multiview.runs import environment
+from multiview.train.runfolder import CHECKPOINTS
 from multiview.trained import Trained
 
 

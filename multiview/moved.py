@@ -78,7 +78,7 @@ MOVED = {
     "evaluate.groups": "measure.view_subsets",
     "evaluate.knn": "measure.knn",
     "evaluate.linear": "measure.linear",
-    "evaluate.run": "measure.run",
+    "evaluate.run": "measure.evaluate",
     "evaluate.scores": "measure.scores",
     "evaluate.segmentation": "measure.segmentation",
     "evaluate.table": "measure.table",
@@ -118,8 +118,45 @@ RENAMED = {
         "together": "group_leaders",
     },
     "data.sources.tree": {"Tree": "FileTree", "entries": "walk_entries", "tree": "find_files"},
+    "evaluate.groups": {
+        "BESIDE": "measure.view_names.BESIDE",
+        "CONCAT": "measure.view_names.CONCAT",
+        "gap": "why_not_measurable",
+        "name_of": "measure.view_names.group_name",
+        "usual": "each_and_all",
+    },
+    "evaluate.run": {
+        "CALIBRATION": "measure.untrained.CALIBRATION",
+        "FILE": "measure.files.EVALUATION",
+        "ONLINE_TEST": "measure.online.TEST_SAMPLES",
+        "ONLINE_TRAIN": "measure.online.TRAIN_SAMPLES",
+        "calibrate": "measure.untrained.calibrate_batch_norm",
+        "compare_runs": "commands.compare.compare_runs",
+        "online_knn": "measure.online.online_knn",
+        "untrained": "measure.untrained.untrained_features",
+    },
+    "evaluate.scores": {
+        "Features": "measure.features.Features",
+        "Margin": "measure.intervals.Margin",
+        "SCHEMA": "measure.files.SCHEMA",
+        "concatenated": "measure.features.concatenated",
+        "from_json": "measure.files.from_json",
+        "margin": "measure.intervals.margin",
+        "side_by_side": "measure.features.side_by_side",
+        "to_json": "measure.files.to_json",
+    },
+    "evaluate.segmentation": {
+        "FILE": "measure.files.SEGMENTATION",
+        "RATE": "LEARNING_RATE",
+        "SegmentationScore": "measure.rows.Measure",
+        "fitted": "fit_probe",
+        "show": "measure.segmentation_table.render_segmentation",
+    },
 }
-"""Names in moved modules that changed too: old module, old name, new name."""
+"""Names in moved modules that changed too: old module, old name, new name.
+
+A new name with dots is in another module; its path is without `multiview.`.
+"""
 
 MOVED_NAMES = {
     "launch": {"recipe_of": "origin.recipe_of"},
@@ -141,6 +178,7 @@ MOVED_NAMES = {
         "set_rate": "train.schedule.set_rate",
     },
     "train.processes": {"Launcher": "train.stopping.Launcher"},
+    "train.runfolder": {"environment": "runs.environment"},
     "trained": {"load": "load_run.load"},
 }
 """Module to its former names, each with the module and name of today, all without `multiview.`."""
@@ -160,7 +198,8 @@ class _Alias(Loader):
     def exec_module(self, module: ModuleType) -> None:
         module.__spec__ = self.spec
         for old, new in self.renamed.items():
-            setattr(module, old, getattr(module, new))
+            home, _, name = new.rpartition(".")
+            setattr(module, old, getattr(importlib.import_module(f"multiview.{home}") if home else module, name))
 
 
 class _Finder(MetaPathFinder):

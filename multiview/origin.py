@@ -13,7 +13,8 @@ from multiview.errors import MultiviewError
 from multiview.options import parse
 from multiview.plugins import installed, load
 from multiview.recipe import Recipe
-from multiview.train.runfolder import CONFIG, environment
+from multiview.runs import environment
+from multiview.train.runfolder import CONFIG
 
 
 def origin_of(recipe: type[Recipe]) -> dict[str, str] | None:

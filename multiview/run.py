@@ -83,7 +83,7 @@ def _open_folder(prepared: Prepared, recipe: Recipe, name: str, origin: dict[str
 
 def _online_knn(prepared: Prepared) -> Callable[[int, int], dict[str, float]]:
     """The kNN measurement of `knn_every`: (epoch, step) -> accuracies to log."""
-    from multiview.measure.run import online_knn
+    from multiview.measure.online import online_knn
 
     def measure(epoch: int, step: int) -> dict[str, float]:  # noqa: ARG001
         values = online_knn(_trained(prepared), prepared.accelerator.device)

@@ -58,6 +58,7 @@ class Trained:
 
     def evaluate(self) -> list[Score]:
         """Measures kNN and linear probe on the store's splits beside random weights and raw pixels; prints the table, returns its rows."""
-        from multiview.measure.run import evaluate
+        from multiview.measure.evaluate import evaluate
+        from multiview.measure.scores import scores_of
 
-        return evaluate(self)
+        return scores_of(evaluate(self))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from contextlib import chdir
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from goldens import CLIPS, FOLDER, RUN, STORE, command
 from safetensors.numpy import load_file
 
 import multiview as mv
+from multiview.measure import from_json
 
 MIDDLE, LAST = "step-00000008", "step-00000012"
 WORDS = ["--size", "14", "--width", "0.1", "--objective.dim", "8", "--batch", "8", "--steps", "12", "--log_every", "1"]
@@ -28,8 +29,8 @@ def embeddings(run: Path) -> dict[str, np.ndarray]:
 
 
 def scores(run: Path) -> list[dict]:
-    """The rows of a run's evaluation.json."""
-    return json.loads((run / "evaluation.json").read_text("utf8"))["scores"]
+    """The scores of a run's evaluation.json, of any schema."""
+    return [asdict(score) for score in from_json((run / "evaluation.json").read_text("utf8"))]
 
 
 def tensors(run: Path, step: str) -> dict[str, np.ndarray]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -16,10 +17,16 @@ from rich.console import Console
 
 import multiview.measure
 from multiview.errors import MultiviewError
+from multiview.measure.features import Features, concatenated, measure_features
+from multiview.measure.files import from_json, rows_from_json, to_json
+from multiview.measure.intervals import Interval, margin, wilson
 from multiview.measure.knn import weighted_knn
 from multiview.measure.linear import linear_probe, reduced
-from multiview.measure.scores import Features, Score, concatenated, evaluate_features, from_json, margin, to_json
-from multiview.measure.table import CONCAT, compare, render, verdict
+from multiview.measure.rows import Measure
+from multiview.measure.scores import Score, evaluate_features, measures_of, scores_of
+from multiview.measure.sentences import verdict
+from multiview.measure.table import compare, render
+from multiview.measure.view_names import CONCAT
 
 
 def knn_by_hand(train_x, train_y, test_x, test_y, neighbours, temperature, exclude=None):
@@ -223,6 +230,13 @@ class TestNoise:
         half = 1.96 * math.sqrt(p1 * (1 - p1) / 102 + p2 * (1 - p2) / 52)
         assert (m.points, m.low, m.high) == pytest.approx((0.1, p1 - p2 - half, p1 - p2 + half))
 
+    def test_the_interval_of_one_accuracy_is_wilsons(self):
+        """Wilson's interval holds every accuracy from which the measured one is at most 1.96 deviations away."""
+        interval = wilson(0.7, 50)
+        for end in (interval.low, interval.high):
+            assert abs(0.7 - end) == pytest.approx(1.96 * math.sqrt(end * (1 - end) / 50))
+        assert (wilson(0.0, 5).low, wilson(1.0, 5).high) == (0.0, 1.0)
+
     def test_a_point_on_a_hundred_samples_is_noise_and_twenty_on_six_hundred_are_not(self):
         assert margin(0.51, 0.50, 100, 100).noise
         assert margin(0.70, 0.50, 600, 600).clear
@@ -258,9 +272,66 @@ class TestNoise:
         assert "No control was measured" in verdict(rows[:1])
 
 
-class TestJson:
-    def test_round_trip_is_exact(self, measured):
+class TestRows:
+    """Rows, and the files that hold them."""
+
+    def test_scores_round_trip_exactly(self, measured):
         assert from_json(to_json(measured)) == measured
+
+    def test_rows_round_trip_exactly(self, measured):
+        rows = measures_of(measured)
+        assert rows_from_json(to_json(rows)) == rows
+        assert scores_of(rows) == measured
+        assert json.loads(to_json(rows))["schema"] == 2
+
+    def test_a_row_says_what_was_measured(self):
+        train, val, test = splits(noise=2.0)
+        views = {name: Features(train=train, val=val, test=test) for name in ("L", "ab")}
+        rows = measure_features({"trained": views, "random weights": views}, dim=7)
+        assert [(row.measure, row.weights, row.group) for row in rows] == [
+            (measure, weights, group)
+            for weights in ("trained", "random")
+            for group in ("L", "ab", "concat")
+            for measure in ("knn", "linear", "linear_balanced")
+        ]
+        knn, linear, balanced = rows[6:9]
+        assert linear.views == ("L", "ab")
+        assert (linear.width, linear.split, linear.samples) == (7, "test", {"train": 200, "val": 80, "test": 120})
+        assert linear.interval == wilson(linear.value, 120)
+        assert balanced.interval is None
+        assert knn.facts["neighbours"] == 20
+        assert linear.facts["extracted"] == 24
+        assert linear.facts["c"] > 0
+
+    def test_a_later_measure_fits_into_a_row_and_leaves_the_table_alone(self):
+        """A rank, of which less is better, has neither a range of 0 to 1 nor a margin."""
+        rank = Measure(
+            measure="median_rank",
+            views=("L",),
+            group="L",
+            weights="trained",
+            value=3.0,
+            interval=Interval(2.0, 5.0, "bootstrap, 95 %"),
+            unit="rank",
+            range=None,
+            higher_is_better=False,
+            width=64,
+            samples={"test": 600},
+        )
+        rows = measures_of(three(0.713, 0.531, 0.434))
+        assert rows_from_json(to_json([*rows, rank])) == [*rows, rank]
+        assert printed(render, [*rows, rank]) == printed(render, rows)
+
+    def test_files_of_the_first_schema_are_read(self, measured):
+        text = json.dumps({"schema": 1, "scores": [asdict(row) for row in measured]})
+        assert from_json(text) == measured
+        assert rows_from_json(text)[8].views == ("L", "ab")
+
+    def test_segmentation_files_without_a_schema_are_read(self):
+        old = {"features": "raw pixels", "view": "L", "layer": "", "width": 1, "cells": "32x32", "pixel": 0.5}
+        pixel, miou = rows_from_json(json.dumps([{**old, "miou": 0.25, "classes": 3, "train": 9, "test": 4}]))
+        assert (pixel.value, miou.value, miou.weights, miou.tested) == (0.5, 0.25, "raw", 4)
+        assert miou.facts == {"layer": "", "cells": "32x32", "classes": 3}
 
     @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1, "scores": [{"linear": 1}]}', '{"schema": 1}'])
     def test_other_files_are_refused(self, text):
@@ -268,8 +339,8 @@ class TestJson:
             from_json(text)
 
     def test_another_schema_is_refused(self):
-        with pytest.raises(MultiviewError, match="schema 2, this version reads 1"):
-            from_json('{"schema": 2, "scores": []}')
+        with pytest.raises(MultiviewError, match="schema 3, this version reads 1 and 2"):
+            from_json('{"schema": 3, "rows": []}')
 
 
 class TestTables:

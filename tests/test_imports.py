@@ -30,6 +30,7 @@ LIGHT = (
     "multiview.plugins",
     "multiview.recipe",
     "multiview.config",
+    "multiview.runs",
     "multiview.view",
     "multiview.data.store.manifest",
     "multiview.data.modality",

@@ -15,7 +15,7 @@ from runs import losses, on_two_processes, run
 
 import multiview as mv
 from multiview.data.load.sampler import Batches
-from multiview.measure.scores import from_json
+from multiview.measure import from_json
 from multiview.train.checkpoint import newest
 from multiview.train.processes import start
 

@@ -19,11 +19,11 @@ FAST = ["--steps", "2", "--batch", "16", "--width", "0.1", "--knn_every", "0", "
 
 
 def trained(recipe: str, folder: Path, data: str, *words: str) -> list[dict]:
-    """The scores of a short run."""
+    """The measured rows of a short run."""
     out = folder / "run"
     assert run(["train", recipe, "--data", data, "--out", str(out), *FAST, *words]) == 0
     file = out / "evaluation.json"
-    return json.loads(file.read_text())["scores"] if file.exists() else []
+    return json.loads(file.read_text())["rows"] if file.exists() else []
 
 
 def test_six_tables_of_the_published_shapes(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_six_tables_of_the_published_shapes(tmp_path: Path) -> None:
     np.savez(tmp_path / "mfeat6.npz", **arrays, y=np.arange(120) // 3 % 10, split=split)
     assert run(["preprocess", "arrays", str(tmp_path / "mfeat6.npz"), str(tmp_path / "store")]) == 0
     scores = trained("six_tables", tmp_path, str(tmp_path / "store"))
-    assert {score["view"] for score in scores} == {*shapes, "concat"}
+    assert {score["group"] for score in scores} == {*shapes, "concat"}
     edges = {
         name for name in json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[0]) if "loss/" in name
     }
@@ -44,7 +44,7 @@ def test_six_tables_of_the_published_shapes(tmp_path: Path) -> None:
 def test_picture_and_sound_of_scenes(tmp_path: Path) -> None:
     assert run(["preprocess", "scenes", str(tmp_path / "store"), "--count", "60", "--size", "24"]) == 0
     scores = trained("image_sound", tmp_path, str(tmp_path / "store"), "--size", "24", "--seconds", "0.2")
-    assert {score["view"] for score in scores} == {"image", "sound", "concat"}
+    assert {score["group"] for score in scores} == {"image", "sound", "concat"}
 
 
 def test_stl10_with_its_unlabelled_photos(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_words_are_paired_by_class_within_their_split(tmp_path: Path, capsys: py
     assert alone
     assert re.search(rf"{whole} pairs? and {alone} left over in test; a larger share leaves more to test on", said)
     scores = trained("spoken_letters", tmp_path, str(tmp_path / "store"), "--seconds", "0.3")
-    assert {score["view"] for score in scores} >= {"first"}
+    assert {score["group"] for score in scores} >= {"first"}
 
 
 def test_classes_of_one_sound_make_no_pair(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 
@@ -12,7 +10,9 @@ from multiview.cli import run
 from multiview.data.sources.scenes import Scenes
 from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
-from multiview.measure.segmentation import UNLABELLED, Pictures, Probe, commonest, confusion, fitted, segment
+from multiview.measure.files import rows_from_json
+from multiview.measure.segmentation import UNLABELLED, Pictures, Probe, commonest, confusion, fit_probe, segment
+from multiview.runs import read
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +29,16 @@ def test_views_layers_and_controls_are_probed(trained: mv.Trained, capsys: pytes
     assert trained.folder is not None
     assert run(["evaluate", str(trained.folder), "--segment", "mask", "--layer", "stage2"]) == 0
     text = capsys.readouterr().out
-    scores = json.loads((trained.folder / "segmentation.json").read_text())
-    assert [(s["view"], s["features"]) for s in scores] == [
-        (view, features) for view in ("L", "depth") for features in ("trained", "random weights", "raw pixels")
+    rows = rows_from_json((trained.folder / "segmentation.json").read_text())
+    assert tuple(rows) == read(trained.folder).evaluation
+    assert [(row.views, row.weights, row.measure) for row in rows] == [
+        ((view,), weights, measure)
+        for view in ("L", "depth")
+        for weights in ("trained", "random", "raw")
+        for measure in ("pixel_accuracy", "miou")
     ]
-    assert {s["cells"] for s in scores} == {"4x4", "32x32"}
-    assert all(0 < s["miou"] <= s["pixel"] <= 1 for s in scores)
+    assert {row.facts["cells"] for row in rows} == {"4x4", "32x32"}
+    assert all(0 < miou.value <= pixel.value <= 1 for pixel, miou in zip(rows[::2], rows[1::2], strict=True))
     assert "mIoU %" in text
     assert "unlabelled pixels do not count." in text
 
@@ -43,7 +47,7 @@ def test_views_layers_and_controls_are_probed(trained: mv.Trained, capsys: pytes
     ("modality", "layer", "message"),
     [
         ("image", "stage2", "'image' is image, not a mask"),
-        ("mask", "pool", r"view 'L' has no map there but .* choose an earlier layer"),
+        ("mask", "pool", r"view 'L' has no map at this layer but .* choose an earlier layer"),
         ("masks", "stage2", "Did you mean 'mask'"),
     ],
 )
@@ -77,6 +81,6 @@ def test_confusion_by_hand() -> None:
 def test_a_linear_rule_is_found_and_labels_of_another_size_are_met() -> None:
     maps = torch.randn(20, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     labels = (maps[:, 1] > 0).long().repeat_interleave(2, 1).repeat_interleave(2, 2)
-    counts = confusion(fitted(Pictures(maps, labels), 2), Pictures(maps, labels), 2)
+    counts = confusion(fit_probe(Pictures(maps, labels), 2), Pictures(maps, labels), 2)
     # Bilinear upsampling mixes neighbours, which here have nothing to do with each other.
     assert counts.diagonal().sum() > 0.8 * counts.sum()

@@ -15,6 +15,7 @@ import multiview as mv
 from multiview import plugins
 from multiview.errors import MultiviewError
 from multiview.launch import exit_code
+from multiview.measure import from_json
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,8 +31,8 @@ def test_a_run_is_evaluated_loaded_and_compared(
     trained = mv.load(out)
     test = trained.embed("test")
     assert test.features["L"].shape == (16, trained.encoder("L").features)
-    written = json.loads((out / "evaluation.json").read_text())["scores"]
-    assert {(row["features"], row["view"]) for row in written} >= {("trained", "concat"), ("raw pixels", "L")}
+    written = from_json((out / "evaluation.json").read_text())
+    assert {(row.features, row.view) for row in written} >= {("trained", "concat"), ("raw pixels", "L")}
     environment = json.loads((out / "environment.json").read_text())
     assert environment["recipe"] == {"name": "cmc_lab"}
     assert environment["data"]["manifest"] == trained.store.manifest.hash

@@ -1,4 +1,7 @@
-"""Did it learn? Weighted kNN, linear probe, and the table that sets trained features beside their controls."""
+"""Did the encoders learn? Weighted kNN, linear probe and segmentation of frozen features, beside controls.
+
+A measure returns plain rows (`rows.Measure`); `files` writes and reads them, `table` prints them.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +9,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from multiview.measure.features import Features as Features
+    from multiview.measure.features import measure_features as measure_features
+    from multiview.measure.files import from_json as from_json
+    from multiview.measure.files import rows_from_json as rows_from_json
+    from multiview.measure.files import to_json as to_json
     from multiview.measure.knn import weighted_knn as weighted_knn
     from multiview.measure.linear import ProbeResult as ProbeResult
     from multiview.measure.linear import common_dim as common_dim
     from multiview.measure.linear import linear_probe as linear_probe
-    from multiview.measure.scores import Features as Features
+    from multiview.measure.rows import Measure as Measure
     from multiview.measure.scores import Score as Score
     from multiview.measure.scores import evaluate_features as evaluate_features
-    from multiview.measure.scores import from_json as from_json
-    from multiview.measure.scores import to_json as to_json
+    from multiview.measure.sentences import verdict as verdict
     from multiview.measure.table import compare as compare
     from multiview.measure.table import render as render
-    from multiview.measure.table import verdict as verdict
 
 # Imported on first use: training needs kNN without waiting for scikit-learn.
 _HOMES = {
-    "weighted_knn": "knn",
+    "Features": "features",
+    "Measure": "rows",
     "ProbeResult": "linear",
-    "common_dim": "linear",
-    "linear_probe": "linear",
-    "Features": "scores",
     "Score": "scores",
+    "common_dim": "linear",
     "compare": "table",
     "evaluate_features": "scores",
-    "from_json": "scores",
+    "from_json": "files",
+    "linear_probe": "linear",
+    "measure_features": "features",
     "render": "table",
-    "to_json": "scores",
-    "verdict": "table",
+    "rows_from_json": "files",
+    "to_json": "files",
+    "verdict": "sentences",
+    "weighted_knn": "knn",
 }
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from multiview.data.load.dataset import Samples
 from multiview.data.store.reading import Store
-from multiview.distributed import gather, rank, world
+from multiview.distributed import from_first, gather, rank, world
 from multiview.view import View
 from multiview.viewlayer import ViewLayer, present_views
 
@@ -26,32 +26,59 @@ RAW_SIDE = 64
 
 @dataclass(frozen=True)
 class Embedded:
-    """Features of one split: view -> float32 (n, width); labels (n,), -1 = unlabelled; view -> whether the row has it, (n,)."""
+    """Features of one split.
+
+    Args:
+        features: view -> float32 (n, width).
+        labels: (n,), -1 = unlabelled.
+        present: view -> whether the sample has it, (n,).
+    """
 
     features: dict[str, NDArray[np.float32]]
     labels: NDArray[np.int64]
     present: dict[str, NDArray[np.bool_]]
 
+    def labels_of(self, view: str) -> NDArray[np.int64]:
+        """The labels (n,), with -1 also where the view is missing."""
+        return np.where(self.present[view], self.labels, -1)
+
 
 def embed(
     store: Store, split: str, views: Mapping[str, View], extract: Extract, device: torch.device, most: int | None = None
 ) -> Embedded:
-    """What `extract` makes of the central crop of every sample of a split, or of `most` samples spread evenly over it."""
+    """Features of the central crop of the samples of a split; every process must call it.
+
+    Args:
+        store: the data.
+        split: its split.
+        views: name -> view.
+        extract: a function from view tensors to features.
+        device: where views and features are computed.
+        most: at most so many samples, spread evenly over the split (None = all).
+    """
     samples = Samples(store, split, views, train=False)
     count = len(samples) if most is None else min(most, len(samples))
     chosen = np.linspace(0, len(samples) - 1, count).astype(np.int64)
     share = -(-count // world())
-    mine = chosen[np.minimum(np.arange(rank() * share, (rank() + 1) * share), count - 1)]
+    own = chosen[np.minimum(np.arange(rank() * share, (rank() + 1) * share), count - 1)]
     layer = ViewLayer(views).to(device)
     parts = []
     with torch.no_grad():
-        for index in torch.from_numpy(mine).split(BATCH):
+        for index in torch.from_numpy(own).split(BATCH):
             batch = samples[0, index].to(device)
             h = {name: x.float() for name, x in extract(layer(batch)).items()}
             parts.append((h, present_views(views, batch)))
     features = {name: gather(torch.cat([h[name] for h, _ in parts]))[:count].cpu().numpy() for name in views}
     present = {name: gather(torch.cat([p[name] for _, p in parts]))[:count].cpu().numpy() for name in views}
     return Embedded(features, samples.labels[chosen], present)
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Gives every process the batch-norm statistics of the first process, as in the checkpoint.
+
+    After a training step each process has statistics of its own.
+    """
+    from_first(list(model.buffers()))
 
 
 def raw_pixels(views: Mapping[str, Tensor]) -> dict[str, Tensor]:

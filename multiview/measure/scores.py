@@ -1,56 +1,43 @@
-"""Trained features beside their controls, measured alike: accuracies, the margins between them, and their JSON.
+"""`Score`: the accuracies of one feature set of one group of views in one value, made from rows.
 
-The first named feature set is the subject, the others are its controls; usually `TRAINED`, `RANDOM` and `RAW`.
+The first named feature set is the subject, the others are its controls.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from math import sqrt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
+from multiview.measure import rows
+from multiview.measure.rows import BALANCED, KNN, LINEAR, Measure, accuracy, short_weights
+from multiview.measure.view_names import BESIDE, CONCAT
 
-from multiview.errors import MultiviewError
-from multiview.measure.knn import weighted_knn
-from multiview.measure.linear import Split, common_dim, prepared, probe_reduced
-from multiview.measure.view_subsets import Group, name_of, usual
+if TYPE_CHECKING:
+    from multiview.measure.features import Features
+    from multiview.measure.view_names import Group
 
-TRAINED, RANDOM, RAW = "trained", "random weights", "raw pixels"
-SCHEMA = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Features:
-    """Frozen features of one view: per split (x, y), x float (n, d), y classes (n,), -1 without label or view.
-
-    The rows of all views of a feature set are the same samples in the same order. val None: see `linear_probe`.
-    """
-
-    train: Split
-    val: Split | None = None
-    test: Split
-
-    @property
-    def width(self) -> int:
-        """Numbers that a sample has before any reduction."""
-        return int(self.train[0].shape[1])
-
-    @property
-    def labelled(self) -> int:
-        """Train samples that have the view and a label."""
-        return int((np.asarray(self.train[1]) >= 0).sum())
+TRAINED, RANDOM, RAW = rows.TRAINED, rows.IN_WORDS[rows.RANDOM], rows.IN_WORDS[rows.RAW]
+"""Values of `Score.features`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """What one feature set of one view reached; accuracies from 0 to 1 on the test rows.
+    """Accuracies, from 0 to 1 on the test samples, of one feature set of one view.
 
-    width: numbers per sample as extracted; dim: after the reduction that all cells of a table share. knn, linear,
-    balanced (mean recall of the linear probe): see `weighted_knn` and `linear_probe`. c: the probe's regularisation.
-    train, val, test: labelled rows. classes: in train. majority: accuracy of always answering the commonest class of
-    train.
+    Args:
+        features: `trained`, `random weights`, `raw pixels`, or the name that the caller gave.
+        view: a view, several side by side (`L + depth`), or `concat` for all.
+        width: features per sample before the reduction.
+        dim: features per sample after the reduction.
+        knn: see `weighted_knn`.
+        linear: see `linear_probe`.
+        balanced: mean recall of the classes, by the linear probe.
+        c: the regularisation that the linear probe chose.
+        converged: whether the fit of the linear probe converged.
+        train: labelled training samples; `val` and `test` likewise.
+        classes: classes in the training samples.
+        majority: accuracy of always answering the commonest class of the training samples.
     """
 
     features: str
@@ -69,25 +56,6 @@ class Score:
     majority: float
 
 
-@dataclass(frozen=True)
-class Margin:
-    """How far one accuracy lies above another: `points` (-1 to 1) and its 95 % interval; see `margin`."""
-
-    points: float
-    low: float
-    high: float
-
-    @property
-    def clear(self) -> bool:
-        """Whether the whole interval is above zero: better, beyond noise."""
-        return self.low > 0
-
-    @property
-    def noise(self) -> bool:
-        """Whether the interval holds zero."""
-        return self.low <= 0 <= self.high
-
-
 def evaluate_features(
     sets: Mapping[str, Mapping[str, Features]],
     *,
@@ -96,124 +64,68 @@ def evaluate_features(
     neighbours: int = 20,
     temperature: float = 0.07,
 ) -> list[Score]:
-    """kNN and linear probe of several feature sets (name -> view -> `Features`): of each view and of all side by side.
+    """The rows of `measure_features` as scores; its options and errors are the same."""
+    from multiview.measure.features import measure_features
 
-    Every cell is standardised and reduced to the same `dim` (default: `common_dim` of all views that have been encoded)
-    on its train rows, and both measures see the same numbers; raw values that are fewer stay as they are. That is fair
-    to the controls: cosine kNN on raw pixels as they come is some 10 points worse, because of their mean. groups: the
-    views that are measured side by side (default `usual`), each on the samples that have all of its views; one with
-    fewer train samples than `dim` has a width of its own.
+    rows = measure_features(sets, dim=dim, groups=groups, neighbours=neighbours, temperature=temperature)
+    return scores_of(rows)
 
-    Raises MultiviewError where the views of a set differ in their rows, and whatever the two measures raise.
-    """
-    chosen = {name: usual(list(views)) if groups is None else groups for name, views in sets.items()}
-    cells = {
-        name: {name_of(group, list(views)): side_by_side(views, group) for group in chosen[name]}
-        for name, views in sets.items()
-    }
-    if dim is None:
-        measured = {name: {view for group in groups for view in group} for name, groups in chosen.items()}
-        encoded = {name: views for name, views in sets.items() if name != RAW} or sets
-        single = [cell for name, views in encoded.items() for view, cell in views.items() if view in measured[name]]
-        dim = common_dim([cell.width for cell in single], min(cell.labelled for cell in single))
+
+def scores_of(rows: Iterable[Measure]) -> list[Score]:
+    """The scores of all groups and feature sets that have kNN and linear probe."""
+    cells: dict[tuple[str, str], dict[str, Measure]] = {}
+    for row in rows:
+        cells.setdefault((row.weights, row.group), {})[row.measure] = row
+    return [_score(cell) for cell in cells.values() if {KNN, LINEAR, BALANCED} <= cell.keys()]
+
+
+def measures_of(rows: Iterable[Score | Measure]) -> list[Measure]:
+    """Every score as its three rows; rows stay as they are."""
+    rows = list(rows)
+    singles = dict.fromkeys(row.view for row in rows if isinstance(row, Score) and _is_single(row.view))
     return [
-        _score(name, view, cell, dim, neighbours, temperature)
-        for name, named in cells.items()
-        for view, cell in named.items()
+        measure for row in rows for measure in ([row] if isinstance(row, Measure) else _measures(row, tuple(singles)))
     ]
 
 
-def side_by_side(views: Mapping[str, Features], group: Group) -> Features:
-    """The features of a group of the views, put side by side where it has several."""
-    return views[group[0]] if len(group) == 1 else concatenated({view: views[view] for view in group})
+def _is_single(view: str) -> bool:
+    return view != CONCAT and BESIDE not in view
 
 
-def concatenated(views: Mapping[str, Features]) -> Features:
-    """The views side by side: x (n, sum of widths); a row that any view lacks has label -1."""
-    vals = [cell.val for cell in views.values() if cell.val]
-    if len(vals) not in (0, len(views)):
-        raise MultiviewError(
-            f"only some of the views {', '.join(views)} have a validation split; give it to all or none."
-        )
-    return Features(
-        train=_side_by_side(views, [cell.train for cell in views.values()]),
-        val=_side_by_side(views, vals) if vals else None,
-        test=_side_by_side(views, [cell.test for cell in views.values()]),
-    )
-
-
-def margin(subject: float, control: float, n_subject: int, n_control: int) -> Margin:
-    """The difference of two accuracies (0 to 1), each measured on n samples, with its 95 % interval.
-
-    Agresti and Caffo (The American Statistician 54, 2000): with q = (hits + 1) / (n + 2) of either, the interval is
-    q1 - q2 +- 1.96 sqrt(q1 (1 - q1) / (n1 + 2) + q2 (1 - q2) / (n2 + 2)). It takes the two for independent. On the same
-    test rows two probes mostly fail together, so it is rather too wide than too narrow.
-    """
-    q1 = (subject * n_subject + 1) / (n_subject + 2)
-    q2 = (control * n_control + 1) / (n_control + 2)
-    half = 1.96 * sqrt(q1 * (1 - q1) / (n_subject + 2) + q2 * (1 - q2) / (n_control + 2))
-    return Margin(subject - control, q1 - q2 - half, q1 - q2 + half)
-
-
-def to_json(rows: Iterable[Score]) -> str:
-    """The scores as JSON text, for `from_json` and other programs."""
-    return json.dumps({"schema": SCHEMA, "scores": [asdict(row) for row in rows]}, indent=1) + "\n"
-
-
-def from_json(text: str) -> list[Score]:
-    """The scores that `to_json` wrote. Raises MultiviewError for anything else."""
-    try:
-        content = json.loads(text)
-        schema = content["schema"]
-        if schema == SCHEMA:
-            return [Score(**row) for row in content["scores"]]
-    except (ValueError, TypeError, KeyError) as cause:
-        raise MultiviewError(
-            f"these are not evaluation scores ({type(cause).__name__}: {cause}); expected 'schema' and "
-            f"a list 'scores' of {', '.join(field.name for field in fields(Score))}. "
-            "Write them anew with: multiview evaluate RUN"
-        ) from cause
-    raise MultiviewError(
-        f"these evaluation scores have schema {schema}, this version reads {SCHEMA}. "
-        "Write them anew with: multiview evaluate RUN"
-    )
-
-
-def _shared_labels(views: Mapping[str, Features], splits: Sequence[Split]) -> np.ndarray:
-    """The label of each row that all views have, -1 elsewhere; (n,)."""
-    labels = [np.asarray(y) for _, y in splits]
-    if len({len(y) for y in labels}) == 1:
-        known = np.stack(labels)
-        if ((known == known.max(0)) | (known < 0)).all():
-            return np.where((known < 0).any(0), -1, known[0])
-    raise MultiviewError(
-        f"the views {', '.join(views)} do not hold the same samples in the same order, so they cannot be put side by "
-        "side; give every view all rows, with label -1 where a sample lacks it."
-    )
-
-
-def _side_by_side(views: Mapping[str, Features], splits: Sequence[Split]) -> Split:
-    y = _shared_labels(views, splits)
-    return np.concatenate([np.asarray(x, dtype=np.float32) for x, _ in splits], axis=1), y
-
-
-def _score(name: str, view: str, cell: Features, dim: int, neighbours: int, temperature: float) -> Score:
-    train, val, test = prepared(cell.train, cell.val, cell.test, dim=dim)
-    probe = probe_reduced(train, val, test)
-    known, counts = np.unique(train[1], return_counts=True)
+def _score(cell: Mapping[str, Measure]) -> Score:
+    row = cell[LINEAR]
     return Score(
-        features=name,
-        view=view,
-        width=cell.width,
-        dim=probe.dim,
-        knn=weighted_knn(*train, *test, neighbours=neighbours, temperature=temperature),
-        linear=probe.accuracy,
-        balanced=probe.balanced_accuracy,
-        c=probe.c,
-        converged=probe.converged,
-        train=len(train[1]),
-        val=len(val[1]),
-        test=len(test[1]),
-        classes=len(known),
-        majority=float((test[1] == known[counts.argmax()]).mean()),
+        features=row.weights_in_words,
+        view=row.group,
+        width=row.facts["extracted"],
+        dim=row.width,
+        knn=cell[KNN].value,
+        linear=row.value,
+        balanced=cell[BALANCED].value,
+        c=row.facts["c"],
+        converged=row.facts["converged"],
+        train=row.samples["train"],
+        val=row.samples["val"],
+        test=row.samples["test"],
+        classes=row.facts["classes"],
+        majority=row.facts["majority"],
     )
+
+
+def _measures(score: Score, singles: tuple[str, ...]) -> list[Measure]:
+    """The rows of a score; singles: the views that `concat` stands for."""
+    together = singles if len(singles) > 1 else (CONCAT,)
+    common = {
+        "views": together if score.view == CONCAT else tuple(score.view.split(BESIDE)),
+        "group": score.view,
+        "weights": short_weights(score.features),
+        "width": score.dim,
+        "samples": {"train": score.train, "val": score.val, "test": score.test},
+    }
+    facts = {"extracted": score.width, "classes": score.classes, "majority": score.majority}
+    probe = facts | {"c": score.c, "converged": score.converged}
+    return [
+        accuracy(KNN, score.knn, facts=facts, **common),
+        accuracy(LINEAR, score.linear, facts=probe, **common),
+        Measure(measure=BALANCED, value=score.balanced, facts=probe, **common),
+    ]

@@ -1,4 +1,4 @@
-"""Which views are measured side by side: each alone and all together, or every subset of them; and which of those can be."""
+"""Which views are measured side by side: each alone and all together, or every subset."""
 
 from __future__ import annotations
 
@@ -8,32 +8,35 @@ from itertools import chain, combinations
 import numpy as np
 from numpy.typing import NDArray
 
-Group = tuple[str, ...]
-CONCAT = "concat"
-BESIDE = " + "
+from multiview.measure.view_names import Group
+
 MOST = 64
 
 
-def usual(views: Sequence[str]) -> list[Group]:
+def each_and_all(views: Sequence[str]) -> list[Group]:
     """Every view alone, and all of them side by side."""
     return subsets(views, sizes=(1, len(views)))
 
 
 def subsets(views: Sequence[str], sizes: Sequence[int] | None = None, most: int = MOST) -> list[Group]:
-    """Every subset of the views, of some sizes or of all: smaller ones first, all of them last, at most `most`."""
+    """Every subset of the views: smaller ones first, all views last.
+
+    Args:
+        views: their names.
+        sizes: only subsets with these numbers of views (None = every size).
+        most: how many subsets to give; single views are never left out.
+    """
     whole = tuple(views)
     wanted = sorted(set(sizes or range(1, len(whole) + 1)) - {len(whole)})
-    found = list(chain.from_iterable(combinations(whole, size) for size in wanted))
-    return [*found[: max(most - 1, len(whole) if len(whole) > 1 else 0)], whole]
+    parts = list(chain.from_iterable(combinations(whole, size) for size in wanted))
+    return [*parts[: max(most - 1, len(whole) if len(whole) > 1 else 0)], whole]
 
 
-def name_of(group: Group, views: Sequence[str]) -> str:
-    """`L`, `L + depth`, or `concat` for all of several views."""
-    return CONCAT if len(group) == len(views) > 1 else BESIDE.join(group)
+def why_not_measurable(group: Group, labels: Mapping[str, Mapping[str, NDArray[np.int64]]]) -> str:
+    """The reason why a group of views cannot be measured, "" when it can.
 
-
-def gap(group: Group, labels: Mapping[str, Mapping[str, NDArray[np.int64]]]) -> str:
-    """Why a group cannot be measured, "" when it can; labels: split -> view -> (n,), -1 = no label or no view."""
+    labels: split -> view -> (n,), with -1 where a sample lacks the label or the view.
+    """
     shared = {split: np.stack([views[view] for view in group]).min(axis=0) for split, views in labels.items()}
     subject = f"has {' and '.join(group)}"
     if len(np.unique(shared["train"][shared["train"] >= 0])) < 2:

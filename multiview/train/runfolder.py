@@ -13,10 +13,13 @@ from typing import Any
 
 import yaml
 
+from multiview import moved
 from multiview.errors import MultiviewError
 from multiview.files import replace_text
 from multiview.options import to_dict, to_yaml
 from multiview.recipe import Recipe
+
+__getattr__ = moved.names_of("train.runfolder")
 
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
@@ -86,16 +89,6 @@ def _flat(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in options.items():
         found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
     return found
-
-
-def environment(out: Path) -> dict[str, Any]:
-    """What `describe` wrote; raises MultiviewError when `out` is no run folder."""
-    try:
-        return json.loads((out / ENVIRONMENT).read_text())
-    except (OSError, ValueError) as error:
-        raise MultiviewError(
-            f"{out} is no run folder: its {ENVIRONMENT} cannot be read. Give the folder that a recipe wrote."
-        ) from error
 
 
 def _next_free(parent: Path, name: str) -> Path:

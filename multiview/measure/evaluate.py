@@ -1,0 +1,116 @@
+"""Evaluation of a run: its trained encoders, the same encoders untrained, and raw pixels, on the store's own splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from multiview.distributed import on_first, rank
+from multiview.measure.embeddings import Extract, embed, raw_pixels, share_buffers
+from multiview.measure.features import Features, measure_features
+from multiview.measure.files import EVALUATION, to_json
+from multiview.measure.labelled_splits import filled_splits, why_no_labels
+from multiview.measure.rows import RANDOM, RAW, TRAINED, Measure
+from multiview.measure.table import render
+from multiview.measure.untrained import untrained_features
+from multiview.measure.view_names import Group, group_name
+from multiview.measure.view_subsets import each_and_all, why_not_measurable
+from multiview.measure.view_subsets import subsets as every_subset
+
+if TYPE_CHECKING:
+    from multiview.trained import Trained
+
+
+def evaluate(
+    trained: Trained,
+    *,
+    device: torch.device | None = None,
+    console: Console | None = None,
+    layer: str | None = None,
+    dim: int | None = None,
+    subsets: bool = False,
+) -> list[Measure]:
+    """kNN and linear probe of every view and of all together: trained, with untrained encoders, and raw.
+
+    Prints the table, writes `evaluation.json` into the run folder, and returns the rows; an empty
+    list when the data has no labels. Every process of a run must call it. The untrained encoders
+    have the weights that the run started from, and batch-norm statistics of training samples.
+
+    Args:
+        trained: the run.
+        device: of the encoders (None = where the model is).
+        console: where the table is printed.
+        layer: a layer of the encoders to measure instead of their features, averaged over the picture.
+        dim: the width of every probe (None = the narrowest features).
+        subsets: measure every subset of the views, on the samples that have all views of the subset.
+    """
+    console = console or Console(quiet=rank() != 0)
+    device = device or next(trained.model.parameters()).device
+    share_buffers(trained.model)
+    splits = filled_splits(trained.store)
+    reason = why_no_labels(trained.store, splits)
+    if reason:
+        console.print(f"Not evaluated: {reason}", highlight=False)
+        return []
+    groups = _measurable_groups(trained, splits, subsets, console)
+    if not groups:
+        return []
+    sets = _feature_sets(trained, splits, device, layer)
+    rows = on_first(lambda: measure_features(sets, dim=dim, groups=groups))
+    render(rows, console)
+    if trained.folder is not None and rank() == 0:
+        (trained.folder / EVALUATION).write_text(to_json(rows))
+    return rows
+
+
+def pooled(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Feature maps (n, c, ...) as vectors (n, c): their mean over the picture, or over time."""
+    return {name: x.flatten(2).mean(2) if x.ndim > 2 else x for name, x in features.items()}
+
+
+def _measurable_groups(trained: Trained, splits: Sequence[str], subsets: bool, console: Console) -> list[Group]:
+    """The groups of views that enough labelled samples have; prints why each other group is left out."""
+    store, views = trained.store, trained.setup.views
+    names = list(trained.setup.graph.views)
+    labels = {
+        split: {
+            name: np.where(store.present(view.modality)[store.rows(split)], store.labels[store.rows(split)], -1)
+            for name, view in views.items()
+        }
+        for split in splits
+    }
+    reasons = {
+        group: why_not_measurable(group, labels) for group in (every_subset(names) if subsets else each_and_all(names))
+    }
+    for group, reason in reasons.items():
+        if reason:
+            sentence = f"{group_name(group, list(views))} is not measured: {reason}."
+            console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    return [group for group, reason in reasons.items() if not reason]
+
+
+def _feature_sets(
+    trained: Trained, splits: Sequence[str], device: torch.device, layer: str | None
+) -> dict[str, dict[str, Features]]:
+    """Weights -> view -> features of every split."""
+    untrained = untrained_features(trained, device, layer)
+    extracts: dict[str, Extract] = {
+        TRAINED: lambda views: pooled(trained.features(views, layer)),
+        RANDOM: lambda views: pooled(untrained(views)),
+        RAW: raw_pixels,
+    }
+    return {name: _features(trained, splits, extract, device) for name, extract in extracts.items()}
+
+
+def _features(trained: Trained, splits: Sequence[str], extract: Extract, device: torch.device) -> dict[str, Features]:
+    views = trained.setup.views
+    parts = {split: embed(trained.store, split, views, extract, device) for split in splits}
+    return {
+        view: Features(**{split: (part.features[view], part.labels_of(view)) for split, part in parts.items()})
+        for view in views
+    }

@@ -1,0 +1,74 @@
+"""The row type of all results: what was measured, with which weights, and the value.
+
+Every measure of a run (kNN, linear probe, segmentation) returns rows of this type. Tables, verdicts
+and comparisons read rows only. Nothing here needs PyTorch or NumPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from multiview.measure.intervals import Interval, wilson
+
+KNN, LINEAR, BALANCED = "knn", "linear", "linear_balanced"
+PIXEL_ACCURACY, MIOU = "pixel_accuracy", "miou"
+
+TRAINED, RANDOM, RAW = "trained", "random", "raw"
+IN_WORDS = {RANDOM: "random weights", RAW: "raw pixels"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One measured value, and everything that is needed to read and to compare it.
+
+    Args:
+        measure: what was measured: `knn`, `linear`, `miou`, ...
+        views: the views whose features were used side by side.
+        group: how these views are called in tables: `L`, `L + depth`, or `concat` for all views.
+        weights: `trained`, or the control: `random` (untrained encoders), `raw` (the view itself).
+        value: in `unit`.
+        interval: of the value; None when it is not known.
+        unit: `share` for values from 0 to 1.
+        range: the smallest and the largest possible value; None when there is no limit.
+        higher_is_better: False for errors, ranks and distances.
+        width: features per sample (or per place of a map) that the measure saw.
+        split: the split that was measured on.
+        samples: how many samples of each split took part.
+        facts: further plain values, such as the chosen regularisation.
+    """
+
+    measure: str
+    views: tuple[str, ...]
+    group: str
+    weights: str
+    value: float
+    interval: Interval | None = None
+    unit: str = "share"
+    range: tuple[float, float] | None = (0.0, 1.0)
+    higher_is_better: bool = True
+    width: int
+    split: str = "test"
+    samples: Mapping[str, int]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def weights_in_words(self) -> str:
+        """`trained`, `random weights`, `raw pixels`."""
+        return IN_WORDS.get(self.weights, self.weights)
+
+    @property
+    def tested(self) -> int:
+        """Samples that the value was measured on."""
+        return self.samples[self.split]
+
+
+def short_weights(name: str) -> str:
+    """The `weights` of a row for a name that tables print: `random` for `random weights`."""
+    return next((short for short, words in IN_WORDS.items() if name == words), name)
+
+
+def accuracy(measure: str, value: float, samples: Mapping[str, int], **fields: Any) -> Measure:
+    """A row whose value is the share of test samples that are right, with its Wilson interval."""
+    return Measure(measure=measure, value=value, interval=wilson(value, samples["test"]), samples=samples, **fields)

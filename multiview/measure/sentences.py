@@ -1,0 +1,166 @@
+"""What measured rows say in sentences: the verdict of a run or of several, and the notes below a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+
+from multiview.measure.intervals import Margin, margin
+from multiview.measure.rows import BALANCED, LINEAR, Measure
+from multiview.measure.scores import Score, measures_of
+from multiview.measure.view_names import CONCAT
+from multiview.plurals import counted
+
+
+def verdict(rows: Iterable[Measure | Score]) -> str:
+    """One sentence: linear accuracy of all views together, the margins over the controls, whether it learned.
+
+    The run learned when it beats every control beyond noise: when the 95 % interval of each
+    `margin` lies above zero.
+    """
+    measures = linear_rows(measures_of(rows))
+    subject, *controls = headline(measures)
+    margins = {control.weights_in_words: margin_over(subject, control) for control in controls}
+    comparisons = "".join(
+        f", {100 * m.points:+.1f} ± {50 * (m.high - m.low):.1f} over {name}{' (within noise)' * m.noise}"
+        for name, m in margins.items()
+    )
+    return f"{_title(subject)}: linear {100 * subject.value:.1f} %{comparisons}{_conclusion(margins)}"
+
+
+def verdict_of_runs(runs: Sequence[Sequence[Measure]]) -> str:
+    """The mean of several runs, the margins over each control, and how many runs learned."""
+    heads = [headline(linear_rows(rows)) for rows in runs]
+    count = counted(len(runs), "run")
+    accuracies = _mean_and_range([head[0].value for head in heads], ".1f", " %")
+    lines = [f"{_title(heads[0][0])}, mean of {count}: linear {accuracies}"]
+    for name in dict.fromkeys(row.weights_in_words for head in heads for row in head[1:]):
+        margins = [margin_over(head[0], row) for head in heads for row in head[1:] if row.weights_in_words == name]
+        clear = f"beyond noise in {sum(m.clear for m in margins)} of {len(margins)}"
+        lines.append(f"  {_mean_and_range([m.points for m in margins], '+.1f')} over {name}, {clear}")
+    learned = sum(len(head) > 1 and all(margin_over(head[0], row).clear for row in head[1:]) for head in heads)
+    return "\n".join([*lines, f"It learned in {learned} of {count}."])
+
+
+def notes(runs: Sequence[Sequence[Measure]]) -> list[str]:
+    """Sentences that a reader needs to weigh the table: sizes, chance, and whatever is unusual."""
+    heads = headline(linear_rows(runs[0]))
+    head = heads[0]
+    chance, majority = 1 / head.facts["classes"], head.facts["majority"]
+    tests = counted(head.tested, "test sample")
+    val = head.samples["val"]
+    tuned = f"{val} validation" if val else "no validation (a fifth of train chose C)"
+    sentences = [
+        f"{head.samples['train']} train, {tuned}, {tests} of {head.facts['classes']} classes; "
+        f"all features reduced to {head.width} dimensions.",
+        f"Accuracy in %: chance {100 * chance:.1f}, always the commonest class {100 * majority:.1f}. "
+        "'over': linear above the control, in points.",
+    ]
+    if any(m.noise for rows in runs for m in _margins(linear_rows(rows))):
+        sentences.append(f"In brackets: a difference within the noise of {tests} (95 %).")
+    if majority > 2 * chance:
+        recalls = [row for row in runs[0] if row.measure == BALANCED and row.group == head.group]
+        balanced = ", ".join(f"{row.weights_in_words} {100 * row.value:.1f}" for row in recalls)
+        sentences.append(
+            f"The classes are uneven; balanced accuracy of the linear probe on {_title(head)}: {balanced}."
+        )
+    return sentences + _cautions([linear_rows(rows) for rows in runs])
+
+
+def linear_rows(rows: Iterable[Measure]) -> list[Measure]:
+    """The rows of the linear probe, which the verdict and the notes are about."""
+    return [row for row in rows if row.measure == LINEAR]
+
+
+def headline(rows: Sequence[Measure]) -> list[Measure]:
+    """The rows of all views together, or of the last group of views; the subject first, then its controls."""
+    groups = [row.group for row in rows]
+    return [row for row in rows if row.group == (CONCAT if CONCAT in groups else groups[-1])]
+
+
+def margin_over(subject: Measure, control: Measure) -> Margin:
+    """How far the value of `subject` lies above that of `control`."""
+    return margin(subject.value, control.value, subject.tested, control.tested)
+
+
+def _title(row: Measure) -> str:
+    return "+".join(row.views) if row.group == CONCAT else row.group
+
+
+def _margins(rows: Sequence[Measure]) -> list[Margin]:
+    """The margins of the first weights over the others, in every group of views that has them."""
+    subjects = {row.group: row for row in rows if row.weights == rows[0].weights}
+    controls = [row for row in rows if row.weights != rows[0].weights]
+    return [margin_over(subjects[row.group], row) for row in controls if row.group in subjects]
+
+
+def _conclusion(margins: Mapping[str, Margin]) -> str:
+    beaten = [name for name, m in margins.items() if m.clear]
+    missed = [name for name, m in margins.items() if not m.clear]
+    if not margins:
+        return ". No control was measured, so whether it learned cannot be said."
+    if not missed:
+        return ": it learned."
+    if missed[0] == next(iter(margins)):
+        return f". Not better than {' or '.join(missed)}: it has not learned anything that the probe sees."
+    return f". Better than {' and '.join(beaten)} but not than {' or '.join(missed)}: training helped, not enough."
+
+
+def _mean_and_range(values: Sequence[float], style: str, unit: str = "") -> str:
+    mean, low, high = (f"{100 * value:{style}}" for value in (fmean(values), min(values), max(values)))
+    return f"{mean}{unit}" + (f" ({low} to {high})" if len(values) > 1 else "")
+
+
+def _cautions(runs: Sequence[Sequence[Measure]]) -> list[str]:
+    """Sentences on what differs: between runs, between groups of views, between probes."""
+    return [*_unlike_runs(runs), *_lacking_samples(runs), *_narrow_features(runs), *_unfinished_probes(runs)]
+
+
+def _unlike_runs(runs: Sequence[Sequence[Measure]]) -> list[str]:
+    heads = [headline(rows)[0] for rows in runs]
+    values = {
+        "dim": {head.width for head in heads},
+        "train": {head.samples["train"] for head in heads},
+        "test": {head.samples["test"] for head in heads},
+        "classes": {head.facts["classes"] for head in heads},
+    }
+    return [
+        f"Careful: {name} differs between the runs ({', '.join(map(str, sorted(different)))}): they are not alike."
+        for name, different in values.items()
+        if len(different) > 1
+    ]
+
+
+def _lacking_samples(runs: Sequence[Sequence[Measure]]) -> list[str]:
+    counts = {row.group: f"{row.group} {row.tested}" for rows in runs for row in rows}
+    if all(len({row.tested for row in rows}) == 1 for rows in runs):
+        return []
+    return [
+        "Some samples lack a view. Views side by side are measured on the test samples that have all of them: "
+        f"{', '.join(counts.values())}."
+    ]
+
+
+def _narrow_features(runs: Sequence[Sequence[Measure]]) -> list[str]:
+    widest = max(row.width for rows in runs for row in rows)
+    narrow = [row for rows in runs for row in rows if row.width < widest and len({r.width for r in rows}) > 1]
+    whole, short = [row for row in narrow if _unreduced(row)], [row for row in narrow if not _unreduced(row)]
+    of_features = dict.fromkeys(f"{row.weights_in_words} of {row.group} {row.width}" for row in whole)
+    of_samples = dict.fromkeys(f"{row.group} {row.width} of {row.samples['train']}" for row in short)
+    sentences = []
+    if of_features:
+        sentences.append(f"Fewer dimensions, because there are no more: {', '.join(of_features)}.")
+    if of_samples:
+        sentences.append(f"Fewer dimensions where train samples are few: {', '.join(of_samples)}.")
+    return sentences
+
+
+def _unreduced(row: Measure) -> bool:
+    return row.width == row.facts["extracted"]
+
+
+def _unfinished_probes(runs: Sequence[Sequence[Measure]]) -> list[str]:
+    unfinished = {f"{row.weights_in_words} {row.group}" for rows in runs for row in rows if not row.facts["converged"]}
+    if not unfinished:
+        return []
+    return [f"The linear probe ran out of iterations before it converged: {', '.join(sorted(unfinished))}."]

@@ -1,0 +1,119 @@
+"""A run folder as plain values: config, environment, metrics, evaluation. Read without PyTorch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from multiview.errors import MultiviewError
+from multiview.files import sha256
+from multiview.measure.files import EVALUATION, SEGMENTATION, rows_from_json
+from multiview.measure.rows import Measure
+from multiview.train.runfolder import CHECKPOINTS, CONFIG, ENVIRONMENT, METRICS
+
+MANIFEST, STATE = "manifest.json", "state.json"
+"""Files of a checkpoint; the manifest lists the SHA-256 of each other file by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What a run folder holds.
+
+    Args:
+        folder: where it is.
+        config: the options of the recipe, as in config.yaml.
+        environment: versions, git commit, the recipe's origin, and the facts of the data.
+        metrics: a record for each logged step: `step`, `epoch`, `loss`, and further numbers by name.
+        evaluation: rows of kNN, linear probe and segmentation; None when nothing was evaluated.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    metrics: tuple[dict[str, float], ...]
+    evaluation: tuple[Measure, ...] | None
+
+    @property
+    def health(self) -> dict[str, dict[str, float]]:
+        """Edge or view -> measure -> the latest value: of every metric that is called `measure/name`."""
+        latest: dict[str, dict[str, float]] = {}
+        for record in self.metrics:
+            for key, value in record.items():
+                measure, slash, name = key.partition("/")
+                if slash:
+                    latest.setdefault(name, {})[measure] = value
+        return latest
+
+    @property
+    def checkpoints(self) -> tuple[int, ...]:
+        """Steps of the checkpoints that are whole, in rising order; reads every file of each to compare hashes."""
+        named = {path.name.removeprefix("step-"): path for path in (self.folder / CHECKPOINTS).glob("step-*")}
+        return tuple(sorted(int(step) for step, path in named.items() if step.isdigit() and _is_whole(path)))
+
+
+def read(folder: str | Path) -> Run:
+    """The run in a folder; raises MultiviewError when the folder is no run, or one of its files is damaged."""
+    folder = Path(folder)
+    return Run(
+        folder=folder,
+        environment=environment(folder),
+        config=_config(folder),
+        metrics=_metrics(folder / METRICS),
+        evaluation=_evaluation(folder),
+    )
+
+
+def environment(folder: Path) -> dict[str, Any]:
+    """The facts of environment.json; raises MultiviewError when the folder is no run."""
+    try:
+        return json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _no_run(folder, ENVIRONMENT) from error
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        return yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise _no_run(folder, CONFIG) from error
+
+
+def _no_run(folder: Path, file: str) -> MultiviewError:
+    return MultiviewError(
+        f"{folder} is no run folder: its {file} cannot be read. Type the folder that training wrote: the one given "
+        "with --out, or one under runs/."
+    )
+
+
+def _metrics(file: Path) -> tuple[dict[str, float], ...]:
+    """The records of metrics.jsonl; a last line that is cut, as in a run that goes on, is left out."""
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.is_file() else []
+    try:
+        return tuple(json.loads(line) for line in lines if line.endswith("\n"))
+    except ValueError as error:
+        raise MultiviewError(f"{file} is damaged ({error}); remove the line that is no JSON object.") from error
+
+
+def _evaluation(folder: Path) -> tuple[Measure, ...] | None:
+    files = [folder / name for name in (EVALUATION, SEGMENTATION) if (folder / name).is_file()]
+    rows: list[Measure] = []
+    for file in files:
+        try:
+            rows += rows_from_json(file.read_text(encoding="utf-8"))
+        except (MultiviewError, UnicodeDecodeError) as error:
+            raise MultiviewError(f"{file}: {error}") from error
+    return tuple(rows) if files else None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether the folder holds exactly the files that its manifest lists, unaltered."""
+    try:
+        hashes = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
+        found = {file.name: sha256(file) for file in checkpoint.iterdir() if file.name != MANIFEST}
+    except (OSError, ValueError):
+        return False
+    return STATE in found and found == hashes
