@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from multiview.measure import rows
 from multiview.measure.rows import BALANCED, KNN, LINEAR, Measure, accuracy, short_weights
@@ -115,7 +115,7 @@ def _score(cell: Mapping[str, Measure]) -> Score:
 def _measures(score: Score, singles: tuple[str, ...]) -> list[Measure]:
     """The rows of a score; singles: the views that `concat` stands for."""
     together = singles if len(singles) > 1 else (CONCAT,)
-    common = {
+    common: dict[str, Any] = {
         "views": together if score.view == CONCAT else tuple(score.view.split(BESIDE)),
         "group": score.view,
         "weights": short_weights(score.features),
