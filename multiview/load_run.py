@@ -12,9 +12,9 @@ from multiview.errors import MultiviewError
 from multiview.model import MultiviewModel
 from multiview.objectives.base import Situation
 from multiview.origin import recipe_of
+from multiview.runs import environment
 from multiview.setup import with_statistics
 from multiview.train.checkpoint import newest
-from multiview.runs import environment
 from multiview.train.runfolder import CHECKPOINTS
 from multiview.trained import Trained
 

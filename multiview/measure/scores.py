@@ -9,15 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from multiview.measure import rows
-from multiview.measure.rows import BALANCED, KNN, LINEAR, Measure, accuracy, short_weights
+from multiview.measure.rows import BALANCED, IN_WORDS, KNN, LINEAR, Measure, accuracy, short_weights
 from multiview.measure.view_names import BESIDE, CONCAT
 
 if TYPE_CHECKING:
     from multiview.measure.features import Features
     from multiview.measure.view_names import Group
 
-TRAINED, RANDOM, RAW = rows.TRAINED, rows.IN_WORDS[rows.RANDOM], rows.IN_WORDS[rows.RAW]
+TRAINED, RANDOM, RAW = "trained", IN_WORDS["random"], IN_WORDS["raw"]
 """Values of `Score.features`."""
 
 
