@@ -50,7 +50,7 @@ def draws(batch: Batch, step: int) -> Draws:
 def whole() -> tuple[Parts, Batch]:
     """The recipe's step on random pictures."""
     setup = CmcLab(encoder="resnet18", size=SIDE, objective=CMC(negatives=NEGATIVES)).build()
-    graph = setup.graph.fitted(Situation(samples=ROWS, per_rank=BATCH))
+    graph = setup.graph.resolved(Situation(samples=ROWS, per_rank=BATCH))
     model = MultiviewModel(setup.encoders, graph)
     optimiser = make_optimiser(SGD, model, BATCH)
     memories = Memories(model, graph, ROWS, seed=0)

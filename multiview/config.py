@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from multiview.errors import MultiviewError, demand
+from multiview import require
+from multiview.errors import MultiviewError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +97,8 @@ class Train:
 
     def __post_init__(self) -> None:
         counts = ("epochs", "batch", "accumulate", "save_every", "keep", "log_every")
-        demand(self, counts, lambda count: count >= 1, "1 or more")
-        demand(self, ("threads", "knn_every", "save_minutes"), lambda count: count >= 0, "0 or more")
+        require.options(self, counts, lambda count: count >= 1, "1 or more")
+        require.options(self, ("threads", "knn_every", "save_minutes"), lambda count: count >= 0, "0 or more")
         if self.workers < -1:
             raise MultiviewError(f"workers is {self.workers}; give 0 or more, or -1 for what suits the data.")
         if self.steps is not None and self.steps < 1:

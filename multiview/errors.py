@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -35,9 +36,8 @@ def unknown_name(kind: str, given: str, known: Iterable[str], remedy: str = "") 
     return MultiviewError(f"{text} {remedy}".strip())
 
 
-def demand(options: object, names: Iterable[str], holds: Callable[[Any], bool], wanted: str, owner: str = "") -> None:
-    """Raises MultiviewError for the first of the named options that does not hold: `batch is 0; give 1 or more.`"""
-    for name in names:
-        given = getattr(options, name)
-        if not holds(given):
-            raise MultiviewError(f"{owner}{': ' if owner else ''}{name} is {given}; give {wanted}.")
+def __getattr__(name: str) -> Any:
+    """`demand`, the former name of `multiview.require.options`."""
+    if name == "demand":
+        return importlib.import_module("multiview.require").options
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

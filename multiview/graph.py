@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from multiview.errors import MultiviewError, unknown_name
-from multiview.objectives.base import Needs, Objective, Situation
+from multiview.objectives.base import Objective, Situation
+from multiview.objectives.needs import Needs
 
 VIEW_NAME = re.compile(r"\w+")
 
@@ -156,9 +157,14 @@ class ContrastGraph:
         """The edges by their unique names, in their order."""
         return dict(zip(self.names(), self.edges, strict=True))
 
-    def fitted(self, situation: Situation) -> ContrastGraph:
-        """The graph with every objective fitted to the data; raises MultiviewError naming the edge that cannot work on it."""
-        return replace(self, edges=tuple(_fitted(edge, situation) for edge in self.edges))
+    def resolved(self, situation: Situation) -> ContrastGraph:
+        """The graph with every objective resolved for the data (`Objective.resolved`).
+
+        Raises MultiviewError that names the edge whose objective cannot work with the data or the batch.
+        """
+        return replace(self, edges=tuple(_resolved(edge, situation) for edge in self.edges))
+
+    fitted = resolved  # its former name
 
     def draw(self) -> str:
         """One line an edge: `L -- ab  CMC(...)  weight 1`."""
@@ -203,8 +209,8 @@ def _refuse_duplicates(edges: Sequence[AnyEdge]) -> None:
             )
 
 
-def _fitted(edge: AnyEdge, situation: Situation) -> AnyEdge:
+def _resolved(edge: AnyEdge, situation: Situation) -> AnyEdge:
     try:
-        return replace(edge, objective=edge.objective.fitted(situation))
+        return replace(edge, objective=edge.objective.resolved(situation))
     except MultiviewError as error:
         raise MultiviewError(f"edge {edge.label}: {error}") from None

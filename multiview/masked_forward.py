@@ -1,8 +1,10 @@
-"""Running a network on some rows of a batch only: those that exist, in groups that keep batch statistics of their own.
+"""Runs a network on the present rows of a batch only, in groups with batch statistics of their own.
 
-A row whose view is absent must not reach batch statistics. Fewer than two rows have none, so batch norm then uses its running
-statistics and leaves them alone; with no row at all the network still runs once, on zeros, so that every parameter of every rank gets a
-(zero) gradient and no process waits for another. A SyncBatchNorm cannot do without its process: it is refused in training.
+- A row whose view is absent must not reach batch statistics.
+- Fewer than two rows have no batch statistics. Batch norm then uses its running statistics and does not change them.
+- With no row at all the network still runs once, on zeros. So every parameter of every process gets a (zero)
+  gradient, and no process waits for another.
+- A SyncBatchNorm needs every process to take part. It is refused in training when a process has too few rows.
 """
 
 from __future__ import annotations
@@ -21,36 +23,42 @@ from multiview.errors import MultiviewError
 K = TypeVar("K", bound=Hashable)
 
 
-def on_rows(
+def masked_forward(
     embed: Callable[[Tensor], dict[K, Tensor]],
     x: Tensor,
     present: Tensor | None,
     modules: Iterable[nn.Module],
     groups: int = 1,
 ) -> dict[K, Tensor]:
-    """What `embed` makes of the rows of x (n, ...) that are `present` (n,) (None = all): (n, ...) tensors by name, zeros where absent.
+    """Runs `embed` on the present rows of x: (n, ...) tensors by name, zeros in absent rows.
 
-    modules: all that `embed` runs, for their batch norms. groups: the rows are split into so many parts, one after the other, each
-    normalised by itself; the running statistics move as if by the mean of the groups' statistics.
+    Args:
+        embed: from rows (m, ...) to tensors (m, ...) by name.
+        x: (n, ...) rows.
+        present: (n,) which rows exist (None = all).
+        modules: all modules that `embed` runs, for their batch norms.
+        groups: split the rows into this many groups, in order, each with its own batch statistics. The running
+            statistics change as if by the mean of the groups' statistics.
     """
     norms = [m for module in modules for m in module.modules() if isinstance(m, _BatchNorm)]
-    here = torch.ones(len(x), dtype=torch.bool, device=x.device) if present is None else present
+    exists = torch.ones(len(x), dtype=torch.bool, device=x.device) if present is None else present
     parts = min(groups, len(x))
-    found = []
-    for number, (rows, exist) in enumerate(zip(x.tensor_split(parts), here.tensor_split(parts), strict=True)):
+    outputs = []
+    for number, (rows, there) in enumerate(zip(x.tensor_split(parts), exists.tensor_split(parts), strict=True)):
         with _share_of_momentum(norms, parts - number, parts):
-            found.append(_on_group(embed, rows, exist, norms))
-    return {name: torch.cat([part[name] for part in found]) if parts > 1 else found[0][name] for name in found[0]}
+            outputs.append(_group_forward(embed, rows, there, norms))
+    return {name: torch.cat([out[name] for out in outputs]) if parts > 1 else x for name, x in outputs[0].items()}
 
 
-def _on_group(
+def _group_forward(
     embed: Callable[[Tensor], dict[K, Tensor]], x: Tensor, present: Tensor, norms: list[_BatchNorm]
 ) -> dict[K, Tensor]:
     rows = present.nonzero()[:, 0]
     if len(rows) < 2 and world() > 1 and any(isinstance(m, nn.SyncBatchNorm) and m.training for m in norms):
         raise MultiviewError(
-            f"a SyncBatchNorm needs two rows or more in every process, but this one has {len(rows)}, and the others would wait for it. "
-            "Give the encoder batch norm without synchronisation, or train on samples that all have its view."
+            f"a SyncBatchNorm needs two rows or more in every process, but this process has {len(rows)} and the others "
+            "would wait for it. Give the encoder batch norm without synchronisation, or train on samples that all have "
+            "its view."
         )
     with nullcontext() if len(rows) > 1 else _running_statistics(norms):
         if len(rows) == len(x):
@@ -66,7 +74,7 @@ def _spread_out(values: Tensor, rows: Tensor, count: int) -> Tensor:
 
 @contextmanager
 def _running_statistics(norms: list[_BatchNorm]) -> Iterator[None]:
-    """Batch norms as in evaluation."""
+    """Batch norms use their running statistics, as in evaluation."""
     trained = [m for m in norms if m.training]
     for m in trained:
         m.training = False
@@ -79,14 +87,14 @@ def _running_statistics(norms: list[_BatchNorm]) -> Iterator[None]:
 
 @contextmanager
 def _share_of_momentum(norms: list[_BatchNorm], left: int, groups: int) -> Iterator[None]:
-    """Momentum such that, `left` groups before the end, each of `groups` groups ends with the weight momentum / groups.
+    """Sets the momentum for one of `groups` groups, `left` groups before the end, so that all groups weigh the same.
 
     r <- (1 - a_c) r + a_c s_c with a_c = (m / G) / (1 - (left - 1) m / G) gives r <- (1 - m) r + (m / G) sum_c s_c.
     """
     changed = [(m, m.momentum) for m in norms if groups > 1 and m.momentum is not None]
     for m, momentum in changed:
-        each = momentum / groups
-        m.momentum = each / (1 - (left - 1) * each)
+        weight = momentum / groups
+        m.momentum = weight / (1 - (left - 1) * weight)
     try:
         yield
     finally:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from multiview.encoder import Encoder
 from multiview.errors import MultiviewError, unknown_name
 from multiview.graph import ContrastGraph, needs_of_edge
-from multiview.masked_forward import on_rows
-from multiview.objectives.base import Head, Needs, Scalar
+from multiview.masked_forward import masked_forward
+from multiview.objectives.needs import Head, Needs, Scalar
 from multiview.ops.precision import full_precision
 
 Role = tuple[str, Head, Head | None]
@@ -151,7 +151,7 @@ class MultiviewModel(nn.Module):
         for view, needs in self.online.items():
             groups = max(n.groups for n in needs)
             here = None if present is None else present[view]
-            for (name, head, predictor), value in on_rows(
+            for (name, head, predictor), value in masked_forward(
                 partial(self._embedded, view), views[view], here, self._modules_of(view), groups
             ).items():
                 if predictor is None:

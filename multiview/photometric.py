@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from multiview.errors import MultiviewError, demand
+from multiview import require
+from multiview.errors import MultiviewError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,8 +42,10 @@ class Augment:
 
     def __post_init__(self) -> None:
         chances = ("jitter", "grey", "blur", "solarise")
-        demand(self, chances, lambda chance: 0 <= chance <= 1, "a probability from 0 to 1", "augment")
-        demand(self, ("brightness", "contrast", "saturation"), lambda by: by >= 0, "a strength of 0 or more", "augment")
+        require.options(self, chances, lambda chance: 0 <= chance <= 1, "a probability from 0 to 1", "augment")
+        require.options(
+            self, ("brightness", "contrast", "saturation"), lambda by: by >= 0, "a strength of 0 or more", "augment"
+        )
         if not 0 <= self.hue <= 0.5:
             raise MultiviewError(f"augment: hue is {self.hue}; give a share of the colour circle from 0 to 0.5.")
         if not 0 < self.sigma[0] <= self.sigma[1]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def with_statistics(setup: Setup, store: Store, situation: Situation) -> Setup:
     """The setup with each view's mean and std from the store, and each objective sized for the number of samples."""
     views = {name: view_with_statistics(view, store) for name, view in setup.views.items()}
-    return replace(setup, views=views, graph=setup.graph.fitted(situation))
+    return replace(setup, views=views, graph=setup.graph.resolved(situation))
 
 
 def example_tensors(samples: Samples, setup: Setup) -> dict[str, Tensor]:

@@ -255,7 +255,7 @@ def test_an_index_outside_the_bank_is_refused_before_scoring(index: list[int]) -
 )
 def test_more_negatives_than_samples_are_refused(objective: CMC, words: str) -> None:
     with pytest.raises(MultiviewError, match=words):
-        objective.fitted(Situation(samples=50, per_rank=8))
+        objective.resolved(Situation(samples=50, per_rank=8))
 
 
 @pytest.mark.parametrize(
@@ -275,4 +275,4 @@ def test_what_cannot_work_is_said(options: dict, words: str) -> None:
 
 def test_one_sample_is_too_few() -> None:
     with pytest.raises(MultiviewError, match="needs two training samples or more; the data has 1"):
-        CMC().fitted(Situation(samples=1, per_rank=1))
+        CMC().resolved(Situation(samples=1, per_rank=1))

@@ -87,7 +87,7 @@ def test_a_hyperedge_joins_three_views_or_more() -> None:
         (lambda: ContrastGraph.of("ful", VIEWS, CMC()), "Did you mean 'full'"),
         (lambda: ContrastGraph.core(VIEWS, CMC(), centre="dept"), "Did you mean 'depth'"),
         (
-            lambda: ContrastGraph.full(("L", "ab"), CMC(negatives=4096)).fitted(Situation(samples=100, per_rank=8)),
+            lambda: ContrastGraph.full(("L", "ab"), CMC(negatives=4096)).resolved(Situation(samples=100, per_rank=8)),
             "edge L-ab: CMC: 4096 negatives asked for",
         ),
     ],

@@ -15,7 +15,7 @@ from trials import trial
 import multiview as mv
 from multiview.check.parity import Trace, traces
 from multiview.errors import MultiviewError
-from multiview.masked_forward import on_rows
+from multiview.masked_forward import masked_forward
 from multiview.model import MultiviewModel
 from multiview.objectives.base import Situation
 from multiview.train.checks import check_synchronised
@@ -124,9 +124,9 @@ def test_a_process_that_finds_too_few_rows_stops_instead_of_keeping_others_waiti
 ) -> None:
     norm = nn.SyncBatchNorm(3)
     present = torch.tensor([True, False, False, False])
-    on_rows(lambda x: {"h": norm(x)}, torch.randn(4, 3), present, [norm])
+    masked_forward(lambda x: {"h": norm(x)}, torch.randn(4, 3), present, [norm])
     monkeypatch.setattr("multiview.masked_forward.world", lambda: 2)
-    with pytest.raises(MultiviewError, match="needs two rows or more in every process, but this one has 1"):
-        on_rows(lambda x: {"h": norm(x)}, torch.randn(4, 3), present, [norm])
+    with pytest.raises(MultiviewError, match="needs two rows or more in every process, but this process has 1"):
+        masked_forward(lambda x: {"h": norm(x)}, torch.randn(4, 3), present, [norm])
     norm.eval()
-    on_rows(lambda x: {"h": norm(x)}, torch.randn(4, 3), present, [norm])
+    masked_forward(lambda x: {"h": norm(x)}, torch.randn(4, 3), present, [norm])

@@ -74,7 +74,7 @@ def test_the_presets_are_the_original() -> None:
 
 def test_an_open_queue_is_settled_by_the_data() -> None:
     few, many = Situation(samples=300, per_rank=8), Situation(samples=10**6, per_rank=8)
-    assert (MoCo().fitted(few).queue, MoCo().fitted(many).queue) == (300, 65536)
+    assert (MoCo().resolved(few).queue, MoCo().resolved(many).queue) == (300, 65536)
 
 
 class Tiny(Encoder):

@@ -75,10 +75,10 @@ def test_float32_is_finite_at_any_temperature(objective: Objective) -> None:
 @pytest.mark.parametrize("make", [SimCLR, SimSiam, SigLIP, BYOL, VICReg, Symile])
 def test_an_objective_within_the_batch_needs_two_samples_a_process(make: type[Objective]) -> None:
     with pytest.raises(
-        MultiviewError, match=f"{make.__name__} contrasts .* 4 processes would see 1 a step; give --batch 8 or more"
+        MultiviewError, match=f"{make.__name__} contrasts .* 4 processes would see 1 per step; give --batch 8 or more"
     ):
-        make().fitted(Situation(samples=50, per_rank=1, ranks=4))
-    assert make().fitted(Situation(samples=50, per_rank=2, ranks=4)) == make()
+        make().resolved(Situation(samples=50, per_rank=1, ranks=4))
+    assert make().resolved(Situation(samples=50, per_rank=2, ranks=4)) == make()
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_an_objective_within_the_batch_needs_two_samples_a_process(make: type[Ob
         (lambda: MoCo(queue=0), "MoCo: queue is 0"),
         (lambda: MoCo(split_bn=0), "MoCo: split_bn is 0"),
         (
-            lambda: MoCo(split_bn=8).fitted(Situation(samples=50, per_rank=8, ranks=2)),
-            "a process sees 8 samples a step and each group needs two; give split_bn 4 or less, or --batch 32 or more",
+            lambda: MoCo(split_bn=8).resolved(Situation(samples=50, per_rank=8, ranks=2)),
+            "a process sees 8 samples per step and each group needs two; give split_bn 4 or less, or --batch 32 or more",
         ),
     ],
 )

@@ -45,9 +45,9 @@ def ours(z: torch.Tensor, scorer: Scorer, rule: str, count: int, size: int):
 
 def assert_equal_with_gradients(z: torch.Tensor, found, expected: tuple[torch.Tensor, torch.Tensor], tolerance: float):
     weights = torch.linspace(0.5, 1.5, len(z), dtype=z.dtype)  # rows must not be mixed up in the backward pass
-    assert torch.allclose(found.terms, expected[0], rtol=tolerance, atol=tolerance)
+    assert torch.allclose(found.loss, expected[0], rtol=tolerance, atol=tolerance)
     assert torch.allclose(found.log_sum, expected[1], rtol=tolerance, atol=tolerance)
-    gradients = [torch.autograd.grad((terms * weights).sum(), z)[0] for terms in (found.terms, expected[0])]
+    gradients = [torch.autograd.grad((terms * weights).sum(), z)[0] for terms in (found.loss, expected[0])]
     assert torch.allclose(*gradients, rtol=tolerance, atol=tolerance)
 
 
@@ -114,7 +114,7 @@ def test_a_bfloat16_bank_is_rounded_and_the_scores_are_not(way: str, monkeypatch
 @pytest.mark.parametrize("size", [40, 400])
 def test_gradcheck(rule: str, size: int) -> None:
     z, bank, _, drawn = made(3, size, 11)
-    assert torch.autograd.gradcheck(lambda z: ours(z, own_negatives(bank, drawn), rule, 11, size).terms, z)
+    assert torch.autograd.gradcheck(lambda z: ours(z, own_negatives(bank, drawn), rule, 11, size).loss, z)
 
 
 def test_positive_and_rank_are_those_of_the_scores() -> None:
@@ -137,7 +137,7 @@ def test_nothing_overflows_in_float32(temperature: float, rule: str) -> None:
     for dtype in (torch.float64, torch.float32):
         q = (z.to(dtype) / temperature).requires_grad_()
         found = ours(q, own_negatives(bank.to(dtype), drawn), rule, 11, 400)
-        results.append((found.terms.double(), torch.autograd.grad(found.terms.sum(), q)[0].double()))
+        results.append((found.loss.double(), torch.autograd.grad(found.loss.sum(), q)[0].double()))
     for exact, found in zip(*results, strict=True):
         assert torch.isfinite(found).all()
         assert torch.allclose(found, exact, rtol=1e-3, atol=2e-4)
@@ -146,9 +146,9 @@ def test_nothing_overflows_in_float32(temperature: float, rule: str) -> None:
 def test_the_bank_may_change_before_the_backward_pass() -> None:
     z, bank, _, drawn = made(5, 400, 11)
     found = ours(z, own_negatives(bank, drawn), "nce", 11, 400)
-    before = torch.autograd.grad(found.terms.sum(), z, retain_graph=True)[0]
+    before = torch.autograd.grad(found.loss.sum(), z, retain_graph=True)[0]
     bank.zero_()
-    assert torch.equal(torch.autograd.grad(found.terms.sum(), z)[0], before)
+    assert torch.equal(torch.autograd.grad(found.loss.sum(), z)[0], before)
 
 
 def test_negatives_never_meet_themselves_and_are_uniform() -> None:

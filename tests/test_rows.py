@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from multiview.masked_forward import on_rows
+from multiview.masked_forward import masked_forward
 
 
 def network() -> nn.Sequential:
@@ -15,7 +15,7 @@ def network() -> nn.Sequential:
 
 
 def run(net: nn.Sequential, x: torch.Tensor, present: torch.Tensor | None, groups: int = 1) -> torch.Tensor:
-    return on_rows(lambda rows: {"z": net(rows)}, x, present, [net], groups)["z"]
+    return masked_forward(lambda rows: {"z": net(rows)}, x, present, [net], groups)["z"]
 
 
 def batch(rows: int) -> torch.Tensor:

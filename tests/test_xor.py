@@ -49,7 +49,7 @@ def xor(rows: int, seed: int) -> dict[str, Tensor]:
 
 def trained(graph: ContrastGraph) -> MultiviewModel:
     torch.manual_seed(0)
-    graph = graph.fitted(Situation(samples=SAMPLES, per_rank=BATCH))
+    graph = graph.resolved(Situation(samples=SAMPLES, per_rank=BATCH))
     model = MultiviewModel({view: Bits() for view in VIEWS}, graph)
     memories = Memories(model, graph, SAMPLES, seed=0, steps=STEPS)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)

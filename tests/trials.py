@@ -51,7 +51,7 @@ def trial(
     """A chain of three views (two that share an encoder when `shared`) and its batches, the same in every process."""
     torch.manual_seed(0)
     names = VIEWS[:2] if shared else VIEWS
-    fitted = objective.fitted(Situation(samples=SAMPLES, per_rank=ROWS // ranks, ranks=ranks))
+    fitted = objective.resolved(Situation(samples=SAMPLES, per_rank=ROWS // ranks, ranks=ranks))
     graph = (mv.ContrastGraph.joint if joint else mv.ContrastGraph.chain)(names, fitted)
     made = {name: Normed() if normed else Small(dropout) for name in names}
     encoders: dict[str, Encoder | str] = {"a": made["a"], "b": "a"} if shared else {**made}

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from multiview.errors import MultiviewError, demand
+from multiview import require
+from multiview.errors import MultiviewError
 from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
 
@@ -143,7 +144,7 @@ class SpecAugment:
     frames: int = 20
 
     def __post_init__(self) -> None:
-        demand(
+        require.options(
             self, ("band_masks", "bands", "time_masks", "frames"), lambda count: count >= 0, "0 or more", "SpecAugment"
         )
 

@@ -33,7 +33,7 @@ def trial(name: str, **options: Any) -> Objective:
         raise MultiviewError(
             f"the objective plugin '{name}' is a {type(made).__name__}; make it a subclass of multiview.Objective."
         )
-    return made.fitted(Situation(samples=SAMPLES, per_rank=ROWS))
+    return made.resolved(Situation(samples=SAMPLES, per_rank=ROWS))
 
 
 def options(objective: Objective) -> str:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from multiview.distributed import from_first, gather, own_rows
-from multiview.masked_forward import on_rows
-from multiview.objectives.base import Keys
+from multiview.masked_forward import masked_forward
+from multiview.objectives.needs import Keys
 
 
 class KeyEncoder(nn.Module):
@@ -63,6 +63,6 @@ class KeyEncoder(nn.Module):
 
     def _encoded(self, x: Tensor, present: Tensor) -> Tensor:
         parts = [self.encoder, self.projector]
-        found = on_rows(lambda rows: {"key": self.projector(self.encoder(rows))}, x, present, parts, self.groups)
+        found = masked_forward(lambda rows: {"key": self.projector(self.encoder(rows))}, x, present, parts, self.groups)
         from_first(list(self.buffers()))
         return found["key"]

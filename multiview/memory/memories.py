@@ -20,7 +20,8 @@ from multiview.memory.bank import MemoryBank
 from multiview.memory.key_encoder import KeyEncoder
 from multiview.memory.queue import KeyQueue
 from multiview.model import Embeddings, MultiviewModel, needs_of
-from multiview.objectives.base import Bank, EdgeInput, Head, Keys, Needs, Queue, Side
+from multiview.objectives.edge import EdgeInput, Side
+from multiview.objectives.needs import Bank, Head, Keys, Needs, Queue
 
 Memory = MemoryBank | KeyQueue
 

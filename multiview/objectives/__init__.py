@@ -1,9 +1,11 @@
-"""Objectives: one file each. `multiview.objectives.base` holds the contract."""
+"""Objectives, one file each, and their contract: `base.py` (Objective), `needs.py` (what it asks for), `edge.py` (what it reads)."""
 
-from multiview.objectives.base import EdgeInput, EdgeOutput, Head, Keys, Needs, Objective, Scalar, Side, Situation
+from multiview.objectives.base import Objective, Situation
 from multiview.objectives.byol import BYOL
 from multiview.objectives.cmc import CMC
+from multiview.objectives.edge import EdgeInput, EdgeOutput, Side
 from multiview.objectives.moco import MoCo
+from multiview.objectives.needs import Head, Keys, Needs, Scalar
 from multiview.objectives.siglip import SigLIP
 from multiview.objectives.simclr import SimCLR
 from multiview.objectives.simsiam import SimSiam

@@ -1,25 +1,24 @@
-"""BYOL: predict the momentum encoder's embedding of the other view (Grill et al.: Bootstrap Your Own Latent, arXiv:2006.07733)."""
+"""BYOL: predict the momentum encoder's embedding of the other view (Grill et al., arXiv:2006.07733)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
 
-from multiview.objectives.base import EdgeInput, EdgeOutput, Head, Keys, Needs, Objective, Situation, need_pairs, share
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from multiview import ops, require
+from multiview.objectives.edge import EdgeInput, EdgeOutput
+from multiview.objectives.in_batch import InBatch
+from multiview.objectives.needs import Head, Keys, Needs
 
 
 @dataclass(frozen=True, kw_only=True)
-class BYOL(Objective):
+class BYOL(InBatch):
     r"""Each view's prediction p must be the key k of the other view: |p_a - k_b|^2 + |p_b - k_a|^2, all of length 1.
 
-    Hence 4 - 2 <p_a, k_b> - 2 <p_b, k_a>. Keys come from a momentum copy of encoder and projector and take no gradient. Projector and
-    predictor are two maps with batch norm between them.
+    Hence 4 - 2 <p_a, k_b> - 2 <p_b, k_a>. Keys come from a momentum copy of encoder and projector and take no
+    gradient. Projector and predictor are two maps with batch norm between them.
 
     Args:
         momentum: m of the key encoder at the start.
-        rise: m rises to 1 over the run, 1 - (1 - m) (cos(pi step / steps) + 1) / 2, as in the paper; false keeps it.
-        dim: numbers of an embedding and of a prediction.
+        rise: m rises to 1 over the run, 1 - (1 - m) (cos(pi step / steps) + 1) / 2, as in the paper; false keeps m.
+        dim: width of an embedding and of a prediction.
         hidden: width of the hidden layers of projector and predictor.
     """
 
@@ -29,12 +28,7 @@ class BYOL(Objective):
     hidden: int = 4096
 
     def __post_init__(self) -> None:
-        share("BYOL", momentum=self.momentum)
-
-    def fitted(self, situation: Situation) -> "BYOL":
-        """Raises MultiviewError when a rank sees one sample a step: batch norm needs two."""
-        need_pairs("BYOL", situation)
-        return self
+        require.fraction("BYOL", momentum=self.momentum)
 
     def needs(self) -> Needs:
         """Projector, predictor and key encoder on both sides."""
@@ -42,13 +36,8 @@ class BYOL(Objective):
         return Needs(projector=head, predictor=head, keys=Keys(momentum=self.momentum, rise=self.rise))
 
     def loss(self, edge: EdgeInput) -> EdgeOutput:
-        """Lies in [0, 8]; logs the spread of the keys, which is 1 / sqrt(dim) in health and 0 in collapse."""
-        from multiview.distributed import mean_over_rows
-        from multiview.ops.precision import full_precision
-        from multiview.ops.spread import spread
-
-        pa, pb = (full_precision(cast("Tensor", side.p)) for side in edge.sides)
-        ka, kb = (full_precision(cast("Tensor", side.key)) for side in edge.sides)
-        distance = 4 - 2 * (pa * kb).sum(1) - 2 * (pb * ka).sum(1)
-        log = {"spread": (spread(ka, edge.present) + spread(kb, edge.present)) / 2}
-        return EdgeOutput(mean_over_rows(distance, edge.present), log)
+        """In [0, 8]. Logs the spread of the keys: 1 / sqrt(dim) in a healthy run, 0 in collapse."""
+        p_a, p_b = edge.predictions()
+        k_a, k_b = edge.keys()
+        distance = 4 - 2 * (p_a * k_b).sum(1) - 2 * (p_b * k_a).sum(1)
+        return EdgeOutput(edge.mean(distance), {"spread": ops.spread.mean_spread((k_a, k_b), edge.present)})

@@ -1,27 +1,16 @@
 """MoCo: contrast against a queue of momentum keys (He et al., arXiv:1911.05722; v2: Chen et al., arXiv:2003.04297)."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
+from multiview import ops, require
 from multiview.errors import MultiviewError
-from multiview.objectives.base import (
-    EdgeInput,
-    EdgeOutput,
-    Head,
-    Keys,
-    Needs,
-    Objective,
-    Queue,
-    Side,
-    Situation,
-    positive,
-    share,
-)
+from multiview.objectives.base import Objective, Situation
+from multiview.objectives.edge import EdgeInput, EdgeOutput
+from multiview.objectives.needs import Head, Keys, Needs, Queue
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from multiview.memory.queue import KeyQueue
 
 DEFAULT_QUEUE = 65536
 
@@ -30,22 +19,25 @@ DEFAULT_QUEUE = 65536
 class MoCo(Objective):
     r"""A view's embedding q must find the key k of the other view among the newest `queue` keys of that view.
 
-    -log(exp(<q, k>/T) / (exp(<q, k>/T) + sum_i exp(<q, key_i>/T))): keys come from a momentum copy of encoder and projector,
-    theta_k <- momentum * theta_k + (1 - momentum) * theta_q before each step, and enter the queue after it. The queue starts empty (the
-    original's starts with random keys): keys not yet written are no negatives. Any batch fits any queue.
+    -log(exp(<q, k>/T) / (exp(<q, k>/T) + sum_i exp(<q, key_i>/T))). Keys come from a momentum copy of encoder and
+    projector, theta_k <- momentum * theta_k + (1 - momentum) * theta_q before each step. Keys enter the queue after
+    the step. The queue starts empty (the original's starts with random keys) and its unwritten rows are not
+    negatives. Any batch fits any queue.
 
     Args:
-        queue: keys kept (null: 65536, or as many as there are training samples where the data has fewer).
+        queue: number of keys kept (null: 65536, or the number of training samples where the data has fewer).
         temperature: T, by which scores are divided.
         momentum: of the key encoder.
-        dim: numbers of an embedding.
-        mlp: the two-layer projector of v2.
-        symmetric: contrast a against b's keys and b against a's (mean of both); false is the original, a against b's keys alone,
-            and needs both views to share one encoder.
-        exclude: a sample never meets its own older keys as negatives (the original lets it).
-        shuffle_bn: keys are encoded in an order drawn anew at each step, over all processes, so that query and key are normalised by
-            different batch statistics and cannot find each other by them (the original, on several GPUs). On one process it takes split_bn.
-        split_bn: batch norm sees the rows of a process in this many groups, queries and keys alike, as that many processes would.
+        dim: width of an embedding.
+        mlp: use the two-layer projector of v2.
+        symmetric: contrast a against b's keys and b against a's (mean of both). false is the original: only a
+            against b's keys. It needs both views to share one encoder.
+        exclude: never contrast a sample with its own older keys (the original does).
+        shuffle_bn: encode keys in a new random order at each step, over all processes. Query and key are then
+            normalised by different batch statistics and cannot find each other by them (the original, on several
+            GPUs). With one process it needs split_bn.
+        split_bn: batch norm sees the rows of a process in this many groups, queries and keys alike, as that many
+            processes would.
     """
 
     queue: int | None = None
@@ -60,26 +52,30 @@ class MoCo(Objective):
 
     def __post_init__(self) -> None:
         queue = 1 if self.queue is None else self.queue
-        positive("MoCo", temperature=self.temperature, queue=queue, split_bn=self.split_bn)
-        share("MoCo", momentum=self.momentum)
+        require.positive("MoCo", temperature=self.temperature, queue=queue, split_bn=self.split_bn)
+        require.fraction("MoCo", momentum=self.momentum)
 
     @classmethod
     def original(cls, version: Literal["v1", "v2"] = "v1") -> "MoCo":
-        """The original code's defaults: K 65536, momentum .999, one way, a sample may meet its own older keys; T .07, or .2 and mlp in v2."""
+        """The settings of the original code: K 65536, momentum .999, one way, own older keys among the negatives.
+
+        T is .07 in v1, and .2 with mlp in v2.
+        """
         mlp = version == "v2"
         return cls(queue=65536, temperature=0.2 if mlp else 0.07, mlp=mlp, symmetric=False, exclude=False)
 
-    def fitted(self, situation: Situation) -> "MoCo":
-        """Settles the length of the queue; raises MultiviewError when a group of split_bn would hold fewer than two samples."""
+    def resolved(self, situation: Situation) -> "MoCo":
+        """Chooses the length of the queue. Raises MultiviewError when a group of split_bn has fewer than two samples."""
         if self.split_bn > 1 and situation.per_rank < 2 * self.split_bn:
             raise MultiviewError(
-                f"MoCo: split_bn is {self.split_bn}, but a process sees {situation.per_rank} samples a step and each group needs two; "
-                f"give split_bn {max(1, situation.per_rank // 2)} or less, or --batch {2 * self.split_bn * situation.ranks} or more."
+                f"MoCo: split_bn is {self.split_bn}, but a process sees {situation.per_rank} samples per step and each "
+                f"group needs two; give split_bn {max(1, situation.per_rank // 2)} or less, "
+                f"or --batch {2 * self.split_bn * situation.ranks} or more."
             )
         return replace(self, queue=self.queue or min(DEFAULT_QUEUE, situation.samples))
 
     def needs(self) -> tuple[Needs, Needs]:
-        """A query of a and a key and queue of b; when symmetric, both of both."""
+        """An embedding of a, and keys and a queue of b; when symmetric, all of both."""
         projector = Head(dim=self.dim, layers=2 if self.mlp else 1)
         queue = Queue(size=self.queue or DEFAULT_QUEUE)
         keys = Keys(momentum=self.momentum, shuffle=self.shuffle_bn)
@@ -90,42 +86,36 @@ class MoCo(Objective):
 
     def loss(self, edge: EdgeInput) -> EdgeOutput:
         """One direction, or the mean of two."""
-        pairs = [(edge.a, edge.b), (edge.b, edge.a)] if self.symmetric else [(edge.a, edge.b)]
-        outputs = [self._direction(edge, query, keys) for query, keys in pairs]
-        loss = sum(out.loss for out in outputs[1:]) + outputs[0].loss
-        found = sum(out.log["found"] for out in outputs[1:]) + outputs[0].log["found"]
-        return EdgeOutput(loss / len(outputs), {"found": found / len(outputs)})
+        own = edge.index if self.exclude else None
+        outputs = [
+            edge.output(ops.queue_loss.info_nce(q, k, keys, samples, own, self.temperature))
+            for q, k, (keys, samples) in self._directions(edge)
+        ]
+        both = EdgeOutput.of_directions(outputs)
+        return EdgeOutput(both.loss / len(outputs), both.log)
+
+    def _directions(self, edge: EdgeInput) -> "list[tuple[Tensor, Tensor, tuple[Tensor, Tensor]]]":
+        """Queries of a view, their keys and the queue of the other view: of a, and when symmetric of b."""
+        (q_a, q_b), (k_a, k_b), (queue_a, queue_b) = edge.embeddings(), edge.keys(), edge.queues()
+        directions = [(q_a, k_b, queue_b), (q_b, k_a, queue_a)]
+        return directions if self.symmetric else directions[:1]
 
     def scores(self, edge: EdgeInput, rows: int) -> "tuple[Tensor, ...]":
         """Queries against their keys and the queue."""
-        from multiview.ops.candidates import in_queue
-        from multiview.ops.precision import full_precision
-
-        pairs = [(edge.a, edge.b), (edge.b, edge.a)] if self.symmetric else [(edge.a, edge.b)]
-        ids = edge.index[:rows] if self.exclude else None
-        found = []
-        for query, keys in pairs:
-            q, k = (full_precision(cast("Tensor", x)[:rows]) for x in (query.z, keys.key))
-            found.append(in_queue(q, k, cast("KeyQueue", keys.memory), ids, self.temperature))
-        return tuple(found)
+        own = edge.index[:rows] if self.exclude else None
+        return tuple(
+            ops.candidates.in_queue(q[:rows], k[:rows], keys, samples, own, self.temperature)
+            for q, k, (keys, samples) in self._directions(edge)
+        )
 
     def meets_itself(self, situation: Situation) -> float:
-        """Two turns of a sample are N (1 + u - v) samples apart, u and v uniform: P(at most K) = (K/N)^2 / 2, or 1 - (2 - K/N)^2 / 2."""
+        """P(at most K) = (K/N)^2 / 2, or 1 - (2 - K/N)^2 / 2 when K is above N.
+
+        Between two turns of a sample come N (1 + u - v) samples, where u and v are uniform in [0, 1].
+        """
         filled = min((self.queue or DEFAULT_QUEUE) / situation.samples, 2.0)
         return 0.0 if self.exclude else filled**2 / 2 if filled <= 1 else 1 - (2 - filled) ** 2 / 2
 
     def remedy(self, symptom: str) -> str:
-        """Against keys of the sample itself."""
+        """What to change when older keys of a sample are among its negatives."""
         return "Use exclude=True: it leaves them out." if symptom == "itself" else ""
-
-    def _direction(self, edge: EdgeInput, query: Side, keys: Side) -> EdgeOutput:
-        from multiview.distributed import mean_over_rows
-        from multiview.ops.precision import full_precision
-        from multiview.ops.queue_loss import queue_terms
-
-        queue = cast("KeyQueue", keys.memory)
-        ids = edge.index if self.exclude else None
-        q, k = (full_precision(cast("Tensor", x)) for x in (query.z, keys.key))
-        terms = queue_terms(q, k, queue, ids, self.temperature)
-        found = mean_over_rows(terms.found, edge.present)
-        return EdgeOutput(mean_over_rows(terms.terms, edge.present), {"found": found})

@@ -1,7 +1,8 @@
 """The loss of embeddings against rows of a memory bank, with its gradient, in one pass.
 
-A block of samples is scored, its loss and d loss / d scores follow, and the same rows are summed into the gradient at once. So nothing of
-size B x K x D ever exists, the scores are not kept, and the bank may change before the backward pass.
+A block of samples is scored. Its loss and d loss / d scores follow, and the same bank rows are summed into the
+gradient at once. So nothing of size B x K x D ever exists, the scores are not kept, and the bank may change before
+the backward pass.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from multiview.ops.chunks import parts
 from multiview.ops.softmax import rank_of
 
 Rule = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Scores (s, 1 + K), the positive first, and their log sum exp (s,) -> loss (s,) and d loss / d scores (s, 1 + K)."""
+"""From scores (s, 1 + K), the positive first, and their log sum exp (s,): loss (s,) and d loss / d scores (s, 1 + K)."""
 
 
 class BankTerms(NamedTuple):
-    """Per sample (n,): the loss; and, without gradient, log sum exp of its scores, the positive's share, its rank from 1."""
+    """Per sample (n,), the loss; and, without gradient, three measures of its scores.
 
-    terms: Tensor
+    log_sum: log sum exp. positive: the softmax value of the positive. rank: of the positive, from 1.
+    """
+
+    loss: Tensor
     log_sum: Tensor
     positive: Tensor
     rank: Tensor
@@ -32,26 +36,26 @@ class BankTerms(NamedTuple):
 class _Terms(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor, scorer: Scorer, rule: Rule) -> tuple[Tensor, ...]:
-        found = BankTerms(*z.new_empty(4, len(z)))
+        terms = BankTerms(*z.new_empty(4, len(z)))
         grad = torch.empty_like(z)
         for part in parts(len(z), scorer.step):
             scores, pull = scorer.block(z[part], part)
             log_sum = torch.logsumexp(scores, dim=1)
-            found.log_sum[part] = log_sum
-            found.positive[part] = (scores[:, 0] - log_sum).exp()
-            found.rank[part] = rank_of(scores[:, 0], scores[:, 1:])
-            found.terms[part], weights = rule(scores, log_sum)
+            terms.log_sum[part] = log_sum
+            terms.positive[part] = (scores[:, 0] - log_sum).exp()
+            terms.rank[part] = rank_of(scores[:, 0], scores[:, 1:])
+            terms.loss[part], weights = rule(scores, log_sum)
             if ctx.needs_input_grad[0]:
                 grad[part] = pull(weights)
-        ctx.mark_non_differentiable(*found[1:])
+        ctx.mark_non_differentiable(*terms[1:])
         ctx.save_for_backward(grad)
-        return tuple(found)
+        return tuple(terms)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, terms: Tensor, *_: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, upstream: Tensor, *_: Tensor) -> tuple[Tensor, None, None]:
         (grad,) = ctx.saved_tensors
-        return grad * terms[:, None], None, None
+        return grad * upstream[:, None], None, None
 
 
 def bank_terms(z: Tensor, scorer: Scorer, rule: Rule) -> BankTerms:
@@ -61,11 +65,11 @@ def bank_terms(z: Tensor, scorer: Scorer, rule: Rule) -> BankTerms:
 
 @torch.no_grad()
 def all_scores(z: Tensor, scorer: Scorer) -> Tensor:
-    """The scores themselves, (n, 1 + K): for a few rows."""
+    """The scores themselves, (n, 1 + K), for a few rows."""
     return torch.cat([scorer.block(z[part], part)[0] for part in parts(len(z), scorer.step)])
 
 
 @torch.no_grad()
 def log_sums(z: Tensor, scorer: Scorer) -> Tensor:
-    """log sum exp of each row's scores, (n,): for what must be known before the loss is."""
+    """log sum exp of each row's scores, (n,), to find Z before the loss."""
     return torch.cat([torch.logsumexp(scorer.block(z[part], part)[0], dim=1) for part in parts(len(z), scorer.step)])

@@ -1,4 +1,4 @@
-"""Scores of a few rows against everything they are contrasted with, laid out alike for every objective: the positive first."""
+"""Scores of a few rows against all their negatives, in one layout for every objective: the positive comes first."""
 
 from __future__ import annotations
 
@@ -7,26 +7,31 @@ import math
 import torch
 from torch import Tensor
 
-from multiview.memory.queue import KeyQueue
-
 
 def in_batch(
-    z: Tensor, own: Tensor | None, other: Tensor, columns: Tensor, first: int, temperature: float | Tensor
+    z: Tensor, own: Tensor | None, other: Tensor, columns: Tensor, offset: int, temperature: float | Tensor
 ) -> Tensor:
-    """z (r, d) against the embeddings of all ranks of the other view (m, d), and of its own unless None.
+    """Scores against the batch of all processes: (r, 1 + m), or (r, 1 + 2 m) with `own`; -inf where there is no negative.
 
-    Row i's partner is column first + i. columns: (m,) which samples are negatives. Returns (r, 1 + m) or (r, 1 + 2 m), -inf where there is
-    no negative.
+    Args:
+        z: (r, d) embeddings of this process.
+        own: (m, d) embeddings of the same view (None = they are not negatives).
+        other: (m, d) embeddings of the other view. The partner of row i is row offset + i.
+        columns: (m,) which samples are negatives.
+        offset: the place of this process's first row among all rows.
+        temperature: divides the scores.
     """
-    at = torch.arange(first, first + len(z), device=z.device)[:, None]
-    seen = [z @ x.to(z.dtype).T for x in ((other,) if own is None else (other, own))]
-    negatives = [s.masked_fill(~columns, -math.inf).scatter(1, at, -math.inf) for s in seen]
-    return torch.cat([seen[0].gather(1, at), *negatives], dim=1) / temperature
+    partners = torch.arange(offset, offset + len(z), device=z.device)[:, None]
+    scores = [z @ x.to(z.dtype).T for x in ((other,) if own is None else (other, own))]
+    negatives = [s.masked_fill(~columns, -math.inf).scatter(1, partners, -math.inf) for s in scores]
+    return torch.cat([scores[0].gather(1, partners), *negatives], dim=1) / temperature
 
 
-def in_queue(q: Tensor, k: Tensor, queue: KeyQueue, ids: Tensor | None, temperature: float | Tensor) -> Tensor:
-    """q (r, d) against its keys k (r, d) and the filled rows of the queue; ids (r,) hide a sample's own older keys. Returns (r, 1 + fill)."""
-    negatives = q @ queue.filled_keys().to(q.dtype).T
-    if ids is not None:
-        negatives = negatives.masked_fill(queue.filled_ids() == ids[:, None], -math.inf)
+def in_queue(
+    q: Tensor, k: Tensor, keys: Tensor, samples: Tensor, own: Tensor | None, temperature: float | Tensor
+) -> Tensor:
+    """Scores against a queue, (r, 1 + n); arguments as of `queue_loss.info_nce`, for r rows and n keys."""
+    negatives = q @ keys.to(q.dtype).T
+    if own is not None:
+        negatives = negatives.masked_fill(samples == own[:, None], -math.inf)
     return torch.cat([(q * k).sum(1, keepdim=True), negatives], dim=1) / temperature

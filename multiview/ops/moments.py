@@ -1,4 +1,4 @@
-"""The moments that VICReg holds in place (arXiv:2105.04906, Eq. 1-4 and Algorithm 1)."""
+"""Variances and covariances of embeddings: the terms of VICReg (arXiv:2105.04906, Eq. 1-4 and Algorithm 1)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 EPSILON = 1e-4
-"""Under the root, so that a number that has collapsed still has a gradient."""
+"""Stands under the root, so that a collapsed dimension still has a gradient."""
 
 
 def covariance(z: Tensor, present: Tensor) -> Tensor:
-    """The unbiased covariance (d, d) of the rows of z (n, d) that are `present` (n,); 0 of fewer than two."""
+    """The unbiased covariance (d, d) of the rows of z (n, d) that are `present` (n,); 0 for fewer than two rows."""
     weights = present.to(z.dtype)[:, None]
     rows = weights.sum()
     centred = (z - (z * weights).sum(0) / rows.clamp(min=1)) * weights

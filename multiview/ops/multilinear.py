@@ -1,7 +1,8 @@
-"""The multilinear inner product of Symile (arXiv:2411.01053, Sec. 3) against samples that were mixed."""
+"""Symile: the multilinear inner product against mixed samples (arXiv:2411.01053, Sec. 3)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -12,22 +13,35 @@ from multiview.ops.ntxent import Terms, among
 
 
 def mixed_orders(numbers: Tensor, present: Tensor) -> Tensor:
-    """An order of the `present` (n,) rows for each view, by its column of the random `numbers` (n, views): (views, rows) int64.
+    """A random order of the `present` (n,) rows for each view, (views, rows) int64: rows sorted by `numbers` (n, views).
 
-    As each number belongs to a sample, the orders do not depend on how a batch is arranged or which absent rows it holds.
+    Each number belongs to a sample. So the orders do not depend on the order of the batch or on its absent rows.
     """
     rows = present.nonzero()[:, 0]
     return rows[torch.argsort(numbers[rows], dim=0)].T
 
 
-def multilinear_terms(
+def symile(local: Sequence[Tensor], everyone: Sequence[Tensor], orders: Tensor, temperature: float | Tensor) -> Terms:
+    """The mean over all views as anchor of `anchored`, whose arguments these are; terms (n,)."""
+    anchors = [anchored(local, everyone, orders, anchor, temperature) for anchor in range(len(local))]
+    return Terms(*(torch.stack(column).mean(0) for column in zip(*anchors, strict=True)))
+
+
+def anchored(
     local: Sequence[Tensor], everyone: Sequence[Tensor], orders: Tensor, anchor: int, temperature: float | Tensor
 ) -> Terms:
-    """-log softmax of a row's own product among itself and the products of its anchor with mixed samples.
+    """-log softmax of a row's own product among itself and the products of its anchor with mixed samples, (n,).
 
-    local: (n, d) a view, this rank's rows; everyone: (m, d) a view, all ranks' rows. orders: (views, k) rows of `everyone`: column j of the
-    mixed samples takes each other view from row orders[view, j]. The column that stands where the row itself stands in the anchor's order is
-    not seen: the row's own product takes its place, as the diagonal's in the paper's code. In memory linear in the batch. Returns terms (n,).
+    Memory is linear in the batch.
+
+    Args:
+        local: (n, d) per view, the rows of this process.
+        everyone: (m, d) per view, the rows of all processes.
+        orders: (views, k) rows of `everyone`. Mixed sample j takes each other view from row orders[view, j]. The
+            mixed sample at the row's own place in the anchor's order is left out. The row's own product takes that
+            place, as on the diagonal in the paper's code.
+        anchor: the view that is not mixed.
+        temperature: a number, or a learned scalar.
     """
     mixed = product([x[order] for view, (x, order) in enumerate(zip(everyone, orders, strict=True)) if view != anchor])
     own = product([x for view, x in enumerate(local) if view != anchor])
@@ -44,15 +58,12 @@ def multilinear_terms(
 
 
 def _places(order: Tensor, count: int) -> Tensor:
-    """Where each of `count` rows stands in an order of some of them; 0 for those that do not, whose loss does not count."""
+    """The place of each of `count` rows in an order of some of them; 0 for the others, whose loss does not count."""
     places = torch.zeros(count, dtype=torch.int64, device=order.device)
     places[order] = torch.arange(len(order), device=order.device)
     return places
 
 
 def product(views: Sequence[Tensor]) -> Tensor:
-    """The product of all views, number by number."""
-    found = views[0]
-    for z in views[1:]:
-        found = found * z
-    return found
+    """The elementwise product of all views."""
+    return math.prod(views[1:], start=views[0])

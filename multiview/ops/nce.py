@@ -1,4 +1,4 @@
-"""What a row of scores costs, in log space: no exponential of a score is formed, so that no temperature overflows.
+"""The loss of a row of scores, in log space: no exponential of a score is taken, so no temperature overflows.
 
 Sources: Gutmann and Hyvarinen 2010; Wu et al., arXiv:1805.01978, Eq. 4-8; Tian et al., arXiv:1906.05849, Sec. 3.4.
 """
@@ -15,13 +15,13 @@ from multiview.distributed import gather
 from multiview.ops.bank_terms import Rule
 
 SATURATED = 50.0
-"""Beyond it log(1 + e^x) is x, in float64 too: e^-50 is 2e-22."""
+"""Above this value log(1 + e^x) equals x, in float64 too: e^-50 is 2e-22."""
 
 
 def nce(log_z: Tensor, negatives: int, size: int) -> Rule:
-    """-log h(s_0) - sum_k log(1 - h(s_k)) with h(s) = (e^s / Z) / (e^s / Z + K / N), hence logit h = s - log Z - log(K / N).
+    """-log h(s_0) - sum_k log(1 - h(s_k)) with h(s) = (e^s / Z) / (e^s / Z + K / N).
 
-    log_z: scalar. negatives: K. size: N, rows of the bank.
+    Hence logit h = s - log Z - log(K / N). log_z: scalar. negatives: K. size: N, rows of the bank.
     """
     shift = log_z + math.log(negatives / size)
 
@@ -37,16 +37,17 @@ def nce(log_z: Tensor, negatives: int, size: int) -> Rule:
 
 
 def softmax(scores: Tensor, log_sum: Tensor) -> tuple[Tensor, Tensor]:
-    """-log(e^{s_0} / sum_k e^{s_k}), the rule without a constant."""
+    """-log(e^{s_0} / sum_k e^{s_k}), which needs no Z."""
     weights = torch.exp(scores - log_sum[:, None])
     weights[:, 0] -= 1
     return log_sum - scores[:, 0], weights
 
 
 def batch_log_z(log_sum: Tensor, present: Tensor, scores: int, size: int) -> Tensor:
-    """log of Z as one batch has it: the mean of e^s over all scores of the present rows of all ranks, times N.
+    """log Z of one batch: the mean of e^s over all scores of the present rows of all processes, times N.
 
-    log_sum: (n,) log sum exp of each row's `scores` scores. size: N. NaN where no row is present anywhere.
+    log_sum: (n,) log sum exp of each row's scores. scores: their number per row. size: N. NaN when no row is
+    present in any process.
     """
     per_row = gather(torch.where(present, log_sum, torch.full_like(log_sum, -math.inf)))
     rows = gather(present).sum()
@@ -54,8 +55,8 @@ def batch_log_z(log_sum: Tensor, present: Tensor, scores: int, size: int) -> Ten
     return torch.where(rows > 0, log_mean + math.log(size), torch.full_like(log_mean, math.nan))
 
 
-def moved_log_z(old: Tensor, batch: Tensor, keep: float) -> Tensor:
-    """log(keep Z + (1 - keep) Z_batch), keep in [0, 1); old where the batch had no row."""
-    kept = math.log(keep) if keep > 0 else -math.inf
-    new = torch.logaddexp(old + kept, batch + math.log1p(-keep))
+def updated_log_z(old: Tensor, batch: Tensor, keep: float) -> Tensor:
+    """log(keep Z + (1 - keep) Z_batch), keep in [0, 1); `old` when the batch had no row."""
+    log_keep = math.log(keep) if keep > 0 else -math.inf
+    new = torch.logaddexp(old + log_keep, batch + math.log1p(-keep))
     return torch.where(torch.isnan(batch), old, new)

@@ -13,50 +13,59 @@ from torch import Tensor
 from multiview.ops.softmax import softmax_of
 
 HELD_FLOATS = 1 << 22
-"""Scores held at a time, 16 MiB in float32. Where all of them fit they are kept for the backward pass, else computed again in it."""
+"""Scores held at a time, 16 MiB in float32. If all fit, they are kept for the backward pass, else computed again."""
 
 
 class Terms(NamedTuple):
-    """Per row: the loss; and, without gradient, 1.0 where no negative scores higher than the positive, else 0.0."""
+    """Per row, the loss; and, without gradient, 1.0 where no negative scores higher than the positive, else 0.0."""
 
-    terms: Tensor
+    loss: Tensor
     found: Tensor
 
 
-def ntxent_terms(
+def nt_xent(
     a: Tensor, b: Tensor, all_a: Tensor, all_b: Tensor, columns: Tensor | None, offset: int, temperature: float | Tensor
 ) -> Terms:
     """-log softmax of each row's partner among all other embeddings of both views; differentiable once.
 
-    a, b: (n, d) local embeddings of the two views. all_a, all_b: (m, d) those of all ranks, local row i at offset + i. columns: (m,)
-    which samples take part as negatives, None = all. temperature: a number, or a scalar that learns. Returns terms (2 n,), rows of a, then
-    of b.
+    Args:
+        a, b: (n, d) embeddings of the two views, of this process.
+        all_a, all_b: (m, d) embeddings of all processes. Local row i is row offset + i.
+        columns: (m,) which samples are negatives (None = all).
+        offset: the place of this process's first row among all rows.
+        temperature: a number, or a learned scalar.
+
+    Returns:
+        Terms (2 n,): the rows of a, then those of b.
     """
-    here, hidden = torch.cat([a, b]), None if columns is None else ~columns.repeat(2)
-    if all_a is a and all_b is b and len(here) ** 2 <= HELD_FLOATS:
+    local, hidden = torch.cat([a, b]), None if columns is None else ~columns.repeat(2)
+    if all_a is a and all_b is b and len(local) ** 2 <= HELD_FLOATS:
         if isinstance(temperature, Tensor):
-            return Terms(*_Whole.apply(here * temperature**-0.5, 1.0, hidden))
-        return Terms(*_Whole.apply(here, 1 / temperature, hidden))
-    at = torch.arange(offset, offset + len(a), device=a.device)
-    places, everyone = torch.cat([at, at + len(all_a)]), torch.cat([all_a, all_b])
-    return among(here, everyone, temperature, positives=places.roll(len(a)), itself=places, hidden=hidden)
+            return Terms(*_Whole.apply(local * temperature**-0.5, 1.0, hidden))
+        return Terms(*_Whole.apply(local, 1 / temperature, hidden))
+    rows = torch.arange(offset, offset + len(a), device=a.device)
+    places, everyone = torch.cat([rows, rows + len(all_a)]), torch.cat([all_a, all_b])
+    return among(local, everyone, temperature, positives=places.roll(len(a)), itself=places, hidden=hidden)
 
 
-def cross_terms(z: Tensor, other: Tensor, columns: Tensor | None, offset: int, temperature: float | Tensor) -> Terms:
-    """-log softmax of each row's partner among the embeddings of the other view (CLIP, arXiv:2103.00020, Fig. 3), one direction.
+def info_nce_one_way(
+    z: Tensor, other: Tensor, columns: Tensor | None, offset: int, temperature: float | Tensor
+) -> Terms:
+    """-log softmax of each row's partner among the embeddings of the other view (CLIP, arXiv:2103.00020, Fig. 3).
 
-    z: (n, d) local embeddings. other: (m, d) all ranks' embeddings of the other view. The rest as above. Returns terms (n,).
+    z: (n, d) embeddings of this process. other: (m, d) embeddings of the other view, of all processes. The other
+    arguments are those of `nt_xent`. Returns terms (n,).
     """
     places = torch.arange(offset, offset + len(z), device=z.device)
     return among(z, other, temperature, positives=places, itself=None, hidden=None if columns is None else ~columns)
 
 
-def both_ways(
+def info_nce(
     a: Tensor, b: Tensor, all_a: Tensor, all_b: Tensor, columns: Tensor | None, offset: int, temperature: float | Tensor
 ) -> Terms:
-    """`cross_terms` of a among all_b, then of b among all_a: arguments and result as of `ntxent_terms`."""
+    """`info_nce_one_way` of a among all_b, then of b among all_a; arguments and result as of `nt_xent`."""
     rest = columns, offset, temperature
-    both = cross_terms(a, all_b, *rest), cross_terms(b, all_a, *rest)
+    both = info_nce_one_way(a, all_b, *rest), info_nce_one_way(b, all_a, *rest)
     return Terms(*(torch.cat(column) for column in zip(*both, strict=True)))
 
 
@@ -69,17 +78,25 @@ def among(
     itself: Tensor | None,
     hidden: Tensor | None,
 ) -> Terms:
-    """-log softmax of one column of each row.
+    """-log softmax of one score of each row; the scores are z everyone' / temperature, (r, m).
 
-    z: (r, d). everyone: (m, d). temperature: a number, or a scalar that learns. positives: (r,) its column. itself: (r,) a column that it
-    does not see. hidden: (m,) columns that are seen by none but those whose positive they are.
+    Args:
+        z: (r, d) rows.
+        everyone: (m, d) columns.
+        temperature: a number, or a learned scalar.
+        positives: (r,) the column of each row's positive.
+        itself: (r,) a column that is left out for the row, such as the row itself (None = none).
+        hidden: (m,) columns that are left out for every row, except as positive (None = none).
     """
     alone = None if itself is None else itself[:, None]
     return Terms(*_Terms.apply(z / temperature, everyone, positives[:, None], alone, hidden))
 
 
 class _Whole(torch.autograd.Function):
-    """All rows among all rows, the first half the partners of the second. As scores are symmetric, one product gives the gradient."""
+    """All rows among all rows; the first half are the partners of the second half.
+
+    The scores are symmetric, so that one matrix product gives the gradient.
+    """
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, scale: float, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -103,7 +120,7 @@ class _Whole(torch.autograd.Function):
         weights = share * terms[:, None]  # d loss / d scores: the softmax less 1 at the positive
         for place, value in zip(_partners(weights), terms.chunk(2), strict=True):
             place.sub_(value)
-        # `weights + weights.T` walks one of them across its rows: four times slower from 1,024 rows on.
+        # `weights + weights.T` reads one of them across its rows: four times slower from 1,024 rows on.
         return scaled_mm(weights.T.contiguous().add_(weights), z, ctx.scale), None, None
 
 
@@ -113,13 +130,13 @@ def scaled_mm(a: Tensor, b: Tensor, scale: float) -> Tensor:
 
 
 def _partners(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """The places in (2 n, 2 n) where the rows of the first half meet their partners, and those of the second."""
+    """Views of (2 n, 2 n) scores: the scores of the first half's rows with their partners, and of the second half's."""
     half = len(scores) // 2
     return scores.diagonal(half), scores.diagonal(-half)
 
 
 class _Terms(torch.autograd.Function):
-    """Rows in chunks. The softmax of a single chunk is kept for the backward pass; those of many are made again in it.
+    """Takes the rows in chunks. The backward pass computes the softmax again, unless there is only one chunk.
 
     z: divided by the temperature. positives, itself: (r, 1).
     """
@@ -165,7 +182,7 @@ def _chunks(
 def _scores(
     z: Tensor, positives: Tensor, itself: Tensor | None, everyone: Tensor, hidden: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Scores of a chunk of rows (s, m), -inf where a row does not see a column, and those of its positives (s,)."""
+    """Scores of a chunk of rows (s, m), -inf where a column is left out, and the scores of its positives (s,)."""
     scores = z @ everyone.T
     positive = scores.gather(1, positives)
     if hidden is not None:
@@ -176,6 +193,6 @@ def _scores(
 
 
 def _terms(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of rows of scores and their positives: the terms, whether the positive was found, the softmax."""
+    """From rows of scores and their positives: the loss, whether the positive is highest, the softmax."""
     share, top, excess = softmax_of(scores)
     return top - positive + excess, torch.ge(positive, top, out=torch.empty_like(top)), share

@@ -12,29 +12,37 @@ from torch.utils.checkpoint import checkpoint
 from multiview.ops.ntxent import HELD_FLOATS, Terms
 
 
-def pair_sigmoid_terms(z: Tensor, other: Tensor, bias: Tensor, columns: Tensor, offset: int) -> Terms:
-    """-sum_j log sigmoid(s_ij (<z_i, other_j> + bias)) per row, s_ij = 1 for the row's own column offset + i, else -1.
+def pair_sigmoid(z: Tensor, other: Tensor, bias: Tensor, columns: Tensor | None, offset: int) -> Terms:
+    """-sum_j log sigmoid(s_ij (<z_i, other_j> + bias)) per row; s_ij = 1 for the own column offset + i, else -1.
 
-    z: (n, d) local embeddings, already divided by the temperature. other: (m, d) all ranks' embeddings of the other view. columns: (m,)
-    which of them take part. Rows go in chunks that are computed again for the gradient, so that memory is linear in the batch. Returns
-    terms (n,), and where the own column scores highest.
+    Chunks of rows are computed again in the backward pass, so that memory is linear in the batch.
+
+    Args:
+        z: (n, d) embeddings of this process, already divided by the temperature.
+        other: (m, d) embeddings of the other view, of all processes.
+        bias: a learned scalar.
+        columns: (m,) which of them take part (None = all).
+        offset: the place of this process's first row among all rows.
+
+    Returns:
+        Terms (n,); `found` says whether the own column scores highest.
     """
     step = max(1, HELD_FLOATS // len(other))
     if step >= len(z):
         return _chunk(z, other, bias, columns, offset)
-    found = [
+    chunks = [
         checkpoint(_chunk, z[start : start + step], other, bias, columns, offset + start, use_reentrant=False)
         for start in range(0, len(z), step)
     ]
-    return Terms(torch.cat([part.terms for part in found]), torch.cat([part.found for part in found]))
+    return Terms(*map(torch.cat, zip(*chunks, strict=True)))
 
 
-def _chunk(z: Tensor, other: Tensor, bias: Tensor, columns: Tensor, offset: int) -> Terms:
+def _chunk(z: Tensor, other: Tensor, bias: Tensor, columns: Tensor | None, offset: int) -> Terms:
     logits = z @ other.T + bias
     own = logits[:, offset : offset + len(z)].diagonal()
     itself = torch.zeros_like(logits, dtype=torch.bool)
     itself[:, offset : offset + len(z)].fill_diagonal_(True)
-    hidden = itself | ~columns
+    hidden = itself if columns is None else itself | ~columns
     others = F.softplus(logits).masked_fill(hidden, 0.0).sum(1)
     highest = logits.detach().masked_fill(hidden, -math.inf).amax(1)
     return Terms(F.softplus(-own) + others, (own.detach() >= highest).to(own.dtype))

@@ -8,48 +8,56 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multiview.memory.queue import KeyQueue
 from multiview.ops.ntxent import Terms
 
 HELD_FLOATS = 3 << 17
-"""Scores held at a time, 1.5 MiB in float32: more would not stay in the cache, fewer cost more calls."""
+"""Scores held at a time, 1.5 MiB in float32. More would not stay in the cache; fewer would cost more calls."""
 
 
-def queue_terms(q: Tensor, k: Tensor, queue: KeyQueue, ids: Tensor | None, temperature: float | Tensor) -> Terms:
-    """-log softmax of <q, k> among <q, k> and the filled rows of the queue; differentiable once, in q and the temperature.
+def info_nce(
+    q: Tensor, k: Tensor, keys: Tensor, samples: Tensor, own: Tensor | None, temperature: float | Tensor
+) -> Terms:
+    """-log softmax of <q, k> among <q, k> and the keys of a queue, (n,); 0 with an empty queue.
 
-    q: (n, d) queries. k: (n, d) keys of the same samples, no gradient. ids: (n,) sample indices, to hide a sample's own older keys
-    (None = show them). temperature: a number, or a scalar that learns. With an empty queue the loss is 0. Returns terms (n,).
+    Differentiable once, in q and the temperature.
+
+    Args:
+        q: (n, d) queries.
+        k: (n, d) keys of the same samples, without gradient.
+        keys: (K, d) keys of the queue.
+        samples: (K,) the sample of each key of the queue.
+        own: (n,) the sample of each query, whose older keys are then hidden from the query (None = hide none).
+        temperature: a number, or a learned scalar.
     """
-    return Terms(*_Terms.apply(q / temperature, k.detach(), queue.filled_keys(), queue.filled_ids(), ids))
+    return Terms(*_Terms.apply(q / temperature, k.detach(), keys, samples, own))
 
 
 class _Terms(torch.autograd.Function):
-    """A chunk of keys at a time: 2^(score - highest so far), their sum, and the keys that they pull towards.
+    """Takes the keys in chunks: 2^(score - highest score so far), the sum, and the weighted sum of keys.
 
-    So one pass over the queue gives the loss and the gradient, and neither the scores nor a copy of the queue is held.
+    One pass over the queue gives loss and gradient. Neither all scores nor a copy of the queue are held.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, q: Tensor, k: Tensor, keys: Tensor, key_ids: Tensor, ids: Tensor | None
+        ctx: Any, q: Tensor, k: Tensor, keys: Tensor, samples: Tensor, own: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         scaled = q * math.log2(math.e)  # powers of 2 cost a quarter of those of e
         positive = (scaled * k).sum(1)
         highest, total, pulled = positive, torch.ones_like(positive), k.to(q.dtype, copy=True)
         step = max(1, HELD_FLOATS // len(q))
-        own = None if ids is None else _places(key_ids, ids, step)
-        # Held for all chunks: fresh pages for each of them would cost as much as what is computed in them.
-        held = q.new_empty(min(step, len(keys)), len(q))
+        hidden = None if own is None else _places(samples, own, step)
+        # One buffer for all chunks: allocating memory for each would cost as much as computing in it.
+        buffer = q.new_empty(min(step, len(keys)), len(q))
         for number, start in enumerate(range(0, len(keys), step)):
-            some = keys[start : start + step].to(q.dtype)
-            scores = torch.mm(some, scaled.T, out=held[: len(some)])  # up to twice as fast as scaled @ some.T
-            if ids is not None and own is not None and len(own[number]):
-                _hide(scores, own[number] - start, key_ids[own[number], None] == ids)
+            chunk = keys[start : start + step].to(q.dtype)
+            scores = torch.mm(chunk, scaled.T, out=buffer[: len(chunk)])  # up to twice as fast as scaled @ chunk.T
+            if own is not None and hidden is not None and len(hidden[number]):
+                _hide(scores, hidden[number] - start, samples[hidden[number], None] == own)
             before, highest = highest, torch.maximum(highest, scores.amax(0))
             weights, fade = scores.sub_(highest).exp2_(), (before - highest).exp2()
             total.mul_(fade).add_(weights.sum(0))
-            pulled.mul_(fade[:, None]).addmm_(weights.T, some)
+            pulled.mul_(fade[:, None]).addmm_(weights.T, chunk)
         found = (positive >= highest).to(q.dtype)
         ctx.save_for_backward(pulled.div_(total[:, None]).sub_(k))
         ctx.mark_non_differentiable(found)
@@ -62,18 +70,18 @@ class _Terms(torch.autograd.Function):
         return grad * terms[:, None], None, None, None, None
 
 
-def _places(key_ids: Tensor, ids: Tensor, step: int) -> list[Tensor]:
-    """Which of the keys (K,) are of samples `ids` (n,), for each `step` of them."""
-    ordered = ids.sort().values
-    nearest = torch.searchsorted(ordered, key_ids).clamp_(max=len(ordered) - 1)
-    places = (ordered[nearest] == key_ids).nonzero()[:, 0]
-    counts = torch.bincount(places // step, minlength=-(-len(key_ids) // step))
+def _places(samples: Tensor, own: Tensor, step: int) -> list[Tensor]:
+    """The places of keys whose sample (K,) is among `own` (n,), for each chunk of `step` keys."""
+    ordered = own.sort().values
+    nearest = torch.searchsorted(ordered, samples).clamp_(max=len(ordered) - 1)
+    places = (ordered[nearest] == samples).nonzero()[:, 0]
+    counts = torch.bincount(places // step, minlength=-(-len(samples) // step))
     return list(places.split(counts.tolist()))
 
 
 def _hide(scores: Tensor, rows: Tensor, own: Tensor) -> None:
-    """Takes each sample's own keys out of its column of scores (K, n); own: whose the keys of `rows` (c,) are, (c, n).
+    """Hides each sample's own keys in its column of scores (K, n). own: (c, n) which sample a key of `rows` (c,) is of.
 
-    With the lowest number instead of -inf, nothing is ever -inf - -inf.
+    The lowest number stands for -inf, so that -inf - -inf never occurs.
     """
     scores[rows] = scores[rows].masked_fill_(own, torch.finfo(scores.dtype).min)

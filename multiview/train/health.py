@@ -16,7 +16,7 @@ from torch import Tensor
 
 from multiview.distributed import gather, total
 from multiview.graph import AnyEdge
-from multiview.objectives.base import EdgeInput, Side
+from multiview.objectives.edge import EdgeInput, Side
 from multiview.ops.precision import full_precision
 
 ROWS = 256

@@ -17,7 +17,7 @@ from multiview.errors import MultiviewError
 from multiview.graph import ContrastGraph
 from multiview.memory.memories import Memories
 from multiview.model import MultiviewModel
-from multiview.objectives.base import EdgeOutput
+from multiview.objectives.edge import EdgeOutput
 from multiview.train.finite import Ids, require_finite_gradients, require_finite_losses
 from multiview.train.gradcache import encoded, encoded_keys, micro_batches
 from multiview.train.health import measured

@@ -1,0 +1,205 @@
+"""What one edge of the graph is scored from, and the result.
+
+`EdgeInput` takes care of absent views, of several processes and of precision, so that a loss reads like its paper.
+Importing this file does not import torch: the fields of objectives are options of commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
+
+from multiview import ops
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from multiview.counter_rng import Draws
+    from multiview.memory.bank import MemoryBank
+    from multiview.memory.queue import KeyQueue
+    from multiview.ops.ntxent import Terms
+
+
+@dataclass
+class Side:
+    """What an edge sees of one view: this process's rows, zeros where the view is absent, and a memory to read.
+
+    Args:
+        z: (n, d) embeddings with gradient.
+        p: (n, d) predictions on the unit sphere.
+        key: (n, d) embeddings of the key encoder, without gradient.
+        memory: the view's bank or queue.
+    """
+
+    z: Tensor | None = None
+    p: Tensor | None = None
+    key: Tensor | None = None
+    memory: MemoryBank | KeyQueue | None = None
+
+
+@dataclass
+class EdgeInput:
+    """All that one edge is scored from.
+
+    A method that returns a tuple returns one value per view, in the order of the edge's views.
+
+    Args:
+        sides: one per view, in the order of the edge's views.
+        index: (n,) position of each row's sample in the training data.
+        present: (n,) whether all views of the edge exist for the row.
+        state: what the edge remembered at its last step.
+        scalars: what the edge learns, by name, with gradient.
+        generator: seeded by the run's seed, the edge and the step, so that every process draws the same numbers.
+        draws: random numbers per sample, with the same seed. They do not depend on the other rows.
+    """
+
+    sides: tuple[Side, ...]
+    index: Tensor
+    present: Tensor
+    state: Mapping[str, Tensor] = field(default_factory=dict)
+    scalars: Mapping[str, Tensor] = field(default_factory=dict)
+    generator: torch.Generator | None = None
+    draws: Draws | None = None
+
+    @property
+    def a(self) -> Side:
+        """The first view's side."""
+        return self.sides[0]
+
+    @property
+    def b(self) -> Side:
+        """The second view's side."""
+        return self.sides[1]
+
+    def embeddings(self) -> tuple[Tensor, ...]:
+        """(n, d) embeddings with gradient, in float32 (float64 stays). Half precision is converted."""
+        return _full_precision([side.z for side in self.sides])
+
+    def predictions(self) -> tuple[Tensor, ...]:
+        """(n, d) predictions of the other view, on the unit sphere, with gradient, in float32 (float64 stays)."""
+        return _full_precision([side.p for side in self.sides])
+
+    def keys(self) -> tuple[Tensor, ...]:
+        """(n, d) embeddings of the key encoders, without gradient, in float32 (float64 stays)."""
+        return _full_precision([side.key for side in self.sides])
+
+    def banks(self) -> tuple[Tensor, ...]:
+        """(N, d) rows of the memory banks, one per training sample.
+
+        Raises MultiviewError when an index of the batch is outside a bank.
+        """
+        banks = cast("list[MemoryBank]", [side.memory for side in self.sides])
+        for bank in banks:
+            bank.require(self.index)
+        return tuple(bank.rows for bank in banks)
+
+    def queues(self) -> tuple[tuple[Tensor, Tensor], ...]:
+        """The keys (k, d) that each queue holds so far, and the sample (k,) of each key; empty without a queue."""
+        queues = cast("list[KeyQueue | None]", [side.memory for side in self.sides])
+        nothing = self.index[:0]
+        return tuple((q.filled_keys(), q.filled_ids()) if q is not None else (nothing, nothing) for q in queues)
+
+    def everyone(self, *local: Tensor) -> tuple[Tensor, ...]:
+        """Rows (m, ...) of all processes for each tensor of local rows (n, ...), with exact gradients.
+
+        With one process the tensors themselves. Local row i is row `offset` + i.
+        """
+        from multiview.distributed import gather_with_gradient
+
+        return tuple(gather_with_gradient(rows) for rows in local)
+
+    @property
+    def offset(self) -> int:
+        """The place of this process's first row among the rows of all processes."""
+        from multiview.distributed import rank
+
+        return rank() * len(self.index)
+
+    @cached_property
+    def everyone_present(self) -> Tensor:
+        """(m,) which rows of all processes are present."""
+        from multiview.distributed import gather
+
+        return gather(self.present)
+
+    @cached_property
+    def columns(self) -> Tensor | None:
+        """`everyone_present`, or None when every row is present: then nothing has to be masked.
+
+        On a GPU always the tensor, because finding out would wait for the GPU.
+        """
+        from multiview.distributed import unless_all
+
+        return unless_all(self.everyone_present)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean over the present rows of all processes, a scalar with exact gradients; 0 when no row is present.
+
+        values: (n,), or the rows of k views one after the other, (k n,).
+        """
+        from multiview.distributed import mean_over_rows
+
+        if self.present.is_cpu and self.columns is None:
+            return mean_over_rows(values, None)
+        views = len(values) // max(1, len(self.present))
+        return mean_over_rows(values, self.present.repeat(views) if views > 1 else self.present)
+
+    def temperature(self, fixed: float) -> float | Tensor:
+        """The temperature that the edge has learned so far, with gradient; `fixed` when it learns none."""
+        return self.scalars["log_temperature"].exp() if "log_temperature" in self.scalars else fixed
+
+    def temperature_log(self) -> dict[str, Tensor]:
+        """The learned temperature by the name it is logged under; empty when the edge learns none."""
+        learned = self.scalars.get("log_temperature")
+        return {} if learned is None else {"temperature": learned.detach().exp()}
+
+    def uniform(self, name: str, count: int) -> Tensor:
+        """(n, count) random numbers in [0, 1) of each row's sample, the same whatever rows stand beside it.
+
+        name: keeps the draws of one edge apart.
+        """
+        assert self.draws is not None
+        return self.draws.uniform(name, count).to(self.index.device)
+
+    def output(self, terms: Terms, **log: Tensor) -> EdgeOutput:
+        """The mean of the terms' loss; logs the share of positives found, `log` and the learned temperature."""
+        found = self.mean(terms.found)
+        return EdgeOutput(self.mean(terms.loss), {"found": found, **log, **self.temperature_log()})
+
+    def batch_scores(self, rows: int, temperature: float | Tensor, *, own: bool) -> tuple[Tensor, Tensor]:
+        """`Objective.scores` against the batch of all processes: of the other view, and with `own` of both views."""
+        from multiview.distributed import gather
+
+        a, b = self.embeddings()
+        all_a, all_b, columns = gather(a), gather(b), self.everyone_present
+        return (
+            ops.candidates.in_batch(a[:rows], all_a if own else None, all_b, columns, self.offset, temperature),
+            ops.candidates.in_batch(b[:rows], all_b if own else None, all_a, columns, self.offset, temperature),
+        )
+
+
+@dataclass
+class EdgeOutput:
+    """The loss of an edge (a scalar, see `EdgeInput.mean`), numbers to log, and the edge's state after this step."""
+
+    loss: Tensor
+    log: dict[str, Tensor] = field(default_factory=dict)
+    state: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of_directions(cls, outputs: Sequence[EdgeOutput]) -> EdgeOutput:
+        """The sum of the losses of an edge's directions, the mean of their logs, and their states stacked."""
+        import torch
+
+        loss = sum((out.loss for out in outputs[1:]), start=outputs[0].loss)
+        log = {name: sum((out.log[name] for out in outputs[1:]), start=x) for name, x in outputs[0].log.items()}
+        state = {name: torch.stack([out.state[name] for out in outputs]) for name in outputs[0].state}
+        return cls(loss, {name: total / len(outputs) for name, total in log.items()}, state)
+
+
+def _full_precision(tensors: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
+    """None stays None: a one-way objective reads nothing at that side."""
+    return tuple(x if x is None else ops.precision.full_precision(x) for x in tensors)  # type: ignore[misc]
