@@ -14,7 +14,7 @@ from samples import write_for_every_source, write_photos, write_scans
 
 ROOT = Path(__file__).parents[1]
 DATA = "docs/data.md"
-PAGES = ("README.md", "CONTRIBUTING.md", DATA, "docs/views.md", "docs/plugins.md")
+PAGES = ("README.md", "CONTRIBUTING.md", DATA, "docs/views.md", "docs/plugins.md", "docs/training.md")
 
 
 def page_blocks(name: str) -> list[Block]:
