@@ -1,6 +1,6 @@
-"""Contrastive multiview coding: any views, N encoders, one contrast graph whose every edge runs its own objective.
+"""Contrastive multiview coding: views, encoders, and a graph that says which views are contrasted and by which objective.
 
-Names are imported when they are first used, so that `import multiview as mv` is quick and `--help` never waits for torch.
+Every name is imported when it is first used: `import multiview as mv` is quick, and `--help` never loads torch.
 """
 
 import importlib

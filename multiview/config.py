@@ -1,4 +1,4 @@
-"""How a run is trained: plain frozen values, every field of which is a command-line option."""
+"""The options of training and of the optimiser. Every field is a command-line option."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,16 +12,21 @@ class Optimizer:
     """The optimiser and its learning-rate schedule.
 
     Args:
-        name: sgd, adamw, or lars (timm's).
-        lr: learning rate at the reference batch, see `per`.
-        per: batch that `lr` is stated for; the rate is scaled by batch / per (SimCLR and SimSiam: 256). None leaves it as it is.
-        momentum: of sgd and lars.
-        weight_decay: on every parameter of sgd; lars and adamw leave out biases and norms.
-        schedule: `steps` multiplies by `gamma` at the milestones; `cosine` falls to 0 over the run; `constant` stays.
-        milestones: epochs at which `steps` acts.
-        gamma: factor of `steps`.
-        warmup: epochs of linear rise from 0 at the start.
-        fix_predictor_lr: SimSiam's predictor keeps the initial learning rate whatever the schedule, as in the original recipe.
+        name: sgd, adamw, or lars (from timm).
+        lr: learning rate; with `per`, the learning rate for a batch of that size.
+        per: scales the learning rate by batch / per (SimCLR and SimSiam: 256); null does not scale.
+        momentum: momentum of sgd and lars, from 0 to below 1.
+        weight_decay: weight decay; adamw and lars leave out biases and norms, sgd does not.
+        schedule: steps (multiplies by `gamma` at every milestone), cosine (falls to 0 at the end of
+            the run) or constant.
+        milestones: epochs at which `steps` multiplies the learning rate by `gamma`.
+        gamma: factor of the schedule `steps`.
+        warmup: epochs at the start in which the learning rate rises linearly from 0.
+        fix_predictor_lr: keep the learning rate of SimSiam's predictor constant, as in the paper.
+
+    Example:
+        >>> mv.Optimizer(name="sgd", lr=0.05, per=256).rate(batch=512)
+        0.1
     """
 
     name: Literal["sgd", "adamw", "lars"] = "sgd"
@@ -39,7 +44,10 @@ class Optimizer:
         if not self.lr > 0:
             raise MultiviewError(f"lr is {self.lr}; give a learning rate above 0.")
         if not 0 <= self.momentum < 1 or self.weight_decay < 0 or self.warmup < 0:
-            raise MultiviewError("momentum must be from 0 to below 1, weight_decay and warmup 0 or more.")
+            raise MultiviewError(
+                f"momentum is {self.momentum}, weight_decay {self.weight_decay}, warmup {self.warmup}; give a momentum from 0 to "
+                "below 1, and weight_decay and warmup of 0 or more."
+            )
         if list(self.milestones) != sorted(set(self.milestones)):
             raise MultiviewError(f"milestones are {list(self.milestones)}; give epochs in rising order.")
 
@@ -50,31 +58,38 @@ class Optimizer:
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """How long and how a run trains.
+    """The options of training.
 
     Args:
         epochs: passes over the training split.
-        steps: stop after this many steps (batches, see accumulate), whatever `epochs` says (None = no limit).
-        batch: samples a step over all processes together.
-        optimizer: the optimiser and its schedule.
-        precision: `no` is float32; bf16 or fp16 run the encoders in autocast. Losses are float32 always.
-        clip: largest norm of the gradient (None = not clipped).
-        accumulate: steps whose gradients are averaged before the optimiser moves; it does not enlarge the batch of an in-batch
-            objective (see micro_batch), and a run stops and saves only where the optimiser has moved.
-        micro_batch: samples that a process runs through the encoders at a time (None = all of its part of the batch). The objectives see
-            the whole batch and the gradient is its gradient, but every micro-batch is computed twice (GradCache), and batch norm sees
-            one at a time.
-        channels_last: memory layout of images; often faster with bf16.
-        compile: encoders, and the colour conversions of views, go through torch.compile, as with `accelerate launch
-            --dynamo_backend inductor`: half a minute at the start, and other last digits. It is meant for GPUs; on a CPU the conversions
-            are faster, convolutions are not. Without a C++ compiler a CPU run says so and goes on uncompiled.
-        workers: data-loading processes a process (0 = in this process; -1 = 0 for data held in memory, else half of the cores).
-        threads: CPU threads a process (0 = all cores shared among the processes).
-        knn_every: epochs between online kNN measurements (0 = never).
+        steps: stop after this many steps, even when `epochs` asks for more (null = no limit).
+        batch: samples per step, over all processes together.
+        optimizer: the optimiser and its learning-rate schedule.
+        precision: no (float32), bf16 or fp16 (the encoders run in autocast; losses stay float32).
+        clip: largest norm of the gradient (null = no clipping).
+        accumulate: steps whose gradients are averaged into one move of the optimiser. The batch of
+            the objective does not grow, see micro_batch for that.
+        micro_batch: samples that a process runs through the encoders at a time (null = its whole
+            part of the batch). Saves memory: the loss and its gradient are those of the whole
+            batch, but every sample is encoded twice (GradCache), and batch norm sees one
+            micro-batch at a time.
+        channels_last: store images with the channels last in memory; often faster with bf16.
+        compile: run encoders and colour conversions through torch.compile, as `accelerate launch
+            --dynamo_backend inductor` does. Compiling takes half a minute, and results differ in
+            the last digits. Meant for GPUs. A CPU needs a C++ compiler; without one the run
+            continues uncompiled and says so.
+        workers: data-loading workers per training process (0 = load in the training process, -1 =
+            0 for data in memory, else half of the cores).
+        threads: CPU threads per process (0 = the cores divided by the number of processes).
+        knn_every: epochs between kNN measurements during training (0 = none).
         save_every: epochs between checkpoints; the last step is always saved.
-        save_minutes: longest time without a checkpoint, where epochs are long (0 = no limit).
-        keep: newest checkpoints kept.
+        save_minutes: most minutes between checkpoints (0 = no limit).
+        keep: number of newest checkpoints to keep.
         log_every: steps between lines of metrics.jsonl.
+
+    Example:
+        >>> mv.Train(epochs=10, batch=64, optimizer=mv.Optimizer(name="adamw", lr=1e-3)).batch
+        64
     """
 
     epochs: int = 200
@@ -100,7 +115,7 @@ class Train:
         require.options(self, counts, lambda count: count >= 1, "1 or more")
         require.options(self, ("threads", "knn_every", "save_minutes"), lambda count: count >= 0, "0 or more")
         if self.workers < -1:
-            raise MultiviewError(f"workers is {self.workers}; give 0 or more, or -1 for what suits the data.")
+            raise MultiviewError(f"workers is {self.workers}; give 0 or more, or -1 to choose by the data.")
         if self.steps is not None and self.steps < 1:
             raise MultiviewError(f"steps is {self.steps}; give 1 or more, or null for no limit.")
         if self.micro_batch is not None and self.micro_batch < 1:

@@ -10,7 +10,15 @@ from typing import Any
 
 
 class MultiviewError(Exception):
-    """A mistake that the user can mend. The command line prints its message alone and exits with code 2."""
+    """A mistake of the user. The message says what was given, what would be right, and what to type.
+
+    The command line prints only the message, without a traceback, and exits with code 2.
+
+    Example:
+        >>> mv.make_view("labb", mv.Crop(size=32))
+        Traceback (most recent call last):
+        multiview.errors.MultiviewError: 'labb' is not a ... Did you mean 'lab'?...
+    """
 
 
 def suggestion(given: str, known: Iterable[str]) -> str:

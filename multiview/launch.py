@@ -1,4 +1,4 @@
-"""Where a recipe starts, from the command line or from Python, and what it exits with."""
+"""Starts a recipe, from the command line or from Python."""
 
 from __future__ import annotations
 
@@ -30,15 +30,26 @@ R = TypeVar("R", bound=Recipe)
 
 ARGUMENTS = "\n\nArgs:"
 EXITS = (
-    "Exits with 0 when done and with 2 for a mistake that its message explains. Ctrl-C, SIGTERM and SIGUSR1 finish the step, save a checkpoint "
-    "and exit with 128 + the signal's number (130, 143, 138); --resume goes on from there."
+    "Exits with 0 when done and with 2 after a mistake that the message explains. Ctrl-C, SIGTERM and SIGUSR1 finish "
+    "the step, save a checkpoint and exit with 128 + the number of the signal (130, 143, 138). --resume continues."
 )
 
 
 def main(recipe: type[Recipe], argv: Sequence[str] | None = None) -> None:
-    """Runs a recipe from command-line words and exits: 0 done, 2 a mistake that the message explains, 128 + n stopped by signal n.
+    """Runs a recipe with command-line options and exits.
 
-    In a worker that imports the script while it starts, where the script has no `if __name__ == "__main__"`, it does nothing.
+    Exit codes: 0 done, 2 a mistake that the message explains, 128 + n stopped by signal n. Worker
+    processes that import the script while they start do not run the recipe again.
+
+    Args:
+        recipe: the class of the recipe.
+        argv: the options (default: those that the script was started with).
+
+    Example:
+        >>> from multiview.recipes.simclr import SimClrRecipe
+        >>> mv.main(SimClrRecipe, ["--epochs", "0"])  # prints "error: epochs is 0; give 1 or more."
+        Traceback (most recent call last):
+        SystemExit: 2
     """
     if getattr(current_process(), "_inheriting", False):
         return
@@ -46,9 +57,9 @@ def main(recipe: type[Recipe], argv: Sequence[str] | None = None) -> None:
 
 
 def exit_code(recipe: type[Recipe], argv: Sequence[str]) -> int:
-    """What `main` exits with."""
+    """Runs a recipe with command-line options; returns the exit code, see `main`."""
     try:
-        trained = start(chosen_by(recipe, argv), workers=0)
+        trained = start(parse_recipe(recipe, argv), workers=0)
     except MultiviewError as error:
         return complain(error)
     except KeyboardInterrupt:
@@ -57,41 +68,43 @@ def exit_code(recipe: type[Recipe], argv: Sequence[str]) -> int:
     return 128 + trained.stopped_by if trained is not None and trained.stopped_by else 0
 
 
-def chosen_by(recipe: type[R], argv: Sequence[str]) -> R:
-    """The recipe with its options from command-line words; with --resume, those of the run that is continued come before them."""
+def parse_recipe(recipe: type[R], argv: Sequence[str]) -> R:
+    """The recipe with the options in `argv`; with --resume, on top of the options of the run that continues."""
     prog = Path(sys.argv[0]).name
     about = f"{(inspect.getdoc(recipe) or '').split(ARGUMENTS)[0]}\n\n{EXITS}"
     read = partial(parse, recipe, prog=prog, description=about)
-    named = [Path(out) / CONFIG for word, out in pairwise(_spelt_apart(argv)) if word == "--out"]
-    if {"--resume", "--resume=true"} & set(argv) and named and named[-1].is_file():
-        # Read at once: it says which options there are, where the run's objective is not the recipe's.
-        chosen = read(["--config", str(named[-1]), *argv])
-        if chosen.resume:
-            return chosen
-    chosen = read(argv)
-    config = Path(chosen.out or "") / CONFIG
-    return read(["--config", str(config), *argv]) if chosen.resume and chosen.out and config.is_file() else chosen
+    configs = [Path(out) / CONFIG for word, out in pairwise(_split_out(argv)) if word == "--out"]
+    if {"--resume", "--resume=true"} & set(argv) and configs and configs[-1].is_file():
+        # The config comes first: the run's objective may have other options than the recipe's default.
+        options = read(["--config", str(configs[-1]), *argv])
+        if options.resume:
+            return options
+    options = read(argv)
+    config = Path(options.out or "") / CONFIG
+    return read(["--config", str(config), *argv]) if options.resume and options.out and config.is_file() else options
 
 
-def _spelt_apart(argv: Sequence[str]) -> list[str]:
-    """`--out=RUN` as `--out RUN`."""
+def _split_out(argv: Sequence[str]) -> list[str]:
+    """Splits `--out=RUN` into `--out RUN`."""
     return [part for word in argv for part in (word.split("=", 1) if word.startswith("--out=") else [word])]
 
 
 def complain(error: MultiviewError) -> int:
-    """Prints one clear message, once even under several processes, and gives the exit code of a user's mistake."""
+    """Prints the message of a user's mistake, once for all processes; returns the exit code 2."""
     if os.environ.get("RANK", "0") == "0":
         print(f"error: {error}", file=sys.stderr)
-        if "ACCELERATE_MIXED_PRECISION" in os.environ:  # as its launcher sets for every script
-            print("(What accelerate adds below says only that the recipe stopped.)", file=sys.stderr)
+        if "ACCELERATE_MIXED_PRECISION" in os.environ:  # set by accelerate launch
+            print("(The lines that accelerate prints below say only that the recipe stopped.)", file=sys.stderr)
     return 2
 
 
 def start(recipe: Recipe, workers: int = 1) -> Trained | None:
-    """Trains and evaluates a recipe from Python, as its command line does; None after plan=True.
+    """Trains and evaluates a recipe from Python; returns None when `recipe.plan` is set.
 
-    workers: processes that make the store where there is none yet, 0 = one a core; a script that asks for more than one guards its own
-    start with `if __name__ == "__main__"`.
+    Args:
+        recipe: the recipe with its options.
+        workers: processes that prepare the data when there is no store yet, 0 = one per core. With
+            more than one, guard the script with `if __name__ == "__main__"`.
     """
     from multiview.run import run
 
@@ -99,10 +112,24 @@ def start(recipe: Recipe, workers: int = 1) -> Trained | None:
 
 
 def fit(setup: Setup, **options: Any) -> Trained:
-    """Trains a setup from Python: `fit(Setup(views, encoders, graph), data="scenes", train=Train(epochs=10))`.
+    """Trains a setup from Python.
 
-    options: the fields of `Recipe` (data, out, seed, train, resume, overwrite, evaluate, cache). The run folder is like any other, but
-    without a recipe class `multiview evaluate` cannot rebuild the setup: evaluate through the returned `Trained`.
+    The run folder has no recipe, so that `multiview evaluate` cannot rebuild the run: evaluate the
+    returned object.
+
+    Args:
+        setup: views, encoders and graph.
+        options: fields of `Recipe`: data, out, seed, train, resume, overwrite, evaluate, cache.
+
+    Example:
+        >>> views = {name: mv.views.rgb(mv.Crop(name=name, size=16)) for name in ("one", "two")}
+        >>> encoders = {"one": mv.make_encoder("convnet", 3, width=0.25), "two": "one"}
+        >>> setup = mv.Setup(views, encoders, mv.ContrastGraph.full(views, mv.SimCLR()))
+        >>> train = mv.Train(steps=1, batch=8, knn_every=0)
+        >>> trained = mv.fit(setup, data="scenes:40", train=train, evaluate=False)
+        step 1/1 ...
+        >>> trained.steps
+        1
     """
     from multiview.run import run
 

@@ -28,6 +28,11 @@ def load(run: str | Path, data: str | None = None) -> Trained:
 
     Raises:
         MultiviewError: when the folder is no run, its recipe cannot be found, or no checkpoint is whole.
+
+    Example:
+        >>> trained = mv.load("runs/lab")
+        >>> trained.steps
+        1
     """
     folder = Path(run)
     facts = environment(folder)["data"]

@@ -159,8 +159,9 @@ A new name with dots is in another module; its path is without `multiview.`.
 """
 
 MOVED_NAMES = {
-    "launch": {"recipe_of": "origin.recipe_of"},
+    "launch": {"chosen_by": "launch.parse_recipe", "recipe_of": "origin.recipe_of"},
     "run": {
+        "PLAIN_WIDTH": "train.prepare.PLAIN_WIDTH",
         "TRAIN_SPLIT": "train.prepare.TRAIN_SPLIT",
         "assembled": "train.prepare.assemble",
         "check_encoders": "train.checks.check_encoders",
@@ -170,6 +171,8 @@ MOVED_NAMES = {
         "tensors_of": "setup.example_tensors",
     },
     "train.loop": {
+        "STOP_SIGNALS": "train.stopping.STOP_SIGNALS",
+        "Saved": "train.saving.Saved",
         "planned_steps": "train.schedule.planned_steps",
         "refuse_other_data": "train.saving.refuse_other_data",
     },
@@ -177,6 +180,7 @@ MOVED_NAMES = {
         "rate_factor": "train.schedule.rate_factor",
         "set_rate": "train.schedule.set_rate",
     },
+    "train.plan": {"WORTH_SAYING": "train.plan.NOTED_SHARE"},
     "train.processes": {"Launcher": "train.stopping.Launcher"},
     "train.runfolder": {"environment": "runs.environment"},
     "trained": {"load": "load_run.load"},

@@ -1,4 +1,4 @@
-"""A recipe is a short program whose frozen fields are its configuration and whose `build` says what is contrasted with what."""
+"""A recipe: its fields are the options of a run, and its `build` makes the views, encoders and graph."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a run is made of: views by name, an encoder for each (or the name of the view whose encoder it shares), and the graph."""
+    """The parts of a run: views, encoders, and the graph of which views are contrasted.
+
+    views: by name. encoders: by the name of their view; the name of another view instead of an
+    encoder shares that view's encoder. Raises MultiviewError when the graph and the views differ.
+
+    Example:
+        >>> crop = mv.Crop(size=16)
+        >>> views = {"L": mv.views.Lab.lightness(crop), "ab": mv.views.Lab.chroma(crop)}
+        >>> encoders = {"L": mv.make_encoder("convnet", 1), "ab": mv.make_encoder("convnet", 2)}
+        >>> setup = mv.Setup(views, encoders, mv.ContrastGraph.full(views, mv.CMC()))
+        >>> list(setup.graph.named_edges())
+        ['L-ab']
+    """
 
     views: Mapping[str, View]
     encoders: "Mapping[str, Encoder | str]"
@@ -25,27 +37,37 @@ class Setup:
         for view in self.graph.views:
             if view not in self.views:
                 raise unknown_name("view of this run", view, self.views)
-        idle = [name for name in self.views if name not in self.graph.views]
-        if idle:
+        unused = [name for name in self.views if name not in self.graph.views]
+        if unused:
             raise MultiviewError(
-                f"view '{idle[0]}' is not in the graph; leave it out, or add it to the graph's views and edges."
+                f"view '{unused[0]}' is not in the graph; remove the view, or add it to the graph's views and edges."
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The fields that every recipe has.
+    """The options that every recipe has. A recipe of your own adds fields and `build`.
 
     Args:
-        data: a store, a folder (prepared once, by itself), or `scenes`, the embedded data.
-        out: the run folder (null = the next free one under runs/).
-        seed: of the weights, the order of samples, the crops, the negatives: of everything.
-        resume: continue the run in `out` from its newest checkpoint, with its options where none are given.
+        data: a store, a folder of files (prepared when it is first used), or `scenes` (images with
+            depth and sound that the toolkit draws itself).
+        out: the run folder (null = the next free folder under runs/).
+        seed: seed of all random numbers: weights, order of samples, crops, negatives.
+        resume: continue the run in `out` from its newest checkpoint, with that run's options unless
+            others are given.
         overwrite: replace the run in `out`.
-        plan: print what would run, and stop.
-        evaluate: measure the trained encoders at the end, beside random weights and raw pixels.
-        cache: where data that is made or prepared by itself is kept.
-        train: how it is trained.
+        plan: print what would run, then stop.
+        evaluate: after training, measure the encoders beside random weights and raw pixels.
+        cache: folder for data that is prepared automatically.
+        train: the options of training.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True, kw_only=True)
+        ... class Digits(mv.Recipe):
+        ...     temperature: float = 0.1
+        >>> Digits(data="scenes", temperature=0.2).seed
+        0
     """
 
     data: str = "scenes"
@@ -65,22 +87,27 @@ class Recipe:
             raise MultiviewError(f"seed is {self.seed}; give a whole number from 0 to {2**31 - 1}.")
 
     def build(self) -> Setup:
-        """Views, encoders and graph of the run. Weights drawn here come from the run's seed. Raises MultiviewError where a recipe has none."""
+        """The views, encoders and graph of the run; every recipe defines it. Weights use the run's seed."""
         raise MultiviewError(
-            f"the recipe {type(self).__name__} does not say what it trains; give it `def build(self) -> mv.Setup` that returns "
-            "mv.Setup(views, encoders, graph)."
+            f"the recipe {type(self).__name__} does not say what it trains; give it `def build(self) -> mv.Setup` that "
+            "returns mv.Setup(views, encoders, graph)."
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRecipe(Recipe):
-    """The fields of every recipe whose views are crops of pictures, and what follows from them.
+    """The options that every recipe on images has.
 
     Args:
         encoder: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
         width: factor on the encoder's channels.
-        size: side of the crops, pixels.
-        min_scale: smallest share of the picture that a crop keeps.
+        size: side of the crops in pixels.
+        min_scale: smallest share of the image area that a crop covers.
+
+    Example:
+        >>> recipe = mv.ImageRecipe(encoder="convnet", size=64)
+        >>> recipe.encoder_of(mv.views.Lab.lightness(recipe.crop)).features
+        256
     """
 
     encoder: str = "convnet"
@@ -90,11 +117,11 @@ class ImageRecipe(Recipe):
 
     @property
     def crop(self) -> Crop:
-        """A random crop of at least `min_scale` of the picture, mirrored half of the time."""
+        """A random crop of at least `min_scale` of the image area, mirrored with probability 1/2."""
         return Crop(size=self.size, scale=(self.min_scale, 1.0))
 
     def encoder_of(self, view: View) -> "Encoder":
-        """A new encoder for what the view shows."""
+        """A new encoder with as many input channels as the view has."""
         from multiview.encoder import make_encoder
 
         return make_encoder(self.encoder, view.channels.count, width=self.width, img_size=self.size)

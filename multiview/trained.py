@@ -1,4 +1,4 @@
-"""A trained run in memory: its setup, its weights, its data, and how to get features out of it."""
+"""A trained run in memory: its setup, weights and data, and the features that it computes."""
 
 from __future__ import annotations
 
@@ -26,10 +26,17 @@ __getattr__ = moved.names_of("trained")
 
 @dataclass(frozen=True)
 class Trained:
-    """Encoders that were trained together, and the run they come from.
+    """A trained run: its encoders and the data it was trained on.
 
-    setup: views, graph, and the encoders with the weights they started from. model: the trained weights. store: the data.
-    stopped_by: the signal that ended the run early, 0 for none.
+    setup: views, graph, and the encoders with their initial weights. model: the trained weights.
+    stopped_by: the number of the signal that stopped the run early, 0 for none.
+
+    Example:
+        >>> trained = mv.load("runs/lab")
+        >>> trained.setup.graph.views
+        ('L', 'ab')
+        >>> trained.embed("test").features["L"].shape[1] == trained.encoder("L").features
+        True
     """
 
     setup: Setup
@@ -40,24 +47,27 @@ class Trained:
     stopped_by: int = 0
 
     def encoder(self, view: str) -> Encoder:
-        """The trained encoder of a view: float32 (n, channels, h, w) -> features (n, width)."""
+        """The trained encoder of a view: float32 (n, channels, height, width) -> features (n, d)."""
         return self.model.encoder(view)
 
     @torch.no_grad()
     def features(self, views: Mapping[str, Tensor], layer: str | None = None) -> dict[str, Tensor]:
-        """Features (n, width) of view tensors, in evaluation mode, without gradient."""
+        """The features (n, d) of view tensors, in evaluation mode and without gradient.
+
+        layer: a layer of the encoders instead of their features.
+        """
         self.model.eval()
         return self.model.features(views, layer)
 
     def embed(self, split: str, store: Store | None = None) -> Embedded:
-        """Features of a split of the run's own data, or of another store with the same modalities, with labels."""
+        """Features and labels of one split of the run's data, or of another store with the same modalities."""
         from multiview.measure.embeddings import embed
 
         device = next(self.model.parameters()).device
         return embed(store or self.store, split, self.setup.views, self.features, device)
 
     def evaluate(self) -> list[Score]:
-        """Measures kNN and linear probe on the store's splits beside random weights and raw pixels; prints the table, returns its rows."""
+        """Measures kNN and linear probe beside random weights and raw pixels; prints and returns the rows."""
         from multiview.measure.evaluate import evaluate
         from multiview.measure.scores import scores_of
 

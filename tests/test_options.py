@@ -11,7 +11,7 @@ import pytest
 import multiview as mv
 from multiview import cli, plugins
 from multiview.errors import MultiviewError, suggestion
-from multiview.launch import chosen_by
+from multiview.launch import parse_recipe
 from multiview.options import parse, to_yaml
 
 
@@ -99,7 +99,7 @@ def test_every_objective_fits_every_recipe_and_comes_back_from_its_config(
         (["--objective", "cmc"], mv.CMC(variant="softmax", temperature=0.1)),
     ],
 )
-def test_an_objective_is_chosen_by_name_with_its_own_options(words: list[str], objective: mv.Objective) -> None:
+def test_an_objective_is_parse_recipe_name_with_its_own_options(words: list[str], objective: mv.Objective) -> None:
     assert chosen("cmc_rgbd", *words).objective == objective
 
 
@@ -149,10 +149,10 @@ def test_an_objective_that_is_not_registered_is_named_in_the_config_and_refused_
 def test_a_run_that_is_continued_has_the_options_of_its_own_objective(tmp_path: Path) -> None:
     recipe = plugins.load("recipes", "cmc_rgbd")
     (tmp_path / "config.yaml").write_text(to_yaml(chosen("cmc_rgbd", "--objective", "siglip", "--seed", "3")))
-    continued = chosen_by(recipe, ["--resume", "--out", str(tmp_path), "--bias", "-2"])
+    continued = parse_recipe(recipe, ["--resume", "--out", str(tmp_path), "--bias", "-2"])
     assert continued == recipe(objective=mv.SigLIP(bias=-2.0), seed=3, resume=True, out=str(tmp_path))
-    assert chosen_by(recipe, [f"--out={tmp_path}", "--resume=true", "--bias", "-2"]) == continued
-    assert chosen_by(recipe, ["--resume", "false", "--out", str(tmp_path)]).objective == recipe().objective
+    assert parse_recipe(recipe, [f"--out={tmp_path}", "--resume=true", "--bias", "-2"]) == continued
+    assert parse_recipe(recipe, ["--resume", "false", "--out", str(tmp_path)]).objective == recipe().objective
 
 
 def test_an_option_of_another_kind_is_not_taken_for_its_namesake(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_under_accelerate_a_mistake_says_whose_traceback_follows(
     assert exit_code(plugins.load("recipes", "cmc_lab"), ["--epoch", "3"]) == 2
     assert capsys.readouterr().err.splitlines() == [
         "error: there is no option 'epoch'. Did you mean 'epochs'? --help lists them all.",
-        "(What accelerate adds below says only that the recipe stopped.)",
+        "(The lines that accelerate prints below say only that the recipe stopped.)",
     ]
 
 

@@ -8,6 +8,7 @@ import torch
 from rich.table import Table
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from multiview import moved
 from multiview.config import Train
 from multiview.graph import ContrastGraph
 from multiview.memory.memories import Memories
@@ -22,6 +23,8 @@ from multiview.train.prepare import Prepared
 from multiview.train.runfolder import CHECKPOINTS, claim
 from multiview.train.saving import refuse_other_data
 from multiview.view import View
+
+__getattr__ = moved.names_of("train.plan")
 
 NOTED_SHARE = 0.005
 """A note is printed when at least this share of the samples are among their own negatives."""

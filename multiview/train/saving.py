@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,14 @@ from multiview.errors import MultiviewError
 from multiview.train import checkpoint
 from multiview.train.runfolder import CHECKPOINTS
 from multiview.train.step import Parts
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The newest checkpoint: its step, and when it was written, by the monotonic clock."""
+
+    step: int = 0
+    at: float = field(default_factory=time.monotonic)
 
 
 class Saver:
@@ -35,21 +44,21 @@ class Saver:
     def __init__(self, parts: Parts, out: Path, train: Train, samples: int, batches: Batches, steps: int) -> None:
         self.parts, self.out, self.train = parts, out, train
         self.samples, self.batches, self.steps = samples, batches, steps
-        self.saved_step, self.saved_at = 0, time.monotonic()
+        self.saved = Saved()
 
     def is_due(self, step: int) -> bool:
         """Whether to save after `step`: `save_every` epochs or `save_minutes` have passed since the last checkpoint."""
-        if step <= self.saved_step:
+        if step <= self.saved.step:
             return False
         between, minutes = self.train.save_every * len(self.batches), self.train.save_minutes
-        if step // between > self.saved_step // between:
+        if step // between > self.saved.step // between:
             return True
-        return bool(minutes) and time.monotonic() - self.saved_at >= 60 * minutes
+        return bool(minutes) and time.monotonic() - self.saved.at >= 60 * minutes
 
     def save(self, step: int) -> None:
         """Writes the checkpoint of `step`; the first process writes and the others wait."""
         on_first(lambda: self._write(step))
-        self._mark(step)
+        self.saved = Saved(step)
 
     def resume(self) -> tuple[int, list[str]]:
         """Restores the newest whole checkpoint; the number of processes may differ from the one that saved.
@@ -71,11 +80,8 @@ class Saver:
                 "that the run was started with, or start a new run."
             ) from error
         step = newest.state["step"]
-        self._mark(step)
+        self.saved = Saved(step)
         return step, [*newest.refused, f"resumed {self.out} at step {step} of {self.steps}"]
-
-    def _mark(self, step: int) -> None:
-        self.saved_step, self.saved_at = step, time.monotonic()
 
     def _write(self, step: int) -> None:
         optimiser, groups = checkpoint.optimiser_tensors(_unwrapped(self.parts.optimiser))
