@@ -1,6 +1,6 @@
-"""Contrastive multiview coding: views, encoders, and a graph that says which views are contrasted and by which objective.
+"""Contrastive multiview coding: views, encoders, and a graph of which views are contrasted and how.
 
-Every name is imported when it is first used: `import multiview as mv` is quick, and `--help` never loads torch.
+Every name is imported when it is first used, so that `import multiview as mv` does not load torch.
 """
 
 import importlib

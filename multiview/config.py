@@ -45,8 +45,8 @@ class Optimizer:
             raise MultiviewError(f"lr is {self.lr}; give a learning rate above 0.")
         if not 0 <= self.momentum < 1 or self.weight_decay < 0 or self.warmup < 0:
             raise MultiviewError(
-                f"momentum is {self.momentum}, weight_decay {self.weight_decay}, warmup {self.warmup}; give a momentum from 0 to "
-                "below 1, and weight_decay and warmup of 0 or more."
+                f"momentum is {self.momentum}, weight_decay {self.weight_decay}, warmup {self.warmup}; give a momentum "
+                "from 0 to below 1, and weight_decay and warmup of 0 or more."
             )
         if list(self.milestones) != sorted(set(self.milestones)):
             raise MultiviewError(f"milestones are {list(self.milestones)}; give epochs in rising order.")

@@ -14,7 +14,7 @@ Step = Callable[[Trained, Recipe, Console], None]
 
 
 def evaluate(trained: Trained, recipe: Recipe, console: Console) -> None:
-    """Measures the trained encoders, as `multiview evaluate` does; skipped with --evaluate false."""
+    """Measures the trained encoders as `multiview evaluate` does, unless --evaluate is false."""
     if recipe.evaluate:
         from multiview.measure.evaluate import evaluate as measure
 
@@ -22,7 +22,7 @@ def evaluate(trained: Trained, recipe: Recipe, console: Console) -> None:
 
 
 STEPS: tuple[Step, ...] = (evaluate,)
-"""What follows training, in this order. Every step must also work later, on a run that was loaded."""
+"""The steps after training, in order. Every step must also work later, on a loaded run."""
 
 
 def finish(trained: Trained, recipe: Recipe, console: Console, *, reloadable: bool) -> None:

@@ -69,13 +69,13 @@ def exit_code(recipe: type[Recipe], argv: Sequence[str]) -> int:
 
 
 def parse_recipe(recipe: type[R], argv: Sequence[str]) -> R:
-    """The recipe with the options in `argv`; with --resume, on top of the options of the run that continues."""
+    """The recipe with the options in `argv`; --resume takes the other options from the run."""
     prog = Path(sys.argv[0]).name
     about = f"{(inspect.getdoc(recipe) or '').split(ARGUMENTS)[0]}\n\n{EXITS}"
     read = partial(parse, recipe, prog=prog, description=about)
     configs = [Path(out) / CONFIG for word, out in pairwise(_split_out(argv)) if word == "--out"]
     if {"--resume", "--resume=true"} & set(argv) and configs and configs[-1].is_file():
-        # The config comes first: the run's objective may have other options than the recipe's default.
+        # Config first: the run's objective may have other options than the recipe's default.
         options = read(["--config", str(configs[-1]), *argv])
         if options.resume:
             return options

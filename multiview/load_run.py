@@ -20,14 +20,14 @@ from multiview.trained import Trained
 
 
 def load(run: str | Path, data: str | None = None) -> Trained:
-    """The run in a folder, rebuilt from its recipe, with the weights of its newest whole checkpoint.
+    """Loads a run: rebuilds it from its recipe, with the weights of its newest whole checkpoint.
 
     Args:
         run: the run folder.
         data: a store or folder to use instead of the data that the run was trained on.
 
     Raises:
-        MultiviewError: when the folder is no run, its recipe cannot be found, or no checkpoint is whole.
+        MultiviewError: the folder is no run, its recipe is missing, or no checkpoint is whole.
 
     Example:
         >>> trained = mv.load("runs/lab")

@@ -1,4 +1,4 @@
-"""Old import paths of modules and names that moved: plugins and notebooks that use them keep working.
+"""Old import paths of moved modules and names: plugins and notebooks that use them keep working.
 
 Importing `multiview` installs one finder, which answers for the names of `MOVED` only. The old path
 of a module gives the very module of the new path, so that no class exists twice. A module that lost

@@ -18,7 +18,7 @@ from multiview.train.runfolder import CONFIG
 
 
 def origin_of(recipe: type[Recipe]) -> dict[str, str] | None:
-    """`{"name": ...}` of an installed recipe, else `{"file": ..., "class": ...}`; None when the class is in no file."""
+    """The installed name of a recipe, else its file and class; None for a class without a file."""
     file = Path(inspect.getfile(recipe)).resolve()
     for plugin in installed("recipes"):
         module, _, attribute = plugin.target.partition(":")
@@ -28,7 +28,7 @@ def origin_of(recipe: type[Recipe]) -> dict[str, str] | None:
 
 
 def short_name(recipe: type[Any]) -> str:
-    """The installed name of a recipe, else the stem of its file, else its class name as `snake_case`."""
+    """The installed name of a recipe, else the name of its file, else its class name."""
     origin = origin_of(recipe) or {}
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", recipe.__name__).lower()
     return origin.get("name") or (Path(origin["file"]).stem if "file" in origin else words)

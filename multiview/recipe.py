@@ -1,4 +1,4 @@
-"""A recipe: its fields are the options of a run, and its `build` makes the views, encoders and graph."""
+"""Recipes: the fields are the options of a run, `build` makes the views, encoders and graph."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,7 +87,7 @@ class Recipe:
             raise MultiviewError(f"seed is {self.seed}; give a whole number from 0 to {2**31 - 1}.")
 
     def build(self) -> Setup:
-        """The views, encoders and graph of the run; every recipe defines it. Weights use the run's seed."""
+        """The views, encoders and graph of the run; every recipe overrides it."""
         raise MultiviewError(
             f"the recipe {type(self).__name__} does not say what it trains; give it `def build(self) -> mv.Setup` that "
             "returns mv.Setup(views, encoders, graph)."
@@ -117,7 +117,7 @@ class ImageRecipe(Recipe):
 
     @property
     def crop(self) -> Crop:
-        """A random crop of at least `min_scale` of the image area, mirrored with probability 1/2."""
+        """A random crop of at least `min_scale` of the image area, mirrored half of the time."""
         return Crop(size=self.size, scale=(self.min_scale, 1.0))
 
     def encoder_of(self, view: View) -> "Encoder":

@@ -66,7 +66,7 @@ def _trained(prepared: Prepared) -> Trained:
 
 
 def _open_folder(prepared: Prepared, recipe: Recipe, name: str, origin: dict[str, str] | None) -> Path:
-    """Claims the run folder, tells which options changed on a resume, and writes what describes the run."""
+    """Claims the run folder, prints the changed options of a resumed run, and describes the run."""
     folder = Path(on_first(lambda: str(claim(recipe, name))))
     if prepared.accelerator.is_main_process:
         for change in changed_options(folder, recipe) if recipe.resume else ():

@@ -1,4 +1,4 @@
-"""Completes a setup with what the data decides: the statistics of the views, the sizes of the objectives."""
+"""Completes a setup with what depends on the data: view statistics and sizes of objectives."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def with_statistics(setup: Setup, store: Store, situation: Situation) -> Setup:
-    """The setup with each view's mean and std from the store, and each objective sized for the number of samples."""
+    """The setup with views that have the store's mean and std, and objectives sized for the data."""
     views = {name: view_with_statistics(view, store) for name, view in setup.views.items()}
     return replace(setup, views=views, graph=setup.graph.resolved(situation))
 

@@ -47,7 +47,7 @@ class Trained:
     stopped_by: int = 0
 
     def encoder(self, view: str) -> Encoder:
-        """The trained encoder of a view: float32 (n, channels, height, width) -> features (n, d)."""
+        """The trained encoder of a view: float32 (n, channels, ...) -> features (n, d)."""
         return self.model.encoder(view)
 
     @torch.no_grad()
@@ -60,14 +60,14 @@ class Trained:
         return self.model.features(views, layer)
 
     def embed(self, split: str, store: Store | None = None) -> Embedded:
-        """Features and labels of one split of the run's data, or of another store with the same modalities."""
+        """Features and labels of one split of the run's data, or of another store."""
         from multiview.measure.embeddings import embed
 
         device = next(self.model.parameters()).device
         return embed(store or self.store, split, self.setup.views, self.features, device)
 
     def evaluate(self) -> list[Score]:
-        """Measures kNN and linear probe beside random weights and raw pixels; prints and returns the rows."""
+        """Prints and returns kNN and linear probe, beside random weights and raw pixels."""
         from multiview.measure.evaluate import evaluate
         from multiview.measure.scores import scores_of
 

@@ -1,1 +1,1 @@
-"""Recipes: short programs run by `accelerate launch recipes/NAME.py`, or `multiview train NAME`."""
+"""Recipes: start one with `multiview train NAME`, or `accelerate launch recipes/NAME.py`."""

@@ -1,6 +1,6 @@
 """CMC on Lab (arXiv:1906.05849): lightness against chroma of the same crop.
 
-accelerate launch recipes/cmc_lab.py --data STORE_OR_FOLDER --epochs 240
+accelerate launch recipes/cmc_lab.py --data scenes
 """
 
 from dataclasses import dataclass
@@ -10,10 +10,12 @@ import multiview as mv
 
 @dataclass(frozen=True, kw_only=True)
 class CmcLab(mv.ImageRecipe):
-    """CMC on Lab (arXiv:1906.05849): the lightness and the chroma of the same crop, an encoder each, a memory bank each.
+    """CMC on Lab (arXiv:1906.05849): lightness against chroma of the same crop.
+
+    Each of the two views has its own encoder and its own memory bank.
 
     Args:
-        width: factor on the encoder's channels; the paper's resnets have 0.5, 1 and 2.
+        width: factor on the encoder's channels; the paper has 0.5, 1 and 2.
         objective: how L and ab are contrasted.
     """
 
@@ -21,7 +23,7 @@ class CmcLab(mv.ImageRecipe):
     train: mv.Train = mv.Train(epochs=44, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
-        """Views of one crop, so that they are aligned; flips and crops are the only augmentation."""
+        """Both views show the same crop. Crops and flips are the only augmentation."""
         views = {"L": mv.views.Lab.lightness(self.crop), "ab": mv.views.Lab.chroma(self.crop)}
         encoders = {name: self.encoder_of(view) for name, view in views.items()}
         return mv.Setup(views, encoders, mv.ContrastGraph.full(views, self.objective))

@@ -1,6 +1,6 @@
-"""CMC on RGB-D (arXiv:1906.05849, Sec. 4.3): L, ab, depth and surface normals of the same crop, on a full or core graph.
+"""CMC on RGB-D (arXiv:1906.05849, Sec. 4.3): L, ab, depth and surface normals of the same crop.
 
-accelerate launch recipes/cmc_rgbd.py --data STORE_OR_FOLDER --topology full
+accelerate launch recipes/cmc_rgbd.py --data scenes --topology full
 """
 
 from dataclasses import dataclass
@@ -10,13 +10,15 @@ import multiview as mv
 
 @dataclass(frozen=True, kw_only=True)
 class CmcRgbd(mv.ImageRecipe):
-    """CMC on RGB-D (arXiv:1906.05849, Sec. 4.3): up to four views of the same crop, an encoder and a memory bank each.
+    """CMC on RGB-D (arXiv:1906.05849, Sec. 4.3): two to four views of the same crop.
+
+    Each view has its own encoder and its own memory bank.
 
     Args:
-        views: two or more of L, ab, depth, normal; any installed view will do.
-        topology: full (every pair), core (the first view against all others), chain, or joint (one
-            hyperedge over all views, with --objective symile).
-        objective: how every edge is contrasted.
+        views: two or more of L, ab, depth and normal, or other installed views.
+        topology: full (every pair of views), core (the first view against all others), chain
+            (every view against the next), or joint (all views at once, with --objective symile).
+        objective: how each pair of views is contrasted.
     """
 
     views: tuple[str, ...] = ("L", "ab", "depth", "normal")
@@ -25,7 +27,7 @@ class CmcRgbd(mv.ImageRecipe):
     train: mv.Train = mv.Train(epochs=44, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
-        """All views of one crop, so that they are aligned; flips and crops are the only augmentation."""
+        """All views show the same crop. Crops and flips are the only augmentation."""
         views = {name: mv.make_view(name, self.crop) for name in self.views}
         encoders = {name: self.encoder_of(view) for name, view in views.items()}
         return mv.Setup(views, encoders, mv.ContrastGraph.of(self.topology, views, self.objective))

@@ -1,6 +1,6 @@
-"""Picture and sound of the same event: what is seen against what is heard, as in CMC beyond colour (arXiv:1906.05849).
+"""Image against sound: the image of an event is contrasted with the sound of the same event.
 
-accelerate launch recipes/image_sound.py --data STORE_OR_FOLDER
+accelerate launch recipes/image_sound.py --data scenes
 """
 
 from dataclasses import dataclass
@@ -10,16 +10,17 @@ import multiview as mv
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSound(mv.Recipe):
-    """Picture against sound: the colours of a picture and the log-mel spectrogram of its sound, an encoder each.
+    """Image against sound: an RGB image and the log-mel spectrogram of its sound.
 
     Args:
-        encoder: of both views: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
-        width: factor on the encoder's channels.
-        size: side of the crops of the picture, pixels.
-        seconds: length of the window that is cut from the sound (null = all of it, where all are equally long).
-        rate: of the stored sound, Hz.
-        bands: mel bands of the spectrogram.
-        objective: how the two are contrasted.
+        encoder: of each view: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
+        width: factor on the encoders' channels.
+        size: side of the image crops in pixels.
+        seconds: length of the window that is cut from the sound (null = the whole sound; all sounds
+            must then be equally long).
+        rate: sampling rate of the stored sound in Hz.
+        bands: number of mel bands of the spectrogram.
+        objective: how image and sound are contrasted.
     """
 
     encoder: str = "convnet"
@@ -32,7 +33,7 @@ class ImageSound(mv.Recipe):
     train: mv.Train = mv.Train(epochs=44, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
-        """One crop for both, so that the sound is cut where a clip's picture is."""
+        """Both views use one crop: the sound of a clip is cut around the frame of the image."""
         crop = mv.Crop(size=self.size, scale=(0.6, 1.0), seconds=self.seconds)
         views = {
             "image": mv.make_view("rgb", crop),

@@ -1,6 +1,6 @@
-"""One contrast graph whose edges run four different objectives, over L, ab, depth and normals of the same crop.
+"""Four objectives in one contrast graph, over L, ab, depth and normals of the same crop.
 
-accelerate launch recipes/mixed.py --data STORE_OR_FOLDER
+accelerate launch recipes/mixed.py --data scenes
 """
 
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ import multiview as mv
 
 @dataclass(frozen=True, kw_only=True)
 class Mixed(mv.ImageRecipe):
-    """A graph of four views: L-ab by CMC, L-depth by MoCo, L-normal by SimCLR (cross-view), depth-normal by SimSiam.
+    """Four views, and a different objective on each of four edges.
 
     Args:
-        cmc: objective of L-ab.
-        moco: objective of L-depth.
-        simclr: objective of L-normal.
-        simsiam: objective of depth-normal.
+        cmc: objective between L and ab.
+        moco: objective between L and depth.
+        simclr: objective between L and normal.
+        simsiam: objective between depth and normal.
     """
 
     cmc: mv.CMC = mv.CMC(variant="softmax", temperature=0.1)
@@ -26,7 +26,7 @@ class Mixed(mv.ImageRecipe):
     train: mv.Train = mv.Train(epochs=44, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
-        """Four aligned views; each edge of the graph has an objective of its own."""
+        """All views show the same crop; each edge of the graph has its own objective."""
         views = {name: mv.make_view(name, self.crop) for name in ("L", "ab", "depth", "normal")}
         encoders = {name: self.encoder_of(view) for name, view in views.items()}
         edges = (

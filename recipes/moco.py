@@ -1,6 +1,6 @@
-"""MoCo (arXiv:1911.05722; v2: arXiv:2003.04297): a query crop against a queue of momentum keys.
+"""MoCo (arXiv:1911.05722; v2: arXiv:2003.04297): a query crop is contrasted with a queue of keys.
 
-accelerate launch recipes/moco.py --data STORE_OR_FOLDER
+accelerate launch recipes/moco.py --data scenes
 """
 
 from dataclasses import dataclass
@@ -10,13 +10,17 @@ import multiview as mv
 
 @dataclass(frozen=True, kw_only=True)
 class MoCoRecipe(mv.ImageRecipe):
-    """MoCo: two augmented crops of a picture, one encoder, a momentum copy of it for the keys, a queue of keys.
+    """MoCo: two augmented crops of an image, the query and the key.
+
+    The encoder computes the query, the key encoder (a momentum copy) the key. The negatives are a
+    queue of earlier keys.
 
     Args:
-        min_scale: smallest share of the picture that a crop keeps; the papers have 0.2.
-        augment: colour changes of each crop; v2's is `multiview.views.MOCO_V2`: --brightness 0.4 --contrast 0.4 --saturation 0.4
-            --hue 0.1 --grey 0.2 --blur 0.5; v1's is `MOCO_V1`.
-        objective: queue, temperature, momentum of the keys (papers: 65536, 0.07 or v2's 0.2, 0.999).
+        min_scale: smallest share of the image area that a crop covers; the papers have 0.2.
+        augment: colour augmentation of each crop. MoCo v2 has --brightness 0.4 --contrast 0.4
+            --saturation 0.4 --hue 0.1 --grey 0.2 --blur 0.5 (`multiview.views.MOCO_V2`); MoCo v1 is
+            `multiview.views.MOCO_V1`.
+        objective: queue, temperature, key momentum; the papers have 65536, 0.07 (v2: 0.2), 0.999.
     """
 
     min_scale: float = 0.6
@@ -25,7 +29,7 @@ class MoCoRecipe(mv.ImageRecipe):
     train: mv.Train = mv.Train(epochs=44, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
-        """Two independent crops; the key view shares the query's encoder by name."""
+        """Two independent crops; both views share one encoder."""
         views = {name: mv.views.rgb(self.crop.named(name), self.augment) for name in ("query", "key")}
         encoder = self.encoder_of(views["query"])
         return mv.Setup(views, {"query": encoder, "key": "query"}, mv.ContrastGraph.full(views, self.objective))

@@ -1,4 +1,4 @@
-"""CMC on NYU Depth v2 (arXiv:1906.05849, Sec. 4.3): lightness, chroma, depth and surface normals of rooms.
+"""CMC on NYU Depth v2 (arXiv:1906.05849, Sec. 4.3): L, ab, depth and normals of indoor scenes.
 
 multiview preprocess nyuv2 nyu_depth_v2_labeled.mat stores/nyu
 accelerate launch recipes/nyu_rgbd.py --data stores/nyu --out runs/nyu
@@ -12,16 +12,16 @@ import multiview as mv
 
 @dataclass(frozen=True, kw_only=True)
 class NyuRgbd(mv.ImageRecipe):
-    """CMC on NYU Depth v2 (arXiv:1906.05849, Sec. 4.3): four views of the same patch, on a full or core graph.
+    """CMC on NYU Depth v2 (arXiv:1906.05849, Sec. 4.3): four views of the same patch.
 
     Args:
-        views: two or more of L, ab, depth, normal; any installed view will do.
-        topology: full (every pair), core (the first view against all others), chain, or joint (one
-            hyperedge over all views, with --objective symile).
-        size: side of the patches, pixels; the paper cuts 128 from 480 x 640.
-        min_scale: smallest share of the picture that a patch is.
-        max_scale: largest share.
-        objective: how every edge is contrasted.
+        views: two or more of L, ab, depth and normal, or other installed views.
+        topology: full (every pair of views), core (the first view against all others), chain
+            (every view against the next), or joint (all views at once, with --objective symile).
+        size: side of the patches in pixels; the paper cuts 128 from 480 x 640.
+        min_scale: smallest share of the image area that a patch covers.
+        max_scale: largest share of the image area that a patch covers.
+        objective: how each pair of views is contrasted.
     """
 
     views: tuple[str, ...] = ("L", "ab", "depth", "normal")
@@ -35,7 +35,7 @@ class NyuRgbd(mv.ImageRecipe):
     train: mv.Train = mv.Train(epochs=200, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=5))
 
     def build(self) -> mv.Setup:
-        """All views of one patch, so that they are aligned; flips and crops are the only augmentation."""
+        """All views show the same patch. Crops and flips are the only augmentation."""
         crop = mv.Crop(size=self.size, scale=(self.min_scale, self.max_scale))
         views = {name: mv.make_view(name, crop) for name in self.views}
         encoders = {name: self.encoder_of(view) for name, view in views.items()}

@@ -1,6 +1,6 @@
-"""SimCLR (arXiv:2002.05709): two augmented crops must find each other within the batch.
+"""SimCLR (arXiv:2002.05709): two augmented crops of an image; the negatives are the batch.
 
-accelerate launch recipes/simclr.py --data STORE_OR_FOLDER
+accelerate launch recipes/simclr.py --data scenes
 """
 
 from dataclasses import dataclass
@@ -10,12 +10,15 @@ import multiview as mv
 
 @dataclass(frozen=True, kw_only=True)
 class SimClrRecipe(mv.ImageRecipe):
-    """SimCLR: two augmented crops of a picture, one encoder and projector, NT-Xent over the batch of all processes.
+    """SimCLR: two augmented crops of an image, one encoder and projector.
+
+    The loss is NT-Xent over the batch of all processes.
 
     Args:
-        min_scale: smallest share of the picture that a crop keeps; the paper has 0.08.
-        augment: colour changes of each crop; the paper's is `multiview.views.SIMCLR`: --hue 0.2 --grey 0.2 --blur 0.5.
-        objective: temperature (the paper: 0.5, or 0.1 for long runs) and projector.
+        min_scale: smallest share of the image area that a crop covers; the paper has 0.08.
+        augment: colour augmentation of each crop. The paper has --hue 0.2 --grey 0.2 --blur 0.5
+            (`multiview.views.SIMCLR`).
+        objective: temperature (the paper has 0.5, and 0.1 for long runs) and projector.
     """
 
     min_scale: float = 0.6
@@ -24,7 +27,7 @@ class SimClrRecipe(mv.ImageRecipe):
     train: mv.Train = mv.Train(epochs=44, batch=256, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
-        """Two independent crops, each with a colour draw of its own; they share one encoder by name."""
+        """Two independent crops with independent colours; both views share one encoder."""
         views = {name: mv.views.rgb(self.crop.named(name), self.augment) for name in ("one", "two")}
         encoder = self.encoder_of(views["one"])
         return mv.Setup(views, {"one": encoder, "two": "one"}, mv.ContrastGraph.full(views, self.objective))

@@ -1,6 +1,6 @@
-"""SimSiam (arXiv:2011.10566): predict one crop's embedding from the other's; no negatives, no momentum.
+"""SimSiam (arXiv:2011.10566): predicts the embedding of one crop from the other, without negatives.
 
-accelerate launch recipes/simsiam.py --data STORE_OR_FOLDER
+accelerate launch recipes/simsiam.py --data scenes
 """
 
 from dataclasses import dataclass
@@ -10,13 +10,15 @@ import multiview as mv
 
 @dataclass(frozen=True, kw_only=True)
 class SimSiamRecipe(mv.ImageRecipe):
-    """SimSiam: two augmented crops of a picture, one encoder, a projector with batch norm, a predictor, a stop-gradient.
+    """SimSiam: two augmented crops of an image, one encoder, a projector and a predictor.
+
+    The gradient stops at the predicted embedding. There are no negatives and no momentum encoder.
 
     Args:
-        min_scale: smallest share of the picture that a crop keeps; the paper has 0.2.
-        augment: colour changes of each crop; the paper's is `multiview.views.SIMSIAM`: --brightness 0.4 --contrast 0.4
-            --saturation 0.4 --hue 0.1 --grey 0.2 --blur 0.5.
-        objective: widths of projector and predictor (the paper: 2048 and 512 on resnet50).
+        min_scale: smallest share of the image area that a crop covers; the paper has 0.2.
+        augment: colour augmentation of each crop. The paper has --brightness 0.4 --contrast 0.4
+            --saturation 0.4 --hue 0.1 --grey 0.2 --blur 0.5 (`multiview.views.SIMSIAM`).
+        objective: widths of projector and predictor; the paper has 2048 and 512 with resnet50.
     """
 
     min_scale: float = 0.6
@@ -25,7 +27,7 @@ class SimSiamRecipe(mv.ImageRecipe):
     train: mv.Train = mv.Train(epochs=44, batch=256, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
-        """Two independent crops, each with a colour draw of its own; they share one encoder by name."""
+        """Two independent crops with independent colours; both views share one encoder."""
         views = {name: mv.views.rgb(self.crop.named(name), self.augment) for name in ("one", "two")}
         encoder = self.encoder_of(views["one"])
         return mv.Setup(views, {"one": encoder, "two": "one"}, mv.ContrastGraph.full(views, self.objective))

@@ -1,4 +1,4 @@
-"""Six descriptions of the same handwritten digits (UCI Multiple Features), every pair contrasted.
+"""Six feature tables of the same handwritten digits (UCI Multiple Features), every pair contrasted.
 
 multiview preprocess arrays mfeat6.npz stores/mfeat6
 accelerate launch recipes/six_tables.py --data stores/mfeat6
@@ -9,20 +9,20 @@ from dataclasses import dataclass, field
 import multiview as mv
 
 MFEAT = {"fac": 216, "fou": 76, "kar": 64, "mor": 6, "pix": 240, "zer": 47}
-"""Profile correlations, Fourier coefficients, Karhunen-Loeve coefficients, morphology, pixel means, Zernike moments."""
+"""Columns: profile correlations, Fourier, Karhunen-Loeve, morphology, pixel means, Zernike."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SixTables(mv.Recipe):
-    """Tables against tables: each is a view with an encoder of its own; by default the six of UCI Multiple Features.
+    """Tables against tables: each table is a view with its own encoder.
 
     Args:
-        tables: the stored tables and how many columns each has.
-        topology: full (every pair), core (the first against all others), chain, or joint (one hyperedge, with
-            --objective symile).
-        encoder: of every table.
+        tables: names of the stored tables and their numbers of columns.
+        topology: full (every pair of tables), core (the first table against all others), chain
+            (every table against the next), or joint (all at once, with --objective symile).
+        encoder: encoder of each table.
         width: factor on the encoder's units.
-        objective: how every edge is contrasted.
+        objective: how each pair of tables is contrasted.
     """
 
     tables: dict[str, int] = field(default_factory=lambda: dict(MFEAT))
@@ -33,7 +33,7 @@ class SixTables(mv.Recipe):
     train: mv.Train = mv.Train(epochs=60, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
-        """A view a table; nothing is cropped or augmented: the views are all there is to contrast."""
+        """One view per table, without crops or augmentation."""
         views = {
             name: mv.make_view("table", mv.Crop(), modality=name, columns=columns)
             for name, columns in self.tables.items()

@@ -1,4 +1,4 @@
-"""The same letter in two languages: recordings of one class are a pair of views.
+"""The same letter in two languages: two recordings of one class are the two views of a sample.
 
 multiview preprocess pairs letters_multi stores/letters --seconds 1
 accelerate launch recipes/spoken_letters.py --data stores/letters
@@ -12,15 +12,19 @@ from multiview.views.sound import SpecAugment
 
 @dataclass(frozen=True, kw_only=True)
 class SpokenLetters(mv.Recipe):
-    """Two recordings of one word, as log-mel spectrograms with SpecAugment, in one encoder; pairs from the source `pairs`.
+    """Recording against recording: the log-mel spectrograms of two recordings of one word.
+
+    Both views share one encoder and are augmented with SpecAugment. The source `pairs` makes the
+    pairs of recordings.
 
     Args:
         encoder: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
         width: factor on the encoder's channels.
-        seconds: length of the window that is cut from each recording (null = all of it, where all are equally long).
-        rate: of the stored sound, Hz.
-        bands: mel bands of the spectrogram.
-        objective: how the two are contrasted.
+        seconds: length of the window that is cut from each recording (null = the whole recording;
+            all recordings must then be equally long).
+        rate: sampling rate of the stored sound in Hz.
+        bands: number of mel bands of the spectrogram.
+        objective: how the two recordings are contrasted.
     """
 
     encoder: str = "convnet"
@@ -32,7 +36,7 @@ class SpokenLetters(mv.Recipe):
     train: mv.Train = mv.Train(epochs=30, batch=64, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
-        """Two recordings, each with a window and a mask of its own; they share one encoder by name."""
+        """Two recordings with independent windows and masks; both views share one encoder."""
         crop, mask = mv.Crop(seconds=self.seconds), SpecAugment()
         views = {
             name: mv.make_view("logmel", crop.named(name), modality=name, rate=self.rate, bands=self.bands, mask=mask)

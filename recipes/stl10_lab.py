@@ -1,4 +1,4 @@
-"""CMC on STL-10 with the paper's own settings (arXiv:1906.05849, Sec. 4.2): L against ab, half an AlexNet each.
+"""CMC on STL-10 with the settings of the paper (arXiv:1906.05849, Sec. 4.2): L against ab.
 
 multiview preprocess stl10 stl10_binary stores/stl10
 accelerate launch recipes/stl10_lab.py --data stores/stl10
@@ -11,12 +11,15 @@ import multiview as mv
 
 @dataclass(frozen=True, kw_only=True)
 class Stl10Lab(mv.ImageRecipe):
-    """CMC on STL-10 (arXiv:1906.05849, Sec. 4.2): trained on the labelled and the unlabelled photos, probed on the labelled.
+    """CMC on STL-10 (arXiv:1906.05849, Sec. 4.2): lightness against chroma.
+
+    Trains on the labelled and unlabelled images; the probe uses the labelled ones.
 
     Args:
-        encoder: alexnet, resnet50, ...
-        min_scale: smallest share of the picture that a crop keeps; the original has 0.2 for AlexNet, 0.08 for ResNets.
-        objective: NCE against 16384 rows of the bank, temperature 0.1.
+        encoder: alexnet, resnet50, or another encoder for images.
+        min_scale: smallest share of the image area that a crop covers; the original code has 0.2
+            for AlexNet and 0.08 for ResNets.
+        objective: the paper has NCE with 16384 negatives from the memory bank, temperature 0.1.
     """
 
     encoder: str = "alexnet"
@@ -32,7 +35,7 @@ class Stl10Lab(mv.ImageRecipe):
     )
 
     def build(self) -> mv.Setup:
-        """Lightness and chroma of one crop; random crops and flips are the only augmentation."""
+        """Both views show the same crop. Crops and flips are the only augmentation."""
         views = {"L": mv.views.Lab.lightness(self.crop), "ab": mv.views.Lab.chroma(self.crop)}
         encoders = {name: self.encoder_of(view) for name, view in views.items()}
         return mv.Setup(views, encoders, mv.ContrastGraph.full(views, self.objective))

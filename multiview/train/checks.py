@@ -16,7 +16,7 @@ from multiview.objectives.base import Situation
 def check_encoders(model: MultiviewModel, tensors: Mapping[str, Tensor]) -> None:
     """Runs the view tensors of two samples through every encoder.
 
-    Raises MultiviewError when an encoder does not accept its view or returns another shape than it declares.
+    Raises MultiviewError when an encoder does not accept its view or returns the wrong shape.
     """
     was_training = model.training
     model.eval()
@@ -39,7 +39,7 @@ def check_encoders(model: MultiviewModel, tensors: Mapping[str, Tensor]) -> None
 
 
 def check_batch_norm(model: MultiviewModel, situation: Situation, micro_batch: int | None = None) -> None:
-    """Raises MultiviewError when batch norm would see one sample at a time: it needs two to normalise."""
+    """Raises MultiviewError when batch norm would see one sample at a time; it needs two."""
     if not any(isinstance(module, _BatchNorm) for module in model.modules()):
         return
     if situation.per_rank < 2:
@@ -57,7 +57,7 @@ def check_batch_norm(model: MultiviewModel, situation: Situation, micro_batch: i
 
 
 def check_synchronised(model: MultiviewModel, missing: Mapping[str, int], situation: Situation) -> None:
-    """Raises MultiviewError when a SyncBatchNorm could wait for ever for a process that has no samples of the view.
+    """Raises MultiviewError when SyncBatchNorm could wait for a process without samples of a view.
 
     Args:
         model: with the encoders to check.

@@ -1,4 +1,4 @@
-"""The training loop: epochs of steps, with metrics, online kNN and checkpoints, until the last step or a stop signal."""
+"""The training loop: epochs of steps, until the last step or a stop signal."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Loop:
         train: the options of training.
         seed: of the augmentations.
         out: the run folder.
-        on_epoch: called as `on_epoch(epoch, step)` every `knn_every` epochs; returns numbers to log.
+        on_epoch: called as (epoch, step) every `knn_every` epochs; returns numbers to log.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Loop:
         return messages
 
     def run(self, metrics: Metrics, display: Display) -> Progress:
-        """Trains to the last step, or to the end of the step in which a stop signal came; then saves a checkpoint."""
+        """Trains to the last step, or to the end of the step with a stop signal; then saves."""
         with self.stop.listening(display.say), display:
             while not self._ended():
                 self._epoch(metrics, display)
@@ -97,7 +97,7 @@ class Loop:
     def _ended(self) -> bool:
         """Whether the run ends here; saves a checkpoint when one is due.
 
-        Inside an accumulation the run neither ends nor saves, because a checkpoint holds no gradients.
+        Within an accumulation the run neither ends nor saves: a checkpoint holds no gradients.
         """
         if self.step % self.train.accumulate:
             return False

@@ -15,10 +15,11 @@ __getattr__ = moved.names_of("train.optimiser")
 
 
 def make_optimiser(config: Optimizer, model: MultiviewModel, batch: int) -> torch.optim.Optimizer:
-    """The optimiser at the learning rate for a global batch: sgd and adamw from torch, lars from timm.
+    """The optimiser with the learning rate for a global batch.
 
-    adamw and lars apply no weight decay to biases and norms (tensors with fewer than two dimensions), and lars does not
-    adapt their rate. Learned scalars of edges never decay. The schedule leaves groups with `constant_rate` alone.
+    adamw and lars do not decay biases and norms (tensors with fewer than two dimensions), and lars
+    does not adapt their rate. Learned scalars of edges never decay. The schedule does not change
+    groups with `constant_rate`.
     """
     rate, groups = config.rate(batch), _groups(config, model)
     if config.name == "sgd":

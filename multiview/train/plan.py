@@ -76,7 +76,7 @@ def _resume_point(prepared: Prepared, recipe: Recipe) -> str:
 
 
 def views_table(views: Mapping[str, View], shapes: Mapping[str, tuple[int, ...]], batch: int) -> Table:
-    """One row per view: the modality it reads, its channels and range, the tensor that its encoder gets."""
+    """One row per view: its modality, channels and range, and the tensor that its encoder gets."""
     table = _table("view", "reads", "crop", "channels", "unit", "range", "tensor")
     for name, view in views.items():
         c = view.channels
@@ -108,7 +108,7 @@ def encoders_table(views: Mapping[str, View], model: MultiviewModel) -> Table:
 
 
 def graph_table(graph: ContrastGraph, situation: Situation) -> Table:
-    """One row per edge: its objective, its weight, and the share of samples among their own negatives."""
+    """One row per edge: objective, weight, and the share of samples among their own negatives."""
     table = _table("edge", "objective", "weight", "own negative")
     for name, edge in graph.named_edges().items():
         table.add_row(name, str(edge.objective), f"{edge.weight:g}", share_text(edge.objective.meets_itself(situation)))
@@ -139,8 +139,8 @@ def notes(model: MultiviewModel, memories: Memories, train: Train, situation: Si
     rows = min(train.micro_batch or situation.per_rank, situation.per_rank)
     if rows < situation.per_rank and any(isinstance(m, _BatchNorm) for m in model.modules()):
         texts.append(
-            f"batch norm will see {rows} samples at a time (micro_batch), not {situation.per_rank}. The gradient equals "
-            "that of the whole batch only for networks without batch norm."
+            f"batch norm will see {rows} samples at a time (micro_batch), not {situation.per_rank}. The gradient "
+            "equals that of the whole batch only for networks without batch norm."
         )
     return texts
 

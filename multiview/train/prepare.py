@@ -1,4 +1,4 @@
-"""Prepares a run: opens the data, builds the model and its memories, and checks them before the first step."""
+"""Prepares a run: opens the data, builds the model and its memories, and checks them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PLAIN_WIDTH = 120
 class Prepared:
     """A run that is checked and built but has not begun.
 
-    setup: with the statistics of the data. initial: the same setup with a copy of the untrained encoders.
+    setup: with the statistics of the data. initial: the same with a copy of the initial encoders.
     """
 
     accelerator: Accelerator
@@ -63,7 +63,7 @@ class Prepared:
 
 
 def prepare(recipe: Recipe, setup: Setup | None = None, cache: int = CACHE, workers: int = 1) -> Prepared:
-    """Builds everything that a run needs; raises MultiviewError for every mistake that can be seen now.
+    """Builds all parts of a run; raises MultiviewError for mistakes that would show later.
 
     Args:
         recipe: the options of the run.
@@ -106,7 +106,7 @@ def assemble(
     """
     memories.to(accelerator.device)
     if train.channels_last:
-        # Before wrapping: DistributedDataParallel copies the memory layout of the weights to its gradients.
+        # Before wrapping: DistributedDataParallel lays out its gradients like the weights.
         model.to(memory_format=torch.channels_last)
     optimiser = make_optimiser(train.optimizer, model, train.batch)
     wrapped, optimiser = accelerator.prepare(model, optimiser)
@@ -133,7 +133,7 @@ def _console(accelerator: Accelerator) -> Console:
 
 
 def _open_store(recipe: Recipe, console: Console, workers: int) -> Store:
-    """Opens the store of the run; the main process prepares the data first when there is no store yet."""
+    """Opens the store of the run; the main process first prepares data that has no store yet."""
 
     def make() -> str:
         say = partial(console.print, highlight=False)

@@ -1,4 +1,4 @@
-"""Saves and resumes a run: which state goes into a checkpoint, when, and whether it fits the run that resumes."""
+"""Saves and resumes a run: when to save, which state, and whether it fits the resumed run."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Saved:
 class Saver:
     """Writes the checkpoints of a run, and restores the newest.
 
-    A checkpoint holds everything that the next step depends on. Random draws depend on the step alone, so that no
-    generator is saved.
+    A checkpoint holds everything that the next step depends on. Random numbers depend on the seed
+    and the step only, so that no generator is saved.
 
     Args:
         parts: the model, memories and optimiser.
@@ -47,7 +47,7 @@ class Saver:
         self.saved = Saved()
 
     def is_due(self, step: int) -> bool:
-        """Whether to save after `step`: `save_every` epochs or `save_minutes` have passed since the last checkpoint."""
+        """Whether `save_every` epochs or `save_minutes` have passed since the last checkpoint."""
         if step <= self.saved.step:
             return False
         between, minutes = self.train.save_every * len(self.batches), self.train.save_minutes
@@ -61,11 +61,11 @@ class Saver:
         self.saved = Saved(step)
 
     def resume(self) -> tuple[int, list[str]]:
-        """Restores the newest whole checkpoint; the number of processes may differ from the one that saved.
+        """Restores the newest whole checkpoint; the number of processes may have changed.
 
         Returns:
-            The step, and what to tell the user: which checkpoints were refused, and where the run continues.
-            A run that ended before its first checkpoint begins at step 0.
+            The step, and messages for the user: checkpoints that are not whole, and where the run
+            continues. A run that ended before its first checkpoint begins at step 0.
         """
         folder = self.out / CHECKPOINTS
         if not checkpoint.any_saved(folder):
@@ -112,19 +112,19 @@ class Saver:
 
 
 def refuse_other_data(state: dict[str, Any], samples: int, batch: int) -> None:
-    """Raises MultiviewError when a checkpoint was made with another number of training samples or another batch.
+    """Raises MultiviewError when a checkpoint was made with other data or another batch.
 
-    The rows of its banks would belong to other samples, or its step to another place in the epoch.
+    Its memory banks would belong to other samples, or its step to another place in the epoch.
     """
     if state["samples"] != samples:
         raise MultiviewError(
-            f"the run was trained on {state['samples']} samples and the data now has {samples}; resume the run with its "
-            "own data, or start a new run."
+            f"the run was trained on {state['samples']} samples and the data now has {samples}; resume the run with "
+            "its own data, or start a new run."
         )
     if state["batch"] != batch:
         raise MultiviewError(
-            f"the run was trained with a batch of {state['batch']} and is resumed with {batch}, which would continue at "
-            f"another place in the data; give --batch {state['batch']}, or start a new run."
+            f"the run was trained with a batch of {state['batch']} and is resumed with {batch}, which would continue "
+            f"at another place in the data; give --batch {state['batch']}, or start a new run."
         )
 
 

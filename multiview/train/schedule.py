@@ -11,7 +11,7 @@ from multiview.errors import MultiviewError
 
 
 def planned_steps(train: Train, per_epoch: int) -> int:
-    """The number of steps of the whole run, a multiple of `accumulate`; raises MultiviewError when it is 0."""
+    """The number of steps of the whole run, a multiple of `accumulate`; an error when it is 0."""
     steps = train.epochs * per_epoch
     steps = min(steps, train.steps) if train.steps is not None else steps
     if steps < train.accumulate:
@@ -27,7 +27,7 @@ def rate_factor(config: Optimizer, epoch: float, epochs: float) -> float:
 
     During the warm-up: linear from 0. Then, by schedule:
     steps: `gamma` for every milestone passed (CMC: 120, 160, 200; MoCo: 120, 160).
-    cosine: (1 + cos(pi t)) / 2, t from 0 to 1 after the warm-up (arXiv:1608.03983; MoCo v2, SimCLR, SimSiam).
+    cosine: (1 + cos(pi t)) / 2, t from 0 to 1 after the warm-up (arXiv:1608.03983).
     constant: 1.
 
     Args:
@@ -46,6 +46,6 @@ def rate_factor(config: Optimizer, epoch: float, epochs: float) -> float:
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float, factor: float) -> None:
-    """Sets `rate * factor` for every parameter group, `rate` alone for groups with a constant rate."""
+    """Sets `rate * factor` for all parameter groups, `rate` for groups with a constant rate."""
     for group in optimiser.param_groups:
         group["lr"] = rate if group["constant_rate"] else rate * factor

@@ -12,7 +12,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopRequest:
-    """Remembers the first stop signal, so that the loop can finish its step; a second signal interrupts at once.
+    """Remembers the first stop signal, so that the step can finish; a second signal interrupts.
 
     signal: the number of the signal, 0 for none.
     """
@@ -48,8 +48,8 @@ class StopRequest:
 class Launcher:
     """The `accelerate launch` or torchrun that started this process, if there was one.
 
-    When SIGTERM ends a single-process `accelerate launch`, the training process keeps running, and nobody can stop it
-    through the launcher's process id any more. Therefore a run stops when its launcher has ended.
+    When SIGTERM ends a single-process `accelerate launch`, the training process keeps running, out
+    of reach of the launcher's process id. Therefore a run stops when its launcher has ended.
     """
 
     def __init__(self) -> None:

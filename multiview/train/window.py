@@ -16,7 +16,8 @@ from multiview.train.step import StepOutput
 class Window:
     """Collects the steps since the last line of metrics.
 
-    losses: the losses and logged values of each step. waited: seconds spent waiting for data. samples: of all processes.
+    losses: losses and logged values of each step. waited: seconds spent waiting for data. samples:
+    the number of samples of all processes.
     """
 
     losses: list[dict[str, Tensor]] = field(default_factory=list)
@@ -32,7 +33,7 @@ class Window:
         self.samples += rows * world()
 
     def summary(self) -> dict[str, float]:
-        """Means over the steps and all processes, samples per second, and the share of the time that data took."""
+        """Means over steps and processes, samples per second, share of the time spent waiting."""
         seconds = time.monotonic() - self.started
         names = list(self.losses[0])
         means = torch.stack([torch.stack([step[name].float() for step in self.losses]).mean() for name in names])
