@@ -119,10 +119,10 @@ RENAMED = {
     },
     "data.sources.tree": {"Tree": "FileTree", "entries": "walk_entries", "tree": "find_files"},
     "evaluate.groups": {
-        "BESIDE": "measure.view_names.BESIDE",
-        "CONCAT": "measure.view_names.CONCAT",
+        "BESIDE": "measure.rows.BESIDE",
+        "CONCAT": "measure.rows.CONCAT",
         "gap": "why_not_measurable",
-        "name_of": "measure.view_names.group_name",
+        "name_of": "measure.rows.group_name",
         "usual": "each_and_all",
     },
     "evaluate.run": {

@@ -27,7 +27,7 @@ class Run:
         folder: where it is.
         config: the options of the recipe, as in config.yaml.
         environment: versions, git commit, the recipe's origin, and the facts of the data.
-        metrics: a record for each logged step: `step`, `epoch`, `loss`, and further numbers by name.
+        metrics: a record for each logged step: `step`, `epoch`, `loss`, and other numbers.
         evaluation: rows of kNN, linear probe and segmentation; None when nothing was evaluated.
     """
 
@@ -39,7 +39,7 @@ class Run:
 
     @property
     def health(self) -> dict[str, dict[str, float]]:
-        """Edge or view -> measure -> the latest value: of every metric that is called `measure/name`."""
+        """Edge or view -> measure -> latest value, of all metrics with a name like `std/view`."""
         latest: dict[str, dict[str, float]] = {}
         for record in self.metrics:
             for key, value in record.items():
@@ -50,13 +50,13 @@ class Run:
 
     @property
     def checkpoints(self) -> tuple[int, ...]:
-        """Steps of the checkpoints that are whole, in rising order; reads every file of each to compare hashes."""
+        """Steps of the whole checkpoints, in rising order; hashes every file of each checkpoint."""
         named = {path.name.removeprefix("step-"): path for path in (self.folder / CHECKPOINTS).glob("step-*")}
         return tuple(sorted(int(step) for step, path in named.items() if step.isdigit() and _is_whole(path)))
 
 
 def read(folder: str | Path) -> Run:
-    """The run in a folder; raises MultiviewError when the folder is no run, or one of its files is damaged."""
+    """The run in a folder; raises MultiviewError for a folder that is no run, or a damaged file."""
     folder = Path(folder)
     return Run(
         folder=folder,
@@ -90,7 +90,7 @@ def _no_run(folder: Path, file: str) -> MultiviewError:
 
 
 def _metrics(file: Path) -> tuple[dict[str, float], ...]:
-    """The records of metrics.jsonl; a last line that is cut, as in a run that goes on, is left out."""
+    """The records of metrics.jsonl; an incomplete last line is left out: the run may go on."""
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.is_file() else []
     try:
         return tuple(json.loads(line) for line in lines if line.endswith("\n"))

@@ -1,4 +1,4 @@
-"""Classes that are clouds of points, to be told apart."""
+"""Toy data for classifiers: each class is a cloud of points."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The evaluation measures: kNN against loops, what counts as noise, and what the tables say."""
+"""kNN against plain loops, the intervals, rows and their files, and the text of the tables."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ from multiview.measure.files import from_json, rows_from_json, to_json
 from multiview.measure.intervals import Interval, margin, wilson
 from multiview.measure.knn import weighted_knn
 from multiview.measure.linear import linear_probe, reduced
-from multiview.measure.rows import Measure
+from multiview.measure.rows import CONCAT, Measure
 from multiview.measure.scores import Score, evaluate_features, measures_of, scores_of
 from multiview.measure.sentences import verdict
 from multiview.measure.table import compare, render
-from multiview.measure.view_names import CONCAT
 
 
 def knn_by_hand(train_x, train_y, test_x, test_y, neighbours, temperature, exclude=None):
-    """InstDisc's vote, a pair at a time, in Python's floats."""
+    """InstDisc's vote, one pair at a time, in Python floats."""
 
     def cosine(a, b):
         length = math.sqrt(sum(x * x for x in a)) * math.sqrt(sum(x * x for x in b))
@@ -88,16 +87,16 @@ class TestKnn:
         train, test = clusters(150, noise=2.0), clusters(97, noise=2.0, seed=1)
         assert len({weighted_knn(*train, *test, chunk=chunk) for chunk in (None, 1, 10, 96, 97, 1000)}) == 1
 
-    def test_order_of_rows_means_nothing_even_with_duplicates(self):
+    def test_the_order_of_rows_does_not_matter_even_with_duplicates(self):
         rng = np.random.default_rng(3)
         x, _ = clusters(40, noise=2.0)
         x, y = np.repeat(x, 5, axis=0), rng.integers(0, 4, 200)
         test_x, test_y = clusters(50, noise=2.0, seed=1)
-        seen = set()
+        accuracies = set()
         for _ in range(5):
             a, b = rng.permutation(200), rng.permutation(50)
-            seen.add(weighted_knn(x[a], y[a], test_x[b], test_y[b], neighbours=7))
-        assert len(seen) == 1
+            accuracies.add(weighted_knn(x[a], y[a], test_x[b], test_y[b], neighbours=7))
+        assert len(accuracies) == 1
 
     def test_numpy_and_torch_and_halves_agree(self):
         train, test = clusters(80), clusters(40, seed=1)
@@ -107,11 +106,11 @@ class TestKnn:
 
     def test_equal_votes_go_to_the_lowest_class(self):
         x = np.eye(3, dtype=np.float32)
-        here = np.ones((1, 3), dtype=np.float32)
-        assert weighted_knn(x, np.array([2, 1, 5]), here, np.array([1])) == 1.0
-        assert weighted_knn(x, np.array([2, 1, 0]), here, np.array([0]), neighbours=1) == 1.0
+        query = np.ones((1, 3), dtype=np.float32)
+        assert weighted_knn(x, np.array([2, 1, 5]), query, np.array([1])) == 1.0
+        assert weighted_knn(x, np.array([2, 1, 0]), query, np.array([0]), neighbours=1) == 1.0
 
-    def test_all_rows_vote_where_there_are_few(self):
+    def test_all_rows_vote_when_there_are_fewer_than_neighbours(self):
         x, y = np.eye(3, dtype=np.float32), np.array([0, 1, 1])
         assert weighted_knn(x, y, np.ones((1, 3)), np.array([1]), neighbours=500) == 1.0
 
@@ -133,15 +132,15 @@ class TestKnn:
 
     def test_an_excluded_row_has_no_vote_at_any_temperature(self):
         x = np.array([[1, 0], [-0.9, 0.1], [0, 1]], dtype=np.float32)
-        here, y = np.array([[1.0, 0]]), np.array([0, 0, 1])
-        assert weighted_knn(x, y, here, np.array([0]), temperature=10) == 1.0
-        assert weighted_knn(x, y, here, np.array([1]), temperature=10, exclude=np.array([0])) == 1.0
+        query, y = np.array([[1.0, 0]]), np.array([0, 0, 1])
+        assert weighted_knn(x, y, query, np.array([0]), temperature=10) == 1.0
+        assert weighted_knn(x, y, query, np.array([1]), temperature=10, exclude=np.array([0])) == 1.0
 
-    def test_a_row_whose_every_neighbour_is_excluded_still_gets_an_answer(self):
+    def test_a_row_with_no_neighbour_left_still_gets_a_class(self):
         x, y = np.ones((1, 2)), np.array([1])
         assert weighted_knn(x, y, x, y, exclude=np.array([0])) in (0.0, 1.0)
 
-    def test_bad_input_is_said_plainly(self):
+    def test_bad_input_is_an_error(self):
         x, y = np.ones((2, 2)), np.array([0, 1])
         with pytest.raises(MultiviewError, match="2 of 2 test features are NaN"):
             weighted_knn(x, y, x * np.nan, y)
@@ -153,20 +152,20 @@ class TestKnn:
 
 @pytest.fixture(scope="module")
 def measured():
-    """Scores of two informative views and of two that are pure noise, of unequal widths."""
+    """Scores of two informative views, and of two views of pure noise, with different widths."""
 
     def features(noise, dims):
-        made = {}
+        views = {}
         for view, dim in zip(("L", "ab"), dims, strict=True):
             train, val, test = (clusters(n, noise=noise, seed=s, dim=dim) for s, n in enumerate((160, 60, 100)))
-            made[view] = Features(train=train, val=val, test=test)
-        return made
+            views[view] = Features(train=train, val=val, test=test)
+        return views
 
     return evaluate_features({"trained": features(1.5, (10, 14)), "raw pixels": features(1e6, (40, 300))})
 
 
 class TestEvaluateFeatures:
-    def test_every_cell_is_measured_at_the_same_width(self, measured):
+    def test_all_feature_sets_are_measured_at_the_same_width(self, measured):
         assert [(row.features, row.view, row.width) for row in measured] == [
             ("trained", "L", 10),
             ("trained", "ab", 14),
@@ -192,7 +191,7 @@ class TestEvaluateFeatures:
         assert row.knn == weighted_knn(train_x, train[1], test_x, test[1])
         assert row.majority == (test[1] == np.bincount(train[1]).argmax()).mean()
 
-    def test_few_raw_values_do_not_narrow_what_was_encoded(self):
+    def test_a_few_raw_values_do_not_reduce_the_width_of_encoded_features(self):
         train, val, test = splits()
         wide = Features(train=train, val=val, test=test)
         few = Features(train=(train[0][:, :3], train[1]), val=(val[0][:, :3], val[1]), test=(test[0][:, :3], test[1]))
@@ -200,7 +199,7 @@ class TestEvaluateFeatures:
         assert [row.dim for row in rows] == [train[0].shape[1], 3]
         assert "Fewer dimensions, because there are no more: raw pixels of L 3." in printed(render, rows)
 
-    def test_a_row_that_lacks_a_view_is_left_out_of_the_concatenation(self):
+    def test_a_sample_that_lacks_a_view_is_left_out_of_the_concatenation(self):
         train, val, test = splits()
         gaps = [(x, np.where(np.arange(len(y)) % 4 == 0, -1, y)) for x, y in (train, val, test)]
         whole = Features(train=train, val=val, test=test)
@@ -231,13 +230,13 @@ class TestNoise:
         assert (m.points, m.low, m.high) == pytest.approx((0.1, p1 - p2 - half, p1 - p2 + half))
 
     def test_the_interval_of_one_accuracy_is_wilsons(self):
-        """Wilson's interval holds every accuracy from which the measured one is at most 1.96 deviations away."""
+        """From either end, the measured accuracy is 1.96 standard deviations away."""
         interval = wilson(0.7, 50)
         for end in (interval.low, interval.high):
             assert abs(0.7 - end) == pytest.approx(1.96 * math.sqrt(end * (1 - end) / 50))
         assert (wilson(0.0, 5).low, wilson(1.0, 5).high) == (0.0, 1.0)
 
-    def test_a_point_on_a_hundred_samples_is_noise_and_twenty_on_six_hundred_are_not(self):
+    def test_1_point_on_100_samples_is_noise_and_20_points_on_600_are_not(self):
         assert margin(0.51, 0.50, 100, 100).noise
         assert margin(0.70, 0.50, 600, 600).clear
         assert not margin(0.50, 0.70, 600, 600).clear
@@ -266,7 +265,7 @@ class TestNoise:
     def test_the_verdict_in_words(self, accuracies, sentence):
         assert sentence in verdict(three(*accuracies))
 
-    def test_a_single_view_answers_for_itself(self):
+    def test_the_verdict_of_a_single_view(self):
         rows = [score("trained", "rgb", 0.7), score("random weights", "rgb", 0.4)]
         assert verdict(rows).startswith("rgb: linear 70.0 %, +30.0")
         assert "No control was measured" in verdict(rows[:1])
@@ -362,7 +361,7 @@ class TestTables:
         )
         assert "brackets" not in printed(render, three(0.713, 0.531, 0.434))
 
-    def test_what_is_unusual_is_said(self):
+    def test_unusual_facts_are_noted(self):
         rows = three(0.7, 0.5, 0.4, majority=0.5, val=0)
         rows[1], rows[4] = replace(rows[1], converged=False), replace(rows[4], test=400)
         text = printed(render, rows)
@@ -382,14 +381,14 @@ class TestTables:
         assert lines.count(["mean", "71.0", "53.0", "43.4", "+18.0", "+27.6", "60.0", "60.0", "60.0"]) == 3
         assert lines.count(["std", "1.0", "0.0", "0.0", "1.0", "1.0", "0.0", "0.0", "0.0"]) == 3
 
-    def test_runs_end_in_an_answer(self):
+    def test_a_comparison_ends_with_a_verdict(self):
         runs = {"a": three(0.70, 0.53, 0.4), "b": three(0.54, 0.53, 0.4)}
         text = printed(compare, runs)
         assert "L+ab, mean of 2 runs: linear 62.0 % (54.0 to 70.0)" in text
         assert "  +9.0 (+1.0 to +17.0) over random weights, beyond noise in 1 of 2" in text
         assert text.splitlines()[-1] == "It learned in 1 of 2 runs."
 
-    def test_runs_may_differ_in_views_and_controls_but_not_silently(self):
+    def test_runs_with_other_views_and_widths_are_compared_with_a_caution(self):
         first = [row for row in three(0.7, 0.5, 0.4) if row.view != "ab"]
         order = [
             line.split()[0] for line in printed(compare, {"a": first, "b": three(0.7, 0.5, 0.4)}).splitlines() if line

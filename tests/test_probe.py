@@ -1,4 +1,4 @@
-"""The linear probe: what it is fitted on, how C is chosen, and the reduction that makes a comparison fair."""
+"""The linear probe: the rows it is fitted on, the choice of C, and the reduction of the width."""
 
 from __future__ import annotations
 
@@ -55,18 +55,18 @@ class TestReduction:
         assert np.isfinite(out).all()
         assert (np.abs(out).max(0) > 0).tolist() == [True, False, False, False]
 
-    def test_width_never_exceeds_what_the_rows_span(self):
+    def test_the_width_never_exceeds_the_rank_of_the_rows(self):
         assert reduced(np.random.default_rng(0).normal(size=(5, 50)), dim=20)[0].shape == (5, 4)
         assert reduced(np.random.default_rng(0).normal(size=(5, 8)), dim=None)[0].shape == (5, 8)
 
-    def test_common_dim_is_the_smallest_width_that_the_rows_allow(self):
+    def test_common_dim_is_the_smallest_width_within_the_number_of_rows(self):
         assert common_dim([512, 256, 12288], 2800) == 256
         assert common_dim([512, 256], 100) == 99
         assert common_dim([4], 1) == 1
 
 
 class TestProbe:
-    def test_separable_classes_are_told_apart(self):
+    def test_separable_classes_are_classified_without_error(self):
         result = linear_probe(*splits(noise=0.1))
         assert result.accuracy == result.balanced_accuracy == result.val_accuracy == 1.0
         assert result.converged
@@ -120,7 +120,7 @@ class TestProbe:
         assert result.accuracy == pytest.approx(linear_probe(train, splits(noise=2.0)[1], test).accuracy, abs=0.06)
 
     @pytest.mark.parametrize(("labels", "fit", "held"), [([0, 0, 1, 1], 2, 2), ([0, 1], 2, 2), ([0] * 5 + [1], 5, 1)])
-    def test_tiny_train_sets_still_choose(self, labels, fit, held):
+    def test_a_tiny_training_set_still_chooses_c(self, labels, fit, held):
         y = np.array(labels)
         x = np.eye(len(y), dtype=np.float32)
         chosen_from, chosen_on = linear._held_out((x, y))
@@ -148,7 +148,7 @@ class TestProbe:
         assert result.c < 1
         assert result.val_accuracy >= max(trial.accuracy for trial in result.curve)
 
-    def test_non_convergence_is_recorded_and_silent(self, monkeypatch):
+    def test_non_convergence_is_recorded_without_a_warning(self, monkeypatch):
         monkeypatch.setattr(linear, "ITERATIONS", 1)
         result = linear_probe(*splits(noise=2.0))
         assert not result.converged
@@ -163,16 +163,16 @@ class TestProbe:
         assert result.accuracy > 0.9
         assert 0.5 <= result.balanced_accuracy < 0.8
 
-    def test_a_class_that_train_never_saw_counts_as_wrong(self):
+    def test_a_class_that_is_not_in_train_counts_as_wrong(self):
         train, val, test = splits(noise=0.1)
         strange = (test[0], np.where(test[1] == 3, 9, test[1]))
         assert linear_probe(train, (val[0], strange[1][:80]), strange).accuracy == (strange[1] != 9).mean()
 
-    def test_a_deterministic_answer(self):
+    def test_the_result_is_deterministic(self):
         assert linear_probe(*splits(noise=2.0), dim=5) == linear_probe(*splits(noise=2.0), dim=5)
         assert linear_probe(*splits(noise=2.0), dim=5).dim == 5
 
-    def test_errors_say_what_is_missing(self):
+    def test_missing_classes_labels_and_finite_values_are_errors(self):
         train, val, test = splits()
         with pytest.raises(MultiviewError, match="200 labelled train rows are of 1 class; give"):
             linear_probe((train[0], train[1] * 0), val, test)

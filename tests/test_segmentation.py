@@ -1,4 +1,4 @@
-"""The segmentation probe: what it counts by hand, and from NYU Depth v2's format to a table."""
+"""The segmentation probe: confusion counts by hand, and a run from a store to the table."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_views_layers_and_controls_are_probed(trained: mv.Trained, capsys: pytes
         ("masks", "stage2", "Did you mean 'mask'"),
     ],
 )
-def test_what_cannot_be_probed_is_said(trained: mv.Trained, modality: str, layer: str, message: str) -> None:
+def test_a_wrong_mask_or_layer_is_an_error(trained: mv.Trained, modality: str, layer: str, message: str) -> None:
     with pytest.raises(MultiviewError, match=message):
         segment(trained, modality, layer)
 
@@ -78,9 +78,9 @@ def test_confusion_by_hand() -> None:
     assert confusion(probe, Pictures(maps, labels), 2).tolist() == [[1, 0], [1, 1]]
 
 
-def test_a_linear_rule_is_found_and_labels_of_another_size_are_met() -> None:
+def test_a_linear_rule_is_learned_from_labels_of_another_size() -> None:
     maps = torch.randn(20, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     labels = (maps[:, 1] > 0).long().repeat_interleave(2, 1).repeat_interleave(2, 2)
     counts = confusion(fit_probe(Pictures(maps, labels), 2), Pictures(maps, labels), 2)
-    # Bilinear upsampling mixes neighbours, which here have nothing to do with each other.
+    # Bilinear upsampling mixes neighbouring places, whose labels here are independent.
     assert counts.diagonal().sum() > 0.8 * counts.sum()

@@ -15,7 +15,7 @@ from multiview.runs import read
 
 
 def compare_runs(folders: Sequence[Path], console: Console | None = None) -> None:
-    """Prints the evaluations of several runs side by side; raises MultiviewError for a run without one."""
+    """Prints the evaluations of several runs; raises MultiviewError for a run without one."""
     tables = {}
     for folder in folders:
         rows = read(folder).evaluation or ()

@@ -1,4 +1,4 @@
-"""Did the encoders learn? Weighted kNN, linear probe and segmentation of frozen features, beside controls.
+"""Did the encoders learn? kNN, linear probe and segmentation of frozen features, beside controls.
 
 A measure returns plain rows (`rows.Measure`); `files` writes and reads them, `table` prints them.
 """

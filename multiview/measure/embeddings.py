@@ -1,4 +1,4 @@
-"""Frozen features of every view of a split, computed by all processes together, in the order of the split."""
+"""Frozen features of the views of a split, computed by all processes, in the order of the split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evaluation of a run: its trained encoders, the same encoders untrained, and raw pixels, on the store's own splits."""
+"""Evaluation of a run: trained encoders beside untrained encoders and raw pixels."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from multiview.measure.embeddings import Extract, embed, raw_pixels, share_buffe
 from multiview.measure.features import Features, measure_features
 from multiview.measure.files import EVALUATION, to_json
 from multiview.measure.labelled_splits import filled_splits, why_no_labels
-from multiview.measure.rows import RANDOM, RAW, TRAINED, Measure
+from multiview.measure.rows import RANDOM, RAW, TRAINED, Group, Measure, group_name
 from multiview.measure.table import render
 from multiview.measure.untrained import untrained_features
-from multiview.measure.view_names import Group, group_name
 from multiview.measure.view_subsets import each_and_all, why_not_measurable
 from multiview.measure.view_subsets import subsets as every_subset
 
@@ -35,26 +34,25 @@ def evaluate(
     dim: int | None = None,
     subsets: bool = False,
 ) -> list[Measure]:
-    """kNN and linear probe of every view and of all together: trained, with untrained encoders, and raw.
+    """kNN and linear probe of every view and of all together, for trained encoders and controls.
 
-    Prints the table, writes `evaluation.json` into the run folder, and returns the rows; an empty
-    list when the data has no labels. Every process of a run must call it. The untrained encoders
-    have the weights that the run started from, and batch-norm statistics of training samples.
+    Prints the table, writes `evaluation.json` into the run folder, and returns the rows; none when
+    the data has no labels. Every process must call it. The controls are raw pixels, and encoders
+    with the weights that the run started from and batch-norm statistics of training samples.
 
     Args:
         trained: the run.
-        device: of the encoders (None = where the model is).
-        console: where the table is printed.
-        layer: a layer of the encoders to measure instead of their features, averaged over the picture.
+        device: of the encoders (None = that of the model).
+        console: where to print.
+        layer: a layer of the encoders, averaged over the picture (None = their features).
         dim: the width of every probe (None = the narrowest features).
-        subsets: measure every subset of the views, on the samples that have all views of the subset.
+        subsets: measure every subset of the views, on the samples that have all its views.
     """
     console = console or Console(quiet=rank() != 0)
     device = device or next(trained.model.parameters()).device
     share_buffers(trained.model)
     splits = filled_splits(trained.store)
-    reason = why_no_labels(trained.store, splits)
-    if reason:
+    if reason := why_no_labels(trained.store, splits):
         console.print(f"Not evaluated: {reason}", highlight=False)
         return []
     groups = _measurable_groups(trained, splits, subsets, console)
@@ -74,7 +72,7 @@ def pooled(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _measurable_groups(trained: Trained, splits: Sequence[str], subsets: bool, console: Console) -> list[Group]:
-    """The groups of views that enough labelled samples have; prints why each other group is left out."""
+    """The groups of views that enough labelled samples have; prints why others are left out."""
     store, views = trained.store, trained.setup.views
     names = list(trained.setup.graph.views)
     labels = {

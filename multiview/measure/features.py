@@ -1,4 +1,4 @@
-"""Trained features and their controls, measured alike: kNN and linear probe of every group of views."""
+"""kNN and linear probe of trained features and their controls, for every group of views."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import numpy as np
 from multiview.errors import MultiviewError
 from multiview.measure.knn import weighted_knn
 from multiview.measure.linear import Split, common_dim, prepared, probe_reduced
-from multiview.measure.rows import BALANCED, KNN, LINEAR, RAW, Measure, accuracy, short_weights
-from multiview.measure.view_names import Group, group_name
+from multiview.measure.rows import BALANCED, KNN, LINEAR, RAW, Group, Measure, accuracy, group_name, short_weights
 from multiview.measure.view_subsets import each_and_all
 
 FeatureSets = Mapping[str, Mapping[str, "Features"]]
@@ -63,11 +62,8 @@ def measure_features(
             training samples than `dim` has a smaller width.
         groups: which views are measured side by side (None = each view, and all together). A group
             is measured on the samples that have all of its views.
-        neighbours: of kNN.
-        temperature: of kNN.
 
-    Raises:
-        MultiviewError: The views of a set hold different samples, or a measure refuses its input.
+    Raises MultiviewError when the views of a set hold different samples, or a measure refuses them.
     """
     chosen = {name: each_and_all(list(views)) if groups is None else groups for name, views in sets.items()}
     width = _common_width(sets, chosen) if dim is None else dim
@@ -92,7 +88,7 @@ def side_by_side(views: Mapping[str, Features], group: Group) -> Features:
 
 
 def concatenated(views: Mapping[str, Features]) -> Features:
-    """The views side by side: x (n, sum of widths); a sample that lacks any of the views has label -1."""
+    """The views side by side: x (n, sum of widths); y is -1 for a sample that lacks any view."""
     vals = [features.val for features in views.values() if features.val]
     if len(vals) not in (0, len(views)):
         raise MultiviewError(

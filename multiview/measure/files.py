@@ -1,7 +1,7 @@
 """The JSON file of measured rows: `evaluation.json` and `segmentation.json` of a run.
 
-Files of earlier versions are read too: schema 1 with a list of scores, and segmentation files, which
-were a list without a schema.
+Files of earlier versions are read too: schema 1, a list of scores, and segmentation files that are
+a list without a schema.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Margin:
-    """How far one accuracy lies above another: `points` (-1 to 1) and its 95 % interval; see `margin`."""
+    """How far one accuracy lies above another: `points` (-1 to 1), with a 95 % interval."""
 
     points: float
     low: float
@@ -45,7 +45,7 @@ def wilson(accuracy: float, count: int) -> Interval:
 
 
 def margin(subject: float, control: float, n_subject: int, n_control: int) -> Margin:
-    """The difference of two accuracies (0 to 1), each measured on n samples, with its 95 % interval.
+    """The difference of two accuracies (0 to 1), each on n samples, with its 95 % interval.
 
     Agresti and Caffo (The American Statistician 54, 2000): with q = (hits + 1) / (n + 2) of either,
     the interval is q1 - q2 +- 1.96 sqrt(q1 (1 - q1) / (n1 + 2) + q2 (1 - q2) / (n2 + 2)). It takes

@@ -1,8 +1,7 @@
-"""The linear probe: multinomial logistic regression on frozen features, tuned so that a comparison is fair.
+"""The linear probe: logistic regression on frozen features, tuned for a fair comparison.
 
-Three things decide whether two feature sets can be compared: the width that the probe sees (`common_dim`, `reduced`),
-its regularisation (chosen for each set on validation rows, over a grid that grows when the best value is its last),
-and the rows (the same for all).
+Two feature sets can be compared when the probe sees the same width (`common_dim`, `reduced`), when
+its regularisation is chosen for each set on validation rows, and when the rows are the same.
 """
 
 from __future__ import annotations
@@ -29,12 +28,13 @@ GRID = tuple(float(f"1e{power}") for power in range(-4, 3))
 SMALLEST_C, LARGEST_C = 1e-8, 1e6
 TOLERANCE = 1e-4
 ITERATIONS = 300
-EXACT = 4096  # largest side of an eigenproblem that is solved exactly
+EXACT = 4096
+"""Largest side of a matrix whose eigenvectors are computed exactly."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One value of C on the validation rows: accuracy (0 to 1) and mean negative log-likelihood (nats)."""
+    """One value of C on the validation rows: accuracy (0 to 1), mean negative log-likelihood."""
 
     c: float
     accuracy: float
@@ -44,10 +44,14 @@ class Trial:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a linear probe reached; accuracies from 0 to 1 on the test rows, `val_accuracy` on those that chose `c`.
+    """The result of a linear probe; accuracies are from 0 to 1.
 
-    balanced_accuracy: mean recall of the classes in test. dim: width the probe saw. curve: every C tried, rising.
-    converged: whether the fit behind `accuracy` ended before its iterations ran out.
+    Args:
+        balanced_accuracy: mean recall of the classes in the test rows.
+        dim: width that the probe saw.
+        val_accuracy: of the chosen `c` on the validation rows.
+        curve: every C that was tried, in rising order.
+        converged: whether the tested probe converged before its iterations ran out.
     """
 
     accuracy: float
@@ -62,24 +66,31 @@ class ProbeResult:
 def linear_probe(
     train: Split, val: Split | None, test: Split, *, dim: int | None = None, grid: Sequence[float] = GRID
 ) -> ProbeResult:
-    """Fits a linear classifier on `train`, regularised as `val` likes best, and measures it on `test`.
+    """Fits a linear classifier on `train`, tunes it on `val`, measures it on `test`.
 
-    Each split is (x, y): features (n, d) and class numbers (n,); rows with label -1 are dropped. Features are reduced
-    to `dim` (see `reduced`; None keeps their width) and classified by L2-regularised multinomial logistic regression.
-    C is the value with the highest validation accuracy (of equals, the one with the lowest validation loss): first of
-    `grid`, which goes on in decades while its best value is its last at either end, until one gains no accuracy, then
-    also half way to the neighbours of the best. The probe that is tested was fitted on train alone, never on val.
-    Without validation rows, a fixed fifth of every class of train chooses C and the probe is then fitted on all of
-    train.
+    The classifier is L2-regularised multinomial logistic regression. C is the value with the
+    highest validation accuracy; of equals, the one with the lowest validation loss. The search
+    tries `grid`; while the best value is the first or last, it adds a decade there, until a decade
+    gains no accuracy; then it tries the values half way to the neighbours of the best. The tested
+    probe is fitted on train alone. Without validation rows, a fixed fifth of every class of train
+    chooses C, and the probe is then fitted on all of train.
 
-    Raises MultiviewError for fewer than two classes in train, no labelled test row, or features that are NaN or
-    infinite.
+    Args:
+        train: (x, y): features (n, d) and class numbers (n,); rows with label -1 are dropped.
+        val: as `train`; None when there is no validation split.
+        test: as `train`.
+        dim: width that the features are reduced to, see `reduced` (None = their own width).
+        grid: values of C.
+
+    Raises:
+        MultiviewError: Train has fewer than two classes, test has no label, or a feature is NaN or
+            infinite.
     """
     return probe_reduced(*prepared(train, val, test, dim=dim), grid=grid)
 
 
 def prepared(train: Split, val: Split | None, test: Split, *, dim: int | None = None) -> tuple[Split, Split, Split]:
-    """The labelled rows of three splits, `reduced` to `dim`; the validation split has no rows where there is none.
+    """The labelled rows of three splits, `reduced` to `dim`; a missing split `val` becomes empty.
 
     Raises MultiviewError as `linear_probe` does.
     """
@@ -88,21 +99,21 @@ def prepared(train: Split, val: Split | None, test: Split, *, dim: int | None = 
     classes = len(np.unique(train[1]))
     if classes < 2:
         raise MultiviewError(
-            f"a linear probe tells classes apart, but the {len(train[1])} labelled train rows are of "
+            f"a linear probe needs two classes or more, but the {len(train[1])} labelled train rows are of "
             f"{counted(classes, 'class', 'classes')}; give train rows of two classes or more."
         )
     if not len(test[1]):
-        raise MultiviewError("no test row has a label, so there is nothing to measure; give the test split labels.")
+        raise MultiviewError("no test row has a label, so nothing can be measured; give labels to the test split.")
     train_x, val_x, test_x = reduced(train[0], val[0], test[0], dim=dim)
     return (train_x, train[1]), (val_x, val[1]), (test_x, test[1])
 
 
 def probe_reduced(train: Split, val: Split, test: Split, *, grid: Sequence[float] = GRID) -> ProbeResult:
-    """`linear_probe` of splits that are `prepared`."""
+    """The `linear_probe` of splits from `prepared`."""
     has_val = len(val[1]) > 0
-    tried = _search(*((train, val) if has_val else _held_out(train)), grid)
-    best = _best(tried)
-    probe, converged = tried[best.c].probe, best.converged
+    attempts = _search(*((train, val) if has_val else _held_out(train)), grid)
+    best = _best(attempts)
+    probe, converged = attempts[best.c].probe, best.converged
     if not has_val:
         probe, converged = _fit(probe, best.c, train)
     hits = probe.predict(test[0]) == test[1]
@@ -112,18 +123,21 @@ def probe_reduced(train: Split, val: Split, test: Split, *, grid: Sequence[float
         c=best.c,
         dim=train[0].shape[1],
         val_accuracy=best.accuracy,
-        curve=tuple(tried[c].trial for c in sorted(tried)),
+        curve=tuple(attempts[c].trial for c in sorted(attempts)),
         converged=converged,
     )
 
 
 def common_dim(dims: Iterable[int], n_train: int) -> int:
-    """The width that all feature sets of a comparison are reduced to: the smallest of `dims`, at most `n_train` - 1."""
+    """The width for all feature sets of a comparison: the smallest, at most `n_train` - 1."""
     return max(1, min(*dims, n_train - 1))
 
 
 def labelled(split: Split, name: str) -> Split:
-    """The rows of (x, y) whose label is not -1: x float32 (n, d), y int64 (n,). MultiviewError for NaN or infinity."""
+    """The rows whose label is not -1: x float32 (n, d), y int64 (n,).
+
+    Raises MultiviewError when a feature is NaN or infinite; name: of the split, for the message.
+    """
     y = np.asarray(split[1], dtype=np.int64)
     x = np.ascontiguousarray(np.asarray(split[0])[y >= 0], dtype=np.float32)
     assert x.ndim == 2, f"{name} features have shape {x.shape}, not (n, d)"
@@ -132,13 +146,14 @@ def labelled(split: Split, name: str) -> Split:
 
 
 def reduced(train: np.ndarray, *others: np.ndarray, dim: int | None = None) -> tuple[np.ndarray, ...]:
-    """Standardises columns, rotates to the first `dim` principal axes, divides by one number; all fitted on `train`.
+    """Standardises columns, rotates to the first `dim` principal axes, divides by one number.
 
-    Every array is (n, d) and comes back float32 (n, min(dim, len(train) - 1)), or (n, d) when `dim` is None or not
-    below d. The one number makes the mean variance 1, so that a value of C means the same at every width, and leaves
-    the axes their proportions: dividing each by its own spread (whitening) cost random and pixel features of two real
-    data sets 2 to 5 points of the probe at 256 dimensions. Deterministic: the axes are eigenvectors, each with its
-    largest entry made positive.
+    All three are fitted on `train`. Every array is (n, d) and comes back as float32 with
+    min(dim, len(train) - 1) columns, or with d columns when `dim` is None or not below d. Dividing
+    by one number makes the mean variance 1, so that a value of C means the same at every width, and
+    keeps the proportions of the axes. Whitening (dividing each axis by its own spread) cost random
+    and pixel features of two real data sets 2 to 5 points of accuracy at 256 dimensions.
+    The result is deterministic: the largest entry of each axis is positive.
     """
     from sklearn.preprocessing import StandardScaler
 
@@ -152,10 +167,11 @@ def reduced(train: np.ndarray, *others: np.ndarray, dim: int | None = None) -> t
 
 
 def principal_axes(x: np.ndarray, dim: int) -> np.ndarray:
-    """The `dim` directions of largest variance of centred `x` (n, d), as orthonormal columns (d, dim), largest first.
+    """The `dim` directions of largest variance of centred `x` (n, d), as columns (d, dim).
 
-    From the smaller of x'x and xx', which is exact and, for raw pixels, much quicker than an SVD; where both sides
-    exceed `EXACT`, a randomised SVD with a fixed seed. A direction without variance is a column of zeros.
+    Computed from the smaller of x'x and xx', which is exact and, for raw pixels, much faster than an
+    SVD; by a randomised SVD with a fixed seed when both sides exceed `EXACT`. The largest variance
+    comes first. A direction without variance is a column of zeros.
     """
     n, d = x.shape
     if min(n, d) > EXACT:
@@ -167,14 +183,15 @@ def principal_axes(x: np.ndarray, dim: int) -> np.ndarray:
     else:
         axes = x.T @ _top_eigenvectors(x @ x.T, dim)
         norms = np.linalg.norm(axes, axis=0)
-        # Rounding in the float32 product is about 1e-7 of the largest eigenvalue: below its root no direction is left.
+        # Rounding in the float32 product is about 1e-7 of the largest eigenvalue. A direction with a
+        # norm below the root of this is rounding error.
         axes = np.where(norms > 1e-3 * norms.max(), axes / np.where(norms > 0, norms, 1), 0)
     largest = np.take_along_axis(axes, np.abs(axes).argmax(0)[None], axis=0)
     return (axes * np.where(largest < 0, -1, 1)).astype(np.float32)
 
 
 def _top_eigenvectors(symmetric: np.ndarray, count: int) -> np.ndarray:
-    """Columns (n, count) of the largest eigenvalues of a symmetric (n, n), largest first, in float64."""
+    """Eigenvectors of the largest eigenvalues of a symmetric (n, n): (n, count), largest first."""
     from scipy.linalg import eigh
 
     n = len(symmetric)
@@ -188,48 +205,50 @@ class _Attempt:
 
 
 def _search(train: Split, val: Split, grid: Sequence[float]) -> dict[float, _Attempt]:
-    """Every C that was tried: the grid, beyond its ends while the best is one, and beside the best."""
+    """Every C that was tried: the grid, further decades at its ends, and values near the best."""
     from sklearn.linear_model import LogisticRegression
 
-    tried: dict[float, _Attempt] = {}
-    # At large C lbfgs needs thousands of steps, Newton's method five, each a few products with the Hessian.
+    attempts: dict[float, _Attempt] = {}
+    # At large C lbfgs needs thousands of steps. Newton's method needs five, each of a few products
+    # with the Hessian.
     fresh = LogisticRegression(solver="newton-cg", tol=TOLERANCE, max_iter=ITERATIONS, warm_start=True)
 
     def attempt(c: float) -> Trial:
-        # Starting where the nearest C ended saves most of the steps; rising C is the cheap direction.
-        start = tried[min(tried, key=lambda known: abs(log(known / c)))].probe if tried else fresh
+        # Starting from the solution of the nearest C saves most steps; rising C is cheaper.
+        start = attempts[min(attempts, key=lambda other: abs(log(other / c)))].probe if attempts else fresh
         probe, converged = _fit(start, c, train)
-        tried[c] = _Attempt(_trial(probe, val, c, converged), probe)
-        return tried[c].trial
+        attempts[c] = _Attempt(_trial(probe, val, c, converged), probe)
+        return attempts[c].trial
 
     for c in sorted(grid):
         attempt(c)
     for end, factor in ((max, 10.0), (min, 0.1)):
-        while _best(tried).c == (edge := end(tried)) and SMALLEST_C < edge < LARGEST_C:
-            if attempt(_rounded(edge * factor)).accuracy <= tried[edge].trial.accuracy:
+        while _best(attempts).c == (edge := end(attempts)) and SMALLEST_C < edge < LARGEST_C:
+            if attempt(_rounded(edge * factor)).accuracy <= attempts[edge].trial.accuracy:
                 break
-    best, known = _best(tried).c, sorted(tried)
-    at = known.index(best)
-    for neighbour in (*known[max(0, at - 1) : at], *known[at + 1 : at + 2]):
+    best, values = _best(attempts).c, sorted(attempts)
+    at = values.index(best)
+    for neighbour in (*values[max(0, at - 1) : at], *values[at + 1 : at + 2]):
         attempt(_rounded(sqrt(best * neighbour)))
-    return tried
+    return attempts
 
 
 def _rounded(c: float) -> float:
     return float(f"{c:.3g}")
 
 
-def _best(tried: dict[float, _Attempt]) -> Trial:
-    return max((attempt.trial for attempt in tried.values()), key=lambda trial: (trial.accuracy, -trial.loss))
+def _best(attempts: dict[float, _Attempt]) -> Trial:
+    return max((attempt.trial for attempt in attempts.values()), key=lambda trial: (trial.accuracy, -trial.loss))
 
 
 def _fit(probe: LogisticRegression, c: float, rows: Split) -> tuple[LogisticRegression, bool]:
-    """A copy of `probe` fitted on `rows` with `c`, starting where `probe` ended, and whether it converged."""
+    """A copy of `probe`, fitted further on `rows` with `c`, and whether the fit converged."""
     from sklearn.exceptions import ConvergenceWarning
 
     probe = copy(probe).set_params(C=c)
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")  # a failed line search only means that float32 allows no better step
+        # A failed line search only means that float32 allows no better step.
+        warnings.simplefilter("always")
         probe.fit(*rows)
     return probe, not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
 
@@ -244,7 +263,10 @@ def _trial(probe: LogisticRegression, val: Split, c: float, converged: bool) -> 
 
 
 def _held_out(train: Split) -> tuple[Split, Split]:
-    """Train without a fixed fifth of every class, and that fifth; of classes under five a half, of one all in both."""
+    """Train without a fixed fifth of every class, and that fifth.
+
+    The fraction is a half when no class has five rows; both parts are train when no class has two.
+    """
     x, y = train
     shuffled = np.random.default_rng(0).permutation(len(y))
     rank = np.empty(len(y), dtype=np.int64)

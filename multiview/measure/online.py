@@ -17,10 +17,11 @@ TRAIN_SAMPLES, TEST_SAMPLES = 4000, 1000
 
 
 def online_knn(trained: Trained, device: torch.device) -> dict[str, float]:
-    """`knn/VIEW` -> accuracy of every view on at most 1000 validation samples, against at most 4000 of train.
+    """`knn/VIEW` -> accuracy of every view on validation samples, with neighbours in train.
 
-    The test split is used when there is no validation split; empty when the data has no labels.
-    Every process of a run must call it. The model is in training mode afterwards.
+    Uses at most 1000 validation samples, or test samples when there are none, and 4000 training
+    samples. Empty when the data has no labels. Every process of a run must call it. Afterwards the
+    model is in training mode.
     """
     share_buffers(trained.model)
     splits = filled_splits(trained.store)

@@ -6,7 +6,7 @@ and comparisons read rows only. Nothing here needs PyTorch or NumPy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,11 @@ from multiview.measure.intervals import Interval, wilson
 
 KNN, LINEAR, BALANCED = "knn", "linear", "linear_balanced"
 PIXEL_ACCURACY, MIOU = "pixel_accuracy", "miou"
+
+Group = tuple[str, ...]
+"""Views whose features are used side by side."""
+CONCAT = "concat"
+BESIDE = " + "
 
 TRAINED, RANDOM, RAW = "trained", "random", "raw"
 IN_WORDS = {RANDOM: "random weights", RAW: "raw pixels"}
@@ -30,7 +35,7 @@ class Measure:
         weights: `trained`, or the control: `random` (untrained encoders), `raw` (the view itself).
         value: in `unit`.
         interval: of the value; None when it is not known.
-        unit: `share` for values from 0 to 1.
+        unit: `fraction` for values from 0 to 1.
         range: the smallest and the largest possible value; None when there is no limit.
         higher_is_better: False for errors, ranks and distances.
         width: features per sample (or per place of a map) that the measure saw.
@@ -40,12 +45,12 @@ class Measure:
     """
 
     measure: str
-    views: tuple[str, ...]
+    views: Group
     group: str
     weights: str
     value: float
     interval: Interval | None = None
-    unit: str = "share"
+    unit: str = "fraction"
     range: tuple[float, float] | None = (0.0, 1.0)
     higher_is_better: bool = True
     width: int
@@ -70,5 +75,10 @@ def short_weights(name: str) -> str:
 
 
 def accuracy(measure: str, value: float, samples: Mapping[str, int], **fields: Any) -> Measure:
-    """A row whose value is the share of test samples that are right, with its Wilson interval."""
+    """A row whose value is the fraction of correct test samples, with its Wilson interval."""
     return Measure(measure=measure, value=value, interval=wilson(value, samples["test"]), samples=samples, **fields)
+
+
+def group_name(group: Group, views: Sequence[str]) -> str:
+    """`L`, `L + depth`, or `concat` for all of several views."""
+    return CONCAT if len(group) == len(views) > 1 else BESIDE.join(group)

@@ -9,12 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from multiview.measure.rows import BALANCED, IN_WORDS, KNN, LINEAR, Measure, accuracy, short_weights
-from multiview.measure.view_names import BESIDE, CONCAT
+from multiview.measure.rows import BALANCED, BESIDE, CONCAT, IN_WORDS, KNN, LINEAR, Measure, accuracy, short_weights
 
 if TYPE_CHECKING:
     from multiview.measure.features import Features
-    from multiview.measure.view_names import Group
+    from multiview.measure.rows import Group
 
 TRAINED, RANDOM, RAW = "trained", IN_WORDS["random"], IN_WORDS["raw"]
 """Values of `Score.features`."""
@@ -25,17 +24,12 @@ class Score:
     """Accuracies, from 0 to 1 on the test samples, of one feature set of one view.
 
     Args:
-        features: `trained`, `random weights`, `raw pixels`, or the name that the caller gave.
         view: a view, several side by side (`L + depth`), or `concat` for all.
-        width: features per sample before the reduction.
-        dim: features per sample after the reduction.
-        knn: see `weighted_knn`.
-        linear: see `linear_probe`.
+        width: features per sample before the reduction to `dim`.
         balanced: mean recall of the classes, by the linear probe.
         c: the regularisation that the linear probe chose.
-        converged: whether the fit of the linear probe converged.
         train: labelled training samples; `val` and `test` likewise.
-        classes: classes in the training samples.
+        classes: in the training samples.
         majority: accuracy of always answering the commonest class of the training samples.
     """
 

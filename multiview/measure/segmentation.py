@@ -1,8 +1,8 @@
-"""Semantic segmentation by a linear probe: a 1 x 1 convolution on the maps of a layer, upsampled to the labels.
+"""Semantic segmentation by a linear probe: a 1 x 1 convolution on the maps of a layer.
 
-The encoders are frozen, as in the paper's evaluation of its views of rooms (arXiv:1906.05849,
-Sec. 4.3). The same probe is fitted to the maps of untrained encoders and to the pixels of the view
-itself, whose maps are whole pictures.
+The scores of the classes are upsampled to the size of the labels. The encoders are frozen, as in
+the paper's evaluation of its views of rooms (arXiv:1906.05849, Sec. 4.3). The same probe is fitted
+to the maps of untrained encoders, and to the pixels of the view itself, at their full size.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Maps = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class Pictures:
-    """Maps and labels of a split: float32 (n, c, h, w); int64 (n, H, W), `UNLABELLED` where no class is known."""
+    """Maps float32 (n, c, h, w) and labels int64 (n, H, W) of a split; `UNLABELLED` = no class."""
 
     maps: Tensor
     labels: Tensor
@@ -92,10 +92,7 @@ def segment(
 
 
 def commonest(store: Store, modality: str, most: int) -> list[int]:
-    """The numbers of the `most` commonest classes among the pixels of the training split, commonest first.
-
-    0 is not a class: it marks unlabelled pixels.
-    """
+    """The numbers of the `most` commonest classes in train, commonest first; 0 is no class."""
     counts = np.zeros(1, np.int64)
     for rows in np.array_split(store.rows("train"), max(1, len(store.rows("train")) // 64)):
         added = np.bincount(np.concatenate([np.ravel(mask) for mask in store.read(rows, modality)]))
@@ -112,7 +109,7 @@ def commonest(store: Store, modality: str, most: int) -> list[int]:
 
 
 def _pictures(trained: Trained, extract: Maps, view: str, modality: str, known: list[int], split: str) -> Pictures:
-    """Maps and labels of the central crops of a split, of the samples that have both the view and the mask."""
+    """Maps and labels of the central crops of the samples that have both the view and the mask."""
     setup, device = trained.setup, next(trained.model.parameters()).device
     source, crop = setup.views[view].modality, setup.views[view].crop
     mask = View(modality=modality, channels=Channels("label", 1, "class", 0, 1), crop=crop, mean=(0.0,), std=(1.0,))
@@ -167,7 +164,7 @@ def _measured(train: Pictures, test: Pictures, facts: Mapping[str, Any], **names
 
 
 class Probe(nn.Module):
-    """Maps (n, c, h, w), standardised by the training pictures, -> scores of classes (n, classes, h, w)."""
+    """Maps (n, c, h, w), standardised by the training pictures -> scores (n, classes, H, W)."""
 
     def __init__(self, maps: Tensor, classes: int) -> None:
         super().__init__()
@@ -184,7 +181,7 @@ class Probe(nn.Module):
 
 
 def fit_probe(train: Pictures, classes: int) -> Probe:
-    """A probe trained from zeros by Adam, with a cosine learning rate and a fixed order of the pictures."""
+    """A probe trained from zeros by Adam, with a cosine schedule and a fixed order of pictures."""
     probe = Probe(train.maps, classes)
     steps = EPOCHS * -(-len(train.maps) // BATCH)
     optimiser = torch.optim.Adam(probe.parameters(), lr=LEARNING_RATE)
@@ -209,7 +206,7 @@ def _batches(count: int) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def confusion(probe: Probe, test: Pictures, classes: int) -> Tensor:
-    """How many labelled pixels of class i (row) were predicted as class j (column): int64 (classes, classes)."""
+    """Numbers of labelled pixels of class i (row) predicted as class j (column), int64."""
     counts = torch.zeros(classes * classes, dtype=torch.int64)
     for maps, labels in zip(test.maps.split(BATCH), test.labels.split(BATCH), strict=True):
         guess, known = probe(maps, labels.shape[1:]).argmax(1), labels != UNLABELLED

@@ -12,7 +12,7 @@ from multiview.plurals import counted
 
 
 def render_segmentation(rows: Sequence[Measure], console: Console) -> None:
-    """Prints a line for each view and weights: the layer, the size of its maps, pixel accuracy and mIoU."""
+    """Prints a line for each view and weights: layer, size of the maps, pixel accuracy, mIoU."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("view", "features", "layer", "maps", "pixel %", "mIoU %"):
         table.add_column(name, justify="right" if "%" in name else "left")

@@ -1,4 +1,4 @@
-"""What measured rows say in sentences: the verdict of a run or of several, and the notes below a table."""
+"""Measured rows in sentences: the verdict of one or several runs, and the notes below a table."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
 from multiview.measure.intervals import Margin, margin
-from multiview.measure.rows import BALANCED, LINEAR, Measure
+from multiview.measure.rows import BALANCED, CONCAT, LINEAR, Measure
 from multiview.measure.scores import Score, measures_of
-from multiview.measure.view_names import CONCAT
 from multiview.plurals import counted
 
 
 def verdict(rows: Iterable[Measure | Score]) -> str:
-    """One sentence: linear accuracy of all views together, the margins over the controls, whether it learned.
+    """One sentence: linear accuracy of all views, the margins over the controls, the conclusion.
 
     The run learned when it beats every control beyond noise: when the 95 % interval of each
     `margin` lies above zero.
@@ -73,7 +72,7 @@ def linear_rows(rows: Iterable[Measure]) -> list[Measure]:
 
 
 def headline(rows: Sequence[Measure]) -> list[Measure]:
-    """The rows of all views together, or of the last group of views; the subject first, then its controls."""
+    """The rows of all views together, or of the last group; the subject first, then controls."""
     groups = [row.group for row in rows]
     return [row for row in rows if row.group == (CONCAT if CONCAT in groups else groups[-1])]
 

@@ -13,10 +13,9 @@ from rich.table import Table
 
 from multiview.errors import MultiviewError
 from multiview.measure.intervals import Margin
-from multiview.measure.rows import KNN, LINEAR, Measure
+from multiview.measure.rows import CONCAT, KNN, LINEAR, Measure
 from multiview.measure.scores import Score, measures_of
 from multiview.measure.sentences import linear_rows, margin_over, notes, verdict, verdict_of_runs
-from multiview.measure.view_names import CONCAT
 
 Cell = tuple[float | None, str]
 UNKNOWN: Cell = (None, "-")
@@ -24,13 +23,13 @@ PLAIN = Box("    \n    \n -- \n    \n    \n -- \n    \n    \n", ascii=True)  # r
 
 
 def render(rows: Iterable[Measure | Score], console: Console) -> None:
-    """Prints one run: a line per group of views, columns for the weights and the margins, and `verdict`."""
+    """Prints one run: a line per group of views, columns of values and margins, and `verdict`."""
     measures = measures_of(rows)
     _print({"": measures}, verdict(measures), console)
 
 
 def compare(tables: Mapping[str, Iterable[Measure | Score]], console: Console) -> None:
-    """Prints several runs of one recipe, such as three seeds: all values, mean, deviation, and a verdict.
+    """Prints several runs, such as three seeds of one recipe: all values, mean, deviation, verdict.
 
     std is the standard deviation of a sample (n - 1); margins are taken within each run.
     tables: name of the run -> its rows.
@@ -112,7 +111,7 @@ def _percent(row: Measure | None) -> Cell:
 
 
 def _signed(m: Margin) -> str:
-    """The margin in points, in brackets when it is noise; a space replaces the bracket, so that columns line up."""
+    """The margin in points, in brackets when it is noise; a space keeps the column aligned."""
     return f"({100 * m.points:+.1f})" if m.noise else f"{100 * m.points:+.1f} "
 
 

@@ -1,4 +1,4 @@
-"""The control with random weights: the encoders of a run before training, with calibrated batch norm."""
+"""The control with random weights: the encoders before training, with calibrated batch norm."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BATCH = 256
 
 
 def untrained_features(trained: Trained, device: torch.device, layer: str | None) -> Extract:
-    """A function from view tensors to features, or a layer, of the encoders with the weights they started from."""
+    """A function from view tensors to the features, or a layer, of the untrained encoders."""
     setup = trained.setup
     encoder_of = owners(setup.encoders, tuple(setup.views))
     encoders = {name: copy.deepcopy(e).to(device) for name, e in setup.encoders.items() if isinstance(e, Encoder)}
@@ -41,7 +41,7 @@ def untrained_features(trained: Trained, device: torch.device, layer: str | None
 def calibrate_batch_norm(
     setup: Setup, encoders: Mapping[str, Encoder], encoder_of: Mapping[str, str], store: Store, device: torch.device
 ) -> None:
-    """Gives untrained encoders the batch-norm statistics of training samples, and puts them in evaluation mode.
+    """Gives untrained encoders batch-norm statistics of training samples, and evaluation mode.
 
     With the initial statistics, deep random networks would be far weaker than they need to be, and
     the control would be too easy to beat. encoder_of: view -> the view whose encoder it uses.

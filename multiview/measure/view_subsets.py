@@ -8,7 +8,7 @@ from itertools import chain, combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from multiview.measure.view_names import Group
+from multiview.measure.rows import Group
 
 MOST = 64
 
