@@ -169,8 +169,8 @@ def reduced(train: np.ndarray, *others: np.ndarray, dim: int | None = None) -> t
 def principal_axes(x: np.ndarray, dim: int) -> np.ndarray:
     """The `dim` directions of largest variance of centred `x` (n, d), as columns (d, dim).
 
-    Computed from the smaller of x'x and xx', which is exact and, for raw pixels, much faster than an
-    SVD; by a randomised SVD with a fixed seed when both sides exceed `EXACT`. The largest variance
+    Computed from the smaller of x'x and xx', which is exact and, for raw pixels, much faster than
+    an SVD; by a randomised SVD with a fixed seed when both sides exceed `EXACT`. The largest variance
     comes first. A direction without variance is a column of zeros.
     """
     n, d = x.shape
@@ -183,8 +183,8 @@ def principal_axes(x: np.ndarray, dim: int) -> np.ndarray:
     else:
         axes = x.T @ _top_eigenvectors(x @ x.T, dim)
         norms = np.linalg.norm(axes, axis=0)
-        # Rounding in the float32 product is about 1e-7 of the largest eigenvalue. A direction with a
-        # norm below the root of this is rounding error.
+        # Rounding in the float32 product is about 1e-7 of the largest eigenvalue. A direction with
+        # a norm below the root of this is rounding error.
         axes = np.where(norms > 1e-3 * norms.max(), axes / np.where(norms > 0, norms, 1), 0)
     largest = np.take_along_axis(axes, np.abs(axes).argmax(0)[None], axis=0)
     return (axes * np.where(largest < 0, -1, 1)).astype(np.float32)
