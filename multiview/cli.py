@@ -103,7 +103,7 @@ def usage() -> str:
 def inspect_store(words: Sequence[str]) -> int:
     """multiview inspect STORE [options]."""
     chosen = parse(Inspect, words, prog="multiview inspect", positional=["store"])
-    from multiview.data.inspect.contact_sheet import inspect_store as show
+    from multiview.data.inspect.inspection import inspect_store as show
 
     show(Path(chosen.store), out=Path(chosen.out) if chosen.out else None, samples=chosen.samples, views=chosen.views)
     return 0

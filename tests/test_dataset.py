@@ -136,7 +136,7 @@ def test_rows_without_a_modality_are_zeros_and_said_to_be_absent() -> None:
     there = torch.from_numpy(store.present("depth")[store.rows("train")])
     assert 0 < there.sum() < 40
     assert torch.equal(batch.present["depth"], there)
-    assert (data.lacking("depth"), data.lacking("image")) == (int((~there).sum()), 0)
+    assert (data.count_absent("depth"), data.count_absent("image")) == (int((~there).sum()), 0)
     assert batch.present["image"].all()
     assert (batch.crops["crop"]["depth"][~there] == 0).all()
     assert (batch.crops["crop"]["depth"][there] > 0).all()

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image, ImageFont
 
 from multiview.data.inspect import lettering, pictures
-from multiview.data.inspect.contact_sheet import CELL, GAP, LEFT, TOP, contact_sheet, inspect_store, rendered, summary
+from multiview.data.inspect.contact_sheet import CELL, GAP, LEFT, TOP, contact_sheet
+from multiview.data.inspect.inspection import inspect_store
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample, Plan, Row
 from multiview.data.store.reading import Store
@@ -66,7 +67,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def test_summary(store: Store) -> None:
-    said = dict(summary(store))
+    said = dict(summarise(store))
     assert said["samples"] == "8, 1 rejected (rejects.jsonl)"
     assert said["splits"] == "train 8"
     assert said["classes"] == "2: a 4, b 3, 1 unlabelled"
@@ -131,10 +132,10 @@ def test_a_view_whose_modality_is_not_there(tmp_path: Path) -> None:
 def test_rendered_planes_are_in_the_views_unit() -> None:
     from multiview.views import lab
 
-    planes = rendered(lab.lightness(Crop()), MODALITIES[0], np.full((4, 4, 3), 255, "uint8"))
+    planes = render_view(lab.lightness(Crop()), MODALITIES[0], np.full((4, 4, 3), 255, "uint8"))
     assert planes.shape == (1, 4, 4)
     np.testing.assert_allclose(planes, 100, atol=1e-3)
-    assert rendered(lab.chroma(Crop()), MODALITIES[0], np.full((4, 4, 3), 255, "uint8")).shape == (2, 4, 4)
+    assert render_view(lab.chroma(Crop()), MODALITIES[0], np.full((4, 4, 3), 255, "uint8")).shape == (2, 4, 4)
 
 
 def test_chroma_looks_like_its_colours() -> None:
@@ -159,18 +160,18 @@ def test_a_waveform_spans_its_samples() -> None:
 
 
 def test_characters_that_no_font_has_are_written_as_their_codes(monkeypatch: pytest.MonkeyPatch) -> None:
-    own = lettering.lettered("plain", 14)
-    assert own == ("plain", lettering.lettered("x", 14)[1])
-    assert lettering.lettered("a…", 14) == ("a…", own[1])
+    own = lettering.choose_font("plain", 14)
+    assert own == ("plain", lettering.choose_font("x", 14)[1])
+    assert lettering.choose_font("a…", 14) == ("a…", own[1])
     monkeypatch.setattr(lettering, "FONTS", ())
-    lettering._fonts.cache_clear()
-    assert lettering.lettered("猫 cat", 14) == (r"\u732b cat", own[1])
-    assert lettering.lettered("c\u0327a va", 14)[0] == r"\xe7a va"
-    lettering._fonts.cache_clear()
+    lettering._all_fonts.cache_clear()
+    assert lettering.choose_font("猫 cat", 14) == (r"\u732b cat", own[1])
+    assert lettering.choose_font("c\u0327a va", 14)[0] == r"\xe7a va"
+    lettering._all_fonts.cache_clear()
 
 
 def test_of_the_fonts_there_are_the_one_that_lacks_least_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    default, there = lettering.lettered("x", 14)[1], ImageFont.load_default(20)
+    default, there = lettering.choose_font("x", 14)[1], ImageFont.load_default(20)
 
     def truetype(name: str, size: int) -> object:
         if name != "second":
@@ -182,11 +183,11 @@ def test_of_the_fonts_there_are_the_one_that_lacks_least_is_taken(monkeypatch: p
     monkeypatch.setattr(
         lettering, "_has", lambda font, character: character.isascii() or (font is there) == (character == "ç")
     )
-    lettering._fonts.cache_clear()
-    assert lettering.lettered("ça", 14) == ("ça", there)
-    assert lettering.lettered("éè", 14) == ("éè", default)
-    assert lettering.lettered("çéè", 14) == (r"\xe7éè", default)
-    lettering._fonts.cache_clear()
+    lettering._all_fonts.cache_clear()
+    assert lettering.choose_font("ça", 14) == ("ça", there)
+    assert lettering.choose_font("éè", 14) == ("éè", default)
+    assert lettering.choose_font("çéè", 14) == (r"\xe7éè", default)
+    lettering._all_fonts.cache_clear()
 
 
 def test_views_with_options_are_drawn_in_the_range_of_what_they_take(store: Store, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from PIL import Image
 
 from multiview.data.files import images
 from multiview.data.files.encoded import LazyImage
-from multiview.data.inspect.contact_sheet import CELL, GAP, LEFT, TOP, inspect_store
+from multiview.data.inspect.contact_sheet import CELL, GAP, LEFT, TOP
+from multiview.data.inspect.inspection import inspect_store
 from multiview.data.load.crops import CropTransform
 from multiview.data.load.dataset import Samples
 from multiview.data.modality import ANY, Modality

@@ -11,7 +11,8 @@ from toys import Toy, hashes, make
 
 from multiview.data.sources.folder import Folder
 from multiview.data.store.reading import Store
-from multiview.data.write.preprocess import Report, preprocess
+from multiview.data.write.finish import Report
+from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
 
 
@@ -56,7 +57,9 @@ def test_after_too_many_rejects_mended_files_are_read_by_the_same_command(tmp_pa
     def again(out: Path = out) -> Report:
         return preprocess(Folder(), folder, out, shard_rows=4, max_bad=2)
 
-    with pytest.raises(MultiviewError, match=r"run the same command again, it goes on .* remove files .* --overwrite"):
+    with pytest.raises(
+        MultiviewError, match=r"run the same command again: it continues .* remove files .* --overwrite"
+    ):
         again()
     assert (out / "shard-00000.h5").exists(), "a shard that is whole, without the first two"
     for path in bad:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pictures import noise, save, write_aligned, write_list, write_pets
 
-from multiview.data.load.detect_source import guess_source
+from multiview.data.load.detect_source import detect_source
 from multiview.data.load.open_data import open_data
 from multiview.data.sources.aligned import Aligned
 from multiview.data.sources.arrays import Arrays
@@ -36,8 +36,8 @@ def aligned(tmp_path: Path) -> Path:
 
 
 def test_the_source_is_guessed(aligned: Path) -> None:
-    assert guess_source(aligned) == Aligned()
-    assert guess_source(aligned / "rgb") == Folder()
+    assert detect_source(aligned) == Aligned()
+    assert detect_source(aligned / "rgb") == Folder()
 
 
 def test_the_usual_table_is_used_where_it_lists_the_files(listed: Path) -> None:
@@ -65,7 +65,7 @@ def test_sounds_clips_arrays_and_manifests_are_seen(tmp_path: Path) -> None:
         for name in names:
             (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / folder / name).touch()
-    assert {folder: type(guess_source(tmp_path / folder)) for folder in files} == {
+    assert {folder: type(detect_source(tmp_path / folder)) for folder in files} == {
         "sounds": Audio,
         "clips": Video,
         "tables": Arrays,
@@ -76,9 +76,9 @@ def test_sounds_clips_arrays_and_manifests_are_seen(tmp_path: Path) -> None:
         "rooms": NyuV2,
         "nothing": Folder,
     }
-    assert guess_source(tmp_path / "listed" / "manifest.jsonl") == Manifest()
-    assert guess_source(tmp_path / "tables" / "x.npz") == Arrays()
-    assert guess_source(tmp_path / "rooms" / "nyu_depth_v2_labeled.mat") == NyuV2()
+    assert detect_source(tmp_path / "listed" / "manifest.jsonl") == Manifest()
+    assert detect_source(tmp_path / "tables" / "x.npz") == Arrays()
+    assert detect_source(tmp_path / "rooms" / "nyu_depth_v2_labeled.mat") == NyuV2()
 
 
 def test_a_manifest_is_data(tmp_path: Path) -> None:

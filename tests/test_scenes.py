@@ -7,8 +7,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from multiview.data.scenes.content import BLOCK, KINDS, TEXTURES, Colour, Scene, arrangement, draw_scenes
+from multiview.data.scenes.random_scenes import BLOCK, arrangement, draw_scenes
 from multiview.data.scenes.raycast import picture
+from multiview.data.scenes.scene import KINDS, TEXTURES, Colour, Scene
 from multiview.data.scenes.textures import linear_rgb, srgb
 from multiview.data.sources.scenes import Scenes
 from multiview.errors import MultiviewError

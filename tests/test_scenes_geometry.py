@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from multiview.data.scenes import raycast
-from multiview.data.scenes.content import BLOCK, COMPANY, KINDS, Scene, arrangement, draw_scenes
+from multiview.data.scenes.random_scenes import BLOCK, COMPANION_SHARE, arrangement, draw_scenes
 from multiview.data.scenes.raycast import Placed, picture
+from multiview.data.scenes.scene import KINDS, Scene
 from multiview.data.scenes.solids import SOLIDS
 
 SIZE = 64
@@ -213,8 +214,8 @@ def test_rays_along_the_axis_of_a_cone_meet_its_side_from_above_and_its_base_fro
 def test_a_companion_is_small_and_of_another_kind() -> None:
     many = draw_scenes(0, arrangement(0, 1000)[0])
     pairs = [(scene.body, scene.other) for scene in many if scene.other]
-    spread = math.sqrt(COMPANY * (1 - COMPANY) / len(many))
-    assert abs(len(pairs) / len(many) - COMPANY) < 5 * spread
+    spread = math.sqrt(COMPANION_SHARE * (1 - COMPANION_SHARE) / len(many))
+    assert abs(len(pairs) / len(many) - COMPANION_SHARE) < 5 * spread
     assert all(other.kind != body.kind and other.size < 0.6 * body.size for body, other in pairs)
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from multiview.data.scenes import sound
-from multiview.data.scenes.content import BLOCK, KINDS, Scene, arrangement, draw_scenes
+from multiview.data.scenes.random_scenes import BLOCK, arrangement, draw_scenes
+from multiview.data.scenes.scene import KINDS, Scene
 from multiview.data.sources.scenes import Scenes
 
 NUMBERS = range(len(KINDS))

@@ -132,8 +132,8 @@ def test_no_row_wraps(store: Store, row: int) -> None:
 def from_disk(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The modalities that were read from shards, once for every shard."""
     asked: list[str] = []
-    gather = Store._gather
-    monkeypatch.setattr(Store, "_gather", lambda self, *given: (asked.append(given[-1]), gather(self, *given))[1])
+    read_into = Store._read_into
+    monkeypatch.setattr(Store, "_read_into", lambda self, *given: (asked.append(given[-1]), read_into(self, *given))[1])
     return asked
 
 

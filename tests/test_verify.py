@@ -18,7 +18,7 @@ from multiview.data.modality import ANY, Modality
 from multiview.data.source import Plan, Row
 from multiview.data.store import examine
 from multiview.data.store.reading import Store
-from multiview.data.store.verify import Verified, verify
+from multiview.data.store.verify import Verification, verify
 from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
 from multiview.files import sha256
@@ -197,5 +197,5 @@ def test_random_damage_is_always_a_report(store: Path) -> None:
         shard.write_bytes(data)
         trust(store)
         found = verify(store, memory=4, seconds=20)
-        assert isinstance(found, Verified)
+        assert isinstance(found, Verification)
         assert not any("shard-00000" in fault or "shard-00002" in fault for fault in found.faults)

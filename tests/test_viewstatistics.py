@@ -15,7 +15,7 @@ from torch import Tensor
 
 from multiview.cli import run
 from multiview.data.load import viewstatistics
-from multiview.data.load.viewstatistics import describe_views, measured, settled
+from multiview.data.load.viewstatistics import describe_views, measure_views, with_statistics
 from multiview.data.modality import Modality
 from multiview.data.source import Plan, Row
 from multiview.data.store.reading import Store
@@ -61,7 +61,7 @@ def test_what_is_measured_is_what_the_training_samples_hold(folder: Path) -> Non
     view = View(
         modality="depth", channels=Channels("d", 2, "", 0, 1), crop=Crop(size=SIDE), convert=doubled, missing=0.0
     )
-    found = measured(store, {"it": view})["it"]
+    found = measure_views(store, {"it": view})["it"]
     depths = [Toy().read(n)["depth"] for n in range(20) if n % 4 <= 2 and n % 5]
     values = np.concatenate([depth.ravel() for depth in depths]).astype("float64")
     there = values[values != 0]
@@ -90,22 +90,22 @@ def test_a_view_without_numbers_gets_them(folder: Path, monkeypatch: pytest.Monk
     store = Store.open(folder)
     crop = Crop(size=SIDE)
     given = Lab.lightness(crop)
-    assert settled(given, store) is given
+    assert with_statistics(given, store) is given
     open_lab = replace(given, mean=None, std=None)
-    found = settled(open_lab, store)
-    assert found.mean == measured(store, {"it": given})["it"].mean
+    found = with_statistics(open_lab, store)
+    assert found.mean == measure_views(store, {"it": given})["it"].mean
     describe_views(folder)
     known = Store.open(folder)
-    monkeypatch.setattr(viewstatistics, "measured", lambda *_: {})  # nothing is measured again
-    assert settled(open_lab, known).mean == known.manifest.views["L"].mean
-    assert settled(replace(given, std=None), known).mean == given.mean
+    monkeypatch.setattr(viewstatistics, "measure_views", lambda *_: {})  # nothing is measured again
+    assert with_statistics(open_lab, known).mean == known.manifest.views["L"].mean
+    assert with_statistics(replace(given, std=None), known).mean == given.mean
     impostor = replace(open_lab, convert=doubled, take=None)
     with pytest.raises(MultiviewError, match=r"view 'L' has no mean and std, and the store no image to take them from"):
-        settled(impostor, known)
+        with_statistics(impostor, known)
 
 
 def test_a_view_of_pixels_is_settled_in_its_own_range(folder: Path) -> None:
-    found = settled(replace(rgb(Crop(size=SIDE)), mean=None, std=None), Store.open(folder))
+    found = with_statistics(replace(rgb(Crop(size=SIDE)), mean=None, std=None), Store.open(folder))
     assert found.mean is not None
     assert all(0.4 < mean < 0.6 for mean in found.mean), "images are stored in 0 to 255 and seen in 0 to 1"
 
@@ -137,4 +137,4 @@ def test_measuring_is_shown_while_it_lasts(folder: Path, monkeypatch: pytest.Mon
 def test_where_there_is_no_view_to_measure_nothing_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store.open(folder)
     monkeypatch.setattr("multiview.data.load.dataset.Samples", None)
-    assert measured(store, {}) == {}
+    assert measure_views(store, {}) == {}

@@ -25,8 +25,9 @@ from multiview.data.sources.scenes import Scenes
 from multiview.data.store.reading import Store
 from multiview.data.write import diskspace
 from multiview.data.write.derived import Resplit
+from multiview.data.write.finish import Report
 from multiview.data.write.merge import merge
-from multiview.data.write.preprocess import Report, preprocess
+from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
 
 KINDS = (
@@ -194,9 +195,9 @@ def test_parts_that_do_not_make_a_whole(tmp_path: Path) -> None:
     one, two, other = (tmp_path / name for name in ("part1", "part2", "other"))
     with pytest.raises(MultiviewError, match=r"part 3/3 is not there; give all 3 parts"):
         merge(tmp_path / "out", [one, two])
-    with pytest.raises(MultiviewError, match=r"are both part 1/3; give each once"):
+    with pytest.raises(MultiviewError, match=r"are both part 1/3; give each part once"):
         merge(tmp_path / "out", [one, one, two])
-    with pytest.raises(MultiviewError, match=r"are parts of different stores; merge those of one command"):
+    with pytest.raises(MultiviewError, match=r"are parts of different stores; merge the parts of one command"):
         merge(tmp_path / "out", [one, two, other])
     with pytest.raises(MultiviewError, match=r"it holds|holds another store: its part is 1/3, not 2/3"):
         make(one, shard="2/3")
@@ -333,7 +334,9 @@ def test_splits_by_a_table(tmp_path: Path, undivided: Path) -> None:
         "s2": "val",
     }
     table.write_text("id,split\nelsewhere,train\n")
-    with pytest.raises(MultiviewError, match=r"not one id of .*splits.csv is in the store; its ids are like 's0'"):
+    with pytest.raises(
+        MultiviewError, match=r"no id of .*splits.csv is in the store; the ids of the store look like 's0'"
+    ):
         Resplit(store=str(undivided), by=str(table)).plan(None)
     with pytest.raises(MultiviewError, match=r"'gruop' is not an? way to split; .*Did you mean 'group'"):
         Resplit(store=str(undivided), by="gruop").plan(None)

@@ -11,7 +11,8 @@ import numpy as np
 
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample, Plan, Row
-from multiview.data.write.preprocess import Report, preprocess
+from multiview.data.write.finish import Report
+from multiview.data.write.preprocess import preprocess
 
 IMAGE = Modality(name="image", kind="image", dtype="uint8", shape=(8, 8, 3), unit="sRGB")
 

@@ -1,4 +1,4 @@
-"""Text in pictures: in a font that has its characters, and what none has as its code."""
+"""Text in pictures, in a font that has the characters; missing characters appear as codes."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ if TYPE_CHECKING:
     Font = FreeTypeFont | ImageFont
 
 FONTS = ("DejaVuSans.ttf", "NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "msyh.ttc")
-"""Tried where Pillow's own font, which has little more than ASCII, lacks a character."""
-NOWHERE = "\U0010ffff"
-"""A character that no font has: what stands for it stands for all that are missing."""
+"""Fonts for characters that Pillow's own font, little more than ASCII, lacks."""
+MISSING = "\U0010ffff"
+"""A character that no font has. Fonts draw all missing characters alike."""
 
 
-def lettered(text: str, size: int) -> tuple[str, Font]:
-    """The text and a font that has all of it: of the fonts that there are the first that lacks the fewest characters, and
-    those written as in Python (`\\u4e2d`).
+def choose_font(text: str, size: int) -> tuple[str, Font]:
+    """The text and the installed font that lacks the fewest of its characters.
+
+    Characters that the font lacks are replaced by Python escapes (`\\u4e2d`).
     """
     whole = unicodedata.normalize("NFC", text)
-    fonts = [_default(size)] if whole.isascii() else _fonts(size)
+    fonts = [_default_font(size)] if whole.isascii() else _all_fonts(size)
     missing = [{each for each in set(whole) if not _has(font, each)} for font in fonts]
     fewest = min(range(len(fonts)), key=lambda place: len(missing[place]))
     codes = {ord(each): each.encode("unicode_escape").decode() for each in missing[fewest]}
@@ -32,13 +33,13 @@ def lettered(text: str, size: int) -> tuple[str, Font]:
 
 
 def write(sheet: Image, corner: tuple[int, int], lines: Sequence[str], width: int) -> None:
-    """Lines of text, the first one larger, each cut to `width`."""
+    """Writes lines of text, the first in a larger font, each cut to `width` pixels."""
     from PIL import ImageDraw
 
     draw = ImageDraw.Draw(sheet)
     left, top = corner
     for place, given in enumerate(lines):
-        line, font = lettered(given, 12 if place else 14)
+        line, font = choose_font(given, 12 if place else 14)
         while draw.textlength(line, font=font) > width and len(line) > 4:
             line = f"{line[:-2].rstrip('…')}…"
         draw.text((left, top), line, fill=(90, 90, 90) if place else (0, 0, 0), font=font)
@@ -46,30 +47,30 @@ def write(sheet: Image, corner: tuple[int, int], lines: Sequence[str], width: in
 
 
 @cache
-def _default(size: int) -> Font:
+def _default_font(size: int) -> Font:
     from PIL import ImageFont
 
-    return ImageFont.load_default(size)
+    return ImageFont.load_default_font(size)
 
 
 @cache
-def _fonts(size: int) -> list[Font]:
+def _all_fonts(size: int) -> list[Font]:
     from PIL import ImageFont
 
-    found: list[Font] = [_default(size)]
+    fonts: list[Font] = [_default_font(size)]
     for name in FONTS:
         try:
-            found.append(ImageFont.truetype(name, size))
+            fonts.append(ImageFont.truetype(name, size))
         except OSError:
             continue
-    return found
+    return fonts
 
 
 def _has(font: Font, character: str) -> bool:
-    """Whether the font has a picture of its own for it."""
+    """Whether the font draws the character differently from a missing one."""
     if character.isspace() or (character.isascii() and character.isprintable()):
         return True
     try:
-        return bytes(font.getmask(character)) != bytes(font.getmask(NOWHERE))
-    except UnicodeEncodeError:  # Pillow without FreeType has a font of Latin letters
+        return bytes(font.getmask(character)) != bytes(font.getmask(MISSING))
+    except UnicodeEncodeError:  # Pillow without FreeType: its font has only Latin letters
         return False

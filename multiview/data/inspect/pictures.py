@@ -1,4 +1,4 @@
-"""Arrays as pictures that a person can read: one way for each kind of modality and each number of channels."""
+"""Draws arrays as pictures, by kind of modality and by number of channels."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from itertools import pairwise
 
 import numpy as np
 
-from multiview.data.inspect.lettering import lettered
+from multiview.data.inspect.lettering import choose_font
 from multiview.data.modality import Modality
 
 GROUND = 255
 ABSENT = 225
-# Dark blue over green to yellow, of even lightness steps (five points of matplotlib's viridis, CC0).
+# Dark blue, green, yellow in even steps of lightness (five points of matplotlib's viridis, CC0).
 RAMP = np.array([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]], "float64")
-# Red against green and yellow against blue, added to a middle grey: what chroma planes look like at one lightness.
+# Red against green and yellow against blue, added to grey: chroma planes at one lightness.
 OPPONENT = np.array([[0.40, -0.30, 0.10], [0.15, 0.15, -0.55]])
 
 
 def of_modality(modality: Modality, sample: np.ndarray, low: float, high: float) -> np.ndarray:
-    """A stored (decoded) sample as uint8 (h, w, 3); what is no picture is drawn over the range `low` to `high`."""
+    """A decoded sample as uint8 (h, w, 3). low, high: the value range of plots and colour ramps."""
     match modality.kind:
         case "image":
             return sample
@@ -46,8 +46,9 @@ def of_modality(modality: Modality, sample: np.ndarray, low: float, high: float)
 
 
 def of_view(values: np.ndarray, low: float, high: float, there: np.ndarray | None = None) -> np.ndarray:
-    """A view of one sample, (channels, ...), in [low, high] as uint8 (h, w, 3): planes as a picture, of frames the middle
-    one, numbers in time as curves, others as bars.
+    """A view of one sample, (channels, ...), in [low, high] as uint8 (h, w, 3).
+
+    Planes become a picture (of frames the middle one), series become curves, other values bars.
     """
     if values.ndim == 4:
         return of_planes(values[:, values.shape[1] // 2], low, high)
@@ -57,10 +58,10 @@ def of_view(values: np.ndarray, low: float, high: float, there: np.ndarray | Non
 
 
 def of_planes(planes: np.ndarray, low: float, high: float, there: np.ndarray | None = None) -> np.ndarray:
-    """Planes (c, h, w) in [low, high] as uint8 (h, w, 3): one as grey, two as opponent colours, three as red, green,
-    blue.
+    """Planes (c, h, w) in [low, high] as uint8 (h, w, 3).
 
-    there: bool (h, w), pixels to draw; the others stay blank. Of more than three planes the first three are drawn.
+    One plane is grey, two are opponent colours, the first three are red, green and blue.
+    there: bool (h, w), pixels to draw; the others stay blank.
     """
     unit = np.clip((planes - low) / (high - low), 0, 1)
     if len(unit) == 1:
@@ -73,23 +74,21 @@ def of_planes(planes: np.ndarray, low: float, high: float, there: np.ndarray | N
 
 
 def ramp(values: np.ndarray, low: float, high: float, there: np.ndarray | None = None) -> np.ndarray:
-    """(h, w) values as uint8 (h, w, 3) on a ramp of even lightness: low is dark blue, high is yellow."""
+    """Values (h, w) as uint8 (h, w, 3) on a colour ramp from dark blue (low) to yellow (high)."""
     place = np.clip((values.astype("float64") - low) / max(high - low, 1e-12), 0, 1) * (len(RAMP) - 1)
     colour = [np.interp(place, np.arange(len(RAMP)), channel) for channel in RAMP.T]
     return _blanked(np.stack(colour, axis=-1), there)
 
 
 def of_identities(mask: np.ndarray) -> np.ndarray:
-    """(h, w) integers as uint8 (h, w, 3): 0 blank, every other its own colour, neighbours far apart in hue."""
+    """Integers (h, w) as uint8 (h, w, 3): 0 is blank, each other number has its own colour."""
     hue = (mask.astype("float64") * 0.618034) % 1 * 6
     distance = np.abs((hue[..., None] - np.array([0, 2, 4]) + 3) % 6 - 3)
     return _blanked(np.clip(2 - distance, 0, 1) * 200 + 30, mask != 0)
 
 
 def waveform(samples: np.ndarray, height: int = 64, width: int = 128) -> np.ndarray:
-    """Sound (n,) in [-1, 1] as uint8 (height, width, 3): for each column the span from its lowest to its highest
-    sample.
-    """
+    """Sound (n,) in [-1, 1] as uint8 (height, width, 3): lowest to highest sample per column."""
     edges = np.linspace(0, len(samples), width + 1).astype(int)
     spans = [samples[start : max(stop, start + 1)] for start, stop in pairwise(edges)]
     low = np.array([part.min(initial=0) for part in spans])
@@ -101,15 +100,16 @@ def waveform(samples: np.ndarray, height: int = 64, width: int = 128) -> np.ndar
 
 
 def bars(values: np.ndarray, low: float, high: float, height: int = 64) -> np.ndarray:
-    """A row of a table (n,) as uint8 (height, n, 3): a bar a column."""
+    """A row of a table (n,) as uint8 (height, n, 3): one bar per column."""
     share = np.clip((values.astype("float64") - low) / max(high - low, 1e-12), 0, 1)
     inked = np.linspace(1, 0, height)[:, None] <= share
     return np.where(inked[..., None], np.array([40, 80, 140]), GROUND).astype("uint8")
 
 
 def spectrogram(samples: np.ndarray, height: int = 64, width: int = 128) -> np.ndarray:
-    """Sound (n,) in [-1, 1] as uint8 (height, width, 3): what frequencies (upwards, linear) there are when, 80 decibels of
-    it; Hann windows of 2 height samples.
+    """Sound (n,) in [-1, 1] as uint8 (height, width, 3): time to the right, frequency upwards.
+
+    Shows 80 decibels; Hann windows of 2 * height samples.
     """
     length = 2 * height
     starts = np.linspace(0, max(len(samples) - length, 0), width).astype(int)
@@ -121,13 +121,13 @@ def spectrogram(samples: np.ndarray, height: int = 64, width: int = 128) -> np.n
 
 
 def strip(frames: np.ndarray) -> np.ndarray:
-    """A video (frames, h, w, 3) as one picture: four of its frames, evenly spread, two by two."""
+    """A video (frames, h, w, 3) as one picture of four frames, evenly spread, two by two."""
     four = frames[np.linspace(0, len(frames) - 1, 4).astype(int)]
     return np.concatenate([np.concatenate(four[:2], axis=1), np.concatenate(four[2:], axis=1)])
 
 
 def curves(values: np.ndarray, low: float, high: float, height: int = 64, width: int = 128) -> np.ndarray:
-    """Numbers in time (channels, times) as uint8 (height, width, 3): a curve a channel, neighbours far apart in hue."""
+    """A series (channels, times) as uint8 (height, width, 3): one coloured curve per channel."""
     level = (np.clip((high - values.astype("float64")) / max(high - low, 1e-12), 0, 1) * (height - 1)).round()
     marks = np.zeros((height, width), int)
     places = np.linspace(0, values.shape[1] - 1, width).round().astype(int)
@@ -137,7 +137,7 @@ def curves(values: np.ndarray, low: float, high: float, height: int = 64, width:
 
 
 def scatter(points: np.ndarray, side: int = 128) -> np.ndarray:
-    """Points (n, d) as uint8 (side, side, 3): the first number to the right, the second upwards."""
+    """Points (n, d) as uint8 (side, side, 3): first coordinate to the right, second upwards."""
     plane = np.pad(points, ((0, 0), (0, max(0, 2 - points.shape[1]))))[:, :2].astype("float64")
     reach = max(float(np.ptp(plane, axis=0).max()), 1e-12)
     place = ((plane - plane.min(axis=0)) / reach * (side - 1)).astype(int)
@@ -153,7 +153,7 @@ def written(text: str, side: int = 128) -> np.ndarray:
     from PIL import Image, ImageDraw
 
     page = Image.new("RGB", (side, side), "white")
-    beginning, font = lettered(text[: side * side // 72], 10)
+    beginning, font = choose_font(text[: side * side // 72], 10)
     lines = textwrap.wrap(beginning, side // 6)[: side // 12]
     ImageDraw.Draw(page).text((2, 2), "\n".join(lines), fill=(0, 0, 0), font=font)
     return np.asarray(page)

@@ -1,4 +1,4 @@
-"""Crops: one draw of geometry for all modalities of a sample, cut by torchvision v2, and one window in time."""
+"""Cuts crops: one window in the picture and one in time for all modalities of a sample."""
 
 from __future__ import annotations
 
@@ -22,24 +22,30 @@ from multiview.errors import MultiviewError
 from multiview.view import Crop
 
 Stored = NDArray | Sequence[NDArray | LazyImage]
-"""n samples of a modality as a store reads them: an array, or a list where they differ in shape or are not yet decoded."""
+"""n samples of a modality from a store: an array, or a list if shapes differ or are undecoded."""
 
 DTYPES = {"image": torch.uint8, "video": torch.uint8, "mask": torch.int64, "audio": torch.int16, "text": torch.int64}
-"""What the crops of each kind hold; the others float32."""
+"""The dtype of crops of each kind of modality; float32 for the other kinds."""
 SMOOTH = ("image", "video", "bands")
-"""Kinds that are resized bilinearly; the others take the nearest sample."""
+"""Kinds of modality that are resized bilinearly; others take the nearest sample."""
 
 
 class CropTransform:
-    """Cuts crops from a batch of stored samples: `transform(arrays, index, epoch)` -> crop name -> modality -> tensor.
+    """Cuts crops: `transform(arrays, index, epoch)` -> crop name -> modality -> tensor.
 
-    reads: which modalities each crop cuts; what comes out is laid out as `Batch` says. Images, videos and bands are
-    resized bilinearly with antialiasing to (size, size); depth, masks and normals take the nearest sample, and a mirror
-    image negates the normals' x. From sound, videos and series the window of `crop.seconds` is cut, padded behind its
-    end with zeros (a video: with its last frame). Tables, points and text pass whole. One draw serves all modalities of
-    a crop; it is a function of (seed, epoch, sample index, crop name), so that batch, worker and process do not matter.
-    train=False: the shorter side is resized to `size` and the centre is cut, in space and time, the same for every crop
-    name. Raises MultiviewError when samples that differ in length are to be cut whole.
+    Images, videos and bands are resized bilinearly with antialiasing to (size, size). Depth, masks
+    and normals take the nearest sample; mirroring negates the x of normals. Sound, videos and
+    series are cut to `crop.seconds`; short ones end with zeros (videos: the last frame).
+    Tables, points and text stay whole. All modalities of a crop share one draw, a function of
+    (seed, epoch, sample index, crop name): batch, worker and process do not matter. `Batch` gives
+    the layout.
+
+    Args:
+        reads: the modalities of each crop.
+        train: False resizes the shorter side to `size` and cuts the centre, in space and time.
+        seed: of the draws.
+
+    Raises MultiviewError when samples of different lengths would have to stay whole.
     """
 
     def __init__(self, reads: Mapping[Crop, Sequence[Modality]], train: bool, seed: int = 0) -> None:
@@ -51,7 +57,7 @@ class CropTransform:
                 _check_length(crop, modality)
 
     def __call__(self, arrays: Mapping[str, Stored], index: Ints, epoch: int = 0) -> dict[str, dict[str, Tensor]]:
-        """Crops of `arrays` (modality -> n samples as stored), whose samples stand at `index` (n,) of the split."""
+        """Crops of `arrays`, modality -> n stored samples. index: (n,) positions in the split."""
         if self.train:
             return {crop.name: self._random(crop, arrays, index, epoch) for crop in self.reads}
         return self._central(arrays, len(index))
@@ -76,7 +82,7 @@ class CropTransform:
         every = tuple({each.name: each for each in chain(*self.reads.values())}.values())
         middle = np.full(n, 0.5)
 
-        # Crops of one size and length see the same in evaluation: cut them once.
+        # In evaluation, crops of one size and length are equal: cut them once.
         @cache
         def cut(size: int, seconds: float | None, modality: Modality) -> Tensor:
             spans = _spans(Crop(size=size, seconds=seconds), every, arrays, middle)
@@ -92,19 +98,19 @@ class CropTransform:
 def _check_length(crop: Crop, modality: Modality) -> None:
     if not modality.ragged or modality.encoding or (modality.timed and crop.seconds):
         return
-    what = f"the samples of {modality.name} differ in length and cannot make a batch as they are"
+    problem = f"the samples of {modality.name} differ in length and cannot form a batch as they are"
     if not modality.timed:
-        raise MultiviewError(f"{what}; use a store of one length.")
+        raise MultiviewError(f"{problem}; use a store in which all have one length.")
     raise MultiviewError(
-        f"{what}; give a recipe that has this option --seconds LENGTH, or in Python use Crop(seconds=LENGTH) for the crop "
-        f"'{crop.name}'."
+        f"{problem}; give the recipe --seconds LENGTH if it has this option, or in Python use Crop(seconds=LENGTH) "
+        f"for the crop '{crop.name}'."
     )
 
 
 def _spans(
     crop: Crop, modalities: Iterable[Modality], arrays: Mapping[str, Stored], place: Floats
 ) -> tuple[Floats, float] | None:
-    """When the window in time of each sample begins, and its length in seconds; None without one."""
+    """Starts (n,) and length of the windows in time, in seconds; None without windows."""
     timed = [each for each in modalities if each.timed]
     if crop.seconds is None or not timed:
         return None
@@ -113,7 +119,7 @@ def _spans(
 
 
 def _cut_span(modality: Modality, stored: Stored, spans: tuple[Floats, float] | None) -> Stored:
-    """The window in time of every sample: an array (n, count, ...), padded where a sample ends before it."""
+    """The windows in time of all samples, an array (n, count, ...), padded behind short samples."""
     if spans is None or not modality.timed:
         return stored
     first, count = span_places(*spans, _rate(modality), _lengths(stored))
@@ -136,7 +142,7 @@ def _rate(modality: Modality) -> float:
 
 
 def _sizes(modality: Modality, stored: Stored) -> tuple[Ints, Ints]:
-    """Height and width of every sample, two of (n,)."""
+    """Heights (n,) and widths (n,) of the samples."""
     place = 1 if modality.kind == "video" else 0
     shapes = [sample.shape[place : place + 2] for sample in stored]
     heights, widths = np.array(shapes, np.int64).reshape(-1, 2).T
@@ -144,7 +150,7 @@ def _sizes(modality: Modality, stored: Stored) -> tuple[Ints, Ints]:
 
 
 def _largest(sizes: Sequence[tuple[Ints, Ints]], n: int) -> tuple[Ints, Ints]:
-    """The size of the modality with the most pixels, sample by sample."""
+    """For each sample the size of the modality with the most pixels."""
     height, width = np.ones(n, np.int64), np.ones(n, np.int64)
     for other_height, other_width in sizes:
         larger = other_height * other_width > height * width
@@ -153,7 +159,7 @@ def _largest(sizes: Sequence[tuple[Ints, Ints]], n: int) -> tuple[Ints, Ints]:
 
 
 def _cut(stored: Stored, kind: str, windows: Windows, size: int) -> Tensor:
-    """The window of every sample at size x size, mirrored where it says so."""
+    """The windows of all samples, resized to size x size and mirrored where `windows.flip`."""
     rows = []
     sides = (windows.top, windows.left, windows.height, windows.width)
     cuts = zip(*(side.tolist() for side in sides), strict=True)
@@ -171,7 +177,7 @@ def _resized(planes: Tensor, window: tuple[int, int, int, int], kind: str, size:
     """torchvision's `resized_crop` of (..., c, H, W)."""
     if kind not in SMOOTH:
         return resized_crop(planes, *window, [size, size], InterpolationMode.NEAREST_EXACT)
-    # The very same numbers, without what torchvision does around them, which takes a fifth of the time.
+    # Equal to torchvision's result, without its overhead, a fifth of the time.
     top, left, height, width = window
     part = planes[..., top : top + height, left : left + width]
     batch = part.reshape(-1, *part.shape[-3:]) if part.ndim > 4 else part.unsqueeze(0) if part.ndim == 3 else part
@@ -179,7 +185,7 @@ def _resized(planes: Tensor, window: tuple[int, int, int, int], kind: str, size:
 
 
 def _centre(stored: Stored, modality: Modality, size: int) -> Tensor:
-    """Shorter side resized to `size`, then the central square."""
+    """Resizes the shorter side to `size` and cuts the central square."""
     if isinstance(stored, np.ndarray):
         planes = _channels_first(torch.from_numpy(stored), modality.kind)
         small = resize(planes, [size], _interpolation(modality.kind), antialias=True)
@@ -188,8 +194,8 @@ def _centre(stored: Stored, modality: Modality, size: int) -> Tensor:
     return torch.cat([_centre(np.asarray(sample)[None], modality, size) for sample in stored])
 
 
-def laid_out(modality: Modality, stored: NDArray) -> Tensor:
-    """Samples of one shape (n, ...) as a batch holds them, uncropped."""
+def to_batch_layout(modality: Modality, stored: NDArray) -> Tensor:
+    """Stored samples (n, ...) of one shape in the layout of a batch, uncropped."""
     if not modality.spatial:
         return _whole(modality, stored)
     planes = _channels_first(torch.from_numpy(stored), modality.kind).to(_dtype(modality.kind))
@@ -197,7 +203,7 @@ def laid_out(modality: Modality, stored: NDArray) -> Tensor:
 
 
 def _whole(modality: Modality, stored: Stored) -> Tensor:
-    """Samples without a place in the picture as a tensor, channels second."""
+    """Samples of a modality that is not spatial as a tensor, channels second."""
     x = torch.from_numpy(np.asarray(stored)).to(_dtype(modality.kind))
     if modality.kind == "audio" and x.ndim == 2:
         return x.unsqueeze(1)
@@ -207,7 +213,7 @@ def _whole(modality: Modality, stored: Stored) -> Tensor:
 def _stacked(rows: list[Tensor], stored: Stored, kind: str, size: int) -> Tensor:
     if rows:
         return torch.stack(rows).to(_dtype(kind))
-    # No sample at all: the shape is that of one, made of nothing.
+    # A batch without samples still has the shape of a sample.
     planes = _channels_first(torch.from_numpy(np.asarray(stored)), kind)
     return planes.new_empty((*planes.shape[:-2], size, size), dtype=_dtype(kind))
 
@@ -218,7 +224,7 @@ def _channels_first(stored: Tensor, kind: str) -> Tensor:
 
 
 def _channels_second(x: Tensor, kind: str) -> Tensor:
-    """A batch with the channels of videos before their frames."""
+    """A batch in which the channels of videos stand before the frames."""
     return x.transpose(1, 2).contiguous() if kind == "video" else x
 
 

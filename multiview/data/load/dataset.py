@@ -1,4 +1,4 @@
-"""From a store to batches: reads what the views need, cuts the crops, and says who every sample is."""
+"""From a store to batches: reads the modalities that the views need and cuts the crops."""
 
 from __future__ import annotations
 
@@ -23,23 +23,32 @@ if TYPE_CHECKING:
     from multiview.data.store.reading import Store
 
 CACHE = 2 * 2**30
-"""Bytes up to which the modalities of a store are held in memory."""
+"""Most bytes of a store that are held in memory."""
 
 MOST_WORKERS = 8
 DEATH = ("exited unexpectedly", "killed by signal")
-"""What DataLoader says of a worker that is gone, in a RuntimeError like any other."""
+"""Parts of the message of the RuntimeError that DataLoader raises when a worker died."""
 
 Request = tuple[int, Tensor]
-"""An epoch and the sample indices of one batch: all that a worker must know."""
+"""The epoch and the sample indices of a batch: everything that a worker needs."""
 
 
 class Samples(Dataset[Batch]):
-    """One split of a store (None = all rows) as the views need it: `samples[epoch, index]` is the `Batch` of those samples.
+    """A split of a store: `samples[epoch, index]` is the `Batch` of the samples at `index`.
 
-    index: positions within the split, 0 .. len - 1, which the batch hands on. Only the modalities that the views read
-    are read; the store holds them in memory, for all its splits, when it then holds at most `cache` bytes. train=True
-    cuts random crops, which depend on (seed, epoch, index, crop name) alone; train=False the central one. Raises
-    MultiviewError when the store lacks a modality or the split is empty.
+    `index` holds positions in the split, 0 .. len - 1; the batch carries the same index. Only the
+    modalities that the views read are read.
+
+    Args:
+        store: the store.
+        split: name of the split, None for all rows.
+        views: the views that the batches are for.
+        train: True cuts random crops, which depend only on (seed, epoch, index, crop name); False
+            cuts the central crop.
+        seed: of the random crops.
+        cache: hold the modalities of all splits in memory if they need at most so many bytes.
+
+    Raises MultiviewError when the store lacks a modality or the split is empty.
     """
 
     def __init__(
@@ -67,12 +76,12 @@ class Samples(Dataset[Batch]):
         return len(self.rows)
 
     def ids(self, index: Tensor) -> list[str]:
-        """The store's ids of the samples at these positions."""
+        """The ids of the samples at these positions."""
         names = self.store.ids
         return [names[row] for row in self.rows[index.numpy()]]
 
-    def lacking(self, modality: str) -> int:
-        """How many samples lack a modality, as far as is known before they are read."""
+    def count_absent(self, modality: str) -> int:
+        """How many samples lack a modality, without those whose files turn out to be unreadable."""
         return int((~self._present[modality]).sum())
 
     def __getitem__(self, request: Request) -> Batch:
@@ -81,48 +90,48 @@ class Samples(Dataset[Batch]):
         rows = self.rows[positions]
         arrays, present = {}, {}
         for name, there in self._present.items():
-            read = self.store.samples(rows, name) if self.train else self.store.read(rows, name)
-            present[name] = there[positions] & _readable(read)
-            arrays[name] = _blanked(read, present[name])
+            read = self.store.read_for_crops(rows, name) if self.train else self.store.read(rows, name)
+            present[name] = there[positions] & _not_empty(read)
+            arrays[name] = _zero_absent(read, present[name])
         crops = self.transform(arrays, positions, epoch)
         for name, samples in arrays.items():
-            present[name] &= self._faultless(samples, rows, name)
+            present[name] &= self._decoded_well(samples, rows, name)
         return Batch(crops, index, {name: torch.from_numpy(there) for name, there in present.items()})
 
-    def _faultless(self, samples: Stored, rows: NDArray[np.int64], name: str) -> NDArray[np.bool_]:
-        """Which samples did not turn out to be damaged when their pixels were needed."""
+    def _decoded_well(self, samples: Stored, rows: NDArray[np.int64], name: str) -> NDArray[np.bool_]:
+        """Which samples had no fault when the crops decoded their pixels."""
         good = np.ones(len(rows), bool)
         for place, sample in enumerate(samples if isinstance(samples, list) else ()):
             if isinstance(sample, LazyImage) and sample.fault:
-                self.store.blame(int(rows[place]), name, sample.fault)
+                self.store.report_damage(int(rows[place]), name, sample.fault)
                 good[place] = False
         return good
 
 
-def _readable(samples: Stored) -> NDArray[np.bool_]:
-    """Which samples hold anything: files that are read as they are asked for may turn out to be damaged."""
+def _not_empty(samples: Stored) -> NDArray[np.bool_]:
+    """Which samples hold a value; a file that cannot be read gives an empty sample."""
     if isinstance(samples, np.ndarray):
         return np.ones(len(samples), bool)
     return np.array([sample.size > 0 for sample in samples], bool)
 
 
-def _blanked(samples: Stored, present: NDArray[np.bool_]) -> Stored:
-    """Zeros in the rows that are not there, whatever the store holds in their place."""
+def _zero_absent(samples: Stored, present: NDArray[np.bool_]) -> Stored:
+    """The samples with zeros in absent rows, whatever the store holds there."""
     if not isinstance(samples, np.ndarray):
-        return [sample if known else _blank(sample) for sample, known in zip(samples, present, strict=True)]
+        return [sample if known else _zeros_like(sample) for sample, known in zip(samples, present, strict=True)]
     if present.all():
         return samples if samples.flags.writeable else samples.copy()
     return np.where(present.reshape(-1, *[1] * (samples.ndim - 1)), samples, np.zeros((), samples.dtype))
 
 
-def _blank(sample: NDArray | LazyImage) -> NDArray:
-    """Nothing in the shape of a sample; of a picture without a size a single pixel, because nothing cannot be cut."""
+def _zeros_like(sample: NDArray | LazyImage) -> NDArray:
+    """Zeros in the shape of a sample; an empty picture becomes one pixel, so that it can be cut."""
     shape = (1, 1, *sample.shape[2:]) if sample.ndim == 3 and not sample.size else sample.shape
     return np.zeros(shape, sample.dtype)
 
 
 class _Requests(Sampler[Request]):
-    """What DataLoader asks its workers for; the epoch travels with the indices, so that workers outlive an epoch."""
+    """The requests to the workers. They carry the epoch, so that workers survive an epoch."""
 
     def __init__(self, batches: Batches) -> None:
         self.batches = batches
@@ -137,8 +146,8 @@ class _Requests(Sampler[Request]):
         return len(self.batches) - self.start_step
 
 
-class _InWorker(Dataset[Batch | MultiviewError]):
-    """Hands a user's mistake back as a value: DataLoader would bury its message under the worker's traceback."""
+class _ErrorsAsValues(Dataset[Batch | MultiviewError]):
+    """Returns MultiviewErrors, because DataLoader hides a raised message in a traceback."""
 
     def __init__(self, samples: Samples) -> None:
         self.samples = samples
@@ -151,11 +160,16 @@ class _InWorker(Dataset[Batch | MultiviewError]):
 
 
 class Loader:
-    """Batches of `samples`, epoch after epoch: `for batch in loader.for_epoch(epoch, start_step)`.
+    """Batches of `samples`, epoch by epoch: `for batch in loader.for_epoch(epoch, start_step)`.
 
-    workers: processes that prepare batches ahead, kept alive between epochs; 0 prepares them in this process, -1 takes
-    what suits the data. The batches are the same, bit for bit, for any number. pin: put them in page-locked memory, for faster copies to a GPU;
-    idle without one.
+    The batches are the same, bit for bit, for any number of workers.
+
+    Args:
+        samples: the samples.
+        batches: which samples form which batch.
+        workers: processes that prepare batches ahead, kept for all epochs; 0 prepares batches in
+            this process, -1 chooses a suitable number.
+        pin: copy batches to page-locked memory, for faster copies to a GPU; idle without one.
     """
 
     def __init__(self, samples: Samples, batches: Batches, workers: int = 0, pin: bool = False) -> None:
@@ -163,55 +177,57 @@ class Loader:
         self.requests = _Requests(batches)
         self.pin = pin and torch.cuda.is_available()
         self.workers = suitable_workers(samples) if workers < 0 else workers
-        self._pool = self._workers(self.workers) if self.workers else None
+        self._pool = self._start_workers(self.workers) if self.workers else None
 
     def for_epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch from `start_step` on. Raises MultiviewError when a worker dies."""
+        """The batches of an epoch, from `start_step` on. Raises MultiviewError if a worker dies."""
         self.requests.epoch, self.requests.start_step = epoch, start_step
-        return self._ahead(self._pool) if self._pool is not None else self._here()
+        return self._from_workers(self._pool) if self._pool is not None else self._in_this_process()
 
-    def _here(self) -> Iterator[Batch]:
+    def _in_this_process(self) -> Iterator[Batch]:
         for request in self.requests:
             batch = self.samples[request]
             yield batch.pin_memory() if self.pin else batch
 
-    def _ahead(self, pool: Iterable[Batch | MultiviewError]) -> Iterator[Batch]:
-        arriving = iter(pool)
+    def _from_workers(self, pool: Iterable[Batch | MultiviewError]) -> Iterator[Batch]:
+        batches = iter(pool)
         while True:
             try:
-                batch = next(arriving)
+                batch = next(batches)
             except StopIteration:
                 return
             except (RuntimeError, ConnectionError, EOFError) as cause:
                 if isinstance(cause, RuntimeError) and not any(sign in str(cause) for sign in DEATH):
                     raise
                 raise MultiviewError(
-                    f"a data worker stopped ({type(cause).__name__}: {cause}). Most often memory ran out: "
+                    f"a data worker stopped ({type(cause).__name__}: {cause}). The usual cause is too little memory: "
                     "use fewer workers, or --workers 0 to prepare batches in the main process."
                 ) from cause
             if isinstance(batch, MultiviewError):
                 raise batch
             yield batch
 
-    def _workers(self, count: int) -> DataLoader[Batch | MultiviewError]:
+    def _start_workers(self, count: int) -> DataLoader[Batch | MultiviewError]:
         return DataLoader(
-            _InWorker(self.samples),
+            _ErrorsAsValues(self.samples),
             batch_size=None,
             sampler=self.requests,
             num_workers=count,
             persistent_workers=True,
             collate_fn=_unchanged,
             pin_memory=self.pin,
-            # Its own: DataLoader would otherwise draw the workers' base seed from the global generator.
+            # Otherwise DataLoader draws the base seed of workers from the global generator.
             generator=torch.Generator(),
         )
 
 
 def suitable_workers(samples: Samples) -> int:
-    """None for what is in memory, where cutting a batch takes less than handing it over; else half of this process's cores,
-    up to `MOST_WORKERS`.
+    """The number of data-loading workers that suits the data.
+
+    Returns 0 when the data is in memory: preparing a batch here is then cheaper than sending it
+    between processes. Otherwise half of this process's cores, up to `MOST_WORKERS`.
     """
-    if all(samples.store.holds(name) for name in samples.modalities):
+    if all(samples.store.is_in_memory(name) for name in samples.modalities):
         return 0
     return min(MOST_WORKERS, own_cores() // 2)
 
@@ -223,5 +239,5 @@ def _unchanged(batch: Any) -> Any:
 def loader(
     samples: Samples, batches: Batches, epoch: int = 0, start_step: int = 0, workers: int = 0, pin: bool = False
 ) -> Iterator[Batch]:
-    """The batches of a single epoch. A run of several epochs keeps one `Loader`, and with it the workers."""
+    """The batches of one epoch. For several epochs keep one `Loader`, which keeps its workers."""
     return Loader(samples, batches, workers, pin).for_epoch(epoch, start_step)

@@ -1,4 +1,4 @@
-"""Which source fits a folder or a file that a user calls the data."""
+"""Finds the source that can read a folder or a file."""
 
 from __future__ import annotations
 
@@ -29,30 +29,31 @@ PUBLISHED: dict[str, Source] = {
     "stl10_binary/train_X.bin": Stl10(),
     NYU_FILE: NyuV2(),
 }
-"""A file that only this dataset has, below the folder of its archive or above it."""
+"""A file that only this dataset has; its path starts with the folder of the archive."""
 TREES = {"image": images.ENDINGS, "sound": audiofiles.ENDINGS, "clip": videofiles.ENDINGS}
 
 
-def guess_source(root: Path) -> Source:
-    """The source that fits: that of a published dataset, a manifest or a file of arrays; `Aligned` when there are two
-    folders of modalities or more; else class folders of what there is most of: images, sounds or clips.
+def detect_source(root: Path) -> Source:
+    """The source for `root`: the first of these rules that holds decides.
 
-    A `labels.csv` with the columns `id` and `split` whose ids are files of the folder says which samples there are. Raises
-    MultiviewError for a file that no source reads.
+    A published dataset, a manifest and a file of arrays have their own sources. Two or more folders
+    with names of modalities mean `Aligned`. Any other folder is read as class folders of its most
+    frequent kind of file: images, sounds or clips; a `labels.csv` with the columns `id` and `split`
+    lists its samples. Raises MultiviewError for a file that no source reads.
     """
     if root.is_file():
-        return _for_file(root)
-    published = [source for file, source in PUBLISHED.items() if _holds(root, PurePosixPath(file))]
+        return _source_of_file(root)
+    published = [source for file, source in PUBLISHED.items() if _has_file(root, PurePosixPath(file))]
     if published:
         return published[0]
     if any((root / f"manifest{ending}").is_file() for ending in TABLES):
         return Manifest()
     if len(modality_folders(root)) >= 2:
         return Aligned()
-    return _for_tree(root)
+    return _source_of_tree(root)
 
 
-def _for_file(file: Path) -> Source:
+def _source_of_file(file: Path) -> Source:
     ending = file.suffix.lower()
     if ending in TABLES:
         return Manifest()
@@ -61,18 +62,16 @@ def _for_file(file: Path) -> Source:
     if ending in arrayfiles.ENDINGS:
         return Arrays()
     readable = ", ".join((*TABLES, *arrayfiles.ENDINGS))
-    raise MultiviewError(
-        f"{file} is a file that no source reads alone (those are {readable}); give a folder or a store."
-    )
+    raise MultiviewError(f"no source reads the file {file}; give a folder, a store, or a file that ends in {readable}.")
 
 
-def _holds(root: Path, file: PurePosixPath) -> bool:
-    """Whether the file is there, or `root` is the folder of the archive itself."""
+def _has_file(root: Path, file: PurePosixPath) -> bool:
+    """Whether `root`, or the folder of the archive above the file, has the file."""
     own = root.name == file.parent.name and (root / file.name).is_file()
     return own or (root / file).is_file()
 
 
-def _for_tree(root: Path) -> Source:
+def _source_of_tree(root: Path) -> Source:
     counts = Counter(
         kind
         for file in find_files(root, "file", frozenset().union(*TREES.values())).files
@@ -80,6 +79,6 @@ def _for_tree(root: Path) -> Source:
         if PurePosixPath(file).suffix[1:].lower() in endings
     )
     if not counts:
-        there = [path for path in root.iterdir() if path.suffix.lower() in (".npy", *arrayfiles.ENDINGS)]
-        return Arrays() if there else Folder()
+        arrays = [path for path in root.iterdir() if path.suffix.lower() in (".npy", *arrayfiles.ENDINGS)]
+        return Arrays() if arrays else Folder()
     return {"image": Folder, "sound": Audio, "clip": Video}[counts.most_common(1)[0][0]]()

@@ -1,4 +1,4 @@
-"""From what a user says about the data (`scenes`, a folder of images, a store) to an open store."""
+"""Opens the data that a user names: `scenes`, a folder of images, a file, or a store."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from typing import NamedTuple
 
 from multiview import plugins
 from multiview.data.listing.filetree import printable, walk_entries
-from multiview.data.load.detect_source import guess_source
+from multiview.data.load.detect_source import detect_source
 from multiview.data.load.sourcestore import FOLDER, SourceStore
 from multiview.data.load.viewstatistics import describe_views
 from multiview.data.source import Source
 from multiview.data.sources.folder import Folder
 from multiview.data.store import manifest
 from multiview.data.store.reading import Store
+from multiview.data.write.finish import Report
 from multiview.data.write.lock import LockedError
-from multiview.data.write.preprocess import Report, options, preprocess
+from multiview.data.write.planning import options_of
+from multiview.data.write.preprocess import preprocess
 from multiview.data.write.progress import progress_bar
 from multiview.data.write.storefolder import OccupiedError
 from multiview.errors import MultiviewError
@@ -31,103 +33,107 @@ WAIT_SECONDS = 0.5
 
 
 def open_data(spec: str, cache: Path, say: Callable[[str], None] = print, workers: int = 1) -> Store:
-    """The store that `spec` means, made below `cache` the first time.
+    """The store that `spec` names. A store that must be made first is made in the folder `cache`.
 
-    `scenes` or `scenes:COUNT` is the embedded data, a folder with a store's manifest is a store, any other folder or
-    file is preprocessed as `guess_source` says, and again when a file there has come, gone or been written since.
-    `folder:PATH` reads the files themselves, each time they are needed, and makes nothing. say: gets one line when
-    something is made. workers: processes that make it, as of `preprocess`. Raises MultiviewError when there is no such
-    thing.
+    Args:
+        spec: `scenes` or `scenes:COUNT` (the embedded data), the folder of a store, any other
+            folder or file (made a store, and again when a file there changes), or `folder:PATH`
+            (reads the files themselves each time and writes nothing).
+        say: called with one line when a store is made.
+        workers: processes that make the store.
+
+    Raises MultiviewError when `spec` names no data.
     """
-    path, making = Path(spec), _Making(say, workers)
+    path, maker = Path(spec), _StoreMaker(say, workers)
     if spec.startswith(f"{FOLDER}:"):
-        return _unwritten(Path(spec.partition(":")[2]))
+        return _open_files(Path(spec.partition(":")[2]))
     if spec.split(":")[0] == SCENES:  # a folder of that name is ./scenes
-        return _scenes(spec, cache, making)
+        return _open_scenes(spec, cache, maker)
     if not path.exists():
         raise MultiviewError(
             f"{spec} does not exist; give the path of a store, a folder of your data or a manifest, or `{SCENES}`."
         )
     if (path / manifest.NAME).exists() or any(path.glob("shard-*.h5")):
         return Store.open(path)
-    source = guess_source(path)
-    key = json.dumps([str(path.resolve()), type(source).__name__, options(source)], sort_keys=True)
+    source = detect_source(path)
+    key = json.dumps([str(path.resolve()), type(source).__name__, options_of(source)], sort_keys=True)
     short = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return _prepared(source, path, cache / f"{path.resolve().name or 'root'}-{short}", making)
+    return _open_prepared(source, path, cache / f"{path.resolve().name or 'root'}-{short}", maker)
 
 
-class _Making(NamedTuple):
-    """Who is told when a store is made, and by how many processes it is."""
+def _open_prepared(source: Source, root: Path, out: Path, maker: _StoreMaker) -> Store:
+    """The store of a folder or file, made again when a file there has changed.
 
-    say: Callable[[str], None]
-    workers: int
-
-
-def _prepared(source: Source, root: Path, out: Path, making: _Making) -> Store:
-    """The store of a folder or file, and beside it a note of what was there: no part of the store, since it has times."""
-    note, now = out.with_name(f"{out.name}.seen"), fingerprint(root if root.is_dir() else root.parent, out.parent)
-    if not note.is_file():
-        note.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(note, now)
-    store = _made(source, root, out, making, changed=note.read_text(encoding="utf-8") != now)
-    replace_text(note, now)
+    The fingerprint of the files lies beside the store, not in it, because it contains times.
+    """
+    seen, now = out.with_name(f"{out.name}.seen"), fingerprint(root if root.is_dir() else root.parent, out.parent)
+    if not seen.is_file():
+        seen.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(seen, now)
+    store = maker.make(source, root, out, changed=seen.read_text(encoding="utf-8") != now)
+    replace_text(seen, now)
     return store
 
 
-def fingerprint(root: Path, aside: Path) -> str:
-    """sha256 of path, size and time of every file below `root`, except those below `aside`."""
-    digest, besides = hashlib.sha256(), aside.resolve()
-    for name, what in sorted(walk_entries(root, links=True)):
+def fingerprint(root: Path, ignored: Path) -> str:
+    """sha256 of path, size and time of every file below `root`, except files below `ignored`."""
+    digest, outside = hashlib.sha256(), ignored.resolve()
+    for name, kind in sorted(walk_entries(root, links=True)):
         path = root / name
-        if what == "file" and path.exists() and besides not in path.resolve().parents:
+        if kind == "file" and path.exists() and outside not in path.resolve().parents:
             facts = path.stat()
             digest.update(f"{printable(name)}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
-def _unwritten(root: Path) -> Store:
-    """The samples of a folder without a store; images each in its own size."""
+def _open_files(root: Path) -> Store:
+    """The samples of a folder, read from the files themselves; images keep their sizes."""
     if not root.exists():
         raise MultiviewError(f"{root} does not exist; give `{FOLDER}:` and the folder that holds your data.")
-    source = guess_source(root)
-    whole = replace(source, store="encoded") if isinstance(source, Folder) else source
-    return SourceStore.of(whole, root, type(source).__name__.lower())
+    source = detect_source(root)
+    unresized = replace(source, store="encoded") if isinstance(source, Folder) else source
+    return SourceStore.of(unresized, root, type(source).__name__.lower())
 
 
-def _scenes(spec: str, cache: Path, making: _Making) -> Store:
-    kind = plugins.load("sources", SCENES)
-    word = spec.partition(":")[2]
-    if not word:
-        return _made(kind(), None, cache / SCENES, making)
-    if not word.isdecimal() or int(word) < 1:
+def _open_scenes(spec: str, cache: Path, maker: _StoreMaker) -> Store:
+    source_type = plugins.load("sources", SCENES)
+    count = spec.partition(":")[2]
+    if not count:
+        return maker.make(source_type(), None, cache / SCENES)
+    if not count.isdecimal() or int(count) < 1:
         raise MultiviewError(f"'{spec}' does not say how many scenes; write {SCENES}:COUNT, such as {SCENES}:3000.")
-    return _made(kind(count=int(word)), None, cache / f"{SCENES}-{int(word)}", making)
+    return maker.make(source_type(count=int(count)), None, cache / f"{SCENES}-{int(count)}")
 
 
-def _made(source: Source, root: Path | None, out: Path, making: _Making, *, changed: bool = False) -> Store:
-    """The store, made again where it was made of something else; changed: whether that is known beforehand."""
-    try:
-        report = _preprocessed(source, root, out, making, overwrite=changed)
-    except OccupiedError:  # by what the same folder held before
-        changed = True
-        report = _preprocessed(source, root, out, making, overwrite=True)
-    if changed:
-        making.say(f"{root or SCENES} has changed: its store {out} was made again.")
-    if not report.already:
-        describe_views(out)
-        making.say(" ".join((f"prepared {root or SCENES}:", *report.lines())))
-    return Store.open(out)
+class _StoreMaker(NamedTuple):
+    """Makes stores with `workers` processes and reports to `say`."""
 
+    say: Callable[[str], None]
+    workers: int
 
-def _preprocessed(source: Source, root: Path | None, out: Path, making: _Making, overwrite: bool) -> Report:
-    """Makes the store, or waits while another run makes it: the same data is then there for both."""
-    waiting = False
-    while True:
+    def make(self, source: Source, root: Path | None, out: Path, *, changed: bool = False) -> Store:
+        """Makes the store, or opens it when it is whole; `changed` files make it again."""
         try:
-            with progress_bar(f"preparing {root or SCENES}") as progress:
-                return preprocess(source, root, out, overwrite=overwrite, workers=making.workers, progress=progress)
-        except LockedError as busy:
-            if not waiting:
-                making.say(f"{busy} Waiting for it; Ctrl-C ends that.")
-            waiting = True
-        time.sleep(WAIT_SECONDS)
+            report = self._preprocess(source, root, out, overwrite=changed)
+        except OccupiedError:  # by the store of what the same folder held before
+            changed = True
+            report = self._preprocess(source, root, out, overwrite=True)
+        if changed:
+            self.say(f"{root or SCENES} has changed: its store {out} was made again.")
+        if not report.already:
+            describe_views(out)
+            self.say(" ".join((f"prepared {root or SCENES}:", *report.lines())))
+        return Store.open(out)
+
+    def _preprocess(self, source: Source, root: Path | None, out: Path, overwrite: bool) -> Report:
+        """Makes the store, or waits while another process makes the same store."""
+        waiting = False
+        while True:
+            try:
+                with progress_bar(f"preparing {root or SCENES}") as progress:
+                    return preprocess(source, root, out, overwrite=overwrite, workers=self.workers, progress=progress)
+            except LockedError as busy:
+                if not waiting:
+                    self.say(f"{busy} Waiting for that process; press Ctrl-C to stop waiting.")
+                waiting = True
+            time.sleep(WAIT_SECONDS)

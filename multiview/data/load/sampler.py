@@ -1,4 +1,4 @@
-"""Which samples make which batch: a function of seed, epoch and step alone, so that a run can resume anywhere."""
+"""Which samples form which batch: a function of seed, epoch and step, so that runs can resume."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from multiview.plurals import counted
 
 @dataclass(frozen=True)
 class Batches:
-    """The batches of `count` samples: `batch` samples each over all ranks together, of which every rank takes its
-    slice.
+    """The batches of `count` samples: `batch` samples in all ranks together, one slice per rank.
 
-    The order is a function of (seed, epoch), whatever the world size. drop_last leaves out the samples that do not
-    fill a batch (training); without it the last batch is smaller. shuffle=False keeps the order of the split
-    (evaluation). Raises MultiviewError when `world` does not divide `batch`, or when there is no batch at all.
+    The order depends on (seed, epoch), not on the world size. drop_last: leave out the samples that
+    do not fill a batch (training); otherwise the last batch is smaller. shuffle=False: keep the
+    order of the split (evaluation). Raises MultiviewError when `world` does not divide `batch`, and
+    when there is no batch.
     """
 
     count: int
@@ -44,11 +44,11 @@ class Batches:
             )
 
     def __len__(self) -> int:
-        """Steps in an epoch."""
+        """Steps per epoch."""
         return self.count // self.batch if self.drop_last else -(-self.count // self.batch)
 
     def for_epoch(self, epoch: int, start_step: int = 0) -> Iterator[Tensor]:
-        """This rank's sample indices, int64, one tensor a step, from `start_step` on."""
+        """The sample indices of this rank, int64: one tensor per step, from `start_step` on."""
         order = (
             torch.from_numpy(permutation(self.seed, epoch, "order", self.count))
             if self.shuffle
@@ -60,7 +60,10 @@ class Batches:
 
 
 def fit_batch(batch: int, count: int, world: int = 1) -> tuple[int, str | None]:
-    """The largest batch up to `batch` that `count` samples fill and `world` processes share; a sentence if smaller."""
+    """The largest possible batch up to `batch`, and a sentence when it is smaller than `batch`.
+
+    `count` samples must fill the batch, and `world` processes must share it evenly.
+    """
     if batch <= count:
         return batch, None
     fitting = count - count % world

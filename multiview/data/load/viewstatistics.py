@@ -1,4 +1,4 @@
-"""Mean and spread of what views make of a store, measured on a bounded part of it: for normalisation, and to look at."""
+"""Mean, standard deviation and range of views, measured on some samples of a store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from multiview.data.store import manifest as manifests
 from multiview.data.store.reading import Store
 from multiview.data.store.statistics import Moments, Statistics
 from multiview.data.write.progress import Progress, progress_bar
-from multiview.data.write.storefolder import publish
+from multiview.data.write.storefolder import publish_text
 from multiview.errors import MultiviewError
 from multiview.plugins import installed
 from multiview.view import Crop, View, make_view
@@ -22,46 +22,49 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MEASURED = 1000
-"""Samples, evenly spread over the training split, that views are measured on."""
+"""How many samples, evenly spread over the training split, are measured."""
 BATCH = 100
 CROP = Crop(seconds=1.0)
-"""What installed views are measured on: the central crop of the usual size, a second of what lasts."""
+"""The crop on which installed views are measured: the usual size, one second."""
 
 
 def describe_views(path: Path) -> Mapping[str, Statistics]:
-    """Enters the statistics of every installed view that the store at `path` has the modality for into its manifest, where
-    they are not yet; the store's hash does not depend on them.
+    """Measures the installed views that the store at `path` can feed; returns their statistics.
+
+    Writes the statistics into the manifest, unless they are there. The store's hash ignores them.
     """
     store = Store.open(path)
     if not store.manifest.views:
         with progress_bar(
             f"measuring views of {', '.join(kind.name for kind in store.manifest.modalities)}"
         ) as progress:
-            progress(0, min(MEASURED, len(store.rows(_training(store)))), 0)  # seconds of imports come first
-            found = measured(store, usable(store), progress=progress)
-        publish(path / manifests.NAME, replace(store.manifest, views=found).to_json())
+            progress(0, min(MEASURED, len(store.rows(_training_split(store)))), 0)  # seconds of imports come first
+            found = measure_views(store, usable_views(store), progress=progress)
+        publish_text(path / manifests.NAME, replace(store.manifest, views=found).to_json())
         return found
     return store.manifest.views
 
 
-def usable(store: Store) -> dict[str, View]:
-    """The installed views that work on two samples of the store, by name; what does not is left out, whatever it raises."""
+def usable_views(store: Store) -> dict[str, View]:
+    """The installed views, by name, that work on two samples of the store without any error."""
     stored = {modality.name for modality in store.manifest.modalities}
     found = {}
     for plugin in installed("views"):
         try:
             view = make_view(plugin.name, CROP)
             if view.modality in stored:
-                measured(store, {plugin.name: view}, most=2)
+                measure_views(store, {plugin.name: view}, most=2)
                 found[plugin.name] = view
-        except Exception:  # a stranger's broken view does no harm to those who did not ask for it
+        except Exception:  # the broken view of a plugin must not stop users of other views
             continue
     return found
 
 
-def settled(view: View, store: Store) -> View:
-    """The view fitted to a store, mean and std filled in where they were left open: from the manifest where it knows them,
-    else measured on the central crops of up to `MEASURED` training samples. Raises MultiviewError as `View.with_statistics` does.
+def with_statistics(view: View, store: Store) -> View:
+    """The view with open mean and std filled in for a store.
+
+    The values come from the manifest or, if they are not there, from the central crops of up to
+    `MEASURED` training samples. Raises MultiviewError like `View.with_statistics`.
     """
     statistics = store.manifest.statistics
     stored = {modality.name: modality for modality in store.manifest.modalities}
@@ -70,32 +73,38 @@ def settled(view: View, store: Store) -> View:
     plain = view.convert is None and view.modality in statistics and kind is not None and kind.dtype.startswith("float")
     if known or plain or kind is None:
         return view.with_statistics(statistics, stored)
-    replace(view, mean=(0.0,), std=(1.0,)).with_statistics(statistics, stored)  # for its other complaints
-    found = store.manifest.views.get(view.channels.name) if _is_installed(view) else None
-    found = found or measured(store, {"it": view}).get("it")
+    replace(view, mean=(0.0,), std=(1.0,)).with_statistics(statistics, stored)  # raises the other errors
+    found = store.manifest.views.get(view.channels.name) if _equals_installed(view) else None
+    found = found or measure_views(store, {"view": view}).get("view")
     if found is None:
         raise MultiviewError(
-            f"view '{view.channels.name}' has no mean and std, and the store no {view.modality} to take them from; give the "
-            "view mean=(...,) and std=(...,)."
+            f"view '{view.channels.name}' has no mean and std, and the store has no {view.modality} to measure "
+            "them on; give the view mean=(...,) and std=(...,)."
         )
     spread = tuple(value if value > 0 else 1.0 for value in found.std)
     return replace(view, mean=view.mean or found.mean, std=view.std or spread)
 
 
-def _is_installed(view: View) -> bool:
-    """Whether it is the installed view that its channels are named after, so that the manifest's numbers are its own."""
+def _equals_installed(view: View) -> bool:
+    """Whether the view equals the installed view of its name, whose statistics the manifest has."""
     try:
-        same = make_view(view.channels.name, view.crop)
+        named = make_view(view.channels.name, view.crop)
     except MultiviewError:
         return False
-    return (same.modality, same.convert, same.take) == (view.modality, view.convert, view.take)
+    return (named.modality, named.convert, named.take) == (
+        view.modality,
+        view.convert,
+        view.take,
+    )
 
 
-def measured(
+def measure_views(
     store: Store, views: Mapping[str, View], most: int = MEASURED, progress: Progress | None = None
 ) -> dict[str, Statistics]:
-    """Per-channel statistics of views over the central crops of up to `most` training samples (of all samples, without a
-    training split), in the views' units; what is missing is not counted. progress: told of the samples that are done.
+    """Statistics per channel of views, in their units, over central crops of training samples.
+
+    most: how many samples are measured. progress: called after each batch. Without a training
+    split, all samples are candidates. Missing values are not counted.
     """
     if not views:
         return {}
@@ -105,17 +114,17 @@ def measured(
     from multiview.viewlayer import ViewLayer, present_views
 
     plain = {name: replace(view, mean=(0.0,), std=(1.0,), missing=None) for name, view in views.items()}
-    samples = Samples(store, _training(store), plain, train=False, cache=0)
+    samples = Samples(store, _training_split(store), plain, train=False, cache=0)
     layer = ViewLayer(plain)
     chosen = np.unique(np.linspace(0, len(samples) - 1, most).astype(np.int64))
     moments = {name: Moments.none(view.channels.count) for name, view in views.items()}
     done = 0
     for index in torch.from_numpy(chosen).split(BATCH):
         batch = samples[0, index]
-        there = present_views(plain, batch)
+        present = present_views(plain, batch)
         for name, x in layer(batch).items():
             if x.is_floating_point():
-                moments[name] = moments[name].joined(_moments(x[there[name]], views[name].missing))
+                moments[name] = moments[name].joined(_moments(x[present[name]], views[name].missing))
         done += len(index)
         if progress:
             progress(done, len(chosen), 0)
@@ -123,13 +132,13 @@ def measured(
     return {name: each for name, each in found.items() if each is not None}
 
 
-def _training(store: Store) -> str | None:
-    """The split that is measured; None, all samples, without a training split."""
+def _training_split(store: Store) -> str | None:
+    """`train`, or None (all samples) without a training split."""
     return "train" if "train" in store.split_names else None
 
 
 def _moments(x: Tensor, missing: float | None) -> Moments:
-    """Of a view tensor (n, channels, ...), each channel without its missing values."""
+    """The moments of a view tensor (n, channels, ...), without missing values."""
     parts = []
     for channel in x.unbind(1):
         values = channel.flatten().double().numpy()

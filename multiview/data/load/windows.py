@@ -1,7 +1,8 @@
 """Where a crop is cut: windows in the picture and spans in time, drawn for every sample.
 
-What is drawn follows torchvision's RandomResizedCrop and RandomHorizontalFlip; how it is drawn is ours, because
-torchvision draws from the global generator, so that its crops depend on batch, worker and process.
+The windows have the distribution of torchvision's RandomResizedCrop and RandomHorizontalFlip. The
+random numbers come as arguments, because torchvision draws from the global generator: there a crop
+would depend on batch, worker and process.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from multiview.view import Crop
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 TRIES = 10
-"""Windows that RandomResizedCrop tries before it falls back on a central one."""
+"""How many windows RandomResizedCrop tries before it takes a central window."""
 
 
 @dataclass(frozen=True)
 class Windows:
-    """The part of each of n samples that is kept, in pixels: corner, extent, and whether it is mirrored."""
+    """For each of n samples the window to keep, in pixels, and whether to mirror it."""
 
     top: Ints
     left: Ints
@@ -31,7 +32,7 @@ class Windows:
     flip: NDArray[np.bool_]
 
     def scaled(self, source: tuple[Ints, Ints], target: tuple[Ints, Ints]) -> Windows:
-        """The same windows on samples of `target` (heights, widths) instead of `source`, to the nearest pixel."""
+        """The same windows, to the nearest pixel, on samples of other (heights, widths)."""
         top, height = _scaled(self.top, self.height, source[0], target[0])
         left, width = _scaled(self.left, self.width, source[1], target[1])
         return Windows(top, left, height, width, self.flip)
@@ -45,7 +46,7 @@ def _scaled(start: Ints, extent: Ints, source: Ints, target: Ints) -> tuple[Ints
 
 
 def draw_windows(crop: Crop, drawn: Floats, height: int | Ints, width: int | Ints) -> Windows:
-    """RandomResizedCrop and a mirror for n samples of height x width, from (n, 2 * TRIES + 3) uniform numbers."""
+    """Random windows for n samples of height x width, from `drawn`, uniform (n, 2 * TRIES + 3)."""
     height, width = (np.broadcast_to(np.asarray(side, np.int64), len(drawn)) for side in (height, width))
     log_low, log_high = math.log(crop.ratio[0]), math.log(crop.ratio[1])
     share = crop.scale[0] + (crop.scale[1] - crop.scale[0]) * drawn[:, :TRIES]
@@ -70,18 +71,18 @@ def _central_windows(crop: Crop, height: Ints, width: Ints) -> tuple[Ints, Ints,
 
 
 def span_starts(seconds: float, durations: list[Floats], place: Floats) -> Floats:
-    """When a window of `seconds` begins in each of n samples, in seconds: `place` (n,) in [0, 1] of the room there is.
+    """The starts (n,) in seconds of windows of `seconds`, at `place` (n,) in [0, 1] of the room.
 
-    durations: (n,) seconds of everything that the window is cut from; the window lies within the shortest, and what is
-    absent (0 s) has no say. Where that is shorter than the window, the window begins at 0.
+    durations: (n,) seconds per modality. The window lies within the shortest present
+    (longer than 0 s) modality, and starts at 0 when that modality is shorter than the window.
     """
-    there = np.stack(durations)
-    shortest = np.where(there > 0, there, np.inf).min(axis=0)
+    stacked = np.stack(durations)
+    shortest = np.where(stacked > 0, stacked, np.inf).min(axis=0)
     room = np.where(np.isfinite(shortest), shortest - seconds, 0.0)
     return place * np.maximum(room, 0.0)
 
 
 def span_places(start: Floats, seconds: float, rate: float, lengths: Ints) -> tuple[Ints, int]:
-    """First places (n,) and the common count of places of a window, in samples or frames at `rate`."""
+    """The windows in samples or frames at `rate`: their starts (n,) and their common length."""
     count = max(1, round(seconds * rate))
     return np.clip(np.rint(start * rate).astype(np.int64), 0, np.maximum(lengths - count, 0)), count

@@ -1,7 +1,8 @@
 """The picture of a scene: image, depth, normals and mask, ray-cast in perspective.
 
-The camera looks along -z of its own frame, x to the right, y up. Its rays have z = -1 there, so that t along a ray is
-depth. Points, directions and colours are columns, (3, n).
+The camera looks along -z of its own frame, with x to the right and y up. In that frame rays have
+z = -1, so that the distance t along a ray is the depth. Points, directions and colours
+are columns, (3, n).
 """
 
 from __future__ import annotations
@@ -13,24 +14,29 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from multiview.data.scenes.content import KINDS, Body, Camera, Light, Scene
+from multiview.data.scenes.scene import KINDS, Body, Camera, Light, Scene
 from multiview.data.scenes.solids import SOLIDS, Floats, Places, Solid
 from multiview.data.scenes.textures import linear_rgb, painted, srgb
 
 SKY, GROUND = 0, 255
 FAR = np.float32(30.0)
-"""Where the ground ends, metres."""
+"""Depth at which the ground ends, metres."""
 EDGE = 0.05
-"""Contrast to a neighbour above which a pixel is sampled again, finer."""
+"""Contrast to a neighbour above which a pixel is sampled again with four rays."""
 OFFSETS = np.array([[-0.375, 0.125, 0.375, -0.125], [-0.125, -0.375, 0.125, 0.375]], np.float32)
-"""A rotated grid: four rays a pixel, no two in one row or column."""
+"""A rotated grid: four rays per pixel, no two in one row or column."""
 Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """image: uint8 (h, w, 3). depth: float32 (h, w), metres along the optical axis, 0 = sky. normal: float16 (h, w, 3),
-    x right, y up, z towards the viewer, 0 = sky. mask: uint8 (h, w), 1 = the solid, 2 = the other one, 0 = neither.
+    """The arrays of a sample.
+
+    Attributes:
+        image: uint8 (h, w, 3).
+        depth: float32 (h, w), metres along the optical axis, 0 = sky.
+        normal: float16 (h, w, 3), x right, y up, z towards the viewer, 0 = sky.
+        mask: uint8 (h, w), 1 = the first solid, 2 = the second solid, 0 = neither.
     """
 
     image: Bytes
@@ -50,9 +56,9 @@ class Placed:
 
     @classmethod
     def of(cls, body: Body) -> Placed:
-        """Stands on the ground, or floats `lift` over it."""
+        """The solid on the ground, or `lift` above the ground."""
         solid = SOLIDS[KINDS[int(body.kind)]]
-        forward = turn(body) * (body.size * np.array([body.wide, body.tall, body.deep]))
+        forward = rotation_of(body) * (body.size * np.array([body.wide, body.tall, body.deep]))
         height = solid.support(-forward[1]) + body.lift
         centre = np.array([[body.x], [height], [body.z]], np.float32)
         return cls(solid, body, centre, np.linalg.inv(forward).astype(np.float32))
@@ -62,7 +68,7 @@ class Placed:
         return self.inverse @ (points - self.centre)
 
     def hit(self, origin: Floats, direction: Floats) -> tuple[Places, Floats, Floats]:
-        """As `Solid.hit`, in the world; normals are of unit length."""
+        """Like `Solid.hit`, in world coordinates and with unit normals."""
         which, when, normals = self.solid.hit(self.local(origin), self.inverse @ direction)
         return which, when, _unit(self.inverse.T @ normals)
 
@@ -71,8 +77,8 @@ def _unit(vectors: Floats) -> Floats:
     return vectors / np.sqrt((vectors * vectors).sum(0))
 
 
-def turn(body: Body) -> NDArray[np.float64]:
-    """The rotation of a body, (3, 3): yaw about the vertical, then a tilt about a level axis."""
+def rotation_of(body: Body) -> NDArray[np.float64]:
+    """The rotation of a body, (3, 3): yaw about the vertical, then tilt about a level axis."""
     axis = np.array([math.cos(body.lean), 0.0, math.sin(body.lean)])
     cross = np.array([[0, -axis[2], 0], [axis[2], 0, -axis[0]], [0, axis[0], 0]])
     tilt = np.eye(3) + math.sin(body.tilt) * cross + (1 - math.cos(body.tilt)) * cross @ cross
@@ -81,7 +87,7 @@ def turn(body: Body) -> NDArray[np.float64]:
 
 
 def camera_frame(camera: Camera) -> tuple[Floats, Floats]:
-    """Position (3, 1) and axes (3, 3), whose columns are right, up and towards the viewer, in the world."""
+    """World position (3, 1) and axes (3, 3) of the camera: right, up, towards the viewer."""
     sin, cos = math.sin(camera.pitch), math.cos(camera.pitch)
     axes = np.array([[1, 0, 0], [0, cos, sin], [0, -sin, cos]], np.float32)
     position = np.array([[0], [camera.aim], [0]], np.float32) + np.float32(camera.distance) * axes[:, 2:]
@@ -97,7 +103,7 @@ def sunward(light: Light) -> Floats:
 
 @lru_cache(maxsize=8)
 def pixels(size: int) -> Floats:
-    """Centres of size x size pixels, row by row, (2, n): x right and y up, from -1 to 1."""
+    """Centres (2, n) of size x size pixels, row by row: x right and y up, from -1 to 1."""
     line = (np.arange(size, dtype=np.float32) + 0.5) * (2 / size) - 1
     x, y = np.meshgrid(line, -line)
     return np.stack([x.ravel(), y.ravel()])
@@ -105,7 +111,7 @@ def pixels(size: int) -> Floats:
 
 @dataclass(frozen=True)
 class Stage:
-    """A scene made ready for rays."""
+    """A scene with placed solids, camera and light, ready for ray casting."""
 
     scene: Scene
     placed: tuple[Placed, ...]
@@ -120,17 +126,20 @@ class Stage:
         return cls(scene, tuple(Placed.of(body) for body in bodies), *camera_frame(scene.camera), sunward(scene.light))
 
     def rays(self, places: Floats) -> Floats:
-        """World directions (3, n), of depth 1, of the rays through places (2, n) of the picture."""
+        """World directions (3, n), of depth 1, of rays through places (2, n) of the picture."""
         tangent = np.float32(math.tan(self.scene.camera.view / 2))
         return self.axes[:, :2] @ (places * tangent) - self.axes[:, 2:]
 
 
 @dataclass(frozen=True)
 class Hits:
-    """What n rays met: t, who (1, 2, ... a solid, GROUND or SKY), and world normals (3, n), of unit length, 0 = sky."""
+    """What n rays met: depth t, id (SKY, GROUND or 1, 2, ... for solids), unit normals (3, n).
+
+    Normals are in world coordinates and 0 for the sky.
+    """
 
     t: Floats
-    who: Bytes
+    id: Bytes
     normals: Floats
 
 
@@ -152,12 +161,12 @@ def cast(stage: Stage, direction: Floats) -> Hits:
 
 
 def shade(stage: Stage, hits: Hits, direction: Floats) -> Floats:
-    """Linear RGB (3, n) of what the rays met."""
+    """Linear RGB (3, n) of the points that the rays met."""
     out = np.empty_like(direction)
-    sky = np.flatnonzero(hits.who == SKY)
+    sky = np.flatnonzero(hits.id == SKY)
     out[:, sky] = _sky(stage.scene, direction[:, sky])
     for who in (GROUND, *range(1, len(stage.placed) + 1)):
-        mine = np.flatnonzero(hits.who == who)
+        mine = np.flatnonzero(hits.id == who)
         if len(mine):
             rays = direction[:, mine]
             points = stage.position + hits.t[mine] * rays
@@ -173,7 +182,7 @@ def _sky(scene: Scene, direction: Floats) -> Floats:
 
 
 def _surface(stage: Stage, placed: Placed | None, points: Floats, normals: Floats, direction: Floats) -> Floats:
-    """Linear RGB of points of one surface: ambient and diffuse light, and a highlight (Blinn 1977) on solids."""
+    """Linear RGB of points of a surface: ambient, diffuse and, on solids, specular (Blinn 1977)."""
     light = stage.scene.light
     facing = np.maximum((normals * stage.sun).sum(0), 0)
     facing[_shadowed(stage, placed, points, normals)] = 0
@@ -187,7 +196,7 @@ def _surface(stage: Stage, placed: Placed | None, points: Floats, normals: Float
 
 
 def _shadowed(stage: Stage, mine: Placed | None, points: Floats, normals: Floats) -> Places:
-    """Which points lie in the shadow of a solid; a convex one throws none on itself."""
+    """Which points lie in the shadow of a solid; a convex solid throws none on itself."""
     start = points + np.float32(1e-3) * normals
     others = [each for each in stage.placed if each is not mine or each.solid.tube]
     hit = [each.solid.hit(each.local(start), each.inverse @ stage.sun)[0] for each in others]
@@ -195,23 +204,23 @@ def _shadowed(stage: Stage, mine: Placed | None, points: Floats, normals: Floats
 
 
 def picture(scene: Scene, size: int) -> Picture:
-    """The scene as size x size pixels; geometry is that of the pixel centres, edges of the image are smoothed."""
+    """The scene as size x size pixels: geometry at pixel centres, image with smoothed edges."""
     stage = Stage.of(scene)
     direction = stage.rays(pixels(size))
     hits = cast(stage, direction)
     linear = np.clip(shade(stage, hits, direction), 0, 1)
-    _smooth(stage, linear, size)
+    _smooth_edges(stage, linear, size)
     return Picture(
         image=srgb(linear).reshape(size, size, 3),
-        depth=np.where(hits.who == SKY, np.float32(0), hits.t).reshape(size, size),
+        depth=np.where(hits.id == SKY, np.float32(0), hits.t).reshape(size, size),
         normal=(stage.axes.T @ hits.normals).T.astype(np.float16, order="C").reshape(size, size, 3),
-        mask=np.where(hits.who == GROUND, np.uint8(0), hits.who).reshape(size, size),
+        mask=np.where(hits.id == GROUND, np.uint8(0), hits.id).reshape(size, size),
     )
 
 
-def _smooth(stage: Stage, linear: Floats, size: int) -> None:
+def _smooth_edges(stage: Stage, linear: Floats, size: int) -> None:
     """Replaces pixels that differ from a neighbour by the mean of four rays."""
-    rough = np.flatnonzero(_edges(np.sqrt(linear).reshape(3, size, size)))
+    rough = np.flatnonzero(_find_edges(np.sqrt(linear).reshape(3, size, size)))
     if not len(rough):
         return
     places = pixels(size)[:, rough, None] + (OFFSETS * np.float32(2 / size))[:, None]
@@ -220,7 +229,7 @@ def _smooth(stage: Stage, linear: Floats, size: int) -> None:
     linear[:, rough] = fine.reshape(3, len(rough), -1).mean(2)
 
 
-def _edges(image: Floats) -> NDArray[np.bool_]:
+def _find_edges(image: Floats) -> NDArray[np.bool_]:
     across = np.abs(np.diff(image, axis=2)).max(0) > EDGE
     along = np.abs(np.diff(image, axis=1)).max(0) > EDGE
     edge = np.zeros(image.shape[1:], bool)

@@ -1,9 +1,10 @@
-"""The kinds of solid that scenes are made of, and where a ray meets them.
+"""The kinds of solid in scenes, and the points where rays meet them.
 
-Each solid stands in its own coordinates: y is its axis, its centre is the origin, its extent about 1. A convex one is
-the common part of half spaces and of one round body; a ray's stay in it is the common part of its stays in each (Kay
-and Kajiya 1986). The torus is found by sphere tracing (Hart 1996). Points and directions are columns, (3, n), or (3, 1)
-where all rays share one.
+A solid has its own coordinates: y is the axis, the centre is the origin, the extent is about 1. A
+convex solid is the intersection of half spaces and one round body, so that a ray is
+inside in the intersection of its intervals inside these parts (Kay and Kajiya 1986). The torus is
+found by sphere tracing (Hart 1996). Points and directions are columns, (3, n), or (3, 1) when all
+rays share them.
 """
 
 from __future__ import annotations
@@ -17,24 +18,24 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Places = NDArray[np.intp]
 NEAREST = 1e-3
-"""Hits nearer than this, in units of the ray's direction, are the surface that the ray starts from."""
+"""Nearer hits, in units of the direction, are ignored: there the ray leaves its own surface."""
 PARALLEL = np.float32(1e-9)
 STEPS = 64
-"""Of sphere tracing, at most."""
+"""Most steps of sphere tracing."""
 TOUCH = 1e-3
-"""How near to the surface of a torus is on it."""
+"""Points nearer than this to the surface of a torus count as points of the surface."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """The body x^2 + z^2 + a y^2 + b y + c <= 0: a ball, a cylinder, or a cone (its lower nappe)."""
+    """The body x^2 + z^2 + a y^2 + b y + c <= 0: a ball, a cylinder or a cone (the lower nappe)."""
 
     a: float
     b: float
     c: float
 
-    def stay(self, origin: Floats, direction: Floats) -> tuple[Floats, Floats]:
-        """When each ray enters and leaves, two of (n,); enters > leaves when it never does."""
+    def inside(self, origin: Floats, direction: Floats) -> tuple[Floats, Floats]:
+        """Where each ray enters (n,) and leaves (n,); a ray that misses enters after it leaves."""
         (ox, oy, oz), (dx, dy, dz) = origin, direction
         square = dx * dx + dz * dz + self.a * dy * dy
         square = np.where(np.abs(square) < PARALLEL, PARALLEL, square)
@@ -44,7 +45,7 @@ class Round:
         root = np.sqrt(np.maximum(under, 0)) / np.abs(square)
         middle = -half / square
         first, last = middle - root, middle + root
-        # Steeper than the side of a cone: outside between the roots, and only the end below the tip is the solid.
+        # Steeper than the cone's side: outside between the roots; only below the tip is solid.
         infinite = np.float32(np.inf)
         if self.a < 0:
             steep, falls = square < 0, dy < 0
@@ -55,7 +56,7 @@ class Round:
         return np.where(under < 0, infinite, first), last
 
     def normals(self, points: Floats) -> Floats:
-        """Outward (3, n), not of unit length."""
+        """Outward normals (3, n), not of unit length."""
         x, y, z = points
         return np.stack([x, self.a * y + np.float32(self.b / 2), z])
 
@@ -64,9 +65,9 @@ class Round:
 class Solid:
     """A kind of solid.
 
-    planes: unit normals and offsets (k, 4) of the half spaces n . x <= c. body: its round part. tube: None, or (R, r)
-    of a torus about y. ball, rims, corners: it is the hull of circles (radius, y) about the axis and of points,
-    thickened by `ball`, which gives its support function.
+    planes: unit normals and offsets (k, 4) of the half spaces n . x <= c. body: the round part.
+    tube: (R, r) of a torus about y, or None. ball, rims, corners: the solid is the hull of circles
+    (radius, y) about the axis and of points, thickened by `ball`; `support` uses them.
     """
 
     planes: tuple[tuple[float, float, float, float], ...] = ()
@@ -77,18 +78,20 @@ class Solid:
     corners: tuple[tuple[float, float, float], ...] = ()
 
     def hit(self, origin: Floats, direction: Floats) -> tuple[Places, Floats, Floats]:
-        """Which of n rays meet it (k,), when they first do (k,), in units of the direction, and the outward normals
-        there (3, k), not of unit length.
+        """The k of n rays that meet the solid (k,), and where they first do.
+
+        Returns also the distances (k,), in units of the direction, and the outward normals (3, k),
+        not of unit length.
         """
         near = np.flatnonzero(self._near(origin, direction))
-        origin, direction = _some(origin, near), _some(direction, near)
-        when = self._touch(origin, direction) if self.tube else self._entry(origin, direction)
+        origin, direction = _select(origin, near), _select(direction, near)
+        when = self._torus_entry(origin, direction) if self.tube else self._convex_entry(origin, direction)
         met = np.flatnonzero(np.isfinite(when))
         when = when[met]
-        return near[met], when, self.normals(_some(origin, met) + when * _some(direction, met))
+        return near[met], when, self.normals(_select(origin, met) + when * _select(direction, met))
 
     def normals(self, points: Floats) -> Floats:
-        """Outward (3, n) at points of its surface, not of unit length."""
+        """Outward normals (3, n) at points of the surface, not of unit length."""
         if self.tube:
             x, y, z = points
             across = np.maximum(np.hypot(x, z), PARALLEL)
@@ -110,7 +113,7 @@ class Solid:
         return np.where(curved, rounded, flat)
 
     def support(self, direction: NDArray[np.float64]) -> float:
-        """How far it reaches along `direction` (3,), times the direction's length."""
+        """How far the solid extends along `direction` (3,), times the length of the direction."""
         x, y, z = (float(each) for each in direction)
         across = math.hypot(x, z)
         reach = [radius * across + level * y for radius, level in self.rims]
@@ -119,20 +122,20 @@ class Solid:
 
     @property
     def radius(self) -> float:
-        """Of the ball about the origin that holds it."""
+        """The radius of the ball about the origin that contains the solid."""
         reach = [math.hypot(*rim) for rim in self.rims] + [math.hypot(*corner) for corner in self.corners]
         return max(reach) + self.ball
 
     def _near(self, origin: Floats, direction: Floats) -> NDArray[np.bool_]:
-        """Which rays meet the ball that holds it."""
+        """Which rays meet the ball that contains the solid."""
         along, square, away = _dot(origin, direction), _dot(direction, direction), _dot(origin, origin)
         away = away - np.float32(self.radius**2 * 1.01)
         return (along * along >= square * away) & ((along < 0) | (away < 0))
 
-    def _entry(self, origin: Floats, direction: Floats) -> Floats:
-        """When rays enter a convex solid from outside, infinite when they do not."""
+    def _convex_entry(self, origin: Floats, direction: Floats) -> Floats:
+        """Where rays enter a convex solid from outside; infinite for rays that do not."""
         infinite = np.float32(np.inf)
-        enter, leave = self.body.stay(origin, direction) if self.body else (-infinite, infinite)
+        enter, leave = self.body.inside(origin, direction) if self.body else (-infinite, infinite)
         if self.planes:
             table = np.array(self.planes, np.float32)
             speed = table[:, :3] @ direction
@@ -142,19 +145,19 @@ class Solid:
             leave = np.minimum(leave, np.where(speed > 0, when, infinite).min(0))
         return np.where((enter < leave) & (enter > NEAREST), enter, infinite)
 
-    def _touch(self, origin: Floats, direction: Floats) -> Floats:
-        """When rays meet a torus, infinite when they do not."""
+    def _torus_entry(self, origin: Floats, direction: Floats) -> Floats:
+        """Where rays meet a torus; infinite for rays that do not."""
         assert self.tube
         length: Floats = np.sqrt(_dot(direction, direction))
         unit = direction / length
         along = _dot(origin, unit)
         half: Floats = np.sqrt(np.maximum(along**2 - _dot(origin, origin) + np.float32(self.radius**2 * 1.01), 0))
-        # A ray that starts on the surface must step off it before distances are trusted.
+        # A ray that starts on the surface must first leave it, or the distance is 0.
         start: Floats = np.maximum(-along - half, np.float32(0.02))
         t, end = np.broadcast_to(start, half.shape).copy(), np.broadcast_to(half - along, half.shape)
         active = np.arange(len(t))
         for _ in range(STEPS):
-            gap = self._gap(_some(origin, active) + t[active] * _some(unit, active))
+            gap = self._gap(_select(origin, active) + t[active] * _select(unit, active))
             t[active] += gap
             active = active[(gap > TOUCH / 10) & (t[active] < end[active])]
             if not len(active):
@@ -170,7 +173,7 @@ class Solid:
         return np.sqrt(across * across + y * y) - np.float32(self.tube[1])
 
 
-def _some(columns: Floats, places: Places) -> Floats:
+def _select(columns: Floats, places: Places) -> Floats:
     return columns if columns.shape[1] == 1 else columns[:, places]
 
 
@@ -209,12 +212,12 @@ def _pyramid(side: float, tip: float, base: float) -> Solid:
     return Solid(planes=((0, -1, 0, -base), *sides), corners=((0, tip, 0), *corners))
 
 
-def _prism(inside: float, half: float) -> Solid:
-    """A tent: an equilateral triangle of inner radius `inside` along z, one side on the ground."""
-    across, outside = inside * math.sqrt(3), 2 * inside
+def _prism(inradius: float, half: float) -> Solid:
+    """A tent along z: an equilateral triangle of radius `inradius`, one side down."""
+    across, outside = inradius * math.sqrt(3), 2 * inradius
     root = math.sqrt(0.75)
-    sides = [(0, -1, 0, inside), (root, 0.5, 0, inside), (-root, 0.5, 0, inside)]
-    triangle = [(0.0, outside), (across, -inside), (-across, -inside)]
+    sides = [(0, -1, 0, inradius), (root, 0.5, 0, inradius), (-root, 0.5, 0, inradius)]
+    triangle = [(0.0, outside), (across, -inradius), (-across, -inradius)]
     return Solid(
         planes=(*sides, (0, 0, 1, half), (0, 0, -1, half)),
         corners=tuple((x, y, k * half) for x, y in triangle for k in (-1, 1)),
@@ -241,4 +244,4 @@ SOLIDS = {
     "pyramid": _pyramid(0.8, 1.0, -0.7),
     "torus": Solid(tube=(0.72, 0.3), ball=0.3, rims=((0.72, 0.0),)),
 }
-"""Every kind by name; the order is that of the class numbers."""
+"""Every kind by name, in the order of the class numbers."""

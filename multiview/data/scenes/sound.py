@@ -1,8 +1,9 @@
-"""The sound of a scene: its solid is struck once.
+"""The sound of a scene: the solid is struck once.
 
-Modal synthesis, a sum of decaying partials (van den Doel and Pai 1998). Each kind rings like a textbook vibrator, so
-that the ratios of its partials tell the shape; the size sets the pitch, the material how fast it dies, the place of the
-blow how strong each partial is. Loudness is drawn, whatever the kind.
+Modal synthesis: a sum of decaying partials (van den Doel and Pai 1998). Each kind of solid has the
+partials of a textbook vibrator, so that their ratios tell the shape. The size sets the pitch, the
+damping sets the decay, and the place of the blow sets the strength of each partial. The loudness
+does not depend on the kind.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from multiview.data.scenes.content import KINDS, Scene
+from multiview.data.scenes.scene import KINDS, Scene
 
 RATE = 8000
 SAMPLES = 2000
@@ -22,7 +23,7 @@ CEILING = 0.9 * RATE / 2
 
 
 def _bar() -> list[float]:
-    """A free bar: its nodes are roots of cosh x cos x = 1."""
+    """A free bar: the roots of cosh x cos x = 1, squared."""
     roots = (4.730041, 7.853205, 10.995608, 14.137165, 17.278760, 20.420352)
     return [(root / roots[0]) ** 2 for root in roots]
 
@@ -47,11 +48,11 @@ PARTIALS = {
     "pyramid": _membrane([2, 5, 8, 10, 13, 17, 18]),  # a square drum
     "torus": _ring(),
 }
-"""Frequencies of the partials of each kind over the lowest."""
+"""Frequencies of the partials of each kind, divided by the lowest frequency."""
 
 
 def impact(scene: Scene, noise: NDArray[np.float64]) -> NDArray[np.int16]:
-    """The blow as int16 (`SAMPLES`,) at `RATE` Hz; `noise` (`SAMPLES`,) is uniform in [0, 1)."""
+    """The sound, int16 (`SAMPLES`,) at `RATE` Hz. noise: (`SAMPLES`,), uniform in [0, 1)."""
     body, sound = scene.body, scene.sound
     time = np.arange(SAMPLES) / RATE
     wave = np.zeros(SAMPLES)

@@ -10,8 +10,9 @@ import numpy as np
 
 from multiview.counter_rng import uniform
 from multiview.data.modality import Modality
-from multiview.data.scenes.content import KINDS, Scene, arrangement, draw_scenes
+from multiview.data.scenes.random_scenes import arrangement, draw_scenes
 from multiview.data.scenes.raycast import picture
+from multiview.data.scenes.scene import KINDS, Scene
 from multiview.data.scenes.sound import RATE, SAMPLES, impact
 from multiview.data.source import Plan, Row
 from multiview.errors import MultiviewError

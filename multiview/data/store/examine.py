@@ -1,6 +1,8 @@
-"""The reading half of `multiview verify`: python -m multiview.data.store.examine STORE MEMORY SHARD [SHARD ...]
+"""The reading half of `multiview verify`, which runs in a separate process.
 
-Prints one line of JSON a shard. It may be killed by what it reads; `verify` then says so.
+python -m multiview.data.store.examine STORE MEMORY SHARD [SHARD ...]
+
+Prints one line of JSON per shard. When a malformed file kills this process, `verify` reports that.
 """
 
 from __future__ import annotations
@@ -26,28 +28,28 @@ from multiview.files import sha256
 
 
 def faults_of(store: Store) -> Iterator[str]:
-    """Everything that is wrong with the only shard of a store, in words."""
+    """One sentence for each fault of the only shard of a store."""
     shard = store.manifest.shards[0]
     path = store.path / shard.name
-    wrong = _bytes_are_wrong(path, shard)
-    if wrong:
-        yield wrong
+    fault = _byte_fault(path, shard)
+    if fault:
+        yield fault
         if not path.is_file():
             return
-    yield from _strange_objects(path)
+    yield from _find_foreign_objects(path)
     try:
-        found = check_shard(path, layout_of(store.manifest, store.manifest.provenance))
+        summary = check_shard(path, layout_of(store.manifest, store.manifest.provenance))
     except BadShardError as cause:
         yield str(cause)
         return
-    if found.shard.rows != shard.rows:
-        yield f"it holds {found.shard.rows} rows, the manifest says {shard.rows}"
+    if summary.shard.rows != shard.rows:
+        yield f"it holds {summary.shard.rows} rows, the manifest says {shard.rows}"
         return
     yield from _column_faults(store)
     yield from _sample_faults(store)
 
 
-def _bytes_are_wrong(path: Path, shard: Shard) -> str | None:
+def _byte_fault(path: Path, shard: Shard) -> str | None:
     if not path.is_file():
         return "it is missing"
     if path.stat().st_size != shard.size:
@@ -55,28 +57,28 @@ def _bytes_are_wrong(path: Path, shard: Shard) -> str | None:
     return None if sha256(path) == shard.sha256 else "its sha256 is not that of the manifest"
 
 
-def _strange_objects(path: Path) -> Iterator[str]:
-    """Links and storage that a shard of ours never has: through them a file reads others, or fills the memory."""
+def _find_foreign_objects(path: Path) -> Iterator[str]:
+    """Links and storage that no shard has: a file could read others or fill the memory."""
     import h5py
 
     try:
         with h5py.File(path, "r", locking=False) as file:
-            yield from _strange(file, "")
+            yield from _foreign_in(file, "")
     except (OSError, RuntimeError) as cause:
         yield f"it cannot be opened: {cause}"
 
 
-def _strange(group: Any, prefix: str) -> Iterator[str]:
+def _foreign_in(group: Any, prefix: str) -> Iterator[str]:
     import h5py
 
     for name in group:
         link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
-            yield f"{prefix}/{name} is a link to elsewhere"
+            yield f"{prefix}/{name} is a link to another place"
             continue
         found = group[name]
         if isinstance(found, h5py.Group):
-            yield from _strange(found, f"{prefix}/{name}")
+            yield from _foreign_in(found, f"{prefix}/{name}")
         elif found.is_virtual or found.external:
             yield f"{prefix}/{name} lies in another file"
         elif not only_checksums(found):
@@ -88,18 +90,18 @@ def _column_faults(store: Store) -> Iterator[str]:
     labels, splits = files.column(0, "label"), files.column(0, "split")
     if len(labels) and (labels.min() < -1 or labels.max() >= len(manifest.classes)):
         yield f"its labels go from {labels.min()} to {labels.max()}, of {len(manifest.classes)} classes"
-    strange = (splits >= len(manifest.splits)) & (splits != NO_SPLIT)
-    if strange.any():
-        yield f"{strange.sum()} rows are in a split that there is not"
+    unknown = (splits >= len(manifest.splits)) & (splits != NO_SPLIT)
+    if unknown.any():
+        yield f"{unknown.sum()} rows have a split that the manifest lacks"
 
 
 def _sample_faults(store: Store) -> Iterator[str]:
-    """Reads every sample, and holds it against its digest."""
+    """Reads every sample and compares it with its digest."""
     expected = store.files.column(0, "digest")
     kinds = store.manifest.modalities
-    there = {kind.name: store.files.column(0, f"present/{kind.name}").astype(bool) for kind in kinds}
+    present = {kind.name: store.files.column(0, f"present/{kind.name}").astype(bool) for kind in kinds}
     for row in range(len(store)):
-        sample = {kind.name: store.read([row], kind.name, decode=False)[0] for kind in kinds if there[kind.name][row]}
+        sample = {kind.name: store.read([row], kind.name, decode=False)[0] for kind in kinds if present[kind.name][row]}
         if digest(sample) != expected[row].tobytes():
             yield f"row {row} is not what was written: its digest differs"
         for kind in kinds:
@@ -120,13 +122,13 @@ def _value_fault(kind: Modality, sample: np.ndarray) -> str | None:
 
 def _report(path: Path, manifest: Manifest, number: int) -> dict[str, Any]:
     shard = manifest.shards[number]
-    # A store of this shard alone: what is wrong with another one is not its fault.
+    # A store of this shard alone, so that faults of other shards are not reported here.
     store = Store(path, replace(manifest, shards=(shard,), count=shard.rows))
     faults = list(faults_of(store))
     return {"faults": faults[:100], "rows": 0 if faults else shard.rows, "ids": [] if faults else store.ids}
 
 
-def _limit(memory: int) -> None:
+def _limit_memory(memory: int) -> None:
     try:
         import resource
     except ImportError:  # not on Windows
@@ -138,16 +140,16 @@ def _limit(memory: int) -> None:
 
 
 def main(words: list[str]) -> None:
-    """Examines the shards that the words name."""
+    """Examines the shards that the command line names."""
     path, memory, *numbers = words
-    _limit(int(memory))
+    _limit_memory(int(memory))
     manifest = Manifest.from_json((Path(path) / NAME).read_text(encoding="utf-8"))
     for number in map(int, numbers):
         try:
-            found = _report(Path(path), manifest, number)
+            report = _report(Path(path), manifest, number)
         except (MultiviewError, MemoryError, OSError, RuntimeError, ValueError, TypeError, KeyError) as cause:
-            found = {"faults": [f"{type(cause).__name__}: {cause}"], "rows": 0, "ids": []}
-        print(json.dumps(found), flush=True)
+            report = {"faults": [f"{type(cause).__name__}: {cause}"], "rows": 0, "ids": []}
+        print(json.dumps(report), flush=True)
 
 
 if __name__ == "__main__":

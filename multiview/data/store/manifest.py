@@ -1,4 +1,4 @@
-"""The manifest of a store: what is in its shards, how it was made, and the numbers that tell one store from another."""
+"""The manifest of a store: what the shards hold, where it comes from, and its hashes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NO_SPLIT = 255
 
 @dataclass(frozen=True)
 class Shard:
-    """One HDF5 file of a store: its name in the folder, its rows, its bytes and the sha256 of them."""
+    """One HDF5 file of a store: file name, number of rows, size in bytes, sha256."""
 
     name: str
     rows: int
@@ -31,12 +31,17 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Where a store comes from. Two stores of one provenance (`versions` and `part` aside) have the same rows in the same
-    order.
+    """Where a store comes from. Only `versions` and `part` do not affect the rows of a store.
 
-    source: the source's name. options: its options. input: what it read, an absolute path, or None. plan: sha256 of the
-    rows, classes and modalities that it planned. shard_rows: planned rows a shard. duplicates: what became of exact
-    copies. part: which part of the whole it is (`2/8`), None for the whole. versions: of the programs that wrote it.
+    Attributes:
+        source: the name of the source.
+        options: the options of the source.
+        input: the absolute path that was read, or None.
+        plan: sha256 of the planned rows, classes and modalities.
+        shard_rows: planned rows per shard.
+        versions: of the programs that wrote the store.
+        duplicates: how exact copies were treated: keep, drop or error.
+        part: `2/8` for the second of eight parts, None for a whole store.
     """
 
     source: str
@@ -49,17 +54,21 @@ class Provenance:
     part: str | None = None
 
     def origin(self) -> str:
-        """sha256 of everything but versions and part: the same command on the same input gives the same origin."""
+        """sha256 of all but versions and part: one command on one input always gives one origin."""
         return digest(asdict(replace(self, versions={}, part=None)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a store holds. views: statistics of installed views, in their units, which are not part of what the store is.
-    `splits` maps names to row counts, in the order of the indices that the shards store.
+    """What a store holds.
 
-    statistics: per modality, per channel, over the split `train` (over all rows when there is none). rejected: planned
-    samples that could not be read. shards: in row order.
+    Attributes:
+        count: number of rows.
+        rejected: number of planned samples that were left out.
+        splits: name -> number of rows; the shards store the position of a split in this order.
+        statistics: per modality and channel, over the split `train` or, without one, all rows.
+        shards: in row order.
+        views: statistics of installed views in their units; not part of the hash.
     """
 
     count: int
@@ -76,7 +85,7 @@ class Manifest:
 
     @property
     def hash(self) -> str:
-        """sha256 of the canonical JSON, statistics of views aside: names the exact data of a run."""
+        """sha256 of the canonical JSON without `views`: identifies the exact data of a run."""
         return digest(_as_json(replace(self, views={})))
 
     def to_json(self) -> str:
@@ -85,8 +94,9 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
-        """Reads `to_json`'s text. Raises MultiviewError for a newer schema, damaged text, or numbers that contradict
-        each other.
+        """Reads the text of `to_json`.
+
+        Raises MultiviewError for a newer schema, damaged text, or contradicting numbers.
         """
         try:
             data = json.loads(text)
@@ -114,13 +124,13 @@ def digest(value: Any) -> str:
 
 def _as_json(manifest: Manifest) -> dict[str, Any]:
     data = asdict(manifest)
-    # A list, because the order of the splits means something and that of JSON's keys does not.
+    # A list, because the order of the splits has a meaning and JSON keys have no order.
     data["splits"] = [{"name": name, "count": count} for name, count in manifest.splits.items()]
     return {"schema": data.pop("schema"), **data}
 
 
 def _from_json(data: dict[str, Any]) -> Manifest:
-    def numbers(given: dict[str, Any]) -> Statistics:
+    def statistics(given: dict[str, Any]) -> Statistics:
         return Statistics(given.pop("count"), **{name: tuple(map(float, values)) for name, values in given.items()})
 
     return Manifest(
@@ -130,8 +140,8 @@ def _from_json(data: dict[str, Any]) -> Manifest:
             "splits": {each["name"]: int(each["count"]) for each in data["splits"]},
             "classes": tuple(data["classes"]),
             "factors": tuple(data["factors"]),
-            "statistics": {name: numbers(dict(each)) for name, each in data["statistics"].items()},
-            "views": {name: numbers(dict(each)) for name, each in data.get("views", {}).items()},
+            "statistics": {name: statistics(dict(each)) for name, each in data["statistics"].items()},
+            "views": {name: statistics(dict(each)) for name, each in data.get("views", {}).items()},
             "shards": tuple(Shard(**each) for each in data["shards"]),
             "provenance": Provenance(**data["provenance"]),
         }
@@ -145,10 +155,10 @@ def _modality(given: dict[str, Any]) -> Modality:
 def _check(manifest: Manifest) -> None:
     for shard in manifest.shards:
         if not SHARD_NAME.fullmatch(shard.name):  # a name such as ../../x.h5 must not leave the folder
-            raise _damaged(f"'{shard.name}' is no name of a shard")
+            raise _damaged(f"'{shard.name}' is not the name of a shard")
     rows = sum(shard.rows for shard in manifest.shards)
     if rows != manifest.count:
-        raise _damaged(f"its shards hold {rows} rows but it counts {manifest.count}")
+        raise _damaged(f"its shards hold {rows} rows but its count is {manifest.count}")
 
 
 def _damaged(reason: str) -> MultiviewError:

@@ -1,4 +1,4 @@
-"""Reading a store: columns and samples by row number, lazily, in any process."""
+"""Reads a store: columns and samples by row number, in any process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ from multiview.errors import MultiviewError, unknown_name
 class Store:
     """A prepared dataset on disk. Rows are numbered from 0 over all shards.
 
-    Cheap to open and to pickle: its files are opened on first use in each process, few at a time.
+    Cheap to open and to pickle: each process opens the files when it first reads from them.
+
+    >>> import multiview as mv
+    >>> from multiview.data.sources.scenes import Scenes
+    >>> from multiview.data.write.preprocess import preprocess
+    >>> report = preprocess(Scenes(count=10), None, Path("ten-scenes"))
+    >>> store = mv.Store.open("ten-scenes")
+    >>> len(store), store.read([3], "image").shape
+    (10, (1, 64, 64, 3))
     """
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
@@ -28,19 +36,21 @@ class Store:
         self.manifest = manifest
         self._memory: dict[str, np.ndarray] = {}
         self._columns: dict[str, np.ndarray] = {}
-        self._laid_out: dict[str, np.ndarray] = {}
+        self._end_positions: dict[str, np.ndarray] = {}
         self._starts = np.cumsum([0, *(shard.rows for shard in manifest.shards)])
         self.files = ShardFiles(path, manifest.shards)
 
     @classmethod
     def open(cls, path: str | Path) -> Store:
-        """Opens the store in folder `path`. Raises MultiviewError when it is none, is unfinished, too new, or lacks a
-        shard.
+        """Opens the store in folder `path`.
+
+        Raises MultiviewError when there is no store, when it is unfinished or of a newer schema, or
+        when a shard is missing.
         """
         path = Path(path)
         file = path / manifests.NAME
         if not file.is_file():
-            raise no_store(path)
+            raise not_a_store(path)
         manifest = Manifest.from_json(file.read_text(encoding="utf-8"))
         for shard in manifest.shards:
             check_size(path / shard.name, shard.size)
@@ -61,7 +71,7 @@ class Store:
 
     @property
     def labels(self) -> np.ndarray:
-        """The class of every row, int64 (count,), an index into `manifest.classes`; -1 = unlabelled."""
+        """The class of every row, int64 (count,), of `manifest.classes`; -1 = unlabelled."""
         return self._column("label")
 
     def rows(self, split: str | None = None) -> np.ndarray:
@@ -77,13 +87,13 @@ class Store:
         return self._column(f"present/{self.modality(modality).name}").astype(bool)
 
     def factor(self, name: str) -> np.ndarray:
-        """A named number of every row, float64 (count,); NaN where there is none."""
+        """A named number of every row, float64 (count,); NaN in rows without that number."""
         if name not in self.manifest.factors:
             raise unknown_name("factor of this store", name, self.manifest.factors)
         return self._column(f"factor/{name}")
 
     def modality(self, name: str) -> Modality:
-        """What is stored under a name."""
+        """The description of a stored modality. Raises MultiviewError for an unknown name."""
         for each in self.manifest.modalities:
             if each.name == name:
                 return each
@@ -92,13 +102,18 @@ class Store:
     def read(
         self, rows: Sequence[int] | np.ndarray, modality: str, decode: bool = True
     ) -> np.ndarray | list[np.ndarray]:
-        """Samples of a modality in the stored dtype, in the order asked; rows may repeat.
+        """Samples of a modality in the stored dtype, in the order of `rows`, which may repeat.
 
-        An array (len(rows), *shape), 0 in absent rows; of a modality whose samples differ in length a list of arrays,
-        empty ones in absent rows; encoded ones are decoded (unless decode=False), a single black pixel in absent rows. Raises IndexError for a
-        row that does not exist, MultiviewError naming shard and row when the checksum does not match.
+        Returns:
+            An array (len(rows), *shape) with 0 in absent rows. If the samples differ in length, a
+            list of arrays, empty in absent rows. For encoded images, a list of decoded images (of
+            files with decode=False), one black pixel in absent rows.
+
+        Raises:
+            IndexError: for a row that does not exist.
+            MultiviewError: names shard and row when a checksum does not match.
         """
-        kind, wanted = self.modality(modality), self.checked(rows)
+        kind, wanted = self.modality(modality), self.checked_rows(rows)
         if kind.ragged:
             pieces = self._pieces(wanted, kind)
             return self._decoded(pieces, wanted, kind) if kind.encoding and decode else pieces
@@ -106,14 +121,15 @@ class Store:
             return self._memory[modality][wanted]
         out = np.empty((len(wanted), *kind.shape), dtype=kind.dtype)
         for shard, places, local in self._by_shard(wanted):
-            self._gather(out, places, local, shard, modality)
+            self._read_into(out, places, local, shard, modality)
         return out
 
-    def samples(self, rows: np.ndarray, modality: str) -> np.ndarray | list[np.ndarray | LazyImage]:
-        """What `read` gives, as it is best cut: a list of the arrays themselves, not to be written to, where they are in
-        memory; encoded images not decoded yet.
+    def read_for_crops(self, rows: np.ndarray, modality: str) -> np.ndarray | list[np.ndarray | LazyImage]:
+        """Like `read`, without copies and decoding, as `CropTransform` takes samples.
+
+        Samples in memory come as a list of the arrays themselves: do not write into them.
         """
-        kind, wanted = self.modality(modality), self.checked(rows)
+        kind, wanted = self.modality(modality), self.checked_rows(rows)
         if kind.encoding:
             return [
                 self._picture(piece, row, kind) for piece, row in zip(self._pieces(wanted, kind), wanted, strict=True)
@@ -123,43 +139,45 @@ class Store:
         read = self.read(wanted, modality)
         return read if isinstance(read, np.ndarray) else list(read)
 
-    def blame(self, row: int, modality: str, fault: BadSample) -> None:
-        """Takes note of a sample that could not be decoded. Raises MultiviewError: what a store holds was whole once."""
+    def report_damage(self, row: int, modality: str, fault: BadSample) -> None:
+        """Raises MultiviewError: a stored sample can no longer be decoded."""
         shard = int(np.searchsorted(self._starts, row, side="right") - 1)
         raise self.files.damaged(shard, f"/{modality} cannot be decoded: {fault}") from fault
 
-    def checked(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Row numbers as int64 (n,). Raises IndexError for one that does not exist."""
+    def checked_rows(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Row numbers as int64 (n,). Raises IndexError when a row does not exist."""
         wanted = np.asarray(rows, dtype=np.int64).reshape(-1)
         if len(wanted) and (wanted.min() < 0 or wanted.max() >= len(self)):
-            raise IndexError(f"rows {wanted.min()} to {wanted.max()} asked of a store with rows 0 to {len(self) - 1}")
+            raise IndexError(
+                f"rows {wanted.min()} to {wanted.max()} were asked for; the store has rows 0 to {len(self) - 1}"
+            )
         return wanted
 
-    def holds(self, modality: str) -> bool:
-        """Whether samples of a modality are in memory, ready to be cut."""
+    def is_in_memory(self, modality: str) -> bool:
+        """Whether the samples of a modality are in memory, decoded."""
         return modality in self._memory and not self.modality(modality).encoding
 
     @property
     def spec(self) -> str:
-        """What `open_data` opens as this store, from anywhere."""
+        """The words with which `open_data` opens this store from any working folder."""
         return str(self.path.resolve())
 
     def bytes_of(self, modality: str) -> int:
-        """What all samples of a modality need in memory, as they are stored."""
+        """Bytes of all samples of a modality, as stored."""
         kind = self.modality(modality)
         each = int(np.prod(kind.shape[1:] if kind.ragged else kind.shape)) * np.dtype(kind.dtype).itemsize
         return each * (int(self._ends(modality)[-1]) if kind.ragged else len(self))
 
     def cached(self, modalities: Sequence[str], limit_bytes: int) -> Store:
-        """This store, which from now on holds these modalities in memory, for all who use it; each is read once.
+        """Reads these modalities into memory, for all users of this store, and returns the store.
 
-        It holds no more than it did when all together would need more than `limit_bytes`.
+        Reads nothing when all modalities in memory would then need more than `limit_bytes`.
         """
         names = list(dict.fromkeys([*self._memory, *modalities]))
         if sum(map(self.bytes_of, names)) <= limit_bytes:
             for name in names:
                 if name not in self._memory:
-                    self._memory[name] = self._everything(name)
+                    self._memory[name] = self._read_all(name)
         return self
 
     def close(self) -> None:
@@ -167,7 +185,7 @@ class Store:
         self.files.close()
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_columns": {}, "_laid_out": {}}
+        return {**self.__dict__, "_columns": {}, "_end_positions": {}}
 
     def _column(self, name: str) -> np.ndarray:
         if name not in self._columns:
@@ -176,30 +194,30 @@ class Store:
         return self._columns[name]
 
     def _ends(self, modality: str) -> np.ndarray:
-        """Where each row of a ragged modality ends when all are laid end to end, int64 (count + 1,), 0 first."""
-        if modality not in self._laid_out:
+        """Where each row ends in the concatenation of all rows, int64 (count + 1,), 0 first."""
+        if modality not in self._end_positions:
             lengths = self._column(f"length/{modality}")
             if len(lengths) and lengths.min() < 0:
                 shard = int(np.searchsorted(self._starts, lengths.argmin(), side="right") - 1)
                 raise self.files.damaged(shard, f"/length/{modality} holds a length below 0")
-            self._laid_out[modality] = np.concatenate([[0], np.cumsum(lengths)])
-        return self._laid_out[modality]
+            self._end_positions[modality] = np.concatenate([[0], np.cumsum(lengths)])
+        return self._end_positions[modality]
 
     def _by_shard(self, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """For each shard that is asked: its number, the places in `wanted`, and its own rows."""
+        """Per shard: its number, the places in `wanted`, and the row numbers in the shard."""
         shard_of = np.searchsorted(self._starts, wanted, side="right") - 1
         for shard in np.unique(shard_of):
             places = np.flatnonzero(shard_of == shard)
             yield int(shard), places, wanted[places] - self._starts[shard]
 
-    def _everything(self, modality: str) -> np.ndarray:
-        """All samples as one array; those of a ragged modality end to end."""
+    def _read_all(self, modality: str) -> np.ndarray:
+        """All samples as one array; the samples of a ragged modality are concatenated."""
         if not self.modality(modality).ragged:
             return np.asarray(self.read(self.rows(), modality))
         return np.concatenate([self._flat(shard, modality)[()] for shard in range(len(self.manifest.shards))])
 
     def _flat(self, shard: int, modality: str) -> Any:
-        """The samples of a ragged modality that a shard holds, end to end."""
+        """The concatenated samples of a ragged modality in a shard."""
         ends = self._ends(modality)
         total = ends[self._starts[shard + 1]] - ends[self._starts[shard]]
         return self.files.dataset(shard, modality, rows=int(total))
@@ -225,7 +243,7 @@ class Store:
             try:
                 out.append(decoded(kind, piece, f"row {row}") if len(piece) else np.zeros((1, 1, 3), "uint8"))
             except BadSample as fault:
-                self.blame(row, kind.name, fault)
+                self.report_damage(row, kind.name, fault)
         return out
 
     def _picture(self, piece: np.ndarray, row: int, kind: Modality) -> np.ndarray | LazyImage:
@@ -233,11 +251,11 @@ class Store:
             try:
                 return LazyImage(kind, piece, f"row {row}")
             except BadSample as fault:
-                self.blame(row, kind.name, fault)
+                self.report_damage(row, kind.name, fault)
         return np.zeros((1, 1, 3), "uint8")
 
-    def _gather(self, out: np.ndarray, places: np.ndarray, local: np.ndarray, shard: int, modality: str) -> None:
-        """Fills `out[places]` with rows `local` of one shard: neighbours in one read, repeated rows once."""
+    def _read_into(self, out: np.ndarray, places: np.ndarray, local: np.ndarray, shard: int, modality: str) -> None:
+        """Fills `out[places]` with rows `local` of a shard; adjacent rows are one read."""
         dataset = self.files.dataset(shard, modality)
         order = np.argsort(local, kind="stable")
         places, local = places[order], local[order]
@@ -257,13 +275,13 @@ class Store:
         return self.files.damaged(shard, f"/{modality} could not be read")
 
 
-def no_store(path: Path) -> MultiviewError:
-    """What to say of a folder that is no store."""
+def not_a_store(path: Path) -> MultiviewError:
+    """The error for a folder that is no store."""
     if not path.exists():
         return MultiviewError(f"{path} does not exist; make a store with `multiview preprocess SOURCE INPUT {path}`.")
     if (path / ".unfinished").exists():
         return MultiviewError(
-            f"{path} is an unfinished store: give the `multiview preprocess` command again, it goes on from there."
+            f"{path} is an unfinished store: give the same `multiview preprocess` command again, it continues."
         )
     return MultiviewError(
         f"{path} is no store (no {manifests.NAME}); make one with `multiview preprocess SOURCE INPUT OUT`."

@@ -1,4 +1,4 @@
-"""One shard of a store: what it says about itself, and how it is checked from end to end."""
+"""One shard of a store: its layout, its summary, and the check from end to end."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from multiview.data.store.statistics import Moments
 from multiview.files import sha256
 
 DIGEST = 16
-"""Bytes of the digest of a sample."""
+"""Bytes per digest of a sample."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What all shards of one store have in common: columns, names behind the stored numbers, and the origin of the
-    store.
+    """What all shards of a store share: columns, names of the stored numbers, origin of the store.
 
-    measured: the split whose samples the statistics are taken over; None takes all.
+    measured: the split that the statistics are computed over; None means all samples.
     """
 
     modalities: tuple[Modality, ...]
@@ -38,8 +37,9 @@ class Layout:
 
 @dataclass(frozen=True)
 class Reject:
-    """A planned sample that is not in the store: its id, and the file and reason in words; of an exact copy the id of the
-    sample that it is a copy of.
+    """A planned sample that is not in the store, and the reason, which names the file.
+
+    copy_of: the id of the sample that an exact copy equals.
     """
 
     id: str
@@ -48,19 +48,23 @@ class Reject:
 
 
 @dataclass(frozen=True)
-class Written:
-    """What a whole shard says about itself. digests: bytes of each of its rows, `ids`, that two equal samples share."""
+class ShardSummary:
+    """The facts about a whole shard, as read from the shard.
+
+    split_counts: rows in each split of the layout. ids, digests: of the rows; equal samples have
+    equal digests.
+    """
 
     shard: Shard
     rejects: tuple[Reject, ...]
     moments: Mapping[str, Moments]
-    splits: tuple[int, ...]
+    split_counts: tuple[int, ...]
     ids: tuple[str, ...]
     digests: tuple[bytes, ...]
 
 
 class TooManyRejectsError(Exception):
-    """A shard met more bad samples than were allowed; `rejects` are those it met."""
+    """A shard has more bad samples, `rejects`, than are allowed."""
 
     def __init__(self, rejects: Sequence[Reject]) -> None:
         super().__init__(f"{len(rejects)} bad samples")
@@ -71,7 +75,7 @@ class TooManyRejectsError(Exception):
 
 
 class BadShardError(Exception):
-    """A file is not the whole shard that its name says."""
+    """A file is not the whole shard that its name promises."""
 
 
 def shard_name(number: int) -> str:
@@ -85,72 +89,72 @@ def reject_line(reject: Reject) -> str:
     return json.dumps(known, ensure_ascii=False) + "\n"
 
 
-def check_shard(path: Path, layout: Layout, name: str | None = None) -> Written:
-    """Reads a shard from end to end, every checksum included, and returns what it says about itself.
+def check_shard(path: Path, layout: Layout, name: str | None = None) -> ShardSummary:
+    """Reads a shard from end to end with every checksum, and returns its summary.
 
-    name: the name it is going to have, when that is not the one it has. Raises BadShardError with the reason when it is
-    not whole or belongs to another store.
+    name: the final name of a file that still has a temporary one. Raises BadShardError, with the
+    reason, when the shard is not whole or belongs to another store.
     """
     import h5py
 
     try:
         shard = Shard(name or path.name, 0, path.stat().st_size, sha256(path))
         with h5py.File(path, "r", locking=False) as file:
-            return _examined(file, shard, layout)
+            return _read_summary(file, shard, layout)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as cause:
         raise BadShardError(f"{path.name}: {cause}") from cause
 
 
-def _examined(file: Any, shard: Shard, layout: Layout) -> Written:
+def _read_summary(file: Any, shard: Shard, layout: Layout) -> ShardSummary:
     if file.attrs.get("origin") != layout.origin:
         raise ValueError("it belongs to another store")
     rows = len(file["label"])
     for name in ("split", "id", "digest", *(f"factor/{each}" for each in layout.factors)):
-        _demand(len(file[name][()]) == rows, f"/{name} does not hold {rows} rows")
+        _require(len(file[name][()]) == rows, f"/{name} does not hold {rows} rows")
     for modality in layout.modalities:
         there = file[f"present/{modality.name}"][()]
-        _demand(len(there) == rows, f"/present/{modality.name} does not hold {rows} rows")
+        _require(len(there) == rows, f"/present/{modality.name} does not hold {rows} rows")
         if modality.ragged:
-            _examine_ragged(file, modality, there)
+            _check_ragged(file, modality, there)
         else:
-            _examine_fixed(file[modality.name], modality, there)
+            _check_fixed(file[modality.name], modality, there)
     lines = file["rejects"][()].tobytes().decode().split("\n")[:-1]
     splits = np.bincount(file["split"][()], minlength=NO_SPLIT + 1)[: len(layout.splits)]
-    return Written(
+    return ShardSummary(
         shard=replace(shard, rows=rows),
         rejects=tuple(Reject(**json.loads(line)) for line in lines),
         moments={each.name: Moments(file[f"statistics/{each.name}"][()]) for each in layout.modalities},
-        splits=tuple(map(int, splits)),
+        split_counts=tuple(map(int, splits)),
         ids=tuple(each.decode() for each in file["id"][()].tolist()),
         digests=tuple(row.tobytes() for row in file["digest"][()]),
     )
 
 
-def _examine_fixed(samples: Any, modality: Modality, there: np.ndarray) -> None:
-    _demand(samples.shape == (len(there), *modality.shape), f"/{modality.name} has shape {samples.shape}")
-    _demand(samples.id.get_num_chunks() == there.sum(), f"/{modality.name} lacks samples")
+def _check_fixed(samples: Any, modality: Modality, there: np.ndarray) -> None:
+    _require(samples.shape == (len(there), *modality.shape), f"/{modality.name} has shape {samples.shape}")
+    _require(samples.id.get_num_chunks() == there.sum(), f"/{modality.name} lacks samples")
     for row in np.flatnonzero(there):
         samples[row]
 
 
-def _examine_ragged(file: Any, modality: Modality, there: np.ndarray) -> None:
+def _check_ragged(file: Any, modality: Modality, there: np.ndarray) -> None:
     samples, lengths = file[modality.name], file[f"length/{modality.name}"][()]
-    _demand(len(lengths) == len(there), f"/length/{modality.name} does not hold {len(there)} rows")
-    _demand(bool(((lengths > 0) == there).all()), f"/length/{modality.name} and /present/{modality.name} differ")
-    _demand(samples.shape == (lengths.sum(), *modality.shape[1:]), f"/{modality.name} has shape {samples.shape}")
+    _require(len(lengths) == len(there), f"/length/{modality.name} does not hold {len(there)} rows")
+    _require(bool(((lengths > 0) == there).all()), f"/length/{modality.name} and /present/{modality.name} differ")
+    _require(samples.shape == (lengths.sum(), *modality.shape[1:]), f"/{modality.name} has shape {samples.shape}")
     step = samples.chunks[0]
-    _demand(samples.id.get_num_chunks() == -(-len(samples) // step), f"/{modality.name} lacks samples")
+    _require(samples.id.get_num_chunks() == -(-len(samples) // step), f"/{modality.name} lacks samples")
     for start in range(0, len(samples), step):
         samples[start : start + step]
 
 
-def _demand(holds: bool, reason: str) -> None:
-    if not holds:
+def _require(condition: bool, reason: str) -> None:
+    if not condition:
         raise ValueError(reason)
 
 
 def layout_of(manifest: Manifest, origin: Provenance) -> Layout:
-    """What the shards of a store have in common."""
+    """The layout of the shards of a store with this manifest and origin."""
     splits = tuple(manifest.splits)
     return Layout(
         modalities=manifest.modalities,
@@ -163,9 +167,9 @@ def layout_of(manifest: Manifest, origin: Provenance) -> Layout:
 
 
 def digest(sample: Mapping[str, np.ndarray]) -> bytes:
-    """`DIGEST` bytes that two samples share when every modality is the same, presence included."""
-    seen = hashlib.blake2b(digest_size=DIGEST)
+    """`DIGEST` bytes that are equal for two samples with equal modalities, absent ones included."""
+    hashed = hashlib.blake2b(digest_size=DIGEST)
     for name, array in sorted(sample.items()):
-        seen.update(f"{name}{array.shape}".encode())
-        seen.update(np.ascontiguousarray(array).tobytes())
-    return seen.digest()
+        hashed.update(f"{name}{array.shape}".encode())
+        hashed.update(np.ascontiguousarray(array).tobytes())
+    return hashed.digest()

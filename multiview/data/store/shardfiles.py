@@ -1,4 +1,4 @@
-"""The HDF5 files of a store: opened lazily in each process, few at a time, and trusted with nothing."""
+"""The HDF5 files of a store, opened on first use in each process and checked before any read."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from multiview.errors import MultiviewError
 
 OPEN_SHARDS = 64
 FLETCHER32 = 3
-"""HDF5's number of the only filter that a shard uses."""
+"""HDF5's number of the only filter that a shard may use."""
 
 
 class ShardFiles:
-    """The shards of a store in `folder`. Cheap to make and to pickle: handles neither pickle nor survive a fork, so that
-    each process opens its own, at most `OPEN_SHARDS` at a time.
+    """The shards of a store in `folder`. Cheap to make and to pickle.
+
+    Each process opens its own files, at most `OPEN_SHARDS` at a time, because open HDF5 files can
+    neither be pickled nor survive a fork.
     """
 
     def __init__(self, folder: Path, shards: Sequence[Shard]) -> None:
@@ -29,18 +31,20 @@ class ShardFiles:
         self._forget()
 
     def dataset(self, shard: int, name: str, rows: int | None = None) -> Any:
-        """A dataset of a shard. Raises MultiviewError where it is missing, lies elsewhere, is compressed, or does not
-        have `rows` rows (as many as the shard, by default).
+        """A dataset of a shard. `rows`: the expected number of rows, by default that of the shard.
+
+        Raises MultiviewError when the dataset is missing, in another file or compressed, or when
+        the number of rows differs.
         """
         file, known = self._file(shard)
         if name not in known:
-            known[name] = self._trusted(file.get(name), shard, name)
+            known[name] = self._checked(file.get(name), shard, name)
         rows = self.shards[shard].rows if rows is None else rows
         if len(known[name]) != rows:
             raise self.damaged(shard, f"/{name} has {len(known[name])} rows, not {rows}")
         return known[name]
 
-    def _trusted(self, found: Any, shard: int, name: str) -> Any:
+    def _checked(self, found: Any, shard: int, name: str) -> Any:
         if found is None:
             raise self.damaged(shard, f"it has no /{name}")
         if found.is_virtual or found.external or Path(found.file.filename) != self.path(shard):
@@ -60,21 +64,21 @@ class ShardFiles:
         return whole
 
     def path(self, shard: int) -> Path:
-        """Where a shard lies."""
+        """The path of a shard."""
         return self.folder / self.shards[shard].name
 
     def damaged(self, shard: int, reason: str) -> MultiviewError:
-        """What to say of a shard that is not what it should be."""
+        """The error for a damaged shard."""
         return damaged(self.path(shard), reason)
 
     def bad_checksum(self, shard: int, name: str, row: int, first: int) -> MultiviewError:
-        """What to say of a row of a shard whose rows begin at `first` in the store."""
+        """The error for a damaged row of a shard, whose first row is row `first` of the store."""
         return self.damaged(
             shard, f"the checksum of /{name} does not match at its row {row} (row {first + row} of the store)"
         )
 
     def close(self) -> None:
-        """Closes the files of this process; they are opened again when they are needed."""
+        """Closes the files of this process; the next read opens them again."""
         for file, _ in self._open().values():
             file.close()
         self._forget()
@@ -96,13 +100,13 @@ class ShardFiles:
         return self._handles
 
     def _file(self, shard: int) -> tuple[Any, dict[str, Any]]:
-        """The open file of a shard, and its datasets that were looked at."""
+        """The open file of a shard, and those of its datasets that were checked."""
         import h5py
 
         files = self._open()
         if shard not in files:
             try:
-                # Nobody writes to a finished shard, and locks fail on some network file systems.
+                # Nobody writes into a finished shard; locks fail on some network file systems.
                 files[shard] = h5py.File(self.path(shard), "r", locking=False), {}
             except OSError as cause:
                 raise self.damaged(shard, str(cause)) from cause
@@ -113,13 +117,13 @@ class ShardFiles:
 
 
 def only_checksums(dataset: Any) -> bool:
-    """Whether no filter of a dataset can make much out of little: half a megabyte of gzip may hold half a gigabyte."""
+    """Whether a dataset is not compressed: compressed data may grow a thousandfold."""
     properties = dataset.id.get_create_plist()
     return all(properties.get_filter(place)[0] == FLETCHER32 for place in range(properties.get_nfilters()))
 
 
 def check_size(path: Path, size: int) -> None:
-    """Raises MultiviewError unless a shard is there with all its bytes."""
+    """Raises MultiviewError unless the file of a shard exists with its full size."""
     if not path.is_file():
         raise damaged(path, "it is missing")
     if path.stat().st_size != size:
@@ -127,7 +131,7 @@ def check_size(path: Path, size: int) -> None:
 
 
 def damaged(path: Path, reason: str) -> MultiviewError:
-    """The file and the reason, and what to do."""
+    """The error for a damaged shard: the file, the reason and what to do."""
     return MultiviewError(
         f"{path} is damaged: {reason}. Restore it from a copy, or make the store again with "
         "`multiview preprocess ... --overwrite`."

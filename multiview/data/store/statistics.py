@@ -1,4 +1,4 @@
-"""Mean, spread and range of a modality's channels, gathered sample by sample and joined shard by shard."""
+"""Mean, standard deviation and range per channel, gathered by sample and joined by shard."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from multiview.data.modality import Modality
 
 CHANNELS_LAST = ("bands", "normal", "points", "series", "table", "video")
 UNMEASURED = ("depth", "normal")
-"""Kinds in which zeros mean that nothing was measured."""
+"""Kinds of modality in which zeros mean: not measured."""
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Per-channel mean, standard deviation, lowest and highest value, in the stored unit, over `count` values a
-    channel.
+    """Mean, standard deviation, lowest and highest value of each channel, in the stored unit.
+
+    count: number of values per channel.
     """
 
     count: int
@@ -27,7 +28,7 @@ class Statistics:
 
 
 def channels(modality: Modality) -> int:
-    """How many channels a modality has: three for images, its last axis for all else that has one of channels, or one."""
+    """How many channels a modality has: 3 for images, else the length of a channel axis, else 1."""
     if modality.kind == "image":
         return 3
     last = modality.kind in CHANNELS_LAST or (modality.kind == "audio" and len(modality.shape) > 1)
@@ -35,7 +36,7 @@ def channels(modality: Modality) -> int:
 
 
 def moments_of(modality: Modality, sample: np.ndarray) -> Moments:
-    """The moments of the values of a (decoded) sample that count: no unmeasured depth, no missing normals, no text."""
+    """The moments of a decoded sample, without unmeasured depth, missing normals and text."""
     if modality.kind == "text":
         return Moments.none(1)
     values = sample.reshape(-1, channels(modality))
@@ -48,7 +49,7 @@ def moments_of(modality: Modality, sample: np.ndarray) -> Moments:
 
 @dataclass(frozen=True)
 class Moments:
-    """Running moments of n values a channel; two of them join exactly (Chan, Golub & LeVeque 1979).
+    """Running moments of n values per channel; two join exactly (Chan, Golub & LeVeque 1979).
 
     table: float64 (5, channels): count, mean, sum of squared deviations, lowest, highest.
     """
@@ -57,7 +58,7 @@ class Moments:
 
     @classmethod
     def none(cls, width: int) -> Moments:
-        """The moments of nothing, for `width` channels."""
+        """The moments of no value, for `width` channels."""
         zero = np.zeros(width)
         return cls(np.stack([zero, zero, zero, zero + np.inf, zero - np.inf]))
 
@@ -72,7 +73,7 @@ class Moments:
 
     @classmethod
     def of_bytes(cls, values: np.ndarray) -> Moments:
-        """The moments of uint8 values (n, channels), exact but for one rounding: how often each of 256 values occurs."""
+        """The moments of uint8 values (n, channels) from a histogram, exact to one rounding."""
         often = np.stack([np.bincount(values[:, place], minlength=256) for place in range(values.shape[1])], axis=1)
         if not len(values):
             return cls.none(values.shape[1])
@@ -93,7 +94,7 @@ class Moments:
         return Moments(np.stack([count, mean, squares, np.minimum(a[3], b[3]), np.maximum(a[4], b[4])]))
 
     def statistics(self) -> Statistics | None:
-        """What the manifest keeps of them; None when nothing was measured."""
+        """The statistics for the manifest; None when a channel has no value."""
         count, mean, squares, low, high = self.table
         if not count.all():
             return None

@@ -1,4 +1,4 @@
-"""From a source to a store: settings, shard jobs, the processes that run them, the lock, and the merge of parts.
+"""From a source to a store: plan, settings, shard jobs, the processes that run them, lock, merge.
 
-A function belongs here when it writes into the folder of a store.
+A function belongs here when it writes into the folder of a store or prepares that.
 """

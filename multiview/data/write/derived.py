@@ -1,4 +1,4 @@
-"""Stores as sources: their samples in other splits, or those of several one after the other."""
+"""Sources that read stores: one store with other splits, or several stores one after another."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from multiview.errors import MultiviewError, unknown_name
 
 @dataclass(frozen=True, kw_only=True)
 class Resplit:
-    """The samples of a store in new splits: see the options of `multiview split`. `of` is the hash of its manifest."""
+    """The samples of a store in new splits; the fields are the options of `multiview split`.
+
+    `of` is the hash of the manifest of the store.
+    """
 
     store: str
     split: str = "70/10/20"
@@ -32,53 +35,53 @@ class Resplit:
         object.__setattr__(self, "of", Store.open(self.store).manifest.hash)
 
     def plan(self, root: Path | None) -> Plan:
-        """Every row of the store, in its order. Raises MultiviewError when `by` is nothing that decides."""
+        """Plans all rows of the store, in its order. Raises MultiviewError for an unknown `by`."""
         del root
         store = Store.open(self.store)
-        rows = _rows(store)
-        names = self._names(store, rows)
+        rows = _rows_of(store)
+        names = self._split_names(store, rows)
         rows = [Row(row.id, row.label, name, row.factors) for row, name in zip(rows, names, strict=True)]
         return Plan(rows, store.manifest.modalities, _Reader((store,)), classes=store.manifest.classes)
 
-    def _names(self, store: Store, rows: Sequence[Row]) -> list[str | None]:
+    def _split_names(self, store: Store, rows: Sequence[Row]) -> list[str | None]:
         shares = parse_shares(self.split)
         if self.by == "id":
             return [split_by_hash(row.id, shares) for row in rows]
         if self.by == "class":
-            return _in_shares(rows, shares)
+            return _split_classes(rows, shares)
         if self.by in store.manifest.factors:
             return [split_by_hash(f"{self.by}={value!r}", shares) for value in store.factor(self.by).tolist()]
         if Path(self.by).is_file():
-            return _listed(Path(self.by), rows)
+            return _splits_from_table(Path(self.by), rows)
         raise unknown_name("way to split", self.by, ("id", "class", *store.manifest.factors), "Or give a CSV file.")
 
 
-def _listed(csv: Path, rows: Sequence[Row]) -> list[str | None]:
+def _splits_from_table(csv: Path, rows: Sequence[Row]) -> list[str | None]:
     table = read_table(csv, "id")
     entries = table.entries(None, table.require_column("split", "split_column"))
     known = {row.id for row in rows}
     if not known & entries.keys():
-        raise MultiviewError(f"not one id of {csv} is in the store; its ids are like '{rows[0].id}'.")
+        raise MultiviewError(f"no id of {csv} is in the store; the ids of the store look like '{rows[0].id}'.")
     return [entries[row.id].split if row.id in entries else None for row in rows]
 
 
-def _in_shares(rows: Sequence[Row], shares: Sequence[float]) -> list[str | None]:
-    """Every class in the same shares, to the sample; who goes where is by a hash of the ids."""
+def _split_classes(rows: Sequence[Row], shares: Sequence[float]) -> list[str | None]:
+    """Splits every class in the same shares, exact to one sample, by hashed ids."""
     by_class: dict[str | None, list[int]] = {}
     for number, row in enumerate(rows):
         by_class.setdefault(row.label, []).append(number)
     names: list[str | None] = [None] * len(rows)
     bounds = np.cumsum(shares) / 100
     for members in by_class.values():
-        members.sort(key=lambda number: hashed_place(rows[number].id))
+        members.sort(key=lambda number: _hash_id(rows[number].id))
         for place, number in enumerate(members):
             reached = (place + 0.5) / len(members) >= bounds[:-1]
             names[number] = NAMES[len(shares)][int(reached.sum())]
     return names
 
 
-def hashed_place(identity: str) -> bytes:
-    """Where an id stands in an order that nothing but the ids decides."""
+def _hash_id(identity: str) -> bytes:
+    """A sort key that depends on the id alone."""
     import hashlib
 
     return hashlib.sha256(identity.encode()).digest()
@@ -86,7 +89,7 @@ def hashed_place(identity: str) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Joined:
-    """The samples of several stores one after the other. `of`: the hashes of their manifests."""
+    """The samples of several stores one after another. `of`: the hashes of their manifests."""
 
     stores: tuple[str, ...]
     of: tuple[str, ...] = field(init=False)
@@ -97,7 +100,7 @@ class Joined:
         object.__setattr__(self, "of", tuple(Store.open(store).manifest.hash for store in self.stores))
 
     def plan(self, root: Path | None) -> Plan:
-        """Every row. Raises MultiviewError when two stores share an id, or hold one modality in two ways."""
+        """Plans all rows. Raises MultiviewError when an id repeats or modalities differ."""
         del root
         stores = tuple(Store.open(store) for store in self.stores)
         modalities: dict[str, Modality] = {}
@@ -107,7 +110,7 @@ class Joined:
         for store in stores:
             _add_modalities(modalities, store)
             classes |= dict.fromkeys(store.manifest.classes)
-            rows += _rows(store)
+            rows += _rows_of(store)
             _add_ids(seen, store)
         return Plan(rows, tuple(modalities.values()), _Reader(stores), classes=tuple(classes))
 
@@ -117,8 +120,9 @@ def _add_modalities(known: dict[str, Modality], store: Store) -> None:
         first = known.setdefault(modality.name, modality)
         if first != modality:
             raise MultiviewError(
-                f"{store.path} holds {modality.name} as {modality.dtype}{modality.shape} {modality.unit}, another store as "
-                f"{first.dtype}{first.shape} {first.unit}; make them alike first, as with --size."
+                f"{store.path} holds {modality.name} as {modality.dtype}{modality.shape} {modality.unit}, "
+                f"another store as {first.dtype}{first.shape} {first.unit}; make the stores "
+                "alike first, for example with --size."
             )
 
 
@@ -129,7 +133,7 @@ def _add_ids(seen: dict[str, Path], store: Store) -> None:
         seen[name] = store.path
 
 
-def _rows(store: Store) -> list[Row]:
+def _rows_of(store: Store) -> list[Row]:
     classes, names = store.manifest.classes, store.manifest.factors
     splits: list[str | None] = [None] * len(store)
     for name in store.split_names:

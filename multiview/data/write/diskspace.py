@@ -10,45 +10,46 @@ import numpy as np
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample
 from multiview.data.store.shard import shard_name
-from multiview.data.write.shardjob import Work
+from multiview.data.write.shardjob import ShardJob
 from multiview.errors import MultiviewError
 from multiview.files import size_text
 
 PROBED = 16
-"""Samples, evenly spread, whose lengths stand for all where lengths differ."""
+"""How many samples, evenly spread, are read to estimate the length of all samples."""
 
 
-def check_space(work: Work, numbers: Sequence[int]) -> None:
-    """Raises MultiviewError when the disk of the output clearly cannot hold the shards of `numbers` that are not there."""
-    missing = [number for number in numbers if not (work.out / shard_name(number)).exists()]
-    rows = [row for number in missing for row in work.rows(number)]
-    need, free = estimated(work, rows), shutil.disk_usage(work.out).free
+def check_space(job: ShardJob, numbers: Sequence[int]) -> None:
+    """Raises MultiviewError when the disk clearly cannot hold the missing ones of these shards."""
+    missing = [number for number in numbers if not (job.out / shard_name(number)).exists()]
+    rows = [row for number in missing for row in job.rows_of(number)]
+    need, free = estimate_bytes(job, rows), shutil.disk_usage(job.out).free
     if need > free:
         raise MultiviewError(
-            f"the store needs about {size_text(need)} and the disk of {work.out} has {size_text(free)} free. Make room, "
+            f"the store needs about {size_text(need)} and the disk of {job.out} has {size_text(free)} free. Make room, "
             "choose another OUT, or store less (smaller pictures, encoded files)."
         )
 
 
-def estimated(work: Work, rows: Sequence[int]) -> float:
-    """Bytes that these planned rows will take: exact for fixed shapes, from a few samples for the others."""
-    kinds = work.plan.modalities
-    fixed = sum(_bytes(each, each.shape) for each in kinds if not each.ragged) * len(rows)
-    ragged = [each for each in kinds if each.ragged]
+def estimate_bytes(job: ShardJob, rows: Sequence[int]) -> float:
+    """Bytes that planned rows will take: exact for fixed shapes, else from a few samples."""
+    modalities = job.plan.modalities
+    fixed = sum(_count_bytes(each, each.shape) for each in modalities if not each.ragged) * len(rows)
+    ragged = [each for each in modalities if each.ragged]
     if not ragged or not rows:
         return fixed
     places = np.unique(np.linspace(0, len(rows) - 1, PROBED).astype(int))
-    found = [size for place in places if (size := _probed(work, rows[place], ragged)) is not None]
-    return fixed + (sum(found) / len(found) * len(rows) if found else 0)
+    sizes = [size for place in places if (size := _sample_bytes(job, rows[place], ragged)) is not None]
+    return fixed + (sum(sizes) / len(sizes) * len(rows) if sizes else 0)
 
 
-def _probed(work: Work, row: int, kinds: Sequence[Modality]) -> int | None:
+def _sample_bytes(job: ShardJob, row: int, modalities: Sequence[Modality]) -> int | None:
+    """Bytes of these modalities of a sample; None when the sample cannot be read."""
     try:
-        sample = work.plan.read(row)
+        sample = job.plan.read(row)
     except (BadSample, MultiviewError):
         return None
-    return sum(_bytes(each, np.shape(sample[each.name])) for each in kinds if each.name in sample)
+    return sum(_count_bytes(each, np.shape(sample[each.name])) for each in modalities if each.name in sample)
 
 
-def _bytes(modality: Modality, shape: tuple[int, ...]) -> int:
+def _count_bytes(modality: Modality, shape: tuple[int, ...]) -> int:
     return int(np.prod(shape)) * np.dtype(modality.dtype).itemsize

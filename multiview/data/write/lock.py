@@ -1,4 +1,4 @@
-"""One writer at a time: a lock file that exists or does not, on any file system."""
+"""One writer per folder at a time, by a lock file that works on any file system."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ TAKEOVER = ".lock.takeover"
 
 
 class LockedError(MultiviewError):
-    """Another process is writing the folder at this moment."""
+    """Another process is writing into the folder."""
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds `folder/.lock` while the block runs. A lock whose process is gone is taken over.
+    """Holds `folder/.lock` while the block runs; takes over the lock of a process that is gone.
 
-    Raises LockedError, naming the other process, when somebody else holds it.
+    Raises LockedError, which names the other process, when another process holds the lock.
     """
     lock = folder / NAME
-    if not _made(lock):
+    if not _create(lock):
         _take_over(folder)
-    _sweep(folder)
+    _remove_old_drafts(folder)
     try:
         yield
     finally:
         lock.unlink(missing_ok=True)
 
 
-def _sweep(folder: Path) -> None:
-    """Removes the drafts of processes of this machine that were killed while they asked for the lock."""
+def _remove_old_drafts(folder: Path) -> None:
+    """Removes the drafts of processes of this machine that were killed while locking."""
     for draft in folder.glob(f"{NAME}.{socket.gethostname()}.*"):
         pid = draft.name.rpartition(".")[2]
-        if pid.isdecimal() and not _alive(int(pid)):
+        if pid.isdecimal() and not _is_running(int(pid)):
             draft.unlink(missing_ok=True)
 
 
-def _made(path: Path) -> bool:
-    # The file appears whole, name and content at once: nobody ever reads half a lock.
+def _create(path: Path) -> bool:
+    # The file appears with its content at once: no process ever reads half a lock.
     draft = path.with_name(f"{NAME}.{socket.gethostname()}.{os.getpid()}")
     try:
         draft.write_text(f"{os.getpid()} {socket.gethostname()}\n")
@@ -54,14 +54,14 @@ def _made(path: Path) -> bool:
         os.link(draft, path)
     except FileExistsError:
         return False
-    except OSError:  # no hard links here
-        return _made_without_links(path, draft.read_text())
+    except OSError:  # a file system without hard links
+        return _create_without_links(path, draft.read_text())
     finally:
         draft.unlink()
     return True
 
 
-def _made_without_links(path: Path, text: str) -> bool:
+def _create_without_links(path: Path, text: str) -> bool:
     try:
         with path.open("x") as file:
             file.write(text)
@@ -71,9 +71,9 @@ def _made_without_links(path: Path, text: str) -> bool:
 
 
 def _take_over(folder: Path) -> None:
-    """Replaces a stale lock. Two that try at once are told apart by a second file, held for a moment."""
+    """Replaces a stale lock. A second, short-lived file lets only one process do that at a time."""
     lock, takeover = folder / NAME, folder / TAKEOVER
-    _refuse_if_alive(lock)
+    _refuse_if_owned(lock)
     try:
         takeover.touch(exist_ok=False)
     except FileExistsError:
@@ -82,22 +82,22 @@ def _take_over(folder: Path) -> None:
             f"If none is running, delete {takeover}."
         ) from None
     try:
-        _refuse_if_alive(lock)
+        _refuse_if_owned(lock)
         lock.unlink(missing_ok=True)
-        if not _made(lock):
-            _refuse_if_alive(lock)
+        if not _create(lock):
+            _refuse_if_owned(lock)
             raise LockedError(f"another run has just begun to write {folder}; wait for it or choose another OUT.")
     finally:
         takeover.unlink(missing_ok=True)
 
 
-def _refuse_if_alive(lock: Path) -> None:
+def _refuse_if_owned(lock: Path) -> None:
     owner = _owner(lock)
     if owner is None:
         return
     pid, host = owner
     elsewhere = host != socket.gethostname()
-    if elsewhere or _alive(pid):
+    if elsewhere or _is_running(pid):
         hint = f" If that process is gone, delete {lock}." if elsewhere else ""
         raise LockedError(
             f"{lock.parent} is being written by process {pid} on {host}; wait for it or choose another OUT.{hint}"
@@ -109,12 +109,12 @@ def _owner(lock: Path) -> tuple[int, str] | None:
         words = lock.read_text().split()
         if len(words) == 2 and words[0].isdecimal():
             return int(words[0]), words[1]
-        if time.time() - lock.stat().st_mtime < 10:  # being written this moment, where there are no hard links
+        if time.time() - lock.stat().st_mtime < 10:  # still being written, without hard links
             raise LockedError(f"another run has just begun to write {lock.parent}; wait for it or choose another OUT.")
     return None
 
 
-def _alive(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""One store of several: the parts of one that jobs wrote side by side, or stores of their own."""
+"""Makes one store of several: of the parts that jobs wrote side by side, or of separate stores."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from multiview.data.store.manifest import Manifest, Provenance
+from multiview.data.store.manifest import Manifest
 from multiview.data.store.reading import Store
-from multiview.data.store.shard import BadShardError, Layout, Written, check_shard, layout_of
-from multiview.data.write import duplicates, storefolder
+from multiview.data.store.shard import BadShardError, Layout, ShardSummary, check_shard, layout_of
+from multiview.data.write import storefolder
 from multiview.data.write.derived import Joined
-from multiview.data.write.lock import locked
-from multiview.data.write.preprocess import Report, already, manifest_of, preprocess
+from multiview.data.write.finish import Report, find_allowed_copies, finish_store, report_already_whole
+from multiview.data.write.preprocess import preprocess
 from multiview.data.write.progress import Progress
 from multiview.data.write.settings import Part
+from multiview.data.write.shardjob import FinishedShard
 from multiview.errors import MultiviewError
 from multiview.files import PARTIAL, size_text, sync
 
@@ -23,74 +24,71 @@ from multiview.files import PARTIAL, size_text, sync
 def merge(
     out: Path, parts: Sequence[Path], *, overwrite: bool = False, workers: int = 1, progress: Progress | None = None
 ) -> Report:
-    """Makes the store `out` of the stores `parts`, in their order, which stay as they are.
+    """Makes the store `out` of the stores `parts`, in their order. The parts stay unchanged.
 
-    The parts of one store (`preprocess(shard="1/8")` to `"8/8"`, in any order) give what an undivided run writes, byte
-    for byte. Raises MultiviewError when a part is missing or there twice, or when stores do not fit together.
+    The parts of one store (`preprocess(shard="1/8")` to `"8/8"`, in any order) give the same bytes
+    as one undivided run. Raises MultiviewError when a part is missing or given twice, or when the
+    stores have different modalities or share an id.
     """
     stores = [Store.open(part) for part in parts]
     if out.resolve() in {part.resolve() for part in parts}:
         raise MultiviewError(f"{out} is one of the stores to merge; choose another OUT.")
     if all(store.manifest.provenance.part for store in stores):
-        return _join(out, _in_order(stores), overwrite, progress or (lambda *_: None))
+        return _join_parts(out, _sort_parts(stores), overwrite, progress or (lambda *_: None))
     source = Joined(stores=tuple(str(part) for part in parts))
     return preprocess(source, None, out, name="merge", overwrite=overwrite, workers=workers, progress=progress)
 
 
-def _in_order(stores: Sequence[Store]) -> list[Store]:
-    """The parts of one store by their numbers."""
+def _sort_parts(stores: Sequence[Store]) -> list[Store]:
+    """The parts of one store in the order of their numbers."""
     first = stores[0]
     by_number: dict[int, Store] = {}
     for store in stores:
-        if not _siblings(first.manifest, store.manifest):
+        if not _are_parts_of_one_store(first.manifest, store.manifest):
             raise MultiviewError(
-                f"{store.path} and {first.path} are parts of different stores; merge those of one command."
+                f"{store.path} and {first.path} are parts of different stores; merge the parts of one command."
             )
-        part = _part(store)
+        part = _part_of(store.manifest)
         if part.number in by_number:
             raise MultiviewError(
-                f"{store.path} and {by_number[part.number].path} are both part {part}; give each once."
+                f"{store.path} and {by_number[part.number].path} are both part {part}; give each part once."
             )
         by_number[part.number] = store
-    missing = [
-        f"{number}/{_part(first).count}" for number in range(1, _part(first).count + 1) if number not in by_number
-    ]
+    count = _part_of(first.manifest).count
+    missing = [f"{number}/{count}" for number in range(1, count + 1) if number not in by_number]
     if missing:
-        raise MultiviewError(f"part {', '.join(missing)} is not there; give all {_part(first).count} parts.")
+        raise MultiviewError(f"part {', '.join(missing)} is not there; give all {count} parts.")
     return [by_number[number] for number in sorted(by_number)]
 
 
-def _siblings(a: Manifest, b: Manifest) -> bool:
+def _are_parts_of_one_store(a: Manifest, b: Manifest) -> bool:
     same = replace(a.provenance, part=None) == replace(b.provenance, part=None)
-    counts = [Part.of(each.provenance.part) for each in (a, b)]
-    return same and counts[0] is not None and counts[1] is not None and counts[0].count == counts[1].count
+    return same and _part_of(a).count == _part_of(b).count
 
 
-def _part(store: Store) -> Part:
-    part = Part.of(store.manifest.provenance.part)
+def _part_of(manifest: Manifest) -> Part:
+    part = Part.of(manifest.provenance.part)
     assert part is not None
     return part
 
 
-def _join(out: Path, stores: Sequence[Store], overwrite: bool, progress: Progress) -> Report:
+def _join_parts(out: Path, stores: Sequence[Store], overwrite: bool, progress: Progress) -> Report:
     origin = replace(stores[0].manifest.provenance, part=None)
     layout = layout_of(stores[0].manifest, origin)
     files = [store.path / shard.name for store in stores for shard in store.manifest.shards]
-    storefolder.refuse_strangers(out)
-    storefolder.make(out)
-    with locked(out):
-        whole = storefolder.begin(out, origin, overwrite)
+    with storefolder.opened(out, origin, overwrite) as whole:
         if whole:
-            return already(out, whole)
-        _check_room(out, stores)
-        done = []
+            return report_already_whole(out, whole)
+        _check_space(out, stores)
+        shards = []
         for number, file in enumerate(files):
-            done.append(_copied(file, out / file.name, layout))
+            shards.append(FinishedShard(number, _copy_shard(file, out / file.name, layout)))
             progress(number + 1, len(files), 0)
-        return _finished(out, done, layout, origin)
+        copies = find_allowed_copies(out, shards, origin.duplicates)
+        return finish_store(out, shards, layout, origin, copies)
 
 
-def _check_room(out: Path, stores: Sequence[Store]) -> None:
+def _check_space(out: Path, stores: Sequence[Store]) -> None:
     need, free = sum(shard.size for store in stores for shard in store.manifest.shards), shutil.disk_usage(out).free
     if need > free:
         raise MultiviewError(
@@ -98,8 +96,8 @@ def _check_room(out: Path, stores: Sequence[Store]) -> None:
         )
 
 
-def _copied(file: Path, target: Path, layout: Layout) -> Written:
-    """A shard under its name in the new store, checked like one that was written there."""
+def _copy_shard(file: Path, target: Path, layout: Layout) -> ShardSummary:
+    """Copies a shard into the new store and checks the copy."""
     partial = target.with_name(target.name + PARTIAL)
     try:
         if not target.exists():
@@ -111,27 +109,8 @@ def _copied(file: Path, target: Path, layout: Layout) -> Written:
         return check_shard(target, layout)
     except (OSError, BadShardError) as cause:
         raise MultiviewError(
-            f"{file} could not be copied to {target.parent}: {cause}. The parts are as they were: mend that and merge again."
+            f"{file} could not be copied to {target.parent}: {cause}. The parts are unchanged: mend the cause and run "
+            "the same command again."
         ) from cause
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _finished(out: Path, done: Sequence[Written], layout: Layout, origin: Provenance) -> Report:
-    copies = duplicates.found(done)
-    if copies and origin.duplicates == "error":
-        storefolder.write_duplicates(out, copies)
-        raise duplicates.refused(out / storefolder.DUPLICATES, copies)
-    rejects = [reject for written in done for reject in written.rejects]
-    manifest = manifest_of(done, layout, origin)
-    storefolder.finish(out, manifest, rejects, copies)
-    notes = (duplicates.note(out / storefolder.DUPLICATES, len(copies), "keep"),) if copies else ()
-    return Report(
-        out=out,
-        written=manifest.count,
-        rejected=len(rejects),
-        shards=len(done),
-        reused=0,
-        already=False,
-        notes=notes,
-    )

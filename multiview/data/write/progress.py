@@ -1,4 +1,4 @@
-"""How far a long preparation is: a live line with rate and time left."""
+"""A live progress line with rate and remaining time for long preparations."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Progress = Callable[[int, int, int], None]
-"""Told (samples done, samples in all, samples rejected)."""
+"""Called with (samples done, samples in all, samples rejected)."""
 
 
 @contextmanager
 def progress_bar(label: str = "preparing") -> Iterator[Progress]:
-    """A live progress line with samples a second and time left, to hand to `preprocess(progress=...)`; silent when
-    nobody watches a terminal.
-    """
+    """A live progress line for `preprocess(progress=...)`; prints nothing outside a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar

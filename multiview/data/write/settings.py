@@ -1,4 +1,4 @@
-"""How a store is written: settings that change who does the work and what is tolerated."""
+"""Settings of writing a store that change who does the work and which faults are tolerated."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from multiview.errors import MultiviewError, unknown_name
 from multiview.plurals import counted
 
 if TYPE_CHECKING:
-    from multiview.data.write.shardjob import Work
+    from multiview.data.write.shardjob import ShardJob
 
 DUPLICATES = ("keep", "drop", "error")
 
 
 @dataclass(frozen=True)
 class Part:
-    """The `number`-th of `count` jobs that write a store together, counted from 1."""
+    """Part `number` (counted from 1) of a store that `count` jobs write together."""
 
     number: int
     count: int
 
     @classmethod
     def of(cls, text: str | None) -> Part | None:
-        """`2/8` is the second of eight. Raises MultiviewError for anything else."""
+        """Reads `2/8`, the second of eight parts. Raises MultiviewError for any other text."""
         if text is None:
             return None
         number, _, count = text.partition("/")
@@ -35,20 +35,23 @@ class Part:
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
 
-    def numbers(self, work: Work) -> range:
-        """The shard files of this part, neighbours. Raises MultiviewError when there are fewer files than jobs."""
-        files = len(work.numbers())
+    def shard_numbers(self, job: ShardJob) -> range:
+        """The shards of this part. Raises MultiviewError when there are fewer shards than parts."""
+        files = len(job.shard_numbers())
         if self.count > files:
             raise MultiviewError(
-                f"{counted(len(work.plan.rows), 'sample')} make {counted(files, 'shard file')} of {work.shard_rows}, "
+                f"{counted(len(job.plan.rows), 'sample')} make {counted(files, 'shard file')} of {job.shard_rows}, "
                 f"fewer than {self.count} jobs; use fewer jobs, or a smaller --shard-rows in all of them."
             )
         return range((self.number - 1) * files // self.count, self.number * files // self.count)
 
 
 @dataclass(frozen=True, kw_only=True)
-class How:
-    """See `preprocess`. Raises MultiviewError for what cannot be."""
+class WriteSettings:
+    """The arguments of the same names of `preprocess`, checked.
+
+    Raises MultiviewError when a value is out of range or two values contradict each other.
+    """
 
     max_bad: float
     workers: int
@@ -60,10 +63,16 @@ class How:
         if not self.max_bad >= 0:
             raise MultiviewError(f"max_bad is {self.max_bad}; give a share below 1 or a count, 0 for none.")
         if self.workers < 0:
-            raise MultiviewError(f"workers is {self.workers}; give a number of processes, or 0 for one a core.")
+            raise MultiviewError(f"workers is {self.workers}; give a number of processes, or 0 for one per core.")
         if self.duplicates not in DUPLICATES:
             raise unknown_name("treatment of duplicates", self.duplicates, DUPLICATES)
         if self.part and self.duplicates == "drop":
-            raise MultiviewError("one part cannot tell what the others hold; use --duplicates drop without --shard.")
+            raise MultiviewError(
+                "one part of a store cannot be compared with the other parts; use --duplicates drop without --shard."
+            )
         if not self.workers:
             object.__setattr__(self, "workers", available_cores())
+
+    def allowed_bad(self, samples: int) -> float:
+        """How many of these samples may be unreadable."""
+        return self.max_bad * samples if self.max_bad < 1 else self.max_bad

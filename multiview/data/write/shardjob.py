@@ -1,4 +1,4 @@
-"""The writing of a store in pieces that any process can take: a shard is a function of its number."""
+"""The job of writing the shards of a store. Any process can write any shard by its number."""
 
 from __future__ import annotations
 
@@ -7,22 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from multiview.data.source import Plan
-from multiview.data.store.shard import BadShardError, Layout, TooManyRejectsError, Written, check_shard, shard_name
-from multiview.data.write.shardwriter import readable, write_shard
+from multiview.data.store.shard import BadShardError, Layout, ShardSummary, TooManyRejectsError, check_shard, shard_name
+from multiview.data.write.shardwriter import is_readable, write_shard
 from multiview.errors import MultiviewError
 
 Tick = Callable[[int, int], None]
-"""Told (samples, bad ones among them) since it was last told."""
+"""Called with (samples done, bad samples among them) since the last call."""
 
 
 @dataclass(frozen=True)
-class Done:
-    """A shard that is whole: its number, what it says about itself, whether an earlier run wrote it, and a sentence for
-    the user.
-    """
+class FinishedShard:
+    """A whole shard. reused: an earlier run wrote the shard. note: a sentence for the user."""
 
     number: int
-    written: Written
+    summary: ShardSummary
     reused: bool = False
     note: str | None = None
 
@@ -31,58 +29,67 @@ Failure = MultiviewError | TooManyRejectsError
 
 
 @dataclass(frozen=True)
-class Work:
-    """All that a process must know to write any shard of a store; it is picklable when the source is.
+class ShardJob:
+    """Everything that a process needs to write any shard of a store.
 
-    allowed: bad samples that one shard may meet.
+    A job can be pickled when the `read` of its plan can. allowed_bad: bad samples per shard.
     """
 
     plan: Plan
     layout: Layout
     out: Path
     shard_rows: int
-    allowed: float
+    allowed_bad: float
 
-    def numbers(self) -> range:
-        """The shards there are."""
+    def shard_numbers(self) -> range:
+        """The numbers of all shards of the store."""
         return range(-(-len(self.plan.rows) // self.shard_rows))
 
-    def rows(self, number: int) -> range:
+    def rows_of(self, number: int) -> range:
         """The planned rows of a shard."""
         start = number * self.shard_rows
         return range(start, min(start + self.shard_rows, len(self.plan.rows)))
 
-    def shard(self, number: int, tick: Tick) -> Done:
-        """Writes a shard, unless an earlier run has left it whole. Raises MultiviewError or TooManyRejectsError."""
-        path, rows = self.out / shard_name(number), self.rows(number)
+    def count_rows(self, numbers: range) -> int:
+        """How many planned rows these shards have together."""
+        return sum(len(self.rows_of(number)) for number in numbers)
+
+    def write(self, number: int, tick: Tick) -> FinishedShard:
+        """Writes a shard, unless an earlier run has already written it whole.
+
+        Raises MultiviewError or TooManyRejectsError.
+        """
+        path, rows = self.out / shard_name(number), self.rows_of(number)
         note = None
         if path.exists():
             try:
-                found = check_shard(path, self.layout)
+                summary = check_shard(path, self.layout)
             except BadShardError as reason:
                 path.unlink()
                 note = f"damaged and written again: {reason}."
             else:
-                if not self._mended(found, rows):
-                    tick(len(rows), len(found.rejects))
-                    return Done(number, found, reused=True)
-                note = f"{path.name}: written again, since samples that it lacks can be read by now."
-        return Done(number, write_shard(path, self.plan, rows, self.layout, self.allowed, tick, {}), note=note)
+                if not self._has_mended_rejects(summary, rows):
+                    tick(len(rows), len(summary.rejects))
+                    return FinishedShard(number, summary, reused=True)
+                note = f"{path.name}: written again, because samples that it lacks can be read now."
+        return FinishedShard(number, self._write(path, rows, tick, {}), note=note)
 
-    def _mended(self, found: Written, rows: range) -> bool:
-        """Whether a sample that could not be read when the shard was written can be read now."""
-        bad = {reject.id for reject in found.rejects if reject.copy_of is None}
-        return any(readable(self.plan, number) for number in rows if self.plan.rows[number].id in bad)
+    def _has_mended_rejects(self, summary: ShardSummary, rows: range) -> bool:
+        """Whether a sample that was unreadable when the shard was written can be read now."""
+        bad = {reject.id for reject in summary.rejects if reject.copy_of is None}
+        return any(is_readable(self.plan, number) for number in rows if self.plan.rows[number].id in bad)
 
-    def rewritten(self, done: Done, copies: Mapping[str, str]) -> Done:
-        """A shard without these samples, in the place of the one that has them."""
-        path, rows = self.out / shard_name(done.number), self.rows(done.number)
-        written = write_shard(path, self.plan, rows, self.layout, self.allowed, lambda *_: None, copies)
-        return replace(done, written=written)
+    def _write(self, path: Path, rows: range, tick: Tick, copies: Mapping[str, str]) -> ShardSummary:
+        return write_shard(path, self.plan, rows, self.layout, self.allowed_bad, tick, copies)
 
-    def attempt(self, number: int, tick: Tick) -> Done | Failure:
-        """`shard`, whose mistakes are handed back as values, as they must travel between processes."""
+    def rewrite_without(self, shard: FinishedShard, copies: Mapping[str, str]) -> FinishedShard:
+        """Writes a shard again without these samples. copies: id -> id of the equal sample."""
+        path, rows = self.out / shard_name(shard.number), self.rows_of(shard.number)
+        return replace(shard, summary=self._write(path, rows, lambda *_: None, copies))
+
+    def attempt(self, number: int, tick: Tick) -> FinishedShard | Failure:
+        """Like `write`, but returns errors, because they must be sent between processes."""
         try:
-            return self.shard(number, tick)
+            return self.write(number, tick)
         except (MultiviewError, TooManyRejectsError) as mistake:
             return mistake

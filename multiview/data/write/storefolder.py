@@ -1,10 +1,11 @@
-"""The folder that a store is written to: whose it is, how far it got, and how it becomes whole."""
+"""The folder that a store is written to: what it may hold before, and how it becomes a store."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,83 +25,91 @@ OWNED = re.compile(rf"({_WHOLE})((\.[\w.-]+)?{re.escape(PARTIAL)})?")
 
 
 class OccupiedError(MultiviewError):
-    """The output folder holds another store, or what is left of one."""
+    """The output folder holds another store, or remains of one."""
 
 
-def refuse_strangers(out: Path) -> None:
-    """Raises MultiviewError when `out` is a file, or a folder with something in it that no store has put there."""
-    if out.exists() and not out.is_dir():
-        raise MultiviewError(f"{out} is a file; give a folder that does not exist yet.")
-    if not out.is_dir() or (out / manifest.NAME).exists() or (out / JOURNAL).exists():
-        return
-    strange = sorted(path.name for path in out.iterdir() if not _ours(path))
-    if strange:
-        raise MultiviewError(
-            f"{out} is not empty and is no store (it holds {strange[0]}); nothing was touched. "
-            "Choose another OUT, a folder that does not exist yet."
-        )
+@contextmanager
+def opened(out: Path, origin: Provenance, overwrite: bool) -> Iterator[Manifest | None]:
+    """Makes, locks and prepares the folder `out` for a store of this origin.
 
-
-def _ours(path: Path) -> bool:
-    return bool(OWNED.fullmatch(path.name)) or path.name.startswith(lock.NAME)
-
-
-def make(out: Path) -> None:
-    """Makes the folder."""
+    Yields the manifest when that store is whole already. Raises MultiviewError when `out` holds
+    anything else that may not be replaced.
+    """
+    _refuse_other_folder(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as cause:
         raise MultiviewError(f"{out} cannot be made: {cause}. Choose another OUT.") from cause
+    with lock.locked(out):
+        yield _begin(out, origin, overwrite)
 
 
-def begin(out: Path, origin: Provenance, overwrite: bool) -> Manifest | None:
-    """Readies the locked folder `out` for a store of this origin; returns the manifest when that store is whole
-    already.
+def _refuse_other_folder(out: Path) -> None:
+    """Raises MultiviewError for a file, and for a folder with files that belong to no store."""
+    if out.exists() and not out.is_dir():
+        raise MultiviewError(f"{out} is a file; give a folder that does not exist yet.")
+    if not out.is_dir() or (out / manifest.NAME).exists() or (out / JOURNAL).exists():
+        return
+    foreign = sorted(path.name for path in out.iterdir() if not _is_store_file(path))
+    if foreign:
+        raise MultiviewError(
+            f"{out} is not empty and is no store (it holds {foreign[0]}); nothing was touched. "
+            "Choose another OUT, a folder that does not exist yet."
+        )
 
-    What an earlier run of the same origin finished stays. Raises MultiviewError when another store is there and
-    `overwrite` is not set.
+
+def _is_store_file(path: Path) -> bool:
+    return bool(OWNED.fullmatch(path.name)) or path.name.startswith(lock.NAME)
+
+
+def _begin(out: Path, origin: Provenance, overwrite: bool) -> Manifest | None:
+    """Prepares the locked folder; returns the manifest when the store is whole already.
+
+    Shards that an earlier run of the same origin finished stay. Raises MultiviewError when another
+    store is there and `overwrite` is not set.
     """
-    sweep(out)
+    remove_partial_files(out)
     if overwrite:
-        _clear(out)
+        _remove_store(out)
     elif (out / manifest.NAME).exists():
-        whole = _same_store(out, origin)
+        whole = _whole_store(out, origin)
         if whole:
             (out / JOURNAL).unlink(missing_ok=True)
             return whole
     elif (out / JOURNAL).exists():
-        if (out / JOURNAL).read_text() != _journal(origin):
+        if (out / JOURNAL).read_text() != _journal_text(origin):
             raise _occupied(out, "an unfinished store of another command, or of an input that has changed since")
-    elif any(_ours(path) and not path.name.startswith(lock.NAME) for path in out.iterdir()):
+    elif any(_is_store_file(path) and not path.name.startswith(lock.NAME) for path in out.iterdir()):
         raise _occupied(out, "shards without a manifest")
-    publish(out / JOURNAL, _journal(origin))
+    publish_text(out / JOURNAL, _journal_text(origin))
     (out / manifest.NAME).unlink(missing_ok=True)
     return None
 
 
-def sweep(out: Path) -> None:
-    """Removes what is left of files that were being written: the shard in hand of a run that was killed."""
-    for left in out.glob(f"*{PARTIAL}"):
-        if OWNED.fullmatch(left.name):
-            left.unlink(missing_ok=True)
+def remove_partial_files(out: Path) -> None:
+    """Removes unfinished files, such as the last shard of a run that was killed."""
+    for file in out.glob(f"*{PARTIAL}"):
+        if OWNED.fullmatch(file.name):
+            file.unlink(missing_ok=True)
 
 
-def _journal(origin: Provenance) -> str:
+def _journal_text(origin: Provenance) -> str:
     return f"{origin.origin()} {origin.part or ''}".strip() + "\n"
 
 
-def _same_store(out: Path, origin: Provenance) -> Manifest | None:
-    """The manifest of a whole store of this origin; None when its shards have suffered and must be looked at one by
-    one.
+def _whole_store(out: Path, origin: Provenance) -> Manifest | None:
+    """The manifest of the store of this origin; None when a shard is missing or has a wrong size.
+
+    Raises OccupiedError for a store of another origin.
     """
     found = Manifest.from_json((out / manifest.NAME).read_text(encoding="utf-8"))
     if found.provenance.origin() != origin.origin() or found.provenance.part != origin.part:
-        raise _occupied(out, f"another store: {_difference(found.provenance, origin)}")
+        raise _occupied(out, f"another store: {_describe_difference(found.provenance, origin)}")
     sizes = {path.name: path.stat().st_size for path in out.glob("shard-*.h5")}
     return found if all(sizes.get(shard.name) == shard.size for shard in found.shards) else None
 
 
-def _difference(there: Provenance, wanted: Provenance) -> str:
+def _describe_difference(there: Provenance, wanted: Provenance) -> str:
     old, new = asdict(there), asdict(wanted)
     for name in ("source", "input", "shard_rows", "duplicates", "part"):
         if old[name] != new[name]:
@@ -111,12 +120,12 @@ def _difference(there: Provenance, wanted: Provenance) -> str:
     return "the files of the input have changed since it was made"
 
 
-def _occupied(out: Path, what: str) -> OccupiedError:
-    return OccupiedError(f"{out} holds {what}. Replace it with --overwrite, or choose another OUT.")
+def _occupied(out: Path, content: str) -> OccupiedError:
+    return OccupiedError(f"{out} holds {content}. Replace it with --overwrite, or choose another OUT.")
 
 
-def _clear(out: Path) -> None:
-    # The manifest goes first: whatever is left after a kill is no store.
+def _remove_store(out: Path) -> None:
+    # The manifest goes first: after a kill, the remaining files are no store.
     owned = sorted(
         (path for path in out.iterdir() if OWNED.fullmatch(path.name)), key=lambda path: path.name != manifest.NAME
     )
@@ -125,33 +134,35 @@ def _clear(out: Path) -> None:
 
 
 def write_rejects(out: Path, rejects: Sequence[Reject]) -> None:
-    """Writes `rejects.jsonl`, one line a sample; there is no such file when nothing was rejected."""
+    """Writes `rejects.jsonl`, one line per rejected sample; writes no file when there is none."""
     _write_lines(out / REJECTS, [reject_line(each) for each in rejects])
 
 
 def write_duplicates(out: Path, copies: Sequence[Copy]) -> None:
-    """Writes `duplicates.jsonl`, one line a sample that is an exact copy of another; no file when there is none."""
+    """Writes `duplicates.jsonl`, one line per exact copy; writes no file when there is none."""
     _write_lines(out / DUPLICATES, [json.dumps(asdict(each), ensure_ascii=False) + "\n" for each in copies])
 
 
 def _write_lines(path: Path, lines: Sequence[str]) -> None:
     if lines:
-        publish(path, "".join(lines))
+        publish_text(path, "".join(lines))
     else:
         path.unlink(missing_ok=True)
 
 
 def finish(out: Path, whole: Manifest, rejects: Sequence[Reject], copies: Sequence[Copy]) -> None:
-    """Makes the folder a store: the manifest comes last."""
+    """Makes the folder a store. The manifest is written last."""
     write_rejects(out, rejects)
     write_duplicates(out, copies)
-    publish(out / manifest.NAME, whole.to_json())
+    publish_text(out / manifest.NAME, whole.to_json())
     (out / JOURNAL).unlink(missing_ok=True)
 
 
-def publish(path: Path, text: str) -> None:
-    """Writes a small file so that its name never stands for a part of it."""
+def publish_text(path: Path, text: str) -> None:
+    """Writes a small file at once: its name never stands for half of the text."""
     try:
         replace_text(path, text)
     except OSError as cause:
-        raise MultiviewError(f"{path} cannot be written: {cause}. Mend that and run the same command again.") from cause
+        raise MultiviewError(
+            f"{path} cannot be written: {cause}. Mend the cause and run the same command again."
+        ) from cause

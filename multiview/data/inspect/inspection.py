@@ -1,0 +1,82 @@
+"""`multiview inspect`: prints the summary of a store and draws its contact sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from multiview.data.inspect.contact_sheet import contact_sheet, render_view
+from multiview.data.inspect.summary import print_summary
+from multiview.data.load.viewstatistics import usable_views
+from multiview.data.store.reading import Store
+from multiview.errors import MultiviewError
+from multiview.plugins import load
+from multiview.view import Crop, View, make_view
+
+
+def inspect_store(path: Path, out: Path | None = None, samples: int = 8, views: Sequence[str] | None = None) -> Path:
+    """Prints the summary of a store and draws its contact sheet; returns the picture's path.
+
+    Args:
+        path: the folder of the store.
+        out: the PNG file; by default `contact-sheet.png` in the store.
+        samples: number of samples on the sheet.
+        views: names of installed views, with options where a view needs them (`bands:bands=8`);
+            by default all views whose modality is in the store.
+
+    Raises MultiviewError when there is no store, for an unknown view or option, and for a view
+    whose modality the store lacks.
+    """
+    from rich.console import Console
+
+    store = Store.open(path)
+    drawn = _choose_views(store, views)
+    console = Console(highlight=False)
+    print_summary(store, console)
+    picture = contact_sheet(store, out or path / "contact-sheet.png", drawn, render_view, samples)
+    console.print(f"contact sheet: {picture}", soft_wrap=True)
+    return picture
+
+
+def _choose_views(store: Store, names: Sequence[str] | None) -> dict[str, View]:
+    if names is None:
+        return usable_views(store)
+    stored = {modality.name for modality in store.manifest.modalities}
+    views = {name: _parse_view(name) for name in names}
+    for name, view in views.items():
+        if view.modality not in stored:
+            raise MultiviewError(
+                f"view '{name}' reads {view.modality}; this store holds {', '.join(sorted(stored))}. Leave it out."
+            )
+    return views
+
+
+def _parse_view(words: str) -> View:
+    """The view that `NAME` or `NAME:OPTION=VALUE:OPTION=VALUE` names.
+
+    Raises MultiviewError like `make_view`, and says how options are written.
+    """
+    name, *rest = words.split(":")
+    load("views", name)
+    if not all("=" in option for option in rest):
+        raise MultiviewError(f"'{words}' is not a view with options; write NAME:OPTION=VALUE, such as bands:bands=8.")
+    pairs = (option.partition("=") for option in rest)
+    options = {option: _parse_value(text) for option, _, text in pairs}
+    try:
+        return make_view(name, Crop(), **options)
+    except (TypeError, ValueError) as error:
+        raise MultiviewError(f"'{words}' has an option of the wrong kind: {error}.") from error
+    except MultiviewError as error:
+        raise MultiviewError(f"{error} Options follow the name: --views '[\"{name}:OPTION=VALUE\"]'.") from error
+
+
+def _parse_value(text: str) -> Any:
+    """The value that YAML reads, with a tuple for a list; the text itself when it is not YAML."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,123 @@
+"""The end of writing a store: look for exact copies, write the manifest, report to the user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from multiview.data.store.manifest import Manifest, Provenance
+from multiview.data.store.shard import Layout, Reject, ShardSummary
+from multiview.data.store.statistics import Moments, Statistics, channels
+from multiview.data.write import storefolder
+from multiview.data.write.duplicates import Copy, copies_error, copies_note, find_copies
+from multiview.data.write.shardjob import FinishedShard
+from multiview.plurals import counted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What writing a store did.
+
+    written, rejected: numbers of samples. reused: how many of the `shards` an earlier run wrote.
+    already: the store was whole before and nothing was done. notes: sentences for the user.
+    """
+
+    out: Path
+    written: int
+    rejected: int
+    shards: int
+    reused: int
+    already: bool
+    notes: tuple[str, ...]
+
+    def lines(self) -> tuple[str, ...]:
+        """The lines for the user: the notes and, when something was written, the counts."""
+        if self.already:
+            return self.notes
+        rejected = f"; {self.rejected} rejected, see {self.out / storefolder.REJECTS}" if self.rejected else ""
+        resumed = f", {self.reused} of them from an earlier run" if self.reused else ""
+        return (
+            *self.notes,
+            f"{self.out}: {counted(self.written, 'sample')} in {counted(self.shards, 'shard')}{resumed}{rejected}.",
+        )
+
+
+def report_already_whole(out: Path, manifest: Manifest) -> Report:
+    """The report on a store that was whole before."""
+    return Report(
+        out=out,
+        written=manifest.count,
+        rejected=manifest.rejected,
+        shards=len(manifest.shards),
+        reused=len(manifest.shards),
+        already=True,
+        notes=(f"{out} is whole already: {counted(manifest.count, 'sample')}, nothing to do.",),
+    )
+
+
+def find_allowed_copies(out: Path, shards: Sequence[FinishedShard], treatment: str) -> list[Copy]:
+    """The exact copies in these shards. Raises MultiviewError when `treatment` is `error`."""
+    copies = find_copies([shard.summary for shard in shards])
+    if copies and treatment == "error":
+        storefolder.write_duplicates(out, copies)
+        raise copies_error(out / storefolder.DUPLICATES, copies)
+    return copies
+
+
+def finish_store(
+    out: Path,
+    shards: Sequence[FinishedShard],
+    layout: Layout,
+    origin: Provenance,
+    copies: Sequence[Copy],
+    notes: Sequence[str] = (),
+) -> Report:
+    """Makes the folder of these whole shards a store, and reports."""
+    summaries = [shard.summary for shard in shards]
+    rejects = [reject for summary in summaries for reject in summary.rejects]
+    manifest, listed = manifest_of(summaries, layout, origin), origin.duplicates == "keep"
+    storefolder.finish(out, manifest, rejects, copies if listed else ())
+    count = len(copies) if listed else sum(reject.copy_of is not None for reject in rejects)
+    copy_notes = [copies_note(out / storefolder.DUPLICATES, count, origin.duplicates)] if count else []
+    return Report(
+        out=out,
+        written=manifest.count,
+        rejected=len(rejects),
+        shards=len(shards),
+        reused=sum(shard.reused for shard in shards),
+        already=False,
+        notes=(*notes, *(shard.note for shard in shards if shard.note), *copy_notes),
+    )
+
+
+def manifest_of(summaries: Sequence[ShardSummary], layout: Layout, origin: Provenance) -> Manifest:
+    """The manifest of a store with these shards."""
+    counts = [sum(each) for each in zip(*(summary.split_counts for summary in summaries), strict=True)]
+    return Manifest(
+        count=sum(summary.shard.rows for summary in summaries),
+        rejected=sum(len(summary.rejects) for summary in summaries),
+        modalities=layout.modalities,
+        splits=dict(zip(layout.splits, counts, strict=True)) if layout.splits else {},
+        classes=layout.classes,
+        factors=layout.factors,
+        statistics=_join_statistics(summaries, layout),
+        shards=tuple(summary.shard for summary in summaries),
+        provenance=origin,
+    )
+
+
+def _join_statistics(summaries: Sequence[ShardSummary], layout: Layout) -> dict[str, Statistics]:
+    joined = {}
+    for modality in layout.modalities:
+        moments = Moments.none(channels(modality))
+        for summary in summaries:
+            moments = moments.joined(summary.moments[modality.name])
+        if statistics := moments.statistics():
+            joined[modality.name] = statistics
+    return joined
+
+
+def unreadable(shards: Sequence[FinishedShard]) -> list[Reject]:
+    """The rejected samples of these shards that could not be read; copies are not counted."""
+    return [reject for shard in shards for reject in shard.summary.rejects if reject.copy_of is None]
