@@ -18,13 +18,16 @@ class Preprocess:
     """Options of every source.
 
     Args:
-        shard_rows: samples a shard file; a worker holds one in memory.
-        max_bad: unreadable samples that are tolerated: a share below 1, or a number.
-        duplicates: exact copies of an earlier sample: `keep` lists them, `drop` leaves them out, `error` stops.
-        workers: processes that write shards, 0 = one a core. The bytes are the same for any number.
-        engine: `local` processes, or `ray`: the cluster that RAY_ADDRESS names, else this machine.
-        shard: write one part of the store, such as 2/8 in the second of eight jobs; join them with `multiview merge`.
-        view_statistics: measure the installed views on 1000 samples at the end, for normalisation and `inspect`.
+        shard_rows: samples per shard file. Each worker holds one shard in memory.
+        max_bad: how many samples may be unreadable: a share of all below 1, else a number.
+        duplicates: treatment of exact copies: `keep` lists them, `drop` omits them, `error` stops.
+        workers: processes that write shards, 0 = one per core. Any number writes the same bytes.
+        engine: `local` processes, or `ray` for the cluster that RAY_ADDRESS names or, without that
+            variable, for this machine.
+        shard: write one part of the store, such as 2/8 in the second of eight jobs; join the parts
+            with `multiview merge`.
+        view_statistics: at the end measure the installed views on 1000 samples, for normalisation
+            and `inspect`.
         overwrite: replace the store in OUT.
     """
 
@@ -40,15 +43,15 @@ class Preprocess:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Writes a store anew with other splits, so that its statistics are those of the new training split.
+    """Writes a store again with other splits; its statistics are those of the new training split.
 
     Args:
         store: the store's folder.
         out: the folder of the new store.
         split: TRAIN/VAL/TEST in percent.
-        by: what decides: `id` (a hash of it), `class` (the same shares in every class), the name of a factor (its values
-            stay together), or a CSV file with the columns id and split.
-        workers: processes that write shards, 0 = one a core.
+        by: `id` splits by a hash of the id, `class` takes the same shares of every class, the name of
+            a factor keeps equal values together, a CSV file has the columns id and split.
+        workers: processes that write shards, 0 = one per core.
         overwrite: replace the store in OUT.
     """
 
@@ -62,12 +65,12 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class Verify:
-    """Reads a store from end to end, in a process of its own with limits, and reports what is wrong with it.
+    """Reads a whole store in a separate process with limits and reports every fault.
 
     Args:
         store: the store's folder.
-        memory: gigabytes that the process may use.
-        seconds: how long one shard may take.
+        memory: gigabytes that the reading process may use.
+        seconds: time limit per shard.
     """
 
     store: str
@@ -81,7 +84,8 @@ def preprocess(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(
             f"usage: multiview preprocess SOURCE INPUT OUT [options]\n\nsources: {', '.join(names)}\n\n"
-            "`multiview preprocess SOURCE --help` lists the options of each. `scenes` makes its samples and takes no INPUT."
+            "`multiview preprocess SOURCE --help` lists the options of a source. `scenes` makes samples itself and "
+            "takes no INPUT."
         )
         return 0 if words else 2
     name, _, value = words[0].partition(":")
@@ -123,7 +127,7 @@ def merge(words: Sequence[str]) -> int:
         print(
             "usage: multiview merge OUT STORE [STORE ...] [--overwrite]\n\nJoins the parts that `multiview preprocess "
             "--shard 1/N` to `N/N` wrote into the store\nthat one run would have written, byte for byte. Other stores are "
-            "written anew, one after the other."
+            "written again, one after another."
         )
         return 0 if flags & {"-h", "--help"} else 2
     from multiview.data.write.merge import merge as join

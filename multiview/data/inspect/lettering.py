@@ -50,7 +50,7 @@ def write(sheet: Image, corner: tuple[int, int], lines: Sequence[str], width: in
 def _default_font(size: int) -> Font:
     from PIL import ImageFont
 
-    return ImageFont.load_default_font(size)
+    return ImageFont.load_default(size)
 
 
 @cache
