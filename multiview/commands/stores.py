@@ -49,8 +49,8 @@ class Split:
         store: the store's folder.
         out: the folder of the new store.
         split: TRAIN/VAL/TEST in percent.
-        by: `id` splits by a hash of the id, `class` takes the same shares of every class, the name of
-            a factor keeps equal values together, a CSV file has the columns id and split.
+        by: `id` splits by a hash of the id, `class` gives all classes equal shares, the name of a
+            factor keeps equal values together, a CSV file has the columns id and split.
         workers: processes that write shards, 0 = one per core.
         overwrite: replace the store in OUT.
     """
@@ -126,8 +126,8 @@ def merge(words: Sequence[str]) -> int:
     if len(folders) < 2 or flags - {"--overwrite"}:
         print(
             "usage: multiview merge OUT STORE [STORE ...] [--overwrite]\n\nJoins the parts that `multiview preprocess "
-            "--shard 1/N` to `N/N` wrote into the store\nthat one run would have written, byte for byte. Other stores are "
-            "written again, one after another."
+            "--shard 1/N` to `N/N` wrote into the store\nthat one run would have written, byte for byte. Other stores "
+            "are written again, one after another."
         )
         return 0 if flags & {"-h", "--help"} else 2
     from multiview.data.write.merge import merge as join
@@ -172,7 +172,7 @@ def verify(words: Sequence[str]) -> int:
 
 
 def _spelled(name: str, source: type[Any]) -> str:
-    """The option that the VALUE of SOURCE:VALUE sets. Raises MultiviewError when the source has none."""
+    """The option that SOURCE:VALUE sets. Raises MultiviewError when the source has none."""
     option = getattr(source, "shorthand", None)
     if option is None:
         raise MultiviewError(f"the source '{name}' takes no value after a colon; `multiview preprocess {name} --help`.")
@@ -180,7 +180,7 @@ def _spelled(name: str, source: type[Any]) -> str:
 
 
 def _joined(source: type[Any], positional: Sequence[str]) -> type[Any]:
-    """One dataclass of a source's options, those of every source, and the positional folders, with the help of all of them."""
+    """A dataclass of the options of a source, of all sources, and of the positional folders."""
     from dataclasses import field, make_dataclass
     from typing import get_type_hints
 
@@ -195,7 +195,7 @@ def _joined(source: type[Any], positional: Sequence[str]) -> type[Any]:
 
 
 def _documented(config: type[Any]) -> dict[str, str]:
-    """What the docstrings of a dataclass, and of those it takes fields from, say of its fields."""
+    """The help of the fields of a dataclass, from its docstring and those of its bases."""
     import docstring_parser
 
     about: dict[str, str] = {}

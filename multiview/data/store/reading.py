@@ -22,6 +22,7 @@ class Store:
 
     Cheap to open and to pickle: each process opens the files when it first reads from them.
 
+    >>> from pathlib import Path
     >>> import multiview as mv
     >>> from multiview.data.sources.scenes import Scenes
     >>> from multiview.data.write.preprocess import preprocess
