@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from multiview.data.load.viewstatistics import settled as view_with_statistics
+from multiview.data.load.viewstatistics import with_statistics as view_with_statistics
 from multiview.recipe import Setup
 from multiview.viewlayer import ViewLayer
 

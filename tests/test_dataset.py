@@ -63,10 +63,10 @@ class FakeStore:
             os.kill(os.getpid(), signal.SIGKILL)
         return self.data[modality][rows]
 
-    def samples(self, rows: NDArray[np.int64], modality: str) -> list[NDArray]:
+    def read_for_crops(self, rows: NDArray[np.int64], modality: str) -> list[NDArray]:
         return list(self.read(rows, modality))
 
-    def holds(self, modality: str) -> bool:
+    def is_in_memory(self, modality: str) -> bool:
         return self.in_memory
 
     def cached(self, modalities: Sequence[str], limit_bytes: int) -> FakeStore:

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image, ImageFont
 
 from multiview.data.inspect import lettering, pictures
-from multiview.data.inspect.contact_sheet import CELL, GAP, LEFT, TOP, contact_sheet
+from multiview.data.inspect.contact_sheet import CELL, GAP, LEFT, TOP, contact_sheet, render_view
 from multiview.data.inspect.inspection import inspect_store
+from multiview.data.inspect.summary import summarise
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample, Plan, Row
 from multiview.data.store.reading import Store
@@ -205,7 +206,7 @@ def test_views_with_options_are_drawn_in_the_range_of_what_they_take(store: Stor
     ("view", "message"),
     [
         ("table", r"does not know how many columns .*Options follow the name: --views '\[\"table:OPTION=VALUE\"\]'"),
-        ("table:6", "'table:6' is no view with options; write NAME:OPTION=VALUE, such as bands:bands=8"),
+        ("table:6", "'table:6' is not a view with options; write NAME:OPTION=VALUE, such as bands:bands=8"),
         ("table:columns=7", "view 'table' reads 7 channels of 'table', which has 6"),
         ("table:columns=[6]", r"view 'table' reads the channels \(6,\) of 'table', which has 6, counted from 0"),
         ("table:columns=all", "the view 'table': columns is 'all'; give a number, or a tuple of numbers from 0"),

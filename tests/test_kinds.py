@@ -306,7 +306,9 @@ def test_samples_of_any_length_are_not_cut_whole() -> None:
     ):
         CropTransform({Crop(): TIMED}, True)
     points = Modality(name="cloud", kind="points", dtype="float32", shape=(ANY, 3), unit="m")
-    with pytest.raises(MultiviewError, match=r"samples of cloud differ in length .* use a store of one length"):
+    with pytest.raises(
+        MultiviewError, match=r"samples of cloud differ in length .* use a store in which all have one length"
+    ):
         CropTransform({Crop(seconds=1.0): [points]}, True)
 
 

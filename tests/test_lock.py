@@ -29,5 +29,5 @@ def test_the_second_waits_for_the_first_and_says_so_once(tmp_path: Path) -> None
     assert len(open_data("scenes:6", tmp_path, say)) == 6
     other.join()
     assert "is being written by process" in said[0]
-    assert said[0].endswith("Waiting for it; Ctrl-C ends that.")
+    assert said[0].endswith("Waiting for that process; press Ctrl-C to stop waiting.")
     assert [line.split(":")[0] for line in said[1:]] == ["prepared scenes"]

@@ -130,7 +130,7 @@ def test_a_cache_inside_the_folder_is_no_change_of_it(pets: Path) -> None:
 def test_open_data_mistakes(tmp_path: Path) -> None:
     for spec, message in [
         (str(tmp_path / "gone"), "does not exist"),
-        (__file__, "is a file that no source reads alone"),
+        (__file__, "no source reads the file"),
         ("scenes:many", "does not say how many scenes"),
         ("scenes:0", "does not say how many scenes"),
     ]:

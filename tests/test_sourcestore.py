@@ -61,7 +61,7 @@ def test_a_tree_is_a_store_without_a_copy(photos: Path) -> None:
 @pytest.mark.parametrize("cache", [0, 10**6])
 def test_batches_are_those_of_the_pixels_whoever_reads_them(photos: Path, cache: int) -> None:
     samples = Samples(opened(photos), "train", views(), train=True, cache=cache)
-    assert bool(samples.store._held) == (cache > 0)  # type: ignore[attr-defined]
+    assert bool(samples.store._decoded_samples) == (cache > 0)  # type: ignore[attr-defined]
     here = list(Loader(samples, Batches(9, 3)).for_epoch(1))
     ahead = list(Loader(samples, Batches(9, 3), workers=1).for_epoch(1))
     for a, b in zip(here, ahead, strict=True):
@@ -104,5 +104,5 @@ def test_any_source_can_be_read_without_a_store(photos: Path) -> None:
     assert pixels.shape == (3, 10, 10, 3)
     assert np.array_equal(pixels[0], pixels[2])
     assert store.read([], "image").shape == (0, 10, 10, 3)  # type: ignore[union-attr]
-    with pytest.raises(IndexError, match="rows 99 to 99 asked of a store with rows 0 to 11"):
+    with pytest.raises(IndexError, match="rows 99 to 99 were asked for; the store has rows 0 to 11"):
         store.read([99], "image")

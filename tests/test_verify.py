@@ -141,12 +141,12 @@ def virtual(file: h5py.File) -> None:
     [
         (nan, "/table at row 2: values that are not finite"),
         (bomb, "/table is compressed"),
-        (elsewhere, "/table is a link to elsewhere"),
-        (soft, "/alias is a link to elsewhere"),
+        (elsewhere, "/table is a link to another place"),
+        (soft, "/alias is a link to another place"),
         (external, "/table lies in another file"),
         (virtual, "/table lies in another file"),
         (lambda file: replaced(file, "label", np.full(4, 7)), "its labels go from 7 to 7, of 2 classes"),
-        (lambda file: replaced(file, "split", np.full(4, 9, "uint8")), "4 rows are in a split that there is not"),
+        (lambda file: replaced(file, "split", np.full(4, 9, "uint8")), "4 rows have a split that the manifest lacks"),
         (lambda file: replaced(file, "digest", np.zeros((4, 16), "uint8")), "row 3 is not what was written"),
         (lambda file: replaced(file, "length/sound", np.array([1, 2, 3, 4])), "/sound has shape"),
         (lambda file: replaced(file, "id", np.array([b"x"] * 3)), "/id does not hold 4 rows"),
@@ -172,7 +172,7 @@ def test_one_id_twice(store: Path) -> None:
     with h5py.File(store / "shard-00001.h5", "r+") as file:
         replaced(file, "id", np.array([b"s0", b"s5", b"s6", b"s7"]))
     trust(store)
-    assert verify(store).faults == ("the id 's0' is there 2 times",)
+    assert verify(store).faults == ("the id 's0' occurs 2 times",)
 
 
 def test_a_shard_that_kills_its_reader_or_takes_for_ever(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

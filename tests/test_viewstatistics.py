@@ -100,7 +100,9 @@ def test_a_view_without_numbers_gets_them(folder: Path, monkeypatch: pytest.Monk
     assert with_statistics(open_lab, known).mean == known.manifest.views["L"].mean
     assert with_statistics(replace(given, std=None), known).mean == given.mean
     impostor = replace(open_lab, convert=doubled, take=None)
-    with pytest.raises(MultiviewError, match=r"view 'L' has no mean and std, and the store no image to take them from"):
+    with pytest.raises(
+        MultiviewError, match=r"view 'L' has no mean and std, and the store has no image to measure them on"
+    ):
         with_statistics(impostor, known)
 
 

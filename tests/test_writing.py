@@ -211,7 +211,7 @@ def test_parts_that_do_not_make_a_whole(tmp_path: Path) -> None:
         ({"shard": "5/4"}, r"shard is '5/4'"),
         ({"shard": "x"}, r"shard is 'x'"),
         ({"shard": "1/9"}, r"60 samples make 8 shard files of 8, fewer than 9 jobs"),
-        ({"shard": "1/2", "duplicates": "drop"}, r"one part cannot tell what the others hold"),
+        ({"shard": "1/2", "duplicates": "drop"}, r"one part of a store cannot be compared with the other parts"),
         ({"workers": -1}, r"workers is -1"),
         ({"engine": "spark"}, r"'spark' is not an? engine; available: local, ray"),
         ({"duplicates": "keeep"}, r"Did you mean 'keep'"),

@@ -146,6 +146,6 @@ def _checked_model(setup: Setup, samples: Samples, situation: Situation, train: 
     model = MultiviewModel(setup.encoders, setup.graph)
     check_encoders(model, example_tensors(samples, setup))
     check_batch_norm(model, situation, train.micro_batch)
-    missing = {name: samples.lacking(view.modality) for name, view in setup.views.items()}
+    missing = {name: samples.count_absent(view.modality) for name, view in setup.views.items()}
     check_synchronised(model, missing, situation)
     return model

@@ -3,13 +3,6 @@
 No code here changes a store.
 """
 
-from typing import Any
+from multiview import moved
 
-
-def __getattr__(name: str) -> Any:
-    """`inspect_store` at the import path of the former module, loaded when it is used."""
-    if name != "inspect_store":
-        raise AttributeError(name)
-    from multiview.data.inspect.inspection import inspect_store
-
-    return inspect_store
+__getattr__ = moved.names_of("data.inspect")

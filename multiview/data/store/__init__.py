@@ -3,5 +3,7 @@
 No code here writes a store or draws a random number.
 """
 
-# `multiview.data.store` was one module.
+from multiview import moved
 from multiview.data.store.reading import Store as Store
+
+__getattr__ = moved.names_of("data.store")

@@ -35,16 +35,13 @@ def opened(out: Path, origin: Provenance, overwrite: bool) -> Iterator[Manifest 
     Yields the manifest when that store is whole already. Raises MultiviewError when `out` holds
     anything else that may not be replaced.
     """
-    _refuse_other_folder(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as cause:
-        raise MultiviewError(f"{out} cannot be made: {cause}. Choose another OUT.") from cause
+    refuse_other_folder(out)
+    make_folder(out)
     with lock.locked(out):
-        yield _begin(out, origin, overwrite)
+        yield begin(out, origin, overwrite)
 
 
-def _refuse_other_folder(out: Path) -> None:
+def refuse_other_folder(out: Path) -> None:
     """Raises MultiviewError for a file, and for a folder with files that belong to no store."""
     if out.exists() and not out.is_dir():
         raise MultiviewError(f"{out} is a file; give a folder that does not exist yet.")
@@ -62,7 +59,15 @@ def _is_store_file(path: Path) -> bool:
     return bool(OWNED.fullmatch(path.name)) or path.name.startswith(lock.NAME)
 
 
-def _begin(out: Path, origin: Provenance, overwrite: bool) -> Manifest | None:
+def make_folder(out: Path) -> None:
+    """Makes the folder. Raises MultiviewError when the disk refuses."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as cause:
+        raise MultiviewError(f"{out} cannot be made: {cause}. Choose another OUT.") from cause
+
+
+def begin(out: Path, origin: Provenance, overwrite: bool) -> Manifest | None:
     """Prepares the locked folder; returns the manifest when the store is whole already.
 
     Shards that an earlier run of the same origin finished stay. Raises MultiviewError when another
