@@ -1,4 +1,4 @@
-"""Crops: torchvision's geometry, joint over modalities, and draws that nothing but the sample decides."""
+"""Crops: the geometry of torchvision, aligned modalities, draws that depend on the sample alone."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def stored(kind: Modality, n: int = 12, seed: int = 0) -> NDArray:
 
 
 def window_by_hand(crop: Crop, drawn: list[float], height: int, width: int) -> tuple[int, int, int, int]:
-    """torchvision's RandomResizedCrop, as its documentation tells it, from given uniform numbers."""
+    """RandomResizedCrop as torchvision documents it, from given uniform numbers."""
     for attempt in range(TRIES):
         area = height * width * (crop.scale[0] + (crop.scale[1] - crop.scale[0]) * drawn[attempt])
         low, high = math.log(crop.ratio[0]), math.log(crop.ratio[1])
@@ -152,7 +152,7 @@ def test_evaluation_cuts_once_for_all_names_and_never_flips() -> None:
 
 
 def coordinates(height: int, width: int, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Row and column of every pixel's centre, as a share of the side."""
+    """Row and column of the centre of every pixel, as a share of the side."""
     rows, columns = np.mgrid[:height, :width].astype(np.float32) + 0.5
     return np.tile(rows / height, (n, 1, 1)), np.tile(columns / width, (n, 1, 1))
 
@@ -237,14 +237,14 @@ def cut(index: NDArray[np.int64], epoch: int = 0, seed: int = 0) -> dict[str, Te
     return {name: crops["image"] for name, crops in transform(seed=seed)(arrays, index, epoch).items()}
 
 
-def test_a_sample_is_cut_the_same_in_any_company() -> None:
+def test_the_crop_of_a_sample_does_not_depend_on_the_batch() -> None:
     whole = cut(np.arange(20))
     for index in (np.array([7]), np.array([19, 7, 3]), np.arange(20)[::-1].copy()):
         for name, crops in cut(index).items():
             assert torch.equal(crops, whole[name][torch.from_numpy(index)]), name
 
 
-def test_names_samples_epochs_and_seeds_are_drawn_apart() -> None:
+def test_names_samples_epochs_and_seeds_have_different_draws() -> None:
     first = cut(np.arange(20))
     for other in (first["other"], cut(np.arange(20), epoch=1)["crop"], cut(np.arange(20), seed=1)["crop"]):
         assert (other != first["crop"]).flatten(1).any(1).sum() >= 19
@@ -267,7 +267,7 @@ def test_flip_is_a_probability(flip: float) -> None:
     assert draw_windows(Crop(flip=flip), drawn, 64, 64).flip.mean() == pytest.approx(flip, abs=0.02)
 
 
-def test_what_has_no_geometry_passes_whole() -> None:
+def test_modalities_without_geometry_stay_whole() -> None:
     kinds = [modality("image", 16, 16, 3), modality("audio", 50)]
     arrays = {kind.name: stored(kind) for kind in kinds}
     for train in (True, False):

@@ -1,4 +1,4 @@
-"""Samples and their loader: what the views need, in an order that workers cannot change."""
+"""Samples and the loader: the modalities of the views, in the same order for any workers."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def assert_same(ours: Iterable[Batch], theirs: Iterable[Batch]) -> None:
             assert torch.equal(x, flat[1][key]), key
 
 
-def test_a_batch_knows_who_its_samples_are() -> None:
+def test_a_batch_carries_the_index_of_its_samples() -> None:
     data = samples()
     batch = data[0, torch.tensor([3, 0, 39])]
     assert len(data) == 40
@@ -129,7 +129,7 @@ def test_the_store_is_asked_to_hold_what_the_views_read_for_all_splits() -> None
     assert all(each.store is store for each in both)
 
 
-def test_rows_without_a_modality_are_zeros_and_said_to_be_absent() -> None:
+def test_rows_without_a_modality_are_zeros_and_marked_absent() -> None:
     store = FakeStore()
     data = samples(store)
     batch = data[0, torch.arange(40)]
@@ -143,7 +143,7 @@ def test_rows_without_a_modality_are_zeros_and_said_to_be_absent() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_the_loader_delivers_the_epochs_that_the_sampler_orders(workers: int) -> None:
+def test_the_loader_delivers_the_batches_of_the_sampler(workers: int) -> None:
     data, batches = samples(), Batches(40, 8, seed=1)
     prepared = Loader(data, batches, workers)
     for epoch, start_step in ((0, 0), (1, 0), (1, 3), (0, 0)):
@@ -152,7 +152,7 @@ def test_the_loader_delivers_the_epochs_that_the_sampler_orders(workers: int) ->
         assert_same(prepared.for_epoch(epoch, start_step), expected)
 
 
-def test_workers_change_nothing_even_after_an_epoch_that_was_left_early() -> None:
+def test_workers_give_the_same_batches_after_an_unfinished_epoch() -> None:
     batches = Batches(40, 8)
     ahead, here = Loader(samples(), batches, workers=2), Loader(samples(), batches)
     left = ahead.for_epoch(0)
@@ -229,7 +229,7 @@ def test_a_killed_worker_is_an_error_that_says_what_to_do() -> None:
         list(loader(samples(store), Batches(40, 20), workers=1))
 
 
-def test_workers_are_for_what_is_not_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_are_used_only_for_data_that_is_not_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     store = FakeStore()
     assert Loader(samples(store), Batches(40, 20), workers=-1).workers == 0
     store.in_memory = False

@@ -1,4 +1,4 @@
-"""What `multiview inspect` says and draws."""
+"""What `multiview inspect` prints and draws."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,7 +171,7 @@ def test_characters_that_no_font_has_are_written_as_their_codes(monkeypatch: pyt
     lettering._all_fonts.cache_clear()
 
 
-def test_of_the_fonts_there_are_the_one_that_lacks_least_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_font_that_lacks_the_fewest_characters_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     default, there = lettering.choose_font("x", 14)[1], ImageFont.load_default(20)
 
     def truetype(name: str, size: int) -> object:

@@ -1,4 +1,4 @@
-"""Forty kills at random moments, of one writer and of a writer with workers: nothing bad ever gets its final name."""
+"""Forty kills at random moments, with and without workers: every shard with its name is whole."""
 
 from __future__ import annotations
 

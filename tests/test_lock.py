@@ -1,4 +1,4 @@
-"""Two runs that ask for the same data at once."""
+"""Two runs that open the same data at the same time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from multiview.data.load.open_data import open_data
 from multiview.data.write.lock import locked
 
 
-def test_the_second_waits_for_the_first_and_says_so_once(tmp_path: Path) -> None:
+def test_the_second_run_waits_for_the_first_and_says_so_once(tmp_path: Path) -> None:
     out, said, held = tmp_path / "scenes-6", [], threading.Event()
     out.mkdir()
     waited = threading.Event()

@@ -1,4 +1,4 @@
-"""Whoever writes a store is alone, and may be killed at any moment or find the disk full."""
+"""A store has one writer, which may be killed at any moment or meet a full disk."""
 
 import os
 import random
@@ -84,7 +84,7 @@ def test_the_second_writer_is_refused_and_the_first_goes_on(tmp_path: Path) -> N
     assert len(Store.open(out)) == 200 - 23
 
 
-def test_the_lock_of_a_dead_process_does_not_bind(tmp_path: Path) -> None:
+def test_the_lock_of_a_dead_process_is_ignored(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     out = tmp_path / "out"
@@ -95,7 +95,7 @@ def test_the_lock_of_a_dead_process_does_not_bind(tmp_path: Path) -> None:
     assert not list(out.glob(".lock*"))
 
 
-def test_the_lock_of_another_machine_binds(tmp_path: Path) -> None:
+def test_the_lock_of_another_machine_is_respected(tmp_path: Path) -> None:
     (tmp_path / ".lock").write_text("1 some-other-machine\n")
     with pytest.raises(MultiviewError, match=r"process 1 on some-other-machine.*If that process is gone, delete"):
         make(tmp_path)
@@ -118,7 +118,7 @@ except MultiviewError:
 """
 
 
-def test_one_of_many_takes_a_stale_lock_over(tmp_path: Path) -> None:
+def test_only_one_process_takes_over_a_stale_lock(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     (tmp_path / ".lock").write_text(f"{gone.pid} {os.uname().nodename}\n")

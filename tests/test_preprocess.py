@@ -1,4 +1,4 @@
-"""Writing a store: what is in it, reruns, sources that break their word, and folders that belong to somebody else."""
+"""Writing a store: contents, reruns, sources that break the contract, foreign folders."""
 
 import hashlib
 import subprocess
@@ -80,7 +80,7 @@ def test_whole_already(tmp_path: Path) -> None:
         (Toy(), {"name": "doll"}, "its source is toy, not doll"),
     ],
 )
-def test_another_store_is_kept_unless_told(
+def test_another_store_is_kept_without_overwrite(
     tmp_path: Path, source: Toy, options: dict[str, object], difference: str
 ) -> None:
     out = tmp_path / "out"
@@ -126,7 +126,7 @@ def test_an_unfinished_store_of_another_command_is_kept(tmp_path: Path) -> None:
     assert sorted((tmp_path / "out").glob("shard-*.h5")) == kept
 
 
-def test_a_suffered_shard_is_written_again(tmp_path: Path) -> None:
+def test_a_damaged_shard_is_written_again(tmp_path: Path) -> None:
     out = tmp_path / "out"
     make(out)
     before = hashes(out)
@@ -152,7 +152,7 @@ def test_a_shard_of_another_store_is_not_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{"shard_rows": 0}, {"max_bad": -1}, {"max_bad": float("nan")}])
-def test_options_that_cannot_be(tmp_path: Path, options: dict[str, float]) -> None:
+def test_invalid_options_are_refused(tmp_path: Path, options: dict[str, float]) -> None:
     with pytest.raises(MultiviewError, match=next(iter(options))):
         make(tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
@@ -160,29 +160,29 @@ def test_options_that_cannot_be(tmp_path: Path, options: dict[str, float]) -> No
 
 @dataclass(frozen=True)
 class Odd:
-    """A source that breaks its word in one way."""
+    """A source that breaks the contract in one way."""
 
-    how: str
+    fault: str
     needs_input: ClassVar[bool] = False
 
     def plan(self, root: Path | None) -> Plan:
-        rows = [Row("x"), Row("x" if self.how == "twice" else "y", label="b")]
+        rows = [Row("x"), Row("x" if self.fault == "twice" else "y", label="b")]
         kind = Modality(
-            name="label" if self.how == "name" else "table", kind="table", dtype="float32", shape=(3,), unit=""
+            name="label" if self.fault == "name" else "table", kind="table", dtype="float32", shape=(3,), unit=""
         )
-        return Plan(rows, (kind,), self.read, classes=("a",) if self.how == "class" else None)
+        return Plan(rows, (kind,), self.read, classes=("a",) if self.fault == "class" else None)
 
     def read(self, number: int) -> Mapping[str, np.ndarray]:
         table = np.ones(3, "float32")
-        if self.how == "crash":
+        if self.fault == "crash":
             return {"table": table / {}["missing"]}
-        if self.how == "nan":
+        if self.fault == "nan":
             table[number] = np.nan
-        return {"table": table.astype("float64") if self.how == "dtype" else table}
+        return {"table": table.astype("float64") if self.fault == "dtype" else table}
 
 
 @pytest.mark.parametrize(
-    ("how", "message"),
+    ("fault", "message"),
     [
         ("twice", "the id 'x' is given to samples 0 and 1"),
         ("name", "a modality cannot be called 'label'"),
@@ -192,9 +192,9 @@ class Odd:
         ("nan", "2 of 2 samples cannot be read.*"),
     ],
 )
-def test_a_source_that_breaks_its_word(tmp_path: Path, how: str, message: str) -> None:
+def test_a_source_that_breaks_its_contract(tmp_path: Path, fault: str, message: str) -> None:
     with pytest.raises(MultiviewError, match=message):
-        preprocess(Odd(how), None, tmp_path / "out", max_bad=5)
+        preprocess(Odd(fault), None, tmp_path / "out", max_bad=5)
 
 
 def test_progress_counts_to_the_end(tmp_path: Path) -> None:

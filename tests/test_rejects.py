@@ -67,7 +67,7 @@ def test_after_too_many_rejects_mended_files_are_read_by_the_same_command(tmp_pa
     report = again()
     assert (report.written, report.rejected) == (24, 0)
     assert any(
-        "shard-00000.h5: written again, since samples that it lacks can be read" in note for note in report.notes
+        "shard-00000.h5: written again, because samples that it lacks can be read" in note for note in report.notes
     )
     again(tmp_path / "undisturbed")
     assert hashes(out) == hashes(tmp_path / "undisturbed")

@@ -1,4 +1,4 @@
-"""From a word to a store: which source fits, and what is made once."""
+"""Opening data by name: which source is detected and when a store is made."""
 
 import os
 from pathlib import Path
@@ -35,7 +35,7 @@ def aligned(tmp_path: Path) -> Path:
     return write_aligned(tmp_path)
 
 
-def test_the_source_is_guessed(aligned: Path) -> None:
+def test_the_source_is_detected(aligned: Path) -> None:
     assert detect_source(aligned) == Aligned()
     assert detect_source(aligned / "rgb") == Folder()
 
@@ -49,7 +49,7 @@ def test_the_usual_table_is_used_where_it_lists_the_files(listed: Path) -> None:
     assert len(Folder().plan(listed).rows) == 12
 
 
-def test_sounds_clips_arrays_and_manifests_are_seen(tmp_path: Path) -> None:
+def test_sounds_clips_arrays_and_manifests_are_detected(tmp_path: Path) -> None:
     files = {
         "sounds": ["a/1.wav", "a/2.flac", "cover.png"],
         "clips": ["run/1.mp4", "run/2.mkv"],

@@ -1,4 +1,4 @@
-"""The order of samples: a function of seed, epoch and step, whoever asks."""
+"""The order of samples: a function of seed, epoch and step alone."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from multiview.errors import MultiviewError
 
 MASK = 2**64 - 1
 GOLDEN_ORDER = [3, 7, 0, 2, 6, 4, 1, 5]
-"""Of this very generator: a change of it would break every run that is to be resumed."""
+"""Recorded numbers: another generator would break the resuming of every run."""
 
 
 def split_mix(state: int) -> int:
-    """SplitMix64's output function, in Python's own integers."""
+    """The output function of SplitMix64 with Python integers."""
     z = state & MASK
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
@@ -39,7 +39,7 @@ def test_bits_are_split_mix_of_a_key_per_sample() -> None:
     assert bits(7, 3, "crop a", np.array(index), 4).tolist() == expected
 
 
-def test_draws_are_the_same_in_another_process_and_another_year() -> None:
+def test_draws_equal_recorded_numbers() -> None:
     assert permutation(0, 0, "order", 8).tolist() == GOLDEN_ORDER
     code = "from multiview.counter_rng import permutation; print(permutation(0, 0, 'order', 8).tolist())"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -1,4 +1,4 @@
-"""The embedded scenes: nothing is left to chance, the plan is kept, and colours are those that were asked for."""
+"""The embedded scenes: reproducible, as planned, with the right colours."""
 
 import math
 import pickle
@@ -41,7 +41,7 @@ def test_the_same_seed_gives_the_same_bytes_in_any_order() -> None:
         np.testing.assert_equal(dict(a.factors), dict(b.factors))
 
 
-def test_a_hundred_are_the_first_of_four_thousand() -> None:
+def test_a_smaller_count_gives_the_first_scenes_of_a_larger_count() -> None:
     few, many = Scenes(count=100).plan(), Scenes(count=4000).plan()
     for a, b in zip(few.rows, many.rows[:100], strict=True):
         assert (a.id, a.label, a.split) == (b.id, b.label, b.split)
@@ -110,7 +110,7 @@ def test_factors_are_complete_and_distinct(scenes: list[Scene]) -> None:
 
 
 def test_factors_decide_the_picture(scenes: list[Scene]) -> None:
-    """A scene built again from nothing but its factors has the same picture."""
+    """A scene that is built from its factors alone has the same picture."""
     scene = next(scene for scene in scenes if scene.other is None)
     table = scene.factors()
 

@@ -1,4 +1,4 @@
-"""The embedded scenes: pictures, depths and normals agree with geometry that is written by hand."""
+"""The embedded scenes: pictures, depths and normals agree with hand-written geometry."""
 
 import math
 from dataclasses import replace
@@ -76,7 +76,7 @@ def test_the_ground_is_a_level_plane_and_the_sky_is_not_measured(scenes: list[Sc
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_solid_is_met_on_its_surface(kind: str, scenes: list[Scene]) -> None:
-    """The points that the depth gives lie on the surface, as its own equation in float64 says."""
+    """The points of the depth map fulfil the equation of the surface in float64."""
     for scene in of_kind(scenes, kind)[:4]:
         seen = picture(scene, SIZE)
         placed = Placed.of(scene.body)
@@ -105,7 +105,7 @@ def outside(kind: str, points: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_normals_are_those_of_the_surface(kind: str, scenes: list[Scene]) -> None:
-    """Against the gradient of the equation by hand, in the world of a stretched and turned solid."""
+    """Compared with the gradient of the equation of the stretched and turned solid."""
     scene = of_kind(scenes, kind)[0]
     seen = picture(scene, SIZE)
     placed = Placed.of(scene.body)
@@ -147,7 +147,7 @@ def test_depth_is_finite_and_jumps_at_the_outline(scenes: list[Scene]) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_solid_stands_on_the_ground(kind: str) -> None:
-    """The support function puts the lowest of many points of the surface on the ground."""
+    """The lowest of many surface points lies on the ground, because of the support function."""
     body = draw_scenes(3, [KINDS.index(kind)])[0].body
     placed = Placed.of(replace(body, lift=0.0, tilt=0.6))
     directions = np.random.default_rng(0).standard_normal((3, 20000)).astype(np.float32)
@@ -176,7 +176,7 @@ def test_rays_that_pass_by_or_look_away_miss() -> None:
         assert not len(solid.hit(origin, away)[0]), kind
 
 
-def test_one_looks_through_a_torus() -> None:
+def test_rays_pass_through_the_hole_of_a_torus() -> None:
     above = np.array([[0], [4], [0]], np.float32)
     down = np.array([[0, 0.72], [-1, -4], [0, 0]], np.float32)
     which, when, _ = SOLIDS["torus"].hit(above, down)

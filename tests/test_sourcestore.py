@@ -1,4 +1,4 @@
-"""Training from files as they are: the same samples as from a store, and a damaged file harms nobody but itself."""
+"""Training from the files themselves: same samples as from a store; a damaged file is left out."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def views() -> dict[str, View]:
     return {"L": Lab.lightness(Crop(size=8))}
 
 
-def test_a_tree_is_a_store_without_a_copy(photos: Path) -> None:
+def test_a_folder_of_images_is_read_without_a_copy(photos: Path) -> None:
     store = opened(photos)
     assert len(store) == 12
     assert store.split_names == ("train", "test")

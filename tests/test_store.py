@@ -1,4 +1,4 @@
-"""Reading a store: order, presence, checksums, processes, and manifests that do not fit."""
+"""Reading a store: order, presence, checksums, processes, and damaged manifests."""
 
 import json
 import pickle
@@ -78,7 +78,7 @@ def store(folder: Path) -> Store:
     return Store.open(folder)
 
 
-def test_rows_are_the_planned_ones_without_the_bad(store: Store) -> None:
+def test_rows_are_the_planned_rows_without_the_bad_ones(store: Store) -> None:
     assert len(store) == len(KEPT)
     assert store.ids == [f"dir {number}/é{number}" for number in KEPT]
     assert [shard.rows for shard in store.manifest.shards] == [9, 10, 0, 10, 7]
@@ -123,14 +123,14 @@ def test_any_rows(folder: Path, rows: list[int]) -> None:
 
 
 @pytest.mark.parametrize("row", [-1, len(KEPT)])
-def test_no_row_wraps(store: Store, row: int) -> None:
+def test_negative_and_too_large_rows_are_refused(store: Store, row: int) -> None:
     with pytest.raises(IndexError, match="rows 0 to"):
         store.read([0, row], "image")
 
 
 @pytest.fixture
 def from_disk(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The modalities that were read from shards, once for every shard."""
+    """The modalities that were read from disk, one entry per shard."""
     asked: list[str] = []
     read_into = Store._read_into
     monkeypatch.setattr(Store, "_read_into", lambda self, *given: (asked.append(given[-1]), read_into(self, *given))[1])
@@ -147,7 +147,7 @@ def test_cache_keeps_to_its_limit(store: Store, from_disk: list[str]) -> None:
     assert set(from_disk) == {"image", "audio"}
 
 
-def test_what_is_cached_is_read_once_for_all_who_use_the_store(store: Store, from_disk: list[str]) -> None:
+def test_cached_modalities_are_read_from_disk_once(store: Store, from_disk: list[str]) -> None:
     expected = store.read([3, 1], "image")
     from_disk.clear()
     store.cached(["image"], 10**6)
@@ -174,7 +174,7 @@ def test_statistics_are_those_of_the_train_split(store: Store) -> None:
 
 
 @given(parts=st.lists(st.lists(st.floats(-1e3, 1e3), max_size=5), min_size=1, max_size=5))
-def test_moments_join_like_one_set(parts: list[list[float]]) -> None:
+def test_joined_moments_equal_those_of_the_whole_set(parts: list[list[float]]) -> None:
     moments = Moments.none(1)
     for part in parts:
         moments = moments.joined(Moments.of(np.array(part, "float64").reshape(-1, 1)))
@@ -230,8 +230,8 @@ def test_workers_read_while_the_parent_does(store: Store, method: str) -> None:
     assert np.array_equal(there, expected)
 
 
-def test_a_forked_copy_reads_on(store: Store) -> None:
-    """The store itself crosses the fork, open files and all, as in a DataLoader's worker."""
+def test_a_forked_copy_of_an_open_store_can_read(store: Store) -> None:
+    """A fork copies the store with its open files, as in a worker of DataLoader."""
     before = store.read([0, 30], "image")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -347,7 +347,7 @@ def test_data_in_another_file_is_refused(tmp_path: Path) -> None:
         Store.open(tmp_path / "s").read([0], "image")
 
 
-def test_manifest_there_and_back(store: Store) -> None:
+def test_a_manifest_survives_a_round_trip_through_json(store: Store) -> None:
     text = store.manifest.to_json()
     again = Manifest.from_json(text)
     assert again == store.manifest

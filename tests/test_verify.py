@@ -1,4 +1,4 @@
-"""multiview verify: whatever is wrong with a store is a line of a report, never the end of the program."""
+"""multiview verify: every fault of a store is a line of the report and never a crash."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def store(tmp_path: Path) -> Path:
 
 
 def trust(store: Path) -> None:
-    """Enters the shards as they are now into the manifest: somebody made them so."""
+    """Writes the present shards into the manifest, as a malicious author of a store could."""
     path = store / "manifest.json"
     data = json.loads(path.read_text())
     for shard in data["shards"]:
@@ -59,7 +59,7 @@ def trust(store: Path) -> None:
 
 
 def here(store: Path) -> list[str]:
-    """The faults of all shards, found in this process."""
+    """The faults of all shards, examined in this process."""
     manifest = Store.open(store).manifest
     return [f for number in range(len(manifest.shards)) for f in examine._report(store, manifest, number)["faults"]]
 
@@ -152,7 +152,7 @@ def virtual(file: h5py.File) -> None:
         (lambda file: replaced(file, "id", np.array([b"x"] * 3)), "/id does not hold 4 rows"),
     ],
 )
-def test_what_was_made_wrong_on_purpose_is_found(store: Path, change: Callable[[h5py.File], None], fault: str) -> None:
+def test_deliberately_wrong_contents_are_reported(store: Path, change: Callable[[h5py.File], None], fault: str) -> None:
     with h5py.File(store / "shard-00001.h5", "r+") as file:
         change(file)
     trust(store)
@@ -160,7 +160,7 @@ def test_what_was_made_wrong_on_purpose_is_found(store: Path, change: Callable[[
 
 
 @pytest.mark.parametrize("change", [bomb, external, virtual, elsewhere])
-def test_reading_refuses_it_too(store: Path, change: Callable[[h5py.File], None]) -> None:
+def test_reading_refuses_deliberately_wrong_contents(store: Path, change: Callable[[h5py.File], None]) -> None:
     with h5py.File(store / "shard-00000.h5", "r+") as file:
         change(file)
     trust(store)
@@ -175,7 +175,7 @@ def test_one_id_twice(store: Path) -> None:
     assert verify(store).faults == ("the id 's0' occurs 2 times",)
 
 
-def test_a_shard_that_kills_its_reader_or_takes_for_ever(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shard_that_kills_or_blocks_its_reader_is_reported(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = verify(store)
     assert whole.faults == ()
     late = verify(store, seconds=0.01)

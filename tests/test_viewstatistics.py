@@ -1,4 +1,4 @@
-"""Statistics of views: what the normalisation of a view without its own is taken from."""
+"""Statistics of views, which normalise views without own mean and std."""
 
 from __future__ import annotations
 
@@ -106,13 +106,13 @@ def test_a_view_without_numbers_gets_them(folder: Path, monkeypatch: pytest.Monk
         with_statistics(impostor, known)
 
 
-def test_a_view_of_pixels_is_settled_in_its_own_range(folder: Path) -> None:
+def test_a_view_of_pixels_gets_statistics_in_its_own_range(folder: Path) -> None:
     found = with_statistics(replace(rgb(Crop(size=SIDE)), mean=None, std=None), Store.open(folder))
     assert found.mean is not None
     assert all(0.4 < mean < 0.6 for mean in found.mean), "images are stored in 0 to 255 and seen in 0 to 1"
 
 
-def test_the_command_measures_views_unless_told_not_to(tmp_path: Path) -> None:
+def test_the_command_measures_views_unless_switched_off(tmp_path: Path) -> None:
     words = ["preprocess", "scenes", "--count", "12", "--size", "16", "--workers", "1"]
     assert run([*words, str(tmp_path / "with")]) == 0
     assert run([*words, "--view-statistics", "false", str(tmp_path / "without")]) == 0
@@ -136,7 +136,7 @@ def test_measuring_is_shown_while_it_lasts(folder: Path, monkeypatch: pytest.Mon
     assert len(shown) == 4, "what is known is not measured, and nothing is shown"
 
 
-def test_where_there_is_no_view_to_measure_nothing_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_views_nothing_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store.open(folder)
     monkeypatch.setattr("multiview.data.load.dataset.Samples", None)
     assert measure_views(store, {}) == {}

@@ -1,4 +1,4 @@
-"""Who writes a store changes nothing: processes, Ray, jobs that are merged; copies are found, space is asked for first."""
+"""Processes, Ray and merged jobs write the same bytes; exact copies; disk space; splits."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Toy:
-    """Noise with holes; sample n is an exact copy of n - 20 where n is a multiple of 25. `fatal` ends its process."""
+    """Noise with absent samples; every 25th equals the 20th before it. `fatal` ends its process."""
 
     count: int = 60
     bad: int = 17
@@ -90,7 +90,7 @@ def test_processes_write_the_same_bytes(tmp_path: Path, undivided: Path, workers
     assert [done for done, _, _ in seen] == sorted(done for done, _, _ in seen)
 
 
-def test_processes_take_up_what_is_there(tmp_path: Path, undivided: Path) -> None:
+def test_processes_reuse_shards_of_an_earlier_run(tmp_path: Path, undivided: Path) -> None:
     shutil.copytree(undivided, tmp_path / "out")
     (tmp_path / "out" / "shard-00003.h5").unlink()
     report = make(tmp_path / "out", workers=2)
@@ -115,7 +115,7 @@ def test_a_worker_that_dies_says_where(tmp_path: Path, undivided: Path) -> None:
     assert "shard-00003.h5" not in whole
 
 
-def test_a_program_that_workers_cannot_start_from_ends(tmp_path: Path) -> None:
+def test_a_script_without_a_main_guard_ends_with_an_error(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path\nfrom multiview.data.write.preprocess import preprocess\n"
         "from multiview.data.sources.scenes import Scenes\n"
@@ -126,7 +126,7 @@ def test_a_program_that_workers_cannot_start_from_ends(tmp_path: Path) -> None:
     assert "a worker stopped at shard" in job.stderr.splitlines()[-1]
 
 
-def test_a_source_that_cannot_travel(tmp_path: Path) -> None:
+def test_a_source_that_cannot_be_pickled_is_refused(tmp_path: Path) -> None:
     source = SimpleNamespace(needs_input=False, plan=lambda _: Plan([Row("a"), Row("b")], KINDS[:1], lambda _: {}))
     with pytest.raises(MultiviewError, match=r"the source cannot be sent to worker processes: .* Use --workers 1"):
         make(tmp_path / "out", source, shard_rows=1, workers=2)
@@ -163,7 +163,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
 
 
 def _session(leader: int) -> list[int]:
-    """Living processes of a session."""
+    """The running processes of a session."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -176,7 +176,7 @@ def _session(leader: int) -> list[int]:
 
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
-def test_jobs_merged_are_the_undivided_run(tmp_path: Path, undivided: Path, order: tuple[int, ...]) -> None:
+def test_merged_parts_equal_the_undivided_run(tmp_path: Path, undivided: Path, order: tuple[int, ...]) -> None:
     for number in (1, 2, 3):
         make(tmp_path / f"part{number}", shard=f"{number}/3")
     counts = [len(Store.open(tmp_path / f"part{number}")) for number in (1, 2, 3)]
@@ -188,7 +188,7 @@ def test_jobs_merged_are_the_undivided_run(tmp_path: Path, undivided: Path, orde
     assert merge(tmp_path / "out", [tmp_path / f"part{number}" for number in order]).already
 
 
-def test_parts_that_do_not_make_a_whole(tmp_path: Path) -> None:
+def test_merging_incomplete_or_foreign_parts_is_refused(tmp_path: Path) -> None:
     for number in (1, 2):
         make(tmp_path / f"part{number}", shard=f"{number}/3")
     make(tmp_path / "other", Toy(count=59), shard="3/3")
@@ -217,7 +217,7 @@ def test_parts_that_do_not_make_a_whole(tmp_path: Path) -> None:
         ({"duplicates": "keeep"}, r"Did you mean 'keep'"),
     ],
 )
-def test_settings_that_cannot_be(tmp_path: Path, options: dict[str, object], message: str) -> None:
+def test_invalid_settings_are_refused(tmp_path: Path, options: dict[str, object], message: str) -> None:
     with pytest.raises(MultiviewError, match=message):
         make(tmp_path / "out", **options)
 
@@ -260,7 +260,7 @@ def test_a_disk_that_is_too_small_is_refused_with_both_numbers(tmp_path: Path, m
     make(tmp_path / "out")
 
 
-def test_what_is_there_needs_no_space(tmp_path: Path, undivided: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_shards_need_no_space(tmp_path: Path, undivided: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(undivided, tmp_path / "out")
     (tmp_path / "out" / "manifest.json").unlink()
     (tmp_path / "out" / ".unfinished").write_text(Store.open(undivided).manifest.provenance.origin() + "\n")
