@@ -325,7 +325,7 @@ def test_samples_of_any_length_are_not_cut_whole() -> None:
         ),
         (
             Modality(name="x", kind="image", dtype="uint8", shape=(9, 9, 3), unit="", encoding="png"),
-            r"its shape \(ANY,\)",
+            r"and shape \(ANY,\)",
         ),
     ],
 )

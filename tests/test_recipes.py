@@ -86,7 +86,9 @@ def test_words_are_paired_by_class_within_their_split(tmp_path: Path, capsys: py
     assert (store.present("second")[order] == ~np.array(single)).all()
     whole, alone = (sum(len(names) == size for names in sounds["test"]) for size in (2, 1))
     assert alone
-    assert re.search(rf"{whole} pairs? and {alone} left over in test; a larger share leaves more to test on", said)
+    assert re.search(
+        rf"{whole} pairs? and {alone} without a partner in test; a larger share gives more pairs to test on", said
+    )
     scores = trained("spoken_letters", tmp_path, str(tmp_path / "store"), "--seconds", "0.3")
     assert {score["group"] for score in scores} >= {"first"}
 

@@ -41,7 +41,7 @@ def test_a_file_missing_in_one_modality_is_rejected(aligned: Path, tmp_path: Pat
     save(aligned / "rgb" / "extra.png", noise(0))
     report = preprocess(Aligned(), aligned, tmp_path / "out", max_bad=0.5)
     assert report.rejected == 2
-    assert any("1 stems that it does not list are left out" in note for note in report.notes)
+    assert any("1 stems are left out: the CSV file does not list them" in note for note in report.notes)
     listed = (tmp_path / "out" / "rejects.jsonl").read_text()
     assert '"missing file depth/s2.png"' in listed
     assert "rgb/s3.jpg and rgb/s3.png are two files of one sample" in listed
@@ -139,7 +139,7 @@ def test_a_folder_of_something_else_is_passed_over(aligned: Path) -> None:
     np.save(aligned / "points" / "model 7.npy", np.zeros((4, 3)))
     plan = Aligned().plan(aligned)
     assert "points" not in {each.name for each in plan.modalities}
-    assert "passed over the folder points: not one of its stems is a sample." in plan.notes
+    assert "skipped the folder points: none of its stems is a sample." in plan.notes
     with pytest.raises(BadSample, match=r"missing file points/s0\.npy"):
         Aligned(modalities=("image", "points")).plan(aligned).read(0)
 
@@ -186,7 +186,7 @@ def test_numbers_sound_and_points_beside_pictures(aligned: Path) -> None:
 
 
 def test_encoded_images_stay_on_their_depth(aligned: Path, tmp_path: Path) -> None:
-    with pytest.raises(MultiviewError, match="would not lie on them; give --resize keep"):
+    with pytest.raises(MultiviewError, match="would not be aligned with them; add --resize keep"):
         Aligned(store="encoded")
     report = preprocess(Aligned(store="encoded", resize="keep"), aligned, tmp_path / "out")
     store = Store.open(report.out)

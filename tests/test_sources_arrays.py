@@ -58,7 +58,9 @@ def test_a_folder_with_one_file_of_arrays_is_that_file(tmp_path: Path) -> None:
     saved(tmp_path, TABLE, "npz")
     assert len(Arrays().plan(tmp_path).rows) == 6
     saved(tmp_path, TABLE, "h5")
-    with pytest.raises(MultiviewError, match=r"not one file of arrays but: t\.h5, t\.npz. Give the file itself"):
+    with pytest.raises(
+        MultiviewError, match=r"exactly one file of arrays, it holds: t\.h5, t\.npz. Give the file itself"
+    ):
         Arrays().plan(tmp_path)
 
 
@@ -87,7 +89,7 @@ def test_kinds_are_what_arrays_look_like(tmp_path: Path) -> None:
         "one": "table",
         "caption": "text",
     }
-    assert "passed over scale: not 3 rows." in plan.notes
+    assert "skipped scale: not 3 rows." in plan.notes
     sample = plan.read(0)
     assert sample["depth"].tolist() == [[1.5, 0, 0, 0]]
     assert sample["mask"].dtype == np.uint16
@@ -137,9 +139,13 @@ def test_rows_that_are_not_finite_are_rejected(tmp_path: Path) -> None:
         ({"y": None}, {"label_column": "y"}, r"has no array 'y'; it has: fou, mor, split"),
         ({}, {"modalities": ("fuo",)}, r"'fuo' is not an array of .*Did you mean 'fou'"),
         ({}, {"modalities": {"fou:tabel": "fou"}}, r"'tabel' is not a kind of modality.*Did you mean 'table'"),
-        ({}, {"modalities": ("fou:image",)}, r"'fou' holds float32\(5,\) a sample, which is no image"),
+        ({}, {"modalities": ("fou:image",)}, r"'fou' holds float32\(5,\) per sample, which is no image"),
         ({}, {"modalities": ("fou:audio",)}, r"'fou' is audio of an unknown rate; give --rate"),
-        ({"mor": TABLE["mor"][:5]}, {"modalities": ("fou", "mor")}, "differ in their rows: fou 6, mor 5, y 6, split 6"),
+        (
+            {"mor": TABLE["mor"][:5]},
+            {"modalities": ("fou", "mor")},
+            "differ in their numbers of rows: fou 6, mor 5, y 6, split 6",
+        ),
         ({"fou": None, "mor": None}, {}, "holds no array for a modality; it has: y, split"),
     ],
 )

@@ -45,7 +45,7 @@ def test_sounds_keep_every_sample_and_their_lengths(letters: Path, tmp_path: Pat
     report = preprocess(Audio(), letters, tmp_path / "out")
     store = Store.open(report.out)
     assert (report.written, report.rejected) == (6, 0)
-    assert any("1 class folder without sounds: 'leer' left out" in note for note in report.notes)
+    assert any("1 class folder without sounds left out: 'leer'" in note for note in report.notes)
     modality = store.modality("audio")
     assert (modality.kind, modality.dtype, modality.shape, modality.rate) == ("audio", "int16", (-1,), 8000)
     assert store.manifest.classes == ("a", "ß")

@@ -38,7 +38,7 @@ def test_classes_are_the_first_folders(pets: Path) -> None:
     assert found["stray"][0] is None
     assert plan.modalities[0].shape == (6, 6, 3)
     assert any("1 .txt" in note for note in plan.notes)
-    assert any("1 of 13 images lie in no class folder" in note for note in plan.notes)
+    assert any("1 of 13 images are in no class folder; they have no label" in note for note in plan.notes)
     assert [row.id for row in plan.rows] == sorted(found)
     reader = pickle.loads(pickle.dumps(plan.read))
     assert np.array_equal(reader([row.id for row in plan.rows].index("cats/2024 é/n 1"))["image"], noise(1))
@@ -170,7 +170,7 @@ def test_a_table_says_which_samples_there_are(listed: Path) -> None:
     plan = Folder(csv="labels.csv", label_column="kind").plan(listed)
     assert rows(plan)["cats/2024 é/n 7"] == ("k1", "val")
     assert len(plan.rows) == 5
-    assert any("7 images that it does not list are left out" in note for note in plan.notes)
+    assert any("7 images are left out: the CSV file does not list them" in note for note in plan.notes)
     by_folder = Folder(csv=str(listed / "labels.csv"), split_column=None).plan(listed)
     assert {label for label, _ in rows(by_folder).values()} == {"cats"}
 
@@ -198,7 +198,7 @@ def test_a_listed_file_that_is_missing_is_rejected(listed: Path, tmp_path: Path)
         ("id,split\na,train,x", {}, "line 2: 3 cells under 2 columns"),
         ("id,split", {}, "a header but no rows"),
         ("", {}, "has no column 'id'; it has: none"),
-        ("id,split\nzzz,train", {}, "not one id of .* is an image below"),
+        ("id,split\nzzz,train", {}, "no id of .* is an image below"),
         (b"id,split\n\xff\xfe,train", {}, "is not UTF-8"),
         ('id,split\n"a,train', {}, "line 2"),
     ],
@@ -237,7 +237,7 @@ def test_two_classes_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_spaces_do_not_make_a_class(tmp_path: Path) -> None:
     for name in ("big cat", "big cat "):
         save(tmp_path / name / "1.png", noise(1))
-    with pytest.raises(MultiviewError, match="'big cat' and 'big cat ' look the same and differ in spaces"):
+    with pytest.raises(MultiviewError, match="'big cat' and 'big cat ' look the same, but differ in spaces"):
         Folder().plan(tmp_path)
 
 
@@ -246,7 +246,7 @@ def test_capitals_make_a_class_and_a_note(tmp_path: Path) -> None:
         save(tmp_path / "train" / name / "1.png", noise(1))
     plan = Folder().plan(tmp_path)
     assert {row.label for row in plan.rows} == {"a", "A", "b"}
-    assert "the classes A and a differ in capitals alone and stay apart; rename one if they are the same." in plan.notes
+    assert "the classes A and a differ only in capitals and stay apart; rename one if they are the same." in plan.notes
 
 
 def test_an_empty_class_is_noted(pets: Path) -> None:
@@ -255,7 +255,7 @@ def test_an_empty_class_is_noted(pets: Path) -> None:
     (pets / "fish" / "notes.txt").touch()
     plan = Folder().plan(pets)
     assert {row.label for row in plan.rows} == {"cats", "Hunde, groß"}
-    assert "2 class folders without images: 'birds', 'fish' left out." in plan.notes
+    assert "2 class folders without images left out: 'birds', 'fish'." in plan.notes
 
 
 # Links, and files as they are
@@ -267,7 +267,7 @@ def test_links_can_be_skipped(pets: Path) -> None:
     assert len(Folder().plan(pets).rows) == 12 + 6 + 1 + 1
     plan = Folder(links="skip").plan(pets)
     assert len(plan.rows) == 12
-    assert "passed over 2 links." in plan.notes
+    assert "skipped 2 links." in plan.notes
     with pytest.raises(MultiviewError, match="links is 'no'; give follow or skip"):
         Folder(links="no")  # type: ignore[arg-type]
 

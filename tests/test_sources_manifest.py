@@ -111,7 +111,7 @@ def test_what_columns_are_by_their_looks(animals: Path) -> None:
     plan = Manifest().plan(path)
     found = {each.name: each.kind for each in plan.modalities}
     assert found == {"photo": "image", "range": "image", "call": "audio", "f": "table", "text": "text"}
-    assert "passed over the columns age, note; take them with --modalities." in plan.notes
+    assert "skipped the columns age, note; add them with --modalities." in plan.notes
     assert [each.name for each in Manifest(modalities=("photo", "age")).plan(path).modalities] == ["photo", "age"]
     shorter = Manifest(modalities=("text",), text_bytes=5).plan(path)
     assert shorter.modalities[0].shape == (5,)
@@ -157,7 +157,7 @@ def test_numbers_that_are_none(tmp_path: Path) -> None:
 
 
 def shared_pictures(count: int) -> list[dict[str, object]]:
-    """SoundOptions of which each three in a row are of one picture, and every third picture has a sketch in common with the next."""
+    """Rows in which three samples in a row share a photo, and three photos in a row a sketch."""
     return [
         {
             "id": f"s{n:03d}",
@@ -174,7 +174,7 @@ def test_samples_that_share_a_file_are_in_one_split(tmp_path: Path) -> None:
     for name in {str(cell) for row in rows for cell in list(row.values())[1:] if cell}:
         save(tmp_path / name, noise(0))
     plan = Manifest().plan(write(tmp_path, "csv", rows))
-    assert "180 samples share files with others; those that do are in one split." in plan.notes
+    assert "180 samples share files with others; samples that share a file are in one split." in plan.notes
     groups = [plan.rows[start : start + 9] for start in range(0, 180, 9)]
     assert all(len({row.split for row in group}) == 1 for group in groups)
     assert {row.split for row in plan.rows} == {"train", "val", "test"}, "a file that all have ties none"
@@ -239,7 +239,7 @@ def test_a_hundred_thousand_rows_are_planned_in_no_time(tmp_path: Path) -> None:
         ("id,photo\n1,a.png", {"modalities": {"x": "g*"}}, r"has no column 'g\*'; it has: id, photo"),
         ("id,photo\n1,a.png", {}, r"none of the 1 images below .* can be read; the first: a\.png: missing file"),
         ("id,photo\n,a.png", {}, "the column 'id' is empty in row 1; every sample needs an id"),
-        ("id,age\n1,3", {}, r"has no column that is a modality by its looks; it has: id, age\. Say which"),
+        ("id,age\n1,3", {}, r"has no column that looks like a modality; it has: id, age\. Choose columns"),
         ("id,photo,photo\n1,a,b", {}, "has the column 'photo' twice; rename one"),
         ("id,photo\n1,a,b", {}, "line 2: 3 cells under 2 columns"),
         ("id,photo\n", {}, "has no rows"),
@@ -264,7 +264,7 @@ def test_files_inside_a_table_are_not_read(animals: Path) -> None:
 
 def test_tables_that_cannot_be_read(animals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "m.jsonl").write_text('{"photo": "a.png"}\n[1]\n')
-    with pytest.raises(MultiviewError, match=r"m\.jsonl, line 2: is no object; write one \{\.\.\.\} a line"):
+    with pytest.raises(MultiviewError, match=r"m\.jsonl, line 2: is no object; write one \{\.\.\.\} per line"):
         Manifest().plan(tmp_path / "m.jsonl")
     (tmp_path / "m.jsonl").write_text('{"photo": "a.png"}\n{"photo"')
     with pytest.raises(MultiviewError, match=r"m\.jsonl, line 2: .*delimiter"):
@@ -296,4 +296,4 @@ def test_files_that_chain_all_samples_are_split_by_id_and_said_to_be(tmp_path: P
     assert [row.split for row in plan.rows] == [
         splits.split_by_hash(f"s{number}", (70.0, 10.0, 20.0)) for number in range(19)
     ]
-    assert any("tie 19 of 19 together" in note for note in plan.notes)
+    assert any("link 19 of 19 samples" in note for note in plan.notes)

@@ -96,7 +96,7 @@ def test_published_files_that_are_not_whole(cifar10: Path, tmp_path: Path) -> No
     with pytest.raises(MultiviewError, match="has labels 0 to 10 for 10 classes"):
         Cifar10().plan(cifar10)
     batch.unlink()
-    with pytest.raises(MultiviewError, match=r"cifar-10-batches-py has no data_batch_2; CIFAR-10 is not whole"):
+    with pytest.raises(MultiviewError, match=r"cifar-10-batches-py has no data_batch_2; CIFAR-10 is not complete"):
         Cifar10().plan(cifar10 / "cifar-10-batches-py")
     binary = cifar10 / "cifar-10-batches-bin" / "data_batch_1.bin"
     binary.write_bytes(binary.read_bytes()[:-1])
@@ -118,7 +118,7 @@ def test_stl10_trains_on_what_has_no_label(stl10: Path, tmp_path: Path) -> None:
     assert Counter(row.split for row in own.rows) == {"train": 3, "test": 2, "unlabelled": 4}
     (stl10 / "stl10_binary" / "unlabeled_X.bin").unlink()
     assert len(Stl10(unlabelled="none").plan(stl10).rows) == 5
-    with pytest.raises(MultiviewError, match=r"has no unlabeled_X\.bin; STL-10 is not whole"):
+    with pytest.raises(MultiviewError, match=r"has no unlabeled_X\.bin; STL-10 is not complete"):
         Stl10().plan(stl10)
 
 

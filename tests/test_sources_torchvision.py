@@ -1,4 +1,4 @@
-"""Data set classes of torchvision, on small files in the formats that they read."""
+"""Dataset classes of torchvision, on small files in the formats that they read."""
 
 from __future__ import annotations
 
@@ -94,9 +94,9 @@ def test_a_class_without_splits_is_split_by_hash(tmp_path: Path) -> None:
     [
         (
             {"dataset": "FasionMNIST"},
-            r"'FasionMNIST' is not a data set class of torchvision; .*Did you mean 'FashionMNIST'",
+            r"'FasionMNIST' is not a dataset class of torchvision; .*Did you mean 'FashionMNIST'",
         ),
-        ({"dataset": ""}, r"'' is not a data set class of torchvision; .*Write torchvision:NAME"),
+        ({"dataset": ""}, r"'' is not a dataset class of torchvision; .*Write torchvision:NAME"),
         ({"dataset": "MNIST"}, "torchvision:MNIST does not find its files in .*nothing is downloaded here"),
         ({"dataset": "Flowers102"}, "torchvision:Flowers102 does not find its files in"),
         ({"dataset": "MNIST", "arguments": {"colour": 1}}, "torchvision:MNIST does not take these arguments: .*colour"),

@@ -84,7 +84,7 @@ def test_truncated_clips_are_rejected(clips: Path, tmp_path: Path, ending: str, 
 def test_mistakes_with_clips(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadSample, match=r"^x: missing file$"):
         videofiles.header(tmp_path / "gone.mp4", "x")
-    with pytest.raises(MultiviewError, match="fps is 0; give frames a second"):
+    with pytest.raises(MultiviewError, match="fps is 0; give frames per second"):
         Video(fps=0)
     with pytest.raises(MultiviewError, match=r"there is no clip below"):
         Video().plan(Path(tmp_path / "empty").mkdir() or tmp_path / "empty")

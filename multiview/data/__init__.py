@@ -1,5 +1,5 @@
-"""What is stored of a sample and where it comes from: the contracts `source`, `modality` and `values`.
+"""What is stored of a sample and where it comes from: the contracts `source`, `modality`, `values`.
 
-Every wing below may import these three files. A sample passes the wings in this order: `sources` (with `listing`, `columns` and
-`files`), `write`, `store`, `load`.
+Every wing below may import these three files. A sample passes the wings in this order: `sources`
+(which use `listing`, `columns` and `files`), `write`, `store`, `load`.
 """

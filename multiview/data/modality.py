@@ -1,4 +1,4 @@
-"""What is stored of a sample under one name, and how geometry acts on it."""
+"""What a store holds of each sample under one name, and how crops act on it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from multiview.errors import MultiviewError, unknown_name
 KINDS = {
     "image": "uint8 (H, W, 3) RGB; resized bilinearly with antialiasing",
     "depth": "float32 (H, W) metres, 0 = not measured; resized to the nearest sample",
-    "normal": "float16 (H, W, 3) unit vectors, x right, y up, z towards the viewer, 0 = none; nearest, x changes sign in a mirror",
-    "mask": "uint8 or uint16 (H, W) identities or classes, 0 = background; nearest",
+    "normal": "float16 (H, W, 3) unit vectors, x right, y up, z towards the viewer, 0 = none; resized to the nearest "
+    "sample; a horizontal flip changes the sign of x",
+    "mask": "uint8 or uint16 (H, W) identities or classes, 0 = background; resized to the nearest sample",
     "bands": "float32 (H, W, bands); resized bilinearly with antialiasing",
     "audio": "int16 (samples,) or (samples, channels) at `rate` Hz",
-    "video": "uint8 (frames, H, W, 3) RGB at `rate` frames a second",
+    "video": "uint8 (frames, H, W, 3) RGB at `rate` frames per second",
     "series": "float32 (times, channels) at `rate` Hz",
     "table": "float32 (columns,)",
     "points": "float32 (points, numbers)",
@@ -27,11 +28,14 @@ ANY = -1
 
 @dataclass(frozen=True, kw_only=True)
 class Modality:
-    """One stored modality: its name, its kind (a key of `KINDS`), and dtype, shape and unit of one sample.
+    """One stored modality: name, kind (a key of `KINDS`), and dtype, shape and unit of a sample.
 
-    shape: its first number is `ANY` where it differs from sample to sample. rate: samples or frames a second. names: of the
-    identities of a mask, the columns of a table, or bands. encoding: of files that are stored as they are (`jpeg`, `png`,
-    ...), dtype uint8 and shape (ANY,); they are decoded when they are read.
+    Args:
+        shape: the first number is `ANY` where the length differs from sample to sample.
+        rate: samples or frames per second.
+        names: names of the identities of a mask, of the columns of a table, or of bands.
+        encoding: format (`jpeg`, `png`, ...) of images that are stored as the bytes of their files,
+            with dtype uint8 and shape (ANY,). Reading the store decodes them.
     """
 
     name: str
@@ -51,29 +55,26 @@ class Modality:
 
     @property
     def spatial(self) -> bool:
-        """Whether an image crop acts on it."""
+        """Whether image crops apply to this modality."""
         return self.kind in SPATIAL
 
     @property
     def timed(self) -> bool:
-        """Whether a window in time is cut from it."""
+        """Whether a window in time is cut from this modality."""
         return self.kind in TIMED
 
     @property
     def ragged(self) -> bool:
-        """Whether its samples differ in length."""
+        """Whether samples of this modality differ in length."""
         return self.shape[:1] == (ANY,)
 
     def takes(self, shape: tuple[int, ...]) -> bool:
-        """Whether a sample may have this shape."""
+        """Whether a sample of this modality may have this shape."""
         own = (*shape[:1], *self.shape[1:]) if self.ragged else self.shape
         return len(shape) == len(self.shape) and shape == own
 
     def numbers(self, *names: str) -> tuple[int, ...]:
-        """Where these names stand in `names`: the columns, bands or identities that are called so.
-
-        Raises MultiviewError for a name that the store does not have.
-        """
+        """Positions of these names in `names`. Raises MultiviewError if one is unknown."""
         for name in names:
             if name not in self.names:
                 raise unknown_name(f"name in '{self.name}'", name, self.names)

@@ -1,4 +1,7 @@
-"""The contract of a source: what `multiview preprocess SOURCE` can read. Ready ones stand in `multiview/data/sources`."""
+"""The contract of a source: what `multiview preprocess SOURCE` can read.
+
+The sources that come with the toolkit are in `multiview/data/sources`.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,22 @@ if TYPE_CHECKING:
 
 
 class BadSample(Exception):  # noqa: N818
-    """One sample cannot be read. It is skipped, counted and listed with this reason; the run goes on."""
+    """One sample cannot be read. It is skipped and listed with this reason; the run goes on.
+
+    The shard stores the reason, so a changed wording changes the bytes of shards with bad samples.
+    """
 
 
 @dataclass(frozen=True)
 class Row:
-    """One sample before its data is read: a unique id, its class and split by name (None = none), and named numbers about it."""
+    """One sample before its data is read.
+
+    Args:
+        id: the unique name of the sample.
+        label: name of its class, None without a class.
+        split: name of its split, None without a split.
+        factors: named numbers that describe the sample.
+    """
 
     id: str
     label: str | None = None
@@ -29,11 +42,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a source will deliver: cheap to make, complete before the first pixel is read.
+    """What a source will deliver: cheap to make, and complete before the first pixel is read.
 
-    rows: every sample, in an order that depends on the input alone. modalities: what each sample has. read: row number -> one array per
-    modality (dtype and shape as declared), raising BadSample with the file and the reason; it must be picklable.
-    classes: class names in label order; None takes the sorted labels of the rows. notes: sentences for the user.
+    Args:
+        rows: every sample, in an order that depends on the input alone.
+        modalities: what each sample has.
+        read: takes the number of a row and returns one array per modality, in the declared dtype
+            and shape. It raises BadSample with the file and the reason, and must be picklable.
+        classes: class names in label order; None means the sorted labels of the rows.
+        notes: sentences for the user.
     """
 
     rows: Sequence[Row]
@@ -52,5 +69,8 @@ class Source(Protocol):
     needs_input: ClassVar[bool]
 
     def plan(self, root: Path | None) -> Plan:
-        """Looks at `root` (None when `needs_input` is False) and says what there is; raises MultiviewError when there is nothing."""
+        """Lists what is at `root`, which is None when `needs_input` is False.
+
+        Raises MultiviewError when there is no sample.
+        """
         ...

@@ -1,4 +1,4 @@
-"""Numbers that a source finds in memory or in arrays, as what a store holds of each kind."""
+"""From numbers in memory or in arrays to what a store holds of each kind of modality."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NAMED = {
     "text": "text",
     "caption": "text",
 }
-"""Kinds that a name alone tells."""
+"""Kind that a modality has by its name alone."""
 UNITS = {
     "image": "sRGB",
     "depth": "m",
@@ -54,12 +54,12 @@ AXES = {
     "points": (2,),
     "text": (1,),
 }
-"""How many axes a stored sample of each kind has."""
+"""Numbers of axes that a stored sample of each kind may have."""
 
 
 @dataclass(frozen=True)
 class ModalityChoice:
-    """One entry of an option `--modalities`: the modality's name, its kind (None = as it looks), and where it is."""
+    """One entry of `--modalities`: name, kind (None = guessed) and places of a modality."""
 
     name: str
     kind: str | None
@@ -67,24 +67,27 @@ class ModalityChoice:
 
 
 def parse_modalities(modalities: Mapping[str, str | Sequence[str]] | Sequence[str]) -> tuple[ModalityChoice, ...]:
-    """The entries of `{NAME: WHERE}`, `{NAME:KIND: WHERE}` or `[NAME, ...]`. Raises MultiviewError for a kind that there
-    is not.
+    """Reads `{NAME: WHERE}`, `{NAME:KIND: WHERE}` or `[NAME, ...]`.
+
+    Raises MultiviewError for an unknown kind.
     """
     pairs = modalities.items() if isinstance(modalities, Mapping) else [(name, name) for name in modalities]
-    found = []
+    choices = []
     for key, where in pairs:
         name, _, kind = key.partition(":")
         if kind and kind not in KINDS:
             raise unknown_name("kind of modality", kind, KINDS)
         places = (where.partition(":")[0],) if isinstance(where, str) and where == key else where
-        found.append(ModalityChoice(name, kind or None, (places,) if isinstance(places, str) else tuple(places)))
-    return tuple(found)
+        choices.append(ModalityChoice(name, kind or None, (places,) if isinstance(places, str) else tuple(places)))
+    return tuple(choices)
 
 
 def kind_of(name: str, shape: tuple[int, ...], dtype: np.dtype, rate: float | None) -> str:
-    """The kind that a sample of this name, shape and dtype looks like: what its name says, where that can be, else
-    pictures of 3 or 1 channels of bytes, sound of 16 bits, text, and tables, points, series (with a rate) or bands of
-    numbers.
+    """Guesses the kind of samples with this name, shape and dtype.
+
+    The name decides if the shape allows that kind. Otherwise bytes of 3 or 1 channels are images or
+    video, 16-bit numbers with a rate are audio, and other numbers are a table, points (a series if
+    there is a rate) or bands, according to the number of axes.
     """
     by_name = NAMED.get(name.casefold())
     if by_name and len(shape) in AXES[by_name] and (by_name != "text" or dtype.kind in "US"):
@@ -103,19 +106,20 @@ def kind_of(name: str, shape: tuple[int, ...], dtype: np.dtype, rate: float | No
 def declare_modality(
     name: str, kind: str, shape: tuple[int, ...], dtype: np.dtype, rate: float | None = None, names: Sequence[str] = ()
 ) -> Modality:
-    """The modality that samples of this shape and dtype become. Raises MultiviewError when they cannot be of that kind."""
+    """The modality of samples of this form. Raises MultiviewError if the kind is wrong."""
     stored = _stored_shape(kind, shape)
     if len(stored) not in AXES[kind] or dtype.kind not in ("US" if kind == "text" else "buif"):
         raise MultiviewError(
-            f"'{name}' holds {dtype}{shape} a sample, which is no {kind}: {KINDS[kind]}. Name another kind, as in "
+            f"'{name}' holds {dtype}{shape} per sample, which is no {kind}: {KINDS[kind]}. Give another kind, as in "
             f"--modalities '{{\"{name}:table\": {name}}}'."
         )
     if kind in ("image", "video") and (dtype != np.uint8 or stored[-1] != 3):
         raise MultiviewError(
-            f"'{name}' holds {dtype}{shape} a sample; {kind}s are bytes of 1 or 3 channels. Try bands."
+            f"'{name}' holds {dtype}{shape} per sample; {kind}s have 1 or 3 channels of uint8. Try bands, as in "
+            f"--modalities '{{\"{name}:bands\": {name}}}'."
         )
     if kind in TIMED and not rate:
-        raise MultiviewError(f"'{name}' is {kind} of an unknown rate; give --rate, samples a second.")
+        raise MultiviewError(f"'{name}' is {kind} of an unknown rate; give --rate, in samples per second.")
     if kind == "mask":
         dtype = np.dtype("uint8" if dtype.itemsize == 1 else "uint16")
     form = str(dtype) if kind == "mask" else DTYPES.get(kind, "float32")
@@ -136,15 +140,17 @@ def _stored_shape(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def as_stored(modality: Modality, value: np.ndarray) -> np.ndarray:
-    """A sample in the modality's dtype and shape. Raises BadSample: not finite (depth apart, where that is not measured),
-    or out of the dtype's range.
+    """Brings a sample to the modality's dtype and shape.
+
+    Depth that is not finite becomes 0, which means not measured. Raises BadSample for other values
+    that are not finite, and for values outside the range of the dtype.
     """
     kind = modality.kind
     if kind == "depth":
         metres = np.where(np.isfinite(value) & (value > 0), value, 0)
         return metres.astype("float32")
     if value.dtype.kind == "f" and not np.isfinite(value).all():
-        raise BadSample(f"{modality.name} holds {_unfinite(value)}")
+        raise BadSample(f"{modality.name} holds {_describe_not_finite(value)}")
     if kind == "image":
         value = np.repeat(value[..., None], 3, axis=-1) if value.ndim == 2 else value
         value = value if value.shape == modality.shape else np.moveaxis(value, 0, -1)
@@ -158,23 +164,23 @@ def as_stored(modality: Modality, value: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(value.reshape(modality.shape), modality.dtype)
 
 
-def _unfinite(value: np.ndarray) -> str:
-    place = tuple(int(each[0]) for each in np.nonzero(~np.isfinite(value)))
+def _describe_not_finite(value: np.ndarray) -> str:
+    place = tuple(int(axis[0]) for axis in np.nonzero(~np.isfinite(value)))
     count = int((~np.isfinite(value)).sum())
     values = "1 value that is" if count == 1 else f"{count} values that are"
     return f"{values} not finite, the first at {list(place)}"
 
 
 def pcm16(wave: np.ndarray) -> np.ndarray:
-    """Sound in [-1, 1) as int16, louder values cut off."""
+    """Sound in [-1, 1) as int16; louder values are clipped."""
     return np.rint(np.clip(wave.astype("float64") * 32768, -32768, 32767)).astype("int16")
 
 
 def text_bytes(text: str, length: int) -> np.ndarray:
-    """A text as uint8 (length,), UTF-8, padded with zeros and cut at the last whole character."""
+    """A text as UTF-8 bytes, uint8 (length,): padded with zeros, or cut after a whole character."""
     kept = text.encode()[:length].decode(errors="ignore").encode()
     return np.frombuffer(kept.ljust(length, b"\0"), "uint8").copy()
 
 
-# Older names of these functions, which plugins may import.
+# Older names, which plugins may import.
 Wanted, wanted, declared = ModalityChoice, parse_modalities, declare_modality

@@ -1,4 +1,5 @@
-"""What a file or a table cell becomes in a store: its modality, its shape, and the function that reads it.
+"""What files or table cells become in a store: their modality, their shape and their reader.
 
-A function belongs here when several sources share it and it decides how one column of a dataset is stored.
+A function belongs here when it decides how one column of a dataset is stored and several sources
+share it, and so do the options of that decision. May import `listing` and `files`.
 """

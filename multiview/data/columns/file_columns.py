@@ -1,4 +1,4 @@
-"""Files of every kind as modalities: what a row of them becomes in a store, and how each is read."""
+"""Options of sources that read files of several kinds, and the column that files become."""
 
 import re
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from multiview.data.values import NAMED, as_stored, declare_modality, kind_of
 from multiview.errors import MultiviewError
 
 RAGGED = ("points", "series", "audio", "video")
-"""Kinds whose samples may differ in length."""
+"""Kinds of modality whose samples may differ in length."""
 ARRAY = frozenset(["npy"])
 ENDINGS = images.ENDINGS | audiofiles.ENDINGS | videofiles.ENDINGS | ARRAY
 
@@ -39,14 +39,18 @@ class FileOptions(VideoOptions):
     """Options of files of several kinds.
 
     Args:
-        store: images as `raw` pixels of one size, or `encoded`, the bytes of their files, each in its own size.
-        depth_scale: metres a stored unit of integer depth; floating-point depth is in metres.
-        disparity: depth files hold disparities: metres = this / (stored + disparity_offset), that is, baseline in metres x
-            focal length in pixels x stored units a pixel (null = they hold depth).
-        disparity_offset: what is added to a disparity, in stored units.
-        invalid: the stored depth or disparity that means not measured; 0 and what is not finite always do.
-        normal_y: whether stored normals point `up` (OpenGL) or `down` (DirectX, OpenCV) where y is positive.
-        mask_names: names of the identities in masks, that of 0 first.
+        store: store images as `raw` pixels of one size, or `encoded`: the bytes of the files, each
+            image in its own size.
+        depth_scale: metres per unit of integer depth; floating-point depth is in metres.
+        disparity: if depth files hold disparities: baseline in metres x focal length in pixels x
+            stored units per pixel, so that metres = disparity / (stored + disparity_offset)
+            (null = the files hold depth).
+        disparity_offset: number that is added to every disparity, in stored units.
+        invalid: stored depth or disparity that means not measured, beside 0 and numbers that are
+            not finite.
+        normal_y: direction of positive y in stored normals: `up` (OpenGL) or `down` (DirectX,
+            OpenCV).
+        mask_names: names of the identities in masks, the name of identity 0 first.
     """
 
     store: Literal["raw", "encoded"] = "raw"
@@ -64,18 +68,20 @@ class FileOptions(VideoOptions):
             raise MultiviewError(f"normal_y is '{self.normal_y}'; give up or down.")
         if not self.depth_scale > 0:
             raise MultiviewError(
-                f"depth_scale is {self.depth_scale}; give metres a stored unit, 0.001 for millimetres."
+                f"depth_scale is {self.depth_scale}; give metres per stored unit, 0.001 for millimetres."
             )
         if self.disparity is not None and not self.disparity > 0:
-            raise MultiviewError(f"disparity is {self.disparity}; give baseline x focal length x stored units a pixel.")
+            raise MultiviewError(
+                f"disparity is {self.disparity}; give baseline x focal length x stored units per pixel."
+            )
 
     def column(
         self, name: str, kind: str | None, root: Path, files: Sequence[str], fit: Resizer | None = None
     ) -> Column:
-        """These files below `root` as the modality `name`; without a `kind`, of the one that name and endings tell.
+        """The column `name` of these files below `root`; without a `kind`, name and endings decide.
 
-        fit: the size of pictures, where another modality sets it. Raises MultiviewError when not one can be read, or when
-        files of these endings are never of that kind.
+        `fit` is given where another modality sets the size of images. Raises MultiviewError when no
+        file can be read, or when files with these endings cannot be of that kind.
         """
         kind = kind or kind_of_files(name, files)
         if kind in PICTURES:
@@ -101,7 +107,7 @@ class FileOptions(VideoOptions):
 
 
 def npy(modality: Modality, path: Path, name: str) -> np.ndarray:
-    """A `.npy` file as a sample of `modality`. Raises BadSample, for pickled objects and another shape too."""
+    """Reads a `.npy` file. Raises BadSample, also for pickled objects and another shape."""
     with name_failures(name):
         value = np.load(path, allow_pickle=False)
         form = declare_modality(modality.name, modality.kind, value.shape, value.dtype, modality.rate)
@@ -111,9 +117,10 @@ def npy(modality: Modality, path: Path, name: str) -> np.ndarray:
 
 
 def kind_of_files(name: str, files: Sequence[str]) -> str:
-    """The kind that a word of the name says, where files of these endings can be it, else that of the endings.
+    """The kind that a word of the name means, if the endings allow it, else that of the endings.
 
-    `array` for `.npy` files whose name says nothing. Raises MultiviewError for endings of several kinds.
+    The kind is `array` for `.npy` files whose name means no kind. Raises MultiviewError for endings
+    of several kinds.
     """
     endings = {PurePosixPath(file).suffix[1:].lower() for file in files}
     words = re.findall("[a-z]+", name.casefold())
@@ -127,7 +134,7 @@ def kind_of_files(name: str, files: Sequence[str]) -> str:
     if endings <= videofiles.ENDINGS:
         return "video"
     raise MultiviewError(
-        f"the files of '{name}' are of several kinds ({', '.join(sorted(endings))}); say which, as in {name}:image."
+        f"the files of '{name}' are of several kinds ({', '.join(sorted(endings))}); give the kind, as in {name}:image."
     )
 
 

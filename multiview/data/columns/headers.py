@@ -1,4 +1,4 @@
-"""A first look at the files of a source: enough headers to know what they have in common, few enough to be quick."""
+"""Headers of a sample of the files of a source: what the files have in common, found quickly."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from multiview.data.source import BadSample
 from multiview.errors import MultiviewError
 
 T = TypeVar("T")
-PROBED = 500
+MOST_HEADERS = 500
 
 
-def read_headers(root: Path, files: Sequence[str], look: Callable[[Path, str], T], noun: str) -> list[T]:
-    """What `look(path, name)` says of the readable ones among `PROBED` files below `root`, evenly spread.
+def read_headers(root: Path, files: Sequence[str], read: Callable[[Path, str], T], noun: str) -> list[T]:
+    """The results of `read(path, name)` for up to 500 files below `root`, evenly spread.
 
-    Raises MultiviewError when not one of them can be read.
+    Files that cannot be read are skipped. Raises MultiviewError when none can be read.
     """
     found, reason = [], "there is none"
-    for file in files[:: -(-len(files) // PROBED) or 1]:
+    for file in files[:: -(-len(files) // MOST_HEADERS) or 1]:
         try:
-            found.append(look(root / file, printable(file)))
+            found.append(read(root / file, printable(file)))
         except BadSample as cause:
             reason = str(cause) if reason == "there is none" else reason
     if not found:
@@ -32,5 +32,5 @@ def read_headers(root: Path, files: Sequence[str], look: Callable[[Path, str], T
 
 
 def most_common_of(values: Sequence[T]) -> T:
-    """The value that is there most often; of equals, the first."""
+    """The most frequent value; the first one if several are equally frequent."""
     return Counter(values).most_common(1)[0][0]

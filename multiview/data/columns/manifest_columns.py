@@ -1,4 +1,4 @@
-"""The cells of a manifest as samples: files, numbers, lists, texts."""
+"""Cells of a manifest as samples: columns of files, numbers, lists and texts."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ from multiview.errors import MultiviewError
 from multiview.plurals import counted
 
 CELLS_LOOKED_AT = 100
-"""Cells of a column that tell what it holds."""
+"""Number of cells that decide what a column holds."""
 SHARE_OF_NUMBERS = 0.9
-"""The share of them that are numbers where a column is one of numbers; the others are mistakes."""
+"""A column with this share of numbers is a column of numbers; its other cells are mistakes."""
 
 
 @dataclass(frozen=True)
 class CellColumn:
-    """One modality of a manifest: `read(row, where)` gives a sample of it, or None where the cell is empty; raises
-    BadSample.
+    """One modality of a manifest, its reader, and notes for the user.
+
+    `read(row, where)` returns a sample, or None for an empty cell, or raises BadSample.
     """
 
     modality: Modality
@@ -39,7 +40,7 @@ class CellColumn:
 
 
 def are_files(column: Sequence[Any]) -> bool:
-    """Whether the first cells that are not empty are names of files that can be read."""
+    """Whether the first cells that are not empty all name files with a known ending."""
     first = list(islice((cell for cell in column if cell is not None), CELLS_LOOKED_AT))
     return bool(first) and all(
         isinstance(cell, str) and PurePosixPath(cell).suffix[1:].lower() in ENDINGS for cell in first
@@ -60,22 +61,22 @@ def _number(cell: Any) -> float | None:
 
 
 def require_inside(file: Any, where: str) -> None:
-    """Raises MultiviewError unless `file` is a relative path that does not lead out of its folder."""
+    """Raises MultiviewError unless `file` is a relative path that stays in its folder."""
     if not isinstance(file, str) or "\0" in file:
         raise MultiviewError(f"{where}: {file!r:.60} is no file name.")
     path = PurePosixPath(file)
     if path.is_absolute() or ".." in path.parts:
         raise MultiviewError(
-            f"{where}: '{file}' leads out of the folder of the manifest, which is refused; give paths below it."
+            f"{where}: '{file}' leads out of the folder of the manifest, which is refused; give paths in it."
         )
 
 
 def refuse_embedded_files(name: str, column: Sequence[Any]) -> None:
-    """Raises MultiviewError for cells that are files themselves, as in Parquet made by `datasets`."""
+    """Raises MultiviewError for cells that contain files, as in Parquet files of `datasets`."""
     if any(isinstance(cell, (bytes, dict)) for cell in islice(column, CELLS_LOOKED_AT)):
         raise MultiviewError(
-            f"the column '{name}' holds files or objects inside the table, which are not read; save them beside it and give "
-            "their names, or take other columns with --modalities."
+            f"the column '{name}' holds files or objects inside the table, which are not read; save them beside "
+            "the table and give their names, or choose other columns with --modalities."
         )
 
 
@@ -101,7 +102,7 @@ class FileCells:
 
 
 def number_column(each: ModalityChoice, columns: Columns) -> CellColumn:
-    """Columns of numbers, one value each, as a table."""
+    """One or more columns of numbers as a table."""
     table = np.column_stack([_values(columns[name]) for name in each.where])
     there = np.array([[cell is not None for cell in columns[name]] for name in each.where]).T
     some = np.any(there, axis=1)
@@ -113,7 +114,7 @@ def number_column(each: ModalityChoice, columns: Columns) -> CellColumn:
     for row in np.flatnonzero(~some).tolist():
         bad.pop(row, None)
     if some.any() and len(bad) == some.sum():
-        raise MultiviewError(f"modality '{each.name}': {bad[min(bad)]}. Name another kind, as in '{each.name}:text'.")
+        raise MultiviewError(f"modality '{each.name}': {bad[min(bad)]}. Give another kind, as in '{each.name}:text'.")
     modality = declare_modality(each.name, "table", (len(each.where),), np.dtype("float32"), names=each.where)
     return CellColumn(
         modality, NumberCells(np.clip(np.nan_to_num(table), -largest, largest).astype("float32"), some, bad)
@@ -121,7 +122,7 @@ def number_column(each: ModalityChoice, columns: Columns) -> CellColumn:
 
 
 def _values(column: Sequence[Any]) -> np.ndarray:
-    """The cells as float64 (n,), NaN where they are empty or no numbers."""
+    """The cells as float64 (n,), NaN for empty cells and cells that are no numbers."""
     cells = ["nan" if cell is None else cell for cell in column]
     try:
         return np.array(cells, "float64")
@@ -140,21 +141,21 @@ def _complaint(name: str, cell: Any, modality: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class NumberCells:
-    """Rows of numbers: `table` float32 (n, columns), which rows are there, and what is wrong with the bad ones."""
+    """Rows of numbers: float32 (n, columns), which rows are there, and the faults of bad rows."""
 
     table: np.ndarray
     there: np.ndarray
     bad: dict[int, str]
 
     def __call__(self, number: int, where: str) -> np.ndarray | None:
-        """Raises BadSample for a row that is not whole and finite."""
+        """Raises BadSample for a row that is incomplete or not finite."""
         if number in self.bad:
             raise BadSample(f"{where}: {self.bad[number]}")
         return self.table[number].copy() if self.there[number] else None
 
 
 def list_column(each: ModalityChoice, column: Sequence[Any], rate: float | None) -> CellColumn:
-    """A column whose cells are lists of numbers (or lists of lists), all of one shape."""
+    """A column of lists of numbers (or of lists of such lists), all of one shape."""
     first = next((cell for cell in column if cell is not None), None)
     try:
         value = np.asarray(first, "float64")
@@ -172,7 +173,7 @@ def list_column(each: ModalityChoice, column: Sequence[Any], rate: float | None)
 
 @dataclass(frozen=True)
 class ListCells:
-    """Cells that are lists of numbers."""
+    """Cells with lists of numbers."""
 
     cells: tuple[Any, ...]
     name: str
@@ -181,7 +182,7 @@ class ListCells:
     shape: tuple[int, ...]
 
     def __call__(self, number: int, where: str) -> np.ndarray | None:
-        """Raises BadSample: another shape, or values that are no finite numbers."""
+        """Raises BadSample for another shape, or for values that are no finite numbers."""
         cell = self.cells[number]
         if cell is None:
             return None
@@ -193,7 +194,7 @@ class ListCells:
 
 
 def text_column(each: ModalityChoice, column: Sequence[Any], limit: int | None) -> CellColumn:
-    """A column of texts, padded with zeros to the longest, or cut at `limit` bytes."""
+    """A column of texts, padded with zeros to the longest text, or cut at `limit` bytes."""
     lengths = [len(str(cell).encode()) for cell in column if cell is not None]
     longest = max(lengths, default=1)
     length = min(longest, limit or longest)
@@ -205,13 +206,13 @@ def text_column(each: ModalityChoice, column: Sequence[Any], limit: int | None) 
 
 @dataclass(frozen=True)
 class TextCells:
-    """Cells that are texts."""
+    """Cells with texts."""
 
     cells: tuple[str | None, ...]
     length: int
 
     def __call__(self, number: int, where: str) -> np.ndarray | None:
-        """None for an empty text."""
+        """Returns None for an empty cell."""
         del where
         cell = self.cells[number]
         return None if cell is None else text_bytes(cell, self.length)

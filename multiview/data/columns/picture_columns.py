@@ -1,4 +1,4 @@
-"""Picture files as modalities: pixels of one size, or the bytes of the files."""
+"""Image files as modalities: pixels of one size, or the bytes of the files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from multiview.data.values import DTYPES, UNITS
 from multiview.errors import unknown_name
 
 Reader = Callable[[Path, str], np.ndarray]
-"""A file and what messages call it -> a sample of its modality; raises BadSample."""
+"""Takes a path and the file's name in messages; returns a sample, or raises BadSample."""
 
 PICTURES = ("image", "depth", "normal", "mask")
 STORED = ("raw", "encoded")
@@ -34,7 +34,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Conventions:
-    """What the numbers of depth and normal files mean; `normal_y`: whether y is positive `up` or `down`."""
+    """Meaning of numbers in depth and normal files; positive y of normals is `up` or `down`."""
 
     depth: images.DepthUnits = images.DepthUnits()
     normal_y: str = "up"
@@ -45,7 +45,7 @@ DEFAULT_CONVENTIONS = Conventions()
 
 @dataclass(frozen=True)
 class PictureReader:
-    """Picture files of one kind, brought to one size."""
+    """Reads image files of one kind and resizes them to one size."""
 
     kind: str
     dtype: str
@@ -53,11 +53,11 @@ class PictureReader:
     conventions: Conventions
 
     def __call__(self, path: Path, name: str) -> np.ndarray:
-        """One file. Raises BadSample."""
+        """Reads and resizes one file. Raises BadSample."""
         return self.resized(self.decoded(path, name), name)
 
     def decoded(self, path: Path, name: str) -> np.ndarray:
-        """One file in its own size. Raises BadSample."""
+        """Reads one file in its own size. Raises BadSample."""
         if self.kind == "depth":
             return images.depth(path, name, self.conventions.depth)
         if self.kind == "normal":
@@ -66,7 +66,7 @@ class PictureReader:
         return images.mask(path, name, self.dtype) if self.kind == "mask" else images.rgb(path, name)
 
     def resized(self, array: np.ndarray, name: str) -> np.ndarray:
-        """A decoded file in the common size. Raises BadSample when only that size is kept."""
+        """Resizes a decoded file. Raises BadSample for another size under the policy `keep`."""
         with name_failures(name):
             return self.fit.resize_image(array) if self.kind == "image" else self.fit.resize_nearest(array)
 
@@ -74,7 +74,7 @@ class PictureReader:
 def picture_column(
     name: str, kind: str, root: Path, files: Sequence[str], fit: Resizer, conventions: Conventions = DEFAULT_CONVENTIONS
 ) -> Column:
-    """These picture files below `root` as pixels of one size."""
+    """The column of these image files below `root`, as pixels of one size."""
     dtype = _mask_dtype(root, files) if kind == "mask" else DTYPES.get(kind, "float32")
     shape = (fit.height, fit.width, 3) if kind in ("image", "normal") else (fit.height, fit.width)
     modality = Modality(name=name, kind=kind, dtype=dtype, shape=shape, unit=UNITS[kind])
@@ -82,7 +82,7 @@ def picture_column(
 
 
 def encoded_column(name: str, files: Sequence[str]) -> Column:
-    """These image files as the bytes that they are, each in its own size."""
+    """The column of these image files as the bytes of the files, each in its own size."""
     endings = {PurePosixPath(file).suffix[1:].lower().replace("jpg", "jpeg") for file in files}
     encoding = endings.pop() if len(endings) == 1 else "mixed"
     modality = Modality(name=name, kind="image", dtype="uint8", shape=(ANY,), unit=UNITS["image"], encoding=encoding)
@@ -90,13 +90,13 @@ def encoded_column(name: str, files: Sequence[str]) -> Column:
 
 
 def file_bytes(path: Path, name: str) -> np.ndarray:
-    """The bytes of a file, uint8 (bytes,). Raises BadSample."""
+    """Reads the bytes of a file, uint8 (bytes,). Raises BadSample."""
     with name_failures(name):
         return np.fromfile(path, "uint8")
 
 
 def check_store(store: str) -> None:
-    """Raises MultiviewError for a way to store images that there is not."""
+    """Raises MultiviewError for an unknown way to store images."""
     if store not in STORED:
         raise unknown_name("way to store images", store, STORED)
 

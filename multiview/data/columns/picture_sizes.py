@@ -1,4 +1,4 @@
-"""Options of the sources whose pictures all become one size."""
+"""Options of sources that bring all images to one size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,13 @@ from multiview.data.files.resize import Policy, Resizer, check_size_options, cho
 
 @dataclass(frozen=True, kw_only=True)
 class SizeOptions:
-    """Options of pictures.
+    """Options of image files.
 
     Args:
-        size: side of the square that every picture becomes (null = their common size, else at most 256).
-        resize: how it becomes one: `crop` its centre, `pad`, `squash`, or `keep` those that have the size already and
-            reject the others.
+        size: side of the square that every image becomes, in pixels (null = the size of the images
+            if all are equal, else a square of their median shorter side, at most 256).
+        resize: how an image gets that size: `crop` its centre, `pad` it with a blank border,
+            `squash` it to the new proportions, or `keep` it and reject images of another size.
     """
 
     size: int | None = None
@@ -26,6 +27,6 @@ class SizeOptions:
         check_size_options(self.size, self.resize)
 
     def resizer_for(self, root: Path, files: Sequence[str]) -> tuple[Resizer, tuple[str, ...]]:
-        """The fit for these image files below `root`, and notes on it. Raises MultiviewError when not one can be read."""
+        """The resizer for these files, and notes. Raises MultiviewError when none can be read."""
         sizes = [(height, width) for height, width, _ in read_headers(root, files, images.header, "image")]
         return choose_resizer(sizes, self.size, self.resize)

@@ -1,4 +1,4 @@
-"""Options of the sources that read sound files, and what such files become."""
+"""Options of sources that read sound files, and the modality and reader that follow from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +17,12 @@ class SoundOptions:
     """Options of sound files.
 
     Args:
-        rate: samples a second; sounds of another rate are resampled (null = the commonest rate of the files).
-        channels: channels of every sound; 1 mixes all down (null = the commonest number of the files).
-        seconds: length that every sound or clip gets, cut or padded at its end (null = each keeps its own).
+        rate: samples per second; sounds with another rate are resampled (null = the commonest rate
+            of the files).
+        channels: channels of every sound; 1 mixes all channels down to one (null = the commonest
+            number of the files).
+        seconds: length of every sound or clip, which is cut or padded at its end (null = each
+            keeps its own length).
     """
 
     rate: int | None = None
@@ -32,19 +35,19 @@ class SoundOptions:
                 raise MultiviewError(f"{name} is {value}; give more than 0.")
 
     def sound_reader(self, root: Path, files: Sequence[str]) -> tuple[SoundReader, tuple[str, ...]]:
-        """How these files below `root` are read, and notes on it. Raises MultiviewError when not one can be read."""
+        """The reader for these files, and notes. Raises MultiviewError when none can be read."""
         return self.sound_reader_for(read_headers(root, files, audiofiles.header, "sound"))
 
-    def sound_reader_for(self, forms: Sequence[SoundHeader]) -> tuple[SoundReader, tuple[str, ...]]:
-        """How sounds of these forms are read, and notes on it."""
-        rate = self.rate or most_common_of([each.rate for each in forms])
-        channels = self.channels or most_common_of([each.channels for each in forms])
-        others = ", ".join(map(str, sorted({each.rate for each in forms} - {rate})))
+    def sound_reader_for(self, headers: Sequence[SoundHeader]) -> tuple[SoundReader, tuple[str, ...]]:
+        """The reader for sounds with these headers, and notes about it."""
+        rate = self.rate or most_common_of([header.rate for header in headers])
+        channels = self.channels or most_common_of([header.channels for header in headers])
+        others = ", ".join(map(str, sorted({header.rate for header in headers} - {rate})))
         notes = (f"sounds at {others} Hz are resampled to {rate} Hz; choose with --rate.",) if others else ()
         return SoundReader(rate, channels, ANY if self.seconds is None else max(1, round(self.seconds * rate))), notes
 
 
 def sound_modality(name: str, reader: SoundReader) -> Modality:
-    """What sounds read like this are in a store."""
+    """The modality of sounds that this reader reads."""
     shape = (reader.samples,) if reader.channels == 1 else (reader.samples, reader.channels)
     return Modality(name=name, kind="audio", dtype="int16", shape=shape, unit=UNITS["audio"], rate=reader.rate)

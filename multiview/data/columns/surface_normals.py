@@ -1,4 +1,4 @@
-"""Surface normals of a depth map seen by a pinhole camera."""
+"""Surface normals of a depth map from a pinhole camera."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Camera:
-    """Focal lengths and principal point of a pinhole camera, in pixels; pixel centres are whole numbers."""
+    """Focal lengths and principal point in pixels; pixel centres are whole numbers."""
 
     fx: float
     fy: float
@@ -18,10 +18,11 @@ class Camera:
 
 
 def normals(depth: np.ndarray, camera: Camera, reach: int = 3) -> np.ndarray:
-    """float16 (height, width, 3) unit vectors, x right, y up, z towards the viewer, 0 = none, of metres (height, width).
+    """Normals, float16 (height, width, 3) unit vectors, of a depth map in metres (height, width).
 
-    The normal of the surface through each point and its neighbours `reach` pixels away, on the side where the depth
-    changes less, so that it does not lean over the edge of a thing. None where depth is 0 or has no measured neighbour.
+    The axes are x right, y up, z towards the viewer. Each normal belongs to the plane through a
+    point and its neighbours `reach` pixels away, on the sides where the depth changes less, so that
+    no plane spans the edge of an object. 0 where depth is 0 or no neighbour is measured.
     """
     points = _points(depth.astype("float64"), camera)
     along_x, seen_x = _step(points, reach, axis=1)
@@ -39,7 +40,7 @@ def _points(depth: np.ndarray, camera: Camera) -> np.ndarray:
 
 
 def _step(points: np.ndarray, reach: int, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """From each point along an axis, forwards or backwards, where the depth changes less; and whether there is a point."""
+    """The step to the neighbour with less change of depth, and whether one is measured."""
     forward, seen_forward = _towards(points, reach, axis)
     backward, seen_backward = _towards(points, -reach, axis)
     change = np.where(seen_forward, np.abs(forward[..., 2]), np.inf)
@@ -48,7 +49,7 @@ def _step(points: np.ndarray, reach: int, axis: int) -> tuple[np.ndarray, np.nda
 
 
 def _towards(points: np.ndarray, reach: int, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """What leads from each point to the one `reach` further, and whether that one is measured and in the picture."""
+    """The step to the point `reach` further, and whether that point is measured."""
     other = np.roll(points, -reach, axis=axis)
     place = np.arange(points.shape[axis]) + reach
     inside = (place >= 0) & (place < points.shape[axis])

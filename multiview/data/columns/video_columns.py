@@ -1,4 +1,4 @@
-"""Options of the sources that read video files, and what such files become."""
+"""Options of sources that read video files, and the reader that follows from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class VideoOptions(SoundOptions, SizeOptions):
     """Options of video files.
 
     Args:
-        fps: frames a second that are kept (null = the commonest rate of the clips).
+        fps: frames per second that are stored (null = the commonest rate of the clips).
     """
 
     fps: float | None = None
@@ -26,10 +26,10 @@ class VideoOptions(SoundOptions, SizeOptions):
         SoundOptions.__post_init__(self)
         SizeOptions.__post_init__(self)
         if self.fps is not None and not self.fps > 0:
-            raise MultiviewError(f"fps is {self.fps}; give frames a second, more than 0.")
+            raise MultiviewError(f"fps is {self.fps}; give frames per second, more than 0.")
 
-    def clip_reader(self, forms: Sequence[VideoHeader]) -> tuple[ClipReader, tuple[str, ...]]:
-        """How clips of these forms are read, and notes on it."""
-        fps = self.fps or most_common_of([each.fps for each in forms])
-        fit, notes = choose_resizer([(each.height, each.width) for each in forms], self.size, self.resize)
+    def clip_reader(self, headers: Sequence[VideoHeader]) -> tuple[ClipReader, tuple[str, ...]]:
+        """The reader for clips with these headers, and notes about it."""
+        fps = self.fps or most_common_of([header.fps for header in headers])
+        fit, notes = choose_resizer([(header.height, header.width) for header in headers], self.size, self.resize)
         return ClipReader(fps, fit, ANY if self.seconds is None else max(1, round(self.seconds * fps))), notes

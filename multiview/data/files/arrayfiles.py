@@ -1,4 +1,7 @@
-"""Files of arrays (`.npz`, HDF5, a folder of `.npy`), looked at without loading them and read sample by sample."""
+"""Files of arrays (`.npz`, HDF5, a folder of `.npy` files), read sample by sample.
+
+The headers tell the shapes and dtypes, so that a plan needs no array in memory.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,9 @@ ArrayHeader = tuple[tuple[int, ...], np.dtype]
 
 
 def headers(path: Path) -> dict[str, ArrayHeader]:
-    """Name -> shape and dtype of every array in the file (or folder of `.npy` files), from the headers alone.
+    """Reads the shape and dtype of every array in the file or folder, by name.
 
-    Raises MultiviewError for what is truncated, holds Python objects, or is none of these files.
+    Raises MultiviewError for a truncated file, Python objects, or a file of another format.
     """
     close_files()
     if not path.exists():
@@ -33,7 +36,7 @@ def headers(path: Path) -> dict[str, ArrayHeader]:
             found = _npz_headers(path) if path.suffix.lower() == ".npz" else _hdf5_headers(path)
     except MultiviewError:
         raise
-    except Exception as cause:  # readers of damaged files raise nearly every kind there is
+    except Exception as cause:  # readers raise nearly every kind of error on damaged files
         raise MultiviewError(f"{path} cannot be read as arrays: {cause}. Is it truncated?") from cause
     for name, (_, dtype) in found.items():
         if dtype.hasobject:
@@ -52,10 +55,9 @@ def _npz_headers(path: Path) -> dict[str, ArrayHeader]:
         for member in archive.namelist():
             with archive.open(member) as file:
                 version = np.lib.format.read_magic(file)
-                header = (
-                    np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                )
-                shape, _, dtype = header(file)
+                formats = np.lib.format
+                read = formats.read_array_header_1_0 if version == (1, 0) else formats.read_array_header_2_0
+                shape, _, dtype = read(file)
             found[member.removesuffix(".npy")] = shape, dtype
     return found
 
@@ -73,52 +75,52 @@ def _hdf5_headers(path: Path) -> dict[str, ArrayHeader]:
 
 
 def _datasets(group: Any, path: Path, above: str = "") -> list[str]:
-    """Names of all datasets below a group. Raises MultiviewError for data that lies in other files."""
+    """Names of all datasets below a group. Raises MultiviewError if one lies in another file."""
     import h5py
 
     found = []
     for name in group:
         full = f"{above}{name}"
         if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
-            raise MultiviewError(
-                f"'{full}' in {path} lies in another file, which is not followed; copy it into one file."
-            )
+            raise _elsewhere(full, path)
         item = group[name]
         if isinstance(item, h5py.Group):
             found += _datasets(item, path, f"{full}/")
         elif item.is_virtual or item.external:
-            raise MultiviewError(
-                f"'{full}' in {path} lies in another file, which is not followed; copy it into one file."
-            )
+            raise _elsewhere(full, path)
         else:
             found.append(full)
     return found
 
 
+def _elsewhere(name: str, path: Path) -> MultiviewError:
+    return MultiviewError(f"'{name}' in {path} lies in another file, which is not followed; copy it into one file.")
+
+
 def read_array(path: Path, name: str) -> np.ndarray:
-    """One array, all of it; texts as str. Raises MultiviewError when it is damaged."""
+    """Reads a whole array, texts as str. Raises MultiviewError when it is damaged."""
     try:
         array = _open(path, os.getpid())[name][()]
     except Exception as cause:
         raise MultiviewError(f"'{name}' in {path} cannot be read: {cause}. Is the file truncated?") from cause
     if array.dtype.kind in "SO":
-        return np.array([each.decode() if isinstance(each, bytes) else str(each) for each in array.tolist()])
+        return np.array([text.decode() if isinstance(text, bytes) else str(text) for text in array.tolist()])
     return array
 
 
 def read_row(path: Path, name: str, number: int) -> np.ndarray:
-    """One sample of one array. An `.npz` is loaded once and stays in memory, the others are read at that place."""
+    """Reads one row of an array. An `.npz` is loaded once and stays in memory."""
     return np.asarray(_open(path, os.getpid())[name][number])
 
 
 def close_files() -> None:
-    """Closes what `whole` and `row` keep open, so that a file that was written anew is read anew."""
+    """Closes the open files, so that a file that was written again since is read again."""
     _open.cache_clear()
 
 
 @lru_cache(maxsize=4)
 def _open(path: Path, process: int) -> Any:
-    """The arrays by name, opened once a process: an HDF5 handle does not survive a fork."""
+    """The arrays by name, opened once per process: an HDF5 handle does not survive a fork."""
     del process
     if path.is_dir():
         return {file.stem: np.load(file, mmap_mode="r", allow_pickle=False) for file in path.glob("*.npy")}
@@ -130,7 +132,7 @@ def _open(path: Path, process: int) -> Any:
 
 
 class _NpzArrays:
-    """An `.npz` each of whose arrays is decompressed once."""
+    """An `.npz` file that decompresses each array once."""
 
     def __init__(self, path: Path) -> None:
         self.archive = np.load(path, allow_pickle=False)

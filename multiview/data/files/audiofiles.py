@@ -1,4 +1,4 @@
-"""Sound files to arrays, safely: whatever is wrong with a file becomes a `BadSample` that names it."""
+"""Sound files to arrays: every fault of a file becomes a `BadSample` that names the file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from multiview.data.values import pcm16
 
 ENDINGS = frozenset(["wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "au"])
 STREAMED = (0, 0xFFFFFFFF)
-"""Lengths that a writer leaves in a WAV header when it could not know them."""
+"""Lengths in a WAV header of a writer that did not know the length."""
 OGG_LAST_PAGE = 0x04
 OGG_HEADER = 27
 OGG_LARGEST_PAGE = 65307
@@ -24,7 +24,7 @@ OGG_LARGEST_PAGE = 65307
 
 @dataclass(frozen=True)
 class SoundHeader:
-    """What the header of a sound file says."""
+    """The header of a sound file: samples per second, channels, samples per channel."""
 
     rate: int
     channels: int
@@ -32,7 +32,7 @@ class SoundHeader:
 
 
 def header(path: Path, name: str) -> SoundHeader:
-    """The header. Raises BadSample."""
+    """Reads the header. Raises BadSample."""
     import soundfile
 
     with name_failures(name):
@@ -42,8 +42,9 @@ def header(path: Path, name: str) -> SoundHeader:
 
 
 def read_wave(path: Path, name: str) -> tuple[np.ndarray, int]:
-    """The whole sound, float64 (samples, channels) in [-1, 1), and its rate. Raises BadSample: truncated, damaged, empty,
-    or not finite.
+    """Reads a sound as float64 (samples, channels) in [-1, 1), and its rate.
+
+    Raises BadSample when the file is truncated, damaged, empty or not finite.
     """
     import soundfile
 
@@ -64,8 +65,10 @@ def read_wave(path: Path, name: str) -> tuple[np.ndarray, int]:
 
 @dataclass(frozen=True)
 class SoundReader:
-    """Sound files as int16 (samples,) or (samples, channels): resample_sound to `rate`, mixed down or doubled to `channels`,
-    and cut or padded with silence behind its end to `samples` (`ANY` = as long as it is).
+    """Reads sound files as int16 (samples,) or (samples, channels).
+
+    Every sound is resampled to `rate`, mixed down or repeated to `channels`, and cut at its end or
+    padded with silence to `samples` (`ANY` keeps its length).
     """
 
     rate: int
@@ -73,13 +76,13 @@ class SoundReader:
     samples: int
 
     def __call__(self, path: Path, name: str) -> np.ndarray:
-        """One file. Raises BadSample."""
+        """Reads one file. Raises BadSample."""
         found, rate = read_wave(path, name)
         with name_failures(name):
             return self.convert(found, rate)
 
     def convert(self, found: np.ndarray, rate: int) -> np.ndarray:
-        """A sound (samples, channels) in [-1, 1) of any rate. Raises BadSample when its channels do not fit."""
+        """Converts float64 (samples, channels). Raises BadSample for a wrong channel count."""
         sound = pcm16(resample_sound(self._mixed(found), rate, self.rate))
         if self.samples != ANY:
             sound = sound[: self.samples]
@@ -87,24 +90,24 @@ class SoundReader:
         return sound[:, 0].copy() if self.channels == 1 else sound
 
     def _mixed(self, found: np.ndarray) -> np.ndarray:
-        there = found.shape[1]
-        if self.channels == 1 < there:
+        count = found.shape[1]
+        if self.channels == 1 < count:
             return found.mean(axis=1, keepdims=True)
-        if there not in (1, self.channels):
-            raise BadSample(f"has {there} channels, the others {self.channels}; mix all down with --channels 1")
-        return np.repeat(found, self.channels, axis=1) if there < self.channels else found
+        if count not in (1, self.channels):
+            raise BadSample(f"has {count} channels, the others {self.channels}; mix all down with --channels 1")
+        return np.repeat(found, self.channels, axis=1) if count < self.channels else found
 
 
-def resample_sound(sound: np.ndarray, rate: int, wanted: int) -> np.ndarray:
-    """A sound (samples, channels) at another rate, by torchaudio's windowed sinc."""
-    if rate == wanted:
+def resample_sound(sound: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
+    """Resamples a sound (samples, channels) with the windowed sinc of torchaudio."""
+    if rate == new_rate:
         return sound
     import torch
     from torchaudio.functional import resample
 
-    # In float64, so that the number of threads never reaches the rounding to 16 bits.
+    # In float64, so that the number of threads cannot change the result after rounding to 16 bits.
     planes = torch.from_numpy(np.ascontiguousarray(sound.T))
-    return resample(planes, rate, wanted).numpy().T
+    return resample(planes, rate, new_rate).numpy().T
 
 
 def _require_file(path: Path) -> None:
@@ -115,7 +118,7 @@ def _require_file(path: Path) -> None:
 
 
 def _require_whole(path: Path) -> None:
-    """Raises BadSample for the files that libsndfile reads in part without a word."""
+    """Raises BadSample for truncated files that libsndfile reads in part without an error."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(12)
@@ -123,13 +126,13 @@ def _require_whole(path: Path) -> None:
             file.seek(max(0, size - OGG_LARGEST_PAGE))
             if not _ends_ogg(file.read()):
                 raise BadSample("truncated: its end is missing")
-        promised = _promised(start, file)
+        promised = _stated_length(start, file)
         if size < promised:
             raise BadSample(f"truncated: {size} of the {promised} bytes that its header promises")
 
 
-def _promised(start: bytes, file: BinaryIO) -> int:
-    """How long the header of a WAV, AIFF or AU file says that it is; 0 where it does not say."""
+def _stated_length(start: bytes, file: BinaryIO) -> int:
+    """Length in bytes that the header of a WAV, AIFF or AU file states; 0 if it states none."""
     if start[:4] == b"RIFF" and start[8:] == b"WAVE":
         return _end_of_sound(file)
     if start[:4] == b"FORM":
@@ -141,7 +144,7 @@ def _promised(start: bytes, file: BinaryIO) -> int:
 
 
 def _end_of_sound(wav: BinaryIO) -> int:
-    """Where the data chunk of a WAV file ends; 0 where its length is not known."""
+    """Position where the data chunk of a WAV file ends; 0 if its length is not known."""
     wav.seek(12)
     while len(head := wav.read(8)) == 8:
         name, length = struct.unpack("<4sI", head)
@@ -152,7 +155,7 @@ def _end_of_sound(wav: BinaryIO) -> int:
 
 
 def _ends_ogg(tail: bytes) -> bool:
-    """Whether the last page is whole and says that it is the last (RFC 3533, section 6)."""
+    """Whether the last page is whole and marked as the last page (RFC 3533, section 6)."""
     page = tail[max(0, tail.rfind(b"OggS")) :]
     if len(page) < OGG_HEADER or not page[5] & OGG_LAST_PAGE:
         return False

@@ -1,4 +1,4 @@
-"""Samples that are stored as the bytes of their files, and what they are when they are read."""
+"""Samples that are stored as the bytes of their files, and decoded when they are read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from multiview.errors import MultiviewError
 
 
 def decoded(modality: Modality, sample: np.ndarray, name: str) -> np.ndarray:
-    """The bytes of an image file, uint8 (bytes,), as sRGB, uint8 (height, width, 3). Raises BadSample, naming `name`."""
+    """Decodes an image file, uint8 (bytes,), to sRGB, uint8 (height, width, 3).
+
+    Raises BadSample with `name`, which stands for the file in messages.
+    """
     check_encoding(modality)
     return images.rgb(io.BytesIO(sample.tobytes()), name)
 
@@ -24,11 +27,11 @@ Window = tuple[int, int, int, int]
 
 
 class LazyImage:
-    """An encoded image that waits until it is known which part of it is needed, and how large: a large JPEG is then decoded
-    at half, a quarter or an eighth of its size, never smaller than the crop.
+    """An encoded image that is decoded when the crop is known.
 
-    shape: (height, width, 3), upright. fault: what is wrong with the file, once that is known. Raises BadSample when not
-    even its header can be read.
+    A large JPEG is then decoded at a half, a quarter or an eighth of its size, never smaller than
+    the crop. `shape` is (height, width, 3), upright. `fault` is set when decoding fails. Raises
+    BadSample when the header cannot be read.
     """
 
     ndim = 3
@@ -43,14 +46,16 @@ class LazyImage:
 
     @property
     def size(self) -> int:
-        """Numbers of the whole image."""
+        """Number of values of the whole image."""
         return self.shape[0] * self.shape[1] * 3
 
     def part(self, window: Window, size: int) -> tuple[np.ndarray, Window]:
-        """Pixels that hold a window of the image which is to become `size` x `size`, and where it is among them, to half a
-        pixel of the crop; a black pixel and a `fault` when the file is damaged.
+        """Decodes enough pixels for a window that becomes a crop of `size` x `size`.
+
+        Returns the pixels and the window in them, exact to half a pixel of the crop; one black
+        pixel, and a `fault`, when the file is damaged.
         """
-        reduce = next((each for each in REDUCTIONS if min(window[2:]) >= size * each), 1)
+        reduce = next((factor for factor in REDUCTIONS if min(window[2:]) >= size * factor), 1)
         try:
             pixels = images.rgb(io.BytesIO(self.data), self.name, reduce)
         except BadSample as fault:
@@ -62,14 +67,16 @@ class LazyImage:
 
 
 def _shrunk(start: int, extent: int, ratio: float, total: int) -> tuple[int, int]:
-    """The nearest whole pixels of a span in an image that is `ratio` as large."""
+    """The nearest whole pixels of a span after the image was scaled by `ratio`."""
     first = min(round(start * ratio), total - 1)
     return first, max(1, min(round((start + extent) * ratio), total) - first)
 
 
 def check_encoding(modality: Modality) -> None:
-    """Raises MultiviewError for a modality that cannot be stored as the bytes of files."""
+    """Raises MultiviewError if a modality cannot be stored as the bytes of files."""
     if modality.kind != "image":
-        raise MultiviewError(f"modality '{modality.name}' is {modality.kind}; only images are stored encoded.")
+        raise MultiviewError(
+            f"modality '{modality.name}' is {modality.kind}; only images are stored encoded. Leave `encoding` out."
+        )
     if not modality.ragged or modality.dtype != "uint8" or len(modality.shape) != 1:
-        raise MultiviewError(f"modality '{modality.name}' is encoded: its dtype is uint8, its shape (ANY,).")
+        raise MultiviewError(f"modality '{modality.name}' is encoded; declare it with dtype uint8 and shape (ANY,).")

@@ -11,7 +11,7 @@ from multiview.data.source import BadSample
 
 @contextmanager
 def name_failures(name: str) -> Iterator[None]:
-    """Turns every failure of the block, also a decompression bomb, into `BadSample("name: reason")`."""
+    """Turns every failure of the block into `BadSample("name: reason")`."""
     from PIL import Image
 
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Image files to arrays, safely: whatever is wrong with a file becomes a `BadSample` that names it."""
+"""Image files to arrays: every fault of a file becomes a `BadSample` that names the file."""
 
 from __future__ import annotations
 
@@ -18,24 +18,29 @@ ENDINGS = frozenset(["jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff", 
 ARRAY = ".npy"
 ORIENTATION = 0x0112
 NO_NORMAL = 0.5
-"""A decoded normal shorter than this is none: black (0, 0, 0) is stored as length 0, grey 127 or 128 decodes to almost
-0.
-"""
+"""A shorter vector is no normal: black is stored as length 0, grey 127 decodes to about 0."""
 
 
 def header(path: Path | IO[bytes], name: str) -> tuple[int, int, str]:
-    """(height, width, Pillow mode) of an image as it stands upright, from its first bytes. Raises BadSample."""
+    """(height, width, Pillow mode) of an upright image, from its first bytes. Raises BadSample."""
     with name_failures(name), _open(path) as image:
         width, height = image.size
         return (width, height, image.mode) if _orientation(image) >= 5 else (height, width, image.mode)
 
 
 def rgb(path: Path | IO[bytes], name: str, reduce: int = 1) -> np.ndarray:
-    """Any image as sRGB, uint8 (height, width, 3): upright, transparency over white, 16-bit grey scaled down.
+    """Reads any image as upright sRGB, uint8 (height, width, 3).
 
-    Palette, grey, CMYK and YCbCr are converted by Pillow; of several frames the first is taken. `name` is what errors
-    call the file. reduce: 2, 4 or 8 decodes a JPEG at that fraction of its size, which takes much less time; other files
-    stay as they are. Raises BadSample: truncated, damaged, a decompression bomb, or greys without a known range.
+    Transparency is laid over white and 16-bit grey is scaled to 8 bits. Pillow converts palette,
+    grey, CMYK and YCbCr. Of several frames the first is read.
+
+    Args:
+        name: stands for the file in messages.
+        reduce: 2, 4 or 8 decodes a JPEG at that fraction of its size, which is much faster; other
+            formats are decoded in full.
+
+    Raises:
+        BadSample: truncated, damaged, a decompression bomb, or grey values without a known range.
     """
     with name_failures(name):
         return np.array(to_rgb(_upright(path, reduce)))
@@ -43,8 +48,11 @@ def rgb(path: Path | IO[bytes], name: str, reduce: int = 1) -> np.ndarray:
 
 @dataclass(frozen=True)
 class DepthUnits:
-    """How a depth map's numbers become metres: integers times `scale`, floats as they are; with `disparity`, baseline in
-    metres x focal length in pixels x stored units a pixel, as disparity / (number + offset). `invalid` means not measured.
+    """How the numbers of a depth map become metres.
+
+    Integers are multiplied by `scale`, floats are metres already. With `disparity` (baseline in
+    metres x focal length in pixels x stored units per pixel), metres = disparity / (number +
+    offset). The number `invalid` means not measured.
     """
 
     scale: float = 0.001
@@ -53,7 +61,7 @@ class DepthUnits:
     offset: float = 0.0
 
     def metres(self, stored: np.ndarray, integers: bool) -> np.ndarray:
-        """float32, 0 where `stored` (float64) is `invalid`, not finite or not above 0."""
+        """Converts float64 to float32, 0 where invalid, not finite or not above 0."""
         valid = np.isfinite(stored) & (stored != self.invalid) & (stored > 0)
         known = np.where(valid, stored, 1.0)
         if self.disparity is not None:
@@ -66,7 +74,7 @@ class DepthUnits:
 
 
 def depth(path: Path, name: str, units: DepthUnits) -> np.ndarray:
-    """A depth map as float32 (height, width) metres, 0 = not measured. Raises BadSample."""
+    """Reads a depth map as float32 (height, width), metres, 0 = not measured. Raises BadSample."""
     with name_failures(name):
         image = _upright(path)
         if image.mode not in ("L", "I", "F") and not image.mode.startswith("I;16"):
@@ -75,10 +83,10 @@ def depth(path: Path, name: str, units: DepthUnits) -> np.ndarray:
 
 
 def normal(path: Path, name: str) -> np.ndarray:
-    """A normal map as float16 (height, width, 3) unit vectors, 0 = none: value / 127.5 - 1, or `.npy` floats as they
-    are, renormalised.
+    """Reads a normal map as float16 (height, width, 3) unit vectors, 0 = no normal.
 
-    Axes as stored: x right, y up, z towards the viewer (the OpenGL convention). Raises BadSample.
+    A pixel means value / 127.5 - 1; floats in a `.npy` file are normalised to length 1. The axes
+    stay as stored: x right, y up, z towards the viewer (OpenGL). Raises BadSample.
     """
     with name_failures(name):
         stored = _array(path) if path.suffix == ARRAY else _normal_pixels(_upright(path))
@@ -91,8 +99,9 @@ def normal(path: Path, name: str) -> np.ndarray:
 
 
 def mask(path: Path, name: str, dtype: str) -> np.ndarray:
-    """A mask of identities as `dtype` (`uint8` or `uint16`) (height, width); of a palette image the indices. Raises
-    BadSample.
+    """Reads a mask of identities as `uint8` or `uint16` (height, width).
+
+    A palette image gives its indices. Raises BadSample.
     """
     with name_failures(name):
         image = _upright(path)
@@ -133,7 +142,7 @@ def _array(path: Path) -> np.ndarray:
 
 
 def _as_image(array: np.ndarray) -> Image:
-    """An array of pixels or of numbers (float64 and int64 in 32 bits) as if it came from a file."""
+    """An array of pixels or of numbers as an image; float64 and int64 are narrowed to 32 bits."""
     from PIL import Image
 
     narrow = {"f": "float32", "i": "int32"}.get(array.dtype.kind)
@@ -143,13 +152,16 @@ def _as_image(array: np.ndarray) -> Image:
 def _orientation(image: Image) -> int:
     try:
         found = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # a damaged EXIF block is no reason to lose the pixels
+    except Exception:  # the pixels of an image with a damaged EXIF block are still good
         return 1
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
 def to_rgb(image: Image) -> Image:
-    """A picture of any mode as RGB, transparency over white. Raises BadSample for greys without a known range."""
+    """Converts an image of any mode to RGB, transparency over white.
+
+    Raises BadSample for grey values without a known range.
+    """
     from PIL import Image
 
     if image.mode == "F":

@@ -1,4 +1,7 @@
-"""Published pickles, read without running anything: numbers, texts, lists, dictionaries and NumPy arrays, nothing else."""
+"""Pickles of published datasets, read without running any code that they name.
+
+Only numbers, texts, lists, dictionaries and NumPy arrays are read.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,11 @@ ALLOWED = {
     ("numpy", "dtype"): np.dtype,
     ("_codecs", "encode"): codecs.encode,
 }
-"""All that a pickled array calls when it is loaded."""
+"""All functions that loading a pickled array needs."""
 
 
-class _Arrays(pickle.Unpickler):
-    """An unpickler to which nothing but arrays is known."""
+class _ArrayUnpickler(pickle.Unpickler):
+    """An unpickler that knows arrays only."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ALLOWED:
@@ -32,13 +35,14 @@ class _Arrays(pickle.Unpickler):
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
-    """The dictionary in a pickle of Python 2 or 3, its keys as text. Raises MultiviewError: truncated, damaged, or more
-    than data, in which case nothing of it was run.
+    """Reads the dictionary in a pickle of Python 2 or 3, with its keys as text.
+
+    Raises MultiviewError when the file is truncated or damaged, or asks for anything but arrays.
     """
     try:
         with path.open("rb") as file:
-            found = _Arrays(file, encoding="bytes").load()
+            found = _ArrayUnpickler(file, encoding="bytes").load()
         return {key.decode() if isinstance(key, bytes) else key: value for key, value in found.items()}
-    except Exception as cause:  # damaged pickles raise nearly every kind there is
+    except Exception as cause:  # damaged pickles raise nearly every kind of error
         reason = str(cause) or type(cause).__name__
         raise MultiviewError(f"{path} is refused: {reason}. Give the files as they were published.") from cause

@@ -1,4 +1,4 @@
-"""One size for all samples: how a picture of any size becomes one of the store's size."""
+"""One size for all samples: how an image of any size gets the size of the store."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ LARGEST = 256
 
 @dataclass(frozen=True)
 class Resizer:
-    """Brings arrays to `height` x `width`: `crop` the largest centred window of that shape, `pad` the whole on a blank
-    ground, `squash` the whole out of proportion, `keep` only what has this size already.
+    """Brings arrays to `height` x `width`.
+
+    The policy `crop` takes the largest centred window of that shape, `pad` puts the whole image on
+    a blank background, `squash` stretches the whole image, `keep` rejects any other size.
     """
 
     height: int
@@ -28,7 +30,10 @@ class Resizer:
     policy: str
 
     def resize_image(self, array: np.ndarray) -> np.ndarray:
-        """uint8 (h, w, 3), bilinear with antialiasing, padded with white. Raises BadSample under `keep`."""
+        """Resizes uint8 (h, w, 3), bilinear with antialiasing; pads with white.
+
+        Raises BadSample for another size under the policy `keep`.
+        """
         from PIL import Image
 
         if self._fits(array):
@@ -40,7 +45,10 @@ class Resizer:
         return self._placed(np.array(small), 255)
 
     def resize_nearest(self, array: np.ndarray) -> np.ndarray:
-        """(h, w) or (h, w, c), each value that of the nearest sample, padded with 0. Raises BadSample under `keep`."""
+        """Resizes (h, w) or (h, w, c) to the nearest samples; pads with 0.
+
+        Raises BadSample for another size under the policy `keep`.
+        """
         if self._fits(array):
             return array
         left, top, right, bottom = self._window(array)
@@ -57,7 +65,7 @@ class Resizer:
         return same
 
     def _window(self, array: np.ndarray) -> tuple[int, int, int, int]:
-        """The part of the source that is kept: left, top, right, bottom."""
+        """The part of the image that is resized: left, top, right, bottom."""
         height, width = array.shape[:2]
         if self.policy != "crop":
             return 0, 0, width, height
@@ -67,7 +75,7 @@ class Resizer:
         return left, top, left + wide, top + tall
 
     def _inner(self, array: np.ndarray) -> tuple[int, int]:
-        """The height and width that the kept part gets."""
+        """The height and width that this part gets."""
         height, width = array.shape[:2]
         if self.policy != "pad":
             return self.height, self.width
@@ -85,7 +93,7 @@ class Resizer:
 
 
 def check_size_options(size: int | None, policy: str) -> None:
-    """Raises MultiviewError for a size or a policy that there is not."""
+    """Raises MultiviewError for a size below 1 or an unknown policy."""
     if size is not None and size < 1:
         raise MultiviewError(f"size is {size}; give a number of pixels, 1 or more.")
     if policy not in POLICIES:
@@ -95,19 +103,22 @@ def check_size_options(size: int | None, policy: str) -> None:
 def choose_resizer(
     sizes: Sequence[tuple[int, int]], size: int | None, policy: Policy
 ) -> tuple[Resizer, tuple[str, ...]]:
-    """The fit for pictures of these sizes (height, width), and notes on it.
+    """Chooses the common size for images of these sizes (height, width), and notes about it.
 
-    With a `size`: a square of it. Without: the common size where there is one, else a square of the median shorter
-    side, at most 256. Raises MultiviewError when sizes differ and are to be kept.
+    A given `size` means a square of that side. Without it, images of one size keep that size, and
+    others become a square of the median shorter side, at most 256. Raises MultiviewError when the
+    sizes differ and the policy is `keep`.
     """
     if size is not None:
         return Resizer(size, size, policy), ()
     if len(set(sizes)) == 1:
         return Resizer(*sizes[0], policy), ()
-    side = min(LARGEST, int(np.median([min(each) for each in sizes])))
+    side = min(LARGEST, int(np.median([min(shape) for shape in sizes])))
     low, high = min(sizes, key=math.prod), max(sizes, key=math.prod)
     differ = f"image sizes differ ({low[1]}x{low[0]} to {high[1]}x{high[0]})"
     if policy == "keep":
-        raise MultiviewError(f"{differ} and --resize keep takes one size; give it with --size, or another policy.")
+        raise MultiviewError(
+            f"{differ} and --resize keep takes one size; give that size with --size, or another --resize."
+        )
     note = f"{differ}: all become {side}x{side} by '{policy}'; choose with --size and --resize."
     return Resizer(side, side, policy), (note,)

@@ -1,4 +1,4 @@
-"""Video files to frames and sound, safely: whatever is wrong with a file becomes a `BadSample` that names it."""
+"""Video files to frames and sound: every fault becomes a `BadSample` that names the file."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from multiview.errors import MultiviewError
 
 ENDINGS = frozenset(["mp4", "mkv", "mov", "avi", "webm", "m4v", "mpg", "mpeg"])
 LARGEST = 1 << 26
-"""Pixels of a picture, at most: 8192 x 8192."""
+"""Largest number of pixels of a frame: 8192 x 8192."""
 MOST = 4 << 30
-"""Bytes of pictures of one clip, at most: a sample is held in memory."""
+"""Largest number of bytes of the frames of one clip, since a sample is held in memory."""
 SLACK = 0.9
-"""The share of the promised frames that a whole file may fall short to: headers count a little differently from streams."""
+"""A whole file has at least this share of the frames that its header counts."""
 
 
 @dataclass(frozen=True)
 class VideoHeader:
-    """What the header and the first frame of a video say, upright; sound is None where there is none."""
+    """What the header and the first frame of a video say; `sound` is None without a sound track."""
 
     height: int
     width: int
@@ -37,7 +37,7 @@ class VideoHeader:
 
 
 def import_av() -> Any:
-    """PyAV. Raises MultiviewError that says how to install it."""
+    """Imports PyAV. Raises MultiviewError that says how to install it."""
     try:
         import av
     except ImportError as cause:
@@ -46,10 +46,10 @@ def import_av() -> Any:
 
 
 def header(path: Path, name: str) -> VideoHeader:
-    """The form of a file, from its beginning. Raises BadSample."""
+    """Reads the header and the first frame. Raises BadSample."""
     av = import_av()
     with name_failures(name), _open(av, path) as file:
-        video = _picture_stream(file)
+        video = _video_stream(file)
         sounds = file.streams.audio
         sound = audiofiles.SoundHeader(sounds[0].rate, sounds[0].channels, 0) if sounds else None
         rate = video.average_rate or video.guessed_rate
@@ -64,8 +64,10 @@ def header(path: Path, name: str) -> VideoHeader:
 
 @dataclass(frozen=True)
 class ClipReader:
-    """Video files as uint8 (frames, height, width, 3): the frame that is shown at every 1 / fps seconds, brought to one
-    size; cut, or padded with the last frame, to `frames` (`ANY` = as many as there are).
+    """Reads video files as uint8 (frames, height, width, 3).
+
+    Takes the frame that is on the screen at every 1 / fps seconds and resizes it. The clip is cut,
+    or padded with its last frame, to `frames` (`ANY` keeps its length).
     """
 
     fps: float
@@ -73,43 +75,43 @@ class ClipReader:
     frames: int
 
     def modality(self, name: str) -> Modality:
-        """What clips read like this are in a store."""
+        """The modality of clips that this reader reads."""
         shape = (self.frames, self.fit.height, self.fit.width, 3)
         return Modality(name=name, kind="video", dtype="uint8", shape=shape, unit=UNITS["video"], rate=self.fps)
 
     def __call__(self, path: Path, name: str) -> np.ndarray:
-        """The pictures of one file. Raises BadSample: truncated, damaged, or without a frame."""
+        """Reads one file. Raises BadSample: truncated, damaged, or without a frame."""
         av = import_av()
         with name_failures(name), _open(av, path) as file:
             return self._padded(self._sampled(file))
 
     def _sampled(self, file: Any) -> list[np.ndarray]:
-        video = _picture_stream(file)
+        video = _video_stream(file)
         taken: list[np.ndarray] = []
         start, last, decoded = 0.0, None, 0
         for frame in file.decode(video):
             start = frame.time if last is None else start
             decoded += 1
-            self._show(taken, last, frame.time - start)
+            self._take(taken, last, frame.time - start)
             last = frame
         if last is None:
             raise BadSample("holds no frame")
         until = last.time - start + 1 / float(video.average_rate or self.fps)
         if decoded < SLACK * video.frames:
             raise BadSample(f"truncated: {decoded} of {video.frames} frames")
-        if until < SLACK * _promised_seconds(file, video):
-            raise BadSample(f"truncated: {until:.1f} of {_promised_seconds(file, video):.1f} s")
-        self._show(taken, last, until)
+        if until < SLACK * _stated_seconds(file, video):
+            raise BadSample(f"truncated: {until:.1f} of {_stated_seconds(file, video):.1f} s")
+        self._take(taken, last, until)
         return taken
 
-    def _show(self, taken: list[np.ndarray], frame: Any, until: float) -> None:
-        """Takes the frame for every moment that is wanted before `until`, in seconds from the first."""
-        while frame is not None and len(taken) / self.fps < until - 1e-6 and self._wants(taken):
+    def _take(self, taken: list[np.ndarray], frame: Any, until: float) -> None:
+        """Takes the frame for every sampled moment before `until`, in seconds."""
+        while frame is not None and len(taken) / self.fps < until - 1e-6 and self._needs_more(taken):
             taken.append(self.fit.resize_image(_upright(frame)))
             if len(taken) * taken[0].nbytes > MOST:
                 raise BadSample(f"has more than {MOST >> 30} GB of pictures; give --seconds, --fps or --size")
 
-    def _wants(self, taken: list[np.ndarray]) -> bool:
+    def _needs_more(self, taken: list[np.ndarray]) -> bool:
         return self.frames == ANY or len(taken) < self.frames
 
     def _padded(self, taken: list[np.ndarray]) -> np.ndarray:
@@ -119,7 +121,7 @@ class ClipReader:
 
 
 def sound_track(path: Path, name: str, reader: audiofiles.SoundReader) -> np.ndarray | None:
-    """The sound track as `reader` wants it; None where there is none. Raises BadSample."""
+    """Reads the sound track with the options of `reader`; None without one. Raises BadSample."""
     av = import_av()
     with name_failures(name), _open(av, path) as file:
         if not file.streams.audio:
@@ -139,7 +141,7 @@ def _open(av: Any, path: Path) -> Any:
     return av.open(str(path))
 
 
-def _picture_stream(file: Any) -> Any:
+def _video_stream(file: Any) -> Any:
     if not file.streams.video:
         raise BadSample("has no pictures")
     stream = file.streams.video[0]
@@ -150,13 +152,13 @@ def _picture_stream(file: Any) -> Any:
 
 
 def _upright(frame: Any) -> np.ndarray:
-    """uint8 (height, width, 3), turned as a phone that was held upright says."""
+    """The pixels as uint8 (height, width, 3), rotated as the file's metadata says."""
     pixels = frame.to_ndarray(format="rgb24")
     return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
 
 
-def _promised_seconds(file: Any, video: Any) -> float:
-    """How long the header says that the pictures last; 0 where it does not say. (Matroska does not count frames.)"""
+def _stated_seconds(file: Any, video: Any) -> float:
+    """Seconds of video that the header states; 0 if it states none. Matroska counts no frames."""
     tag = video.metadata.get("DURATION", "")
     if re.fullmatch(r"\d+:\d+:[\d.]+", tag):
         hours, minutes, seconds = tag.split(":")

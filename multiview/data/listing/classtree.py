@@ -1,4 +1,4 @@
-"""Files in class folders, whatever they hold: which samples there are, their classes and their splits."""
+"""Files in class folders: which samples there are, their classes and their splits."""
 
 import unicodedata
 from collections import Counter
@@ -20,7 +20,7 @@ LINKS = ("follow", "skip")
 
 @dataclass(frozen=True)
 class Listing:
-    """The samples of a class tree: `rows` and beside each its file relative to the root, empty where it is missing."""
+    """The samples of a class tree: their rows, and their files below the root (empty = missing)."""
 
     rows: tuple[Row, ...]
     files: tuple[str, ...]
@@ -32,13 +32,15 @@ class ClassTreeOptions:
     """Options of the sources that read class folders.
 
     Args:
-        split: TRAIN/VAL/TEST in percent, by a hash of the id, where neither folders nor a CSV tell.
-        csv: the table of samples, their classes and splits (null = `labels.csv` where that lists files of the folder
-            and has the split column, else the folders tell).
-        id_column: its column of ids, with or without the file's ending.
-        label_column: its column of classes (null = `class` or `label`; without them the folder is the class).
-        split_column: its column of splits (null = by hash).
-        links: `follow` links to files and folders, wherever they lead, or `skip` them.
+        split: TRAIN/VAL/TEST in percent. A hash of each id decides the split where neither folders
+            nor a CSV file name one.
+        csv: CSV file that lists the samples with their classes and splits (null = `labels.csv`,
+            if it lists files of the folder and has the split column; otherwise the folders decide).
+        id_column: CSV column of ids: the path of the file, with or without its ending.
+        label_column: CSV column of classes (null = `class` or `label`; without these columns the
+            name of the folder is the class).
+        split_column: CSV column of splits (null = split by a hash of the ids).
+        links: `follow` symbolic links to files and folders, or `skip` them.
     """
 
     split: str = "70/10/20"
@@ -54,10 +56,10 @@ class ClassTreeOptions:
             raise MultiviewError(f"links is '{self.links}'; give {' or '.join(LINKS)}.")
 
     def list_samples(self, root: Path, kind: str, endings: Collection[str]) -> Listing:
-        """Every sample below `root`, in the order of the paths (of the ids, with a CSV).
+        """Lists the samples below `root`, in the order of the paths (with a CSV file: of the ids).
 
-        kind: what the files are called (image, sound, clip). Raises MultiviewError when there is none, or when two
-        classes have one name.
+        `kind` is the word for the files in messages: image, sound or clip. Raises MultiviewError
+        when there is no file, or when two classes have the same name.
         """
         found = find_files(root, kind, endings, links=self.links == "follow")
         found.require_files()
@@ -84,7 +86,7 @@ class ClassTreeOptions:
         notes = [] if by_folder else [splits.hash_split_note(shares)]
         bare = sum(row.label is None for row in rows)
         if bare:
-            notes.append(f"{bare} of {len(rows)} {found.kind}s lie in no class folder: unlabelled.")
+            notes.append(f"{bare} of {len(rows)} {found.kind}s are in no class folder; they have no label.")
         return rows, list(found.files), [*notes, *_empty_classes(found, rows, int(by_folder))]
 
     def _table(self, root: Path, by_id: Collection[str]) -> labels.LabelTable | None:
@@ -93,7 +95,7 @@ class ClassTreeOptions:
         usual = root / labels.USUAL_CSV
         try:
             table = labels.read_table(usual, self.id_column) if usual.is_file() else None
-        except MultiviewError:  # some other file of that name does no harm
+        except MultiviewError:  # a `labels.csv` of another format is ignored
             return None
         lists = table and self.split_column in table.columns and any(name in by_id for name in table.rows)
         return table if lists else None
@@ -121,17 +123,17 @@ def _table_notes(csv: Path, found: FileTree, paths: Sequence[str], shares: Seque
     if not used:
         article = "an" if found.kind[0] in "aeiou" else "a"
         raise MultiviewError(
-            f"not one id of {csv} is {article} {found.kind} below {found.root}; an id is the path without the ending, "
+            f"no id of {csv} is {article} {found.kind} below {found.root}; an id is the path without the ending, "
             f"such as '{ids_of(found.files[:1])[0]}'. Name the right column with --id_column."
         )
-    notes = [f"samples, classes and splits are those of {csv}."]
+    notes = [f"samples, classes and splits come from {csv}."]
     if len(used) < len(found.files):
-        notes.append(f"{len(found.files) - len(used)} {found.kind}s that it does not list are left out.")
+        notes.append(f"{len(found.files) - len(used)} {found.kind}s are left out: the CSV file does not list them.")
     return notes + ([splits.hash_split_note(shares)] if shares else [])
 
 
 def _empty_classes(found: FileTree, rows: Sequence[Row], level: int) -> list[str]:
-    """A note on the class folders without a file: they are no class of the store."""
+    """A note about class folders without files, which become no class of the store."""
     folders = {
         printable(parts[level]) for path in found.folders if len(parts := PurePosixPath(path).parts) == level + 1
     }
@@ -139,32 +141,32 @@ def _empty_classes(found: FileTree, rows: Sequence[Row], level: int) -> list[str
     if not empty:
         return []
     names = ", ".join(f"'{name}'" for name in empty[:5]) + (", ..." if len(empty) > 5 else "")
-    return [f"{counted(len(empty), 'class folder')} without {found.kind}s: {names} left out."]
+    return [f"{counted(len(empty), 'class folder')} without {found.kind}s left out: {names}."]
 
 
 def _namesakes(names: Collection[str]) -> list[str]:
-    """A note on classes that differ in capitals alone. Raises MultiviewError for two that look the same."""
+    """Notes on classes that differ only in capitals. Raises MultiviewError if they look alike."""
     alike = _groups(names, lambda name: " ".join(unicodedata.normalize("NFKC", name).split()))
     if alike:
         raise MultiviewError(
-            f"two classes have one name: {' and '.join(map(ascii, alike[0]))} look the same and differ in spaces or in the "
-            "way the letters are encoded. Rename the folders, or name the classes in a CSV (--csv)."
+            f"two classes have one name: {' and '.join(map(ascii, alike[0]))} look the same, but differ in spaces or "
+            "in the encoding of letters. Rename the folders, or name the classes in a CSV file (--csv)."
         )
     return [
-        f"the classes {' and '.join(group)} differ in capitals alone and stay apart; rename one if they are the same."
+        f"the classes {' and '.join(group)} differ only in capitals and stay apart; rename one if they are the same."
         for group in _groups(names, str.casefold)
     ]
 
 
 def _groups(names: Collection[str], key: Callable[[str], str]) -> list[list[str]]:
-    """The names that share a key with another."""
+    """Groups of names that have the same key."""
     counts = Counter(map(key, names))
-    shared = sorted(each for each, count in counts.items() if count > 1)
-    return [sorted(name for name in names if key(name) == each) for each in shared]
+    shared = sorted(value for value, count in counts.items() if count > 1)
+    return [sorted(name for name in names if key(name) == value) for value in shared]
 
 
 def _splits_on_top(paths: Sequence[str]) -> bool:
-    """Whether every file lies below a folder that is named as a split."""
+    """Whether every file is below a folder with the name of a split."""
     return all(len(parts := PurePosixPath(path).parts) > 1 and parts[0].casefold() in splits.ALIASES for path in paths)
 
 
@@ -179,7 +181,7 @@ def _class(path: str, level: int) -> str | None:
 
 @dataclass(frozen=True)
 class FileReader:
-    """Reads one modality from a file a sample: what the plans of class trees hand on."""
+    """Reads one modality from one file per sample."""
 
     modality: str
     root: Path
@@ -192,7 +194,7 @@ class FileReader:
         return {self.modality: self.read(*self.locate(number))}
 
     def locate(self, number: int) -> tuple[Path, str]:
-        """The path of a sample's file and what messages call it. Raises BadSample when it is missing."""
+        """The path of a file, and its name in messages. Raises BadSample if it is missing."""
         file = self.files[number]
         if not file:
             raise BadSample(f"{self.names[number]}: missing file")

@@ -1,4 +1,4 @@
-"""The files below a folder: which are wanted, and what their ids are."""
+"""The files below a folder, and their ids."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ from multiview.plurals import counted
 
 @dataclass(frozen=True)
 class FileTree:
-    """What lies below a folder, hidden files aside.
+    """What is below a folder, without hidden files.
 
-    files: those of the wanted `kind` (image, sound, clip), relative paths, sorted. others: the rest, counted by ending.
-    folders: all folders, relative. links: how many links were passed over.
+    Args:
+        kind: the word for the files in messages: image, sound or clip.
+        files: relative paths of the files with these endings, sorted.
+        others: number of other files by ending.
+        folders: relative paths of all folders.
+        links: number of links that were skipped.
     """
 
     root: Path
@@ -30,19 +34,19 @@ class FileTree:
     links: int
 
     def notes(self) -> tuple[str, ...]:
-        """Sentences on what was passed over."""
-        others = f"passed over {_counted(self.others)}: no {self.kind}s." if self.others else ""
-        links = f"passed over {counted(self.links, 'link')}." if self.links else ""
+        """Sentences about skipped files and links."""
+        others = f"skipped {_counted(self.others)}: not {self.kind}s." if self.others else ""
+        links = f"skipped {counted(self.links, 'link')}." if self.links else ""
         return tuple(note for note in (others, links) if note)
 
     def require_files(self) -> None:
-        """Raises MultiviewError when there is none, saying what was looked for and what is there instead."""
+        """Raises MultiviewError with the expected endings and the files there if none fits."""
         if not self.files:
             seen = _counted(self.others) if self.others else "no file at all"
             endings = ", ".join(f".{ending}" for ending in sorted(self.endings))
             raise MultiviewError(
-                f"there is no {self.kind} below {self.root}: looked for {endings} in it and in its folders, found "
-                f"{seen}. Give the folder that holds your {self.kind}s."
+                f"there is no {self.kind} below {self.root}: looked for {endings} there and in all folders below, "
+                f"found {seen}. Give the folder that holds your {self.kind}s."
             )
 
 
@@ -53,9 +57,9 @@ def _counted(endings: Mapping[str, int]) -> str:
 
 
 def find_files(root: Path, kind: str = "image", endings: Collection[str] = ENDINGS, *, links: bool = True) -> FileTree:
-    """Looks through `root` and all its folders for files with these endings. Raises MultiviewError when it is no folder.
+    """Finds files with these endings in `root` and below; `links`: whether to follow links.
 
-    links: whether links to files and folders are followed, wherever they lead.
+    Raises MultiviewError when `root` is no folder.
     """
     if not root.is_dir():
         raise MultiviewError(
@@ -76,7 +80,7 @@ def _ending(path: str) -> str:
 
 
 def walk_entries(root: Path, links: bool) -> Iterator[tuple[str, str]]:
-    """Relative path and what it is: a `file`, a `folder`, or a `link` that is not followed."""
+    """Yields relative paths and `file`, `folder`, or `link` (a link that is not followed)."""
     for folder, below, names in os.walk(root, followlinks=links):
         here = os.path.realpath(folder)
         relative = PurePosixPath(Path(folder).relative_to(root).as_posix())
@@ -86,7 +90,7 @@ def walk_entries(root: Path, links: bool) -> Iterator[tuple[str, str]]:
                 continue
             what = "folder" if name in below else "file"
             yield (relative / name).as_posix(), "link" if not links and os.path.islink(path) else what  # noqa: PTH114
-        # A link to a folder above itself would be walked for ever.
+        # Skip a link to a folder above itself, which would never end.
         below[:] = [
             name
             for name in below
@@ -95,7 +99,7 @@ def walk_entries(root: Path, links: bool) -> Iterator[tuple[str, str]]:
 
 
 def ids_of(paths: Sequence[str]) -> list[str]:
-    """An id for every relative path: the path without its ending, or with it where two would be the same."""
+    """Ids of relative paths: the path without its ending, or with it where two would be equal."""
     ids = [without_ending(path) for path in paths]
     while clashes := {name for name, count in Counter(ids).items() if count > 1}:
         ids = [path if name in clashes else name for path, name in zip(paths, ids, strict=True)]
@@ -108,5 +112,5 @@ def without_ending(path: str) -> str:
 
 
 def printable(name: str) -> str:
-    """A file name as proper Unicode; bytes that are none are written as `\\xff`."""
+    """A file name as valid Unicode; other bytes are written as `\\xff`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""The CSV of ids, labels and splits that stands beside the files of a dataset."""
+"""The CSV file with the ids, labels and splits of a dataset."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ USUAL_LABELS = ("class", "label")
 
 @dataclass(frozen=True)
 class Entry:
-    """What the CSV says of one sample: its class and its split, None where the cell is empty or there is no such
-    column.
-    """
+    """Class and split of one sample; None where the cell is empty or the column is missing."""
 
     label: str | None
     split: str | None
@@ -26,26 +24,26 @@ class Entry:
 
 @dataclass(frozen=True)
 class LabelTable:
-    """A CSV file with a header: `rows` maps ids to cells by column."""
+    """A CSV file with a header; `rows` maps ids to cells by column."""
 
     path: Path
     columns: tuple[str, ...]
     rows: Mapping[str, Mapping[str, str]]
 
     def require_column(self, column: str, option: str, remedy: str = "") -> str:
-        """The column itself. Raises MultiviewError, listing those that exist, when there is none of that name."""
+        """Returns the column. Raises MultiviewError with the existing columns if it is missing."""
         if column not in self.columns:
             raise _no_column(self.path, self.columns, column, option, remedy)
         return column
 
-    def label_column(self, wanted: str | None) -> str | None:
-        """The column of classes: the wanted one, else `class` or `label`, else None."""
-        if wanted:
-            return self.require_column(wanted, "label_column")
+    def label_column(self, given: str | None) -> str | None:
+        """The column of classes: the given one, else `class` or `label`, else None."""
+        if given:
+            return self.require_column(given, "label_column")
         return next((name for name in USUAL_LABELS if name in self.columns), None)
 
     def entries(self, label: str | None, split: str | None, ignore_label: str | None = None) -> dict[str, Entry]:
-        """Class and split of every id, from these columns. `ignore_label` is a class that means unlabelled."""
+        """Class and split of every id; the class `ignore_label` means unlabelled."""
         found = {
             name: Entry(
                 cells[label] or None if label else None, canonical_split(cells[split]) or None if split else None
@@ -67,7 +65,7 @@ class LabelTable:
 
 
 def find_csv(root: Path, name: str) -> Path:
-    """The CSV called `name`: a path as given, or below `root`. Raises MultiviewError when it is at neither place."""
+    """Finds the CSV file `name`, as given or below `root`. Raises MultiviewError otherwise."""
     for path in (Path(name), root / name):
         if path.is_file():
             return path
@@ -77,8 +75,9 @@ def find_csv(root: Path, name: str) -> Path:
 
 
 def read_table(path: Path, id_column: str) -> LabelTable:
-    """Reads a CSV (comma, semicolon or tab, UTF-8, one header line). Raises MultiviewError naming the line that is
-    wrong.
+    """Reads a CSV file (comma, semicolon or tab; UTF-8; one header line).
+
+    Raises MultiviewError with the number of the wrong line.
     """
     lines = csv_lines(path)
     columns = tuple(next(lines)[1])

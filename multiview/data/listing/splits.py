@@ -1,6 +1,4 @@
-"""Which split a sample belongs to: by the name of a folder or a cell, or by a hash of its id that nothing else can
-move.
-"""
+"""The split of a sample: the name of a folder or cell, or a hash of the sample's id alone."""
 
 from __future__ import annotations
 
@@ -16,12 +14,12 @@ NAMES = {1: ("train",), 2: ("train", "test"), 3: ("train", "val", "test")}
 
 
 def canonical_split(name: str) -> str:
-    """`valid` and `Validation` -> `val`; names that are not one of ours stay as they are."""
+    """The usual name of a split: `valid` and `Validation` become `val`; other names stay."""
     return ALIASES.get(name.casefold(), name)
 
 
 def parse_shares(text: str) -> tuple[float, ...]:
-    """`70/10/20` -> (70, 10, 20). Raises MultiviewError unless it is one to three percentages that make 100."""
+    """`70/10/20` -> (70, 10, 20). Raises MultiviewError unless one to three shares make 100."""
     try:
         shares = tuple(float(part) for part in text.split("/"))
     except ValueError:
@@ -34,7 +32,7 @@ def parse_shares(text: str) -> tuple[float, ...]:
 
 
 def split_by_hash(identity: str, shares: Sequence[float]) -> str:
-    """The split of an id: the same on every machine, whatever other samples come or go."""
+    """The split of an id: the same on every machine, and independent of all other samples."""
     point = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big") / 2**64 * 100
     names = NAMES[len(shares)]
     reached = 0.0
@@ -46,9 +44,10 @@ def split_by_hash(identity: str, shares: Sequence[float]) -> str:
 
 
 def group_leaders(ids: Sequence[str], files: Iterable[Sequence[str | None]]) -> list[str]:
-    """What decides the split of each sample: the first id, by name, among those that it is tied to by files that they share.
+    """For each sample the first id, by name, of the group of samples that share files with it.
 
-    files: columns with a file, or None, a sample. A file of more than half of the samples, such as a background, ties none.
+    Hashing this id keeps the group in one split. `files` holds columns with one file, or None, per
+    sample. A file of more than half of the samples, such as a background, does not link them.
     """
     columns = [[file and posixpath.normpath(file) for file in column] for column in files]
     uses = Counter(file for row in zip(*columns, strict=True) for file in set(row))
@@ -70,6 +69,8 @@ def group_leaders(ids: Sequence[str], files: Iterable[Sequence[str | None]]) -> 
 
 
 def hash_split_note(shares: Sequence[float]) -> str:
-    """The sentence that says so."""
+    """The note about a split by hash."""
     parts = "/".join(f"{share:g}" for share in shares)
-    return f"splits {'/'.join(NAMES[len(shares)])} are {parts} % by a hash of each id; choose with --split or a CSV."
+    return (
+        f"splits {'/'.join(NAMES[len(shares)])} are {parts} % by a hash of each id; choose with --split or a CSV file."
+    )

@@ -1,4 +1,4 @@
-"""Tables with a row a sample, as columns: CSV, JSON Lines and Parquet."""
+"""Tables with one row per sample, read as columns: CSV, JSON Lines and Parquet."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ Columns = dict[str, list[Any]]
 
 
 def read_columns(path: Path) -> Columns:
-    """Column -> a cell a row; empty cells are None. Cells of a CSV are texts, those of the others may be numbers and lists.
+    """Reads column -> one cell per row; empty cells are None.
 
-    Raises MultiviewError naming the line that is wrong.
+    Cells of a CSV file are texts; cells of the other formats may also be numbers and lists. Raises
+    MultiviewError with the number of the wrong line.
     """
     ending = path.suffix.lower()
     if ending not in ENDINGS:
@@ -32,8 +33,10 @@ def read_columns(path: Path) -> Columns:
 
 
 def csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line number and stripped cells of every line of a CSV (comma, semicolon or tab, UTF-8) that is not blank, the header
-    first. Raises MultiviewError naming the line that is wrong.
+    """Yields line number and stripped cells of the header and of every line that is not blank.
+
+    Reads CSV files in UTF-8 with comma, semicolon or tab. Raises MultiviewError with the number of
+    the wrong line.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -76,13 +79,14 @@ def _json_lines(path: Path) -> Columns:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
-                rows.append(_object(path, number, line))
-    return {name: [_none_if_empty(row.get(name)) for row in rows] for name in _in_order(rows)}
+                rows.append(_parse_object(path, number, line))
+    return {name: [_none_if_empty(row.get(name)) for row in rows] for name in _merged_names(rows)}
 
 
-def _in_order(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The names of all rows in the order of the fullest ones, as a CSV of the same rows has them; one that those lack stands
-    behind the name before it in its own row.
+def _merged_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names of all rows in one order, as the header of a CSV file with these rows has them.
+
+    The rows with most names come first; a further name follows the name before it in its own row.
     """
     names: list[str] = []
     for row in sorted(dict.fromkeys(tuple(row) for row in rows), key=len, reverse=True):
@@ -94,13 +98,13 @@ def _in_order(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return names
 
 
-def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def _parse_object(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         found = json.loads(line)
     except ValueError as cause:  # of JSON and of UTF-8
         raise MultiviewError(f"{path}, line {number}: {cause}.") from cause
     if not isinstance(found, dict):
-        raise MultiviewError(f"{path}, line {number}: is no object; write one {{...}} a line.")
+        raise MultiviewError(f"{path}, line {number}: is no object; write one {{...}} per line.")
     return found
 
 

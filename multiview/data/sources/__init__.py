@@ -1,4 +1,4 @@
-"""What `multiview preprocess` can read: one file for each source, a frozen dataclass that an entry point names.
+"""What `multiview preprocess` can read: one frozen dataclass per source, named by an entry point.
 
-Only sources live here. What two of them share belongs to `listing`, `columns` or `files`.
+Only sources live here. What two sources share belongs to `columns`, `listing` or `files`.
 """

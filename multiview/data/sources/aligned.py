@@ -1,4 +1,4 @@
-"""Several files of every sample under one stem, in a folder a modality or by name patterns, and a CSV of classes and splits."""
+"""Aligned files: several files per sample with one stem, by folder or by pattern."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -36,22 +36,24 @@ MISSING = ("reject", "keep")
 
 @dataclass(frozen=True, kw_only=True)
 class Aligned(FileOptions):
-    """Folders `rgb` (or `image`), `depth`, `normal`, `mask`, `audio`, ... with files of the same stems, a file a modality.
+    """Folders `rgb` (or `image`), `depth`, `normal`, `mask`, `audio`, ... with one file per sample.
 
-    Pictures are aligned pixel by pixel. Normals are 8-bit, value / 127.5 - 1, x right, y up, z towards the viewer,
-    black = none. (So are those of `furniture_rgbdn`, measured: there depth rises to the right where n_x > 0 and upwards
-    where n_y > 0, and n_z is never negative. Its depth has no unit: depth_scale only sets the scale.) `.npy` files are
-    numbers: metres, unit vectors, identities, bands, points.
+    The files of a sample have the same name without the ending (the stem). Images are aligned pixel
+    by pixel. Normals have 8 bits, value / 127.5 - 1: x right, y up, z to the viewer, black = none.
+    A `.npy` file holds numbers: metres, unit vectors, identities, bands or points.
 
     Args:
-        modalities: folders that are taken, as [NAME, ...], or patterns whose * is the stem, as {left: 'scenes/*_left.png',
-            "far:depth": 'scenes/*_disp.png'} (null = every folder of a modality).
-        csv: the table of samples, classes and splits (null = `labels.csv` where it is, else every stem is a sample).
-        id_column: its column of ids: the file stems.
-        label_column: its column of classes (null = `class` or `label`).
-        split_column: its column of splits (null = by hash).
-        ignore_label: a class that means unlabelled.
-        split: TRAIN/VAL/TEST in percent, by a hash of the id, where no column tells.
+        modalities: folders to read, as [NAME, ...], or patterns in which * stands for the stem, as
+            {left: 'scenes/*_left.png', "far:depth": 'scenes/*_disp.png'} (null = every folder with
+            the name of a modality).
+        csv: CSV file that lists the samples with their classes and splits (null = `labels.csv` if
+            it exists; otherwise every stem is a sample).
+        id_column: CSV column of ids: the stems of the files.
+        label_column: CSV column of classes (null = `class` or `label`).
+        split_column: CSV column of splits (null = split by a hash of the ids).
+        ignore_label: class that means unlabelled.
+        split: TRAIN/VAL/TEST in percent. A hash of each id decides the split where no CSV column
+            does.
         missing: `reject` samples that lack a file, or `keep` them without that modality.
     """
 
@@ -73,21 +75,19 @@ class Aligned(FileOptions):
             raise unknown_name("way to take incomplete samples", self.missing, MISSING)
         if self.store == "encoded" and self.resize in ("crop", "pad"):
             raise MultiviewError(
-                f"encoded images are whole, and depth or normals that are cut by '{self.resize}' would not lie on them; give "
-                "--resize keep (one size) or --resize squash as well."
+                f"encoded images are stored whole, and depth or normals cut by '{self.resize}' would not be aligned "
+                "with them; add --resize keep (images of one size) or --resize squash."
             )
 
     def plan(self, root: Path | None) -> Plan:
-        """Every id of the CSV (every stem, without one), sorted. Raises MultiviewError when there is no modality
-        folder.
-        """
+        """Plans every id of the CSV file, or every stem. Raises MultiviewError if none fits."""
         assert root is not None
         chosen = self._chosen(root)
         found = find_files(root, "file", ENDINGS)
         files = {each.name: _by_stem(found, each.where[0]) for each in chosen}
         rows, notes = self._rows(root, files)
         if self.modalities is None:
-            chosen, more = _of_these(chosen, files, rows)
+            chosen, more = _with_samples(chosen, files, rows)
             notes += more
         columns = self._columns(root, chosen, files)
         table = {each.name: tuple(_the_file(files[each.name], row.id) for row in rows) for each in chosen}
@@ -103,7 +103,7 @@ class Aligned(FileOptions):
         if not there:
             raise MultiviewError(
                 f"{root} has no folder of a modality; looked for {', '.join(FOLDERS)}. For images in class folders use "
-                "the source `folder`; other names are told with --modalities '{NAME: FOLDER}'."
+                "the source `folder`; give other names with --modalities '{NAME: FOLDER}'."
             )
         kinds = list(there) if self.modalities is None else [FOLDERS.get(name, name) for name in self.modalities]
         for given, name in zip(self.modalities or kinds, kinds, strict=True):
@@ -114,7 +114,7 @@ class Aligned(FileOptions):
     def _columns(
         self, root: Path, chosen: Sequence[ModalityChoice], files: Mapping[str, Mapping[str, Sequence[str]]]
     ) -> dict[str, Column]:
-        """Modality -> how its files are read; the first pictures set the size of all."""
+        """The column of each modality; the first modality of images sets the size of all."""
         columns: dict[str, Column] = {}
         fit = None
         for each in chosen:
@@ -129,7 +129,7 @@ class Aligned(FileOptions):
         shares = splits.parse_shares(self.split)
         if not self.csv and not (root / labels.USUAL_CSV).is_file():
             rows = [Row(stem, split=splits.split_by_hash(stem, shares)) for stem in stems]
-            return rows, ["no CSV: the samples have no classes.", splits.hash_split_note(shares)]
+            return rows, ["no CSV file: the samples have no classes.", splits.hash_split_note(shares)]
         table = labels.read_table(
             labels.find_csv(root, self.csv) if self.csv else root / labels.USUAL_CSV, self.id_column
         )
@@ -146,7 +146,7 @@ class Aligned(FileOptions):
 
 
 def modality_folders(root: Path) -> dict[str, str]:
-    """Modality -> name of its folder in `root`. Raises MultiviewError when two folders mean the same modality."""
+    """Modality -> its folder in `root`. Raises MultiviewError if two folders mean one modality."""
     names = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     found: dict[str, str] = {}
     for kind in KINDS:
@@ -162,32 +162,32 @@ def _table_notes(table: labels.LabelTable, label: str | None, stems: Sequence[st
     known = set(stems)
     if not any(row.id in known for row in rows):
         raise MultiviewError(
-            f"not one id of {table.path} is a file stem; ids are like '{rows[0].id}', stems like '{stems[0]}'. "
+            f"no id of {table.path} is the stem of a file; ids are like '{rows[0].id}', stems like '{stems[0]}'. "
             "Name the right column with --id_column."
         )
     notes = [
-        f"samples are those of {table.path}" + (f", classes its column '{label}'." if label else ", without classes.")
+        f"samples come from {table.path}" + (f", classes from its column '{label}'." if label else ", without classes.")
     ]
     extra = len(known - {row.id for row in rows})
-    return [*notes, f"{extra} stems that it does not list are left out."] if extra else notes
+    return [*notes, f"{extra} stems are left out: the CSV file does not list them."] if extra else notes
 
 
-def _of_these(
+def _with_samples(
     chosen: Sequence[ModalityChoice], files: Mapping[str, Mapping[str, Sequence[str]]], rows: Sequence[Row]
 ) -> tuple[tuple[ModalityChoice, ...], list[str]]:
-    """The modalities of these samples, and a note on the folders whose files belong to something else."""
+    """The modalities that have files of these samples, and notes about the other folders."""
     ids = {row.id for row in rows}
     strange = [each for each in chosen if ids.isdisjoint(files[each.name])]
-    notes = [f"passed over the folder {each.where[0]}: not one of its stems is a sample." for each in strange]
+    notes = [f"skipped the folder {each.where[0]}: none of its stems is a sample." for each in strange]
     return tuple(each for each in chosen if each not in strange), notes
 
 
 def _by_stem(found: FileTree, pattern: str) -> dict[str, list[str]]:
-    """Stem -> the files of that stem, relative to the root. Raises MultiviewError when no file fits the pattern."""
+    """Stem -> its files below the root. Raises MultiviewError when no file fits the pattern."""
     if pattern in found.files:
         raise MultiviewError(
-            f"'{pattern}' is one file; write a * for the part of its name that all modalities of a sample share, such as "
-            f"'{_starred(pattern)}', or name a folder."
+            f"'{pattern}' is one file; write a * for the part of the name that all files of a sample share, such as "
+            f"'{_starred(pattern)}', or give a folder."
         )
     before, _, after = (pattern if "*" in pattern else f"{pattern.rstrip('/')}/*").partition("*")
     if "*" in after:
@@ -207,13 +207,13 @@ def _by_stem(found: FileTree, pattern: str) -> dict[str, list[str]]:
 
 
 def _starred(path: str) -> str:
-    """A path with a * for the first word of the file's name."""
+    """The path with a * for the first word of the file's name."""
     folder, slash, name = path.rpartition("/")
     return folder + slash + re.sub(r"^[^\W_]+", "*", name, count=1)
 
 
 def _the_file(files: Mapping[str, Sequence[str]], stem: str) -> str:
-    """The one file of a stem; `-` where it is missing, `?` and what is wrong where there are two."""
+    """The file of a stem; `-` and a message if missing, `?` and a message if there are two."""
     paths = files.get(stem, ())
     if len(paths) == 1:
         return paths[0]

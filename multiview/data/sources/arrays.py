@@ -1,4 +1,4 @@
-"""Tables, pictures, sounds that already are arrays, a row a sample."""
+"""Arrays with one row per sample: tables, images, sounds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,20 +22,21 @@ SPLITS = ("split", "splits", "fold")
 
 @dataclass(frozen=True, kw_only=True)
 class Arrays:
-    """Arrays with a row a sample: an `.npz`, an HDF5 file (`.h5`, `.hdf5`, `.mat` of version 7.3), or a folder of `.npy`.
+    """Arrays: `.npz`, HDF5 (`.h5`, `.hdf5`, `.mat` version 7.3), or a folder of `.npy` files.
 
-    Every array with as many rows as there are samples is a modality: rows of numbers are tables; bytes of 1 or 3 channels
-    images; matrices points (with --rate series); texts text. Pickled objects are refused, a row that is not finite is
-    rejected.
+    Every array with one row per sample becomes a modality: rows of numbers become tables; bytes
+    with 1 or 3 channels images; matrices points (series with --rate); texts text.
+    Pickled objects are refused. A sample that is not finite is rejected.
 
     Args:
-        modalities: which arrays are taken, as [NAME, ...], {NAME: ARRAY} or, to say the kind, {"NAME:KIND": ARRAY} (null =
-            all).
-        id_column: the array of ids (null = `id` where there is one, else the row's number).
-        label_column: the array of classes (null = `label`, `labels`, `y`, `target` or `class`).
-        split_column: the array of splits (null = `split` or `fold` where there is one, else by hash).
-        split: TRAIN/VAL/TEST in percent, by a hash of the id, where no array tells.
-        rate: samples a second of series and sounds.
+        modalities: arrays to read, as [NAME, ...], {NAME: ARRAY} or, to give the kind as well,
+            {"NAME:KIND": ARRAY} (null = all).
+        id_column: array of ids (null = `id` if it exists, otherwise the number of the row).
+        label_column: array of classes (null = `label`, `labels`, `y`, `target` or `class`).
+        split_column: array of splits (null = `split` or `fold` if it exists, otherwise by a hash of
+            the ids).
+        split: TRAIN/VAL/TEST in percent. A hash of each id decides the split where no array does.
+        rate: samples per second of series and sounds.
     """
 
     modalities: dict[str, str] | tuple[str, ...] | None = None
@@ -52,7 +53,7 @@ class Arrays:
         parse_modalities(self.modalities or ())
 
     def plan(self, root: Path | None) -> Plan:
-        """One row a sample, in the order of the arrays. Raises MultiviewError when they do not fit together."""
+        """Plans one sample per row. Raises MultiviewError when the arrays do not match."""
         assert root is not None
         path = _file(root)
         forms = arrayfiles.headers(path)
@@ -83,18 +84,20 @@ class Arrays:
         count = max(set(lengths), key=lambda n: (lengths.count(n), n), default=0)
         names = [name for name, shape in left.items() if shape and shape[0] == count]
         others = sorted(set(left) - set(names))
-        notes = [f"passed over {', '.join(others)}: not {count} rows."] if others else []
+        notes = [f"skipped {', '.join(others)}: not {count} rows."] if others else []
         return tuple(ModalityChoice(name.replace("/", "_"), None, (name,)) for name in names), notes
 
 
 def _file(root: Path) -> Path:
-    """The file to read: `root`, or the only file of arrays in it where there are no `.npy` files."""
+    """The file to read: `root`, or the only file of arrays in it if there are no `.npy` files."""
     if not root.is_dir() or any(root.glob("*.npy")):
         return root
     files = sorted(path for path in root.iterdir() if path.suffix.lower() in arrayfiles.ENDINGS)
     if len(files) != 1:
         there = ", ".join(path.name for path in files) or "none"
-        raise MultiviewError(f"{root} has no .npy files and not one file of arrays but: {there}. Give the file itself.")
+        raise MultiviewError(
+            f"{root} should hold .npy files or exactly one file of arrays, it holds: {there}. Give the file itself."
+        )
     return files[0]
 
 
@@ -113,7 +116,9 @@ def _count(
     lengths = {name: (forms[name][0] or (0,))[0] for name in [*(each.where[0] for each in chosen), *roles]}
     if len(set(lengths.values())) > 1:
         listing = ", ".join(f"{name} {rows}" for name, rows in lengths.items())
-        raise MultiviewError(f"the arrays of {path} differ in their rows: {listing}. Choose with --modalities.")
+        raise MultiviewError(
+            f"the arrays of {path} differ in their numbers of rows: {listing}. Choose arrays with --modalities."
+        )
     return lengths[chosen[0].where[0]]
 
 
@@ -140,9 +145,7 @@ def _rows(path: Path, count: int, roles: dict[str, str | None], shares: Sequence
 
 
 def _texts(path: Path, name: str) -> list[str]:
-    """The words of an array of ids, classes or splits; a number that is not finite is no word, whole numbers have no
-    point.
-    """
+    """The texts of an array of ids, classes or splits; empty for a number that is not finite."""
     array = arrayfiles.read_array(path, name)
     if array.dtype.kind == "f":
         return ["" if not np.isfinite(value) else f"{value:g}" for value in array.tolist()]

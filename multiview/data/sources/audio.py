@@ -1,4 +1,4 @@
-"""A class tree of sounds: `ROOT/cats/meow.wav`, or with splits on top, `ROOT/train/cats/meow.wav`."""
+"""A class tree of sounds: `ROOT/cats/meow.wav`, or with splits `ROOT/train/cats/meow.wav`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,10 @@ from multiview.data.source import Plan
 
 @dataclass(frozen=True, kw_only=True)
 class Audio(ClassTreeOptions, SoundOptions):
-    """WAV, FLAC, OGG, MP3 or AIFF files in folders: the first folder's name is the class, as in the source `folder`.
+    """WAV, FLAC, OGG, MP3 or AIFF files in class folders, as in the source `folder`.
 
-    SoundOptions are stored with 16 bits, one channel or several, at the rate of the files or another. Files that are truncated,
-    empty or not finite are rejected.
+    Sounds are stored with 16 bits and one or more channels. Files that are truncated, empty or not
+    finite are rejected.
     """
 
     needs_input: ClassVar[bool] = True
@@ -25,8 +25,9 @@ class Audio(ClassTreeOptions, SoundOptions):
         SoundOptions.__post_init__(self)
 
     def plan(self, root: Path | None) -> Plan:
-        """Every sound below `root`, in the order of the paths (of the ids, with a CSV). Raises MultiviewError when there
-        is none.
+        """Plans every sound below `root`, in the order of the paths (with a CSV file: of the ids).
+
+        Raises MultiviewError when there is none.
         """
         assert root is not None
         found = self.list_samples(root, "sound", ENDINGS)

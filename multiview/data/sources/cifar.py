@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 as they are published: pickled or binary batches of small photos."""
+"""CIFAR-10 and CIFAR-100 in the published files: pickled or binary batches of small photos."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ IMAGE = Modality(name="image", kind="image", dtype="uint8", shape=(SIDE, SIDE, 3
 
 @dataclass(frozen=True, kw_only=True)
 class Cifar10:
-    """CIFAR-10 (Krizhevsky 2009): photos of 32 x 32 px in ten classes, 50,000 to train and 10,000 to test.
+    """CIFAR-10 (Krizhevsky 2009): 50,000 training, 10,000 test photos of 32 x 32 px, ten classes.
 
-    Takes the folder of the Python version (`cifar-10-batches-py`; its pickles are read without running anything) or of
-    the binary version (`cifar-10-batches-bin`), or the folder that holds it.
+    INPUT is the folder of the Python version (`cifar-10-batches-py`; no code in its pickles is run)
+    or of the binary version (`cifar-10-batches-bin`), or the folder that holds it.
 
     Args:
-        val: percent of the training set, by a hash of the id, that become the split `val`.
+        val: percent of the training samples that become the split `val`, by a hash of the id.
     """
 
     val: float = 0.0
@@ -38,7 +38,7 @@ class Cifar10:
         check_val(self.val)
 
     def plan(self, root: Path | None) -> Plan:
-        """Rows in the published order, `train/00000` first. Raises MultiviewError when a file is missing or damaged."""
+        """Plans samples in published order. Raises MultiviewError for missing or damaged files."""
         assert root is not None
         batches = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
         binary = tuple(f"{name}.bin" for name in batches)
@@ -54,14 +54,14 @@ class Cifar10:
 
 @dataclass(frozen=True, kw_only=True)
 class Cifar100:
-    """CIFAR-100 (Krizhevsky 2009): photos of 32 x 32 px in 100 classes or 20 groups, 50,000 to train, 10,000 to test.
+    """CIFAR-100 (Krizhevsky 2009): 50,000 training, 10,000 test photos of 32 x 32 px, 100 classes.
 
-    Takes the folder `cifar-100-python` (its pickles are read without running anything) or `cifar-100-binary`, or the
-    folder that holds it.
+    INPUT is the folder `cifar-100-python` (no code in its pickles is run) or `cifar-100-binary`, or
+    the folder that holds it.
 
     Args:
-        labels: the 100 `fine` classes or their 20 `coarse` groups.
-        val: percent of the training set, by a hash of the id, that become the split `val`.
+        labels: the 100 `fine` classes, or their 20 `coarse` groups.
+        val: percent of the training samples that become the split `val`, by a hash of the id.
     """
 
     labels: Literal["fine", "coarse"] = "fine"
@@ -75,7 +75,7 @@ class Cifar100:
             raise MultiviewError(f"labels is '{self.labels}'; give fine or coarse.")
 
     def plan(self, root: Path | None) -> Plan:
-        """Rows in the published order, `train/00000` first. Raises MultiviewError when a file is missing or damaged."""
+        """Plans samples in published order. Raises MultiviewError for missing or damaged files."""
         assert root is not None
         text = f"{self.labels}_label_names.txt"
         layouts = [
@@ -94,7 +94,7 @@ class Cifar100:
 
 @dataclass(frozen=True)
 class _File:
-    """A file of samples: the key of its labels in a pickle, or their column (from 1) before the pixels in a binary one."""
+    """A file of samples; labels have a `key` (pickle) or a `column` from 1 before the pixels."""
 
     path: Path
     key: str
@@ -102,7 +102,7 @@ class _File:
     columns: int = 1
 
     def load(self) -> tuple[np.ndarray, np.ndarray]:
-        """Images uint8 (n, 32, 32, 3) and labels (n,). Raises MultiviewError when they are not what they should be."""
+        """Images uint8 (n, 32, 32, 3) and labels (n,). Raises MultiviewError for other content."""
         pixels, labels = self._binary() if self.path.suffix == ".bin" else self._pickled()
         return np.ascontiguousarray(pixels.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)), labels
 
@@ -117,8 +117,8 @@ class _File:
         stored = np.fromfile(self.path, "uint8")
         if not len(stored) or len(stored) % (self.columns + PIXELS):
             raise MultiviewError(
-                f"{self.path} has {len(stored)} bytes, no multiple of {self.columns + PIXELS}: it is truncated, or of "
-                "another dataset."
+                f"{self.path} has {len(stored)} bytes, no multiple of {self.columns + PIXELS}: it is truncated, or "
+                "belongs to another dataset."
             )
         table = stored.reshape(-1, self.columns + PIXELS)
         return table[:, self.columns :], table[:, self.column - 1]
@@ -139,7 +139,7 @@ def _lines(path: Path) -> tuple[str, ...]:
 
 
 def _plan(train: Sequence[_File], test: _File, names: tuple[str, ...], val: float) -> Plan:
-    _images.cache_clear()  # of files that were written anew since
+    _images.cache_clear()  # a file may have been written again since
     rows: list[Row] = []
     places: list[tuple[int, int]] = []
     files = (*train, test)
@@ -167,5 +167,5 @@ class _Reader:
 
 @lru_cache(maxsize=1)
 def _images(file: _File) -> np.ndarray:
-    """The images of the file in hand: rows come file by file."""
+    """The images of the current file; rows are read file by file."""
     return file.load()[0]

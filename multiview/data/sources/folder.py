@@ -1,4 +1,4 @@
-"""A class tree of images: `ROOT/cats/tom.jpg`, or with splits on top, `ROOT/train/cats/tom.jpg`."""
+"""A class tree of images: `ROOT/cats/tom.jpg`, or with splits `ROOT/train/cats/tom.jpg`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +14,15 @@ from multiview.data.source import Plan
 
 @dataclass(frozen=True, kw_only=True)
 class Folder(ClassTreeOptions, SizeOptions):
-    """Images in folders: the first folder's name is the class, deeper ones belong to it, images in the root have none.
+    """Images in class folders: the first folder below INPUT names the class of all images below it.
 
-    Folders called train, val (valid, validation) and test on the first level are splits, with the classes below. The
-    id of an image is its path without the ending. Files that are no images are passed over.
+    If the first folders are called train, val (valid, validation) and test, they are the splits and
+    the folders in them the classes. An image in no class folder has no label. The id of an image is
+    its path without the ending. Other files are skipped.
 
     Args:
-        store: `raw` pixels of one size, or `encoded`, the bytes of the files, each in its own size.
+        store: store `raw` pixels of one size, or `encoded`: the bytes of the files, each image in
+            its own size.
     """
 
     store: Literal["raw", "encoded"] = "raw"
@@ -33,8 +35,9 @@ class Folder(ClassTreeOptions, SizeOptions):
         check_store(self.store)
 
     def plan(self, root: Path | None) -> Plan:
-        """Every image below `root`, in the order of the paths (of the ids, with a CSV). Raises MultiviewError when
-        there is none.
+        """Plans every image below `root`, in the order of the paths (with a CSV file: of the ids).
+
+        Raises MultiviewError when there is none.
         """
         assert root is not None
         found = self.list_samples(root, "image", images.ENDINGS)

@@ -1,4 +1,4 @@
-"""A table with a row a sample, whose columns are files, numbers and texts: CSV, JSON Lines or Parquet."""
+"""A table with one row per sample, and columns of files, numbers and texts."""
 
 import re
 from collections import Counter
@@ -23,27 +23,30 @@ IDS = ("id",)
 LABELS = ("class", "label")
 SPLITS = ("split",)
 FILES = ("file", "file_name", "filename", "filepath", "path")
-"""Names of columns that do not say what the files are."""
+"""Names of columns that do not tell the kind of the files."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest(FileOptions):
-    """A table with a row a sample: CSV, JSON Lines (`.jsonl`) or Parquet, whose columns become modalities.
+    """A table with one row per sample: CSV, JSON Lines (`.jsonl`) or Parquet.
 
-    A column of file names is a modality of what the files are; columns of numbers together are a table; a column of lists is
-    a table a cell; texts are text. An empty cell means that the sample lacks the modality. File names are relative to the
-    folder of the manifest and stay in it: absolute paths, `..` and links are refused. INPUT is the file, or the folder that
-    holds `manifest.csv` (`.jsonl`, `.parquet`).
+    Columns become modalities: a column of file names becomes the images, sounds, ... in the files;
+    columns of numbers together become a table; a column of lists becomes a table; texts become
+    text. A sample with an empty cell lacks that modality. File names are relative to the folder of
+    the manifest; absolute paths, `..` and links are refused. INPUT is the file, or the folder with
+    `manifest.csv` (`.jsonl`, `.parquet`).
 
     Args:
-        modalities: which columns are taken, as {NAME: COLUMN}, {NAME: [COLUMN, ...]}, {NAME: 'f*'} for all columns f...,
-            {"NAME:KIND": COLUMN} to say the kind, or [COLUMN, ...] (null = columns of files and of lists, columns called
-            text or caption, and columns of numbers that are numbered, such as f1 to f76).
-        id_column: the column of ids (null = `id` where there is one, else the row's number).
-        label_column: the column of classes (null = `class` or `label`).
-        split_column: the column of splits (null = `split` where there is one, else by hash).
-        split: TRAIN/VAL/TEST in percent, by a hash of the id, where no column tells.
-        text_bytes: bytes that a text may have; longer ones are cut (null = as many as the longest has).
+        modalities: columns to read, as [COLUMN, ...], {NAME: COLUMN}, {NAME: [COLUMN, ...]},
+            {NAME: 'f*'} for all columns f..., or {"NAME:KIND": COLUMN} to give the kind (null =
+            columns of files or lists, columns called text or caption, and numbered columns of
+            numbers, such as f1 to f76).
+        id_column: column of ids (null = `id` if it exists, otherwise the number of the row).
+        label_column: column of classes (null = `class` or `label`).
+        split_column: column of splits (null = `split` if it exists, otherwise by a hash of ids).
+        split: TRAIN/VAL/TEST in percent. A hash of each id decides the split where no column does.
+        text_bytes: largest length of a text in bytes; longer texts are cut (null = the length of
+            the longest text).
     """
 
     modalities: dict[str, str | list[str]] | tuple[str, ...] | None = None
@@ -63,9 +66,7 @@ class Manifest(FileOptions):
             raise MultiviewError(f"text_bytes is {self.text_bytes}; give 1 or more.")
 
     def plan(self, root: Path | None) -> Plan:
-        """One row a row, in the order of the table. Raises MultiviewError when columns do not fit, or a path leaves the
-        folder.
-        """
+        """Plans one sample per row, in order. Raises MultiviewError for wrong columns or paths."""
         assert root is not None
         path = manifest_file(root)
         columns = read_columns(path)
@@ -76,34 +77,37 @@ class Manifest(FileOptions):
         chosen, notes = self._chosen(path, columns, {name for name in (identity, label, split) if name})
         parts = [self._part(path, columns, each) for each in chosen]
         notes += [note for part in parts for note in part.notes]
-        labels = [_word(cell) or None for cell in columns[label]] if label else [None] * len(ids)
+        labels = [_text(cell) or None for cell in columns[label]] if label else [None] * len(ids)
         if split:
-            named = [splits.canonical_split(_word(cell)) or None for cell in columns[split]]
+            named = [splits.canonical_split(_text(cell)) or None for cell in columns[split]]
         else:
-            named, more = self._hashed(ids, parts)
+            named, more = self._split_by_hash(ids, parts)
             notes += more
         rows = [Row(*each) for each in zip(ids, labels, named, strict=True)]
         modalities = tuple(part.modality for part in parts)
         return Plan(rows, modalities, _Reader(path.name, tuple(parts)), notes=tuple(notes))
 
-    def _hashed(
+    def _split_by_hash(
         self, ids: Sequence[str], parts: Sequence[manifest_columns.CellColumn]
     ) -> tuple[list[str | None], list[str]]:
-        """Splits by a hash; samples that share a file lie in one, so that nothing is tested that was trained on."""
+        """Splits by hash; samples with a shared file get one split: no test file is trained on."""
         shares = splits.parse_shares(self.split)
-        deciding = splits.group_leaders(
+        leaders = splits.group_leaders(
             ids, [part.read.files for part in parts if isinstance(part.read, manifest_columns.FileCells)]
         )
-        tied = Counter(deciding)
-        count = sum(tied[name] for name in tied if tied[name] > 1)
-        if count and max(tied.values()) > len(ids) / 2:
+        group_sizes = Counter(leaders)
+        count = sum(group_sizes[name] for name in group_sizes if group_sizes[name] > 1)
+        if count and max(group_sizes.values()) > len(ids) / 2:
             note = (
-                f"files that samples share tie {max(tied.values())} of {len(ids)} together, so no split can keep them apart: each is "
-                "split by its own id, and what is tested may have been trained on; a column of splits decides otherwise."
+                f"shared files link {max(group_sizes.values())} of {len(ids)} samples, so no split can separate them: "
+                "each sample is split by its own id, and test samples may share files with training samples. Give a "
+                "column of splits to decide otherwise."
             )
             return [splits.split_by_hash(name, shares) for name in ids], [splits.hash_split_note(shares), note]
-        notes = [f"{count} samples share files with others; those that do are in one split."] if count else []
-        return [splits.split_by_hash(name, shares) for name in deciding], [splits.hash_split_note(shares), *notes]
+        notes = (
+            [f"{count} samples share files with others; samples that share a file are in one split."] if count else []
+        )
+        return [splits.split_by_hash(name, shares) for name in leaders], [splits.hash_split_note(shares), *notes]
 
     def _chosen(self, path: Path, columns: Columns, taken: set[str]) -> tuple[tuple[ModalityChoice, ...], list[str]]:
         if self.modalities is not None:
@@ -114,10 +118,10 @@ class Manifest(FileOptions):
         others = [name for name in left if name not in used]
         if not chosen:
             raise MultiviewError(
-                f"{path} has no column that is a modality by its looks; it has: {', '.join(columns)}. Say which with "
+                f"{path} has no column that looks like a modality; it has: {', '.join(columns)}. Choose columns with "
                 "--modalities '{NAME: COLUMN}'."
             )
-        return chosen, [f"passed over the columns {', '.join(others)}; take them with --modalities."] if others else []
+        return chosen, [f"skipped the columns {', '.join(others)}; add them with --modalities."] if others else []
 
     def _part(self, path: Path, columns: Columns, each: ModalityChoice) -> manifest_columns.CellColumn:
         if len(each.where) > 1 or each.kind == "table":
@@ -144,7 +148,7 @@ class Manifest(FileOptions):
 
 
 def manifest_file(root: Path) -> Path:
-    """`root` itself, or the manifest in that folder. Raises MultiviewError when there is none, or more than one."""
+    """`root` itself, or the manifest in that folder. Raises MultiviewError unless there is one."""
     if not root.is_dir():
         return root
     tables = sorted(path for path in root.iterdir() if path.suffix.lower() in TABLES and path.is_file())
@@ -168,7 +172,7 @@ def _no_column(path: Path, columns: Columns, given: str) -> MultiviewError:
 
 
 def _expanded(path: Path, columns: Columns, each: ModalityChoice) -> ModalityChoice:
-    """The entry with every pattern replaced by the columns that fit it."""
+    """The entry with every pattern replaced by the columns that match."""
     found: list[str] = []
     for name in each.where:
         fits = [name] if name in columns else [column for column in columns if fnmatchcase(column, name)]
@@ -179,7 +183,7 @@ def _expanded(path: Path, columns: Columns, each: ModalityChoice) -> ModalityCho
 
 
 def _guessed(columns: Columns) -> tuple[ModalityChoice, ...]:
-    """The columns that are modalities by their looks: files, lists, texts by name, and numbered columns of numbers."""
+    """Columns that look like modalities: files, lists, texts by name, numbered numbers."""
     chosen: list[ModalityChoice] = []
     numbered: dict[str, list[str]] = {}
     for name, column in columns.items():
@@ -195,7 +199,7 @@ def _guessed(columns: Columns) -> tuple[ModalityChoice, ...]:
 
 
 def _own_name(name: str, column: Sequence[Any]) -> str:
-    """The column's name; of one that only says that it holds files, the kind of its files."""
+    """The name of the column, or the kind of its files if the name says only "file"."""
     if name.casefold() not in FILES:
         return name
     return kind_of_files(name, [cell for cell in column if isinstance(cell, str)])
@@ -204,13 +208,13 @@ def _own_name(name: str, column: Sequence[Any]) -> str:
 def _ids(columns: Columns, identity: str | None) -> list[str]:
     count = len(next(iter(columns.values())))
     width = len(str(max(count - 1, 0)))
-    ids = [_word(cell) for cell in columns[identity]] if identity else [f"{n:0{width}d}" for n in range(count)]
+    ids = [_text(cell) for cell in columns[identity]] if identity else [f"{n:0{width}d}" for n in range(count)]
     if "" in ids:
         raise MultiviewError(f"the column '{identity}' is empty in row {ids.index('') + 1}; every sample needs an id.")
     return ids
 
 
-def _word(cell: Any) -> str:
+def _text(cell: Any) -> str:
     return "" if cell is None else str(cell)
 
 

@@ -1,4 +1,4 @@
-"""NYU Depth v2 as it is published: the labelled .mat with photos, depth and semantic labels; normals from its camera."""
+"""NYU Depth v2 in the published .mat file: photos, depth, semantic labels; normals are computed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,25 +23,27 @@ from multiview.errors import MultiviewError, unknown_name
 FILE = "nyu_depth_v2_labeled.mat"
 SPLITS = "splits.mat"
 CAMERA = Camera(fx=518.85790117450188, fy=519.46961112127485, cx=324.58244941119034, cy=252.73616633400465)
-"""The colour camera, for 640 x 480 px: camera_params.m of the published toolbox, which counts pixels from 1."""
+"""The colour camera at 640 x 480 px: camera_params.m of the toolbox, which counts pixels from 1."""
 MODALITIES = ("image", "depth", "normal", "mask")
 ARRAYS = {"image": "images", "depth": "depths", "normal": "depths", "mask": "labels"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class NyuV2(SizeOptions):
-    """NYU Depth v2 (Silberman et al. 2012): 1,449 photos of rooms with depth, normals and semantic labels.
+    """NYU Depth v2 (Silberman et al. 2012): 1,449 photos of rooms, depth, normals, semantic labels.
 
-    INPUT is `nyu_depth_v2_labeled.mat` or its folder. `image`, `depth` (metres, filled in as published), `mask` (the 894
-    semantic labels, 0 = unlabelled, with their names) are in it; `normal` is computed from depth and the published
-    intrinsics. The class of a sample is its type of scene. The published split is taken from `splits.mat` where that
-    stands beside it.
+    INPUT is `nyu_depth_v2_labeled.mat` or its folder. The file holds `image`, `depth` (metres, with
+    holes filled as published) and `mask` (894 semantic labels with names, 0 = unlabelled).
+    `normal` is computed from depth and camera. The class of a sample is its type of scene.
 
     Args:
-        modalities: those to take.
-        split_file: the file with the published split (null = `splits.mat` beside the data where it is, else by hash).
-        split: TRAIN/VAL/TEST in percent, by a hash of the number, where no file tells.
-        val: percent of the published training set, by a hash of the number, that become the split `val`.
+        modalities: the modalities to store.
+        split_file: file with the published split (null = `splits.mat` beside the data if it exists,
+            otherwise by a hash of the sample's number).
+        split: TRAIN/VAL/TEST in percent. A hash of the sample's number decides the split where no
+            file does.
+        val: percent of the published training samples that become the split `val`, by a hash of the
+            sample's number.
     """
 
     modalities: tuple[str, ...] = MODALITIES
@@ -60,7 +62,7 @@ class NyuV2(SizeOptions):
                 raise unknown_name("modality of NYU Depth v2", name, MODALITIES)
 
     def plan(self, root: Path | None) -> Plan:
-        """Rows in the published order, ids `0001` to `1449`. Raises MultiviewError when the file is missing or damaged."""
+        """Plans samples `0001` to `1449`. Raises MultiviewError for a missing or damaged file."""
         assert root is not None
         path = _located(root)
         content = _content(path)
@@ -78,7 +80,7 @@ class NyuV2(SizeOptions):
         file = Path(self.split_file) if self.split_file else path.with_name(SPLITS)
         if not file.is_file():
             if self.split_file:
-                raise MultiviewError(f"{file} is not there; give the published splits.mat, or leave --split_file away.")
+                raise MultiviewError(f"{file} is not there; give the published splits.mat, or leave --split_file out.")
             shares = splits.parse_shares(self.split)
             return [splits.split_by_hash(name, shares) for name in ids], [
                 f"no {SPLITS}: {splits.hash_split_note(shares)}"
@@ -104,7 +106,7 @@ def _located(root: Path) -> Path:
 
 
 def _content(path: Path) -> _Content:
-    """What the file says of itself; MATLAB's axes stand in reverse: (n, 3, width, height) and (n, width, height)."""
+    """Sizes, names and scenes; MATLAB's axes are reversed: (n, 3, width, height)."""
     import h5py
 
     arrayfiles.close_files()
@@ -125,7 +127,7 @@ def _content(path: Path) -> _Content:
 
 
 def _words(file: Any, name: str) -> tuple[str, ...]:
-    """A MATLAB cell array of texts: references to arrays of UTF-16 units."""
+    """Reads a MATLAB cell array of texts: references to arrays of UTF-16 units."""
     return tuple(file[each][()].astype("uint16").tobytes().decode("utf-16-le") for each in file[name][()].ravel())
 
 
@@ -135,7 +137,7 @@ def _published_split(file: Path) -> tuple[set[int], set[int]]:
     try:
         found = loadmat(str(file))
         return set(found["trainNdxs"].ravel().tolist()), set(found["testNdxs"].ravel().tolist())
-    except Exception as cause:  # of damaged files, nearly every kind there is
+    except Exception as cause:  # readers raise nearly every kind of error on damaged files
         raise MultiviewError(f"{file} cannot be read as the published split: {cause}.") from cause
 
 

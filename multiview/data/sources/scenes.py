@@ -1,4 +1,4 @@
-"""The embedded default: small scenes that are made, not downloaded."""
+"""The built-in default: small scenes that are computed, not downloaded."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from multiview.errors import MultiviewError
 
 @dataclass(frozen=True, kw_only=True)
 class Scenes:
-    """Solids of eight kinds, ray-cast under random pose, colour, texture and light, each with its sound.
+    """Ray-cast solids of eight kinds in random pose, colour, texture and light, each with a sound.
 
     Args:
-        count: how many scenes; fewer are the first of more.
-        size: side of the pictures, pixels.
-        seed: another seed, other scenes.
+        count: number of scenes; a smaller number gives the first scenes of a larger one.
+        size: side of the images in pixels.
+        seed: number that decides all random draws.
     """
 
     needs_input: ClassVar[bool] = False
@@ -42,7 +42,7 @@ class Scenes:
             raise MultiviewError(f"scenes: size is {self.size}; give 8 to 1024 pixels, such as --size 64.")
 
     def plan(self, root: Path | None = None) -> Plan:
-        """Needs no input; every scene is a function of (seed, its number) alone."""
+        """Plans all scenes; a scene depends on the seed and its number alone."""
         del root
         kinds, splits = arrangement(self.seed, self.count)
         scenes = draw_scenes(self.seed, kinds)

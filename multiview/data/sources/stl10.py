@@ -1,4 +1,4 @@
-"""STL-10 as it is published: labelled and unlabelled photos in binary files."""
+"""STL-10 in the published binary files: labelled and unlabelled photos."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +15,23 @@ SIDE = 96
 PIXELS = 3 * SIDE * SIDE
 FILES = ("train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin", "class_names.txt")
 UNLABELLED = "unlabeled_X.bin"
-"""In the spelling of the archive."""
+"""The archive spells the word this way."""
 PLACES = ("train", "own", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stl10:
-    """STL-10 (Coates et al. 2011): photos of 96 x 96 px in ten classes, 5,000 to train, 8,000 to test, 100,000 unlabelled.
+    """STL-10 (Coates et al. 2011): photos of 96 x 96 px, most of them without a label.
 
-    Takes the folder `stl10_binary` or the one that holds it.
+    There are 5,000 training, 8,000 test photos of ten classes, and 100,000 unlabelled photos.
+    INPUT is the folder `stl10_binary`, or the folder that holds it.
 
     Args:
-        unlabelled: where the photos without a class go: into the split `train`, where encoders learn from them and
-            probes do not see them (the paper's setting), into a split of their `own` called `unlabelled`, or nowhere (`none`).
-        val: percent of the labelled training set, by a hash of the id, that become the split `val`.
+        unlabelled: split of the photos without a class: `train`, where encoders learn from them and
+            probes skip them (the paper's setting), their `own` split `unlabelled`, or `none`, which
+            leaves them out.
+        val: percent of the labelled training samples that become the split `val`, by a hash of the
+            id.
     """
 
     unlabelled: Literal["train", "own", "none"] = "train"
@@ -42,9 +45,7 @@ class Stl10:
             raise MultiviewError(f"unlabelled is '{self.unlabelled}'; give {', '.join(PLACES)}.")
 
     def plan(self, root: Path | None) -> Plan:
-        """Rows in the published order: training, test, unlabelled. Raises MultiviewError when a file is missing or
-        damaged.
-        """
+        """Plans training, test, unlabelled photos. Raises MultiviewError for damaged files."""
         assert root is not None
         files = FILES if self.unlabelled == "none" else (*FILES, UNLABELLED)
         place, _ = find_archive(root, [("stl10_binary", files)], "STL-10")

@@ -1,4 +1,4 @@
-"""Any data set class of torchvision whose files are there already."""
+"""Any dataset class of torchvision whose files are already on disk."""
 
 import inspect
 import json
@@ -22,25 +22,27 @@ from multiview.data.values import UNITS
 from multiview.errors import MultiviewError, unknown_name
 
 SPLITS = {"train": "train", "trainval": "train", "val": "val", "valid": "val", "test": "test", "unlabeled": "train"}
-"""Words that the argument `split` of a class may take, and the splits that they become."""
+"""Values of the argument `split` of a class, and the splits that they become."""
 TARGETS = ("targets", "_labels", "labels", "y")
 PAIRS = ("samples", "_samples", "imgs")
-"""Attributes under which classes hold the targets of all samples, alone or behind their files."""
+"""Attributes with the targets of all samples: TARGETS alone, PAIRS after their files."""
 PROBED = 50
 
 
 @dataclass(frozen=True, kw_only=True)
 class Torchvision(SizeOptions):
-    """A data set class of torchvision.datasets, as `torchvision:NAME`: its images, and its targets as classes or masks.
+    """A dataset class of torchvision.datasets, as `torchvision:NAME`: images, and classes or masks.
 
-    INPUT is the `root` that the class takes; nothing is downloaded. A class with `train=` or `split=` is read once for
-    each of its splits, another one is split by hash.
+    INPUT is the argument `root` of the class; nothing is downloaded. A class with an argument
+    `train` or `split` is read once per split; other classes are split by hash.
 
     Args:
-        dataset: the name of the class, such as FashionMNIST or OxfordIIITPet.
-        arguments: what else the class takes, as {NAME: VALUE}.
-        split: TRAIN/VAL/TEST in percent, by a hash of the number, where the class has no splits.
-        val: percent of the training set, by a hash of the number, that become the split `val`.
+        dataset: name of the class, such as FashionMNIST or OxfordIIITPet.
+        arguments: other arguments of the class, as {NAME: VALUE}.
+        split: TRAIN/VAL/TEST in percent. A hash of the sample's number decides the split if the
+            class has no splits.
+        val: percent of the training samples that become the split `val`, by a hash of the sample's
+            number.
     """
 
     dataset: str = ""
@@ -57,9 +59,9 @@ class Torchvision(SizeOptions):
         check_val(self.val)
 
     def plan(self, root: Path | None) -> Plan:
-        """Rows split by split, in the order of the class. Raises MultiviewError when torchvision does not find its files."""
+        """Plans samples split by split, in order. Raises MultiviewError when files are missing."""
         assert root is not None
-        _opened.cache_clear()  # of files that were written anew since
+        _opened.cache_clear()  # a file may have been written again since
         parts = _parts(self.dataset, root, self.arguments or {})
         looks = [look for part in parts for look in part.looks(PROBED)]
         fit, notes = choose_resizer([size for size, _ in looks], self.size, self.resize)
@@ -89,7 +91,7 @@ class Torchvision(SizeOptions):
 
 @dataclass(frozen=True)
 class _Part:
-    """One split of a data set: the class, its root, its arguments as JSON; `split` is empty where the class has none."""
+    """One split of a dataset: class, root, arguments as JSON; `split` is empty without splits."""
 
     dataset: str
     root: Path
@@ -98,11 +100,11 @@ class _Part:
     split: str
 
     def open(self) -> Any:
-        """The data set, made once a process. Raises MultiviewError when its files are not there."""
+        """The dataset, made once per process. Raises MultiviewError when its files are missing."""
         return _opened(self)
 
     def looks(self, count: int) -> list[tuple[tuple[int, int], bool]]:
-        """Of up to `count` samples, evenly spread: the size of the picture, and whether the target is a picture too."""
+        """Image size and whether the target is an image, for `count` evenly spread samples."""
         data = self.open()
         found = []
         for place in np.linspace(0, len(data) - 1, min(count, len(data))):
@@ -115,7 +117,7 @@ class _Part:
         return found
 
     def labels(self) -> list[str | None]:
-        """The class of every sample by name; None without one, which a number below 0 means too."""
+        """The class name of every sample; None without a class or for a number below 0."""
         data = self.open()
         numbers = _targets(data)
         names = [name if isinstance(name, str) else str(name[0]) for name in getattr(data, "classes", ())]
@@ -144,13 +146,13 @@ def _class(name: str) -> type[Any]:
 
     known = [each for each in datasets.__all__ if inspect.isclass(getattr(datasets, each))]
     if name not in known:
-        raise unknown_name("data set class of torchvision", name, known, "Write torchvision:NAME.")
+        raise unknown_name("dataset class of torchvision", name, known, "Write torchvision:NAME.")
     made: type[Any] = getattr(datasets, name)
     return made
 
 
 def _parts(name: str, root: Path, arguments: Mapping[str, Any]) -> list[_Part]:
-    """The splits that the class offers. Raises MultiviewError when it finds none of them."""
+    """The splits of the class. Raises MultiviewError when the files of all of them are missing."""
     kind = _class(name)
     makers = [base.__dict__["__init__"] for base in inspect.getmro(kind) if "__init__" in base.__dict__]
     takes = {each for make in makers[:-1] for each in inspect.signature(make).parameters}
@@ -181,7 +183,7 @@ def _is_there(part: _Part) -> bool:
 
 
 def _targets(data: Any) -> Sequence[int | None]:
-    """The class number of every sample, from the attributes that classes usually have, else by reading all samples."""
+    """The class number of every sample, from the usual attributes or by reading all samples."""
     for name in TARGETS:
         found = getattr(data, name, None)
         if found is not None and len(found) == len(data):
@@ -194,7 +196,7 @@ def _targets(data: Any) -> Sequence[int | None]:
 
 
 def _number(target: Any) -> int | None:
-    """A class number; None where the target is something else."""
+    """A class number; None if the target is something else."""
     try:
         return int(target)
     except (TypeError, ValueError, RuntimeError):
@@ -216,7 +218,7 @@ def _is_picture(value: Any) -> bool:
 def _picture(dataset: str, value: Any) -> np.ndarray:
     if not _is_picture(value):
         raise MultiviewError(
-            f"torchvision:{dataset} gives {type(value).__name__}, not pictures, which are all this reads."
+            f"torchvision:{dataset} gives {type(value).__name__}, not images; this source reads classes of images only."
         )
     return np.array(images.to_rgb(value))
 

@@ -1,4 +1,4 @@
-"""A class tree of clips: `ROOT/cats/run.mp4`, or with splits on top, `ROOT/train/cats/run.mp4`."""
+"""A class tree of clips: `ROOT/cats/run.mp4`, or with splits `ROOT/train/cats/run.mp4`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,14 @@ from multiview.data.source import Plan
 
 @dataclass(frozen=True, kw_only=True)
 class Video(ClassTreeOptions, VideoOptions):
-    """MP4, MKV, MOV, AVI or WebM clips in folders: the first folder's name is the class, as in the source `folder`.
+    """MP4, MKV, MOV, AVI or WebM clips in class folders, as in the source `folder`.
 
-    Of every clip the frames at `fps` are stored as `video`, its sound track as `audio`; a clip without one lacks that
-    modality. VideoOptions that are truncated or damaged are rejected. Needs PyAV: pip install 'multiview-cmc[video]'.
+    The frames of a clip are stored as `video`, its sound track as `audio`; a clip without sound
+    lacks `audio`. Truncated or damaged clips are rejected. Needs PyAV: pip install
+    'multiview-cmc[video]'.
 
     Args:
-        sound: whether the sound tracks are taken.
+        sound: store the sound tracks, too.
     """
 
     sound: bool = True
@@ -35,8 +36,9 @@ class Video(ClassTreeOptions, VideoOptions):
         VideoOptions.__post_init__(self)
 
     def plan(self, root: Path | None) -> Plan:
-        """Every clip below `root`, in the order of the paths (of the ids, with a CSV). Raises MultiviewError when there is
-        none.
+        """Plans every clip below `root`, in the order of the paths (with a CSV file: of the ids).
+
+        Raises MultiviewError when there is none.
         """
         assert root is not None
         found = self.list_samples(root, "clip", videofiles.ENDINGS)
