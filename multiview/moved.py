@@ -280,7 +280,7 @@ MOVED_NAMES = {
     },
     "train.plan": {"WORTH_SAYING": "train.plan.NOTED_SHARE"},
     "train.processes": {"Launcher": "train.stopping.Launcher"},
-    "train.runfolder": {"environment": "runs.environment"},
+    "train.runfolder": {"NOT_OF_THE_RUN": "train.runfolder.NOT_COMPARED", "environment": "runs.environment"},
     "trained": {"load": "load_run.load"},
 }
 """Module to its former names, each with the module and name of today, all without `multiview.`."""

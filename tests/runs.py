@@ -24,12 +24,12 @@ FAST += ["--threads", "1", "--evaluate", "false"]
 
 
 def run(recipe: str, data: Path, out: Path, *words: str) -> int:
-    """The exit code of six steps, three an epoch, of a recipe in this process."""
+    """Trains a recipe for six steps, three per epoch, in this process; returns the exit code."""
     return exit_code(plugins.load("recipes", recipe), ["--data", str(data), "--out", str(out), *FAST, *words])
 
 
 def on_two_processes(recipe: str, data: Path, out: Path, *words: str) -> list[str]:
-    """The command that does the same on two processes."""
+    """The command that trains the same run on two processes."""
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     return [*launch, str(ROOT / f"recipes/{recipe}.py"), "--data", str(data), "--out", str(out), *FAST, *words]
@@ -42,7 +42,7 @@ def losses(out: Path) -> list[dict]:
 
 @contextmanager
 def signal_in_step(step: int, number: int = signal.SIGINT) -> Iterator[None]:
-    """Sends this process a signal in the given step of whatever trains meanwhile."""
+    """Sends this process a signal in the given step of the run that is trained in the block."""
     original = loop.contrast_step
 
     def interrupted(parts, batch, now, *others, **named):
@@ -58,7 +58,7 @@ def signal_in_step(step: int, number: int = signal.SIGINT) -> Iterator[None]:
 
 
 def assert_same_end(one: Path, other: Path) -> None:
-    """The newest checkpoints agree in every bit: weights, memories, optimiser, and the rest of the state."""
+    """The newest checkpoints of two runs agree in every bit."""
     _, ours, state, _ = newest(one / "checkpoints")
     _, theirs, expected, _ = newest(other / "checkpoints")
     assert state == expected
@@ -70,7 +70,7 @@ def assert_same_end(one: Path, other: Path) -> None:
 
 
 def assert_same_losses(one: Path, other: Path) -> None:
-    """Every step was logged once, with the same losses to the bit."""
+    """Both runs logged every step once, with the same losses in every bit."""
     first, second = losses(one), losses(other)
     assert [line["step"] for line in first] == [line["step"] for line in second] == list(range(1, len(first) + 1))
     names = [name for name in first[0] if name.startswith("loss")]

@@ -1,4 +1,4 @@
-"""What goes through torch.compile sees, trains and resumes as what does not."""
+"""Views and recipes that run through torch.compile give the same results as without it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMPILER = pytest.mark.skipif(not processes.has_compiler(), reason="no C++ compi
 
 
 @pytest.mark.parametrize(("root", "power", "low"), [(cube_root, 3, 0.008856), (fifth_root, 5, 0.0905)])
-def test_roots_are_roots(root, power: int, low: float) -> None:
+def test_fast_roots_equal_exact_roots(root, power: int, low: float) -> None:
     x = torch.linspace(low, 1, 100_001)
     assert torch.allclose(root(x).double(), x.double() ** (1 / power), rtol=1.2e-7, atol=0)
 
@@ -34,8 +34,8 @@ def test_without_a_compiler_a_run_says_so_and_trains(
 
 
 @COMPILER
-def test_lab_is_lab_when_compiled() -> None:
-    """Every level of grey and of blue, and random colours; another size is compiled anew."""
+def test_compiled_lab_equals_lab() -> None:
+    """Every level of grey and of blue, and random colours, in two image sizes."""
     compiled, levels = torch.compile(rgb_to_lab), torch.arange(256, dtype=torch.uint8)
     for shape in ((3, 3, 16, 256), (2, 3, 17, 19)):
         rgb = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

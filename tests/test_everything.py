@@ -1,4 +1,4 @@
-"""All objectives in one graph, through a whole run: planned, trained, stopped, resumed."""
+"""All objectives in one graph, in a whole run: planned, trained, stopped and resumed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAIRWISE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Everything(mv.Recipe):
-    """Every objective between L and ab, and depth joined to both.
+    """A graph with every objective between L and ab, and depth joined to both.
 
     Args:
         size: side of the crops, pixels.
@@ -51,7 +51,7 @@ def words(scenes: Path, out: Path, *more: str) -> list[str]:
 
 
 def test_resumed_equals_unbroken_bit_for_bit(scenes: Path, tmp_path: Path) -> None:
-    """Learned temperatures and the rising momentum of BYOL included."""
+    """Including learned temperatures and the rising momentum of BYOL."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert exit_code(Everything, words(scenes, whole)) == 0
     with signal_in_step(4):

@@ -1,4 +1,4 @@
-"""A loss that is not a number stops a run before it does harm, in every process."""
+"""A loss or gradient that is not finite stops a run in every process, before weights change."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LAST_ROWS = (6, 7)
 
 
 def poisoned(views: tuple[str, ...] = ("b",), objective: mv.Objective | None = None) -> Trial:
-    """Pixels that are not numbers in two rows of the third step."""
+    """A trial whose third step has NaN pixels in two rows."""
     made = trial(objective or mv.CMC(negatives=7, dim=5))
     for view in views:
         made.batches[2].crops["crop"][view][list(LAST_ROWS)] = torch.nan
@@ -34,7 +34,7 @@ def poisoned(views: tuple[str, ...] = ("b",), objective: mv.Objective | None = N
 @pytest.mark.parametrize(
     "objective", [mv.CMC(negatives=7, dim=5), mv.MoCo(queue=9, dim=5), mv.SimCLR(dim=5), mv.SimSiam(dim=5, predictor=3)]
 )
-def test_step_edge_and_samples_are_named_and_nothing_is_touched(objective: mv.Objective) -> None:
+def test_the_error_names_step_edge_and_samples_and_nothing_changes(objective: mv.Objective) -> None:
     made = poisoned(objective=objective)
     parts = assemble(start(made.train, "x"), made.views, made.model.train(), made.memories, made.train, store_ids)
 
@@ -64,7 +64,7 @@ def test_step_edge_and_samples_are_named_and_nothing_is_touched(objective: mv.Ob
 
 
 def test_a_sample_whose_view_is_absent_is_not_named() -> None:
-    """As where a view makes 0 / 0 of the zeros that stand for it."""
+    """Absent views are filled with zeros, from which a view may compute 0 / 0."""
     made = poisoned()
     made.batches[2].present["b"][LAST_ROWS[1]] = False
     named = made.batches[2].index[LAST_ROWS[0]]
@@ -77,13 +77,13 @@ def store_ids(index: torch.Tensor) -> list[str]:
 
 
 def refuse(number: int, folder: Path) -> None:
-    """One of two processes: notes what it was told."""
+    """One of two processes: writes down the error message that it gets."""
     with process(number, 2, folder), pytest.raises(MultiviewError) as caught:
         traced(poisoned())
     (folder / f"said-{number}").write_text(str(caught.value))
 
 
-def test_every_process_stops_with_the_same_words(tmp_path: Path) -> None:
+def test_every_process_stops_with_the_same_message(tmp_path: Path) -> None:
     spread(refuse, 2, tmp_path)
     first, second = ((tmp_path / f"said-{number}").read_text() for number in range(2))
     ids = poisoned().batches[2].index[list(LAST_ROWS)].tolist()
@@ -104,7 +104,7 @@ class Overflowing(mv.SimCLR):
         return out
 
 
-def test_where_embeddings_are_finite_the_samples_of_the_step_are_named() -> None:
+def test_with_finite_embeddings_the_samples_of_the_step_are_named() -> None:
     with pytest.raises(
         MultiviewError, match=r"step 1: .* View tensors and embeddings are finite; the step had samples (\d+, ){7}\d+\."
     ):
@@ -112,7 +112,7 @@ def test_where_embeddings_are_finite_the_samples_of_the_step_are_named() -> None
 
 
 class Steep(mv.SimCLR):
-    """An edge whose loss is finite and whose gradient is not, from the third step on: the root of 0."""
+    """An edge with a finite loss and, from step 3 on, an infinite gradient: the root of 0."""
 
     def loss(self, edge: mv.objectives.EdgeInput) -> mv.objectives.EdgeOutput:
         """Finite."""
@@ -121,7 +121,7 @@ class Steep(mv.SimCLR):
         return out
 
 
-def test_a_gradient_that_is_not_finite_is_refused_before_anything_moves() -> None:
+def test_a_gradient_that_is_not_finite_is_refused_before_weights_change() -> None:
     made = trial(mv.CMC(negatives=7, dim=5))
     graph = mv.ContrastGraph(
         ("a", "b", "c"), (mv.Edge("a", "b", mv.CMC(negatives=7, dim=5)), mv.Edge("b", "c", Steep(dim=5)))
@@ -141,7 +141,8 @@ def test_a_gradient_that_is_not_finite_is_refused_before_anything_moves() -> Non
         step(2)
     ids = ", ".join(store_ids(made.batches[2].index))
     assert str(caught.value).startswith(
-        "step 3: the loss is finite, but the gradient is not, of view c: encoders.c.hidden.0.weight, encoders.c.hidden.0.bias, "
+        "step 3: the loss is finite, but the gradient is not, of view c: encoders.c.hidden.0.weight, "
+        "encoders.c.hidden.0.bias, "
         f"encoders.c.h.weight, encoders.c.h.bias and 2 more. The step had samples {ids}. Weights"
     )
     assert all(torch.equal(x, before[name]) for name, x in {**model.state_dict(), **memories.state_dict()}.items())
@@ -149,7 +150,7 @@ def test_a_gradient_that_is_not_finite_is_refused_before_anything_moves() -> Non
 
 
 @pytest.mark.parametrize("clip", [None, 1.0])
-def test_accumulated_gradients_are_looked_at_where_the_optimiser_moves(clip: float | None) -> None:
+def test_accumulated_gradients_are_checked_when_the_optimiser_moves(clip: float | None) -> None:
     train = mv.Train(batch=8, accumulate=4, clip=clip)
     made = trial(Steep(dim=5), train=train)
     made.batches = [*made.batches, *made.batches][:4]
@@ -160,13 +161,13 @@ def test_accumulated_gradients_are_looked_at_where_the_optimiser_moves(clip: flo
 
 
 def refuse_gradient(number: int, folder: Path) -> None:
-    """One of two processes, whose rows alone have the root of 0 in the second."""
+    """One of two processes; only the rows of the second process have the root of 0."""
     with process(number, 2, folder), pytest.raises(MultiviewError) as caught:
         traced(trial((Steep if number else mv.SimCLR)(dim=5)))
     (folder / f"said-{number}").write_text(str(caught.value))
 
 
-def test_every_process_refuses_a_gradient_with_the_same_words(tmp_path: Path) -> None:
+def test_every_process_refuses_a_gradient_with_the_same_message(tmp_path: Path) -> None:
     spread(refuse_gradient, 2, tmp_path)
     first, second = ((tmp_path / f"said-{number}").read_text() for number in range(2))
     assert first == second

@@ -1,4 +1,4 @@
-"""Which parameters decay, and whose rate the schedule moves."""
+"""Which parameters have weight decay, and which follow the learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def model_of(objective: Objective) -> MultiviewModel:
 
 
 def rates(config: mv.Optimizer, objective: Objective) -> dict[str, float]:
-    """Parameter -> learning rate when the schedule is at a tenth."""
+    """The learning rate of every parameter when the schedule's factor is 0.1."""
     model = model_of(objective)
     optimiser = make_optimiser(config, model, 256)
     set_rate(optimiser, config.rate(256), 0.1)
@@ -41,7 +41,7 @@ def rates(config: mv.Optimizer, objective: Objective) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw", "lars"])
-def test_the_predictor_of_simsiam_keeps_its_rate_and_no_other_does(name: str) -> None:
+def test_only_the_predictor_of_simsiam_keeps_its_learning_rate(name: str) -> None:
     config = mv.Optimizer(name=name, lr=0.5)
     objective = SimSiam(dim=8, predictor=4)
     found = rates(config, objective)

@@ -1,4 +1,4 @@
-"""What --plan foretells, and what it refuses."""
+"""What --plan prints, and what it refuses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from multiview.train.plan import share_text
 
 
 @pytest.mark.parametrize(("samples", "share"), [(1_281_167, "1.3 %"), (50_000, "28 %"), (4_000, "98 %")])
-def test_how_many_meet_themselves_in_the_original(samples: int, share: str) -> None:
+def test_share_of_samples_among_their_own_negatives_in_the_original(samples: int, share: str) -> None:
     """K = 16384 of ImageNet, of 50,000 and of 4,000 samples: 1 - (1 - 1/N)^K."""
     situation = Situation(samples=samples, per_rank=128)
     assert share_text(mv.CMC.original().meets_itself(situation)) == share
@@ -22,8 +22,8 @@ def test_how_many_meet_themselves_in_the_original(samples: int, share: str) -> N
     assert share_text(mv.SimCLR().meets_itself(situation)) == "-"
 
 
-def test_a_queue_meets_samples_of_the_epoch_before() -> None:
-    """The gap between two turns of a sample is N (1 + u - v): by counting, for queues of half, one and two times the data."""
+def test_a_queue_holds_samples_of_the_previous_epoch() -> None:
+    """A sample returns after N (1 + u - v) steps: counted for queues of 0.5 to 2 times the data."""
     count = 300
     for part in (0.5, 1.0, 1.5, 2.0):
         met = sum(count - before + now <= part * count for before in range(count) for now in range(count)) / count**2
@@ -43,7 +43,7 @@ def test_a_queue_meets_samples_of_the_epoch_before() -> None:
         ("simclr", ["--micro_batch", "4"], "batch norm will see 4 samples at a time (micro_batch), not 16"),
     ],
 )
-def test_it_says_what_to_mind(
+def test_the_plan_has_notes(
     recipe: str, words: list[str], said: str, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(recipe, scenes, tmp_path / "run", "--plan", *words) == 0
@@ -60,14 +60,14 @@ def test_it_says_what_to_mind(
         ("cmc_lab", ["--accumulate", "7"], "the optimiser would never move"),
     ],
 )
-def test_it_refuses_what_cannot_work(
+def test_the_plan_refuses_impossible_options(
     recipe: str, words: list[str], said: str, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(recipe, scenes, tmp_path / "run", "--plan", *words) == 2
     assert said in capsys.readouterr().err
 
 
-def test_it_looks_at_the_run_that_would_be_resumed(
+def test_the_plan_says_where_a_run_would_be_resumed(
     scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"

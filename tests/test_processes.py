@@ -1,4 +1,4 @@
-"""Two processes make one run, are stopped together, and one may go on where two were."""
+"""Two processes train one run and stop together; one process may resume the run of two."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ def test_processes_that_do_not_know_of_each_other_are_refused(monkeypatch: pytes
 
 
 def test_two_processes_write_one_run_and_agree_with_one(scenes: Path, tmp_path: Path) -> None:
-    """Batch norm sees half a batch in each process, so the first loss agrees closely and not to the bit; of the same weights, both
-    find the same scores.
-    """
+    """The losses agree closely, because batch norm sees half a batch per process; the scores agree."""
     two, one = tmp_path / "two", tmp_path / "one"
     command = on_two_processes("mixed", scenes, two, "--evaluate", "true")
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=240)
@@ -50,7 +48,7 @@ def test_two_processes_write_one_run_and_agree_with_one(scenes: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_two_processes_are_stopped_together_and_one_goes_on(scenes: Path, tmp_path: Path) -> None:
+def test_two_processes_stop_together_and_one_process_resumes(scenes: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     stopped_at(on_two_processes("moco", scenes, out, "--steps", "5000"), out, 3, one_worker, signal.SIGUSR1)
     command = on_two_processes("moco", scenes, out, "--steps", "5000", "--resume")
@@ -64,8 +62,8 @@ def test_two_processes_are_stopped_together_and_one_goes_on(scenes: Path, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_trainer_does_not_outlive_its_launcher(scenes: Path, tmp_path: Path) -> None:
-    """SIGTERM ends a single-process `accelerate launch` itself at once, and tells its trainer nothing."""
+def test_training_stops_when_its_launcher_has_ended(scenes: Path, tmp_path: Path) -> None:
+    """SIGTERM ends a single-process `accelerate launch` but not the process that trains."""
     out = tmp_path / "run"
     command = [*on_two_processes("moco", scenes, out, "--steps", "5000")]
     command[command.index("2")] = "1"
@@ -96,7 +94,7 @@ def launcher(pid: int) -> int:
 
 
 def one_worker(pid: int) -> int:
-    """Rank 1: the other hears of the signal from it."""
+    """The process of rank 1, which gets the signal and tells rank 0."""
     ranks = {child.environ().get("RANK"): child.pid for child in psutil.Process(pid).children(recursive=True)}
     return ranks["1"]
 

@@ -1,4 +1,4 @@
-"""The recipes of other data than photographs: each trains a few steps on small data of its kind, by its command."""
+"""Recipes for other data than photographs, trained for a few steps by their commands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FAST = ["--steps", "2", "--batch", "16", "--width", "0.1", "--knn_every", "0", "
 
 
 def trained(recipe: str, folder: Path, data: str, *words: str) -> list[dict]:
-    """The measured rows of a short run."""
+    """Trains a short run; returns the rows of its evaluation."""
     out = folder / "run"
     assert run(["train", recipe, "--data", data, "--out", str(out), *FAST, *words]) == 0
     file = out / "evaluation.json"
@@ -41,13 +41,13 @@ def test_six_tables_of_the_published_shapes(tmp_path: Path) -> None:
     assert len(edges) == 15, "the full graph of six views"
 
 
-def test_picture_and_sound_of_scenes(tmp_path: Path) -> None:
+def test_image_and_sound_of_scenes(tmp_path: Path) -> None:
     assert run(["preprocess", "scenes", str(tmp_path / "store"), "--count", "60", "--size", "24"]) == 0
     scores = trained("image_sound", tmp_path, str(tmp_path / "store"), "--size", "24", "--seconds", "0.2")
     assert {score["group"] for score in scores} == {"image", "sound", "concat"}
 
 
-def test_stl10_with_its_unlabelled_photos(tmp_path: Path) -> None:
+def test_stl10_with_unlabelled_images(tmp_path: Path) -> None:
     write_stl10(tmp_path)
     assert run(["preprocess", "stl10", str(tmp_path / "stl10_binary"), str(tmp_path / "store")]) == 0
     words = ["--data", str(tmp_path / "store"), "--out", str(tmp_path / "run"), "--size", "32", "--encoder", "convnet"]
@@ -56,7 +56,7 @@ def test_stl10_with_its_unlabelled_photos(tmp_path: Path) -> None:
 
 
 def write_words(folder: Path, speakers: int = 8) -> None:
-    """`WORD/SPEAKER.wav`: each word is a tone, each speaker a loudness."""
+    """Writes `WORD/SPEAKER.wav`: each word is a tone, each speaker a loudness."""
     rng = np.random.default_rng(0)
     for number, word in enumerate("abc"):
         (folder / word).mkdir(parents=True)
@@ -93,21 +93,19 @@ def test_words_are_paired_by_class_within_their_split(tmp_path: Path, capsys: py
     assert {score["group"] for score in scores} >= {"first"}
 
 
-def test_classes_of_one_sound_make_no_pair(tmp_path: Path) -> None:
+def test_a_class_with_one_recording_makes_no_pair(tmp_path: Path) -> None:
     write_words(tmp_path / "words", speakers=1)
     with pytest.raises(MultiviewError, match=r"no class of .* has two sounds in the split train"):
         run(["preprocess", "pairs", str(tmp_path / "words"), str(tmp_path / "store"), "--split", "100"])
 
 
 @pytest.mark.parametrize("words", [["siglip"], ["byol"], ["vicreg"], ["symile", "--topology", "joint"]])
-def test_scenes_with_an_objective_of_another_name(words: list[str], scenes: Path, tmp_path: Path) -> None:
+def test_a_recipe_with_another_objective(words: list[str], scenes: Path, tmp_path: Path) -> None:
     more = ["--objective", *words, "--size", "24", "--evaluate", "false"]
     trained("cmc_rgbd", tmp_path, str(scenes), *more)
     assert type(mv.load(tmp_path / "run").setup.graph.edges[0].objective).__name__.lower() == words[0]
 
 
-def test_an_objective_of_many_views_says_which_topology_it_needs(
-    scenes: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_joint_objective_names_the_topology_that_it_needs(scenes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "cmc_rgbd", "--data", str(scenes), "--objective", "symile"]) == 2
     assert "--topology joint" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A run that was stopped and resumed equals one that was not, to the bit."""
+"""A run that was stopped and resumed ends like an unbroken run, in every bit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def unbroken(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 5])
-def test_it_does_not_matter_at_which_step(step: int, unbroken: Path, scenes: Path, tmp_path: Path) -> None:
+def test_the_step_of_the_stop_does_not_matter(step: int, unbroken: Path, scenes: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with signal_in_step(step, signal.SIGTERM):
         assert run("mixed", scenes, out) == 128 + signal.SIGTERM
@@ -41,7 +41,7 @@ def test_it_does_not_matter_at_which_step(step: int, unbroken: Path, scenes: Pat
     assert_same_losses(out, unbroken)
 
 
-def test_a_run_may_be_stopped_again_and_again_and_go_on_with_workers(
+def test_a_run_may_be_stopped_several_times_and_resumed_with_workers(
     unbroken: Path, scenes: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
@@ -54,7 +54,7 @@ def test_a_run_may_be_stopped_again_and_again_and_go_on_with_workers(
 
 
 def test_an_accumulation_is_finished_before_the_run_stops(scenes: Path, tmp_path: Path) -> None:
-    """Two batches make an optimiser step; an epoch has three batches."""
+    """The optimiser moves after two batches; an epoch has three batches."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert run("cmc_lab", scenes, whole, "--accumulate", "2") == 0
     with signal_in_step(3):
@@ -86,7 +86,7 @@ def test_a_run_without_a_checkpoint_yet_begins_at_its_first_step(
     assert_same_end(out, unbroken)
 
 
-def test_a_resumed_run_keeps_its_options_and_tells_those_that_change(
+def test_a_resumed_run_keeps_its_options_and_prints_changed_ones(
     scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from multiview import plugins
@@ -112,7 +112,7 @@ def test_a_resumed_run_keeps_its_options_and_tells_those_that_change(
         (["--name", "sgd"], "does not fit this run"),
     ],
 )
-def test_a_run_is_not_resumed_as_another(
+def test_a_run_is_not_resumed_with_another_model_or_batch(
     words: list[str], message: str, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
@@ -133,7 +133,7 @@ def test_other_data_is_refused(scenes: Path, tmp_path: Path, capsys: pytest.Capt
     assert "was trained on 56 samples and the data now has 63" in capsys.readouterr().err
 
 
-def test_checkpoints_come_by_the_clock_too(scenes: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_is_saved_after_save_minutes(scenes: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert run("cmc_lab", scenes, out, "--save_minutes", "0.0000001", "--keep", "9") == 0
     assert [path.name[-1] for path in sorted((out / "checkpoints").iterdir())] == list("123456")

@@ -1,4 +1,4 @@
-"""kill -9 at thirty random moments, in the middle of steps, of checkpoints and of starting: the run ends as if there had been none."""
+"""A run that is killed at thirty random moments (kill -9) ends like an undisturbed run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAVE_EVERY = ["--save_every", "2", "--steps", str(STEPS), "--epochs", str(STEPS)
 
 
 def train(data: Path, out: Path, resume: bool) -> None:
-    """The run, or what is left of it, in a process of its own."""
+    """Starts or continues the run in its own process."""
     sys.exit(run("cmc_lab", data, out, *SAVE_EVERY, *(["--resume"] if resume else [])))
 
 
@@ -32,13 +32,13 @@ def started(data: Path, out: Path) -> BaseProcess:
 
 
 def logged(out: Path) -> int:
-    """Lines of metrics, whole or not."""
+    """The number of lines of metrics, complete or not."""
     file = out / "metrics.jsonl"
     return len(file.read_bytes().splitlines()) if file.exists() else 0
 
 
 def wait_for_a_moment(chance: random.Random, process: BaseProcess, out: Path) -> None:
-    """Some steps on and a bit; one time in five while it starts."""
+    """Waits for some steps and a random moment; one time in five, for less than a second."""
     if chance.random() < 0.2:
         time.sleep(chance.uniform(0, 1))
         return

@@ -1,4 +1,4 @@
-"""The order of a step: every edge is scored from the memories as they were, and then each is updated once."""
+"""The order of a step: all edges are scored first, then every memory is updated once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def first_steps() -> Trace:
     return traced(trial(mv.MoCo(queue=11, dim=5, momentum=0.9, exclude=False)))
 
 
-def test_the_first_step_of_moco_meets_an_empty_queue() -> None:
+def test_the_first_step_of_moco_has_an_empty_queue() -> None:
     trace = first_steps()
     assert losses(trace, 0) == [0, 0]
     assert min(losses(trace, 1)) > 0.5
@@ -33,8 +33,8 @@ def test_the_first_step_of_moco_meets_an_empty_queue() -> None:
     assert all(fill.item() == 11 for fill in queues.values())
 
 
-def test_an_update_before_scoring_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bug planted: what is scored stands in the queue already."""
+def test_an_update_before_scoring_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a planted bug: the keys of the step enter the queue before the edges are scored."""
     scored = Memories.edge_inputs
 
     def hasty(self, embeddings, keys, index, present, step):
@@ -46,7 +46,7 @@ def test_an_update_before_scoring_is_seen(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_key_encoders_follow_before_keys_are_computed() -> None:
-    """In the first step they equal the model; from the second on they trail it by their momentum, from what the step before left."""
+    """In the first step they equal the model, afterwards they follow it with their momentum."""
     one = trial(mv.MoCo(queue=11, dim=5, momentum=0.9))
     start = {name: x.clone().double() for name, x in one.model.state_dict().items()}
     one.batches = one.batches[:2]
@@ -60,8 +60,8 @@ def test_key_encoders_follow_before_keys_are_computed() -> None:
     assert torch.allclose(one.memories.state_dict()[name], expected - weight_decay, atol=1e-12)
 
 
-def test_weights_are_laid_out_before_processes_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
-    """DistributedDataParallel warns at every step of gradients that are laid out otherwise than its weights were when it was made."""
+def test_channels_last_is_applied_before_the_model_is_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise DistributedDataParallel warns at every step that gradients have another layout."""
     one = trial(mv.SimCLR(dim=5), train=mv.Train(batch=8, channels_last=True))
     image = one.model.encoders["a"].image = nn.Conv2d(2, 3, 2)
     accelerator = start(one.train, "x")

@@ -1,4 +1,4 @@
-"""The order of a step: all edges are scored against the memories as the last step left them, then each memory is updated once."""
+"""Three steps of CMC equal the original code: all edges are scored before memories change."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROWS, SAMPLES = 6, 15
 
 
 def made() -> tuple[Parts, Batch]:
-    """CMC as in the original on L and ab of random pictures; a large learning rate, so that embeddings move."""
+    """CMC as in the original code, on random images; a large learning rate moves the embeddings."""
     torch.manual_seed(0)
     crop = Crop(size=16)
     views = {"L": Lab.lightness(crop), "ab": Lab.chroma(crop)}
@@ -47,8 +47,8 @@ def made() -> tuple[Parts, Batch]:
     return parts, Batch({crop.name: {"image": pictures}}, torch.tensor([3, 0, 14, 7, 8, 1]), present)
 
 
-def test_three_steps_are_those_of_the_original(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loss of every step, and both banks after it, from the same samples each time: a bank that was updated too early would show."""
+def test_three_steps_equal_the_original_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same samples in every step, so that a bank that is updated too early changes the loss."""
     drawn: list[torch.Tensor] = []
     draw = negatives.draw_negatives
     monkeypatch.setattr(

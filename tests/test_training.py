@@ -46,7 +46,7 @@ def test_the_written_config_starts_the_same_run_again(scenes: Path, tmp_path: Pa
     assert [line["loss"] for line in losses(first)] == [line["loss"] for line in losses(second)]
 
 
-def test_from_python_with_shared_encoders_and_another_precision(scenes: Path, tmp_path: Path) -> None:
+def test_fit_with_shared_encoders_in_bf16(scenes: Path, tmp_path: Path) -> None:
     crop = mv.Crop(size=16)
     views = {name: mv.make_view("rgb", crop.named(name)) for name in ("one", "two")}
     encoders = {"one": mv.make_encoder("convnet", 3, width=0.25), "two": "one"}
@@ -57,7 +57,7 @@ def test_from_python_with_shared_encoders_and_another_precision(scenes: Path, tm
     assert trained.encoder("one") is trained.encoder("two")
 
 
-def test_one_way_moco_needs_a_shared_encoder(scenes: Path, tmp_path: Path) -> None:
+def test_asymmetric_moco_needs_a_shared_encoder(scenes: Path, tmp_path: Path) -> None:
     crop = mv.Crop(size=16)
     views = {name: mv.make_view(name, crop) for name in ("L", "ab")}
     encoders = {name: mv.make_encoder("convnet", view.channels.count, width=0.25) for name, view in views.items()}
@@ -76,7 +76,7 @@ def test_the_plan_says_what_would_run_and_writes_nothing(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_batch_beyond_the_data_is_reduced_in_one_sentence(
+def test_a_batch_larger_than_the_data_is_reduced_and_said_so(
     scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("cmc_lab", scenes, tmp_path / "run", "--batch", "1000", "--steps", "1") == 0
@@ -112,7 +112,7 @@ def test_a_batch_of_one_is_refused_by_in_batch_objectives(
     assert "--batch 2 or more" in capsys.readouterr().err
 
 
-def test_a_batch_of_one_is_refused_by_batch_norm(
+def test_a_batch_of_one_is_refused_with_batch_norm(
     scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("cmc_lab", scenes, tmp_path / "run", "--batch", "1") == 2
@@ -123,14 +123,14 @@ def test_a_batch_of_one_is_refused_by_batch_norm(
 @pytest.mark.parametrize(
     ("words", "fitting"), [(["--micro-batch", "1"], 2), (["--batch", "3", "--micro-batch", "2"], 3)]
 )
-def test_a_micro_batch_that_leaves_a_sample_alone_is_refused_by_batch_norm(
+def test_a_micro_batch_of_one_sample_is_refused_with_batch_norm(
     words: list[str], fitting: int, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("cmc_lab", scenes, tmp_path / "run", *words) == 2
     assert f"needs two or more at a time. Give --micro-batch {fitting} or more" in capsys.readouterr().err
 
 
-def test_under_accelerate_a_mistake_says_whose_traceback_follows(
+def test_under_accelerate_a_mistake_explains_the_traceback_that_follows(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
@@ -141,7 +141,7 @@ def test_under_accelerate_a_mistake_says_whose_traceback_follows(
     ]
 
 
-def test_output_that_exists_is_refused_with_both_ways_out(
+def test_an_existing_run_is_refused_with_resume_and_overwrite_as_remedies(
     scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
@@ -163,7 +163,7 @@ def test_processes_that_do_not_know_of_each_other_are_refused(monkeypatch: pytes
         begin(mv.Train(), "recipes/x.py")
 
 
-def test_a_run_without_a_recipe_does_not_promise_that_it_can_be_loaded(
+def test_a_run_without_a_recipe_does_not_offer_mv_load(
     scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     setup = plugins.load("recipes", "cmc_lab")(width=0.25, size=16).build()
@@ -175,8 +175,8 @@ def test_a_run_without_a_recipe_does_not_promise_that_it_can_be_loaded(
     assert "mv.load" not in said
 
 
-def test_a_script_without_a_guard_may_have_its_data_made_by_several_processes(tmp_path: Path) -> None:
-    """Their workers import the script: it must not start again in them, where it would wait for itself."""
+def test_a_script_without_a_main_guard_prepares_data_with_several_processes(tmp_path: Path) -> None:
+    """Worker processes import the script; starting the recipe again there would never end."""
     (tmp_path / "photos" / "class").mkdir(parents=True)
     for number in range(1001):  # two shards
         picture = Image.new("RGB", (8, 8), (number % 256, number // 256, 0))
@@ -189,7 +189,7 @@ def test_a_script_without_a_guard_may_have_its_data_made_by_several_processes(tm
     assert "1001 samples in 2 shards" in done.stdout
 
 
-def test_a_recipe_that_does_not_say_what_it_trains_is_told_to(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_recipe_without_build_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(mv.Recipe, ["--plan"]) == 2
     assert (
         "the recipe Recipe does not say what it trains; give it `def build(self) -> mv.Setup`"

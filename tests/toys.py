@@ -1,4 +1,4 @@
-"""A source of numbered noise, and stores that are made of it."""
+"""A source of numbered noise, and stores made from it."""
 
 import hashlib
 import time
@@ -19,7 +19,7 @@ IMAGE = Modality(name="image", kind="image", dtype="uint8", shape=(8, 8, 3), uni
 
 @dataclass(frozen=True)
 class Toy:
-    """Numbered noise; every `bad`-th sample cannot be read. `slow` seconds a sample are no option of the data."""
+    """Numbered noise. bad: every `bad`-th sample cannot be read. slow: seconds per sample."""
 
     count: int = 60
     bad: int = 0

@@ -1,4 +1,4 @@
-"""Small graphs to train on several processes: encoders without batch statistics, and batches in which views are missing."""
+"""Small graphs to train on several processes, and batches in which views are missing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAMPLES, ROWS, STEPS = 24, 8, 3
 
 
 class Small(Encoder):
-    """(n, 2, 3, 3) -> (n, 6), smooth, each row by itself."""
+    """(n, 2, 3, 3) -> (n, 6), smooth and without batch statistics."""
 
     def __init__(self, dropout: float = 0.0) -> None:
         super().__init__(2, 6, ("flat", "hidden", "h"))
@@ -48,7 +48,7 @@ def trial(
     dropout: float = 0.0,
     ranks: int = 1,
 ) -> Trial:
-    """A chain of three views (two that share an encoder when `shared`) and its batches, the same in every process."""
+    """A chain of three views (shared: two views with one encoder), the same in every process."""
     torch.manual_seed(0)
     names = VIEWS[:2] if shared else VIEWS
     fitted = objective.resolved(Situation(samples=SAMPLES, per_rank=ROWS // ranks, ranks=ranks))
@@ -63,20 +63,20 @@ def trial(
 
 
 def view(name: str) -> mv.View:
-    """What is stored under `name`, as it is."""
+    """A view that returns what is stored under `name`."""
     channels = mv.Channels(name, 2, "none", -3.0, 3.0)
     return mv.View(modality=name, channels=channels, crop=mv.Crop(size=3), mean=(0.0,), std=(1.0,))
 
 
 def batches(names: tuple[str, ...], missing: bool) -> list[Batch]:
-    """Some steps of samples whose views have something in common."""
+    """The batches of some steps; the views of a sample are correlated."""
     generator = torch.Generator().manual_seed(1)
     order = torch.randperm(SAMPLES, generator=generator).repeat(2)
     return [batch(names, order[ROWS * k : ROWS * (k + 1)], k if missing else None) for k in range(STEPS)]
 
 
 def batch(names: tuple[str, ...], index: Tensor, missing: int | None = None) -> Batch:
-    """One step. missing: its number, when views are missing in it."""
+    """The batch of one step. missing: the number of the step, when views are missing; else None."""
     made = {}
     for number, name in enumerate(names):
         generator = torch.Generator().manual_seed(number + 100 * (0 if missing is None else missing))
@@ -88,7 +88,7 @@ def batch(names: tuple[str, ...], index: Tensor, missing: int | None = None) -> 
 
 
 def there(name: str, missing: int | None, rows: int) -> Tensor:
-    """Which rows have the view: some; in step 1 no row of the first half has `b`; in step 2 no row at all has `a`."""
+    """The rows that have the view; step 1 has no `b` in its first half, step 2 has no `a`."""
     if missing is None:
         return torch.ones(rows, dtype=torch.bool)
     kept = torch.arange(rows) % 5 != VIEWS.index(name)
@@ -98,7 +98,7 @@ def there(name: str, missing: int | None, rows: int) -> Tensor:
 
 
 class Forgetful(mv.SimCLR):
-    """InfoNCE from a to b with a bug that one process hides: the rows of other ranks are contrasted with, but get no gradient."""
+    """InfoNCE with a bug that only several processes show: other ranks' rows get no gradient."""
 
     def loss(self, edge: EdgeInput) -> EdgeOutput:
         """Mean over rows of -log softmax."""

@@ -1,4 +1,4 @@
-"""Starting Accelerate the way the user meant it, and saying so when the launch did something else."""
+"""Starts Accelerate, and refuses a launch whose processes do not work together."""
 
 from __future__ import annotations
 
@@ -24,12 +24,17 @@ WORKING_LAUNCH = (
 
 
 def start(train: Train, script: str) -> Accelerator:
-    """The Accelerator of this process, with its threads and its heap set.
+    """The Accelerator of this process; also sets the number of threads and the use of the heap.
 
-    Raises MultiviewError when several processes were launched but each believes to be alone (they would train the same thing and write
-    over each other), and when the precision does not exist on this device.
+    Args:
+        train: the options of training.
+        script: the path of the recipe, for the command in an error message.
+
+    Raises:
+        MultiviewError: several processes were launched but do not know of each other, so that all
+            would train the same run; or the device does not support the precision.
     """
-    AcceleratorState._reset_state()  # a second run in one Python process may have another precision
+    AcceleratorState._reset_state()  # an earlier run in this Python process may have set another precision
     try:
         accelerator = Accelerator(
             mixed_precision=train.precision,
@@ -38,33 +43,34 @@ def start(train: Train, script: str) -> Accelerator:
         )
     except ValueError as error:
         raise MultiviewError(
-            f"precision {train.precision} does not work here: {error} Use --precision no or bf16."
+            f"this device does not support precision {train.precision}: {error} Use --precision no or bf16."
         ) from error
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     if launched > 1 and accelerator.num_processes == 1:
         raise MultiviewError(
-            f"{launched} processes were launched, but each of them is alone: this launch does not join them. On a machine without GPUs "
-            f"type:\n  {WORKING_LAUNCH.format(n=launched, script=script)}"
+            f"{launched} processes were launched but do not know of each other, so that each would train the whole "
+            f"run. On a machine without GPUs type:\n  {WORKING_LAUNCH.format(n=launched, script=script)}"
         )
     if accelerator.device.type == "cpu":
-        # accelerate launch sets OMP_NUM_THREADS=1, which would leave all cores but one idle.
+        # Overrides the OMP_NUM_THREADS=1 of accelerate launch, which leaves all cores but one idle.
         torch.set_num_threads(train.threads or max(1, available_cores() // accelerator.num_processes))
         keep_freed_memory()
         if compiles(accelerator) and not has_compiler():
             accelerator.state.dynamo_plugin.backend = DynamoBackend.NO
             accelerator.print(
-                "torch.compile needs a C++ compiler on a CPU, and there is none: this run goes on without. Install g++."
+                "torch.compile needs a C++ compiler on a CPU, and none is installed: this run continues without "
+                "torch.compile. Install g++ to use it."
             )
     return accelerator
 
 
 def compiles(accelerator: Accelerator) -> bool:
-    """Whether Accelerate puts the model through `torch.compile`: by --compile, or by `--dynamo_backend` of its launch or its config."""
+    """Whether Accelerate compiles the model: by --compile, or by --dynamo_backend of the launch."""
     return accelerator.state.dynamo_plugin.backend != DynamoBackend.NO
 
 
 def has_compiler() -> bool:
-    """Whether `torch.compile` finds a C++ compiler for what runs on a CPU."""
+    """Whether `torch.compile` finds a C++ compiler for the CPU."""
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
 

@@ -1,4 +1,4 @@
-"""The run folder: claimed before anything is written, described so that the same run can be started again."""
+"""Claims the run folder, and describes the run in it so that it can be started again."""
 
 from __future__ import annotations
 
@@ -26,32 +26,33 @@ ENVIRONMENT = "environment.json"
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
 HEALTH = "health.jsonl"
-NOT_OF_THE_RUN = ("out", "resume", "overwrite", "plan", "evaluate", "cache")
-"""Options that may differ from one start of a run to the next without making it another run."""
+NOT_COMPARED = ("out", "resume", "overwrite", "plan", "evaluate", "cache")
+"""Options that may change when a run is resumed: training does not depend on them."""
 PACKAGES = ("multiview-cmc", "torch", "torchvision", "torchaudio", "kornia", "timm", "accelerate", "h5py", "numpy")
 
 
 def claim(recipe: Recipe, name: str) -> Path:
-    """The folder that this run may write: a new one, the one to resume, or an emptied one.
+    """The folder that this run may write to: a new folder, the run to resume, or an emptied folder.
 
-    Raises MultiviewError when the folder holds something and neither --resume nor --overwrite was given, when there is nothing to resume,
-    and when --overwrite would remove what is no run of ours.
+    Raises:
+        MultiviewError: the folder is not empty and neither --resume nor --overwrite is given, there
+            is no run to resume, or --overwrite would remove files that are no run.
     """
     out = Path(recipe.out) if recipe.out else _next_free(Path("runs"), name)
-    filled = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if recipe.resume:
         if not (out / CONFIG).is_file():
-            hint = f"--out {out} holds no run" if recipe.out else "say which run with --out"
-            raise MultiviewError(f"there is nothing to resume: {hint}. Leave --resume out to start a new run.")
+            hint = f"--out {out} holds no run" if recipe.out else "give the run folder with --out"
+            raise MultiviewError(f"there is nothing to resume: {hint}. Omit --resume to start a new run.")
         return out
-    if filled and not recipe.overwrite:
+    if occupied and not recipe.overwrite:
         raise MultiviewError(
             f"{out} is not empty. Continue it with --resume, replace it with --overwrite, or give another --out."
         )
-    if filled:
+    if occupied:
         if not (out / CONFIG).is_file():
             raise MultiviewError(
-                f"{out} is no run folder (it has no {CONFIG}), so --overwrite leaves it alone; give another --out."
+                f"{out} is no run folder (it has no {CONFIG}), so --overwrite does not replace it; give another --out."
             )
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -59,7 +60,14 @@ def claim(recipe: Recipe, name: str) -> Path:
 
 
 def describe(out: Path, recipe: Recipe, origin: dict[str, str] | None, data: dict[str, Any]) -> None:
-    """Writes the resolved config and environment.json: versions, git commit, the recipe's origin, the data's manifest hash."""
+    """Writes config.yaml and environment.json.
+
+    Args:
+        out: the run folder.
+        recipe: the options of the run.
+        origin: how to find the recipe again, see `origin.origin_of`.
+        data: facts about the data, with the hash of its manifest.
+    """
     replace_text(out / CONFIG, to_yaml(recipe))
     environment = {
         "recipe": origin,
@@ -74,21 +82,21 @@ def describe(out: Path, recipe: Recipe, origin: dict[str, str] | None, data: dic
 
 
 def changed_options(out: Path, recipe: Recipe) -> list[str]:
-    """`train.epochs 2 -> 3` for each option that differs from those that the run in `out` was last started with."""
+    """`train.epochs 2 -> 3` for each option that has changed since the run was last started."""
     try:
         before = _flat(yaml.safe_load((out / CONFIG).read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError, AttributeError):
         return []
     now = _flat(to_dict(recipe))
-    names = [name for name in now if name not in NOT_OF_THE_RUN and now[name] != before.get(name, now[name])]
+    names = [name for name in now if name not in NOT_COMPARED and now[name] != before.get(name, now[name])]
     return [f"{name} {before[name]} -> {now[name]}" for name in names]
 
 
 def _flat(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in options.items():
-        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return found
+        values |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return values
 
 
 def _next_free(parent: Path, name: str) -> Path:
@@ -107,7 +115,7 @@ def _version(package: str) -> str | None:
 def _git_commit() -> str | None:
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() or None
+    return result.stdout.strip() or None

@@ -1,4 +1,4 @@
-"""What a run tells: a live line on the terminal, metrics.jsonl, TensorBoard events. Main process only."""
+"""The output of a run: a progress line on the terminal, metrics.jsonl, TensorBoard events."""
 
 from __future__ import annotations
 
@@ -18,11 +18,17 @@ from multiview.train.diagnosis import Doctor
 from multiview.train.runfolder import HEALTH, METRICS
 
 PLAIN_SECONDS = 10.0
-"""Least time between lines where the output is no terminal."""
+"""Fewest seconds between two progress lines when the output is not a terminal."""
 
 
 class Metrics:
-    """Appends one JSON object a line to metrics.jsonl, and the same numbers to TensorBoard where it is installed. objectives: see `Doctor`."""
+    """Writes numbers to metrics.jsonl, one JSON object per line, and to TensorBoard if installed.
+
+    Args:
+        out: the run folder.
+        resumed_at: the step at which the run continues; None for a new run.
+        objectives: see `Doctor`.
+    """
 
     def __init__(
         self, out: Path, resumed_at: int | None = None, objectives: Mapping[str, Objective] | None = None
@@ -35,7 +41,7 @@ class Metrics:
         self.doctor = Doctor(out / HEALTH, resumed_at, objectives)
 
     def write(self, step: int, values: Mapping[str, float | int]) -> None:
-        """One line: the step and its numbers."""
+        """Writes one line: the step and its numbers."""
         self.file.write(json.dumps({"step": step, **values}) + "\n")
         self.file.flush()
         if self.board is not None:
@@ -43,35 +49,35 @@ class Metrics:
                 self.board.add_scalar(name, value, step)
 
     def diagnosed(self, step: int, values: Mapping[str, float]) -> list[str]:
-        """What is wrong, in words, as far as it has not been said; also in health.jsonl."""
+        """New warnings about the health of the run; they are also written to health.jsonl."""
         return self.doctor.look(step, values)
 
     def close(self) -> None:
-        """Flushes and closes both."""
+        """Flushes and closes the files."""
         self.file.close()
         if self.board is not None:
             self.board.close()
 
 
 class NoMetrics(Metrics):
-    """The metrics of a process that does not write."""
+    """Metrics of a process that writes nothing."""
 
     def __init__(self) -> None:
         self.board = None
 
     def write(self, step: int, values: Mapping[str, float | int]) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def diagnosed(self, step: int, values: Mapping[str, float]) -> list[str]:  # noqa: ARG002
-        """Nothing: another process says it."""
+        """Returns no warnings: the main process prints them."""
         return []
 
     def close(self) -> None:
-        """Nothing."""
+        """Does nothing."""
 
 
 def _cut(path: Path, step: int) -> None:
-    """Drops the lines after `step`: the resumed run writes them again."""
+    """Removes the lines after `step`, because the resumed run writes them again."""
     if path.is_file():
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         replace_text(path, "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step))
@@ -86,7 +92,14 @@ def _board(out: Path, resumed_at: int | None) -> Any:
 
 
 class Display:
-    """A live progress line on a terminal; elsewhere a plain line at most every ten seconds and at the end."""
+    """A live progress line on a terminal; otherwise a plain line every ten seconds and at the end.
+
+    Args:
+        console: where to print.
+        steps: the number of steps of the whole run.
+        done: the steps that were done before.
+        active: whether this process prints.
+    """
 
     def __init__(self, console: Console, steps: int, done: int, active: bool) -> None:
         self.console = console
@@ -116,7 +129,7 @@ class Display:
         self.progress.stop()
 
     def show(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
-        """The newest numbers: loss per edge, images a second, share of the time spent waiting for data, time left."""
+        """Shows the newest losses, the speed, and the share of the time spent waiting for data."""
         text = describe(values)
         self.progress.update(self.task, completed=step, epoch=str(epoch + 1), text=text)
         now = time.monotonic()
@@ -130,15 +143,15 @@ class Display:
             )
 
     def say(self, text: str) -> None:
-        """A line above the progress line."""
+        """Prints a line above the progress line."""
         if self.live or self.plain:
             self.progress.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 def describe(values: Mapping[str, float]) -> str:
-    """`loss 8.12 (L-ab 8.12)  1234 images/s  data 3 %`."""
+    """`loss L-ab 8.120  1234 images/s  data 3 %`; several edges follow their sum."""
     edges = {name.removeprefix("loss/"): value for name, value in values.items() if name.startswith("loss/")}
-    each = "  ".join(f"{name} {value:.3f}" for name, value in edges.items())
+    terms = "  ".join(f"{name} {value:.3f}" for name, value in edges.items())
     rate, waiting = values.get("samples_per_second", 0.0), values.get("data_share", 0.0)
-    shown = each if len(edges) == 1 else f"sum {values['loss']:.3f}  {each}"
-    return f"loss {shown}  {rate:.0f} images/s  data {100 * waiting:.0f} %"
+    text = terms if len(edges) == 1 else f"sum {values['loss']:.3f}  {terms}"
+    return f"loss {text}  {rate:.0f} images/s  data {100 * waiting:.0f} %"
