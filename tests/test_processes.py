@@ -31,7 +31,7 @@ def test_processes_that_do_not_know_of_each_other_are_refused(monkeypatch: pytes
 
 
 def test_two_processes_write_one_run_and_agree_with_one(scenes: Path, tmp_path: Path) -> None:
-    """The losses agree closely, because batch norm sees half a batch per process; the scores agree."""
+    """Losses agree closely (batch norm sees half a batch per process), scores agree exactly."""
     two, one = tmp_path / "two", tmp_path / "one"
     command = on_two_processes("mixed", scenes, two, "--evaluate", "true")
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=240)
