@@ -197,7 +197,7 @@ class TestEvaluateFeatures:
         few = Features(train=(train[0][:, :3], train[1]), val=(val[0][:, :3], val[1]), test=(test[0][:, :3], test[1]))
         rows = evaluate_features({"trained": {"L": wide}, "raw pixels": {"L": few}})
         assert [row.dim for row in rows] == [train[0].shape[1], 3]
-        assert "Fewer dimensions, because there are no more: raw pixels of L 3." in printed(render, rows)
+        assert "Fewer dimensions, because these features have no more: raw pixels of L 3." in printed(render, rows)
 
     def test_a_sample_that_lacks_a_view_is_left_out_of_the_concatenation(self):
         train, val, test = splits()
@@ -349,14 +349,14 @@ class TestTables:
         assert ["view", "trained", "weights", "pixels", "weights", "pixels", "trained", "weights", "pixels"] in lines
         assert ["concat", "71.3", "53.1", "43.4", "+18.2", "+27.9", "60.0", "60.0", "60.0"] in lines
         assert [line[0] for line in lines if len(line) == 9][1:] == ["L", "ab", "concat"]
-        assert "2000 train, 200 validation, 600 test samples of 8 classes; all features reduced to 32" in text
+        assert "2000 train, 200 validation, 600 test samples of 8 classes; every feature set was reduced to 32" in text
         assert "chance 12.5, always the commonest class 14.0" in text
         assert text.splitlines()[-1] == verdict(three(0.713, 0.531, 0.434))
         assert text.isascii() or set(text) - set(map(chr, range(128))) == {"±"}
 
     def test_differences_within_noise_stand_in_brackets(self):
         assert "(+1.0)" in printed(render, three(0.54, 0.53, 0.40))
-        assert "In brackets: a difference within the noise of 600 test samples" in printed(
+        assert "In brackets: differences that may be chance on 600 test samples" in printed(
             render, three(0.54, 0.53, 0.4)
         )
         assert "brackets" not in printed(render, three(0.713, 0.531, 0.434))
@@ -365,7 +365,7 @@ class TestTables:
         rows = three(0.7, 0.5, 0.4, majority=0.5, val=0)
         rows[1], rows[4] = replace(rows[1], converged=False), replace(rows[4], test=400)
         text = printed(render, rows)
-        assert "no validation (a fifth of train chose C)" in text
+        assert "no validation (C was chosen on a fifth of train)" in text
         assert (
             "balanced accuracy of the linear probe on L+ab: trained 70.0, random weights 50.0, raw pixels 40.0" in text
         )
@@ -396,7 +396,7 @@ class TestTables:
         assert order.index("L") < order.index("ab") < order.index("concat")
         short = [replace(row, dim=16) for row in three(0.6, 0.5, 0.4) if row.view == "L" and row.features == "trained"]
         text = printed(compare, {"full": three(0.7, 0.5, 0.4), "[short]": short})
-        assert "Careful: dim differs between the runs (16, 32)" in text
+        assert "dim differs between the runs (16, 32), so their results are not comparable." in text
         assert ["[short]", "60.0", "-", "-", "-", "-", "60.0", "-", "-"] in [line.split() for line in text.splitlines()]
 
     @pytest.mark.parametrize("show", [render, compare])

@@ -169,8 +169,8 @@ def reduced(train: np.ndarray, *others: np.ndarray, dim: int | None = None) -> t
 def principal_axes(x: np.ndarray, dim: int) -> np.ndarray:
     """The `dim` directions of largest variance of centred `x` (n, d), as columns (d, dim).
 
-    Computed from the smaller of x'x and xx', which is exact and, for raw pixels, much faster than
-    an SVD; by a randomised SVD with a fixed seed when both sides exceed `EXACT`. The largest variance
+    Computed exactly from the smaller of x'x and xx', which for raw pixels is much faster than an
+    SVD; by a randomised SVD with a fixed seed when both sides exceed `EXACT`. The largest variance
     comes first. A direction without variance is a column of zeros.
     """
     n, d = x.shape

@@ -48,20 +48,20 @@ def notes(runs: Sequence[Sequence[Measure]]) -> list[str]:
     chance, majority = 1 / head.facts["classes"], head.facts["majority"]
     tests = counted(head.tested, "test sample")
     val = head.samples["val"]
-    tuned = f"{val} validation" if val else "no validation (a fifth of train chose C)"
+    tuned = f"{val} validation" if val else "no validation (C was chosen on a fifth of train)"
     sentences = [
         f"{head.samples['train']} train, {tuned}, {tests} of {head.facts['classes']} classes; "
-        f"all features reduced to {head.width} dimensions.",
+        f"every feature set was reduced to {head.width} dimensions before measuring.",
         f"Accuracy in %: chance {100 * chance:.1f}, always the commonest class {100 * majority:.1f}. "
-        "'over': linear above the control, in points.",
+        "'over': linear accuracy above the control, in points.",
     ]
     if any(m.noise for rows in runs for m in _margins(linear_rows(rows))):
-        sentences.append(f"In brackets: a difference within the noise of {tests} (95 %).")
+        sentences.append(f"In brackets: differences that may be chance on {tests} (95 % interval holds 0).")
     if majority > 2 * chance:
         recalls = [row for row in runs[0] if row.measure == BALANCED and row.group == head.group]
         balanced = ", ".join(f"{row.weights_in_words} {100 * row.value:.1f}" for row in recalls)
         sentences.append(
-            f"The classes are uneven; balanced accuracy of the linear probe on {_title(head)}: {balanced}."
+            f"The classes have unequal sizes; balanced accuracy of the linear probe on {_title(head)}: {balanced}."
         )
     return sentences + _cautions([linear_rows(rows) for rows in runs])
 
@@ -124,7 +124,7 @@ def _unlike_runs(runs: Sequence[Sequence[Measure]]) -> list[str]:
         "classes": {head.facts["classes"] for head in heads},
     }
     return [
-        f"Careful: {name} differs between the runs ({', '.join(map(str, sorted(different)))}): they are not alike."
+        f"{name} differs between the runs ({', '.join(map(str, sorted(different)))}), so their results are not comparable."
         for name, different in values.items()
         if len(different) > 1
     ]
@@ -148,9 +148,9 @@ def _narrow_features(runs: Sequence[Sequence[Measure]]) -> list[str]:
     of_samples = dict.fromkeys(f"{row.group} {row.width} of {row.samples['train']}" for row in short)
     sentences = []
     if of_features:
-        sentences.append(f"Fewer dimensions, because there are no more: {', '.join(of_features)}.")
+        sentences.append(f"Fewer dimensions, because these features have no more: {', '.join(of_features)}.")
     if of_samples:
-        sentences.append(f"Fewer dimensions where train samples are few: {', '.join(of_samples)}.")
+        sentences.append(f"Fewer dimensions, because there are few training samples: {', '.join(of_samples)}.")
     return sentences
 
 
