@@ -17,7 +17,7 @@ def write_clip(
     fast: bool = False,
     corner: bool = False,
 ) -> Path:
-    """A clip whose picture brightens by 10 a frame, with a tone of the same length; `corner`: a white one, top left."""
+    """Writes a clip that brightens by 10 per frame, with a tone, or with a white corner top left."""
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -42,7 +42,7 @@ def pixels(seed: int, count: int = 4) -> np.ndarray:
 
 
 def write_cifar10(folder: Path) -> Path:
-    """Four images a file, in the Python and in the binary version."""
+    """Four images per file, in the Python and in the binary version."""
     for number, name in enumerate(BATCHES):
         labels = [(number + place) % 10 for place in range(4)]
         write_python2(
@@ -57,7 +57,7 @@ def write_cifar10(folder: Path) -> Path:
 
 
 def write_cifar100(folder: Path) -> Path:
-    """Four images a split, in the Python and in the binary version."""
+    """Four images per split, in the Python and in the binary version."""
     names = {b"fine_label_names": [b"apple", b"bear"], b"coarse_label_names": [b"fruit", b"carnivores", b"trees"]}
     write_python2(folder / "cifar-100-python" / "meta", names)
     (folder / "cifar-100-binary").mkdir()
@@ -86,7 +86,7 @@ def write_stl10(folder: Path) -> Path:
 
 
 def write_nyu(folder: Path, count: int = 4, height: int = 24, width: int = 32) -> Path:
-    """The layout of the labelled .mat: MATLAB's axes in reverse, texts behind references."""
+    """The layout of the labelled .mat: MATLAB's axes reversed, texts behind references."""
     rng = np.random.default_rng(0)
     with h5py.File(folder / "nyu_depth_v2_labeled.mat", "w") as file:
         file["images"] = rng.integers(0, 256, (count, 3, width, height), "uint8")

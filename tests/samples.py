@@ -1,6 +1,4 @@
-"""Small made-up data for the README: `photos`, a class tree, and `scans`, aligned colour, depth and normals; and for every
-other source.
-"""
+"""Small artificial data for the README (`photos`, `scans`) and for every other source."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ def write_photos(folder: Path, each: int = 40) -> None:
 
 
 def write_scans(folder: Path, each: int = 40) -> None:
-    """`folder/rgb|depth|normal/ID.png` (depth: 16 bit, millimetres), and ids, classes and splits in `labels.csv`."""
+    """`folder/rgb|depth|normal/ID.png` (depth in millimetres), and `labels.csv`."""
     rng = np.random.default_rng(1)
     for name in ("rgb", "depth", "normal"):
         (folder / name).mkdir(parents=True)
@@ -45,7 +43,7 @@ def write_scans(folder: Path, each: int = 40) -> None:
 
 
 def shape_of(kind: str, rng: np.random.Generator) -> np.ndarray:
-    """Heights in [0, 1] (SIDE, SIDE) of one thing at a random place."""
+    """Heights in [0, 1] (SIDE, SIDE) of one shape at a random place."""
     y, x = np.mgrid[:SIDE, :SIDE] / SIDE - rng.uniform(0.4, 0.6, (2, 1, 1))
     radius, size = np.hypot(x, y), rng.uniform(0.2, 0.35)
     edge = {"disc": size - radius, "ring": 0.07 - abs(radius - size), "stripes": np.sin(x * 6 / size) / 20}[kind]
@@ -53,14 +51,14 @@ def shape_of(kind: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def coloured(shape: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The thing in one random colour on another, with noise: uint8 (SIDE, SIDE, 3)."""
+    """The shape in a random colour on another colour, with noise: uint8 (SIDE, SIDE, 3)."""
     ground, colour = rng.uniform(30, 225, (2, 3))
     pixels = ground + (colour - ground) * shape[..., None] + rng.normal(0, 8, (SIDE, SIDE, 3))
     return np.clip(pixels, 0, 255).astype(np.uint8)
 
 
 def normals(shape: np.ndarray) -> np.ndarray:
-    """Directions of the surface: uint8 (SIDE, SIDE, 3), value / 127.5 - 1, x right, y up, z towards the viewer."""
+    """Surface normals: uint8 (SIDE, SIDE, 3), value / 127.5 - 1, x right, y up, z to the viewer."""
     down, right = np.gradient(shape * 4)
     vectors = np.stack([-right, down, np.ones_like(shape)], -1)
     unit = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
@@ -68,7 +66,7 @@ def normals(shape: np.ndarray) -> np.ndarray:
 
 
 def write_for_every_source(folder: Path) -> None:
-    """`calls` (sounds), `clips`, `rig` (a stereo pair with disparity), `survey` (a manifest), `digits.npz`, and published sets."""
+    """Writes `calls`, `clips`, `rig` (stereo), `survey` (manifest), `digits.npz`, published sets."""
     rng = np.random.default_rng(2)
     for kind, pitch in (("low", 200), ("high", 900)):
         (folder / "calls" / kind).mkdir(parents=True)
@@ -96,7 +94,7 @@ def _write_rig(folder: Path, rng: np.random.Generator) -> None:
 
 
 def _write_survey(folder: Path, rng: np.random.Generator) -> None:
-    """`survey/manifest.csv` over files of the other folders' kind, with holes."""
+    """`survey/manifest.csv` with columns of files and numbers, and with empty cells."""
     (folder / "survey" / "files").mkdir(parents=True)
     lines = ["id,class,split,photo,call,f1,f2,caption"]
     for number in range(6):

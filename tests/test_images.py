@@ -74,7 +74,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
     assert bool(undo.get(orientation, (0,))[0]) == (turned.shape[:2] == (32, 16))
 
 
-def test_a_damaged_exif_block_costs_nothing(tmp_path: Path) -> None:
+def test_a_damaged_exif_block_is_ignored(tmp_path: Path) -> None:
     save(tmp_path / "x.jpg", noise(0, 16, 16), exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\xff")
     assert images.rgb(tmp_path / "x.jpg", "x.jpg").shape == (16, 16, 3)
 
@@ -91,7 +91,7 @@ def test_truncated_files_are_named(tmp_path: Path, ending: str) -> None:
     ("content", "reason"),
     [(b"", "no image"), (b"GIF89a", ""), (b"hello, world", "no image"), (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, "")],
 )
-def test_what_is_no_image_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_files_that_are_no_images_are_named(tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "x.png").write_bytes(content)
     with pytest.raises(BadSample, match=f"^x.png: .*{reason}"):
         images.rgb(tmp_path / "x.png", "x.png")
@@ -109,7 +109,7 @@ def test_a_flipped_byte_in_a_png_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("side", [10_000, 60_000])  # Pillow only warns of the first
-def test_bombs_are_refused(tmp_path: Path, side: int) -> None:
+def test_decompression_bombs_are_refused(tmp_path: Path, side: int) -> None:
     file = io.BytesIO()
     Image.new("1", (8, 8)).save(file, "PNG")
     data = bytearray(file.getvalue())
@@ -186,13 +186,13 @@ def test_crop_takes_the_centre_and_pad_keeps_all() -> None:
     assert (Resizer(8, 8, "pad").resize_image(np.zeros((4, 8, 3), "uint8"))[0] == 255).all()
 
 
-def test_only_what_has_the_size_is_kept() -> None:
+def test_keep_rejects_another_size() -> None:
     assert Resizer(6, 6, "keep").resize_image(noise(0)).shape == (6, 6, 3)
     with pytest.raises(BadSample, match="is 5x7, the others are 6x6"):
         Resizer(6, 6, "keep").resize_nearest(noise(0, 7, 5))
 
 
-def test_arrays_are_pictures_too(tmp_path: Path) -> None:
+def test_npy_files_are_read_as_images(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", noise(0, 5, 7))
     assert images.header(tmp_path / "x.npy", "x.npy") == (5, 7, "RGB")
     assert np.array_equal(images.rgb(tmp_path / "x.npy", "x.npy"), noise(0, 5, 7))

@@ -1,4 +1,4 @@
-"""Every kind of modality from a source to a batch: ragged, encoded, missing; space and time cut together."""
+"""Every kind of modality from source to batch: ragged, encoded, missing, cropped."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def store(folder: Path) -> Store:
 
 @pytest.mark.parametrize("cached", [False, True])
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_what_was_written_is_read(store: Store, kind: Modality, cached: bool) -> None:
+def test_every_kind_is_read_as_written(store: Store, kind: Modality, cached: bool) -> None:
     reader = store.cached([kind.name], 10**7) if cached else store
     rows = [22, 0, 7, 7, 13, 1, 2, 3, 4, 5, 6, 8]
     got = reader.read(rows, kind.name)
@@ -115,7 +115,7 @@ def test_a_store_of_everything_is_the_same_every_time(folder: Path, tmp_path: Pa
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_what_is_cached_counts_its_own_bytes(store: Store) -> None:
+def test_the_cache_counts_its_own_bytes(store: Store) -> None:
     sound = sum(len(given["sound"]) * 4 for given in map(sample, range(COUNT)) if "sound" in given)
     assert store.bytes_of("sound") == sound
     assert store.bytes_of("bands") == COUNT * 6 * 8 * 5 * 4
@@ -150,7 +150,7 @@ def views(crop: Crop) -> dict[str, View]:
 
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize("workers_cache", [0, 10**7])
-def test_a_batch_of_every_kind_is_laid_out_as_promised(store: Store, train: bool, workers_cache: int) -> None:
+def test_a_batch_of_every_kind_has_the_documented_layout(store: Store, train: bool, workers_cache: int) -> None:
     samples = Samples(store, "train", views(Crop(size=4, seconds=0.5)), train, cache=workers_cache)
     batch = samples[0, torch.arange(COUNT)]
     layout = {
@@ -219,7 +219,7 @@ def test_a_window_in_time_is_the_same_for_sound_series_and_video() -> None:
     assert (again["audio"][:, 0, 0] != starts).sum() > 40, "another crop, another draw"
 
 
-def test_the_central_window_and_what_is_too_short() -> None:
+def test_the_central_window_and_samples_that_are_too_short() -> None:
     out = timed(Crop(size=4, seconds=1.0), False, 2.0, 0.6)
     assert out["audio"][0, 0].tolist() == list(range(50, 150))
     assert out["audio"][1, 0].tolist() == [*range(60), *[0] * 40]
@@ -235,7 +235,7 @@ def test_a_short_modality_keeps_the_window_within_itself() -> None:
     assert (out["series"][:, 0, -1] > 0).all()
 
 
-def test_frames_of_a_video_are_cut_alike() -> None:
+def test_all_frames_of_a_video_get_the_same_crop() -> None:
     frame = np.random.default_rng(0).integers(0, 256, (1, 12, 16, 3), dtype="uint8")
     kind = Modality(name="v", kind="video", dtype="uint8", shape=(3, 12, 16, 3), unit="", rate=5)
     still = Modality(name="i", kind="image", dtype="uint8", shape=(12, 16, 3), unit="")
@@ -246,7 +246,7 @@ def test_frames_of_a_video_are_cut_alike() -> None:
             assert torch.equal(out["v"][:, :, place], out["i"])
 
 
-def test_images_of_any_size_are_cut_as_if_each_were_alone(store: Store) -> None:
+def test_images_of_any_size_are_cropped_independently(store: Store) -> None:
     kind = store.modality("photo")
     photos = store.read(range(COUNT), "photo")
     for train in (True, False):
@@ -299,7 +299,7 @@ def test_a_photo_whose_end_is_missing_has_a_fault() -> None:
     assert "half.jpg: " in str(picture.fault)
 
 
-def test_samples_of_any_length_are_not_cut_whole() -> None:
+def test_samples_of_different_lengths_need_a_window() -> None:
     with pytest.raises(
         MultiviewError,
         match=r"samples of audio differ in length .* --seconds LENGTH.* Crop\(seconds=LENGTH\) for the crop 'crop'",
@@ -344,7 +344,7 @@ def test_an_encoded_image_that_cannot_be_decoded_is_rejected(tmp_path: Path) -> 
     assert '"id": "3"' in (tmp_path / "out" / "rejects.jsonl").read_text()
 
 
-def test_nothing_at_all_is_a_bad_sample(tmp_path: Path) -> None:
+def test_an_empty_array_is_a_bad_sample(tmp_path: Path) -> None:
     def read(number: int) -> dict[str, np.ndarray]:
         return {"sound": np.zeros((0 if number == 5 else 10, 2), "int16")}
 

@@ -1,4 +1,4 @@
-"""Samples that cannot be read: left out, listed, and too many of them an error that can be mended."""
+"""Unreadable samples are left out and listed; too many of them are an error."""
 
 import json
 import shutil

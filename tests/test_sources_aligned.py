@@ -99,7 +99,7 @@ def test_mistakes_with_aligned(aligned: Path, tmp_path: Path) -> None:
         Aligned().plan(aligned)
 
 
-def test_patterns_say_where_modalities_are(tmp_path: Path) -> None:
+def test_patterns_name_the_files_of_a_modality(tmp_path: Path) -> None:
     for name in ("aloe", "new cycle"):
         save(tmp_path / "scenes" / f"{name}_left.png", noise(1))
         save(tmp_path / "scenes" / f"{name}_right.png", noise(2))
@@ -134,7 +134,7 @@ def test_patterns_say_where_modalities_are(tmp_path: Path) -> None:
         Aligned(disparity=-1)
 
 
-def test_a_folder_of_something_else_is_passed_over(aligned: Path) -> None:
+def test_a_folder_without_files_of_the_samples_is_skipped(aligned: Path) -> None:
     (aligned / "points").mkdir()
     np.save(aligned / "points" / "model 7.npy", np.zeros((4, 3)))
     plan = Aligned().plan(aligned)
@@ -185,7 +185,7 @@ def test_numbers_sound_and_points_beside_pictures(aligned: Path) -> None:
     assert sample["audio"].shape == (55,)
 
 
-def test_encoded_images_stay_on_their_depth(aligned: Path, tmp_path: Path) -> None:
+def test_encoded_images_stay_aligned_with_depth(aligned: Path, tmp_path: Path) -> None:
     with pytest.raises(MultiviewError, match="would not be aligned with them; add --resize keep"):
         Aligned(store="encoded")
     report = preprocess(Aligned(store="encoded", resize="keep"), aligned, tmp_path / "out")
@@ -195,7 +195,7 @@ def test_encoded_images_stay_on_their_depth(aligned: Path, tmp_path: Path) -> No
     assert store.modality("depth").shape == (6, 6)
 
 
-def test_what_stored_numbers_mean_can_be_said(aligned: Path) -> None:
+def test_options_tell_what_stored_numbers_mean(aligned: Path) -> None:
     plan = Aligned(normal_y="down", mask_names=("ground", "thing")).plan(aligned)
     up, down = Aligned().plan(aligned).read(2)["normal"], plan.read(2)["normal"]
     assert np.array_equal(down, up * np.array([1, -1, 1]))

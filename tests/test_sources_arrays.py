@@ -64,7 +64,7 @@ def test_a_folder_with_one_file_of_arrays_is_that_file(tmp_path: Path) -> None:
         Arrays().plan(tmp_path)
 
 
-def test_kinds_are_what_arrays_look_like(tmp_path: Path) -> None:
+def test_kinds_are_guessed_from_arrays(tmp_path: Path) -> None:
     arrays = {
         "photo": RNG.integers(0, 256, (3, 8, 9, 3), "uint8"),
         "first": RNG.integers(0, 256, (3, 3, 8, 9), "uint8"),
@@ -188,7 +188,7 @@ def test_a_damaged_row_is_a_bad_sample(tmp_path: Path) -> None:
         reader(2)
 
 
-def test_hdf5_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
+def test_hdf5_with_links_to_other_files_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = np.ones((3, 2))
     with h5py.File(tmp_path / "t.h5", "w") as file:
@@ -216,7 +216,7 @@ def test_six_tables_of_digits(shared: Path, tmp_path: Path) -> None:
     assert len({row.label for row in plan.rows}) == 10
 
 
-def test_a_file_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:
+def test_a_file_that_was_written_again_is_read_again(tmp_path: Path) -> None:
     for value in (1.0, 2.0):
         plan = Arrays().plan(saved(tmp_path, {"x": np.full((3, 2), value)}, "npz"))
         assert plan.read(1)["x"].tolist() == [value, value]

@@ -55,7 +55,7 @@ def test_sounds_keep_every_sample_and_their_lengths(letters: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3", "aiff", "au"])
-def test_formats(tmp_path: Path, ending: str) -> None:
+def test_every_sound_format_is_read(tmp_path: Path, ending: str) -> None:
     path = write(tmp_path / f"x.{ending}", tone(8000), 16000)
     assert audiofiles.header(path, "x").rate == 16000
     wave, rate = audiofiles.read_wave(path, "x")
@@ -63,7 +63,7 @@ def test_formats(tmp_path: Path, ending: str) -> None:
     assert abs(np.abs(wave).max() - 0.5) < 0.1
 
 
-def test_one_length(letters: Path) -> None:
+def test_sounds_can_get_one_length(letters: Path) -> None:
     plan = Audio(seconds=0.0625).plan(letters)
     assert plan.modalities[0].shape == (500,)
     short, long = plan.read(0)["audio"], plan.read(2)["audio"]
@@ -72,7 +72,7 @@ def test_one_length(letters: Path) -> None:
     assert short[399] != 0
 
 
-def test_rates(letters: Path) -> None:
+def test_sounds_are_resampled_to_one_rate(letters: Path) -> None:
     write(letters / "a" / "other.wav", tone(4410, 44100), 44100)
     plan = Audio().plan(letters)
     assert plan.modalities[0].rate == 8000
@@ -84,7 +84,7 @@ def test_rates(letters: Path) -> None:
     assert (slow.modalities[0].rate, slow.read(0)["audio"].shape) == (4000, (200,))
 
 
-def test_channels(letters: Path, tmp_path: Path) -> None:
+def test_channels_are_mixed_down_or_repeated(letters: Path, tmp_path: Path) -> None:
     both = np.stack([tone(300), np.zeros(300)], axis=1)
     write(letters / "a" / "stereo.wav", both)
     plan = Audio().plan(letters)
@@ -122,7 +122,7 @@ def test_truncated_sounds_are_rejected(letters: Path, tmp_path: Path, ending: st
     assert f"a/broken.{ending}: " in (tmp_path / "out" / "rejects.jsonl").read_text(encoding="utf-8")
 
 
-def test_what_is_no_sound_is_named(tmp_path: Path) -> None:
+def test_files_that_are_no_sounds_are_named(tmp_path: Path) -> None:
     write(tmp_path / "none.wav", np.zeros(0))
     (tmp_path / "empty.wav").touch()
     (tmp_path / "text.wav").write_text("hello, world")
@@ -144,7 +144,7 @@ def test_what_is_no_sound_is_named(tmp_path: Path) -> None:
         Audio().plan(tmp_path / "folder")
 
 
-def test_a_wav_whose_writer_did_not_know_its_length_is_whole(tmp_path: Path) -> None:
+def test_a_wav_without_a_length_in_its_header_is_read(tmp_path: Path) -> None:
     path = write(tmp_path / "x.wav", tone(100))
     whole, rate = audiofiles.read_wave(path, "x")
     assert len(whole) == 100

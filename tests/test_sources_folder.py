@@ -74,7 +74,7 @@ def test_splits_are_stable(pets: Path) -> None:
     assert "".join(split_by_hash(f"sample {number}", (70, 10, 20))[1] for number in range(16)) == "errrrreerrrerrrr"
 
 
-def test_shares() -> None:
+def test_shares_of_splits() -> None:
     counts = Counter(split_by_hash(str(number), parse_shares("70/10/20")) for number in range(10_000))
     assert abs(counts["train"] - 7000) < 150
     assert abs(counts["val"] - 1000) < 100
@@ -85,14 +85,14 @@ def test_shares() -> None:
             Folder(split=wrong)
 
 
-def test_the_same_stem_twice(tmp_path: Path) -> None:
+def test_files_with_the_same_stem_keep_their_endings(tmp_path: Path) -> None:
     for name in ("a.jpg", "a.png", "b.png"):
         save(tmp_path / name, noise(1))
     assert sorted(rows(Folder().plan(tmp_path))) == ["a.jpg", "a.png", "b"]
     assert ids_of(["a.jpg", "a.jpg.png", "a.png", "b.png"]) == ["a.jpg", "a.jpg.png", "a.png", "b"]
 
 
-def test_sizes_that_differ(tmp_path: Path) -> None:
+def test_images_of_different_sizes_get_one_size(tmp_path: Path) -> None:
     save(tmp_path / "a.png", noise(0, 40, 30))
     save(tmp_path / "b.png", noise(1, 20, 50))
     save(tmp_path / "c.png", noise(2, 300, 400))
@@ -109,7 +109,7 @@ def test_sizes_that_differ(tmp_path: Path) -> None:
         Folder(size=0)
 
 
-def test_a_size_can_be_kept(pets: Path) -> None:
+def test_images_of_another_size_can_be_rejected(pets: Path) -> None:
     plan, strict = Folder().plan(pets), Folder(resize="keep").plan(pets)
     save(pets / "cats" / "2024 é" / "n 1.PNG", noise(1, 7, 5))
     number = [row.id for row in plan.rows].index("cats/2024 é/n 1")
@@ -120,7 +120,7 @@ def test_a_size_can_be_kept(pets: Path) -> None:
         Folder(resize="keep").plan(pets)
 
 
-def test_no_image(tmp_path: Path) -> None:
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MultiviewError, match=r"no image below .*looked for \.bmp, .*found no file at all"):
         Folder().plan(tmp_path)
     (tmp_path / "a.txt").touch()
@@ -146,7 +146,7 @@ def test_damaged_images_are_skipped_and_listed(pets: Path, tmp_path: Path) -> No
         preprocess(Folder(), pets, tmp_path / "strict", max_bad=0)
 
 
-def test_links_that_go_round(pets: Path) -> None:
+def test_circular_links_end(pets: Path) -> None:
     (pets / "cats" / "again").symlink_to(pets)
     (pets / "linked").symlink_to(pets / "cats" / "2024 é")
     found = find_files(pets).files
@@ -154,7 +154,7 @@ def test_links_that_go_round(pets: Path) -> None:
     assert sum(path.startswith("linked/") for path in found) == 6
 
 
-def test_names_that_are_no_unicode(tmp_path: Path) -> None:
+def test_file_names_that_are_not_unicode(tmp_path: Path) -> None:
     save(tmp_path / "a.png", noise(0))
     (tmp_path / "a.png").rename(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff.png"))
     report = preprocess(Folder(), tmp_path, tmp_path.parent / f"{tmp_path.name}-out")
@@ -166,7 +166,7 @@ def listed(pets: Path) -> Path:
     return write_list(pets)
 
 
-def test_a_table_says_which_samples_there_are(listed: Path) -> None:
+def test_a_csv_file_lists_the_samples(listed: Path) -> None:
     plan = Folder(csv="labels.csv", label_column="kind").plan(listed)
     assert rows(plan)["cats/2024 é/n 7"] == ("k1", "val")
     assert len(plan.rows) == 5
@@ -203,13 +203,13 @@ def test_a_listed_file_that_is_missing_is_rejected(listed: Path, tmp_path: Path)
         ('id,split\n"a,train', {}, "line 2"),
     ],
 )
-def test_tables_that_do_not_fit(pets: Path, text: str | bytes, options: dict[str, str], message: str) -> None:
+def test_mistakes_in_csv_files(pets: Path, text: str | bytes, options: dict[str, str], message: str) -> None:
     (pets / "t.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(MultiviewError, match=message):
         Folder(csv="t.csv", **options).plan(pets)  # type: ignore[arg-type]
 
 
-def test_a_table_that_is_not_there(listed: Path) -> None:
+def test_a_missing_csv_file(listed: Path) -> None:
     with pytest.raises(MultiviewError, match=r"no CSV file label\.csv.*holds labels\.csv\. Did you mean 'labels\.csv'"):
         Folder(csv="label.csv").plan(listed)
 
@@ -234,14 +234,14 @@ def test_two_classes_of_one_name_are_refused(tmp_path: Path) -> None:
     assert {row.label for row in Folder(csv="labels.csv", split_column=None).plan(tmp_path).rows} == {"coffee"}
 
 
-def test_spaces_do_not_make_a_class(tmp_path: Path) -> None:
+def test_classes_that_differ_in_spaces_are_refused(tmp_path: Path) -> None:
     for name in ("big cat", "big cat "):
         save(tmp_path / name / "1.png", noise(1))
     with pytest.raises(MultiviewError, match="'big cat' and 'big cat ' look the same, but differ in spaces"):
         Folder().plan(tmp_path)
 
 
-def test_capitals_make_a_class_and_a_note(tmp_path: Path) -> None:
+def test_classes_that_differ_in_capitals_are_noted(tmp_path: Path) -> None:
     for name in ("a", "A", "b"):
         save(tmp_path / "train" / name / "1.png", noise(1))
     plan = Folder().plan(tmp_path)
@@ -272,7 +272,7 @@ def test_links_can_be_skipped(pets: Path) -> None:
         Folder(links="no")  # type: ignore[arg-type]
 
 
-def test_files_are_stored_as_they_are(tmp_path: Path) -> None:
+def test_encoded_files_are_stored_unchanged(tmp_path: Path) -> None:
     files = [
         save(tmp_path / "in" / "a" / "1.jpg", noise(0, 40, 30), quality=90),
         save(tmp_path / "in" / "a" / "2.jpg", noise(1, 20, 50)),

@@ -94,7 +94,7 @@ def test_the_same_store_from_every_kind_of_table(animals: Path, tmp_path: Path, 
     assert bytes(store.read([0], "text")[0]) == "ein Löwe".encode()
 
 
-def test_the_bytes_are_those_of_every_kind_of_table(animals: Path, tmp_path: Path) -> None:
+def test_every_kind_of_table_gives_the_same_bytes(animals: Path, tmp_path: Path) -> None:
     rows = [*ROWS[1:], ROWS[0]]  # in JSON Lines the first one lacks columns in the middle
     found = {}
     for ending in ("csv", "jsonl", "parquet"):
@@ -106,7 +106,7 @@ def test_the_bytes_are_those_of_every_kind_of_table(animals: Path, tmp_path: Pat
     assert found["csv"] == found["jsonl"] == found["parquet"]
 
 
-def test_what_columns_are_by_their_looks(animals: Path) -> None:
+def test_modalities_are_guessed_from_columns(animals: Path) -> None:
     path = write(animals, "csv", [{**row, "age": 3, "note": "x"} for row in ROWS])
     plan = Manifest().plan(path)
     found = {each.name: each.kind for each in plan.modalities}
@@ -138,7 +138,7 @@ def test_lists_are_tables_and_series(tmp_path: Path) -> None:
         reader(2)
 
 
-def test_numbers_that_are_none(tmp_path: Path) -> None:
+def test_cells_that_are_no_numbers_are_rejected(tmp_path: Path) -> None:
     rows = [
         {"f1": 1, "f2": 2},
         {"f1": "nan", "f2": 2},
@@ -246,7 +246,7 @@ def test_a_hundred_thousand_rows_are_planned_in_no_time(tmp_path: Path) -> None:
         ("id,word\n1,x\n2,y", {"modalities": {"w:table": "word"}}, r"modality 'w': 'word' is 'x', which is no finite"),
     ],
 )
-def test_manifests_that_do_not_fit(tmp_path: Path, text: str, options: dict[str, object], message: str) -> None:
+def test_mistakes_in_manifests(tmp_path: Path, text: str, options: dict[str, object], message: str) -> None:
     (tmp_path / "manifest.csv").write_text(text)
     with pytest.raises(MultiviewError, match=message):
         Manifest(**options).plan(tmp_path)  # type: ignore[arg-type]
@@ -287,7 +287,7 @@ def test_tables_that_cannot_be_read(animals: Path, tmp_path: Path, monkeypatch: 
         Manifest(text_bytes=0)
 
 
-def test_files_that_chain_all_samples_are_split_by_id_and_said_to_be(tmp_path: Path) -> None:
+def test_files_that_link_all_samples_lead_to_a_split_by_id_and_a_note(tmp_path: Path) -> None:
     for number in range(20):
         save(tmp_path / f"{number}.png", noise(number))
     rows = [f"s{number},{number}.png,./{number + 1}.png" for number in range(19)]

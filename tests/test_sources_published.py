@@ -1,4 +1,4 @@
-"""Published datasets, from small files in the published formats: CIFAR-10 and -100, STL-10, NYU Depth v2."""
+"""CIFAR-10, CIFAR-100, STL-10 and NYU Depth v2, from small files in the published formats."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_cifar10_in_both_formats(cifar10: Path, folder: str, tmp_path: Path) -> 
     assert np.array_equal(store.read([6], "image")[0], np.stack(list(red_first), axis=-1))
 
 
-def test_validation_samples_are_carved_out_of_the_training_set(cifar10: Path) -> None:
+def test_validation_samples_come_from_the_training_set(cifar10: Path) -> None:
     whole, carved = Cifar10().plan(cifar10), Cifar10(val=30).plan(cifar10)
     counts = Counter(row.split for row in carved.rows)
     assert counts["test"] == 4
@@ -83,7 +83,7 @@ def test_a_pickle_runs_nothing(cifar10: Path, tmp_path: Path, monkeypatch: pytes
     assert not Path("harmed").exists()
 
 
-def test_published_files_that_are_not_whole(cifar10: Path, tmp_path: Path) -> None:
+def test_incomplete_published_files_are_refused(cifar10: Path, tmp_path: Path) -> None:
     batch = cifar10 / "cifar-10-batches-py" / "data_batch_2"
     whole = batch.read_bytes()
     batch.write_bytes(whole[:5000])
@@ -107,7 +107,7 @@ def test_published_files_that_are_not_whole(cifar10: Path, tmp_path: Path) -> No
         Cifar10().plan(tmp_path / "empty")
 
 
-def test_stl10_trains_on_what_has_no_label(stl10: Path, tmp_path: Path) -> None:
+def test_stl10_trains_on_unlabelled_photos(stl10: Path, tmp_path: Path) -> None:
     store = Store.open(preprocess(Stl10(), stl10, tmp_path / "store", shard_rows=4).out)
     assert store.manifest.splits == {"train": 7, "test": 2}
     assert store.labels.tolist() == [0, 9, 3, 1, 1, -1, -1, -1, -1]
@@ -122,7 +122,7 @@ def test_stl10_trains_on_what_has_no_label(stl10: Path, tmp_path: Path) -> None:
         Stl10().plan(stl10)
 
 
-def test_stl10_that_does_not_fit(stl10: Path) -> None:
+def test_mistakes_with_stl10(stl10: Path) -> None:
     root = stl10 / "stl10_binary"
     plan = Stl10().plan(stl10)
     images, labels = (root / "train_X.bin").read_bytes(), root / "train_y.bin"
@@ -145,7 +145,7 @@ def test_stl10_that_does_not_fit(stl10: Path) -> None:
 # NYU Depth v2
 
 
-def test_nyu_depth_as_it_is_published(tmp_path: Path) -> None:
+def test_nyu_depth_in_its_published_file(tmp_path: Path) -> None:
     root = write_nyu(tmp_path)
     savemat(root / "splits.mat", {"trainNdxs": np.array([[1], [3], [4]]), "testNdxs": np.array([[2]])})
     store = Store.open(preprocess(NyuV2(), root, tmp_path / "store").out)
@@ -163,7 +163,7 @@ def test_nyu_depth_as_it_is_published(tmp_path: Path) -> None:
     assert set(small.read(0)) == {"normal", "mask"}
 
 
-def test_normals_of_planes_are_those_of_the_planes() -> None:
+def test_normals_of_planes_are_exact() -> None:
     camera = Camera(fx=100.0, fy=110.0, cx=20.0, cy=14.0)
     v, u = np.mgrid[:30, :40]
     rays = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones(u.shape)], -1)
@@ -183,14 +183,14 @@ def test_normals_of_planes_are_those_of_the_planes() -> None:
         np.testing.assert_allclose(got[there], np.broadcast_to(normal * [1, -1, -1], got[there].shape), atol=2e-3)
 
 
-def test_normals_do_not_lean_over_edges() -> None:
+def test_normals_at_an_edge_belong_to_one_side() -> None:
     depth = np.full((20, 20), 4.0)
     depth[:, 10:] = 2.0
     got = normals(depth, Camera(100, 100, 10, 10))
     np.testing.assert_allclose(got, np.broadcast_to([0, 0, 1], got.shape), atol=1e-3)
 
 
-def test_nyu_depth_that_is_not_whole(tmp_path: Path) -> None:
+def test_incomplete_nyu_depth_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         MultiviewError, match=r"there is no .*nyu_depth_v2_labeled\.mat; give nyu_depth_v2_labeled\.mat, or"
     ):

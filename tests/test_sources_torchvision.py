@@ -61,7 +61,7 @@ def test_a_class_with_splits(tmp_path: Path) -> None:
         assert plan.read(5)["image"].shape == (20, 20, 3)
 
 
-def test_masks_are_masks(tmp_path: Path) -> None:
+def test_image_targets_become_masks(tmp_path: Path) -> None:
     voc = tmp_path / "VOCdevkit" / "VOC2012"
     for name in ("a", "b", "c"):
         save(voc / "JPEGImages" / f"{name}.jpg", noise(1, 10, 10))

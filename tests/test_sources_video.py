@@ -57,7 +57,7 @@ def test_frames_are_those_on_the_screen_at_that_time(clips: Path) -> None:
     np.testing.assert_allclose(fast, np.repeat(10 * np.arange(12) + 20, 2), atol=4)
 
 
-def test_one_length(clips: Path) -> None:
+def test_clips_can_get_one_length(clips: Path) -> None:
     plan = Video(seconds=1.5, rate=4000).plan(clips)
     assert [each.shape for each in plan.modalities] == [(15, 32, 32, 3), (6000,)]
     long, short = plan.read(1), plan.read(2)
@@ -95,13 +95,13 @@ def test_mistakes_with_clips(clips: Path, tmp_path: Path, monkeypatch: pytest.Mo
         Video().plan(clips)
 
 
-def test_bombs_are_refused(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_huge_frames_are_refused(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(videofiles, "LARGEST", 32 * 32 - 1)
     with pytest.raises(BadSample, match=r"^x: refused as a decompression bomb: pictures of 32x32"):
         videofiles.header(clips / "up hill" / "1.mp4", "x")
 
 
-def test_clips_stand_upright(tmp_path: Path) -> None:
+def test_rotated_clips_are_turned_upright(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "x.mp4", frames=5, sound=None, corner=True)
     upright = Video().plan(tmp_path).read(0)["video"][0]
     assert upright[:6, :6].min() > 200

@@ -76,16 +76,16 @@ class FileOptions(VideoOptions):
             )
 
     def column(
-        self, name: str, kind: str | None, root: Path, files: Sequence[str], fit: Resizer | None = None
+        self, name: str, kind: str | None, root: Path, files: Sequence[str], resizer: Resizer | None = None
     ) -> Column:
         """The column `name` of these files below `root`; without a `kind`, name and endings decide.
 
-        `fit` is given where another modality sets the size of images. Raises MultiviewError when no
-        file can be read, or when files with these endings cannot be of that kind.
+        `resizer` is given where another modality sets the size of images. Raises MultiviewError if
+        no file can be read, or if files with these endings cannot be of that kind.
         """
         kind = kind or kind_of_files(name, files)
         if kind in PICTURES:
-            return self._pictures(name, kind, root, files, fit)
+            return self._pictures(name, kind, root, files, resizer)
         if kind == "audio":
             reader, notes = self.sound_reader(root, files)
             return Column(sound_modality(name, reader), reader, notes)
@@ -94,13 +94,13 @@ class FileOptions(VideoOptions):
             return Column(clips.modality(name), clips, notes)
         return _arrays(name, kind, root, files, self.rate)
 
-    def _pictures(self, name: str, kind: str, root: Path, files: Sequence[str], fit: Resizer | None) -> Column:
+    def _pictures(self, name: str, kind: str, root: Path, files: Sequence[str], resizer: Resizer | None) -> Column:
         if kind == "image" and self.store == "encoded":
             return encoded_column(name, files)
-        fit, notes = (fit, ()) if fit else self.resizer_for(root, files)
+        resizer, notes = (resizer, ()) if resizer else self.resizer_for(root, files)
         depth = images.DepthUnits(self.depth_scale, self.invalid, self.disparity, self.disparity_offset)
         column = picture_column(
-            name, kind, root, files, fit, replace(DEFAULT_CONVENTIONS, depth=depth, normal_y=self.normal_y)
+            name, kind, root, files, resizer, replace(DEFAULT_CONVENTIONS, depth=depth, normal_y=self.normal_y)
         )
         names = self.mask_names if kind == "mask" else ()
         return Column(replace(column.modality, names=names), column.read, notes)

@@ -49,7 +49,7 @@ class PictureReader:
 
     kind: str
     dtype: str
-    fit: Resizer
+    resizer: Resizer
     conventions: Conventions
 
     def __call__(self, path: Path, name: str) -> np.ndarray:
@@ -68,17 +68,22 @@ class PictureReader:
     def resized(self, array: np.ndarray, name: str) -> np.ndarray:
         """Resizes a decoded file. Raises BadSample for another size under the policy `keep`."""
         with name_failures(name):
-            return self.fit.resize_image(array) if self.kind == "image" else self.fit.resize_nearest(array)
+            return self.resizer.resize(self.kind, array)
 
 
 def picture_column(
-    name: str, kind: str, root: Path, files: Sequence[str], fit: Resizer, conventions: Conventions = DEFAULT_CONVENTIONS
+    name: str,
+    kind: str,
+    root: Path,
+    files: Sequence[str],
+    resizer: Resizer,
+    conventions: Conventions = DEFAULT_CONVENTIONS,
 ) -> Column:
     """The column of these image files below `root`, as pixels of one size."""
     dtype = _mask_dtype(root, files) if kind == "mask" else DTYPES.get(kind, "float32")
-    shape = (fit.height, fit.width, 3) if kind in ("image", "normal") else (fit.height, fit.width)
+    shape = (resizer.height, resizer.width, 3) if kind in ("image", "normal") else (resizer.height, resizer.width)
     modality = Modality(name=name, kind=kind, dtype=dtype, shape=shape, unit=UNITS[kind])
-    return Column(modality, PictureReader(kind, dtype, fit, conventions))
+    return Column(modality, PictureReader(kind, dtype, resizer, conventions))
 
 
 def encoded_column(name: str, files: Sequence[str]) -> Column:

@@ -31,5 +31,5 @@ class VideoOptions(SoundOptions, SizeOptions):
     def clip_reader(self, headers: Sequence[VideoHeader]) -> tuple[ClipReader, tuple[str, ...]]:
         """The reader for clips with these headers, and notes about it."""
         fps = self.fps or most_common_of([header.fps for header in headers])
-        fit, notes = choose_resizer([(header.height, header.width) for header in headers], self.size, self.resize)
-        return ClipReader(fps, fit, ANY if self.seconds is None else max(1, round(self.seconds * fps))), notes
+        resizer, notes = choose_resizer([(header.height, header.width) for header in headers], self.size, self.resize)
+        return ClipReader(fps, resizer, ANY if self.seconds is None else max(1, round(self.seconds * fps))), notes

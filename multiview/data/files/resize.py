@@ -29,6 +29,10 @@ class Resizer:
     width: int
     policy: str
 
+    def resize(self, kind: str, array: np.ndarray) -> np.ndarray:
+        """Resizes an array of a modality: images bilinearly, all others to the nearest sample."""
+        return self.resize_image(array) if kind == "image" else self.resize_nearest(array)
+
     def resize_image(self, array: np.ndarray) -> np.ndarray:
         """Resizes uint8 (h, w, 3), bilinear with antialiasing; pads with white.
 

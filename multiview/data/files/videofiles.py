@@ -71,12 +71,12 @@ class ClipReader:
     """
 
     fps: float
-    fit: Resizer
+    resizer: Resizer
     frames: int
 
     def modality(self, name: str) -> Modality:
         """The modality of clips that this reader reads."""
-        shape = (self.frames, self.fit.height, self.fit.width, 3)
+        shape = (self.frames, self.resizer.height, self.resizer.width, 3)
         return Modality(name=name, kind="video", dtype="uint8", shape=shape, unit=UNITS["video"], rate=self.fps)
 
     def __call__(self, path: Path, name: str) -> np.ndarray:
@@ -107,7 +107,7 @@ class ClipReader:
     def _take(self, taken: list[np.ndarray], frame: Any, until: float) -> None:
         """Takes the frame for every sampled moment before `until`, in seconds."""
         while frame is not None and len(taken) / self.fps < until - 1e-6 and self._needs_more(taken):
-            taken.append(self.fit.resize_image(_upright(frame)))
+            taken.append(self.resizer.resize_image(_upright(frame)))
             if len(taken) * taken[0].nbytes > MOST:
                 raise BadSample(f"has more than {MOST >> 30} GB of pictures; give --seconds, --fps or --size")
 

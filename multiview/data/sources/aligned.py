@@ -13,24 +13,12 @@ from multiview.data.columns.picture_columns import Column, PictureReader
 from multiview.data.listing import labels, splits
 from multiview.data.listing.filetree import FileTree, find_files, printable, without_ending
 from multiview.data.source import BadSample, Plan, Row
-from multiview.data.values import ModalityChoice, parse_modalities
+from multiview.data.values import NAMED, ModalityChoice, parse_modalities
 from multiview.errors import MultiviewError, unknown_name
 
-FOLDERS = {
-    "rgb": "image",
-    "image": "image",
-    "images": "image",
-    "depth": "depth",
-    "normal": "normal",
-    "normals": "normal",
-    "mask": "mask",
-    "masks": "mask",
-    "audio": "audio",
-    "video": "video",
-    "bands": "bands",
-    "points": "points",
-}
-KINDS = tuple(dict.fromkeys(FOLDERS.values()))
+KINDS = ("image", "depth", "normal", "mask", "audio", "video", "bands", "points")
+FOLDERS = {name: kind for name, kind in NAMED.items() if kind in KINDS and name not in ("photo", "sound")}
+"""Names of folders and the kinds of modality that they mean."""
 MISSING = ("reject", "keep")
 
 
@@ -116,12 +104,12 @@ class Aligned(FileOptions):
     ) -> dict[str, Column]:
         """The column of each modality; the first modality of images sets the size of all."""
         columns: dict[str, Column] = {}
-        fit = None
+        resizer = None
         for each in chosen:
             first = [paths[0] for paths in files[each.name].values()]
-            columns[each.name] = column = self.column(each.name, each.kind, root, first, fit)
+            columns[each.name] = column = self.column(each.name, each.kind, root, first, resizer)
             if isinstance(column.read, PictureReader):
-                fit = fit or column.read.fit
+                resizer = resizer or column.read.resizer
         return columns
 
     def _rows(self, root: Path, files: Mapping[str, Mapping[str, Sequence[str]]]) -> tuple[list[Row], list[str]]:

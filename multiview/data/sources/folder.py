@@ -48,5 +48,5 @@ class Folder(ClassTreeOptions, SizeOptions):
     def _column(self, root: Path, files: Sequence[str]) -> tuple[Column, tuple[str, ...]]:
         if self.store == "encoded":
             return encoded_column("image", files), ()
-        fit, notes = self.resizer_for(root, files)
-        return picture_column("image", "image", root, files, fit), notes
+        resizer, notes = self.resizer_for(root, files)
+        return picture_column("image", "image", root, files, resizer), notes

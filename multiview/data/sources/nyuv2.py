@@ -67,13 +67,13 @@ class NyuV2(SizeOptions):
         path = _located(root)
         content = _content(path)
         count, height, width = content.shape
-        fit, notes = choose_resizer([(height, width)], self.size, self.resize)
+        resizer, notes = choose_resizer([(height, width)], self.size, self.resize)
         ids = [f"{number + 1:04d}" for number in range(count)]
         given, more = self._splits(path, ids)
         rows = [Row(*each) for each in zip(ids, content.scenes, given, strict=True)]
-        modalities = tuple(_modality(name, fit, content.names) for name in MODALITIES if name in self.modalities)
+        modalities = tuple(_modality(name, resizer, content.names) for name in MODALITIES if name in self.modalities)
         return Plan(
-            rows, modalities, _Reader(path, tuple(each.name for each in modalities), fit), notes=(*notes, *more)
+            rows, modalities, _Reader(path, tuple(each.name for each in modalities), resizer), notes=(*notes, *more)
         )
 
     def _splits(self, path: Path, ids: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -141,8 +141,8 @@ def _published_split(file: Path) -> tuple[set[int], set[int]]:
         raise MultiviewError(f"{file} cannot be read as the published split: {cause}.") from cause
 
 
-def _modality(name: str, fit: Resizer, names: tuple[str, ...]) -> Modality:
-    shape = (fit.height, fit.width, 3) if name in ("image", "normal") else (fit.height, fit.width)
+def _modality(name: str, resizer: Resizer, names: tuple[str, ...]) -> Modality:
+    shape = (resizer.height, resizer.width, 3) if name in ("image", "normal") else (resizer.height, resizer.width)
     dtype = "uint16" if name == "mask" else DTYPES.get(name, "float32")
     labels = names if name == "mask" else ()
     return Modality(name=name, kind=name, dtype=dtype, shape=shape, unit=UNITS[name], names=labels)
@@ -152,11 +152,11 @@ def _modality(name: str, fit: Resizer, names: tuple[str, ...]) -> Modality:
 class _Reader:
     path: Path
     modalities: tuple[str, ...]
-    fit: Resizer
+    resizer: Resizer
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         with name_failures(f"{self.path.name}, sample {number + 1}"):
-            return {name: self._resized(name, self._stored(name, number)) for name in self.modalities}
+            return {name: self.resizer.resize(name, self._stored(name, number)) for name in self.modalities}
 
     def _stored(self, name: str, number: int) -> np.ndarray:
         array = arrayfiles.read_row(self.path, ARRAYS[name], number).T
@@ -164,9 +164,6 @@ class _Reader:
             return np.ascontiguousarray(array)
         metres = DepthUnits().metres(array.astype("float64"), integers=False)
         return metres if name == "depth" else normals(metres, _camera(metres.shape))
-
-    def _resized(self, name: str, array: np.ndarray) -> np.ndarray:
-        return self.fit.resize_image(array) if name == "image" else self.fit.resize_nearest(array)
 
 
 def _camera(shape: tuple[int, ...]) -> Camera:

@@ -64,12 +64,12 @@ class Torchvision(SizeOptions):
         _opened.cache_clear()  # a file may have been written again since
         parts = _parts(self.dataset, root, self.arguments or {})
         looks = [look for part in parts for look in part.looks(PROBED)]
-        fit, notes = choose_resizer([size for size, _ in looks], self.size, self.resize)
+        resizer, notes = choose_resizer([size for size, _ in looks], self.size, self.resize)
         masked = looks[0][1]
         rows = [row for part in parts for row in self._rows(part, masked)]
         places = tuple((part, place) for part in parts for place in range(len(part.open())))
         notes += () if parts[0].split else (splits.hash_split_note(splits.parse_shares(self.split)),)
-        return Plan(rows, _modalities(fit, masked), _Reader(places, fit, masked), notes=notes)
+        return Plan(rows, _modalities(resizer, masked), _Reader(places, resizer, masked), notes=notes)
 
     def _rows(self, part: "_Part", masked: bool) -> list[Row]:
         count = len(part.open())
@@ -223,8 +223,8 @@ def _picture(dataset: str, value: Any) -> np.ndarray:
     return np.array(images.to_rgb(value))
 
 
-def _modalities(fit: Resizer, masked: bool) -> tuple[Modality, ...]:
-    side = (fit.height, fit.width)
+def _modalities(resizer: Resizer, masked: bool) -> tuple[Modality, ...]:
+    side = (resizer.height, resizer.width)
     image = Modality(name="image", kind="image", dtype="uint8", shape=(*side, 3), unit=UNITS["image"])
     mask = Modality(name="mask", kind="mask", dtype="uint8", shape=side, unit=UNITS["mask"])
     return (image, mask) if masked else (image,)
@@ -233,15 +233,15 @@ def _modalities(fit: Resizer, masked: bool) -> tuple[Modality, ...]:
 @dataclass(frozen=True)
 class _Reader:
     places: tuple[tuple[_Part, int], ...]
-    fit: Resizer
+    resizer: Resizer
     masked: bool
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         part, place = self.places[number]
         with name_failures(f"torchvision:{part.dataset}, {part.name} {place}"):
             picture, target = _pair(part.dataset, part.open()[place])
-            sample = {"image": self.fit.resize_image(_picture(part.dataset, picture))}
-            return sample | {"mask": self.fit.resize_nearest(_mask(target))} if self.masked else sample
+            sample = {"image": self.resizer.resize_image(_picture(part.dataset, picture))}
+            return sample | {"mask": self.resizer.resize_nearest(_mask(target))} if self.masked else sample
 
 
 def _mask(target: Any) -> np.ndarray:
