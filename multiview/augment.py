@@ -1,4 +1,4 @@
-"""Photometric augmentation of a batch on its device: every sample has its own draw, which batch and process do not change."""
+"""Photometric augmentation of a batch on its device, with one independent draw per sample."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
     from multiview.photometric import Augment
 
 LUMA = (0.2989, 0.587, 0.114)
-"""Weights of red, green and blue in the grey of `RandomGrayscale` and ColorJitter (ITU-R 601, torchvision's digits)."""
+"""Weights of red, green and blue in grey: ITU-R 601, in torchvision's digits."""
 
 
 def augmented(augment: Augment, x: Tensor, draws: Draws) -> Tensor:
-    """`x` (n, 3, h, w) in [0, 1] after one independent draw per sample, in [0, 1] again; `x` itself is left alone."""
+    """A changed copy of the RGB images `x` (n, 3, h, w) in [0, 1], one draw per sample."""
     if x.dim() != 4 or x.shape[1] != 3:
         raise MultiviewError(
             f"augment works on RGB images (n, 3, h, w); this view reads {tuple(x.shape)}. Remove its augment."
         )
 
     def greyed(y: Tensor) -> Tensor:
-        return _on_some(y, augment.grey, draws.of("grey"), lambda z, _: grey(z).expand_as(z))
+        return _on_random_rows(y, augment.grey, draws.of("grey"), lambda z, _: grey(z).expand_as(z))
 
     if augment.grey_first:
         x = greyed(x)
-    x = _on_some(x, augment.jitter, draws.of("jitter"), lambda y, own: _jittered(augment, y, own))
+    x = _on_random_rows(x, augment.jitter, draws.of("jitter"), lambda y, own: _jittered(augment, y, own))
     if not augment.grey_first:
         x = greyed(x)
-    x = _on_some(x, augment.blur, draws.of("blur"), lambda y, own: _blurred(augment, y, own))
-    return _on_some(x, augment.solarise, draws.of("solarise"), lambda y, _: solarised(y))
+    x = _on_random_rows(x, augment.blur, draws.of("blur"), lambda y, own: _blurred(augment, y, own))
+    return _on_random_rows(x, augment.solarise, draws.of("solarise"), lambda y, _: solarised(y))
 
 
-def _on_some(x: Tensor, chance: float, draws: Draws, act: Callable[[Tensor, Draws], Tensor]) -> Tensor:
-    """`act` on each sample with probability `chance`, with the draws of those it acts on."""
+def _on_random_rows(x: Tensor, chance: float, draws: Draws, act: Callable[[Tensor, Draws], Tensor]) -> Tensor:
+    """`act` applied to each sample with probability `chance`, by the draws of these samples."""
     if chance == 0:
         return x
     rows = (draws.uniform("chance")[:, 0] < chance).nonzero()[:, 0]
@@ -53,7 +53,7 @@ def _uniform(like: Tensor, low: float, high: float, draws: Draws, name: str) -> 
 
 
 def _jittered(augment: Augment, x: Tensor, draws: Draws) -> Tensor:
-    """ColorJitter: factors are drawn per sample, the order of the four changes once per step."""
+    """ColorJitter: factors are drawn per sample, the order of the four changes per step."""
     changes = (
         (brightened, augment.brightness),
         (contrasted, augment.contrast),
@@ -73,7 +73,7 @@ def _blurred(augment: Augment, x: Tensor, draws: Draws) -> Tensor:
     from kornia.filters import gaussian_blur2d
 
     low, high = augment.sigma
-    # Three sigmas hold 99.7 % of the weight; reflected padding reaches at most to the far side.
+    # Three sigmas hold 99.7 % of the weight. Reflected padding cannot be wider than the image.
     radius = min(math.ceil(3 * high), min(x.shape[-2:]) - 1)
     sigma = _uniform(x, low, high, draws, "sigma").view(-1, 1).expand(-1, 2)
     return gaussian_blur2d(x, (2 * radius + 1, 2 * radius + 1), sigma)
@@ -91,24 +91,24 @@ def brightened(x: Tensor, factor: Tensor) -> Tensor:
 
 
 def contrasted(x: Tensor, factor: Tensor) -> Tensor:
-    """`x` moved away from (factor > 1) or to (factor < 1) the mean grey of its sample."""
+    """`x` moved away from (factor > 1) or towards (factor < 1) the mean grey of its sample."""
     return torch.lerp(grey(x).mean((1, 2, 3), keepdim=True), x, factor).clamp_(0, 1)
 
 
 def saturated(x: Tensor, factor: Tensor) -> Tensor:
-    """`x` moved away from (factor > 1) or to (factor < 1) its own grey."""
+    """`x` moved away from (factor > 1) or towards (factor < 1) the grey of each pixel."""
     return torch.lerp(grey(x), x, factor).clamp_(0, 1)
 
 
 def hue_turned(x: Tensor, turn: Tensor) -> Tensor:
-    """`x` with its HSV hue turned by `turn` (n, 1, 1, 1) of a full circle; value and saturation stay."""
+    """`x` with its HSV hue turned by `turn` (n, 1, 1, 1), a share of a full circle."""
     r, g, b = x.unbind(1)
     value, chroma = x.amax(1), x.amax(1) - x.amin(1)
     safe = chroma.clamp_min(torch.finfo(x.dtype).tiny)
     sector = torch.where(
         value == r, (g - b) / safe, torch.where(value == g, (b - r) / safe + 2, (r - g) / safe + 4)
     ) + 6 * turn.squeeze(1)
-    # HSV to RGB without cases: channel = V - C * clamp(min(k, 4 - k), 0, 1) with k = (sector + 5, 3, 1) mod 6.
+    # HSV to RGB: channel = V - C * clamp(min(k, 4 - k), 0, 1), k = (sector + 5, 3, 1) mod 6.
     k = torch.stack((sector + 5, sector + 3, sector + 1), 1).remainder_(6)
     return value.unsqueeze(1) - chroma.unsqueeze(1) * torch.minimum(k, 4 - k).clamp_(0, 1)
 

@@ -1,4 +1,4 @@
-"""One batch on its way from the data workers to the views."""
+"""One batch between the data workers and the views."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """The cropped modalities of n samples, and who they are.
+    """The cropped modalities of n samples.
 
-    crops: crop name -> modality -> tensor, channels second: images uint8 (n, 3, h, w), depth float32 (n, 1, h, w) in
-    metres, normals float32 (n, 3, h, w), masks int64 (n, 1, h, w), bands float32 (n, bands, h, w), audio int16
-    (n, channels, samples), video uint8 (n, 3, frames, h, w), series float32 (n, channels, times), tables float32
-    (n, columns), points float32 (n, numbers, points), text int64 (n, bytes), 0 = padding. index: int64 (n,), position within the
-    split, by which memories find a sample. present: modality -> bool (n,); the rows of an absent modality are zeros.
+    Args:
+        crops: crop name -> modality -> tensor with the channels second: images uint8 (n, 3, h, w);
+            depth float32 (n, 1, h, w), metres; normals float32 (n, 3, h, w); masks int64
+            (n, 1, h, w); bands float32 (n, bands, h, w); audio int16 (n, channels, samples); video
+            uint8 (n, 3, frames, h, w); series float32 (n, channels, times); tables float32
+            (n, columns); points float32 (n, numbers, points); text int64 (n, bytes), 0 = padding.
+        index: int64 (n,), position of each sample in its split; memories find a sample by it.
+        present: modality -> bool (n,). Rows of an absent modality are zeros.
     """
 
     crops: dict[str, dict[str, Tensor]]
@@ -28,15 +31,15 @@ class Batch:
         return len(self.index)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        """The same batch on `device`; `non_blocking` overlaps the copy when the batch is pinned."""
-        return self._each(lambda x: x.to(device, non_blocking=non_blocking))
+        """The same batch on `device`; `non_blocking` overlaps the copy of a pinned batch."""
+        return self._moved(lambda x: x.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Batch:
-        """The same batch in page-locked memory; DataLoader calls it when asked to pin."""
-        return self._each(lambda x: x.pin_memory())
+        """The same batch in page-locked memory; DataLoader calls it for pin_memory=True."""
+        return self._moved(lambda x: x.pin_memory())
 
-    def _each(self, move: Callable[[Tensor], Tensor]) -> Batch:
-        # In evaluation several crops hold the very same tensor: move it once.
+    def _moved(self, move: Callable[[Tensor], Tensor]) -> Batch:
+        # In evaluation several crops hold the same tensor: it is moved once.
         moved: dict[int, Tensor] = {}
 
         def once(x: Tensor) -> Tensor:

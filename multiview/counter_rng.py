@@ -1,10 +1,9 @@
-"""Random numbers that are a function of what they are for, and of nothing else.
+"""Random numbers that depend only on (seed, epoch, purpose, sample): SplitMix64 with a counter.
 
-SplitMix64 as a counter-based generator: the number for (seed, epoch, purpose, sample) does not depend on which
-process draws it, in what batch, or after what. So a resumed run, another worker count and another world size see the
-same draws. Its 64 bit arithmetic is exact, unlike the streams of numpy and torch, which may change with their
-versions. Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014; constants of
-Stafford's variant 13.
+The numbers do not depend on the process, the batch or earlier draws. A resumed run, another number
+of workers and another number of processes therefore see the same draws. The 64 bit arithmetic is
+exact; the streams of numpy and torch may change with their versions. Source: Steele, Lea, Flood,
+"Fast splittable pseudorandom number generators", OOPSLA 2014; constants of Stafford's variant 13.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def bits(seed: int, epoch: int, purpose: str, index: NDArray[np.int64], count: int = 1) -> NDArray[np.uint64]:
-    """`count` numbers of 64 random bits for every sample of `index` (n,): uint64 (n, count)."""
+    """`count` numbers of 64 random bits per sample of `index` (n,): uint64 (n, count)."""
     digest = hashlib.blake2b(f"{seed}/{epoch}/{purpose}".encode(), digest_size=8).digest()
     key = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
     start = _mixed(key + _mixed(index.astype(np.uint64) * _GOLDEN))
@@ -31,7 +30,7 @@ def bits(seed: int, epoch: int, purpose: str, index: NDArray[np.int64], count: i
 
 
 def uniform(seed: int, epoch: int, purpose: str, index: NDArray[np.int64], count: int = 1) -> NDArray[np.float64]:
-    """`count` numbers from [0, 1) for every sample of `index` (n,): float64 (n, count), multiples of 2^-53."""
+    """`count` multiples of 2^-53 from [0, 1) per sample of `index`: float64 (n, count)."""
     return (bits(seed, epoch, purpose, index, count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
@@ -41,7 +40,7 @@ def permutation(seed: int, epoch: int, purpose: str, count: int) -> NDArray[np.i
 
 
 def draw_seed(seed: int, step: int, purpose: str) -> int:
-    """A seed, 63 bits, for a generator of one use at one step: nothing that is random has a state to save."""
+    """A 63 bit seed for a generator that serves one purpose at one step, and so needs no saving."""
     return int(bits(seed, step, purpose, np.zeros(1, np.int64))[0, 0] >> np.uint64(1))
 
 
@@ -53,9 +52,9 @@ def _mixed(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """The random numbers of one step for the samples of a batch: whoever holds a sample draws the same for it.
+    """The random numbers of one step for the samples of a batch, the same on every process.
 
-    index: int64 (n,), the samples. purpose: what the numbers are for; two purposes are independent.
+    index: int64 (n,), the samples. purpose: text; the numbers of two purposes are independent.
     """
 
     seed: int
@@ -68,15 +67,15 @@ class Draws:
         return replace(self, purpose=f"{self.purpose}/{name}")
 
     def at(self, rows: NDArray[np.int64]) -> Draws:
-        """The numbers of some rows of the batch."""
+        """The numbers of these rows of the batch."""
         return replace(self, index=self.index[rows])
 
     def uniform(self, name: str, count: int = 1) -> Tensor:
-        """`count` numbers from [0, 1) for every sample: float64 (n, count), on the CPU."""
+        """`count` numbers from [0, 1) per sample: float64 (n, count), on the CPU."""
         import torch
 
         return torch.from_numpy(uniform(self.seed, self.step, f"{self.purpose}/{name}", self.index, count))
 
     def order(self, name: str, count: int) -> list[int]:
-        """A random order of 0 .. count - 1, one for the whole step, the same in every process."""
+        """A random order of 0 .. count - 1: one per step, the same on every process."""
         return permutation(self.seed, self.step, f"{self.purpose}/{name}", count).tolist()

@@ -1,4 +1,4 @@
-"""The contract of an encoder, view tensor -> feature `h`, and the one factory that makes encoders by name."""
+"""The contract of an encoder (view tensor -> feature `h`), and encoders made by name."""
 
 from __future__ import annotations
 
@@ -17,13 +17,27 @@ from multiview.record import Made, from_plain, remember, to_plain
 
 
 class Encoder(nn.Module):
-    """What turns a view into features: all of it, or up to a layer that a probe asks for.
+    """A network that turns a view tensor into features, or into the output of one of its layers.
 
-    channels: planes of the view. features: width of h. layers: names of what can be probed, from shallow to deep; the
-    last is h itself. axes: what the axes of a sample are called, channels first. To write one, set a submodule under
-    each name in `layers`, each reading what the one before it gives; where the network does not run like that, replace
-    `step` or `encode`.
-    Raises MultiviewError when channels is below 1.
+    To write an encoder, set a submodule under each name in `layers`; each reads the output of the
+    layer before. For a network that does not run like that, override `step` or `encode`.
+
+    Args:
+        channels: of the view.
+        features: width of h.
+        layers: names of the layers that can be probed, from shallow to deep; the last gives h.
+
+    Raises:
+        MultiviewError: when channels is below 1.
+
+    The class attribute `axes` names the axes of a sample, channels first.
+
+    >>> import multiview as mv, torch
+    >>> encoder = mv.make_encoder("convnet", 2, width=0.5)
+    >>> isinstance(encoder, mv.Encoder), encoder.layers[-1], encoder.features
+    (True, 'pool', 128)
+    >>> encoder(torch.zeros(4, 2, 64, 64)).shape
+    torch.Size([4, 128])
     """
 
     channels: int
@@ -39,9 +53,9 @@ class Encoder(nn.Module):
         self.channels, self.features, self.layers = channels, features, tuple(layers)
 
     def forward(self, x: Tensor, layer: str | None = None) -> Tensor:
-        """h (n, features) of a batch (n, *axes), or what `layer` gives: (n, c), or a map (n, c, ...).
+        """h (n, features) of a batch (n, *axes), or the output of `layer`: (n, c) or (n, c, ...).
 
-        Raises MultiviewError for a layer that the encoder does not have and for a batch of another shape.
+        Raises MultiviewError for an unknown layer and for a batch of another shape.
         """
         if layer is not None and layer not in self.layers:
             raise unknown_name(f"layer of {type(self).__name__}", layer, self.layers)
@@ -54,20 +68,21 @@ class Encoder(nn.Module):
         return self.encode(x, self.layers[-1] if layer is None else layer)
 
     def encode(self, x: Tensor, layer: str) -> Tensor:
-        """What `layer`, one of `self.layers`, gives; nothing deeper is computed."""
+        """The output of `layer`, one of `self.layers`; deeper layers are not computed."""
         for name in self.layers[: self.layers.index(layer) + 1]:
             x = self.step(name, x)
         return x
 
     def step(self, layer: str, x: Tensor) -> Tensor:
-        """One layer, applied to what the layer before it gave."""
+        """The output of one layer; `x` is the output of the layer before."""
         return getattr(self, layer)(x)
 
     def record(self) -> dict[str, Any]:
-        """What `encoder_from` builds the network from, in JSON's types: a registered name, channels and options.
+        """A registered name, channels and options, in JSON's types: the input of `encoder_from`.
 
-        The options `pretrained` and `weights` are recorded as False and None. An encoder that cannot be built again has
-        a `reason` instead of a name. Modules that were replaced after the encoder was made are not noticed.
+        The options `pretrained` and `weights` are recorded as False and None. An encoder that
+        cannot be built again has a `reason` instead of a name. The record does not notice modules
+        that were replaced after the encoder was made.
         """
         try:
             if self.made is None:
@@ -82,10 +97,10 @@ _NO_WEIGHTS = {"pretrained": False, "weights": None}
 
 
 def encoder_from(record: Mapping[str, Any], seed: int | None = None) -> Encoder:
-    """The network that `Encoder.record` described, with random weights: the same names and shapes in its state.
+    """The network that `Encoder.record` described, with random weights drawn from `seed`.
 
-    seed: of the weights, as for `make_encoder`. Raises MultiviewError when the record says why there is none, and when
-    it is no record of an encoder.
+    Its state has the same names and shapes. Raises MultiviewError when the record has a reason why
+    the encoder cannot be built, and when it is no record of an encoder.
     """
     if "reason" in record:
         raise MultiviewError(f"the encoder cannot be built from its record: {record['reason']}.")
@@ -106,13 +121,26 @@ def make_encoder(
     seed: int | None = None,
     **options: Any,
 ) -> Encoder:
-    """The encoder registered as `name`, for a view of `channels` planes: `make_encoder("resnet18", 2, width=0.5)`.
+    """The encoder registered as `name`, for a view of `channels` channels.
 
-    `plugin:model` hands a model's name to a plugin that has many, as in `timm:vit_tiny_patch16_224`.
-    width: multiplier of the planes, above 0. img_size: side of the images in pixels, or (height, width); networks built
-    for one size need it, others ignore it. seed: the weights are drawn on the CPU from this seed alone, and the global
-    generator is left as it was (None: drawn from that generator). options: the plugin's own.
-    Raises MultiviewError for an unknown name, model or option, and for a plugin that makes something else.
+    Args:
+        name: as `multiview list` shows it; `PLUGIN:MODEL` where a plugin has many models, as in
+            `timm:vit_tiny_patch16_224`.
+        channels: of the view.
+        width: multiplier of the channels of every layer, above 0.
+        img_size: side of the images, pixels, or (height, width). Networks built for one size need
+            it; other networks ignore it.
+        seed: of the weights, which are then drawn on the CPU and leave torch's default generator
+            as it was; None draws from that generator.
+        options: the plugin's own.
+
+    Raises:
+        MultiviewError: for an unknown name, model or option, and when a plugin makes no encoder.
+
+    >>> import multiview as mv
+    >>> encoder = mv.make_encoder("resnet18", 2, width=0.5)
+    >>> encoder.channels, encoder.features
+    (2, 256)
     """
     plugin, colon, model = name.partition(":")
     factory = plugins.load("encoders", plugin)
@@ -135,7 +163,7 @@ def make_encoder(
 
 
 def scaled(planes: int, width: float) -> int:
-    """`planes` times `width`, rounded, at least 1. Raises MultiviewError when width is not a number above 0."""
+    """`planes` times `width`, rounded, at least 1. Raises MultiviewError unless width > 0."""
     if not (width > 0 and math.isfinite(width)):
         raise MultiviewError(f"the width of an encoder is {width}; give a multiplier above 0, such as 0.5, 1 or 2.")
     return max(1, round(planes * width))
@@ -151,7 +179,7 @@ def _misnamed(plugin: str, name: str, many: bool) -> MultiviewError:
 
 @contextmanager
 def _drawn_from(seed: int) -> Iterator[None]:
-    # Not torch.manual_seed, which reseeds the generators of every device, nor fork_rng, which copies all their states.
+    # torch.manual_seed would reseed the generators of every device; fork_rng copies all states.
     state = torch.default_generator.get_state()
     torch.default_generator.manual_seed(seed)
     try:

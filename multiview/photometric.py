@@ -1,4 +1,4 @@
-"""The photometric augmentation of a view of an image: plain numbers here, `multiview.augment` applies them."""
+"""The options of the photometric augmentation. `multiview.augment` applies them."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,17 +16,21 @@ if TYPE_CHECKING:
 class Augment:
     """A photometric augmentation of an RGB image, in this order: jitter, grey, blur, solarise.
 
+    >>> import multiview as mv
+    >>> augment = mv.Augment(brightness=0.4, hue=0.1, grey=0.2)
+    >>> view = mv.make_view("rgb", mv.Crop(size=32), augment)
+
     Args:
-        brightness: of the jitter (torchvision's ColorJitter): factors from 1 - brightness to 1 + brightness.
-        contrast: likewise.
-        saturation: likewise.
-        hue: of the jitter: turns of up to this share of the colour circle either way, 0.5 = any hue.
+        brightness: strength in the jitter, as in ColorJitter: factors from 1 - this to 1 + this.
+        contrast: strength in the jitter, likewise.
+        saturation: strength in the jitter, likewise.
+        hue: largest turn in the jitter, as a share of the colour circle; 0.5 = any hue.
         jitter: probability of the jitter.
-        grey: probability of grey.
+        grey: probability that the image becomes grey.
         blur: probability of a Gaussian blur.
-        sigma: of the blur, pixels, (low, high).
+        sigma: width of the blur, pixels, (low, high).
         solarise: probability that values of 0.5 and more are inverted.
-        grey_first: grey before the jitter.
+        grey_first: whether grey comes before the jitter.
     """
 
     brightness: float = 0.0
@@ -52,7 +56,7 @@ class Augment:
             raise MultiviewError(f"augment: sigma is {self.sigma}; give (low, high) in pixels with 0 < low <= high.")
 
     def __call__(self, x: "Tensor", draws: "Draws") -> "Tensor":
-        """RGB (n, 3, h, w) in [0, 1], augmented."""
+        """The augmented images: RGB (n, 3, h, w) in [0, 1]."""
         from multiview.augment import augmented
 
         return augmented(self, x, draws)

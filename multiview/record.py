@@ -1,7 +1,7 @@
-"""How a view and an encoder remember what made them: a registered name, and options that JSON can hold.
+"""How a view and an encoder remember their registered name and options, as JSON can hold them.
 
-A recorded factory leaves a `Made` on what it returns. `to_plain` writes its options as plain values; `from_plain` reads
-them back, and imports a class only from a package that has registered a plugin.
+A recorded factory puts a `Made` on its result. `to_plain` writes options as plain values.
+`from_plain` reads them back, and imports classes only from packages that register a plugin.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Made:
-    """The factory of a view or an encoder, and the options that it was called with, defaults included.
+    """The factory of a view or an encoder, and the options of the call, defaults included.
 
-    factory: its registered name, or `module:function`. model: what follows the colon in `timm:NAME`.
+    factory: its registered name, or `module:function`. model: the part of `timm:NAME` after the colon.
     """
 
     factory: str
@@ -35,7 +35,7 @@ class Made:
     model: str | None = None
 
     def name(self, group: str) -> str:
-        """The registered name, as `make_view` or `make_encoder` takes it. Raises MultiviewError when there is none."""
+        """The name for `make_view` or `make_encoder`. Raises MultiviewError when there is none."""
         names = [self.factory]
         if ":" in self.factory:
             plugins = installed(group)
@@ -45,13 +45,13 @@ class Made:
             ]
         if not names:
             raise MultiviewError(
-                f'{self.factory} made it, which no package registers under [project.entry-points."multiview.{group}"]'
+                f'no package registers {self.factory} under [project.entry-points."multiview.{group}"]'
             )
         return names[0] if self.model is None else f"{names[0]}:{self.model}"
 
 
 def recorded(factory: Callable[P, T]) -> Callable[P, T]:
-    """The factory, whose results remember it and its options in their attribute `made`."""
+    """The factory, made to enter itself and its options into the attribute `made` of its results."""
     target = f"{factory.__module__}:{factory.__qualname__}"
 
     @wraps(factory)
@@ -62,7 +62,7 @@ def recorded(factory: Callable[P, T]) -> Callable[P, T]:
 
 
 def remember(result: T, name: str, factory: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> T:
-    """`result`, with a `Made`: `factory`, known as `name`, has just returned it for these arguments."""
+    """`result` with its `Made`: the result of `factory`, known as `name`, for these arguments."""
     bound = inspect.signature(factory).bind(*args, **kwargs)
     bound.apply_defaults()
     options: dict[str, Any] = {}
@@ -76,10 +76,10 @@ def remember(result: T, name: str, factory: Callable[..., Any], args: Sequence[A
 
 
 def to_plain(value: Any) -> Any:
-    """The value in JSON's types. Raises MultiviewError for a value that `from_plain` could not read back.
+    """The value in JSON's types. Raises MultiviewError when `from_plain` could not read it back.
 
-    A dataclass becomes `{"class": "module:Name", "options": {...}}`, a number that is not finite `{"number": "inf"}`,
-    a mapping `{"mapping": {...}}`, a path text, a tuple a list.
+    A dataclass becomes `{"class": "module:Name", "options": {...}}`, an infinite number
+    `{"number": "inf"}`, a mapping `{"mapping": {...}}`, a path text, a tuple a list.
     """
     if value is None or isinstance(value, (str, bool)):
         return value
@@ -98,7 +98,7 @@ def to_plain(value: Any) -> Any:
         target = f"{kind.__module__}:{kind.__qualname__}"
         _class(target)
         return {"class": target, "options": plain_fields(value)}
-    raise MultiviewError(f"{value!r} is no number, text, list or frozen dataclass, so that JSON cannot hold it")
+    raise MultiviewError(f"{value!r} is no number, text, list or dataclass, so that JSON cannot hold it")
 
 
 def plain_fields(value: Any) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def plain_fields(value: Any) -> dict[str, Any]:
 
 
 def from_plain(value: Any) -> Any:
-    """The value that `to_plain` wrote; lists come back as tuples. Raises MultiviewError for an unknown class."""
+    """The value that `to_plain` wrote; a list becomes a tuple. Raises MultiviewError for unknown classes."""
     if isinstance(value, list):
         return tuple(from_plain(item) for item in value)
     if not isinstance(value, dict):
@@ -120,7 +120,7 @@ def from_plain(value: Any) -> Any:
 
 
 def _class(target: str) -> type:
-    """The dataclass called `module:Name`, from a package with plugins: a record must not run other programs."""
+    """The dataclass `module:Name` of a package with plugins; a record must not run other code."""
     module, _, name = target.partition(":")
     packages = {plugin.target.partition(":")[0].partition(".")[0] for group in GROUPS for plugin in installed(group)}
     if module.partition(".")[0] not in packages:

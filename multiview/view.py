@@ -1,8 +1,8 @@
-"""The contracts between data and encoders: what a crop is, what a view is, and what its channels mean.
+"""The contracts between data and encoders: `Crop`, `View` and `Channels`.
 
-A `Crop` is one random draw of geometry, made in the data worker. A `View` says how one encoder sees a crop: which
-modality it reads, how that is augmented, converted and normalised. Both are plain values; `multiview.views` holds the
-ready ones.
+A `Crop` is one random draw of geometry, made in the data worker. A `View` says how one encoder sees
+a crop: which modality it reads, and how that modality is augmented, converted and normalised. Both
+are plain values. `multiview.views` has ready views.
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Channels:
-    """What the numbers of a view are: `count` planes in `unit`, each from `low` to `high`."""
+    """The meaning of a view's numbers: `count` channels in `unit`, each from `low` to `high`.
+
+    >>> import multiview as mv
+    >>> channels = mv.Channels("depth", count=1, unit="m", low=0.0, high=10.0)
+    >>> channels.middle, channels.half_range
+    (5.0, 5.0)
+    """
 
     name: str
     count: int
@@ -49,13 +55,26 @@ class Channels:
 
 @dataclass(frozen=True, kw_only=True)
 class Crop:
-    """One random draw of geometry: a random resized crop, a horizontal flip and a window in time, joint over all
-    modalities of a sample.
+    """One random draw of geometry: a random resized crop, a mirror image and a window in time.
 
-    size: side of the square that comes out, pixels. scale: share of the area that is kept, (low, high). ratio: aspect
-    ratio of the kept window, (low, high). flip: probability of a mirror image. seconds: length of the window that is
-    cut from sound, video and time series, None = all of it. Views of the crop with the same `name` are aligned pixel
-    by pixel and in time; crops with different names are drawn independently.
+    All modalities of a sample share the draw: views of crops with the same name are aligned pixel
+    by pixel and in time. Crops with different names are drawn independently.
+
+    Args:
+        size: side of the square result, pixels.
+        scale: share of the area that is kept, (low, high).
+        ratio: aspect ratio of the kept window, (low, high).
+        flip: probability of a mirror image.
+        name: of the draw.
+        seconds: length of the window that is cut from sound, video and time series; None = all.
+
+    Raises:
+        MultiviewError: when a value is out of its range.
+
+    >>> import multiview as mv
+    >>> crop = mv.Crop(size=32, scale=(0.5, 1.0), name="query")
+    >>> crop.named("key").name
+    'key'
     """
 
     size: int = 64
@@ -80,32 +99,56 @@ class Crop:
             raise MultiviewError(f"crop '{self.name}': seconds is {self.seconds}; give a length above 0, or None.")
 
     def named(self, name: str) -> Crop:
-        """The same geometry under another name: an independent draw."""
+        """The same geometry under another name, and so drawn independently."""
         return replace(self, name=name)
 
 
 class Augmentation(Protocol):
-    """A frozen, hashable value that changes a modality's tensor at random, each sample by its own draws."""
+    """A frozen, hashable value that changes a tensor at random, each sample by draws of its own."""
 
     def __call__(self, x: Tensor, draws: Draws) -> Tensor:
-        """The tensor (n, channels, ...) of `x`'s shape after the change; `x` is left alone."""
+        """The changed tensor, of the shape of `x` (n, channels, ...); `x` itself stays as is."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """How one encoder sees a crop: `modality -> augment -> convert -> take -> normalise`, batched, on the device.
+    """How one encoder sees a crop: modality -> augment -> convert -> mask -> take -> normalise.
 
-    modality: the stored name it reads. crop: whose geometry it shares. convert: a function from the modality's tensor
-    (n, channels, ...) to the tensor that `take` picks channels from; views with the same crop, modality, augment and
-    convert share one conversion per batch. reads_bytes: convert takes 8 bit pixels too, as stored, and saves the work of
-    turning them into [0, 1] first. pointwise: convert makes every pixel from that pixel alone, so that `torch.compile`, where
-    a run asks for it, makes one pass of it. take: the channels that are kept, in this order, None = all. channels: name, count,
-    unit and range after `take`. mean, std: the
-    normalisation, in that unit, one number or one per channel; None takes the training split's from the store.
-    missing: the value that means "not measured" (before normalisation); it becomes 0, the mean, whatever mean and std
-    are. augment: an augmentation of the modality's tensor, such as `Augment`, drawn once per crop. mask: one of what
-    convert gives, such as `SpecAugment`. rate: samples a second that convert was made for, None = any.
+    The whole batch is converted at once, on the device. Views with the same crop, modality, augment
+    and convert share one conversion per batch.
+
+    Args:
+        modality: name in the store.
+        channels: name, count, unit and range after `take`.
+        crop: the geometry that the view shares.
+        convert: function of the modality's tensor (n, channels, ...); None keeps the tensor.
+        reads_bytes: `convert` also takes 8 bit pixels, and need not wait for them in [0, 1].
+        pointwise: `convert` makes each pixel from that pixel alone, so that a run with
+            `torch.compile` makes one pass of it.
+        take: channels of the converted tensor that are kept, in this order; None = all.
+        mean: of the normalisation, in the unit, one number or one per channel; None takes the
+            mean of the training split from the store.
+        std: of the normalisation, likewise.
+        missing: value that means "not measured"; it becomes 0 after normalisation.
+        augment: augmentation of the modality's tensor, such as `Augment`, drawn once per crop.
+        mask: augmentation of the converted tensor, such as `SpecAugment`.
+        rate: sampling rate that `convert` was made for, Hz; None = any.
+        made: the factory and the options that made the view, entered by the factory.
+
+    Raises:
+        MultiviewError: when take, mean or std do not fit the channels.
+
+    >>> import multiview as mv
+    >>> heat = mv.View(
+    ...     modality="thermal",
+    ...     channels=mv.Channels("heat", count=1, unit="K", low=250.0, high=400.0),
+    ...     crop=mv.Crop(size=32),
+    ...     mean=(300.0,),
+    ...     std=(10.0,),
+    ... )
+    >>> heat.of("infrared").modality
+    'infrared'
     """
 
     modality: str
@@ -139,27 +182,32 @@ class View:
             raise MultiviewError(f"view '{self.channels.name}': std is {self.std}; every value must be above 0.")
 
     def on(self, crop: Crop) -> View:
-        """The same view of another crop."""
+        """The same view with another crop."""
         return replace(self, crop=crop)
 
     def of(self, modality: str) -> View:
-        """The same view of a modality that the store has under another name."""
+        """The same view, reading the modality that the store calls `modality`."""
         return replace(self, modality=modality)
 
     def with_statistics(
         self, statistics: Mapping[str, Statistics], stored: Mapping[str, Modality] | None = None
     ) -> View:
-        """The view with mean and std filled in from a store's statistics of the modality, where they were left open.
+        """The view with mean and std, taken from the store's statistics where they are None.
 
-        stored: the store's modalities. Raises MultiviewError when the view was made for another rate or takes channels
-        that are not stored, and for a converted view, whose unit is not the stored one. A view of an image needs its own:
-        images are stored in 0 to 255 and seen in 0 to 1.
+        Args:
+            statistics: of the stored modalities, by name.
+            stored: the store's modalities, by name.
+
+        Raises:
+            MultiviewError: when the view was made for another sampling rate, when it takes channels
+                that are not stored, and when a converted view has no mean and std: the statistics
+                are in the stored unit.
         """
         rate = stored[self.modality].rate if stored and self.modality in stored else None
         if self.rate is not None and rate is not None and rate != self.rate:
             raise MultiviewError(
-                f"view '{self.channels.name}' is made for {self.rate:g} samples a second, but '{self.modality}' of this "
-                f"store has {rate:g}; give the view rate={rate:g}."
+                f"view '{self.channels.name}' is made for {self.rate:g} samples per second, but '{self.modality}' of "
+                f"this store has {rate:g}; give the view rate={rate:g}."
             )
         if self.mean is not None and self.std is not None:
             return self
@@ -168,20 +216,23 @@ class View:
                 f"view '{self.channels.name}' has no mean and std, and the store has none in {self.channels.unit}; "
                 "give the view mean=(...,) and std=(...,)."
             )
-        found = statistics[self.modality]
+        per_channel = statistics[self.modality]
+        count = len(per_channel.mean)
         taken = range(self.channels.count) if self.take is None else self.take
-        if (self.take is None and len(found.mean) != self.channels.count) or max(taken) >= len(found.mean):
-            raise self._unlike(len(found.mean), stored)
-        spread = tuple(found.std[channel] or 1.0 for channel in taken)
-        return replace(self, mean=self.mean or tuple(found.mean[channel] for channel in taken), std=self.std or spread)
+        if (self.take is None and count != self.channels.count) or max(taken) >= count:
+            raise self._wrong_channels(count, stored)
+        mean = tuple(per_channel.mean[channel] for channel in taken)
+        std = tuple(per_channel.std[channel] or 1.0 for channel in taken)
+        return replace(self, mean=self.mean or mean, std=self.std or std)
 
     settled = with_statistics
     """The older name."""
 
     def record(self) -> dict[str, Any]:
-        """What `view_from` builds the view from, in JSON's types: a registered name, its options and every field.
+        """A registered name, its options and all fields, in JSON's types: the input of `view_from`.
 
-        A view that cannot be built again, such as one that converts by a lambda, has a `reason` instead of a name.
+        A view that cannot be built again, such as one with a lambda as `convert`, has a `reason`
+        instead of a name.
         """
         about = {name: to_plain(getattr(self, name)) for name in _PLAIN}
         about |= {"channels": plain_fields(self.channels), "crop": plain_fields(self.crop)}
@@ -191,7 +242,7 @@ class View:
             return {"reason": str(cause), **about}
 
     def _origin(self) -> dict[str, Any]:
-        """Name and options of the registered view that has this one's `convert`; checked by making that view."""
+        """Name and options of the registered view with the same `convert`; makes it to be sure."""
         name = self.made.name("views") if self.made else self.channels.name
         options = {key: to_plain(value) for key, value in (self.made.options if self.made else {}).items()}
         known = self.made is not None or name in {plugin.name for plugin in plugins.installed("views")}
@@ -201,13 +252,13 @@ class View:
             return {"name": None, "options": {}}
         raise MultiviewError(f"no registered view converts by {self.convert!r}")
 
-    def _unlike(self, count: int, stored: Mapping[str, Modality] | None) -> MultiviewError:
+    def _wrong_channels(self, count: int, stored: Mapping[str, Modality] | None) -> MultiviewError:
         names = stored[self.modality].names if stored and self.modality in stored else ()
         called = f": {', '.join(names)}" if names else ""
         wanted = f"{self.channels.count} channels" if self.take is None else f"the channels {self.take}"
         return MultiviewError(
-            f"view '{self.channels.name}' reads {wanted} of '{self.modality}', which has {count}, counted from 0{called}; "
-            f"give the view the number {count}, or a tuple of those that it shall read."
+            f"view '{self.channels.name}' reads {wanted} of '{self.modality}', which has {count}, counted from 0"
+            f"{called}; give the view the number {count}, or a tuple of the channels to read."
         )
 
 
@@ -216,9 +267,9 @@ _PLAIN = ("modality", "reads_bytes", "pointwise", "take", "mean", "std", "missin
 
 
 def view_from(record: Mapping[str, Any]) -> View:
-    """The view that `View.record` described: the same modality, conversion and normalisation.
+    """The view that `View.record` described, equal to the original.
 
-    Raises MultiviewError when the record says why there is none, and when it is no record of a view.
+    Raises MultiviewError when the record has a reason why not, and when it is no record of a view.
     """
     if "reason" in record:
         raise MultiviewError(
@@ -240,7 +291,7 @@ def _made_again(name: str, options: Mapping[str, Any], crop: Crop, augment: Augm
 
 
 def check_crops(views: Iterable[View]) -> dict[str, Crop]:
-    """The crops of the views by name; raises MultiviewError when one name stands for two geometries."""
+    """The crops of the views by name. Raises MultiviewError when two geometries have one name."""
     crops: dict[str, Crop] = {}
     for view in views:
         first = crops.setdefault(view.crop.name, view.crop)
@@ -253,7 +304,7 @@ def check_crops(views: Iterable[View]) -> dict[str, Crop]:
 
 
 def modalities_of(views: Iterable[View]) -> dict[Crop, tuple[str, ...]]:
-    """Which modalities are cropped by each crop: what the data workers must deliver for these views."""
+    """The modalities that the data workers must deliver for these views, by crop."""
     seen = list(views)
     check_crops(seen)
     read: dict[Crop, dict[str, None]] = {}
@@ -265,10 +316,22 @@ def modalities_of(views: Iterable[View]) -> dict[Crop, tuple[str, ...]]:
 def make_view(
     name: str, crop: Crop, augment: Augmentation | None = None, *, modality: str | None = None, **options: Any
 ) -> View:
-    """The installed view called `name` of a crop, with the view's own options: `make_view("logmel", crop, bands=64)`.
+    """The installed view called `name`.
 
-    modality: the stored name that it reads, where that is not the usual one: `make_view("rgb", crop, modality="left")`.
-    Raises MultiviewError for an unknown name or option, and for a plugin that makes something else.
+    Args:
+        name: as `multiview list` shows it.
+        crop: the geometry that the view shares.
+        augment: augmentation of the modality's tensor.
+        modality: name in the store, when it is not the usual one of this view.
+        options: the view's own.
+
+    Raises:
+        MultiviewError: for an unknown name or option, and when a plugin returns no view.
+
+    >>> import multiview as mv
+    >>> view = mv.make_view("logmel", mv.Crop(seconds=1.0), modality="speech", bands=64)
+    >>> view.modality, view.channels.unit
+    ('speech', 'ln power')
     """
     factory = plugins.load("views", name)
     plugins.check_options(f"view '{name}'", factory, options, also=("modality",))

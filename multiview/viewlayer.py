@@ -1,4 +1,4 @@
-"""From cropped modalities to what the encoders see: augment, convert, take, normalise, in one batch on the device."""
+"""From the modalities of a batch to view tensors, on the device."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from multiview.view import View, check_crops
 
 
 class ViewLayer(nn.Module):
-    """Makes every view of a batch: `layer(batch, draws)` -> name -> float32 (n, channels, ...), normalised.
+    """Makes every view of a batch: `layer(batch, draws)` -> name -> normalised (n, channels, ...).
 
-    Views of the same crop, modality and augment see the same augmented pixels, and those with the same `convert`
-    share one conversion. Views of integers, such as tokens, are not normalised. Nothing learns here and no gradient
-    is kept. compiled: conversions of single pixels go through `torch.compile`, each when it first runs.
+    Views are float32. Views of integers, such as tokens, stay integers and are not normalised.
+    Views with the same crop, modality and augment see the same augmented pixels; views that also
+    have the same `convert` share one conversion. The layer has no parameters and keeps no gradient.
+    compiled: pointwise conversions go through `torch.compile`, each at its first call.
     """
 
     def __init__(self, views: Mapping[str, View], compiled: bool = False) -> None:
@@ -27,17 +28,18 @@ class ViewLayer(nn.Module):
         check_crops(views.values())
         self.views = dict(views)
         pointwise = {view.convert for view in views.values() if view.convert is not None and view.pointwise}
-        self.compiled = {each: torch.compile(each) for each in pointwise} if compiled else {}
+        self.compiled = {convert: torch.compile(convert) for convert in pointwise} if compiled else {}
         for position, view in enumerate(self.views.values()):
             for label, values in (("mean", view.mean), ("std", view.std)):
                 if values is None:
                     raise MultiviewError(
-                        f"view '{view.channels.name}' has no {label}; take it from a store by view.with_statistics(statistics)."
+                        f"view '{view.channels.name}' has no {label}; take it from a store by "
+                        "view.with_statistics(statistics)."
                     )
                 self.register_buffer(f"{label}{position}", torch.tensor(values), persistent=False)
 
     def forward(self, batch: Batch, draws: Draws | None = None) -> dict[str, Tensor]:
-        """The views of `batch`. `draws` are those of the augmentations; None, as in evaluation, leaves them out."""
+        """The views of `batch`, augmented by `draws`; without augmentation when `draws` is None."""
         device = batch.index.device.type
         exact = torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
         with torch.no_grad(), exact:
@@ -82,7 +84,7 @@ class ViewLayer(nn.Module):
 
 
 def _augmented(batch: Batch, view: View, draws: Draws | None) -> Tensor:
-    """What a view converts: its modality as stored, or augmented in its natural range when there are draws."""
+    """The view's modality as stored, or augmented in its natural range when there are draws."""
     modalities = batch.crops[view.crop.name]
     if view.modality not in modalities:
         raise unknown_name("modality of this batch", view.modality, modalities)
@@ -93,19 +95,20 @@ def _augmented(batch: Batch, view: View, draws: Draws | None) -> Tensor:
 
 
 def _channels(view: View, x: Tensor) -> Tensor:
-    """The channels of (n, channels, ...) that a view takes: without a copy where they are neighbours."""
+    """The channels of (n, channels, ...) that a view takes; neighbours are not copied."""
     take = tuple(range(view.channels.count)) if view.take is None else view.take
     if max(take) >= x.shape[1] or (view.take is None and len(take) != x.shape[1]):
         raise MultiviewError(
             f"view '{view.channels.name}' declares {view.channels.count} channels, but '{view.modality}' gives it "
-            f"{x.shape[1]}; declare as many, or list those that it takes, counted from 0."
+            f"{x.shape[1]}; declare as many, or list the channels in take, counted from 0."
         )
     return x[:, take[0] : take[-1] + 1] if take == tuple(range(take[0], take[-1] + 1)) else x[:, list(take)]
 
 
 def scaled(stored: Tensor) -> Tensor:
-    """A batch's tensor in its natural range: 8 bits as [0, 1], 16 bit sound as [-1, 1), floats in float32; identities
-    and tokens, int64, as they are.
+    """A stored tensor in its natural range.
+
+    8 bit values become [0, 1], 16 bit sound [-1, 1), floats float32. int64 (labels, tokens) stays.
     """
     if stored.dtype == torch.uint8:
         return stored.float().div_(255)
@@ -115,6 +118,6 @@ def scaled(stored: Tensor) -> Tensor:
 
 
 def present_views(views: Mapping[str, View], batch: Batch) -> dict[str, Tensor]:
-    """Which rows of the batch each view exists for: view -> bool (n,)."""
+    """Which samples of the batch have each view: view -> bool (n,)."""
     everywhere = torch.ones(len(batch), dtype=torch.bool, device=batch.index.device)
     return {name: batch.present.get(view.modality, everywhere) for name, view in views.items()}
