@@ -27,7 +27,7 @@ T = TypeVar("T")
 class Made:
     """The factory of a view or an encoder, and the options of the call, defaults included.
 
-    factory: its registered name, or `module:function`. model: the part of `timm:NAME` after the colon.
+    factory: its registered name, or `module:function`. model: NAME of `timm:NAME`.
     """
 
     factory: str
@@ -51,7 +51,7 @@ class Made:
 
 
 def recorded(factory: Callable[P, T]) -> Callable[P, T]:
-    """The factory, made to enter itself and its options into the attribute `made` of its results."""
+    """The factory, which now enters itself and its options into `made` of each result."""
     target = f"{factory.__module__}:{factory.__qualname__}"
 
     @wraps(factory)
@@ -107,7 +107,7 @@ def plain_fields(value: Any) -> dict[str, Any]:
 
 
 def from_plain(value: Any) -> Any:
-    """The value that `to_plain` wrote; a list becomes a tuple. Raises MultiviewError for unknown classes."""
+    """The value that `to_plain` wrote; a list becomes a tuple. Raises MultiviewError."""
     if isinstance(value, list):
         return tuple(from_plain(item) for item in value)
     if not isinstance(value, dict):

@@ -1,6 +1,6 @@
-"""Ready views by name, imported when first used: `from multiview.views import Lab, depth`.
+"""The most used views, imported when first used: `from multiview.views import Lab, depth`.
 
-These are the most used; `multiview list` shows all that are installed, and `multiview.make_view(name, crop)` makes any of them.
+`multiview list` shows all installed views; `multiview.make_view(name, crop)` makes any of them.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# Not lazy: a later import of the module `depth` would put the module in the place of the function.
+# Imported at once: a later import of the module `depth` would replace the function `depth`.
 from multiview.views.depth import depth
 
 if TYPE_CHECKING:

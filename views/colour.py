@@ -1,4 +1,4 @@
-"""Views of a picture as it is: colour and grey."""
+"""A picture in colour or in grey as a view."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ LUMINANCE = (0.2125, 0.7154, 0.0721)
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Of the pictures of ImageNet, in [0, 1]."""
+"""Mean and standard deviation of ImageNet's pictures in [0, 1]."""
 
 
 def rgb_to_grey(rgb: Tensor) -> Tensor:
-    """Luminance (n, 1, h, w) of gamma-coded RGB (n, 3, h, w), in the same range. Equals `skimage.color.rgb2gray`."""
+    """Luminance (n, 1, h, w) of gamma-coded RGB (n, 3, h, w), as `skimage.color.rgb2gray`."""
     r, g, b = rgb.unbind(-3)
     return (r * LUMINANCE[0] + g * LUMINANCE[1] + b * LUMINANCE[2]).unsqueeze(-3)
 
 
 @recorded
 def rgb(crop: Crop, augment: Augmentation | None = None) -> View:
-    """The view `rgb`: three channels in [0, 1], normalised with ImageNet's mean and standard deviation."""
+    """The view `rgb`: three channels in [0, 1], normalised by the statistics of ImageNet."""
     return View(
         modality="image",
         channels=Channels("rgb", 3, "sRGB", 0.0, 1.0),

@@ -1,4 +1,4 @@
-"""Distance to the camera as a view: metres, their inverse or logarithm, and where there are any."""
+"""Distance to the camera as a view: metres, their inverse or logarithm, or a mask."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 UNMEASURED = -100.0
-"""What a logarithm of depth is where nothing was measured: far below that of any distance."""
+"""Logarithm of depth where nothing was measured: far below the logarithm of any distance."""
 
 
 @recorded
 def depth(
     crop: Crop, augment: Augmentation | None = None, *, mean: float | None = None, std: float | None = None
 ) -> View:
-    """The view `depth`: metres, one channel; 0 = not measured, which is 0 after normalisation too.
+    """The view `depth`: metres, one channel; 0 = not measured, also after normalisation.
 
-    mean, std: metres; None takes those of the measured pixels of the training split, from the store.
+    mean, std: metres; None takes the values of the store, over measured training pixels.
     """
     return View(
         modality="depth",
@@ -37,7 +37,7 @@ def depth(
 
 @dataclass(frozen=True)
 class Inverse:
-    """1 / m of depth (n, 1, h, w), at most 1 / `near`; 0 where nothing was measured."""
+    """1 / m, at most 1 / `near`; 0 where nothing was measured."""
 
     near: float
 
@@ -50,9 +50,9 @@ class Inverse:
 def inverse_depth(
     crop: Crop, augment: Augmentation | None = None, *, near: float = 0.1, mean: float = 0.5, std: float = 0.5
 ) -> View:
-    """The view `inverse_depth`: 1 / m, as a stereo camera's disparity; 0 = not measured, which stays 0.
+    """The view `inverse_depth`: 1 / m, as a stereo camera's disparity; 0 = not measured.
 
-    near: metres; what is nearer counts as that. mean, std: of the normalisation, 1 / m.
+    near: smallest distance, metres; smaller ones are raised to it. mean, std: 1 / m.
     """
     return View(
         modality="depth",
@@ -69,7 +69,7 @@ def inverse_depth(
 
 @dataclass(frozen=True)
 class Log:
-    """ln of metres, kept between those of `near` and `far`; UNMEASURED where nothing was measured."""
+    """ln of metres, from ln `near` to ln `far`; UNMEASURED where nothing was measured."""
 
     near: float
     far: float
@@ -89,9 +89,9 @@ def log_depth(
     mean: float = 1.0,
     std: float = 1.0,
 ) -> View:
-    """The view `log_depth`: ln(m), in which twice as far is the same step anywhere; not measured = 0 after normalisation.
+    """The view `log_depth`: ln(m); doubling a distance always adds the same. 0 = not measured.
 
-    near, far: metres; what is nearer or farther counts as these. mean, std: of the normalisation, ln(m).
+    near, far: smallest and largest distance, metres; others are moved to these. mean, std: ln(m).
     """
     return View(
         modality="depth",

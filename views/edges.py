@@ -1,4 +1,4 @@
-"""Where a picture changes: the strength of its edges, or thin lines."""
+"""The edges of a picture as a view: their strength, or thin lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def sobel(rgb: Tensor) -> Tensor:
-    """Length of the Sobel gradient of grey, (n, 3, h, w) -> (n, 1, h, w) per pixel; a full step gives 0.5."""
+    """Length of the Sobel gradient of grey: (n, 3, h, w) -> (n, 1, h, w); a step of 1 gives 0.5."""
     from kornia.filters import sobel
 
     return sobel(rgb_to_grey(rgb))
@@ -23,7 +23,7 @@ def sobel(rgb: Tensor) -> Tensor:
 
 @recorded
 def edges(crop: Crop, augment: Augmentation | None = None) -> View:
-    """The view `edges`: strength of the edges of grey (Sobel), one channel, per pixel."""
+    """The view `edges`: strength of the edges in grey (Sobel), one channel, grey per pixel."""
     return View(
         modality="image",
         channels=Channels("edges", 1, "grey / pixel", 0.0, 0.75),
@@ -37,13 +37,13 @@ def edges(crop: Crop, augment: Augmentation | None = None) -> View:
 
 @dataclass(frozen=True)
 class Canny:
-    """Thin lines along the strongest edges; `low` and `high` are the thresholds of the hysteresis."""
+    """Thin lines along the strongest edges, by a hysteresis from `low` to `high`."""
 
     low: float
     high: float
 
     def __call__(self, rgb: Tensor) -> Tensor:
-        """(n, 3, h, w) in [0, 1] -> (n, 1, h, w): 1 on a line, else 0. Without a gradient."""
+        """(n, 3, h, w) in [0, 1] -> (n, 1, h, w): 1 on a line, else 0; no gradient."""
         from kornia.filters import canny
 
         return canny(rgb_to_grey(rgb), self.low, self.high)[1]
@@ -51,9 +51,9 @@ class Canny:
 
 @recorded
 def canny(crop: Crop, augment: Augmentation | None = None, *, low: float = 0.1, high: float = 0.2) -> View:
-    """The view `canny`: 1 on the lines that Canny's detector finds in grey, else 0; normalised to [-1, 1].
+    """The view `canny`: 1 on the lines of Canny's detector in grey, else 0; normalised to [-1, 1].
 
-    low, high: thresholds of the gradient; a line starts above `high` and goes on above `low`.
+    low, high: thresholds of the gradient; a line starts above `high` and continues above `low`.
     """
     if not 0 < low < high < 1:
         raise MultiviewError(f"canny: low is {low} and high {high}; give thresholds with 0 < low < high < 1.")

@@ -1,6 +1,7 @@
-"""Roots in plain arithmetic, for functions that `torch.compile` makes one pass of: there a logarithm would cost more than all the rest.
+"""Roots in plain arithmetic, for colour conversions under `torch.compile`, where `pow` costs most.
 
-Each starts from a rational fit over the range that colour needs and ends by Halley's iteration, y - 2 y (y^n - x) / ((n + 1) y^n + (n - 1) x).
+A root starts from a rational fit over the range that colour needs. Halley's iteration refines it:
+y - 2 y (y^n - x) / ((n + 1) y^n + (n - 1) x).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from torch import Tensor
 
 
 def cube_root(x: Tensor) -> Tensor:
-    """The cube root of float32 from .008856, CIE's knee, to 1, to one unit in the last place."""
+    """Cube root of float32 in [.008856 (CIE's knee), 1], exact to one unit in the last place."""
     y = (4.83279 * x + 0.186386) / (4.3764 * x + 1)  # within 7 %
     for _ in range(2):
         cube = y * y * y
@@ -18,7 +19,7 @@ def cube_root(x: Tensor) -> Tensor:
 
 
 def fifth_root(x: Tensor) -> Tensor:
-    """The fifth root of float32 from .0905, where sRGB's gamma begins, to 1, to one unit in the last place."""
+    """Fifth root of float32 in [.0905 (sRGB's knee), 1], exact to one unit in the last place."""
     y = ((0.773694 * x + 4.891732) * x + 0.456895) / (5.114342 * x + 1)  # within .13 %
     square = y * y
     power = square * square * y

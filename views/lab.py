@@ -1,4 +1,4 @@
-"""Lightness and chroma: the two views of the original CMC, from one conversion of sRGB to CIE L*a*b*."""
+"""Lightness and chroma, the two views of the original CMC, from one conversion to CIE L*a*b*."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from multiview.views.light import WHITE, XYZ_FROM_RGB, Matrix, as_given, linear,
 
 LAB_KNEE = 0.008856
 LAB_MEETS = 0.00889000456350487
-"""Where the cube root of t equals 7.787 t + 16 / 116, beside the knee that CIE rounds."""
+"""The t near CIE's rounded knee at which the cube root of t equals 7.787 t + 16 / 116."""
 
 RELATIVE_XYZ = cast(
     Matrix, tuple(tuple(x / white for x in row) for row, white in zip(XYZ_FROM_RGB, WHITE, strict=True))
 )
-"""Linear sRGB to XYZ as shares of the white."""
+"""Linear sRGB to XYZ as shares of the white point."""
 
 BLOCK = 2**17
-"""Pixels that a CPU converts at a time, so that what one step leaves is in the cache when the next one reads it."""
+"""Pixels that a CPU converts at a time; their intermediate results fit into the cache."""
 
 
 def rgb_to_lab(rgb: Tensor) -> Tensor:
-    """CIE 1976 L*a*b* of sRGB images (n, 3, h, w): floats in [0, 1], or bytes, which is faster -> (n, 3, h, w).
+    """CIE 1976 L*a*b* (n, 3, h, w) of sRGB images (n, 3, h, w), floats in [0, 1] or bytes.
 
-    White point D65, 2 degree observer. L* is in [0, 100]; over the sRGB cube a* is in [-86.2, 98.2] and b* in
-    [-107.9, 94.5]. Equals `skimage.color.rgb2lab`. Differentiable with finite gradients everywhere, black and the two
-    knees included. Half precision is computed in float32. Source: IEC 61966-2-1 (sRGB), CIE 015 (L*a*b*).
+    Bytes are faster. White point D65, 2 degree observer. L* is in [0, 100]; over the sRGB cube a* is
+    in [-86.2, 98.2] and b* in [-107.9, 94.5]. Equals `skimage.color.rgb2lab`. Gradients are finite
+    everywhere, also at black and at the two knees. Half precision is computed in float32. Source:
+    IEC 61966-2-1 (sRGB), CIE 015 (L*a*b*).
     """
     if rgb.requires_grad and torch.is_grad_enabled():
         lab = _lab(rgb)
@@ -59,14 +60,14 @@ def _lab_in_one_pass(rgb: Tensor) -> Tensor:
 
 
 def _lab_in_blocks(rgb: Tensor) -> Tensor:
-    """`_lab` without a gradient, in two thirds of its time: no result is written twice, and none leaves the cache."""
+    """`_lab` without a gradient, in place and in the cache: two thirds of the time."""
     images = rgb.reshape(-1, *rgb.shape[-3:])
     lab = torch.empty(
         images.shape, dtype=torch.float64 if rgb.dtype == torch.float64 else torch.float32, device=rgb.device
     )
     pixels = max(1, rgb.shape[-1] * rgb.shape[-2])
-    some = max(1, BLOCK // pixels) if rgb.device.type == "cpu" else max(1, len(images))
-    for part, out in zip(images.split(some), lab.split(some), strict=True):
+    count = max(1, BLOCK // pixels) if rgb.device.type == "cpu" else max(1, len(images))
+    for part, out in zip(images.split(count), lab.split(count), strict=True):
         _write_lab(part, out)
     return lab.view(rgb.shape)
 
@@ -104,8 +105,8 @@ def lightness(crop: Crop, augment: Augmentation | None = None) -> View:
 def chroma(crop: Crop, augment: Augmentation | None = None) -> View:
     """The view `ab`: CIE a* (green to red) and b* (blue to yellow), two channels.
 
-    Normalised as in the original CMC, by the middle and half range of each over the sRGB cube: [-1, 1]. `Channels`
-    gives the range of 8 bit Lab, [-128, 127], for plots.
+    Normalised to [-1, 1] as in the original CMC, by the middle and half the range of each channel
+    over the sRGB cube. `Channels` gives the range of 8 bit Lab, [-128, 127], for plots.
     """
     return View(
         modality="image",
@@ -123,7 +124,7 @@ def chroma(crop: Crop, augment: Augmentation | None = None) -> View:
 
 @recorded
 def lab(crop: Crop, augment: Augmentation | None = None) -> View:
-    """The view `lab`: CIE L*, a* and b*, three channels, each normalised to [-1, 1] as in `L` and `ab`."""
+    """The view `lab`: CIE L*, a* and b*, each normalised to [-1, 1] as in `L` and `ab`."""
     return View(
         modality="image",
         channels=Channels("lab", 3, "CIE L*a*b*", -128.0, 127.0),
@@ -138,7 +139,7 @@ def lab(crop: Crop, augment: Augmentation | None = None) -> View:
 
 
 class Lab:
-    """The views of one Lab conversion: `Lab.lightness(crop)`, `Lab.chroma(crop)`, and `Lab.whole(crop)` of both."""
+    """The views of Lab: `Lab.lightness(crop)`, `Lab.chroma(crop)`, `Lab.whole(crop)`."""
 
     lightness = staticmethod(lightness)
     chroma = staticmethod(chroma)

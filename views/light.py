@@ -1,4 +1,4 @@
-"""From the numbers of a picture to light: sRGB's gamma, and colour spaces that are one matrix away."""
+"""From a picture's numbers to light: sRGB's gamma, and the matrices of colour spaces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from multiview.views.fast_roots import fifth_root
 
 GAMMA_KNEE = 0.04045
 GAMMA_MEETS = 0.040448236277107565
-"""Where ((x + 0.055) / 1.055) ^ 2.4 equals x / 12.92, beside the knee that the standard rounds."""
+"""The x near the rounded knee at which ((x + 0.055) / 1.055) ^ 2.4 equals x / 12.92."""
 
 Row = tuple[float, float, float]
 Matrix = tuple[Row, Row, Row]
@@ -25,7 +25,7 @@ XYZ_FROM_RGB: Matrix = (
 """Linear sRGB to CIE XYZ, in the digits of skimage.color.colorconv."""
 
 WHITE: Row = (0.95047, 1.0, 1.08883)
-"""XYZ of the white D65 for the 2 degree observer, in skimage's digits."""
+"""XYZ of the white point D65, 2 degree observer, in skimage's digits."""
 
 
 def real(x: Tensor) -> Tensor:
@@ -34,21 +34,21 @@ def real(x: Tensor) -> Tensor:
 
 
 def as_given(x: Tensor, rgb: Tensor) -> Tensor:
-    """`x` in the precision of the picture that it comes from; of bytes, in single precision."""
+    """`x` in the precision of its picture `rgb`, or in single precision for bytes."""
     return x.to(rgb.dtype) if rgb.is_floating_point() else x
 
 
 def linear(rgb: Tensor) -> Tensor:
-    """Light intensity in [0, 1] of gamma-coded sRGB: floats in [0, 1], or bytes, which are looked up, in half the time.
+    """Light intensity in [0, 1] of gamma-coded sRGB, floats in [0, 1] or bytes.
 
-    Source: IEC 61966-2-1.
+    Bytes are looked up in a table, which takes half the time. Source: IEC 61966-2-1.
     """
     if torch.compiler.is_compiling() and rgb.dtype != torch.float64:
         return _linear_in_one_pass(rgb.float() / 255 if rgb.dtype == torch.uint8 else real(rgb))
     if rgb.dtype != torch.uint8:
         return _linear(real(rgb))
     stored = rgb.flatten()
-    if rgb.is_cpu and len(stored) % 2 == 0 and stored.storage_offset() % 2 == 0:  # two at a time: half the time again
+    if rgb.is_cpu and len(stored) % 2 == 0 and stored.storage_offset() % 2 == 0:  # two bytes at a time
         pairs = stored.view(torch.int16).int().bitwise_and_(0xFFFF)
         return _pairs_of_levels().index_select(0, pairs).view(torch.float32).view(rgb.shape)
     return _levels(rgb.device).index_select(0, stored.int()).view(rgb.shape)
@@ -56,41 +56,41 @@ def linear(rgb: Tensor) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _levels(device: torch.device) -> Tensor:
-    """The light of the 256 bytes, float32."""
+    """Light intensity of the 256 bytes, float32."""
     return _linear(torch.arange(256, dtype=torch.float64, device="cpu") / 255).float().to(device)
 
 
 @lru_cache(maxsize=1)
 def _pairs_of_levels() -> Tensor:
-    """The light of every two bytes, two float32 in the room of one float64, by their number as 16 bits of this machine."""
+    """Light of each pair of bytes, read as int16: two float32, stored as one float64."""
     both = torch.arange(1 << 16, dtype=torch.int32, device="cpu").to(torch.int16).view(torch.uint8)
     return _levels(both.device)[both.long()].view(torch.float64)
 
 
 def _linear(x: Tensor) -> Tensor:
-    # A power above the knee and a straight line below: at and below the knee `y` stands where both are equal, so that
-    # the slope adds what is missing. No branch meets an infinite slope, and one pass fewer than with `where`.
+    # A power above the knee, a straight line below. Below the knee, `y` is the point where both are
+    # equal and the line adds the rest: no infinite slope, and one pass fewer than with `where`.
     y = F.threshold(x, GAMMA_KNEE, GAMMA_MEETS)
     below = x - y
     return torch.add(power_(y.add_(0.055).div_(1.055), 2.4), below, alpha=1 / 12.92)
 
 
 def _linear_in_one_pass(x: Tensor) -> Tensor:
-    """`_linear` of single precision for `torch.compile`: a power of 2.4 is a square times a fifth root's square."""
+    """`_linear` for `torch.compile`: x^2.4 is x^2 times the square of the fifth root."""
     base = (x.clamp_min(GAMMA_KNEE) + 0.055) / 1.055
     root = fifth_root(base)
     return torch.where(x > GAMMA_KNEE, base * base * root * root, x / 12.92)
 
 
 def power_(base: Tensor, exponent: float) -> Tensor:
-    """A positive base to a power, in its own memory, at half the time of `pow` on a CPU."""
+    """A positive base to a power, in place, in half the time of `pow` on a CPU."""
     return base.log2_().mul_(exponent).exp2_()
 
 
 def mixed(planes: Tensor, matrix: Matrix, offset: Row = (0.0, 0.0, 0.0), out: Tensor | None = None) -> Tensor:
-    """`matrix` times the three planes of (n, 3, h, w), plus an offset a plane. Not a `matmul`, which TF32 would round.
+    """`matrix` times the three planes of (n, 3, h, w), plus one offset per plane.
 
-    out: where it is written, without a gradient.
+    No `matmul`, because TF32 would round it. out: takes the result, without a gradient.
     """
     r, g, b = planes.unbind(-3)
     into = (None, None, None) if out is None else out.unbind(-3)

@@ -1,4 +1,4 @@
-"""Video as a view: the clip, one frame of it, what changes from frame to frame, and how fast it moves."""
+"""Video as a view: the clip, one frame, the difference of frames, or the speed of motion."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from multiview.view import Augmentation, Channels, Crop, View
 from multiview.views.colour import IMAGENET_MEAN, IMAGENET_STD, LUMINANCE
 
 FASTEST = 10.0
-"""Pixels a frame: more than that, a differential method does not see."""
+"""Pixels per frame, about the most that a differential method can see."""
 
 
 @recorded
 def video(crop: Crop, augment: Augmentation | None = None) -> View:
-    """The view `video`: the clip (n, 3, frames, h, w) in colour, [0, 1], normalised with ImageNet's mean and deviation."""
+    """The view `video`: the clip (n, 3, frames, h, w) in colour, normalised as `rgb`."""
     return View(
         modality="video",
         channels=Channels("video", 3, "sRGB", 0.0, 1.0),
@@ -32,7 +32,7 @@ def video(crop: Crop, augment: Augmentation | None = None) -> View:
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame of a clip, at a share of its length."""
+    """One frame of a clip; `at` is its place, a share of the length."""
 
     at: float
 
@@ -43,9 +43,9 @@ class Frame:
 
 @recorded
 def frame(crop: Crop, augment: Augmentation | None = None, *, at: float = 0.5) -> View:
-    """The view `frame`: one frame of the clip (n, 3, h, w) in colour, normalised with ImageNet's mean and deviation.
+    """The view `frame`: one frame of the clip (n, 3, h, w) in colour, normalised as `rgb`.
 
-    at: which, from 0, the first, to 1, the last.
+    at: place of the frame, from 0 (first) to 1 (last).
     """
     if not 0 <= at <= 1:
         raise MultiviewError(f"frame: at is {at}; give a place from 0, the first frame, to 1, the last.")
@@ -53,7 +53,7 @@ def frame(crop: Crop, augment: Augmentation | None = None, *, at: float = 0.5) -
 
 
 def luminance(clip: Tensor) -> Tensor:
-    """Grey (n, 1, frames, h, w) of a clip (n, 3, frames, h, w). Raises MultiviewError for a single frame."""
+    """Grey (n, 1, frames, h, w) of a clip of two frames or more (n, 3, frames, h, w)."""
     if clip.shape[2] < 2:
         raise MultiviewError("a clip of one frame has no motion; give the crop more seconds, or store more frames.")
     r, g, b = clip.unbind(1)
@@ -61,13 +61,13 @@ def luminance(clip: Tensor) -> Tensor:
 
 
 def differences(clip: Tensor) -> Tensor:
-    """What changes in grey from each frame to the next: (n, 3, frames, h, w) -> (n, 1, frames - 1, h, w)."""
+    """Change of grey between frames: (n, 3, frames, h, w) -> (n, 1, frames - 1, h, w)."""
     return luminance(clip).diff(dim=2)
 
 
 @recorded
 def frame_difference(crop: Crop, augment: Augmentation | None = None) -> View:
-    """The view `frame_difference`: change of grey from each frame to the next (n, 1, frames - 1, h, w), [-1, 1]."""
+    """The view `frame_difference`: change of grey between frames (n, 1, frames - 1, h, w)."""
     return View(
         modality="video",
         channels=Channels("frame_difference", 1, "grey / frame", -1.0, 1.0),
@@ -81,18 +81,18 @@ def frame_difference(crop: Crop, augment: Augmentation | None = None) -> View:
 
 @dataclass(frozen=True)
 class Speed:
-    """Length of the optical flow by Horn and Schunck's iteration; `smooth` weighs the smoothness of the flow."""
+    """Length of the optical flow (Horn & Schunck); `smooth` weighs the smoothness of the flow."""
 
     iterations: int
     smooth: float
 
     def __call__(self, clip: Tensor) -> Tensor:
-        """(n, 3, frames, h, w) in [0, 1] -> (n, 1, frames - 1, h, w), pixels a frame, at most FASTEST."""
+        """(n, 3, frames, h, w) in [0, 1] -> (n, 1, frames - 1, h, w), pixels per frame."""
         grey = luminance(clip)
         n, _, frames, height, width = grey.shape
         before, after = (x.reshape(-1, 1, height, width) for x in (grey[:, :, :-1], grey[:, :, 1:]))
         u, v = flow_between(before, after, self.iterations, self.smooth)
-        # The small number keeps the slope finite where nothing moves.
+        # The small number keeps the gradient finite where nothing moves.
         speed = (u.square() + v.square() + 1e-12).sqrt().clamp(max=FASTEST)
         return speed.view(n, 1, frames - 1, height, width)
 
@@ -100,8 +100,8 @@ class Speed:
 def flow_between(before: Tensor, after: Tensor, iterations: int, smooth: float) -> tuple[Tensor, Tensor]:
     """Motion (right, down) in pixels between grey pictures (n, 1, h, w) in [0, 1].
 
-    Least squares of (I_x u + I_y v + I_t)^2 + smooth^2 |grad (u, v)|^2, by Jacobi's iteration from no motion. Right for
-    motions of about a pixel; where nothing has a slope, nothing seems to move. Source: Horn & Schunck, 1981.
+    Least squares of (I_x u + I_y v + I_t)^2 + smooth^2 |grad (u, v)|^2, by Jacobi's iteration.
+    For motions of about one pixel; areas of one grey seem not to move. Horn & Schunck, 1981.
     """
     middle = F.pad((before + after) / 2, (1, 1, 1, 1), mode="replicate")
     across = (middle[..., 1:-1, 2:] - middle[..., 1:-1, :-2]) / 2
@@ -126,10 +126,12 @@ def _neighbours(x: Tensor) -> Tensor:
 def flow(
     crop: Crop, augment: Augmentation | None = None, *, iterations: int = 32, smooth: float = 0.05, std: float = 0.5
 ) -> View:
-    """The view `flow`: how fast things move (n, 1, frames - 1, h, w), pixels a frame, from 0 to 10.
+    """The view `flow`: speed of motion (n, 1, frames - 1, h, w), pixels per frame, from 0 to 10.
 
-    A light estimate from slopes (Horn & Schunck), for motions of about a pixel a frame. iterations: of the smoothing, which
-    reaches as many pixels. smooth: its weight, in slopes of grey a pixel. std: of the normalisation, pixels.
+    A fast estimate (Horn & Schunck) for motions of about one pixel per frame.
+
+    iterations: steps of the smoothing, which reaches as many pixels. smooth: weight of the
+    smoothness, grey per pixel. std: of the normalisation, pixels per frame.
     """
     if iterations < 1 or smooth <= 0:
         raise MultiviewError(f"flow: iterations is {iterations} and smooth {smooth}; give 1 or more, and above 0.")

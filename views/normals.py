@@ -1,4 +1,4 @@
-"""The direction of the surface as a view."""
+"""Surface normals as a view."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from multiview.view import Augmentation, Channels, Crop, View
 
 @recorded
 def normal(crop: Crop, augment: Augmentation | None = None) -> View:
-    """The view `normal`: unit vectors, three channels x right, y up, z towards the viewer; (0, 0, 0) = none. Not
-    rescaled.
+    """The view `normal`: unit vectors (x right, y up, z towards the viewer), not rescaled.
 
-    A mirrored crop negates x, so that the vectors stay normal to the mirrored surface.
+    (0, 0, 0) = no normal. A mirrored crop negates x: vectors stay normal to the mirrored surface.
     """
     return View(
         modality="normal",

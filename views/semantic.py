@@ -1,4 +1,4 @@
-"""Labels of pixels as a view."""
+"""Pixel labels as a view."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from multiview.errors import MultiviewError
 from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
-from multiview.views.stored_views import Some, demand_numbers
+from multiview.views.stored_views import Selection, require_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OneHot:
-    """One channel for each of `classes`: 1 where the pixel has that label, else 0."""
+    """One channel per class in `classes`: 1 where the pixel has this label, else 0."""
 
     classes: tuple[int, ...]
 
@@ -29,18 +29,19 @@ class OneHot:
 
 
 @recorded
-def semantic(crop: Crop, augment: Augmentation | None = None, *, classes: Some | None = None) -> View:
-    """The view `semantic`: labels of pixels as one channel a class, 1 or 0.
+def semantic(crop: Crop, augment: Augmentation | None = None, *, classes: Selection | None = None) -> View:
+    """The view `semantic`: pixel labels as one channel per class, 1 or 0.
 
-    classes: how many, 0 = background included, or which, in the order of the channels; pixels of others are 0 in all of
-    them. `store.modality("mask").numbers("bed", "sofa")` finds them by name. Raises MultiviewError when they are not given.
+    classes: their number, background (0) included, or a tuple of labels, one per channel; pixels
+    of other classes are 0 everywhere. `store.modality("mask").numbers("bed", "sofa")` finds labels
+    by name. Raises MultiviewError without classes.
     """
     if not classes:
         raise MultiviewError(
-            "the view 'semantic' does not know how many classes there are; give classes=NUMBER, or a tuple of the ones "
-            "that are wanted (`multiview inspect STORE` shows the range and the names of its masks)."
+            "the view 'semantic' does not know how many classes there are; give classes=NUMBER, or a tuple of labels "
+            "(`multiview inspect STORE` shows the range and the names of its masks)."
         )
-    demand_numbers("semantic", "classes", classes)
+    require_numbers("semantic", "classes", classes)
     wanted = tuple(range(classes)) if isinstance(classes, int) else tuple(classes)
     return View(
         modality="mask",

@@ -1,4 +1,4 @@
-"""Sound as a view: the waveform, or a log-mel spectrogram that any image encoder reads; SpecAugment."""
+"""Sound as a view: waveform or log-mel spectrogram, which image encoders read; SpecAugment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from multiview.counter_rng import Draws
 
 FLOOR = 1e-6
-"""Power that is added before the logarithm: -60 dB of a full-scale noise."""
+"""Power added before the logarithm: -60 dB of full-scale noise."""
 
 
 def mono(sound: Tensor) -> Tensor:
@@ -28,9 +28,9 @@ def mono(sound: Tensor) -> Tensor:
 
 @recorded
 def waveform(crop: Crop, augment: Augmentation | None = None, *, std: float = 0.1) -> View:
-    """The view `waveform`: sound pressure (n, 1, samples), the mean of its channels; full scale is [-1, 1].
+    """The view `waveform`: the mean of the sound's channels (n, 1, samples); full scale is [-1, 1].
 
-    std: of the normalisation; speech is around 0.1 of full scale.
+    std: of the normalisation; speech has about 0.1 of full scale.
     """
     return View(
         modality="audio",
@@ -45,7 +45,7 @@ def waveform(crop: Crop, augment: Augmentation | None = None, *, std: float = 0.
 
 @dataclass(frozen=True)
 class LogMel:
-    """Log-mel spectrogram of sound at `rate` Hz: `bands` mel bands in windows of `window` samples every `hop` samples."""
+    """Log-mel spectrogram of sound at `rate` Hz; `window` and `hop` are in samples."""
 
     rate: int
     bands: int
@@ -54,13 +54,13 @@ class LogMel:
 
     @property
     def fft(self) -> int:
-        """Samples of the transform: the power of two that holds a window."""
+        """Samples of the Fourier transform: the smallest power of two that holds a window."""
         return 1 << (self.window - 1).bit_length()
 
     def __call__(self, sound: Tensor) -> Tensor:
-        """(n, channels, samples) in [-1, 1] -> (n, 1, bands, 1 + samples // hop): ln of power, of a mean over channels.
+        """(n, channels, samples) in [-1, 1] -> (n, 1, bands, 1 + samples // hop), ln of power.
 
-        Power is a share: that of a window of full-scale noise is about 1 in each bin.
+        Channels are averaged. Full-scale noise has a power of about 1 in each bin.
         """
         from torchaudio.functional import spectrogram
 
@@ -82,7 +82,7 @@ class LogMel:
 
 @lru_cache(maxsize=16)
 def _constants(mel: LogMel, device: str) -> tuple[Tensor, Tensor]:
-    """Hann window and mel filters, on the kind of device where they were last used."""
+    """Hann window and mel filters on a kind of device."""
     import torch
     from torchaudio.functional import melscale_fbanks
 
@@ -103,15 +103,25 @@ def logmel(
     std: float = 4.0,
     mask: Augmentation | None = None,
 ) -> View:
-    """The view `logmel`: a log-mel spectrogram (n, 1, bands, frames) of the mean of the channels, ln of power.
+    """The view `logmel`: a log-mel spectrogram (n, 1, bands, frames), ln of power.
 
-    rate: of the stored sound, Hz; another one in the store is an error. window, hop: seconds. mean, std: of the
-    normalisation; the defaults are those of spoken letters at 8 kHz. augment: of the waveform. mask: of the spectrogram, such as `SpecAugment`.
-    Raises MultiviewError when there are more bands than the window tells apart.
+    Args:
+        crop: the geometry that the view shares.
+        augment: augmentation of the waveform.
+        rate: of the stored sound, Hz; a store with another rate is refused.
+        bands: number of mel bands.
+        window: length of a window, seconds.
+        hop: time from window to window, seconds.
+        mean: of the normalisation; the default is the mean of spoken letters at 8 kHz.
+        std: of the normalisation, likewise.
+        mask: augmentation of the spectrogram, such as `SpecAugment`.
+
+    Raises:
+        MultiviewError: when the window is too short for so many bands.
     """
     convert = LogMel(rate, bands, round(window * rate), round(hop * rate))
     if convert.window < 2 or convert.hop < 1:
-        raise MultiviewError(f"logmel: window {window} s and hop {hop} s are too short at {rate} Hz.")
+        raise MultiviewError(f"logmel: window {window} s and hop {hop} s are too short at {rate} Hz; give longer ones.")
     if 2 * bands > convert.fft:
         raise MultiviewError(
             f"logmel: {bands} bands are too many for windows of {convert.window} samples; "
@@ -132,10 +142,16 @@ def logmel(
 
 @dataclass(frozen=True, kw_only=True)
 class SpecAugment:
-    """Stripes of a spectrogram replaced by its mean: `band_masks` of up to `bands` bands, `time_masks` of up to `frames`.
+    """Stripes of a spectrogram replaced by its mean, at places and of widths drawn per sample.
 
-    Every sample draws widths, uniform from 0 to the largest, and places of its own. Source: Park et al., arXiv:1904.08779,
-    without the time warp, which its authors found to matter least.
+    Widths are uniform from 0 to the largest. Source: Park et al., arXiv:1904.08779, without the
+    time warp, which its authors found to matter least.
+
+    Args:
+        band_masks: stripes along time.
+        bands: largest width of these, in bands.
+        time_masks: stripes along the bands.
+        frames: largest width of these, in frames.
     """
 
     band_masks: int = 2
@@ -149,7 +165,7 @@ class SpecAugment:
         )
 
     def __call__(self, x: Tensor, draws: Draws) -> Tensor:
-        """(n, channels, bands, frames), masked."""
+        """The masked spectrogram, of the shape of `x` (n, channels, bands, frames)."""
         rows = stripes(draws.of("bands"), self.band_masks, self.bands, x.shape[-2]).to(x.device)
         columns = stripes(draws.of("frames"), self.time_masks, self.frames, x.shape[-1]).to(x.device)
         hidden = rows[:, None, :, None] | columns[:, None, None, :]
@@ -157,7 +173,7 @@ class SpecAugment:
 
 
 def stripes(draws: Draws, count: int, widest: int, size: int) -> Tensor:
-    """Which of `size` places are hidden for each sample: bool (n, size), `count` stripes of up to `widest` places."""
+    """Hidden places of each sample: bool (n, size), `count` stripes of up to `widest` places."""
     import torch
 
     widths = (draws.uniform("width", count) * (min(widest, size) + 1)).floor()

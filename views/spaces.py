@@ -1,7 +1,7 @@
-"""Colour spaces besides Lab, each as three views of one conversion: the whole, its luminance, and its chroma.
+"""Colour spaces besides Lab. Each gives three views: all channels, luminance, and chroma.
 
-Five of them are one matrix on gamma-coded RGB, and XYZ is one on linear light; the tables hold the digits of
-`skimage.color`, which every space here equals. Each channel is normalised to [-1, 1] over the sRGB cube.
+All spaces equal those of `skimage.color` and use its digits. Five are a matrix on gamma-coded RGB;
+XYZ is a matrix on linear light. Each channel is normalised to [-1, 1] over the sRGB cube.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ HED_FROM_RGB: Matrix = (
     (-1.0076786862855642, 1.1347303724996625, -0.4804141884970579),
     (-0.5561158181996246, -0.13552179862837116, 1.5735880719641926),
 )
-"""Inverse of the absorptions of haematoxylin, eosin and DAB (Ruifrok & Johnston 2001)."""
+"""Inverse of the absorption of haematoxylin, eosin and DAB (Ruifrok & Johnston 2001)."""
 
 
 def _chromaticity() -> Matrix:
-    """From linear RGB: S = X + 15 Y + 3 Z, and S times u' and v' less those of the white, in one matrix so that single
-    precision does not lose the small differences.
+    """The matrix from linear RGB to S = X + 15 Y + 3 Z, S (u' - u'_white) and S (v' - v'_white).
+
+    One matrix, because single precision would lose the small differences.
     """
     white = WHITE[0] + 15 * WHITE[1] + 3 * WHITE[2]
     columns = list(zip(*XYZ_FROM_RGB, strict=True))
@@ -45,10 +46,10 @@ def _chromaticity() -> Matrix:
 CHROMATICITY = _chromaticity()
 
 DARKEST = 1e-6
-"""Intensity below which the logarithm of HED is not taken."""
+"""Smallest intensity of which HED takes the logarithm."""
 
 NOTHING = 1e-30
-"""Differences below it make no hue, and values below it no saturation: their slopes would leave single precision."""
+"""Smaller differences count as grey and smaller values as black, so that gradients stay finite."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,14 @@ class Mixing:
 
 
 def rgb_to_xyz(rgb: Tensor) -> Tensor:
-    """CIE XYZ (n, 3, h, w) of sRGB (n, 3, h, w), floats in [0, 1] or bytes. Equals `skimage.color.rgb2xyz`."""
+    """CIE XYZ (n, 3, h, w) of sRGB, floats in [0, 1] or bytes. Equals `skimage.color.rgb2xyz`."""
     return as_given(mixed(linear(rgb), XYZ_FROM_RGB), rgb)
 
 
 def rgb_to_luv(rgb: Tensor) -> Tensor:
-    """CIE 1976 L*u*v* (n, 3, h, w) of sRGB (n, 3, h, w), floats in [0, 1] or bytes; white D65, 2 degree observer.
+    """CIE 1976 L*u*v* (n, 3, h, w) of sRGB (n, 3, h, w), floats in [0, 1] or bytes.
 
-    Equals `skimage.color.rgb2luv`. Black has no chromaticity: its u* and v* are 0.
+    White point D65, 2 degree observer. u* and v* of black are 0. Equals `skimage.color.rgb2luv`.
     """
     light = linear(rgb)
     y = mixed(light, XYZ_FROM_RGB)[..., 1, :, :]
@@ -93,13 +94,14 @@ def rgb_to_luv(rgb: Tensor) -> Tensor:
 def rgb_to_hsv(rgb: Tensor) -> Tensor:
     """Hue (turns, from 0 to 1), saturation and value (n, 3, h, w) of sRGB (n, 3, h, w) in [0, 1].
 
-    Equals `skimage.color.rgb2hsv`. Hue is undefined for greys and saturation for black: 0 there, with gradient 0.
+    The hue of greys and the saturation of black are 0, with gradient 0. Equals
+    `skimage.color.rgb2hsv`.
     """
     x = real(rgb)
     r, g, b = x.unbind(-3)
     value = x.amax(-3)
     chroma = value - x.amin(-3)
-    # Where there is nothing to divide by, the divisor is 1, so that no gradient is infinite.
+    # A divisor of 1 for greys keeps the gradient finite.
     spread = chroma.masked_fill(chroma < NOTHING, 1.0)
     red, green, blue = (g - b) / spread, (b - r) / spread + 2, (r - g) / spread + 4
     sector = torch.where(value == b, blue, torch.where(value == g, green, red))
@@ -109,10 +111,10 @@ def rgb_to_hsv(rgb: Tensor) -> Tensor:
 
 
 def rgb_to_hed(rgb: Tensor) -> Tensor:
-    """Haematoxylin, eosin and DAB (n, 3, h, w) of stained tissue, sRGB (n, 3, h, w) in [0, 1]; 0 = none of it.
+    """Haematoxylin, eosin and DAB (n, 3, h, w) of tissue in sRGB (n, 3, h, w), [0, 1]; 0 = none.
 
-    Optical density, as a share of that of the intensity 1e-6, unmixed. Equals `skimage.color.rgb2hed`. Source: Ruifrok
-    & Johnston, "Quantification of histochemical staining by color deconvolution", 2001.
+    Unmixed optical density; intensity 1e-6 has density 1. Equals `skimage.color.rgb2hed`. Source:
+    Ruifrok & Johnston, "Quantification of histochemical staining by color deconvolution", 2001.
     """
     density = real(rgb).clamp(min=DARKEST).log() / math.log(DARKEST)
     return as_given(mixed(density, HED_FROM_RGB).clamp(min=0), rgb)
@@ -120,10 +122,10 @@ def rgb_to_hed(rgb: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """A colour space and how its channels split: `luminance` and `chroma` are (suffix of the name, channels).
+    """A colour space and its split: `luminance` and `chroma` are (suffix of the name, channels).
 
-    ranges: lowest and highest value of each channel over the sRGB cube. mean, std: of each channel; None = the middle
-    and half the width of its range.
+    ranges: lowest and highest value of each channel over the sRGB cube. mean, std: of each channel;
+    None = the middle and half the width of the range.
     """
 
     name: str
@@ -138,7 +140,7 @@ class Space:
     reads_bytes: bool = False
 
     def views(self) -> tuple[Callable[..., View], ...]:
-        """The functions (crop, augment=None) -> View of the whole, of the luminance and of the chroma."""
+        """The functions (crop, augment=None) -> View: all channels, luminance, chroma."""
         (light, first), (colour, rest) = self.luminance, self.chroma
         return (
             self._view(self.name, "all three channels", (0, 1, 2)),
@@ -202,7 +204,7 @@ The view `ycbcr`: digital video (BT.601): Y, Cb and Cr in 8 bit video levels, ea
 The view `ycbcr_y`: luma of digital video (BT.601), one channel.
 The view `ycbcr_cbcr`: the blue and red differences of digital video (BT.601), two channels.
 """
-# PyContrast's normalisation, which the original CMC results on Y and DbDr used.
+# PyContrast's normalisation, as in the original CMC results on Y and DbDr.
 ydbdr, ydbdr_y, ydbdr_dbdr = _linear_space(
     "ydbdr", "SECAM's colour space", "share of white", YDBDR, (0.457, -0.082, -0.052), (0.500, 1.331, 1.333)
 ).views()

@@ -1,4 +1,4 @@
-"""Views of numbers as they are stored: spectral bands, columns of a table, time series, point clouds, text."""
+"""Views of stored numbers: spectral bands, columns of a table, time series, point clouds, text."""
 
 from __future__ import annotations
 
@@ -12,73 +12,75 @@ from multiview.view import Augmentation, Channels, Crop, View
 if TYPE_CHECKING:
     from torch import Tensor
 
-Some = int | tuple[int, ...]
+Selection = int | tuple[int, ...]
+"""The number of all channels, or a tuple of channels, counted from 0."""
 
 
-def _some(kind: str, option: str, wanted: Some | None, crop: Crop, augment: Augmentation | None, unit: str) -> View:
-    """Some channels of what is stored as `kind`, normalised with the store's mean and deviation of each."""
-    if not wanted:
+def _selected(kind: str, option: str, selection: Selection | None, crop: Crop, augment: Augmentation | None) -> View:
+    """Channels of the modality `kind`, each normalised by its statistics from the store."""
+    if not selection:
         raise MultiviewError(
-            f"the view '{kind}' does not know how many {option} there are; give {option}=NUMBER for all of them, or a "
-            f"tuple of the ones that are wanted, counted from 0 (`multiview inspect STORE` shows what the store has)."
+            f"the view '{kind}' does not know how many {option} there are; give {option}=NUMBER to read all, or a "
+            f"tuple of {option}, counted from 0 (`multiview inspect STORE` shows what the store has)."
         )
-    demand_numbers(kind, option, wanted)
-    count, take = (wanted, None) if isinstance(wanted, int) else (len(wanted), tuple(wanted))
+    require_numbers(kind, option, selection)
+    count, take = (selection, None) if isinstance(selection, int) else (len(selection), tuple(selection))
     return View(
         modality=kind,
-        channels=Channels(kind, count, unit, -math.inf, math.inf),
+        channels=Channels(kind, count, "as stored", -math.inf, math.inf),
         crop=crop,
         take=take,
         augment=augment,
     )
 
 
-def demand_numbers(view: str, option: str, wanted: Some) -> None:
-    """Raises MultiviewError unless it is a number or a tuple of numbers, 0 or more."""
-    for number in (wanted,) if isinstance(wanted, int) else wanted:
+def require_numbers(view: str, option: str, selection: Selection) -> None:
+    """Raises MultiviewError unless `selection` is a number or a tuple of numbers, 0 or more."""
+    for number in (selection,) if isinstance(selection, int) else selection:
         if not isinstance(number, int) or number < 0:
             raise MultiviewError(
-                f"the view '{view}': {option} is {wanted!r}; give a number, or a tuple of numbers from 0."
+                f"the view '{view}': {option} is {selection!r}; give a number, or a tuple of numbers from 0."
             )
 
 
 @recorded
-def bands(crop: Crop, augment: Augmentation | None = None, *, bands: Some | None = None) -> View:
-    """The view `bands`: spectral bands (n, bands, h, w) in the stored unit, each normalised by its statistics.
+def bands(crop: Crop, augment: Augmentation | None = None, *, bands: Selection | None = None) -> View:
+    """The view `bands`: spectral bands (n, bands, h, w), each normalised by its statistics.
 
-    bands: how many the store has, or which of them, in this order.
+    bands: their number in the store, or a tuple of the bands to read, in this order.
     """
-    return _some("bands", "bands", bands, crop, augment, "as stored")
+    return _selected("bands", "bands", bands, crop, augment)
 
 
 @recorded
-def table(crop: Crop, augment: Augmentation | None = None, *, columns: Some | None = None) -> View:
+def table(crop: Crop, augment: Augmentation | None = None, *, columns: Selection | None = None) -> View:
     """The view `table`: columns of a table (n, columns), each normalised by its statistics.
 
-    columns: how many the store has, or which of them, in this order; `store.modality("table").numbers("age", "mass")`
-    finds them by name.
+    columns: their number in the store, or a tuple of the columns to read, in this order;
+    `store.modality("table").numbers("age", "mass")` finds columns by name.
     """
-    return _some("table", "columns", columns, crop, augment, "as stored")
+    return _selected("table", "columns", columns, crop, augment)
 
 
 @recorded
-def series(crop: Crop, augment: Augmentation | None = None, *, channels: Some | None = None) -> View:
-    """The view `series`: time series (n, channels, times), each channel normalised by its statistics.
+def series(crop: Crop, augment: Augmentation | None = None, *, channels: Selection | None = None) -> View:
+    """The view `series`: time series (n, channels, times), normalised per channel.
 
-    channels: how many the store has, or which of them. The crop's `seconds` is the length of the window that is cut.
+    channels: their number in the store, or a tuple of the channels to read. The crop's `seconds` is
+    the length of the window.
     """
-    return _some("series", "channels", channels, crop, augment, "as stored")
+    return _selected("series", "channels", channels, crop, augment)
 
 
 def unit_ball(cloud: Tensor) -> Tensor:
-    """Clouds (n, 3, points) moved to their centre and scaled so that the farthest point is at 1."""
+    """Clouds (n, 3, points), each centred and scaled so that the farthest point is at 1."""
     centred = cloud - cloud.mean(2, keepdim=True)
     return centred / centred.norm(dim=1, keepdim=True).amax(2, keepdim=True).clamp(min=1e-12)
 
 
 @recorded
 def points(crop: Crop, augment: Augmentation | None = None) -> View:
-    """The view `points`: the three coordinates of a point cloud (n, 3, points), centred and scaled into the unit ball."""
+    """The view `points`: a point cloud (n, 3, points), centred and scaled into the unit ball."""
     return View(
         modality="points",
         channels=Channels("points", 3, "share of the radius", -1.0, 1.0),
@@ -92,7 +94,7 @@ def points(crop: Crop, augment: Augmentation | None = None) -> View:
 
 @recorded
 def text(crop: Crop, augment: Augmentation | None = None) -> View:
-    """The view `text`: UTF-8 bytes (n, bytes) as whole numbers from 0 to 255; 0 = padding, nothing is normalised."""
+    """The view `text`: UTF-8 bytes (n, bytes) as integers, 0 = padding, not normalised."""
     return View(
         modality="text",
         channels=Channels("text", 1, "UTF-8 byte", 0.0, 255.0),

@@ -1,8 +1,9 @@
-"""What depth and a camera tell of surfaces: their normals, and HHA (disparity, height, angle with gravity).
+"""Surface geometry computed from depth: normals, and HHA (disparity, height, angle with gravity).
 
-A crop does not say where in the picture it was cut, so the camera is approximated: it looks at the middle of the crop,
-whose width it sees under the angle `fov`. That is exact for the whole picture; a crop of a share s of the width, at the
-same `fov`, has its slopes across the picture flattened by s. It holds the camera level: gravity points down the picture.
+The camera is approximated, because a crop does not say where in the picture it was cut: the camera
+looks at the middle of the crop and sees its width under the angle `fov`. That is exact for whole
+pictures. In a crop of a share s of the width, slopes across the picture are flattened by s. The
+camera is level: gravity points down the picture.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
 
 LEAST = 1e-6
-"""What a channel of HHA is at least where there is depth, so that 0 says that there is none."""
+"""Smallest value of HHA where depth was measured; 0 means not measured."""
 
 
 def points(depth: Tensor, fov: float) -> Tensor:
-    """Where every pixel of depth (n, 1, h, w) stands, metres: (n, 3, h, w), x right, y up, z towards the viewer."""
+    """Positions (n, 3, h, w) of depth pixels, metres: x right, y up, z to the viewer."""
     height, width = depth.shape[-2:]
     focal = width / 2 / math.tan(math.radians(fov) / 2)
     right = (torch.arange(width, device=depth.device, dtype=depth.dtype) + 0.5 - width / 2) / focal
@@ -32,10 +33,10 @@ def points(depth: Tensor, fov: float) -> Tensor:
 
 
 def normals(depth: Tensor, fov: float) -> Tensor:
-    """Unit normals (n, 3, h, w) of the surface in depth (n, 1, h, w), in the axes of `points`; 0 where there are none.
+    """Unit normals (n, 3, h, w) of the surface in depth (n, 1, h, w), in the axes of `points`.
 
-    The cross product of central differences. A pixel has a normal when its eight neighbours were measured; those
-    at the border have none.
+    The cross product of central differences. A pixel has a normal when its eight neighbours exist
+    and were measured; otherwise the normal is (0, 0, 0).
     """
     there = F.pad(depth, (1, 1, 1, 1))
     whole = -F.max_pool2d(-(there > 0).to(depth.dtype), 3, stride=1)
@@ -47,7 +48,7 @@ def normals(depth: Tensor, fov: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Normals:
-    """Depth to normals for a camera of `fov` degrees across the picture."""
+    """Depth to normals; the camera sees the picture's width under `fov` degrees."""
 
     fov: float
 
@@ -58,7 +59,7 @@ class Normals:
 
 @dataclass(frozen=True)
 class HHA:
-    """Depth to disparity, height above the lowest point, and angle with gravity, each as a share of its largest."""
+    """Depth to disparity, height and angle with gravity, each as a share of its largest value."""
 
     fov: float
     near: float
@@ -68,7 +69,7 @@ class HHA:
         """(n, 1, h, w) metres -> (n, 3, h, w) in [0, 1]; 0 where nothing was measured."""
         there = depth > 0
         up = points(depth, self.fov)[:, 1:2]
-        # Unmeasured pixels are no lowest point.
+        # Unmeasured pixels do not count as the lowest point.
         lowest = up.masked_fill(~there, torch.inf).amin((2, 3), keepdim=True)
         height = (up - lowest) / self.tall
         angle = normals(depth, self.fov)[:, 1:2].clamp(-1, 1).acos() / math.pi
@@ -83,7 +84,7 @@ def _check(fov: float) -> None:
 
 @recorded
 def depth_normal(crop: Crop, augment: Augmentation | None = None, *, fov: float = 60.0) -> View:
-    """The view `depth_normal`: surface normals computed from depth, as those that `normal` reads; (0, 0, 0) = none.
+    """The view `depth_normal`: normals computed from depth, in the axes of `normal`; 0 = none.
 
     fov: the camera's angle across the picture, degrees: 2 atan(width / 2 focal).
     """
@@ -103,11 +104,12 @@ def depth_normal(crop: Crop, augment: Augmentation | None = None, *, fov: float 
 def hha(
     crop: Crop, augment: Augmentation | None = None, *, fov: float = 60.0, near: float = 0.5, tall: float = 3.0
 ) -> View:
-    """The view `hha`: disparity, height above the lowest point and angle with gravity from depth, shares in [0, 1].
+    """The view `hha`: disparity, height above the lowest point, angle with gravity, all in [0, 1].
 
-    fov: the camera's angle across the picture, degrees. near: metres at which disparity is 1. tall: metres at which height
-    is 1. An angle of 0 is a floor, 0.5 a wall, 1 a ceiling. Not measured = 0 after normalisation too. Gravity is taken to
-    point down the picture, where Gupta et al., "Learning rich features from RGB-D images", 2014, estimate it.
+    fov: the camera's angle across the picture, degrees. near: distance with disparity 1, metres.
+    tall: height with value 1, metres. An angle of 0 is a floor, 0.5 a wall, 1 a ceiling. 0 after
+    normalisation = not measured. Gravity points down the picture; Gupta et al., "Learning rich
+    features from RGB-D images", 2014, estimate its direction.
     """
     _check(fov)
     return View(

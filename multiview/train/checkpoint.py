@@ -1,6 +1,7 @@
-"""Checkpoints that are whole or not there: safetensors and JSON, hashed, written to a draft folder that is then renamed.
+"""Checkpoints in safetensors and JSON, hashed; a checkpoint is whole or it does not exist.
 
-No file of a checkpoint is ever unpickled. Only reading and writing tensors imports torch.
+A draft folder is renamed when all its files are written. No file of a checkpoint is ever unpickled.
+Only reading and writing tensors imports torch.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ VIEWS = "views.json"
 
 
 class Checkpoint(NamedTuple):
-    """The content of a whole checkpoint: tensors by file, the state, and a sentence for each newer one that is not whole."""
+    """A whole checkpoint. refused: a sentence for each newer checkpoint that is not whole."""
 
     path: Path
     tensors: dict[str, dict[str, Tensor]]
@@ -52,7 +53,8 @@ def save(
 ) -> Path:
     """Writes `folder/step-00000012`, then removes all older checkpoints but the newest `keep`.
 
-    The folder gets its name by a rename after every file was synced: a kill at any moment leaves a whole checkpoint or none.
+    The folder gets its name by a rename after all files were synced, so that a kill at any moment
+    leaves a whole checkpoint or none.
 
     Args:
         folder: of all checkpoints of the run.
@@ -63,7 +65,7 @@ def save(
         views: what `view_records` gives; None writes no file for them.
 
     Raises:
-        MultiviewError: when the disk does not take the checkpoint; older checkpoints are then untouched.
+        MultiviewError: when the checkpoint cannot be written; older checkpoints then stay.
     """
     final = folder / f"step-{step:08d}"
     if _is_whole(final):  # the run was stopped again before its next step, so that the state is the same
@@ -83,7 +85,7 @@ def save(
             f"the checkpoint of step {step} could not be written: {cause}. Earlier checkpoints in {folder} are as they "
             "were: make room, and go on with --resume."
         ) from cause
-    # A later step was refused when the run was resumed: counted here, it could push out the last whole checkpoint.
+    # A later step was refused at the resume; counted here, it could push out the last whole one.
     for old in [path for path in _newest_first(folder) if path.name <= final.name][keep:]:
         _discard(old)
     return final
@@ -111,9 +113,9 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
 
 
 def view_records(views: Mapping[str, View], model: MultiviewModel) -> dict[str, Any]:
-    """The content of `views.json`: `View.record()` with mean and std of every view, `Encoder.record()` of every encoder.
+    """The content of `views.json`: records of all views, with mean and std, and of all encoders.
 
-    A view that shares the encoder of another view has that view's name instead.
+    A view that shares the encoder of another view has that view's name instead of a record.
     """
     own = {name: encoder.record() for name, encoder in model.encoders.items()}  # type: ignore[operator]
     encoders = {view: own[owner] if owner == view else owner for view, owner in model.owners.items()}
@@ -121,9 +123,9 @@ def view_records(views: Mapping[str, View], model: MultiviewModel) -> dict[str, 
 
 
 def views(folder: Path) -> dict[str, Any]:
-    """What `view_records` wrote into the newest whole checkpoint of a run; `{}` for one of an older version.
+    """What `view_records` gave for the newest whole checkpoint; `{}` for one of an older version.
 
-    Reads no tensors and needs no torch. Raises MultiviewError when no checkpoint in `folder` is whole.
+    Needs no torch. Raises MultiviewError when no checkpoint in `folder` is whole.
     """
     refused = []
     for path in _newest_first(folder):
@@ -136,7 +138,7 @@ def views(folder: Path) -> dict[str, Any]:
 
 
 def newest(folder: Path) -> Checkpoint:
-    """The newest whole checkpoint. Raises MultiviewError, which says what is wrong with each, when none is whole."""
+    """The newest whole checkpoint. Raises MultiviewError, with every fault, when none is whole."""
     refused: list[str] = []
     for path in _newest_first(folder):
         try:
@@ -190,7 +192,7 @@ def _write(draft: Path, tensors: Tensors, documents: Mapping[str, Mapping[str, A
     from safetensors.torch import save_file
 
     for name, named in tensors.items():
-        # Copies, because safetensors refuses tensors that share memory, as those of a shared encoder may.
+        # Copies, because safetensors refuses tensors that share memory.
         copies = {key: value.detach().cpu().contiguous().clone() for key, value in named.items()}
         save_file(copies, draft / f"{name}.safetensors")
     for name, document in documents.items():
@@ -250,7 +252,7 @@ def _newest_first(folder: Path) -> list[Path]:
 
 
 def _discard(path: Path) -> None:
-    """Removes a checkpoint if there is one. The rename comes first, so that a kill never leaves half a checkpoint."""
+    """Removes a checkpoint, if there is one; renamed first, so that a kill leaves no half."""
     if path.exists():
         gone = path.with_name(f".{path.name}.gone")
         shutil.rmtree(gone, ignore_errors=True)
