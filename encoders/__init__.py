@@ -1,6 +1,7 @@
-"""Ready encoders by name, imported when first used: `from multiview.encoders import ResNet, resnet18`.
+"""Ready encoders, imported when first used: `from multiview.encoders import ResNet, resnet18`.
 
-A name that is also a module's, such as `alexnet`, is not exported: take the class, or make_encoder("alexnet", 1).
+A function with the name of its module, such as `alexnet`, is not exported: use the class `AlexNet`,
+or `make_encoder("alexnet", 1)`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The half AlexNet that CMC gives to each view (arXiv:1906.05849), with its seven layers."""
+"""The half AlexNet of CMC (arXiv:1906.05849), with its seven layers."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from multiview.errors import MultiviewError
 from multiview.record import recorded
 
 SMALLEST = 63
-"""The side, in pixels, from which the three max pools leave something to pool."""
+"""Smallest side of an image, pixels; smaller ones are empty after two max pools."""
 
 
 class AlexNet(Encoder):
-    """AlexNet with half its planes and a batch norm after every map: h (n, 2048 * width) is the output of fc7.
+    """AlexNet with half the channels and with batch norms: h (n, 2048 * width) comes from fc7.
 
-    width: multiplier of the half network's planes (48, 128, 192, 192, 128) and of its two layers of 2048 units.
-    Layers: conv1 to conv5, each with batch norm, ReLU and, for 1, 2 and 5, max pool; fc6, fc7. CMC calls them 1 to 7.
-    Images: made for 224 px, where fc6 reads 6 x 6 cells; other sizes are brought to 6 x 6 by adaptive average pooling.
-    Initialisation: PyTorch's own (uniform of +-1/sqrt(fan_in), batch norms scale 1 and shift 0), as in CMC's code.
-    Raises MultiviewError for images below 63 px, which the pools leave empty.
-    Source: arXiv:1906.05849 and its code; arXiv:1404.5997 for the network that is halved.
+    width: multiplier of the channels (48, 128, 192, 192, 128) and of the two layers of 2048 units.
+    Layers: conv1 to conv5 (convolution, batch norm, ReLU; 1, 2 and 5 with max pool), fc6, fc7. CMC
+    calls them 1 to 7.
+    Images: of 224 px, where fc6 reads 6 x 6 cells; adaptive average pooling makes 6 x 6 of others.
+    Initialisation: PyTorch's (uniform in +-1/sqrt(fan_in); batch norms scale 1, shift 0), as CMC's.
+    Raises MultiviewError for images below 63 px.
+    Source: arXiv:1906.05849 and its code; arXiv:1404.5997 for the whole network.
     """
 
     def __init__(self, channels: int, *, width: float = 1.0) -> None:
@@ -36,7 +37,7 @@ class AlexNet(Encoder):
         self.fc7 = nn.Sequential(*_linear(units, units))
 
     def encode(self, x: Tensor, layer: str) -> Tensor:
-        """What `layer` gives. Raises MultiviewError for images below 63 px."""
+        """The output of `layer`. Raises MultiviewError for images below 63 px."""
         if min(x.shape[-2:]) < SMALLEST:
             raise MultiviewError(
                 f"alexnet needs images of {SMALLEST} px or more, not {x.shape[-2]} x {x.shape[-1]}; "
@@ -57,5 +58,5 @@ def _linear(before: int, after: int) -> list[nn.Module]:
 
 @recorded
 def alexnet(channels: int, *, width: float = 1.0) -> AlexNet:
-    """The half AlexNet of CMC: h (n, 2048 * width). Options as of `AlexNet`."""
+    """The half AlexNet of CMC: h (n, 2048 * width). Options: see `AlexNet`."""
     return AlexNet(channels, width=width)

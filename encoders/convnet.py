@@ -1,4 +1,4 @@
-"""A small fast network for images of 32 to 64 px on a CPU, so that minutes mean thousands of steps."""
+"""A small fast network for images of 32 to 64 px: thousands of steps in minutes on a CPU."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from multiview.record import recorded
 class ConvNet(Encoder):
     """Four convolutions with batch norm and ReLU, then the mean over the map: h (n, 256 * width).
 
-    width: multiplier of the planes 32, 64, 128, 256. stride: of the first convolution, 7x7; the others are 3x3 with
-    strides 2, 2, 1. 4 makes 4 x 4 cells of 64 px; 2 does so for 32 px, at four times the work a pixel.
-    Nearly all the time goes where the map is large: the early stride is what makes it fast.
+    width: multiplier of the channels 32, 64, 128, 256. stride: of the first convolution, 7 x 7; the
+    others are 3 x 3 with strides 2, 2, 1. Stride 4 makes 4 x 4 cells of an image of 64 px; stride 2
+    makes them of 32 px, with four times the work per pixel.
     Layers: stage1 to stage4, pool.
     Initialisation: convolutions N(0, 2 / fan_out), batch norms scale 1 and shift 0.
     Raises MultiviewError when stride is below 1.
@@ -42,5 +42,5 @@ def _stage(before: int, after: int, kernel: int, stride: int) -> nn.Sequential:
 
 @recorded
 def convnet(channels: int, *, width: float = 1.0, stride: int = 4) -> ConvNet:
-    """The small network for a CPU: h (n, 256 * width). Options as of `ConvNet`."""
+    """The small network for a CPU: h (n, 256 * width). Options: see `ConvNet`."""
     return ConvNet(channels, width=width, stride=stride)

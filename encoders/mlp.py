@@ -1,4 +1,4 @@
-"""Layers that are fully connected, for tables."""
+"""Fully connected layers, for tables."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from multiview.record import recorded
 
 
 class MLP(Encoder):
-    """`depth` linear maps with batch norm and ReLU: h (n, 256 * width) is the output of the last.
+    """`depth` linear layers with batch norm and ReLU: h (n, 256 * width) is the output of the last.
 
-    width: multiplier of the 256 units of every layer. Layers: hidden1, hidden2, ... Initialisation: PyTorch's own.
+    width: multiplier of the 256 units of each layer. Layers: hidden1, hidden2, ... Initialisation:
+    PyTorch's.
     Raises MultiviewError when depth is below 1.
     """
 
@@ -31,5 +32,5 @@ class MLP(Encoder):
 
 @recorded
 def mlp(channels: int, *, width: float = 1.0, depth: int = 2) -> MLP:
-    """Fully connected layers for tables: h (n, 256 * width). Options as of `MLP`."""
+    """Fully connected layers for tables: h (n, 256 * width). Options: see `MLP`."""
     return MLP(channels, width=width, depth=depth)

@@ -1,4 +1,4 @@
-"""A small PointNet: the same layers for every point, then the largest of each number, so that order means nothing."""
+"""A small PointNet: the same layers for every point, then a maximum, which ignores their order."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from multiview.record import recorded
 
 
 class PointNet(Encoder):
-    """Three layers shared by all points with batch norm and ReLU, then the maximum over them: h (n, 256 * width).
+    """Three layers (batch norm, ReLU) shared by all points, then a maximum: h (n, 256 * width).
 
-    width: multiplier of the planes 64, 128, 256. Layers: point1 to point3, pool. Clouds of any number of points.
-    Initialisation: maps N(0, 2 / fan_out), batch norms scale 1 and shift 0.
-    Source: Qi et al., arXiv:1612.00593, without its learned rotations: `points` centres and scales the cloud.
+    width: multiplier of the channels 64, 128, 256. Clouds may have any number of points.
+    Layers: point1 to point3, pool.
+    Initialisation: layers N(0, 2 / fan_out), batch norms scale 1 and shift 0.
+    Source: Qi et al., arXiv:1612.00593, without learned rotations.
     """
 
     axes = ("channels", "points")
@@ -30,5 +31,5 @@ class PointNet(Encoder):
 
 @recorded
 def pointnet(channels: int, *, width: float = 1.0) -> PointNet:
-    """The small PointNet: h (n, 256 * width). Options as of `PointNet`."""
+    """The small PointNet: h (n, 256 * width). Options: see `PointNet`."""
     return PointNet(channels, width=width)

@@ -1,4 +1,4 @@
-"""ResNets of any width for any number of channels (arXiv:1512.03385), with torchvision's blocks and state names."""
+"""ResNets (arXiv:1512.03385) of any width, with torchvision's blocks and names in the state."""
 
 from __future__ import annotations
 
@@ -15,18 +15,27 @@ Block = type[BasicBlock] | type[Bottleneck]
 
 
 class ResNet(Encoder):
-    """A residual network without classifier: h (n, 512 * width) with basic blocks, (n, 2048 * width) with bottlenecks.
+    """A residual network without classifier: h (n, 512 * width), or 2048 * width with bottlenecks.
 
-    block, depths: torchvision's block, and how many of them in each of four stages. width: multiplier of all planes.
-    stem: "imagenet" (7x7 convolution of stride 2, max pool; output stride 32) or "cifar" (3x3 convolution of stride 1;
-    output stride 8, for images of about 32 px). stem_planes: planes of the stem, 64 * width by default; CMC's own
-    networks keep 64 at every width. zero_init: start with the last batch-norm scale of each block at zero. Training may
-    gain from it, but a network with random weights is then little more than its stem: do not use it for a control.
-    Layers: stem, layer1 to layer4, pool: the layers 1 to 6 of CMC. At width 1 the state fits torchvision's and timm's
-    networks, and theirs, without `fc`, fits here.
+    Layers: stem, layer1 to layer4, pool; CMC calls them 1 to 6. At width 1 the state fits the
+    networks of torchvision and timm without `fc`, and their state fits here.
     Initialisation: convolutions N(0, 2 / fan_out), batch norms scale 1 and shift 0.
-    Source: arXiv:1512.03385, with a bottleneck's stride on its 3x3 convolution as in torchvision and CMC's code.
-    Raises MultiviewError for an unknown stem, and for a width or stem_planes of 0 or less.
+    Source: arXiv:1512.03385; the stride of a bottleneck is on its 3 x 3 convolution, as in
+    torchvision and in CMC's code.
+
+    Args:
+        channels: of the view.
+        block: torchvision's block.
+        depths: number of blocks in each of the four stages.
+        width: multiplier of the channels of all layers.
+        stem: "imagenet" (7 x 7 convolution of stride 2, max pool; output stride 32) or "cifar"
+            (3 x 3 convolution of stride 1; output stride 8, for images of about 32 px).
+        stem_planes: channels of the stem, 64 * width by default; CMC's networks always have 64.
+        zero_init: start with the last batch-norm scale of each block at zero. Training may profit,
+            but a network with random weights is then little more than its stem: no good control.
+
+    Raises:
+        MultiviewError: for an unknown stem, and for a width or stem_planes of 0 or less.
     """
 
     def __init__(
@@ -58,7 +67,7 @@ class ResNet(Encoder):
         self._initialise(zero_init)
 
     def step(self, layer: str, x: Tensor) -> Tensor:
-        """One layer; the stem is four modules, kept apart so that the state has torchvision's names."""
+        """One layer. The stem is four modules, so that the state has torchvision's names."""
         return self.maxpool(self.relu(self.bn1(self.conv1(x)))) if layer == "stem" else super().step(layer, x)
 
     def _initialise(self, zero_init: bool) -> None:
@@ -101,7 +110,7 @@ def _named(block: Block, depths: tuple[int, int, int, int]) -> Callable[..., Res
         return ResNet(channels, block, depths, width=width, stem=stem, stem_planes=stem_planes, zero_init=zero_init)
 
     resnet.__name__ = resnet.__qualname__ = f"resnet{number}"
-    resnet.__doc__ = f"ResNet-{number}: h (n, {planes} * width). Options as of `ResNet`."
+    resnet.__doc__ = f"ResNet-{number}: h (n, {planes} * width). Options: see `ResNet`."
     return recorded(resnet)
 
 

@@ -1,4 +1,4 @@
-"""The residual network for time series that is hard to beat (arXiv:1611.06455)."""
+"""A residual network for time series (arXiv:1611.06455)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from multiview.record import recorded
 
 
 class Residual(nn.Module):
-    """Convolutions of 7, 5 and 3 steps beside a shortcut, which is a map of one step where the planes differ."""
+    """Convolutions of 7, 5 and 3 steps, and a shortcut."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
@@ -26,11 +26,12 @@ class Residual(nn.Module):
 
 
 class ResNet1d(Encoder):
-    """Three residual blocks over time, none of which shortens it, then the mean over time: h (n, 128 * width).
+    """Three residual blocks over time, then the mean over time: h (n, 128 * width).
 
-    width: multiplier of the planes 64, 128, 128. Layers: block1 to block3, pool. Series of any length.
+    width: multiplier of the channels 64, 128, 128. Series may have any length; blocks keep it.
+    Layers: block1 to block3, pool.
     Initialisation: convolutions N(0, 2 / fan_out), batch norms scale 1 and shift 0.
-    Source: Wang, Yan & Oates, arXiv:1611.06455, with kernels of 7 where they have 8, so that the middle is a step.
+    Source: Wang, Yan & Oates, arXiv:1611.06455; kernels of 7 instead of 8 have a middle step.
     """
 
     axes = ("channels", "times")
@@ -44,5 +45,5 @@ class ResNet1d(Encoder):
 
 @recorded
 def resnet1d(channels: int, *, width: float = 1.0) -> ResNet1d:
-    """The residual network for time series: h (n, 128 * width). Options as of `ResNet1d`."""
+    """The residual network for time series: h (n, 128 * width). Options: see `ResNet1d`."""
     return ResNet1d(channels, width=width)

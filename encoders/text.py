@@ -1,4 +1,4 @@
-"""A small transformer for text that reads its bytes: no vocabulary, any language."""
+"""A small transformer that reads the bytes of a text: no vocabulary, any language."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ HEADS = 4
 
 
 def bytes_of(texts: list[str], length: int) -> Tensor:
-    """The tokens of this encoder: UTF-8 bytes int64 (n, length), cut to `length` and padded with 0."""
+    """Texts as UTF-8 bytes, int64 (n, length), cut to `length` and padded with 0."""
     rows = [text.encode()[:length].ljust(length, b"\0") for text in texts]
     return torch.tensor([list(row) for row in rows], dtype=torch.int64).view(len(texts), length)
 
 
 class ByteTransformer(Encoder):
-    """A transformer over UTF-8 bytes, and the mean over those that are not padding: h (n, 128 * width).
+    """A transformer over UTF-8 bytes, then the mean over bytes without padding: h (n, 128 * width).
 
-    channels: 1, a byte at each place. width: multiplier of the 128 numbers of a byte. depth: of the blocks (pre-norm, four
-    heads, four times as many hidden numbers, GELU, no dropout). longest: bytes that have a position of their own; the rest
-    of a longer text is not read. Layers: embedding, block1, block2, ... as maps (n, 128 * width, bytes), then pool.
-    Initialisation: embeddings and positions N(0, 0.02), the rest PyTorch's own.
+    channels: 1. width: multiplier of the embedding size 128. depth: number of blocks (pre-norm,
+    four heads, hidden size four times the embedding, GELU, no dropout). longest: bytes that are read.
+    Layers: embedding, block1, block2, ... as maps (n, 128 * width, bytes), then pool.
+    Initialisation: embeddings and positions N(0, 0.02), the rest PyTorch's.
     Raises MultiviewError when depth or longest is below 1.
     """
 
@@ -46,10 +46,10 @@ class ByteTransformer(Encoder):
         self.norm = nn.LayerNorm(size)
 
     def encode(self, x: Tensor, layer: str) -> Tensor:
-        """What `layer` gives; nothing deeper is computed."""
+        """The output of `layer`; deeper layers are not computed."""
         tokens = x[:, : self.longest]
         padding = tokens == 0
-        # A text without a byte still has one place to look at: attention to nothing is not a number.
+        # An empty text attends to its first place: attention to nothing would give NaN.
         unseen = padding & (torch.arange(tokens.shape[1], device=x.device) > 0)
         y = self.embedding(tokens) + self.positions[: tokens.shape[1]]
         for block in self.layers[1 : self.layers.index(layer) + 1]:
@@ -59,13 +59,13 @@ class ByteTransformer(Encoder):
         return y.transpose(1, 2)
 
 
-def _mean(y: Tensor, there: Tensor) -> Tensor:
-    """Mean of (n, places, c) over the places that are there; 0 where none is."""
-    weight = there.to(y.dtype).unsqueeze(2)
+def _mean(y: Tensor, present: Tensor) -> Tensor:
+    """Mean of (n, places, c) over the present places; 0 without any."""
+    weight = present.to(y.dtype).unsqueeze(2)
     return (y * weight).sum(1) / weight.sum(1).clamp(min=1)
 
 
 @recorded
 def text(channels: int, *, width: float = 1.0, depth: int = 3, longest: int = 256) -> ByteTransformer:
-    """The small transformer over bytes: h (n, 128 * width). Options as of `ByteTransformer`."""
+    """The small transformer over bytes: h (n, 128 * width). Options: see `ByteTransformer`."""
     return ByteTransformer(channels, width=width, depth=depth, longest=longest)

@@ -1,4 +1,4 @@
-"""Any model of timm as an encoder: `timm:NAME`, `timm:local-dir:FOLDER`, `timm:hf-hub:OWNER/NAME`."""
+"""Models of timm as encoders: `timm:NAME`, `timm:local-dir:FOLDER`, `timm:hf-hub:OWNER/NAME`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ OURS = ("in_chans", "num_classes", "features_only")
 
 
 class TimmEncoder(Encoder):
-    """A timm model without its classifier: h (n, features) is what timm calls the pre-logits.
+    """A timm model without its classifier: h (n, features) is timm's pre-logits.
 
-    network: made with num_classes=0. channels: planes it takes. size: (height, width) of an image that it is tried on.
-    Layers: the modules that timm lists in `feature_info` (map1, map2, ... where that list is ambiguous), then `pool`,
-    which is h; a model that cannot return intermediate maps has `pool` alone.
-    Raises MultiviewError when the network fails on such an image, and later for images of a size that it does not take.
+    network: made with num_classes=0. channels: of the view. size: (height, width) of a trial image.
+    Layers: the modules in timm's `feature_info` (map1, map2, ... where that list is ambiguous),
+    then `pool`, which gives h. A model that cannot return intermediate maps has only `pool`.
+    Raises MultiviewError when the network fails on the trial image, and later for images of a size
+    that the network does not take.
     """
 
     def __init__(self, network: nn.Module, channels: int, size: Size, name: str = "timm") -> None:
@@ -34,7 +35,7 @@ class TimmEncoder(Encoder):
         self.network, self.size, self.name = network, size, name
 
     def encode(self, x: Tensor, layer: str) -> Tensor:
-        """What `layer` gives, as a map (n, c, h, w) for all layers but the last."""
+        """The output of `layer`: a map (n, c, h, w), except for the last layer."""
         try:
             if layer == self.layers[-1]:
                 return self.network(x)
@@ -59,16 +60,23 @@ def timm_model(
     img_size: int | Size | None = None,
     **options: Any,
 ) -> TimmEncoder:
-    """The timm model `model` for any number of channels: h (n, features), with the width that timm gives it.
+    """The timm model `model` for any number of channels: h (n, features).
 
-    model: a name of `timm.list_models()`, with or without a tag of weights (`resnet18.a1_in1k`); `local-dir:FOLDER` for
-    a folder that timm's `save_for_hf` wrote; `hf-hub:OWNER/NAME`. pretrained: load weights; by default only where the
-    name is a folder's or the hub's. Weights made for three channels are summed or repeated to fit others, as timm does.
-    img_size: side of the images, or (height, width), for models that are built for one size, such as vision
-    transformers; others take any size. options: timm's own, such as drop_path_rate.
-    Initialisation: timm's. Its ResNets start with the last batch-norm scale of each block at zero, which makes a poor
-    control of random weights; zero_init_last=False turns that off.
-    Raises MultiviewError for an unknown model or option, for a width other than 1, and when weights cannot be loaded.
+    Initialisation: timm's. Its ResNets start with the last batch-norm scale of each block at zero,
+    so that random weights make a poor control; zero_init_last=False turns that off.
+
+    Args:
+        model: a name of `timm.list_models()`, with or without a tag of weights
+            (`resnet18.a1_in1k`); `local-dir:FOLDER`, written by timm's `save_for_hf`; or
+            `hf-hub:OWNER/NAME`.
+        channels: of the view. timm sums or repeats weights that were made for three channels.
+        width: 1; timm's models have a width of their own.
+        pretrained: load weights; by default only for folders and models of the hub.
+        img_size: side of the images, or (height, width), for models built for one size.
+        options: timm's own, such as drop_path_rate.
+
+    Raises:
+        MultiviewError: for an unknown model or option, another width, and unreadable weights.
     """
     if width != 1:
         raise MultiviewError(
@@ -99,12 +107,12 @@ def _create(model: str, channels: int, pretrained: bool, size: Size | None, opti
             return _create(model, channels, pretrained, None, options)
         raise _misfit(model, options, cause) from cause
     except Exception as cause:
-        # timm hands on whatever the hub, the file formats and its own checks raise.
+        # timm passes on all exceptions of the hub, the file formats and its own checks.
         raise _unmade(model, pretrained, cause) from cause
 
 
 def _trial(network: nn.Module, channels: int, size: Size, name: str) -> tuple[Tensor, list[str]]:
-    """h of one black image, and the names of the maps that the network can return on the way."""
+    """h of one black image, and the names of the maps that the network can return."""
     training, device = network.training, next(network.parameters()).device
     x = torch.zeros(1, channels, *size, device=device)
     try:
@@ -120,7 +128,7 @@ def _trial(network: nn.Module, channels: int, size: Size, name: str) -> tuple[Te
         network.train(training)
     if not isinstance(h, Tensor) or h.ndim != 2:
         raise MultiviewError(
-            f"timm's {name} does not give one vector an image; leave out options that turn its pooling off."
+            f"timm's {name} does not give one vector per image; leave out options that turn its pooling off."
         )
     return h, layers
 
@@ -132,7 +140,7 @@ def _map_names(network: nn.Module, x: Tensor) -> list[str]:
     except (AttributeError, NotImplementedError):
         return []
     names = [entry["module"] for entry in info] if isinstance(info, list) else []
-    # A few models list a module twice, or one without a name (crossvit, coat, tresnet in timm 1.0.31).
+    # Some models list a module twice or without a name (crossvit, coat, tresnet in timm 1.0.31).
     distinct = len({*names, "", "pool"}) == len(maps) + 2
     return names if distinct else [f"map{number}" for number in range(1, len(maps) + 1)]
 
@@ -157,7 +165,7 @@ def _unknown(model: str) -> MultiviewError:
 
 
 def _misfit(model: str, options: dict[str, Any], cause: TypeError) -> MultiviewError:
-    """The error for an option that the model does not take, or takes only as another type."""
+    """The error for an option that the model does not take, or not with this type."""
     wrong = next((option for option in options if f"'{option}'" in str(cause)), None)
     if wrong is None:
         return MultiviewError(f"timm cannot make {model} with the options {options}: {_line(cause)}.")

@@ -1,4 +1,4 @@
-"""Torchaudio's transformers of waveforms as encoders: `torchaudio:wav2vec2_base`, `torchaudio:hubert_base`, ..."""
+"""Torchaudio's transformers of waveforms as encoders: `torchaudio:wav2vec2_base`, ..."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ MODELS = (
 
 
 class Speech(Encoder):
-    """A wav2vec 2.0, HuBERT or WavLM model of sound at 16 kHz: h (n, features) is the mean over time of its last layer.
+    """A wav2vec 2.0, HuBERT or WavLM model of sound at 16 kHz: h (n, features).
 
-    network: a `torchaudio.models.Wav2Vec2Model`. channels: of the sound; their mean is heard. Layers: layer1, layer2, ...
-    as maps (n, features, steps) of 20 ms, then pool. Sound shorter than 400 samples (25 ms) raises MultiviewError.
+    h is the mean of the last layer over time. network: a `torchaudio.models.Wav2Vec2Model`.
+    channels: of the sound, which are averaged. Layers: layer1, layer2, ... as maps (n, features,
+    steps of 20 ms), then pool. Raises MultiviewError for sound shorter than 400 samples (25 ms).
     """
 
     axes = ("channels", "samples")
@@ -36,9 +37,11 @@ class Speech(Encoder):
         self.network = network
 
     def encode(self, x: Tensor, layer: str) -> Tensor:
-        """What `layer` gives; nothing deeper is computed."""
+        """The output of `layer`; deeper layers are not computed."""
         if x.shape[2] < 400:
-            raise MultiviewError(f"this encoder hears 400 samples (25 ms at 16 kHz) or more, not {x.shape[2]}.")
+            raise MultiviewError(
+                f"this encoder needs 400 samples (25 ms at 16 kHz) or more, not {x.shape[2]}; cut longer windows."
+            )
         last = layer == self.layers[-1]
         depth = len(self.layers) - 1 if last else self.layers.index(layer) + 1
         maps, _ = self.network.extract_features(x.mean(1), num_layers=depth)
@@ -49,11 +52,18 @@ class Speech(Encoder):
 def torchaudio_model(
     model: str, channels: int, *, width: float = 1.0, weights: str | None = None, **options: Any
 ) -> Speech:
-    """The torchaudio model `model` of 16 kHz sound: h (n, 768 or more), random unless a file of weights is given.
+    """The torchaudio model `model` for sound at 16 kHz: h (n, 768 or more).
 
-    model: one of `MODELS`. weights: a file with its state, .pt or .safetensors. options: torchaudio's own, such as
-    encoder_dropout; encoder_layer_drop is 0 unless given, because layers that are left out break training on several
-    processes. Raises MultiviewError for an unknown model or option, a width other than 1, and weights that do not fit.
+    Args:
+        model: one of `MODELS`.
+        channels: of the sound, which are averaged.
+        width: 1; these models have a width of their own.
+        weights: file with the model's state, .pt or .safetensors; None = random weights.
+        options: torchaudio's own, such as encoder_dropout. encoder_layer_drop is 0 by default:
+            dropped layers would break training on several processes.
+
+    Raises:
+        MultiviewError: for an unknown model or option, another width, and weights that do not fit.
     """
     if width != 1:
         raise MultiviewError(

@@ -1,4 +1,4 @@
-"""Models of the library `transformers` as encoders of text: `transformers:FOLDER`, `transformers:OWNER/NAME`."""
+"""Models of `transformers` as text encoders: `transformers:FOLDER`, `transformers:OWNER/NAME`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from multiview.record import recorded
 
 
 class TransformersEncoder(Encoder):
-    """A language model with its own tokeniser: h (n, features) is the mean of its last hidden states over the tokens.
+    """A language model with its tokeniser: h (n, features) is the mean of its last hidden states.
 
-    It takes UTF-8 bytes (n, bytes), 0 = padding, as all encoders of text do, and tokenises them on the CPU. network: a
-    model of `transformers` without a head. longest: tokens that are read of a text. Layers: layer1, layer2, ... as maps
-    (n, features, tokens), then pool.
+    The input is UTF-8 bytes (n, bytes), 0 = padding, as for all text encoders; the CPU tokenises
+    them. network: a model of `transformers` without a head. longest: tokens that are read per text.
+    Layers: layer1, layer2, ... as maps (n, features, tokens), then pool.
     """
 
     axes = ("bytes",)
@@ -30,7 +30,7 @@ class TransformersEncoder(Encoder):
         self.network, self.tokenizer, self.longest = network, tokenizer, longest
 
     def encode(self, x: Tensor, layer: str) -> Tensor:
-        """What `layer` gives."""
+        """The output of `layer`."""
         texts = [bytes(row).rstrip(b"\0").decode("utf8", "replace") for row in x.cpu().tolist()]
         tokens = self.tokenizer(texts, padding=True, truncation=True, max_length=self.longest, return_tensors="pt").to(
             x.device
@@ -47,15 +47,23 @@ class TransformersEncoder(Encoder):
 def transformers_model(
     model: str, channels: int, *, width: float = 1.0, pretrained: bool = True, longest: int = 128
 ) -> TransformersEncoder:
-    """The language model `model` with its tokeniser: h (n, its hidden size).
+    """The language model `model` with its tokeniser: h (n, hidden size of the model).
 
-    model: a folder that `save_pretrained` wrote, or a name of the Hugging Face hub. Weights are read as safetensors, and no
-    code of the model's own is run. pretrained: False draws the weights at random. longest: tokens that are read of a text.
-    Raises MultiviewError without the library, for a width other than 1, and when the model cannot be loaded.
+    Weights are read as safetensors. Code that belongs to the model is never run.
+
+    Args:
+        model: a folder that `save_pretrained` wrote, or a name of the Hugging Face hub.
+        channels: 1.
+        width: 1; these models have a width of their own.
+        pretrained: False draws the weights at random.
+        longest: tokens that are read per text.
+
+    Raises:
+        MultiviewError: without the library, for another width, and when the model cannot be loaded.
     """
     if width != 1:
         raise MultiviewError(
-            f"models of transformers have a width of their own: leave width at 1, not {width}, and choose another model."
+            f"transformers models have a width of their own: leave width at 1, not {width}, and choose another model."
         )
     try:
         from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -68,7 +76,7 @@ def transformers_model(
         else:
             network = AutoModel.from_config(AutoConfig.from_pretrained(model))
     except Exception as cause:
-        # The library hands on whatever the hub and the file formats raise.
+        # The library passes on all exceptions of the hub and the file formats.
         raise MultiviewError(
             f"transformers cannot load {model} ({type(cause).__name__}). Without a connection, name a folder that "
             f"model.save_pretrained(FOLDER) and tokenizer.save_pretrained(FOLDER) wrote: transformers:FOLDER."

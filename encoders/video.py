@@ -1,4 +1,4 @@
-"""Encoders of video: any encoder of images, averaged over the frames, and torchvision's 3-D ResNet."""
+"""Video encoders: an image encoder averaged over the frames, and torchvision's 3-D ResNet."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ CLIP = ("channels", "frames", "height", "width")
 
 
 class Frames(Encoder):
-    """An encoder of images on every frame, and the mean over the frames: h (n, features of that encoder).
+    """An image encoder applied to every frame, then the mean over the frames.
 
-    of: the encoder of images. Layers: those of it, each the mean over the frames.
-    Raises MultiviewError for an encoder that does not read images.
+    of: the image encoder; h and layers are its own, averaged over the frames.
+    Raises MultiviewError when `of` does not read images.
     """
 
     axes = CLIP
@@ -28,25 +28,25 @@ class Frames(Encoder):
         if of.axes != Encoder.axes:
             raise MultiviewError(
                 f"frames: {type(of).__name__} reads ({', '.join(of.axes)}), not images; "
-                f"name an encoder of images, as in frames:convnet."
+                f"name an image encoder, as in frames:convnet."
             )
         super().__init__(of.channels, of.features, of.layers)
         self.of = of
 
     def encode(self, x: Tensor, layer: str) -> Tensor:
-        """What `layer` of the encoder of images gives, averaged over the frames."""
+        """The output of the image encoder's `layer`, averaged over the frames."""
         n, _, frames, _, _ = x.shape
-        every = self.of(x.transpose(1, 2).flatten(0, 1), layer)
-        return every.view(n, frames, *every.shape[1:]).mean(1)
+        outputs = self.of(x.transpose(1, 2).flatten(0, 1), layer)
+        return outputs.view(n, frames, *outputs.shape[1:]).mean(1)
 
 
 @recorded
 def frames(
     model: str, channels: int, *, width: float = 1.0, img_size: int | tuple[int, int] | None = None, **options: Any
 ) -> Frames:
-    """Any encoder of images for video, such as frames:convnet or frames:timm:NAME: the mean of h over the frames.
+    """The image encoder `model` for video, as in frames:convnet or frames:timm:NAME.
 
-    Options are those of that encoder.
+    h is averaged over the frames. options: of the image encoder.
     """
     return Frames(make_encoder(model, channels, width=width, img_size=img_size, **options))
 
@@ -54,7 +54,7 @@ def frames(
 class R3d(Encoder):
     """torchvision's r3d_18 without classifier, for any number of channels: h (n, 512).
 
-    Layers: stem, layer1 to layer4, pool. A step of the last map is 8 frames and 16 pixels.
+    Layers: stem, layer1 to layer4, pool. The last map has a stride of 8 frames and 16 pixels.
     Initialisation: torchvision's. Source: Tran et al., arXiv:1711.11248.
     """
 
@@ -75,8 +75,8 @@ class R3d(Encoder):
 def r3d_18(channels: int, *, width: float = 1.0, weights: str | None = None) -> R3d:
     """torchvision's 3-D ResNet-18: h (n, 512).
 
-    weights: a file with torchvision's state for three channels, .pth or .safetensors; None = random.
-    Raises MultiviewError for a width other than 1, and for weights that do not fit.
+    weights: file with torchvision's state for three channels, .pth or .safetensors; None = random.
+    Raises MultiviewError for a width other than 1 and for weights that do not fit.
     """
     if width != 1:
         raise MultiviewError(f"r3d_18 has a width of its own: leave width at 1, not {width}.")

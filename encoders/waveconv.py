@@ -1,4 +1,4 @@
-"""A small network for waveforms: its first convolution is a bank of filters that it learns."""
+"""A small network for waveforms, with a learned bank of filters as its first convolution."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from multiview.record import recorded
 
 
 class WaveConv(Encoder):
-    """Four convolutions in time with batch norm and ReLU, then the mean over time: h (n, 256 * width).
+    """Four convolutions in time (batch norm, ReLU), then the mean over time: h (n, 256 * width).
 
-    width: multiplier of the planes 32, 64, 128, 256. Kernels 31, 9, 9, 3 with strides 8, 4, 4, 2: a step of the last map
-    is 256 samples, 32 ms at 8 kHz. Layers: stage1 to stage4, pool.
+    width: multiplier of the channels 32, 64, 128, 256. Kernels 31, 9, 9, 3 with strides 8, 4, 4, 2:
+    the last map has a stride of 256 samples, 32 ms at 8 kHz.
+    Layers: stage1 to stage4, pool.
     Initialisation: convolutions N(0, 2 / fan_out), batch norms scale 1 and shift 0.
     """
 
@@ -29,7 +30,7 @@ class WaveConv(Encoder):
 
 
 def conv_in_time(before: int, after: int, kernel: int, stride: int = 1, *, relu: bool = True) -> nn.Sequential:
-    """A convolution over the last axis that keeps its length but for the stride, batch norm, and ReLU."""
+    """A padded convolution over the last axis, batch norm and ReLU."""
     conv = nn.Conv1d(before, after, kernel, stride, kernel // 2, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return nn.Sequential(conv, nn.BatchNorm1d(after), nn.ReLU(inplace=True) if relu else nn.Identity())
@@ -37,5 +38,5 @@ def conv_in_time(before: int, after: int, kernel: int, stride: int = 1, *, relu:
 
 @recorded
 def waveconv(channels: int, *, width: float = 1.0) -> WaveConv:
-    """The small network for waveforms: h (n, 256 * width). Options as of `WaveConv`."""
+    """The small network for waveforms: h (n, 256 * width). Options: see `WaveConv`."""
     return WaveConv(channels, width=width)

@@ -1,4 +1,4 @@
-"""Weights from a file on this machine, as safetensors or as PyTorch's plain tensors: never a program."""
+"""Weights from a local file: safetensors or PyTorch's plain tensors, never code."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from multiview.errors import MultiviewError
 
 
 def load_weights(network: nn.Module, path: str, *, ignore: tuple[str, ...] = ()) -> None:
-    """Puts the state in the file `path` (.safetensors, .pt, .pth) into `network`; names that start with one of `ignore`
-    may be in the file and not in the network.
+    """Loads the file `path` (.safetensors, .pt, .pth) into `network`.
 
-    Raises MultiviewError for a file that is not there or cannot be read, and for one of another network.
+    ignore: beginnings of names that the file may have and the network has not. Raises
+    MultiviewError for a missing or unreadable file, and for a file of another network.
     """
     state = {name: x for name, x in _read(Path(path)).items() if not name.startswith(ignore)}
     own = network.state_dict()
@@ -23,15 +23,16 @@ def load_weights(network: nn.Module, path: str, *, ignore: tuple[str, ...] = ())
     if missing or extra or other:
         first = (missing or extra or sorted(other))[0]
         raise MultiviewError(
-            f"{path} holds the weights of another network: {len(missing)} names are missing, {len(extra)} are unknown and "
-            f"{len(other)} have another shape, '{first}' for one. Give the file that belongs to this encoder and its options."
+            f"{path} holds the weights of another network: {len(missing)} names are missing, {len(extra)} are unknown "
+            f"and {len(other)} have another shape, for example '{first}'. Give the file that belongs to this encoder "
+            "and its options."
         )
     network.load_state_dict(state)
 
 
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise MultiviewError(f"there is no file {path} with weights; give one that is on this machine.")
+        raise MultiviewError(f"there is no file {path} with weights; give the path of a file on this machine.")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -39,7 +40,7 @@ def _read(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as cause:
-        # Damaged files and refused pickles raise whatever their reader raises.
+        # Readers of damaged files and refused pickles raise many types.
         raise MultiviewError(
             f"{path} cannot be read as weights ({type(cause).__name__}); give a .safetensors file, or one that "
             f"torch.save(network.state_dict(), FILE) wrote."

@@ -101,7 +101,7 @@ def test_layers_of_a_network_have_names_of_their_own(names: list[str] | None, la
 
 
 def test_a_network_without_pooling_is_refused() -> None:
-    with pytest.raises(MultiviewError, match="one vector an image"):
+    with pytest.raises(MultiviewError, match="one vector per image"):
         TimmEncoder(Fixed(None, flat=False), 1, (16, 16))
 
 

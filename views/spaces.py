@@ -200,7 +200,7 @@ YUV = Mixing(((0.299, 0.587, 0.114), (-0.14714119, -0.28886916, 0.43601035), (0.
 
 ycbcr, ycbcr_y, ycbcr_cbcr = _linear_space("ycbcr", "digital video (BT.601)", "8 bit video level", YCBCR).views()
 """
-The view `ycbcr`: digital video (BT.601): Y, Cb and Cr in 8 bit video levels, each normalised to [-1, 1].
+The view `ycbcr`: digital video (BT.601): Y, Cb, Cr in 8 bit levels, each normalised to [-1, 1].
 The view `ycbcr_y`: luma of digital video (BT.601), one channel.
 The view `ycbcr_cbcr`: the blue and red differences of digital video (BT.601), two channels.
 """

@@ -19,12 +19,12 @@ from multiview.options import parse
 ROWS = 4
 LENGTHS = {"height": 64, "width": 64, "frames": 8, "tokens": 32, "points": 32, "samples": 8000}
 OTHER_LENGTH = 200
-"""Of an axis with another name, such as a time."""
+"""Length of an axis with another name."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """An encoder under test: how it is made, one that is made from seed 0, and a batch that it takes."""
+    """An encoder under test, made from seed 0, and a batch for it."""
 
     name: str
     channels: int
@@ -33,18 +33,18 @@ class Trial:
     x: Tensor
 
     def again(self, seed: int = 0, **options: Any) -> Encoder:
-        """The encoder made once more."""
+        """Another encoder of the same name and options."""
         return make_encoder(self.name, self.channels, seed=seed, **{**dict(self.options), **options})
 
     @torch.no_grad()
     def features(self, encoder: Encoder | None = None, layer: str | None = None, x: Tensor | None = None) -> Tensor:
-        """What the encoder gives in evaluation, without gradient."""
+        """Features in evaluation mode, without gradient."""
         made = copy.deepcopy(self.encoder if encoder is None else encoder).eval()
         return made(self.x if x is None else x, layer)
 
 
 def trial(name: str, channels: int = 3, length: int | None = None, **options: Any) -> Trial:
-    """The encoder called `name` for a view of `channels` planes, and a made-up batch; `length` of every axis but the channels."""
+    """The encoder called `name`, and a made-up batch with `length` on every axis but the channels."""
     size = {"img_size": length} if length else {}
     encoder = make_encoder(name, channels, seed=0, **size, **options)
     axes = encoder.axes[1:] if encoder.axes[0] == "channels" else encoder.axes
@@ -58,9 +58,12 @@ def trial(name: str, channels: int = 3, length: int | None = None, **options: An
 
 
 def declared(trial: Trial) -> str:
-    """It declares its channels, the width of its features and its layers, and is made for training."""
+    """It declares its channels, features and layers, and is in training mode."""
     e = trial.encoder
-    demand(e.channels == trial.channels, f"made for {trial.channels} channels it declares {e.channels}; pass them on")
+    demand(
+        e.channels == trial.channels,
+        f"it was made for {trial.channels} channels and declares {e.channels}; pass channels on",
+    )
     demand(e.features >= 1 and len(set(e.layers)) == len(e.layers) >= 1, "declare features and distinct layers")
     demand(e.training, "it is made in evaluation mode; return it in training mode")
     return f"features {e.features}, layers {', '.join(e.layers)}"
@@ -80,16 +83,16 @@ def layers(trial: Trial) -> str:
     """Every layer gives (n, c) or a map (n, c, ...), and the last one is h."""
     shapes = {}
     for layer in trial.encoder.layers:
-        found = trial.features(layer=layer)
-        demand(len(found) == ROWS and found.ndim >= 2, f"layer {layer} gives {tuple(found.shape)}, not (n, c, ...)")
-        shapes[layer] = "x".join(map(str, found.shape[1:]))
+        output = trial.features(layer=layer)
+        demand(len(output) == ROWS and output.ndim >= 2, f"layer {layer} gives {tuple(output.shape)}, not (n, c, ...)")
+        shapes[layer] = "x".join(map(str, output.shape[1:]))
     last = trial.features(layer=trial.encoder.layers[-1])
     demand(torch.equal(last, trial.features()), f"layer {trial.encoder.layers[-1]} is not h; name the last layer last")
     return ", ".join(f"{layer} {text}" for layer, text in shapes.items())
 
 
 def refusals(trial: Trial) -> None:
-    """A layer that there is not, and a batch of another shape, are refused in words."""
+    """An unknown layer and a batch of another shape are refused with a message."""
     refused(lambda: trial.features(layer="no such layer"), "an unknown layer")
     refused(lambda: trial.features(x=trial.x[..., None]), "a batch with one axis too many")
     if trial.encoder.axes[0] == "channels":
@@ -100,7 +103,7 @@ def refusals(trial: Trial) -> None:
 
 
 def from_its_seed(trial: Trial) -> None:
-    """The same seed gives the same weights, another seed others."""
+    """The same seed gives the same weights; another seed gives other weights."""
     first, again, other = (_weights(trial.again(seed)) for seed in (0, 0, 1))
     demand(
         first.keys() == again.keys() and all(torch.equal(x, again[n]) for n, x in first.items()),
@@ -110,7 +113,7 @@ def from_its_seed(trial: Trial) -> None:
 
 
 def deterministic(trial: Trial) -> None:
-    """In evaluation the same batch gives the same features, and is left as it was."""
+    """In evaluation the same batch gives the same features, and does not change."""
     before = trial.x.clone()
     demand(
         torch.equal(trial.features(), trial.features()), "two calls in evaluation mode differ; no random numbers there"
@@ -128,7 +131,7 @@ def independent_rows(trial: Trial) -> None:
 
 
 def trainable(trial: Trial) -> str:
-    """Every weight gets a gradient: processes wait for one another's."""
+    """Every weight gets a gradient, because processes wait for the gradients of all weights."""
     made = copy.deepcopy(trial.encoder).train()
     made(trial.x).square().mean().backward()
     idle = [name for name, weight in made.named_parameters() if weight.requires_grad and weight.grad is None]
@@ -137,19 +140,19 @@ def trainable(trial: Trial) -> str:
 
 
 def copies(trial: Trial) -> None:
-    """A copy, a pickle and the weights loaded into another one give the same features."""
+    """A pickled copy, and another encoder with the same state, give the same features."""
     expected = trial.features()
     other = trial.again(seed=1)
     other.load_state_dict(trial.encoder.state_dict())
-    for what, made in (("a pickled copy", pickle.loads(pickle.dumps(trial.encoder))), ("its state_dict", other)):
+    for kind, encoder in (("a pickled copy", pickle.loads(pickle.dumps(trial.encoder))), ("its state_dict", other)):
         demand(
-            torch.equal(trial.features(made), expected),
-            f"{what} gives other features; keep all state in parameters and buffers",
+            torch.equal(trial.features(encoder), expected),
+            f"{kind} gives other features; keep all state in parameters and buffers",
         )
 
 
 def any_width(trial: Trial) -> str | None:
-    """The option width scales it, or is refused in words."""
+    """The option width scales the network, or is refused with a message."""
     if trial.name.partition(":")[2]:
         return "of a model that has one width"
     factor = 0.5 * float(dict(trial.options).get("width", 1.0))
@@ -164,14 +167,16 @@ def any_width(trial: Trial) -> str | None:
 
 
 def device_neutral(trial: Trial) -> str | None:
-    """It computes on whatever device it is on."""
+    """It computes on its own device."""
     try:
         h = copy.deepcopy(trial.encoder).eval().to("meta")(trial.x.to("meta"))
     except NotImplementedError:
         return "not decided: it reads values, which takes a second device"
     except (RuntimeError, MultiviewError) as error:
         raise Broken(f"{str(error).splitlines()[0]}; make new tensors on the device of its input") from error
-    demand(h.device.type == "meta", f"its features are on {h.device.type}, wherever it is; keep the input's device")
+    demand(
+        h.device.type == "meta", f"its features are on {h.device.type}, not on its own device; keep the input's device"
+    )
     return None
 
 
@@ -200,10 +205,11 @@ class CheckEncoder:
 
     Args:
         name: the encoder; PLUGIN:MODEL where a plugin has many.
-        channels: planes of the view that it is made for.
-        length: of every axis but the channels (null = 64 pixels, 8 frames, 32 tokens, 8000 samples, 200 of anything else).
-        width: multiplier of its planes.
-        options: its own, as {NAME: VALUE}.
+        channels: of the view.
+        length: of every axis but the channels (null = 64 pixels, 8 frames, 32 tokens or points,
+            8000 samples, 200 on other axes).
+        width: multiplier of the channels of its layers.
+        options: of the encoder, as {NAME: VALUE}.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Made-up batches of every kind of modality, with the extremes of its range in them, for trying views."""
+"""Made-up batches of every kind of modality, with the extremes of the range, to try views on."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ LENGTH = 64
 
 
 def made_up(kind: str, channels: int, seed: int = 0) -> Tensor:
-    """A batch of `ROWS` samples as the data workers deliver it: channels second; row 0 is all low, row 1 all high.
+    """A batch of `ROWS` samples as data workers deliver it: row 0 all lowest, row 1 all highest.
 
-    Images, bands and video are smooth; depth has holes, normals are unit vectors or 0; sound is a chord with noise.
+    Images, bands and video are smooth; depth has holes; normals are unit vectors or 0; sound is a
+    tone with noise.
     """
     generator = torch.Generator().manual_seed(seed)
     x = MAKERS[kind](channels, generator)

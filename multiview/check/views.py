@@ -25,15 +25,15 @@ from multiview.view import Crop, View, make_view
 from multiview.viewlayer import ViewLayer, scaled
 
 TOLERANCE = 1e-3
-"""Of the width of a range."""
+"""Share of the width of a range by which numbers may lie outside."""
 CHANNELS = {"audio": 1, "points": 3}
 MANY = 8
-"""Channels of a made-up modality that a view converts or takes some of."""
+"""Channels of a made-up modality when the view converts it or takes a part of its channels."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A view under test: how it is made anew, and a batch of its modality (n, channels, ...), as data workers deliver it."""
+    """A view under test, and a batch of its modality (n, channels, ...) as data workers deliver it."""
 
     name: str
     view: View
@@ -41,55 +41,58 @@ class Trial:
     options: tuple[tuple[str, Any], ...] = ()
 
     def again(self, augment: Any = None) -> View:
-        """The view made once more."""
+        """Another view, made with the same options."""
         return make_view(self.name, self.view.crop, augment, **dict(self.options))
 
     def seen(self, stored: Tensor | None = None, view: View | None = None) -> Tensor:
-        """What an encoder gets of a batch."""
+        """The view tensor of a batch, as an encoder gets it."""
         x = self.stored if stored is None else stored
-        chosen = with_statistics(view or self.view, x)
-        batch = Batch({chosen.crop.name: {chosen.modality: x}}, torch.arange(len(x), device=x.device), {})
-        return ViewLayer({"view": chosen}).to(x.device)(batch)["view"]
+        ready = with_statistics(view or self.view, x)
+        batch = Batch({ready.crop.name: {ready.modality: x}}, torch.arange(len(x), device=x.device), {})
+        return ViewLayer({"view": ready}).to(x.device)(batch)["view"]
 
     def unnormalised(self) -> Tensor:
-        """What the view gives in its own unit."""
+        """The view tensor in the view's unit, before normalisation."""
         return self.seen(view=replace(self.view, mean=(0.0,), std=(1.0,), missing=None))
 
 
 def with_statistics(view: View, stored: Tensor) -> View:
-    """The view with a mean and a std, as a store of such samples would give it."""
+    """The view with mean 0 and std 1 where it takes them from the store."""
     count = stored.shape[1] if stored.ndim > 1 else 1
     zeros, ones = (0.0,) * count, (1.0,) * count
     return view.with_statistics({view.modality: Statistics(1, zeros, ones, zeros, ones)})
 
 
 def trial(name: str, kind: str | None = None, planes: int | None = None, **options: Any) -> Trial:
-    """The view called `name` and a made-up batch of its modality; `kind` where the modality's name does not tell it.
+    """The view called `name` and a made-up batch of its modality.
 
-    Raises MultiviewError when neither does.
+    Raises MultiviewError when `kind` is None and the modality's name is no kind.
     """
     view = make_view(name, Crop(size=32), **options)
-    told = kind or NAMED.get(view.modality) or view.modality
-    if told not in KINDS:
+    kind = kind or NAMED.get(view.modality) or view.modality
+    if kind not in KINDS:
         raise MultiviewError(
-            f"the view '{name}' reads '{view.modality}', whose kind its name does not tell; add --kind with one of {', '.join(KINDS)}."
+            f"the view '{name}' reads '{view.modality}', whose kind its name does not tell; add --kind with one of "
+            f"{', '.join(KINDS)}."
         )
-    usual = view.channels.count if view.convert is None and view.take is None else CHANNELS.get(told, MANY)
+    usual = view.channels.count if view.convert is None and view.take is None else CHANNELS.get(kind, MANY)
     count = usual if planes is None else planes
-    return Trial(name, view, made_up(told, count), tuple(options.items()))
+    return Trial(name, view, made_up(kind, count), tuple(options.items()))
 
 
 def declared(trial: Trial) -> None:
-    """It declares name, unit and range, and is a view of the crop and with the augmentation that it is given."""
+    """It declares name, unit and range, and keeps the crop and the augmentation of the call."""
     channels, view = trial.view.channels, trial.view
     demand(channels.count >= 1, f"channels.count is {channels.count}; give the number of channels")
-    demand(channels.name and channels.unit, "name or unit of its Channels is empty; say what the numbers are")
+    demand(channels.name and channels.unit, "name or unit of its Channels is empty; say what the numbers mean")
     demand(channels.low < channels.high, f"the range is {channels.low} to {channels.high}; give low < high")
     other = make_view(trial.name, Crop(size=16, name="other"), **dict(trial.options))
     demand(other.crop == Crop(size=16, name="other"), "it does not keep the crop it is given; pass crop=crop to View")
     if "augment" in inspect.signature(load("views", trial.name)).parameters:
         demand(trial.again(_Nothing()).augment == _Nothing(), "it drops the augmentation; pass augment=augment to View")
-    demand(trial.again() == view, "made twice, it is not the same; use a function of the module as convert, no lambda")
+    demand(
+        trial.again() == view, "two calls make two different views; use a function of the module as convert, no lambda"
+    )
 
 
 def shape(trial: Trial) -> str:
@@ -110,7 +113,7 @@ def dtype(trial: Trial) -> str:
 
 
 def in_range(trial: Trial) -> str:
-    """Its numbers lie in the range that it declares, at the extremes of the modality too."""
+    """Its numbers lie in the declared range, also at the extremes of the modality."""
     x, channels = trial.unnormalised().double(), trial.view.channels
     x = x if trial.view.missing is None else x[x != trial.view.missing]
     low, high = x.min().item(), x.max().item()
@@ -123,14 +126,14 @@ def in_range(trial: Trial) -> str:
 
 
 def finite(trial: Trial) -> None:
-    """It is finite for the lowest and highest values, and for an absent sample, which is all zeros."""
-    for stored, what in ((trial.stored, "made-up samples"), (torch.zeros_like(trial.stored), "an absent sample")):
+    """It is finite for the lowest and highest values, and for an absent sample (all zeros)."""
+    for stored, samples in ((trial.stored, "made-up samples"), (torch.zeros_like(trial.stored), "an absent sample")):
         bad = int((~torch.isfinite(trial.seen(stored).double())).sum())
-        demand(not bad, f"{bad} numbers of {what} are NaN or infinite; guard divisions, roots and logarithms")
+        demand(not bad, f"{bad} numbers of {samples} are NaN or infinite; guard divisions, roots and logarithms")
 
 
 def missing(trial: Trial) -> str | None:
-    """What was not measured is 0 after normalisation."""
+    """Values that were not measured are 0 after normalisation."""
     missing = trial.view.missing
     if missing is None:
         return "it declares no value that means missing"
@@ -140,7 +143,7 @@ def missing(trial: Trial) -> str | None:
 
 
 def deterministic(trial: Trial) -> None:
-    """The same batch gives the same numbers, bit for bit, and is left as it was."""
+    """The same batch gives the same numbers, bit for bit, and does not change."""
     before = trial.stored.clone()
     first, second = trial.seen(), trial.seen()
     demand(torch.equal(first, second), "two calls differ; draw random numbers in an Augmentation, from its draws")
@@ -148,7 +151,7 @@ def deterministic(trial: Trial) -> None:
 
 
 def independent_rows(trial: Trial) -> None:
-    """A sample looks the same in any batch."""
+    """A sample has the same view tensor in any batch."""
     whole, alone = trial.seen(), trial.seen(trial.stored[2:4])
     demand(
         whole[2:4].shape == alone.shape and torch.allclose(whole[2:4].double(), alone.double(), rtol=1e-4, atol=1e-5),
@@ -210,8 +213,8 @@ class CheckView:
 
     Args:
         name: the view.
-        kind: of its modality, where the modality's name does not tell: image, depth, audio, table, ...
-        planes: channels of the made-up modality, where the view wants a certain number of columns, bands, microphones.
+        kind: of the modality, when the modality's name does not tell: image, depth, audio, table, ...
+        planes: channels of the made-up modality, when the view needs a certain number.
         options: of the view, as {NAME: VALUE}.
     """
 

@@ -204,7 +204,7 @@ def _write(draft: Path, tensors: Tensors, documents: Mapping[str, Mapping[str, A
 
 
 def _require_whole(path: Path) -> None:
-    """Raises MultiviewError unless the folder holds exactly the files of its manifest, unaltered."""
+    """Raises MultiviewError unless `path` holds exactly the files of its manifest, unaltered."""
     hashes = _manifest(path)
     present = {file.name for file in path.iterdir()} - {MANIFEST}
     for name in sorted(present | set(hashes)):
