@@ -22,7 +22,7 @@ class ByteTransformer(Encoder):
     """A transformer over UTF-8 bytes, then the mean over bytes without padding: h (n, 128 * width).
 
     channels: 1. width: multiplier of the embedding size 128. depth: number of blocks (pre-norm,
-    four heads, hidden size four times the embedding, GELU, no dropout). longest: bytes that are read.
+    four heads, hidden size four times the embedding, GELU, no dropout). longest: bytes read.
     Layers: embedding, block1, block2, ... as maps (n, 128 * width, bytes), then pool.
     Initialisation: embeddings and positions N(0, 0.02), the rest PyTorch's.
     Raises MultiviewError when depth or longest is below 1.

@@ -31,8 +31,8 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
 
     Bytes are faster. White point D65, 2 degree observer. L* is in [0, 100]. Over the sRGB cube, a*
     is in [-86.2, 98.2] and b* in [-107.9, 94.5]. Equals `skimage.color.rgb2lab`. Gradients are
-    finite everywhere, also at black and at the two knees. Half precision is computed in float32. Source:
-    IEC 61966-2-1 (sRGB), CIE 015 (L*a*b*).
+    finite everywhere, also at black and at the two knees. Half precision is computed in float32.
+    Source: IEC 61966-2-1 (sRGB), CIE 015 (L*a*b*).
     """
     if rgb.requires_grad and torch.is_grad_enabled():
         lab = _lab(rgb)

@@ -44,7 +44,7 @@ class Trial:
 
 
 def trial(name: str, channels: int = 3, length: int | None = None, **options: Any) -> Trial:
-    """The encoder called `name`, and a made-up batch with `length` on every axis but the channels."""
+    """The encoder called `name`, and a made-up batch; `length`: of all axes but the channels."""
     size = {"img_size": length} if length else {}
     encoder = make_encoder(name, channels, seed=0, **size, **options)
     axes = encoder.axes[1:] if encoder.axes[0] == "channels" else encoder.axes

@@ -33,7 +33,7 @@ MANY = 8
 
 @dataclass(frozen=True)
 class Trial:
-    """A view under test, and a batch of its modality (n, channels, ...) as data workers deliver it."""
+    """A view under test, and a batch of its modality as data workers deliver it."""
 
     name: str
     view: View
@@ -172,7 +172,7 @@ def picklable(trial: Trial) -> None:
 
 
 def device_neutral(trial: Trial) -> str | None:
-    """It computes on whatever device the batch is on."""
+    """It computes on the device of the batch."""
     if trial.view.convert is None:
         return None
     try:
@@ -181,7 +181,9 @@ def device_neutral(trial: Trial) -> str | None:
         if isinstance(error, NotImplementedError) or "on meta tensors" in str(error):
             return "not decided: it reads values, which takes a second device"
         raise Broken(f"{str(error).splitlines()[0]}; make new tensors on the device of its input") from error
-    demand(x.device.type == "meta", f"its result is on {x.device.type}, wherever the batch is; keep the input's device")
+    demand(
+        x.device.type == "meta", f"its result is on {x.device.type}, not on the batch's device; keep the input's device"
+    )
     return None
 
 
@@ -213,7 +215,7 @@ class CheckView:
 
     Args:
         name: the view.
-        kind: of the modality, when the modality's name does not tell: image, depth, audio, table, ...
+        kind: of the modality, when its name does not tell: image, depth, audio, table, ...
         planes: channels of the made-up modality, when the view needs a certain number.
         options: of the view, as {NAME: VALUE}.
     """
