@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/views.md: what every installed view sees of one made scene.
+"""Draws the pictures of docs/views.md: every view of one generated scene.
 
 python docs/make_view_pictures.py
 """
@@ -47,7 +47,7 @@ def scene(number: int) -> dict[str, np.ndarray]:
 
 
 def batch() -> Batch:
-    """One sample of every kind of modality: a scene, and signals that are made of it."""
+    """One sample of every kind of modality: a scene, and signals made from it."""
     seen, behind = scene(28), scene(13)
     image, depth = (torch.from_numpy(np.ascontiguousarray(seen[name])) for name in ("image", "depth"))
     moving = [
@@ -79,7 +79,7 @@ def batch() -> Batch:
 
 
 def natural(name: str, augmented: bool = False, **options: Any) -> tuple[np.ndarray, float, float]:
-    """What the view `name` sees of the sample, in its unit, and the range that it declares, or has."""
+    """The view `name` of the sample, in its unit, and its declared or actual range."""
     view = replace(make_view(name, Crop(), **options), mean=(0.0,), std=(1.0,), missing=None)
     draws = Draws(2, 0, np.zeros(1, np.int64)) if augmented else None
     x = ViewLayer({name: view})(batch(), draws)[name][0].numpy()
@@ -88,7 +88,7 @@ def natural(name: str, augmented: bool = False, **options: Any) -> tuple[np.ndar
 
 
 def planes(name: str, label: str = "", ramp: bool = False, **options: Any) -> list[Tile]:
-    """A tile for each channel of an image-like view (c, h, w), grey or in colours over its range."""
+    """One tile per channel of a view (c, h, w), in grey or in colours."""
     x, low, high = natural(name, **options)
     draw = pictures.ramp if ramp else lambda plane, low, high: pictures.of_planes(plane[None], low, high)
     counted = [""] if len(x) == 1 else [f" {number}" for number in range(len(x))]
@@ -118,7 +118,7 @@ def colour() -> None:
 
 
 def spread(space: str) -> list[Tile]:
-    """The three channels of a space, each over its own range in the picture: the luminance view, then the chroma view."""
+    """The luminance and chroma views of a space, each channel over its range in the picture."""
     light, rest = SPACES[space].split()
     names = (light, rest) if space == "lab" else (f"{space}_{light}", f"{space}_{rest}")
     tiles: list[Tile] = []
@@ -132,7 +132,7 @@ def spread(space: str) -> list[Tile]:
 
 
 def surface() -> None:
-    """Depth and what is computed from it, normals, edges, labels."""
+    """Depth and views computed from depth, normals, edges, labels."""
     far = {"depth": (2.0, 8.0), "inverse_depth": (0.1, 0.5), "log_depth": (0.7, 2.1)}
     scales: list[Tile] = [(name, pictures.ramp(natural(name)[0][0], *span)) for name, span in far.items()]
     directions: list[Tile] = [
@@ -164,7 +164,7 @@ def sound() -> None:
 
 
 def motion() -> None:
-    """Frames of a clip, what changes between two, and how fast it moves."""
+    """Frames of a clip, their difference, and the speed of motion."""
     clip, change, speed = natural("video")[0], natural("frame_difference")[0][0], natural("flow")[0][0]
     frames: list[Tile] = [(f"video, frame {t}", pictures.of_planes(clip[:, t], 0, 1)) for t in (0, 3)]
     sheet(

@@ -1,4 +1,4 @@
-"""What every encoder of ours is declared to give, and inputs to try it on: the tables of the tests of encoders."""
+"""Features and layers that every encoder declares, and inputs to try encoders on."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SAMPLE = {
     "frames:convnet": (3, 64, 64),
 }
 
-# Layer -> its output without the batch, at width 1 for such a sample: strides and planes counted by hand.
+# Layer -> shape of its output without the batch at width 1, counted by hand.
 MAPS = {
     "resnet18": {
         "stem": (64, 16, 16),
@@ -99,7 +99,7 @@ def images(n: int, channels: int, height: int = 64, width: int | None = None, se
 
 
 def inputs(name: str, n: int, channels: int, seed: int = 0) -> Tensor:
-    """What the encoder `name` takes: n samples of random numbers, or of bytes with some padding."""
+    """An input of the encoder `name`: n samples of random numbers, or of bytes with padding."""
     generator = torch.Generator().manual_seed(seed)
     if name == "text":
         tokens = torch.randint(1, 256, (n, *SAMPLE[name]), generator=generator)
@@ -109,7 +109,7 @@ def inputs(name: str, n: int, channels: int, seed: int = 0) -> Tensor:
 
 
 def shapeless(name: str, channels: int, **options: Any) -> Encoder:
-    """On the meta device, where shapes are computed and numbers are not."""
+    """The encoder on the meta device, which computes shapes only."""
     with torch.device("meta"):
         return make_encoder(name, channels, **options)
 

@@ -1,4 +1,4 @@
-"""Photometric augmentation: every change is torchvision's, every draw is its sample's own."""
+"""Photometric augmentation: changes equal torchvision's, and each sample has its own draw."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def seeded(seed: int = 0, n: int = 8) -> Draws:
         (hue_turned, reference.adjust_hue, (-0.5, -0.1, 0.0, 0.37)),
     ],
 )
-def test_each_change_is_that_of_torchvision(
+def test_each_change_equals_torchvision(
     ours: Callable[[Tensor, Tensor], Tensor], theirs: Callable[[Tensor, float], Tensor], factors: tuple[float, ...]
 ) -> None:
     x = images(4, dtype=torch.float32)
@@ -49,13 +49,13 @@ def test_each_change_is_that_of_torchvision(
         torch.testing.assert_close(each, theirs(sample, factor), rtol=0, atol=2e-5)
 
 
-def test_grey_and_solarise_are_those_of_torchvision() -> None:
+def test_grey_and_solarise_equal_torchvision() -> None:
     x = images()
     torch.testing.assert_close(grey(x), reference.rgb_to_grayscale(x))
     torch.testing.assert_close(solarised(x), reference.solarize(x, 0.5))
 
 
-def test_blur_is_that_of_torchvision() -> None:
+def test_blur_equals_torchvision() -> None:
     x = images()
     out = augmented(Augment(blur=1.0, sigma=(1.2, 1.2)), x, seeded())
     torch.testing.assert_close(out, reference.gaussian_blur(x, [9, 9], [1.2, 1.2]), rtol=0, atol=1e-6)
@@ -85,7 +85,7 @@ def test_preset_stays_in_range_and_differs_between_samples(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_sample_is_augmented_alike_in_any_company(name: str) -> None:
+def test_the_draw_of_a_sample_does_not_depend_on_its_batch(name: str) -> None:
     x = images()
     whole = augmented(PRESETS[name], x, seeded())
     rows = np.array([6, 1, 3])
@@ -119,7 +119,7 @@ def test_jitter_factors_fill_their_range() -> None:
     assert factors.mean().item() == pytest.approx(1.0, abs=0.02)
 
 
-def test_no_strength_is_no_change() -> None:
+def test_strength_zero_changes_nothing() -> None:
     x = images()
     assert torch.equal(augmented(Augment(), x, seeded()), x)
 

@@ -1,4 +1,4 @@
-"""A checkpoint is whole or it is not used, and nothing in it is ever run."""
+"""Only whole checkpoints are used, and no file of a checkpoint is ever run as code."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_only_the_newest_are_kept(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [1, 2])
-def test_one_that_was_refused_does_not_push_out_those_that_are_whole(keep: int, tmp_path: Path) -> None:
+def test_a_refused_checkpoint_does_not_replace_whole_ones(keep: int, tmp_path: Path) -> None:
     for step in (10, 40):
         save(tmp_path, step, tensors(step), {}, keep=2)
     flip(tmp_path / "step-00000040")
@@ -150,7 +150,7 @@ def test_a_harmed_checkpoint_is_refused_and_the_one_before_is_used(harm, message
     assert [message in sentence and "Using the one before" in sentence for sentence in found.refused] == [True]
 
 
-def test_where_none_is_whole_each_is_named(folder: Path) -> None:
+def test_the_error_names_every_checkpoint_when_none_is_whole(folder: Path) -> None:
     for path in folder.iterdir():
         flip(path)
     with pytest.raises(MultiviewError, match=r"no whole checkpoint .* start again with --overwrite.*00002.*00001"):
@@ -191,7 +191,7 @@ def test_a_newer_schema_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch
         load(folder / "step-00000003")
 
 
-def test_a_full_disk_is_one_message_and_the_older_checkpoints_stay(folder: Path) -> None:
+def test_a_full_disk_gives_one_message_and_leaves_the_older_checkpoints(folder: Path) -> None:
     before = {path: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))

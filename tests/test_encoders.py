@@ -1,4 +1,4 @@
-"""Laws of every encoder: what they declare is what they give, for every name, width and number of channels."""
+"""Laws of every encoder, for every name, width and number of channels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from multiview.encoders import resnet18, timm_model
 from multiview.errors import MultiviewError
 
 STEPPED = tuple(name for name in SMALL if name not in ("text", "frames:convnet"))
-"""Encoders whose layers are modules of their own, one after the other."""
+"""Encoders whose layers are modules in sequence."""
 
 IMAGE = ("resnet18", "alexnet", "convnet")
 
@@ -86,7 +86,7 @@ def test_every_registered_encoder_is_tested_here_or_among_the_large_ones() -> No
 
 
 @pytest.mark.parametrize("name", STEPPED)
-def test_a_layer_is_what_the_whole_pass_computes_there(name: str) -> None:
+def test_the_output_of_a_layer_equals_that_of_the_whole_pass(name: str) -> None:
     encoder = make_encoder(name, 2, width=0.25, seed=0).eval()
     modules = {layer: getattr(encoder, "maxpool" if layer == "stem" else layer) for layer in encoder.layers}
     check_layers_against_hooks(encoder, modules, inputs(name, 3, 2))
@@ -117,7 +117,7 @@ def test_every_weight_gets_a_finite_gradient(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", IMAGE)
-def test_channels_last_changes_nothing_but_the_memory(name: str) -> None:
+def test_channels_last_changes_only_the_memory_format(name: str) -> None:
     encoder = make_encoder(name, 3, width=0.25, seed=0).eval().double()
     x = images(3, 3).double()
     planar = encoder(x)
@@ -135,7 +135,7 @@ def test_half_precision_runs_under_autocast(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_copy_is_independent_and_a_pickle_or_a_reload_bit_equal(name: str) -> None:
+def test_a_copy_is_independent_and_pickles_and_reloads_are_bit_equal(name: str) -> None:
     encoder = make_encoder(name, 1, width=0.25, seed=0).eval()
     x = inputs(name, 2, 1)
     twin, again = copy.deepcopy(encoder), pickle.loads(pickle.dumps(encoder))
@@ -152,7 +152,7 @@ def test_a_copy_is_independent_and_a_pickle_or_a_reload_bit_equal(name: str) -> 
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_no_sample_sees_another_in_evaluation(name: str) -> None:
+def test_features_of_a_sample_do_not_depend_on_the_batch_in_evaluation(name: str) -> None:
     encoder = make_encoder(name, 2, width=0.25, seed=0).eval()
     x = inputs(name, 4, 2)
     torch.testing.assert_close(torch.cat([encoder(each[None]) for each in x]), encoder(x), rtol=1e-4, atol=1e-5)
@@ -170,7 +170,7 @@ def test_an_absent_sample_is_finite(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*SMALL, "timm:resnet10t"])
-def test_weights_are_a_function_of_the_seed_and_leave_the_global_generator_alone(name: str) -> None:
+def test_weights_depend_on_the_seed_and_leave_the_default_generator_as_it_was(name: str) -> None:
     options = {} if name.startswith("timm:") else {"width": 0.25}
     before = torch.get_rng_state()
     states = [make_encoder(name, 1, seed=seed, **options).state_dict() for seed in (3, 3, 4)]
@@ -179,21 +179,21 @@ def test_weights_are_a_function_of_the_seed_and_leave_the_global_generator_alone
     assert any(not torch.equal(a, b) for a, b in zip(states[0].values(), states[2].values(), strict=True))
 
 
-def test_the_seed_draws_on_the_cpu_wherever_else_tensors_are_made() -> None:
+def test_seeded_weights_are_drawn_on_the_cpu_under_another_default_device() -> None:
     plain = make_encoder("convnet", 1, seed=5)
     with torch.device("meta"):
         elsewhere = make_encoder("convnet", 1, seed=5)
     assert torch.equal(elsewhere.stage1[0].weight, plain.stage1[0].weight)
 
 
-def test_the_global_generator_survives_a_failure() -> None:
+def test_a_failure_leaves_the_default_generator_as_it_was() -> None:
     before = torch.get_rng_state()
     with pytest.raises(MultiviewError, match="stem"):
         make_encoder("resnet18", 1, seed=0, stem="imagnet")
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_every_exported_name_is_there_and_stays_what_it_is() -> None:
+def test_every_exported_name_can_be_imported() -> None:
     for name in multiview.encoders.__all__:
         first = getattr(multiview.encoders, name)
         assert callable(first)

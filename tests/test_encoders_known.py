@@ -28,7 +28,7 @@ def test_resnet_of_width_1_equals_torchvision(name: str, training: bool) -> None
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet101"])
-def test_resnet_has_the_state_of_torchvision(name: str) -> None:
+def test_resnet_and_torchvision_have_the_same_names_in_the_state(name: str) -> None:
     with torch.device("meta"):
         reference = getattr(torchvision.models, name)(weights=None)
     theirs = {k: v.shape for k, v in reference.state_dict().items() if not k.startswith("fc.")}
@@ -42,7 +42,7 @@ def test_resnet_state_loads_into_timm() -> None:
     torch.testing.assert_close(encoder(images(2, 2)), reference(images(2, 2)))
 
 
-# resnet18 and resnet50: the published counts less the classifier's 513,000 and 2,049,000. The rest counted on paper.
+# resnet18, resnet50: published counts minus the classifier (513,000 and 2,049,000). Others by hand.
 @pytest.mark.parametrize(
     ("name", "channels", "count"),
     [
@@ -67,7 +67,7 @@ def test_number_of_parameters(name: str, channels: int, count: int) -> None:
 
 
 def normed(state: dict[str, Tensor], prefix: str, x: Tensor) -> Tensor:
-    """Batch norm with running statistics, then ReLU, as the formula says."""
+    """Batch norm with running statistics, then ReLU, by the formula."""
     shape = (1, -1) + (1,) * (x.ndim - 2)
     mean, var, scale, shift = (
         state[f"{prefix}.{k}"].view(shape) for k in ("running_mean", "running_var", "weight", "bias")
@@ -75,8 +75,8 @@ def normed(state: dict[str, Tensor], prefix: str, x: Tensor) -> Tensor:
     return ((x - mean) / (var + 1e-5).sqrt() * scale + shift).clamp(min=0)
 
 
-def unsettled(encoder: Encoder) -> dict[str, Tensor]:
-    """Batch norms as training leaves them, so that a test sees whether they are there."""
+def random_batch_norms(encoder: Encoder) -> dict[str, Tensor]:
+    """The state after every batch norm got random values, so that a missing one shows."""
     generator = torch.Generator().manual_seed(1)
     for module in encoder.modules():
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
@@ -87,7 +87,7 @@ def unsettled(encoder: Encoder) -> dict[str, Tensor]:
 
 def test_alexnet_as_the_paper_lists_it() -> None:
     encoder = AlexNet(1, width=0.25).eval().double()
-    state = unsettled(encoder)
+    state = random_batch_norms(encoder)
     x = y = images(2, 1, 224).double()
     for number, (stride, padding, pool) in enumerate([(4, 2, 1), (1, 2, 1), (1, 1, 0), (1, 1, 0), (1, 1, 1)], start=1):
         y = normed(state, f"conv{number}.1", F.conv2d(y, state[f"conv{number}.0.weight"], None, stride, padding))
@@ -101,7 +101,7 @@ def test_alexnet_as_the_paper_lists_it() -> None:
 @pytest.mark.parametrize("stride", [4, 2])
 def test_convnet_as_its_docstring_lists_it(stride: int) -> None:
     encoder = ConvNet(2, width=0.5, stride=stride).eval().double()
-    state = unsettled(encoder)
+    state = random_batch_norms(encoder)
     x = y = images(2, 2, 32).double()
     for number, (step, padding) in enumerate([(stride, 3), (2, 1), (2, 1), (1, 1)], start=1):
         y = normed(state, f"stage{number}.1", F.conv2d(y, state[f"stage{number}.0.weight"], None, step, padding))

@@ -1,4 +1,4 @@
-"""What a user can do wrong with an encoder, and what it then says."""
+"""Mistakes with encoders, and their messages."""
 
 from __future__ import annotations
 
@@ -77,15 +77,15 @@ def test_a_timm_model_that_is_built_for_one_size() -> None:
         encoder(images(1, 1, 96))
 
 
-def test_a_plugin_that_makes_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_encoder_plugin_must_return_an_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugins, "load", lambda _group, _name: lambda channels, *, width: nn.Conv2d(channels, 8, 3))
     with pytest.raises(MultiviewError, match=r"made Conv2d, which is not an encoder.*multiview\.encoder\.Encoder"):
         make_encoder("mine", 1)
 
 
-def test_a_strangers_encoder_needs_layers_and_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_encoder_needs_only_its_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     class Mean(Encoder):
-        """The recipe of the docstring: a submodule under each layer's name."""
+        """As the docstring of Encoder says: a submodule under each layer's name."""
 
         def __init__(self, channels: int) -> None:
             super().__init__(channels, 4 * channels, ("cells", "h"))

@@ -1,4 +1,4 @@
-"""Encoders of sound, series, tables, points, text and video against what they are said to compute, and weights of files."""
+"""Encoders of sound, series, tables, points, text and video, and weights from files."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_residual_block_in_time_adds_its_shortcut() -> None:
 # Text
 
 
-def test_padding_means_nothing_to_text_and_order_means_something() -> None:
+def test_text_ignores_padding_and_depends_on_order() -> None:
     encoder = make_encoder("text", 1, width=0.25, seed=0).eval()
     short, long = bytes_of(["naïve", "ab"], 8), bytes_of(["naïve", "ab"], 30)
     assert short[0].tolist() == [110, 97, 195, 175, 118, 101, 0, 0]
@@ -66,7 +66,7 @@ def test_text_beyond_the_longest_is_not_read() -> None:
     torch.testing.assert_close(encoder(bytes_of(["abcdxyz"], 9)), encoder(bytes_of(["abcd"], 4)))
 
 
-def test_a_layer_of_text_is_what_the_whole_pass_computes_there() -> None:
+def test_the_output_of_a_text_layer_equals_that_of_the_whole_pass() -> None:
     encoder = make_encoder("text", 1, width=0.25, seed=0).eval()
     tokens = inputs("text", 2, 1)
     there = (tokens != 0)[..., None]
@@ -76,7 +76,7 @@ def test_a_layer_of_text_is_what_the_whole_pass_computes_there() -> None:
 
 @pytest.fixture(scope="module")
 def language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny BERT with random weights and a tokeniser of letters, as `save_pretrained` writes them."""
+    """The folder of a tiny BERT with random weights and a tokeniser of letters."""
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -167,7 +167,7 @@ def test_speech_takes_its_weights_from_a_file(suffix: str, tmp_path: Path, tiny_
     assert not torch.equal(make_encoder("torchaudio:wav2vec2_base", 1).eval()(x), encoder(x))
 
 
-def test_every_model_of_torchaudio_that_is_offered_is_there() -> None:
+def test_torchaudio_has_every_model_of_the_list() -> None:
     from multiview.encoders.torchaudio import MODELS
 
     assert all(callable(getattr(torchaudio.models, name)) for name in MODELS)
@@ -186,7 +186,7 @@ def test_frames_are_encoded_one_by_one_and_averaged() -> None:
     assert deep(noise(2, 1, 2, 32, 32)).shape == (2, 512)
 
 
-def test_r3d_is_that_of_torchvision(tmp_path: Path) -> None:
+def test_r3d_equals_torchvision(tmp_path: Path) -> None:
     torch.manual_seed(0)
     reference = torchvision.models.video.r3d_18(weights=None).eval()
     torch.save(reference.state_dict(), tmp_path / "r3d.pth")
@@ -203,7 +203,7 @@ def test_r3d_is_that_of_torchvision(tmp_path: Path) -> None:
 # Mistakes
 
 
-def test_weights_that_are_none_say_so(tmp_path: Path, tiny_base: None) -> None:
+def test_a_file_without_weights_is_refused(tmp_path: Path, tiny_base: None) -> None:
     for name, content in (("broken.pt", b"PK"), ("broken.safetensors", b"{}")):
         (tmp_path / name).write_bytes(content)
     torch.save([1, 2], tmp_path / "list.pt")

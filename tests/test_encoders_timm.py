@@ -1,4 +1,4 @@
-"""Any model of timm as an encoder."""
+"""Models of timm as encoders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from multiview.errors import MultiviewError
         ("mobilenetv3_small_050", {}, 1024, ("bn1", "blocks.0", "blocks.1", "blocks.3", "blocks.5", "pool")),
     ],
 )
-def test_timm_models_declare_what_they_give(
+def test_timm_models_declare_their_features_and_layers(
     model: str, options: dict[str, Any], features: int, layers: tuple[str, ...]
 ) -> None:
     encoder = make_encoder(f"timm:{model}", 2, img_size=64, seed=0, **options)
@@ -47,7 +47,7 @@ def test_timm_models_declare_what_they_give(
     assert all(p.grad is not None and p.grad.isfinite().all() for p in encoder.parameters())
 
 
-def test_timm_layers_are_what_the_whole_pass_computes_there() -> None:
+def test_the_output_of_a_timm_layer_equals_that_of_the_whole_pass() -> None:
     encoder = make_encoder("timm:resnet10t", 1, img_size=64, seed=0).eval()
     modules = {layer: encoder.network.get_submodule(layer) for layer in encoder.layers[:-1]}
     check_layers_against_hooks(encoder, modules, images(2, 1))
@@ -94,7 +94,7 @@ class Fixed(nn.Module):
         (["a"], ("map1", "map2", "map3", "pool")),
     ],
 )
-def test_layers_of_a_network_have_names_of_their_own(names: list[str] | None, layers: tuple[str, ...]) -> None:
+def test_layers_of_a_timm_network_have_distinct_names(names: list[str] | None, layers: tuple[str, ...]) -> None:
     encoder = TimmEncoder(Fixed(names), 1, (16, 16))
     assert encoder.layers == layers
     assert all(encoder(images(2, 1, 16), layer).ndim == (2 if layer == "pool" else 4) for layer in layers)

@@ -1,4 +1,4 @@
-"""Views: what the ready ones compute, and how the layer shares, normalises and forgets gradients."""
+"""Ready views, and how ViewLayer shares conversions, normalises, and keeps no gradients."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_registered_view_gives_the_channels_it_declares(name: str) -> None:
     assert out.dtype == torch.float32
 
 
-def test_names_resolve_and_stay_functions_after_their_module_is_imported() -> None:
+def test_exported_names_stay_functions_after_their_module_is_imported() -> None:
     for module in ("augment", "colour", "depth", "lab", "normals"):
         import_module(f"multiview.views.{module}")
     for name in multiview.views.__all__:
@@ -75,7 +75,7 @@ def test_unmeasured_depth_is_zero_after_normalisation() -> None:
     torch.testing.assert_close(out[1:], (batch.crops["crop"]["depth"][1:] - 2) / 0.5)
 
 
-def test_depth_takes_its_scale_from_a_store() -> None:
+def test_depth_takes_mean_and_std_from_a_store() -> None:
     view = depth(Crop()).with_statistics(STATISTICS)
     assert (view.mean, view.std) == ((3.0,), (0.7,))
     assert depth(Crop(), mean=1.0, std=2.0).with_statistics({}) == depth(Crop(), mean=1.0, std=2.0)
@@ -85,7 +85,7 @@ def test_depth_takes_its_scale_from_a_store() -> None:
         ViewLayer({"d": depth(Crop())})
 
 
-def test_statistics_of_the_taken_channels_are_used_and_no_spread_is_one() -> None:
+def test_statistics_of_the_taken_channels_are_used_and_a_std_of_zero_becomes_one() -> None:
     channels = Channels("yz", 2, "", 0.0, 1.0)
     view = View(modality="table", channels=channels, crop=Crop(), take=(1, 2))
     table = Statistics(9, (1.0, 2.0, 3.0), (0.5, 0.0, 4.0), (0.0,) * 3, (5.0,) * 3)
@@ -93,13 +93,13 @@ def test_statistics_of_the_taken_channels_are_used_and_no_spread_is_one() -> Non
 
 
 @pytest.mark.parametrize("change", [{"convert": rgb_to_lab}, {"modality": "other"}])
-def test_a_scale_in_another_unit_is_not_taken(change: dict) -> None:
+def test_statistics_in_another_unit_are_refused(change: dict) -> None:
     view = replace(depth(Crop()), **change)
     with pytest.raises(MultiviewError, match=r"no mean and std, and the store has none in m; give the view mean="):
         view.with_statistics(STATISTICS)
 
 
-def test_normals_pass_unscaled() -> None:
+def test_normals_are_not_rescaled() -> None:
     batch = batch_of()
     torch.testing.assert_close(ViewLayer({"n": normal(Crop())})(batch)["n"], batch.crops["crop"]["normal"])
 
@@ -130,7 +130,7 @@ def test_views_of_one_crop_share_one_conversion() -> None:
     torch.testing.assert_close(torch.cat([out["a"], out["b"]], 1), expected)
 
 
-def test_views_of_two_crops_are_converted_apart() -> None:
+def test_views_of_two_crops_are_converted_separately() -> None:
     convert = Counted()
     views = {name: convert.view(Crop(name=name), (0, 1, 2)) for name in ("one", "two")}
     out = ViewLayer(views)(batch_of(names=("one", "two")))
@@ -175,7 +175,7 @@ def test_any_shape_is_normalised_along_its_channels_and_integers_are_not() -> No
     assert out["text"].tolist() == [[104, 0]]
 
 
-def test_the_layer_leaves_its_batch_as_it_was_and_keeps_no_graph() -> None:
+def test_the_layer_does_not_change_its_batch_and_keeps_no_gradient() -> None:
     batch, untouched = batch_of(), batch_of()
     views = {"rgb": rgb(Crop(), SIMCLR), "depth": depth(Crop(), mean=2.0, std=1.0), "normal": normal(Crop())}
     out = ViewLayer(views)(batch, drawn(0))
@@ -189,7 +189,7 @@ def mixed_channels(x: Tensor) -> Tensor:
     return torch.einsum("ij,njhw->nihw", torch.linspace(0.1, 0.9, 9).view(3, 3), x)
 
 
-def test_autocast_does_not_reach_the_views() -> None:
+def test_views_are_computed_without_autocast() -> None:
     view = replace(rgb(Crop()), convert=mixed_channels)
     batch, layer = batch_of(), ViewLayer({"v": view})
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -197,7 +197,7 @@ def test_autocast_does_not_reach_the_views() -> None:
     assert torch.equal(inside, layer(batch)["v"])
 
 
-def test_presence_of_a_view_is_that_of_its_modality() -> None:
+def test_a_view_is_present_where_its_modality_is() -> None:
     batch = batch_of(3)
     batch.present["depth"] = torch.tensor([True, False, True])
     present = present_views({"L": Lab.lightness(Crop()), "d": depth(Crop()), "n": normal(Crop())}, batch)
@@ -216,7 +216,7 @@ def test_one_name_for_two_geometries_is_an_error() -> None:
     assert check_crops([rgb(crop), depth(crop), rgb(crop.named("b"))]) == {"crop": crop, "b": crop.named("b")}
 
 
-def test_modalities_are_asked_of_the_crops_that_show_them() -> None:
+def test_each_crop_lists_the_modalities_of_its_views() -> None:
     one, two = Crop(), Crop(name="two")
     assert modalities_of([Lab.lightness(one), Lab.chroma(one), depth(one), rgb(two)]) == {
         one: ("image", "depth"),
@@ -255,7 +255,7 @@ def test_channels_are_taken_in_the_order_they_are_listed() -> None:
         ViewLayer({"v": replace(normal(Crop()), channels=Channels("x", 1, "", -1.0, 1.0))})(batch)
 
 
-def test_pixels_reach_a_conversion_that_reads_bytes_as_they_are_stored_unless_they_are_augmented() -> None:
+def test_a_conversion_that_reads_bytes_gets_bytes_unless_they_are_augmented() -> None:
     seen: list[torch.dtype] = []
 
     def noted(x: Tensor) -> Tensor:
@@ -273,7 +273,7 @@ def test_a_view_of_another_modality_is_the_same_view() -> None:
     assert make_view("rgb", Crop(), modality="left") == replace(rgb(Crop()), modality="left")
 
 
-def test_a_view_plugin_that_makes_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_view_plugin_must_return_a_view(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugins, "load", lambda _group, _name: lambda crop, augment: 3)
     with pytest.raises(MultiviewError, match="'mine' returned int, not a View; its function must return a View"):
         make_view("mine", Crop())

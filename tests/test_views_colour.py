@@ -1,4 +1,4 @@
-"""Colour views: every space against scikit-image over the sRGB cube, in value, range, gradient and precision."""
+"""Colour views against scikit-image over the sRGB cube: values, ranges, gradients, precision."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def skimage_lab(x: Tensor) -> np.ndarray:
 
 @pytest.mark.parametrize("table", [CORNERS, GREYS, RANDOM, torch.cartesian_prod(AT_KNEES, AT_KNEES, AT_KNEES)])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-8)])
-def test_lab_is_that_of_skimage(table: Tensor, dtype: torch.dtype, tolerance: float) -> None:
+def test_lab_equals_skimage(table: Tensor, dtype: torch.dtype, tolerance: float) -> None:
     x = colours(table, dtype)
     lab = rgb_to_lab(x)
     assert lab.dtype == dtype
     np.testing.assert_allclose(lab.double().movedim(1, -1).numpy(), skimage_lab(x), rtol=0, atol=tolerance)
 
 
-def test_lab_of_greys_has_lightness_alone() -> None:
+def test_chroma_of_greys_is_zero() -> None:
     lab = rgb_to_lab(colours(GREYS))[0, :, :, 0]
     # The white of the matrix and the white point differ in the fifth digit.
     assert lab[1:].abs().max() < 0.02
@@ -51,7 +51,7 @@ def test_lab_of_greys_has_lightness_alone() -> None:
     assert (lab[0, -1] - 100).abs() < 1e-8
 
 
-def test_lab_keeps_the_range_its_docstring_states() -> None:
+def test_lab_stays_in_the_range_of_its_docstring() -> None:
     steps = torch.linspace(0, 1, 18, dtype=torch.float64)
     lab = rgb_to_lab(colours(torch.cartesian_prod(steps, steps, steps)))[0, :, :, 0]
     low, high = lab.amin(1).tolist(), lab.amax(1).tolist()
@@ -83,12 +83,12 @@ def test_lab_has_finite_gradients_at_black_white_and_the_knees(dtype: torch.dtyp
     assert (x.grad[0].sum(0) > 0).all(), "lightness grows with every grey"
 
 
-def test_grey_is_that_of_skimage() -> None:
+def test_grey_equals_skimage() -> None:
     x = colours(RANDOM)
     np.testing.assert_allclose(rgb_to_grey(x)[:, 0].numpy(), rgb2gray(x.movedim(1, -1).numpy()), rtol=0, atol=1e-12)
 
 
-def test_normalisation_of_lab_is_the_original_one() -> None:
+def test_lab_is_normalised_as_in_the_original_cmc() -> None:
     crop = Crop()
     assert (Lab.lightness(crop).mean, Lab.lightness(crop).std) == ((50.0,), (50.0,))
     assert (Lab.chroma(crop).mean, Lab.chroma(crop).std) == ((6.025, -6.690), (92.208, 101.168))
@@ -115,7 +115,7 @@ def view_of(name: str) -> View:
 
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_space_is_that_of_skimage(name: str, dtype: torch.dtype) -> None:
+def test_a_space_equals_skimage(name: str, dtype: torch.dtype) -> None:
     x = colours(CUBE, dtype)
     expected = getattr(skimage.color, f"rgb2{name}")(x.double()[0, :, :, 0].T.numpy())
     convert = view_of(name).convert
@@ -145,13 +145,13 @@ def test_luminance_and_chroma_are_parts_of_the_whole_within_the_declared_range(n
         assert whole.amax() == pytest.approx(1, abs=2e-3)
 
 
-def test_normalisation_of_ydbdr_is_that_of_pycontrast() -> None:
+def test_ydbdr_is_normalised_as_in_pycontrast() -> None:
     assert (view_of("ydbdr_y").mean, view_of("ydbdr_y").std) == ((0.457,), (0.500,))
     assert (view_of("ydbdr_dbdr").mean, view_of("ydbdr_dbdr").std) == ((-0.082, -0.052), (1.331, 1.333))
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_a_space_has_gradients_and_they_are_finite_everywhere(name: str) -> None:
+def test_gradients_of_a_space_are_finite_everywhere(name: str) -> None:
     convert = view_of(name).convert
     assert convert is not None
     inside = torch.tensor([[0.021, 0.3, 0.9], [0.5, 0.011, 0.2], [0.7, 0.6, 0.1]], dtype=torch.float64)
@@ -166,7 +166,7 @@ def test_a_space_has_gradients_and_they_are_finite_everywhere(name: str) -> None
 
 
 @pytest.mark.parametrize("name", ["lab", *SPACES])
-def test_a_space_in_half_precision_or_of_bytes_is_that_of_floats(name: str) -> None:
+def test_half_precision_and_bytes_give_the_same_space_as_floats(name: str) -> None:
     view = view_of(name)
     convert, image = view.convert, (colours(RANDOM) * 255).round().to(torch.uint8)
     assert convert is not None
@@ -179,7 +179,7 @@ def test_a_space_in_half_precision_or_of_bytes_is_that_of_floats(name: str) -> N
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
-def test_lab_in_blocks_is_the_lab_that_has_a_gradient(dtype: torch.dtype) -> None:
+def test_lab_in_blocks_equals_lab_with_a_gradient(dtype: torch.dtype) -> None:
     side = int(BLOCK**0.5) // 2
     x = torch.rand(9, 3, side, side, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) ** 2
     x = (x * 255).round().to(dtype) if dtype == torch.uint8 else x.to(dtype)
@@ -193,13 +193,13 @@ def test_lab_in_blocks_is_the_lab_that_has_a_gradient(dtype: torch.dtype) -> Non
     assert rgb_to_lab(x[:0]).shape == (0, 3, side, side)
 
 
-def test_hue_of_the_six_corners_goes_round() -> None:
+def test_hue_of_the_six_corners_of_the_cube() -> None:
     corners = torch.tensor([[1.0, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1]])
     hue = rgb_to_hsv(colours(corners, torch.float32))[0, 0, :, 0]
     torch.testing.assert_close(hue, torch.arange(6) / 6)
 
 
-def test_lightness_chroma_and_grey_lie_in_minus_one_to_one() -> None:
+def test_lightness_chroma_and_grey_are_normalised_to_minus_one_to_one() -> None:
     crop = Crop()
     views = {"L": Lab.lightness(crop), "ab": Lab.chroma(crop), "grey": grey(crop)}
     cube = torch.cartesian_prod(*[torch.arange(0, 256, 5)] * 3).to(torch.uint8)
@@ -210,7 +210,7 @@ def test_lightness_chroma_and_grey_lie_in_minus_one_to_one() -> None:
         assert x.amax() == pytest.approx(1, abs=2e-3), name
 
 
-def test_bytes_that_begin_at_an_odd_place_are_looked_up_one_by_one() -> None:
+def test_bytes_at_an_odd_offset_are_looked_up_one_by_one() -> None:
     rgb = torch.randint(0, 256, (35, 3, 63, 63), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     assert torch.equal(rgb_to_lab(rgb)[33:], rgb_to_lab(rgb[33:].clone()))
     assert torch.equal(linear(rgb[1:3]), linear(rgb[1:3].clone()))

@@ -1,4 +1,4 @@
-"""Laws of every installed view, whatever it reads: shape, type, range, sameness, no device, no company, no gaps."""
+"""Laws of every installed view: shape, type, range, determinism, any device, documentation."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def seen(view: View, batch: Batch, draws: Draws | None = None) -> Tensor:
 
 
 def documented() -> dict[str, list[str]]:
-    """The rows of the tables in docs/views.md: name -> what stands behind it."""
+    """The rows of the tables in docs/views.md: name -> other cells."""
     page = (Path(__file__).parents[1] / "docs/views.md").read_text("utf8")
     cells = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| `")
@@ -109,14 +109,14 @@ def test_shape_type_and_range_are_as_declared(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_keeps_the_laws(name: str) -> None:
-    """Those of `multiview check view`."""
+def test_a_view_passes_the_command_check_view(name: str) -> None:
+    """The laws of `multiview check view`."""
     made = trial(name, **OPTIONS.get(name, {}))
     assert [finding for finding in judged(LAWS, made) if finding.trouble] == []
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in DATA_DEPENDENT])
-def test_no_device_is_named(name: str) -> None:
+def test_a_view_computes_on_the_device_of_the_batch(name: str) -> None:
     view, batch = view_of(name), sample_batch()
     here = seen(view, batch)
     there = ViewLayer({"it": view}).to("meta")(batch.to("meta"))["it"]
@@ -137,7 +137,7 @@ def test_an_augmented_picture_stays_in_range(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_a_view_that_depends_on_the_data_asks_for_what_it_must_know(name: str) -> None:
+def test_a_view_of_stored_numbers_asks_for_their_count(name: str) -> None:
     option = next(iter(OPTIONS[name]))
     with pytest.raises(MultiviewError, match=rf"'{name}' does not know.*{option}=NUMBER.*multiview inspect"):
         make_view(name, Crop())
@@ -158,5 +158,5 @@ def test_the_documentation_says_what_a_view_declares(name: str) -> None:
     assert documented()[name] == [view.modality, count, c.unit, spread, ", ".join(f"`{option}`" for option in taken)]
 
 
-def test_the_documentation_has_no_view_that_is_not_there() -> None:
+def test_the_documentation_lists_no_other_view() -> None:
     assert set(documented()) == set(NAMES)

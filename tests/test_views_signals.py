@@ -1,4 +1,4 @@
-"""Sound, video, series, tables, points: against tones, moving blobs, and numbers by hand."""
+"""Views of sound, video, series, tables and points, on inputs with known answers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def tone(hertz: float) -> Tensor:
     return torch.sin(2 * math.pi * hertz * torch.arange(4000) / 8000).view(1, 1, -1)
 
 
-def test_logmel_is_that_of_torchaudio() -> None:
+def test_logmel_equals_torchaudio() -> None:
     mel = torchaudio.transforms.MelSpectrogram(
         8000, n_fft=256, win_length=256, hop_length=80, n_mels=40, normalized="window", pad_mode="constant"
     )
@@ -45,7 +45,7 @@ def test_logmel_is_that_of_torchaudio() -> None:
 
 
 @pytest.mark.parametrize("hertz", [300.0, 1000.0, 3000.0])
-def test_a_tone_stands_in_its_mel_band(hertz: float) -> None:
+def test_a_tone_is_in_its_mel_band(hertz: float) -> None:
     loudest = MEL(tone(hertz))[0, 0, :, 25].argmax().item()
     mel = 2595 * math.log10(1 + hertz / 700)
     top = 2595 * math.log10(1 + 4000 / 700)
@@ -61,7 +61,7 @@ def test_a_frame_is_the_fourier_transform_of_its_window() -> None:
     torch.testing.assert_close(MEL(x)[0, 0, :, 20].double(), (power @ filters + FLOOR).log(), rtol=1e-4, atol=1e-4)
 
 
-def test_sound_of_two_channels_is_heard_as_their_mean_and_silence_is_the_floor() -> None:
+def test_channels_of_sound_are_averaged_and_silence_gives_the_floor() -> None:
     two = noise(2, 2)
     torch.testing.assert_close(MEL(two), MEL(two.mean(1, keepdim=True)))
     assert torch.allclose(MEL(torch.zeros(1, 1, 100)), torch.tensor(FLOOR).log())
@@ -73,7 +73,7 @@ def test_a_short_sound_has_a_spectrogram() -> None:
     assert seen(make_view("logmel", Crop()), audio=torch.zeros(1, 1, 7, dtype=torch.int16)).shape == (1, 1, 40, 1)
 
 
-def test_specaugment_hides_stripes_of_each_sample_by_its_own_draws() -> None:
+def test_specaugment_hides_other_stripes_in_each_sample() -> None:
     x = torch.rand(6, 1, 40, 50, generator=torch.Generator().manual_seed(0))
     augment, draws = SpecAugment(band_masks=1, bands=10, time_masks=1, frames=12), Draws(3, 5, np.arange(6))
     out = augment(x, draws)
@@ -90,7 +90,7 @@ def test_specaugment_hides_stripes_of_each_sample_by_its_own_draws() -> None:
     assert len({tuple(each.flatten().tolist()) for each in hidden}) > 1
 
 
-def test_stripes_are_as_wide_and_placed_as_drawn() -> None:
+def test_stripes_have_the_drawn_widths_and_places() -> None:
     hidden = stripes(Draws(0, 0, np.arange(400)), 1, 5, 20)
     widths = hidden.sum(1)
     assert set(widths.tolist()) == set(range(6))
@@ -146,7 +146,7 @@ def test_speed_and_difference_of_a_clip() -> None:
     torch.testing.assert_close(change, grey.diff(dim=0), rtol=0, atol=1e-5)
 
 
-def test_a_frame_is_taken_where_it_is_asked_for() -> None:
+def test_the_frame_at_the_given_place_is_taken() -> None:
     video = torch.randint(0, 256, (2, 3, 5, 8, 8), dtype=torch.uint8)
     for at, number in ((0.0, 0), (0.5, 2), (1.0, 4)):
         view = replace(make_view("frame", Crop(), at=at), mean=(0.0,), std=(1.0,))
@@ -158,7 +158,7 @@ def test_a_single_frame_has_no_motion() -> None:
         seen(make_view("flow", Crop()), video=torch.zeros(1, 3, 1, 8, 8, dtype=torch.uint8))
 
 
-def test_a_group_takes_its_columns_with_their_statistics() -> None:
+def test_chosen_columns_are_normalised_by_their_own_statistics() -> None:
     numbers = Statistics(5, (1.0, 2.0, 3.0), (1.0, 4.0, 0.0), (0.0,) * 3, (9.0,) * 3)
     x = torch.tensor([[1.0, 6.0, 5.0]])
     view = make_view("table", Crop(), modality="fou", columns=(2, 1)).with_statistics({"fou": numbers})
@@ -167,7 +167,7 @@ def test_a_group_takes_its_columns_with_their_statistics() -> None:
     assert seen(every, fou=x).tolist() == [[0.0, 1.0, 2.0]]
 
 
-def test_columns_that_are_not_stored_are_listed() -> None:
+def test_the_error_for_a_missing_column_lists_the_stored_ones() -> None:
     numbers = Statistics(5, (1.0,) * 3, (1.0,) * 3, (0.0,) * 3, (9.0,) * 3)
     stored = Modality(name="table", kind="table", dtype="float32", shape=(3,), unit="", names=("age", "mass", "size"))
     for columns, words in ((4, "reads 4 channels"), ((0, 3), r"reads the channels \(0, 3\)")):

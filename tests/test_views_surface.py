@@ -1,4 +1,4 @@
-"""Depth, surfaces, edges and labels: against planes, steps and squares whose answer is known."""
+"""Views of depth, surfaces, edges and labels, on planes, steps and squares with known answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def seen(view: View, **modalities: Tensor) -> Tensor:
 
 
 def plane(normal: tuple[float, float, float], distance: float) -> Tensor:
-    """Depth (1, 1, SIDE, SIDE) of the plane <normal, x> = -distance as the camera of FOV degrees sees it; 0 behind it."""
+    """Depth (1, 1, SIDE, SIDE) of the plane <normal, x> = -distance; 0 behind the camera."""
     focal = SIDE / 2 / math.tan(math.radians(FOV / 2))
     depth = torch.zeros(1, 1, SIDE, SIDE)
     for row in range(SIDE):
@@ -37,14 +37,14 @@ def plane(normal: tuple[float, float, float], distance: float) -> Tensor:
 
 
 @pytest.mark.parametrize("normal", [(0.0, 0.0, 1.0), (0.6, 0.0, 0.8), (0.0, 0.8, 0.6), (-0.36, 0.48, 0.8)])
-def test_normals_of_a_plane_are_its_own(normal: tuple[float, float, float]) -> None:
+def test_normals_of_a_plane(normal: tuple[float, float, float]) -> None:
     depth = plane(normal, 2.0)
     assert (depth > 0).all()
     found = normals(depth, FOV)[0, :, 1:-1, 1:-1]
     torch.testing.assert_close(found, torch.tensor(normal).view(3, 1, 1).expand_as(found), rtol=0, atol=1e-4)
 
 
-def test_points_of_a_wall_span_what_the_camera_sees() -> None:
+def test_points_of_a_wall_span_the_field_of_view() -> None:
     place = points(torch.full((1, 1, SIDE, SIDE), 3.0), FOV)[0]
     pixel = 2 * 3.0 * math.tan(math.radians(FOV / 2)) / SIDE
     assert float(place[0, 0, -1] - place[0, 0, 0]) == pytest.approx(pixel * (SIDE - 1), rel=1e-5)
@@ -62,7 +62,7 @@ def test_a_pixel_beside_a_hole_has_no_normal_and_a_mirror_turns_x() -> None:
     torch.testing.assert_close(mirrored * torch.tensor([-1.0, 1, 1]).view(3, 1, 1), found, rtol=0, atol=1e-5)
 
 
-def test_hha_knows_floors_walls_and_heights() -> None:
+def test_hha_of_floors_walls_and_heights() -> None:
     floor, wall = plane((0.0, 1.0, 0.0), 0.8), torch.full((1, 1, SIDE, SIDE), 2.0)
     scene = torch.where((floor > 0) & (floor < 2), floor, wall)
     scene[0, 0, 3, 3] = 0
@@ -78,7 +78,7 @@ def test_hha_knows_floors_walls_and_heights() -> None:
     assert float(seen(view, depth=only)[0, 2, -3, 12] / 2 + 0.5) < 1e-3, "a floor has an angle of 0"
 
 
-def test_scales_of_depth() -> None:
+def test_inverse_and_logarithm_of_depth() -> None:
     depth = torch.tensor([0.0, 0.05, 0.5, 2.0, 400.0]).view(1, 1, 1, 5)
     inverse = seen(make_view("inverse_depth", Crop(), near=0.1, mean=1.0, std=2.0), depth=depth).flatten()
     torch.testing.assert_close(inverse, torch.tensor([0.0, 4.5, 0.5, -0.25, (1 / 400 - 1) / 2]))
@@ -94,7 +94,7 @@ def square() -> Tensor:
     return image
 
 
-def test_edges_of_a_full_step_are_a_half_and_nowhere_else() -> None:
+def test_edges_of_a_step_are_a_half_at_the_step_and_zero_elsewhere() -> None:
     strength = seen(make_view("edges", Crop()), image=square())[0, 0] * 0.1 + 0.05
     assert float(strength[12, 5]) == pytest.approx(0.5, abs=1e-3)
     assert float(strength[12, 12]) == pytest.approx(0.0, abs=2e-3)

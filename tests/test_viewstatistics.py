@@ -56,7 +56,7 @@ def doubled(x: Tensor) -> Tensor:
     return torch.cat([2 * x, x + 1], 1)
 
 
-def test_what_is_measured_is_what_the_training_samples_hold(folder: Path) -> None:
+def test_measured_statistics_are_those_of_the_training_samples(folder: Path) -> None:
     store = Store.open(folder)
     view = View(
         modality="depth", channels=Channels("d", 2, "", 0, 1), crop=Crop(size=SIDE), convert=doubled, missing=0.0
@@ -70,7 +70,7 @@ def test_what_is_measured_is_what_the_training_samples_hold(folder: Path) -> Non
     assert found.low[1] == 1.0
 
 
-def test_the_manifest_learns_of_the_installed_views_and_stays_the_same_store(folder: Path) -> None:
+def test_view_statistics_enter_the_manifest_and_leave_the_hash_of_the_store(folder: Path) -> None:
     before = Store.open(folder).manifest
     found = describe_views(folder)
     after = Store.open(folder).manifest
@@ -86,7 +86,7 @@ def test_the_manifest_learns_of_the_installed_views_and_stays_the_same_store(fol
     assert preprocess(Toy(), None, folder).already
 
 
-def test_a_view_without_numbers_gets_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_view_without_mean_and_std_gets_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store.open(folder)
     crop = Crop(size=SIDE)
     given = Lab.lightness(crop)
@@ -120,7 +120,7 @@ def test_the_command_measures_views_unless_switched_off(tmp_path: Path) -> None:
     assert not Store.open(tmp_path / "without").manifest.views
 
 
-def test_measuring_is_shown_while_it_lasts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measuring_shows_its_progress(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[object] = []
 
     @contextmanager
