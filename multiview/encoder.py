@@ -124,14 +124,11 @@ def make_encoder(
     """The encoder registered as `name`, for a view of `channels` channels.
 
     Args:
-        name: as `multiview list` shows it; `PLUGIN:MODEL` where a plugin has many models, as in
-            `timm:vit_tiny_patch16_224`.
+        name: as `multiview list` shows it, or `PLUGIN:MODEL`, as in `timm:vit_tiny_patch16_224`.
         channels: of the view.
         width: multiplier of the channels of every layer, above 0.
-        img_size: side of the images, pixels, or (height, width). Networks built for one size need
-            it; other networks ignore it.
-        seed: of the weights, which are then drawn on the CPU and leave torch's default generator
-            as it was; None draws from that generator.
+        img_size: side of the images, pixels, or (height, width), for networks built for one size.
+        seed: of the weights; None draws from torch's default generator.
         options: the plugin's own.
 
     Raises:

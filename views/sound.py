@@ -106,18 +106,15 @@ def logmel(
     """The view `logmel`: a log-mel spectrogram (n, 1, bands, frames), ln of power.
 
     Args:
-        crop: the geometry that the view shares.
         augment: augmentation of the waveform.
         rate: of the stored sound, Hz; a store with another rate is refused.
         bands: number of mel bands.
         window: length of a window, seconds.
         hop: time from window to window, seconds.
-        mean: of the normalisation; the default is the mean of spoken letters at 8 kHz.
-        std: of the normalisation, likewise.
+        mean, std: of the normalisation; the defaults are those of spoken letters at 8 kHz.
         mask: augmentation of the spectrogram, such as `SpecAugment`.
 
-    Raises:
-        MultiviewError: when the window is too short for so many bands.
+    Raises MultiviewError when the window is too short for so many bands.
     """
     convert = LogMel(rate, bands, round(window * rate), round(hop * rate))
     if convert.window < 2 or convert.hop < 1:

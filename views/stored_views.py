@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Selection = int | tuple[int, ...]
 """The number of all channels, or a tuple of channels, counted from 0."""
+Some = Selection
+"""The older name."""
 
 
 def _selected(kind: str, option: str, selection: Selection | None, crop: Crop, augment: Augmentation | None) -> View:
@@ -41,6 +43,10 @@ def require_numbers(view: str, option: str, selection: Selection) -> None:
             raise MultiviewError(
                 f"the view '{view}': {option} is {selection!r}; give a number, or a tuple of numbers from 0."
             )
+
+
+demand_numbers = require_numbers
+"""The older name."""
 
 
 @recorded

@@ -63,6 +63,10 @@ def with_statistics(view: View, stored: Tensor) -> View:
     return view.with_statistics({view.modality: Statistics(1, zeros, ones, zeros, ones)})
 
 
+settled = with_statistics
+"""The older name."""
+
+
 def trial(name: str, kind: str | None = None, planes: int | None = None, **options: Any) -> Trial:
     """The view called `name` and a made-up batch of its modality.
 

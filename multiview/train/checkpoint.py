@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from multiview.model import MultiviewModel
     from multiview.view import View
 
-    Tensors = Mapping[str, Mapping[str, Tensor]]
-    """File name -> named tensors."""
+Tensors = Mapping[str, Mapping[str, "Tensor"]]
+"""File name -> named tensors."""
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -56,16 +56,9 @@ def save(
     The folder gets its name by a rename after all files were synced, so that a kill at any moment
     leaves a whole checkpoint or none.
 
-    Args:
-        folder: of all checkpoints of the run.
-        step: the number of steps that were done.
-        tensors: file name -> named tensors.
-        state: everything else that training needs to go on, in JSON's types.
-        keep: how many checkpoints stay.
-        views: what `view_records` gives; None writes no file for them.
-
-    Raises:
-        MultiviewError: when the checkpoint cannot be written; older checkpoints then stay.
+    state: everything else that training needs to go on, in JSON's types. views: the result of
+    `view_records`; None writes no file. Raises MultiviewError when the checkpoint cannot be written;
+    older checkpoints then stay.
     """
     final = folder / f"step-{step:08d}"
     if _is_whole(final):  # the run was stopped again before its next step, so that the state is the same
