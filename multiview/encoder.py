@@ -130,14 +130,11 @@ def make_encoder(
         img_size: side of the images, pixels, or (height, width), for networks built for one size.
         seed: of the weights; None draws from torch's default generator.
         options: the plugin's own.
-
-    Raises:
-        MultiviewError: for an unknown name, model or option, and when a plugin makes no encoder.
+    Raises MultiviewError for an unknown name, model or option, and when a plugin makes no encoder.
 
     >>> import multiview as mv
-    >>> encoder = mv.make_encoder("resnet18", 2, width=0.5)
-    >>> encoder.channels, encoder.features
-    (2, 256)
+    >>> mv.make_encoder("resnet18", 2, width=0.5).features
+    256
     """
     plugin, colon, model = name.partition(":")
     factory = plugins.load("encoders", plugin)
@@ -154,7 +151,7 @@ def make_encoder(
     if not isinstance(encoder, Encoder):
         raise MultiviewError(
             f"the encoder '{plugin}' made {type(encoder).__name__}, which is not an encoder; "
-            f"its factory must return a subclass of multiview.encoder.Encoder."
+            f"its factory must return a multiview.encoder.Encoder."
         )
     return remember(encoder, plugin, factory, given, {"width": width, **options})
 

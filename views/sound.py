@@ -113,7 +113,6 @@ def logmel(
         hop: time from window to window, seconds.
         mean, std: of the normalisation; the defaults are those of spoken letters at 8 kHz.
         mask: augmentation of the spectrogram, such as `SpecAugment`.
-
     Raises MultiviewError when the window is too short for so many bands.
     """
     convert = LogMel(rate, bands, round(window * rate), round(hop * rate))

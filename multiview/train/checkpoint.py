@@ -57,8 +57,8 @@ def save(
     leaves a whole checkpoint or none.
 
     state: everything else that training needs to go on, in JSON's types. views: the result of
-    `view_records`; None writes no file. Raises MultiviewError when the checkpoint cannot be written;
-    older checkpoints then stay.
+    `view_records`; None writes no file. Raises MultiviewError when the checkpoint cannot be
+    written; older checkpoints then stay.
     """
     final = folder / f"step-{step:08d}"
     if _is_whole(final):  # the run was stopped again before its next step, so that the state is the same
