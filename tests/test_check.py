@@ -128,7 +128,7 @@ def test_a_view_that_drops_what_it_is_given_is_found(view_of: Broke) -> None:
     assert "pass crop=crop" in view_of(crop=Crop(size=32))["declared"]
     assert "pass augment=augment" in view_of(augment=None)["declared"]
     assert "gives 0 to 1 and declares" in view_of(channels=Channels("odd", 3, "sRGB", 0.0, 0.5))["in range"]
-    assert "say what the numbers are" in view_of(channels=Channels("odd", 3, "", 0.0, 1.0))["declared"]
+    assert "say what the numbers mean" in view_of(channels=Channels("odd", 3, "", 0.0, 1.0))["declared"]
 
 
 def test_a_view_of_an_unknown_modality_needs_its_kind(view_of: Broke) -> None:

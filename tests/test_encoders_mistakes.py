@@ -39,7 +39,7 @@ from multiview.errors import MultiviewError
         (("timm:resnet10t", 1), {"width": 0.5}, "leave width at 1"),
         (("timm:resnet10t", 1), {"num_classes": 3}, "num_classes is set by the encoder"),
         (("timm:resnet10t", 1), {"drop_path": 0.1}, "Did you mean 'drop_path_rate'?"),
-        (("timm:resnet10t", 1), {"global_pool": ""}, "one vector an image"),
+        (("timm:resnet10t", 1), {"global_pool": ""}, "one vector per image"),
         (("timm:vit_tiny_patch16_224", 1), {"img_size": 8}, "Choose another img_size"),
         (("timm:local-dir:/nowhere", 1), {}, "/nowhere"),
         (("timm:resnet10t.no_such_tag", 1), {"pretrained": True}, "no_such_tag"),

@@ -196,7 +196,7 @@ def test_r3d_equals_torchvision(tmp_path: Path) -> None:
     assert torch.equal(encoder(clip), reference(clip))
     assert encoder(clip, "layer2").shape == (1, 128, 2, 6, 6)
     assert make_encoder("r3d_18", 1).eval()(clip[:, :1]).shape == (1, 512)
-    with pytest.raises(MultiviewError, match=r"0 names are missing, 0 are unknown and 1 have another shape, 'stem.0.w"):
+    with pytest.raises(MultiviewError, match=r"0 names are missing, 0 are unknown and 1 have another shape, for example 'stem.0.w"):
         make_encoder("r3d_18", 2, weights=str(tmp_path / "r3d.pth"))
 
 
@@ -225,7 +225,7 @@ def test_a_file_without_weights_is_refused(tmp_path: Path, tiny_base: None) -> N
     ("arguments", "options", "words"),
     [
         (("frames", 3), {}, "write frames:MODEL"),
-        (("frames:mlp", 3), {}, "MLP reads (channels), not images; name an encoder of images, as in frames:convnet"),
+        (("frames:mlp", 3), {}, "MLP reads (channels), not images; name an image encoder, as in frames:convnet"),
         (("frames:convnot", 3), {}, "Did you mean 'convnet'?"),
         (("frames:convnet", 3), {"strid": 2}, "Did you mean 'stride'?"),
         (("mlp", 3), {"depth": 0}, "the depth of an mlp is 0"),
