@@ -196,7 +196,9 @@ def test_r3d_equals_torchvision(tmp_path: Path) -> None:
     assert torch.equal(encoder(clip), reference(clip))
     assert encoder(clip, "layer2").shape == (1, 128, 2, 6, 6)
     assert make_encoder("r3d_18", 1).eval()(clip[:, :1]).shape == (1, 512)
-    with pytest.raises(MultiviewError, match=r"0 names are missing, 0 are unknown and 1 have another shape, for example 'stem.0.w"):
+    with pytest.raises(
+        MultiviewError, match=r"0 names are missing, 0 are unknown and 1 have another shape, for example 'stem.0.w"
+    ):
         make_encoder("r3d_18", 2, weights=str(tmp_path / "r3d.pth"))
 
 
