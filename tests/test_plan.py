@@ -39,7 +39,11 @@ def test_a_queue_holds_samples_of_the_previous_epoch() -> None:
         ("cmc_lab", [], "0 %"),
         ("cmc_lab", ["--seed_defaults", "--negatives", "20"], "Without seed_defaults, use exclude=True: it leaves"),
         ("moco", ["--exclude", "false"], "as in the original code. Use exclude=True: it leaves them out."),
-        ("moco", ["--queue", "100"], "holds 100 keys of 56 samples, so that samples are in it several times"),
+        (
+            "moco",
+            ["--queue", "100"],
+            "holds 100 keys but there are only 56 samples, so that it holds samples several times",
+        ),
         ("simclr", ["--micro_batch", "4"], "batch norm will see 4 samples at a time (micro_batch), not 16"),
     ],
 )

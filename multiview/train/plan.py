@@ -54,8 +54,8 @@ def _run_facts(prepared: Prepared, recipe: Recipe) -> dict[str, str]:
     train, processes = prepared.train, prepared.accelerator.num_processes
     rate = f"{train.optimizer.rate(train.batch):g}"
     facts = {
-        "data": f"{prepared.store.path}: {len(prepared.samples):,} training samples",
-        "steps": f"{prepared.steps:,} of {train.batch} samples ({len(prepared.batches):,} per epoch) on "
+        "data": f"{prepared.store.path}, {len(prepared.samples):,} training samples",
+        "steps": f"{prepared.steps:,} ({len(prepared.batches):,} per epoch), {train.batch} samples per step, "
         + counted(processes, "process", "processes"),
         "optimiser": f"{train.optimizer.name}, learning rate {rate}, {train.optimizer.schedule}",
         "precision": {"no": "float32"}.get(train.precision, train.precision),
@@ -109,7 +109,7 @@ def encoders_table(views: Mapping[str, View], model: MultiviewModel) -> Table:
 
 def graph_table(graph: ContrastGraph, situation: Situation) -> Table:
     """One row per edge: objective, weight, and the share of samples among their own negatives."""
-    table = _table("edge", "objective", "weight", "own negative")
+    table = _table("edge", "objective", "weight", "own negatives")
     for name, edge in graph.named_edges().items():
         table.add_row(name, str(edge.objective), f"{edge.weight:g}", share_text(edge.objective.meets_itself(situation)))
     return table
@@ -133,8 +133,8 @@ def notes(model: MultiviewModel, memories: Memories, train: Train, situation: Si
     for name, memory in memories.stores.items():
         if isinstance(memory, KeyQueue) and memory.size > situation.samples:
             texts.append(
-                f"queue {name} holds {memory.size:,} keys of {situation.samples:,} samples, so that samples are in it "
-                f"several times; with queue {situation.samples} or less, each is in it once at most."
+                f"queue {name} holds {memory.size:,} keys but there are only {situation.samples:,} samples, so that it "
+                f"holds samples several times. Give --queue {situation.samples} or less to hold each at most once."
             )
     rows = min(train.micro_batch or situation.per_rank, situation.per_rank)
     if rows < situation.per_rank and any(isinstance(m, _BatchNorm) for m in model.modules()):

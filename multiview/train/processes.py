@@ -52,16 +52,20 @@ def start(train: Train, script: str) -> Accelerator:
             f"run. On a machine without GPUs type:\n  {WORKING_LAUNCH.format(n=launched, script=script)}"
         )
     if accelerator.device.type == "cpu":
-        # Overrides the OMP_NUM_THREADS=1 of accelerate launch, which leaves all cores but one idle.
-        torch.set_num_threads(train.threads or max(1, available_cores() // accelerator.num_processes))
-        keep_freed_memory()
-        if compiles(accelerator) and not has_compiler():
-            accelerator.state.dynamo_plugin.backend = DynamoBackend.NO
-            accelerator.print(
-                "torch.compile needs a C++ compiler on a CPU, and none is installed: this run continues without "
-                "torch.compile. Install g++ to use it."
-            )
+        _set_up_cpu(accelerator, train)
     return accelerator
+
+
+def _set_up_cpu(accelerator: Accelerator, train: Train) -> None:
+    # Overrides the OMP_NUM_THREADS=1 of accelerate launch, which leaves all cores but one idle.
+    torch.set_num_threads(train.threads or max(1, available_cores() // accelerator.num_processes))
+    keep_freed_memory()
+    if compiles(accelerator) and not has_compiler():
+        accelerator.state.dynamo_plugin.backend = DynamoBackend.NO
+        accelerator.print(
+            "torch.compile needs a C++ compiler on a CPU, and none is installed: this run continues without "
+            "torch.compile. Install g++ to use it."
+        )
 
 
 def compiles(accelerator: Accelerator) -> bool:
