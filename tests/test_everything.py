@@ -69,6 +69,6 @@ def test_resumed_equals_unbroken_bit_for_bit(scenes: Path, tmp_path: Path) -> No
 
 def test_the_plan_shows_the_hyperedge(scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(Everything, words(scenes, tmp_path / "run", "--plan", "--symile.temperature", "0.2")) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "L-ab-depth Symile(temperature=0.2" in said
-    assert "L-ab:SigLIP SigLIP(" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "L-ab-depth Symile(temperature=0.2" in output
+    assert "L-ab:SigLIP SigLIP(" in output

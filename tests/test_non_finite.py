@@ -25,51 +25,51 @@ LAST_ROWS = (6, 7)
 
 def poisoned(views: tuple[str, ...] = ("b",), objective: mv.Objective | None = None) -> Trial:
     """A trial whose third step has NaN pixels in two rows."""
-    made = trial(objective or mv.CMC(negatives=7, dim=5))
+    case = trial(objective or mv.CMC(negatives=7, dim=5))
     for view in views:
-        made.batches[2].crops["crop"][view][list(LAST_ROWS)] = torch.nan
-    return made
+        case.batches[2].crops["crop"][view][list(LAST_ROWS)] = torch.nan
+    return case
 
 
 @pytest.mark.parametrize(
     "objective", [mv.CMC(negatives=7, dim=5), mv.MoCo(queue=9, dim=5), mv.SimCLR(dim=5), mv.SimSiam(dim=5, predictor=3)]
 )
 def test_the_error_names_step_edge_and_samples_and_nothing_changes(objective: mv.Objective) -> None:
-    made = poisoned(objective=objective)
-    parts = assemble(start(made.train, "x"), made.views, made.model.train(), made.memories, made.train, store_ids)
+    case = poisoned(objective=objective)
+    parts = assemble(start(case.train, "x"), case.views, case.model.train(), case.memories, case.train, store_ids)
 
     def step(number: int) -> None:
-        batch = made.batches[number]
+        batch = case.batches[number]
         contrast_step(parts, batch, number + 1, Draws(0, number, batch.index.numpy()))
 
     step(0)
     step(1)
-    weights = {name: p.detach().clone() for name, p in made.model.named_parameters()}
-    memories = {name: x.clone() for name, x in made.memories.stores.state_dict().items()}
-    states = {name: x.clone() for name, x in made.memories.states.state_dict().items()}
-    keys = [p.clone() for p in made.memories.key_encoders.parameters()]
+    weights = {name: p.detach().clone() for name, p in case.model.named_parameters()}
+    memories = {name: x.clone() for name, x in case.memories.stores.state_dict().items()}
+    states = {name: x.clone() for name, x in case.memories.states.state_dict().items()}
+    keys = [p.clone() for p in case.memories.key_encoders.parameters()]
     with pytest.raises(MultiviewError) as caught:
         step(2)
-    first, second = (f"sample_{i}" for i in made.batches[2].index[list(LAST_ROWS)].tolist())
+    first, second = (f"sample_{i}" for i in case.batches[2].index[list(LAST_ROWS)].tolist())
     assert str(caught.value).startswith(
         "step 3: the loss of edge a-b, b-c is not finite. View tensors are not finite of "
     )
     assert f"samples {first}, {second}. Weights" in str(caught.value)
-    assert all(torch.equal(p, weights[name]) for name, p in made.model.named_parameters())
-    assert all(torch.equal(x, memories[name]) for name, x in made.memories.stores.state_dict().items())
-    after = made.memories.states.state_dict()
+    assert all(torch.equal(p, weights[name]) for name, p in case.model.named_parameters())
+    assert all(torch.equal(x, memories[name]) for name, x in case.memories.stores.state_dict().items())
+    after = case.memories.states.state_dict()
     assert all(torch.equal(x, after[name]) for name, x in states.items())
-    for was, now in zip(keys, made.memories.key_encoders.parameters(), strict=True):
+    for was, now in zip(keys, case.memories.key_encoders.parameters(), strict=True):
         assert torch.allclose(was, now, rtol=1e-6, atol=1e-8)
 
 
 def test_a_sample_whose_view_is_absent_is_not_named() -> None:
     """Absent views are filled with zeros, from which a view may compute 0 / 0."""
-    made = poisoned()
-    made.batches[2].present["b"][LAST_ROWS[1]] = False
-    named = made.batches[2].index[LAST_ROWS[0]]
+    case = poisoned()
+    case.batches[2].present["b"][LAST_ROWS[1]] = False
+    named = case.batches[2].index[LAST_ROWS[0]]
     with pytest.raises(MultiviewError, match=f"View tensors are not finite of samples {named}\\. Weights"):
-        traced(made)
+        traced(case)
 
 
 def store_ids(index: torch.Tensor) -> list[str]:
@@ -80,12 +80,12 @@ def refuse(number: int, folder: Path) -> None:
     """One of two processes: writes down the error message that it gets."""
     with process(number, 2, folder), pytest.raises(MultiviewError) as caught:
         traced(poisoned())
-    (folder / f"said-{number}").write_text(str(caught.value))
+    (folder / f"message-{number}").write_text(str(caught.value))
 
 
 def test_every_process_stops_with_the_same_message(tmp_path: Path) -> None:
     spread(refuse, 2, tmp_path)
-    first, second = ((tmp_path / f"said-{number}").read_text() for number in range(2))
+    first, second = ((tmp_path / f"message-{number}").read_text() for number in range(2))
     ids = poisoned().batches[2].index[list(LAST_ROWS)].tolist()
     assert first == second
     assert (
@@ -122,16 +122,16 @@ class Steep(mv.SimCLR):
 
 
 def test_a_gradient_that_is_not_finite_is_refused_before_weights_change() -> None:
-    made = trial(mv.CMC(negatives=7, dim=5))
+    case = trial(mv.CMC(negatives=7, dim=5))
     graph = mv.ContrastGraph(
         ("a", "b", "c"), (mv.Edge("a", "b", mv.CMC(negatives=7, dim=5)), mv.Edge("b", "c", Steep(dim=5)))
     )
-    model = MultiviewModel({n: made.model.encoder(n) for n in graph.views}, graph)
+    model = MultiviewModel({n: case.model.encoder(n) for n in graph.views}, graph)
     memories = Memories(model, graph, SAMPLES, 0)
-    parts = assemble(start(made.train, "x"), made.views, model.train(), memories, made.train, store_ids)
+    parts = assemble(start(case.train, "x"), case.views, model.train(), memories, case.train, store_ids)
 
     def step(number: int) -> None:
-        batch = made.batches[number]
+        batch = case.batches[number]
         contrast_step(parts, batch, number + 1, Draws(0, number, batch.index.numpy()))
 
     step(0)
@@ -139,7 +139,7 @@ def test_a_gradient_that_is_not_finite_is_refused_before_weights_change() -> Non
     before = {name: x.clone() for name, x in {**model.state_dict(), **memories.state_dict()}.items()}
     with pytest.raises(MultiviewError) as caught:
         step(2)
-    ids = ", ".join(store_ids(made.batches[2].index))
+    ids = ", ".join(store_ids(case.batches[2].index))
     assert str(caught.value).startswith(
         "step 3: the loss is finite, but the gradient is not, of view c: encoders.c.hidden.0.weight, "
         "encoders.c.hidden.0.bias, "
@@ -152,24 +152,24 @@ def test_a_gradient_that_is_not_finite_is_refused_before_weights_change() -> Non
 @pytest.mark.parametrize("clip", [None, 1.0])
 def test_accumulated_gradients_are_checked_when_the_optimiser_moves(clip: float | None) -> None:
     train = mv.Train(batch=8, accumulate=4, clip=clip)
-    made = trial(Steep(dim=5), train=train)
-    made.batches = [*made.batches, *made.batches][:4]
+    case = trial(Steep(dim=5), train=train)
+    case.batches = [*case.batches, *case.batches][:4]
     with pytest.raises(
         MultiviewError, match=r"step 4: .* but the gradient of steps 1 to 4 is not, of view b, view c: "
     ):
-        traced(made)
+        traced(case)
 
 
 def refuse_gradient(number: int, folder: Path) -> None:
     """One of two processes; only the rows of the second process have the root of 0."""
     with process(number, 2, folder), pytest.raises(MultiviewError) as caught:
         traced(trial((Steep if number else mv.SimCLR)(dim=5)))
-    (folder / f"said-{number}").write_text(str(caught.value))
+    (folder / f"message-{number}").write_text(str(caught.value))
 
 
 def test_every_process_refuses_a_gradient_with_the_same_message(tmp_path: Path) -> None:
     spread(refuse_gradient, 2, tmp_path)
-    first, second = ((tmp_path / f"said-{number}").read_text() for number in range(2))
+    first, second = ((tmp_path / f"message-{number}").read_text() for number in range(2))
     assert first == second
     assert first.startswith("step 3: the loss is finite, but the gradient is not, of view ")
 
@@ -186,11 +186,11 @@ def test_a_gradient_whose_norm_overflows_is_refused() -> None:
 
 
 def test_gradients_are_clipped_as_torch_clips_them() -> None:
-    made = trial(mv.SimCLR(dim=5), train=mv.Train(batch=8, clip=0.1))
-    clipped, whole = traced(made), traced(trial(mv.SimCLR(dim=5)))
+    case = trial(mv.SimCLR(dim=5), train=mv.Train(batch=8, clip=0.1))
+    clipped, whole = traced(case), traced(trial(mv.SimCLR(dim=5)))
     first = {name: x[0] for name, x in whole.items() if name.startswith("gradient/")}
-    for p, gradient in zip(made.model.parameters(), first.values(), strict=True):
+    for p, gradient in zip(case.model.parameters(), first.values(), strict=True):
         p.grad = gradient.clone()
-    torch.nn.utils.clip_grad_norm_(made.model.parameters(), 0.1)
-    for p, name in zip(made.model.parameters(), first, strict=True):
+    torch.nn.utils.clip_grad_norm_(case.model.parameters(), 0.1)
+    for p, name in zip(case.model.parameters(), first, strict=True):
         assert torch.equal(p.grad, clipped[name][0])

@@ -44,9 +44,9 @@ def rates(config: mv.Optimizer, objective: Objective) -> dict[str, float]:
 def test_only_the_predictor_of_simsiam_keeps_its_learning_rate(name: str) -> None:
     config = mv.Optimizer(name=name, lr=0.5)
     objective = SimSiam(dim=8, predictor=4)
-    found = rates(config, objective)
-    assert {rate for p, rate in found.items() if p.startswith("predictors.")} == {0.5}
-    assert {rate for p, rate in found.items() if not p.startswith("predictors.")} == {0.05}
+    learning_rates = rates(config, objective)
+    assert {rate for p, rate in learning_rates.items() if p.startswith("predictors.")} == {0.5}
+    assert {rate for p, rate in learning_rates.items() if not p.startswith("predictors.")} == {0.05}
     assert set(rates(replace(config, fix_predictor_lr=False), objective).values()) == {0.05}
     assert set(rates(config, BYOL(dim=8, hidden=8)).values()) == {0.05}
 

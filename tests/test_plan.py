@@ -33,7 +33,7 @@ def test_a_queue_holds_samples_of_the_previous_epoch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "words", "said"),
+    ("recipe", "words", "output"),
     [
         ("cmc_lab", ["--negatives", "20", "--exclude", "false"], "edge L-ab: 30 % of the samples are among their own"),
         ("cmc_lab", [], "0 %"),
@@ -48,15 +48,15 @@ def test_a_queue_holds_samples_of_the_previous_epoch() -> None:
     ],
 )
 def test_the_plan_has_notes(
-    recipe: str, words: list[str], said: str, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    recipe: str, words: list[str], output: str, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(recipe, scenes, tmp_path / "run", "--plan", *words) == 0
-    assert said in capsys.readouterr().out
+    assert output in capsys.readouterr().out
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
-    ("recipe", "words", "said"),
+    ("recipe", "words", "output"),
     [
         ("cmc_lab", ["--negatives", "56"], "give negatives 55 or fewer"),
         ("cmc_lab", ["--negatives", "57", "--exclude", "false"], "give negatives 56 or fewer"),
@@ -65,10 +65,10 @@ def test_the_plan_has_notes(
     ],
 )
 def test_the_plan_refuses_impossible_options(
-    recipe: str, words: list[str], said: str, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    recipe: str, words: list[str], output: str, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(recipe, scenes, tmp_path / "run", "--plan", *words) == 2
-    assert said in capsys.readouterr().err
+    assert output in capsys.readouterr().err
 
 
 def test_the_plan_says_where_a_run_would_be_resumed(

@@ -34,9 +34,9 @@ def test_two_processes_write_one_run_and_agree_with_one(scenes: Path, tmp_path: 
     """Losses agree closely (batch norm sees half a batch per process), scores agree exactly."""
     two, one = tmp_path / "two", tmp_path / "one"
     command = on_two_processes("mixed", scenes, two, "--evaluate", "true")
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=240)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "Warning" not in done.stderr
+    process = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=240)
+    assert process.returncode == 0, process.stderr[-2000:]
+    assert "Warning" not in process.stderr
     assert run("mixed", scenes, one) == 0
     assert [line["step"] for line in losses(two)] == [1, 2, 3, 4, 5, 6]
     assert losses(two)[0]["loss"] == pytest.approx(losses(one)[0]["loss"], rel=0.02)

@@ -71,13 +71,13 @@ def write_words(folder: Path, speakers: int = 8) -> None:
 def test_words_are_paired_by_class_within_their_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_words(tmp_path / "words")
     assert run(["preprocess", "pairs", str(tmp_path / "words"), str(tmp_path / "store"), "--split", "50/50"]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     store = mv.Store.open(tmp_path / "store")
     sounds = {split: [store.ids[row].split(" & ") for row in store.rows(split)] for split in store.split_names}
     for split, samples in sounds.items():
         assert all(len({name.split("/")[0] for name in names}) == 1 for names in samples)
-        heard = [name for names in samples for name in names]
-        assert split == "train" or len(heard) == len(set(heard))
+        recordings = [name for names in samples for name in names]
+        assert split == "train" or len(recordings) == len(set(recordings))
     learned, tested = ({name for names in sounds[split] for name in names} for split in ("train", "test"))
     assert not learned & tested
     assert all(len(names) == 2 for names in sounds["train"])
@@ -87,7 +87,7 @@ def test_words_are_paired_by_class_within_their_split(tmp_path: Path, capsys: py
     whole, alone = (sum(len(names) == size for names in sounds["test"]) for size in (2, 1))
     assert alone
     assert re.search(
-        rf"{whole} pairs? and {alone} without a partner in test; a larger share gives more pairs to test on", said
+        rf"{whole} pairs? and {alone} without a partner in test; a larger share gives more pairs to test on", output
     )
     scores = trained("spoken_letters", tmp_path, str(tmp_path / "store"), "--seconds", "0.3")
     assert {score["group"] for score in scores} >= {"first"}

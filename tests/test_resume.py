@@ -96,9 +96,9 @@ def test_a_resumed_run_keeps_its_options_and_prints_changed_ones(
     assert run("cmc_lab", scenes, out, "--steps", "3", "--objective.temperature", "0.3") == 0
     recipe = plugins.load("recipes", "cmc_lab")
     assert exit_code(recipe, ["--resume", "--out", str(out), "--steps", "4"]) == 0
-    said = capsys.readouterr().out
-    assert "resumed with a changed option: train.steps 3 -> 4" in said
-    assert f"resumed {out} at step 3 of 4" in said
+    output = capsys.readouterr().out
+    assert "resumed with a changed option: train.steps 3 -> 4" in output
+    assert f"resumed {out} at step 3 of 4" in output
     config = (out / "config.yaml").read_text()
     assert "temperature: 0.3" in config
     assert [line["step"] for line in losses(out)] == [1, 2, 3, 4]

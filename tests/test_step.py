@@ -37,11 +37,11 @@ def test_an_update_before_scoring_is_detected(monkeypatch: pytest.MonkeyPatch) -
     """With a planted bug: the keys of the step enter the queue before the edges are scored."""
     scored = Memories.edge_inputs
 
-    def hasty(self, embeddings, keys, index, present, step):
+    def update_first(self, embeddings, keys, index, present, step):
         self.update(embeddings, keys, index, present, {})
         return scored(self, embeddings, keys, index, present, step)
 
-    monkeypatch.setattr(Memories, "edge_inputs", hasty)
+    monkeypatch.setattr(Memories, "edge_inputs", update_first)
     assert min(losses(first_steps(), 0)) > 0.5
 
 

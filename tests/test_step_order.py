@@ -23,7 +23,7 @@ from multiview.views import Lab
 ROWS, SAMPLES = 6, 15
 
 
-def made() -> tuple[Parts, Batch]:
+def setup() -> tuple[Parts, Batch]:
     """CMC as in the original code, on random images; a large learning rate moves the embeddings."""
     torch.manual_seed(0)
     crop = Crop(size=16)
@@ -54,7 +54,7 @@ def test_three_steps_equal_the_original_code(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(
         negatives, "draw_negatives", lambda *given, **named: drawn.append(draw(*given, **named)) or drawn[-1]
     )
-    parts, batch = made()
+    parts, batch = setup()
     banks = [store.rows for store in parts.memories.stores.values()]
     memories, constants = [rows.double() for rows in banks], [None, None]
     for step in range(1, 4):

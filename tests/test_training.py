@@ -25,9 +25,9 @@ def test_a_run_is_evaluated_loaded_and_compared(
 ) -> None:
     out = tmp_path / "run"
     assert run("cmc_lab", scenes, out, "--evaluate", "true") == 0
-    said = capsys.readouterr().out
-    assert f'trained = mv.load("{out}")' in said
-    assert "random" in said
+    output = capsys.readouterr().out
+    assert f'trained = mv.load("{out}")' in output
+    assert "random" in output
     trained = mv.load(out)
     test = trained.embed("test")
     assert test.features["L"].shape == (16, trained.encoder("L").features)
@@ -70,9 +70,9 @@ def test_the_plan_says_what_would_run_and_writes_nothing(
     scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("mixed", scenes, tmp_path / "run", "--plan") == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for words in ("(16, 1, 16, 16)", "MoCo(queue=56", "KiB", "6 of 16 samples", "KeyEncoder"):
-        assert words in said
+        assert words in output
     assert not (tmp_path / "run").exists()
 
 
@@ -99,9 +99,9 @@ def test_a_mistake_is_one_message_and_exit_code_2(
     words: list[str], message: str, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("cmc_lab", scenes, tmp_path / "run", *words) == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert "Traceback" not in said
+    output = capsys.readouterr().err
+    assert message in output
+    assert "Traceback" not in output
     assert not (tmp_path / "run").exists()
 
 
@@ -148,9 +148,9 @@ def test_an_existing_run_is_refused_with_resume_and_overwrite_as_remedies(
     out.mkdir()
     (out / "thesis.tex").write_text("mine")
     assert run("cmc_lab", scenes, out) == 2
-    said = capsys.readouterr().err
-    assert "--resume" in said
-    assert "--overwrite" in said
+    output = capsys.readouterr().err
+    assert "--resume" in output
+    assert "--overwrite" in output
     assert run("cmc_lab", scenes, out, "--overwrite") == 2
     assert (out / "thesis.tex").read_text() == "mine"
 
@@ -169,10 +169,10 @@ def test_a_run_without_a_recipe_does_not_offer_mv_load(
     setup = plugins.load("recipes", "cmc_lab")(width=0.25, size=16).build()
     schedule = mv.Train(steps=1, batch=16, knn_every=0)
     trained = mv.fit(setup, data=str(scenes), out=str(tmp_path / "run"), evaluate=False, train=schedule)
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert trained.steps == 1
-    assert "in the object that fit returned" in " ".join(said.split())
-    assert "mv.load" not in said
+    assert "in the object that fit returned" in " ".join(output.split())
+    assert "mv.load" not in output
 
 
 def test_a_script_without_a_main_guard_prepares_data_with_several_processes(tmp_path: Path) -> None:
@@ -184,9 +184,9 @@ def test_a_script_without_a_main_guard_prepares_data_with_several_processes(tmp_
     recipe = (ROOT / "recipes/cmc_lab.py").read_text().replace('if __name__ == "__main__":\n    ', "")
     (tmp_path / "unguarded.py").write_text(recipe)
     words = [sys.executable, "unguarded.py", "--data", "photos", "--plan", "true", "--batch", "16"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "1001 samples in 2 shards" in done.stdout
+    process = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert process.returncode == 0, process.stderr
+    assert "1001 samples in 2 shards" in process.stdout
 
 
 def test_a_recipe_without_build_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,8 +53,8 @@ def trial(
     names = VIEWS[:2] if shared else VIEWS
     fitted = objective.resolved(Situation(samples=SAMPLES, per_rank=ROWS // ranks, ranks=ranks))
     graph = (mv.ContrastGraph.joint if joint else mv.ContrastGraph.chain)(names, fitted)
-    made = {name: Normed() if normed else Small(dropout) for name in names}
-    encoders: dict[str, Encoder | str] = {"a": made["a"], "b": "a"} if shared else {**made}
+    built = {name: Normed() if normed else Small(dropout) for name in names}
+    encoders: dict[str, Encoder | str] = {"a": built["a"], "b": "a"} if shared else {**built}
     model = MultiviewModel(encoders, graph)
     train = train or mv.Train(batch=ROWS, optimizer=mv.Optimizer(lr=0.1))
     memories = Memories(model, graph, SAMPLES, 0, STEPS)
@@ -77,13 +77,13 @@ def batches(names: tuple[str, ...], missing: bool) -> list[Batch]:
 
 def batch(names: tuple[str, ...], index: Tensor, missing: int | None = None) -> Batch:
     """The batch of one step. missing: the number of the step, when views are missing; else None."""
-    made = {}
+    built = {}
     for number, name in enumerate(names):
         generator = torch.Generator().manual_seed(number + 100 * (0 if missing is None else missing))
         noise = torch.randn(len(index), 2, 3, 3, generator=generator)
-        made[name] = torch.sin(index.view(-1, 1, 1, 1) * torch.linspace(0.1, 2, 18).view(1, 2, 3, 3)) + 0.3 * noise
+        built[name] = torch.sin(index.view(-1, 1, 1, 1) * torch.linspace(0.1, 2, 18).view(1, 2, 3, 3)) + 0.3 * noise
     present = {name: there(name, missing, len(index)) for name in names}
-    crops = {name: torch.where(present[name].view(-1, 1, 1, 1), x, 0) for name, x in made.items()}
+    crops = {name: torch.where(present[name].view(-1, 1, 1, 1), x, 0) for name, x in built.items()}
     return Batch({"crop": crops}, index, present)
 
 
@@ -91,10 +91,10 @@ def there(name: str, missing: int | None, rows: int) -> Tensor:
     """The rows that have the view; step 1 has no `b` in its first half, step 2 has no `a`."""
     if missing is None:
         return torch.ones(rows, dtype=torch.bool)
-    kept = torch.arange(rows) % 5 != VIEWS.index(name)
+    present = torch.arange(rows) % 5 != VIEWS.index(name)
     if name == "b" and missing == 1:
-        kept[: rows // 2] = False
-    return kept & ~torch.tensor(name == "a" and missing == 2)
+        present[: rows // 2] = False
+    return present & ~torch.tensor(name == "a" and missing == 2)
 
 
 class Forgetful(mv.SimCLR):
