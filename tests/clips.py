@@ -17,7 +17,7 @@ def write_clip(
     fast: bool = False,
     corner: bool = False,
 ) -> Path:
-    """Writes a clip that brightens by 10 per frame, with a tone, or with a white corner top left."""
+    """Writes a clip that brightens by 10 per frame, with a tone and maybe a white corner."""
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -66,7 +66,7 @@ def normals(shape: np.ndarray) -> np.ndarray:
 
 
 def write_for_every_source(folder: Path) -> None:
-    """Writes `calls`, `clips`, `rig` (stereo), `survey` (manifest), `digits.npz`, published sets."""
+    """Writes `calls`, `clips`, `rig` (stereo), `survey` (manifest), `digits.npz`, and more."""
     rng = np.random.default_rng(2)
     for kind, pitch in (("low", 200), ("high", 900)):
         (folder / "calls" / kind).mkdir(parents=True)
