@@ -124,7 +124,8 @@ def _unlike_runs(runs: Sequence[Sequence[Measure]]) -> list[str]:
         "classes": {head.facts["classes"] for head in heads},
     }
     return [
-        f"{name} differs between the runs ({', '.join(map(str, sorted(different)))}), so their results are not comparable."
+        f"{name} differs between the runs ({', '.join(map(str, sorted(different)))}), "
+        "so their results are not comparable."
         for name, different in values.items()
         if len(different) > 1
     ]
