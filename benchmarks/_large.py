@@ -1,4 +1,4 @@
-"""NT-Xent of a batch whose scores do not fit: bytes, their growth, and accuracy beside the dense form."""
+"""NT-Xent of a batch whose scores do not fit into memory: bytes, their growth, and accuracy."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ CHUNK = 1024
 
 
 def memory(batch: int) -> Iterator[Row]:
-    """Bytes held beside the embeddings, and by how much more than for half the batch."""
+    """Peak bytes beyond the embeddings, and their ratio to those of half the batch."""
     half, whole = (peak_bytes(partial(backward, nt_xent(n), unit(n), unit(n))) for n in (batch // 2, batch))
     name = f"NT-Xent, {batch:,} samples"
     yield Row(
         work=name, what="peak", ours=megabytes(whole), reference="150 MB", ratio=whole / 150e6, target=1, at_most=True
     )
     yield Row(
-        work=f"{name}, over half of them",
+        work=f"{name}, against half of them",
         what="peak",
         ours=megabytes(whole),
         reference=megabytes(half),
@@ -34,15 +34,18 @@ def memory(batch: int) -> Iterator[Row]:
 
 
 def accuracy(batch: int, sample: int = 64) -> Iterator[Row]:
-    """Error of loss and gradient against float64, over that of the dense form in float32; rounding alone moves it by some percent."""
+    """The error against float64, divided by that of the dense form in float32.
+
+    Rounding alone changes the ratio by some percent.
+    """
     a, b = unit(batch), unit(batch)
     loss = nt_xent(len(a))(a, b)
     loss.backward()
     assert a.grad is not None
     exact, dense = (dense_form(a.detach().to(t), b.detach().to(t), sample) for t in (torch.float64, torch.float32))
     ours = (loss.detach(), a.grad[:sample])
-    for what, found, truth, other in zip(("loss", "gradient"), ours, exact, dense, strict=True):
-        error, theirs = (float((x.double() - truth).norm() / truth.norm()) for x in (found, other))
+    for what, value, truth, dense_value in zip(("loss", "gradient"), ours, exact, dense, strict=True):
+        error, theirs = (float((x.double() - truth).norm() / truth.norm()) for x in (value, dense_value))
         yield Row(
             work=f"NT-Xent, {batch:,} samples, error of the {what}",
             what="float64",
@@ -55,18 +58,21 @@ def accuracy(batch: int, sample: int = 64) -> Iterator[Row]:
 
 
 def dense_form(a: Tensor, b: Tensor, sample: int) -> tuple[Tensor, Tensor]:
-    """Loss, and gradient of the first embeddings, from the softmax over all scores; rows in chunks only to fit the machine."""
+    """The loss and the gradient of the first embeddings, from the softmax over all scores.
+
+    Rows are computed in chunks so that they fit into memory.
+    """
     z, partner = torch.cat([a, b]), len(a)
     log_sum = torch.cat([scores(z, slice(i, i + CHUNK)).logsumexp(1) for i in range(0, len(z), CHUNK)])
     loss = (log_sum - (z * z.roll(partner, 0)).sum(1) / T).mean()
-    some = scores(z, slice(0, sample))
-    weights = torch.exp(some - log_sum[:sample, None]) + torch.exp(some - log_sum)
+    first = scores(z, slice(0, sample))
+    weights = torch.exp(first - log_sum[:sample, None]) + torch.exp(first - log_sum)
     weights.diagonal(partner).sub_(2)
     return loss, weights @ z / (T * len(z))
 
 
 def scores(z: Tensor, part: slice) -> Tensor:
-    """Rows of z z' / T without the score of a row with itself."""
-    found = z[part] @ z.T / T
-    found.diagonal(part.start).fill_(-math.inf)
-    return found
+    """Rows of z z' / T; the score of a row with itself is -inf."""
+    result = z[part] @ z.T / T
+    result.diagonal(part.start).fill_(-math.inf)
+    return result

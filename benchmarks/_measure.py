@@ -1,7 +1,8 @@
-"""Measuring two ways to do the same thing: times beside each other, peak bytes, and a table that says what missed its target.
+"""Compares two implementations: times, peak bytes, and which targets were missed.
 
-Times are medians of repetitions that take turns, so that a disturbance of the machine meets all of them. Bytes are the most that live
-tensors hold beyond the start, from the allocator's own events; scratch space inside a BLAS call is not in them, on either side.
+Times are medians. The implementations take turns, so that other work on the machine affects both.
+Bytes are the peak of live tensors beyond the start, from the events of the allocator. The scratch
+memory of BLAS calls is not counted, on either side.
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-os.environ.setdefault(
-    "KINETO_LOG_LEVEL", "99"
-)  # before torch is imported: or its profiler complains that there is no GPU
+# Set before torch is imported: otherwise the profiler complains that there is no GPU.
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
 from rich.console import Console
 from rich.table import Table
@@ -25,7 +25,12 @@ THREADS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One measured ratio. at_most: the target bounds it from above, as an overhead; else from below. target None: only reported."""
+    """One measured ratio and its target.
+
+    Args:
+        target: limit of the ratio (None = the ratio is only reported).
+        at_most: the target is an upper limit, as for an overhead; otherwise it is a lower limit.
+    """
 
     work: str
     what: str
@@ -44,7 +49,13 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """One thing done our way and the reference's; time and memory: reference / ours asked for. peers are reported beside."""
+    """One task in our implementation and in the reference.
+
+    Args:
+        time: target of the reference's time divided by ours.
+        memory: target of the reference's peak bytes divided by ours.
+        peers: further implementations, whose times are only reported.
+    """
 
     name: str
     ours: Callable[[], object]
@@ -56,13 +67,13 @@ class Work:
 
 
 def compared(work: Work) -> Iterator[Row]:
-    """Times and bytes of a work, one row each."""
+    """Times and bytes of a task, one row each."""
     seconds = medians({"ours": work.ours, "reference": work.reference, **work.peers}, work.repeats)
     ours = seconds.pop("ours")
     for name, other in seconds.items():
         first = name == "reference"
         yield Row(
-            work=work.name if first else f"  beside {name}",
+            work=work.name if first else f"  against {name}",
             what="time",
             ours=milliseconds(ours),
             reference=milliseconds(other),
@@ -75,7 +86,7 @@ def compared(work: Work) -> Iterator[Row]:
 
 
 def medians(functions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Seconds of each, after one call that is not counted."""
+    """The median seconds of each function, after one call that is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for number in range(repeats + 1):
         for name, function in functions.items():
@@ -87,11 +98,11 @@ def medians(functions: Mapping[str, Callable[[], object]], repeats: int) -> dict
 
 
 def peak_bytes(function: Callable[[], object]) -> int:
-    """The most bytes of tensors that one call holds at a time, beyond those before it."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+    """The peak bytes of tensors during one call, beyond those that existed before."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         function()
-    assert found.profiler is not None
-    events = [e for e in found.profiler.kineto_results.events() if e.name() == "[memory]"]
+    assert profiled.profiler is not None
+    events = [e for e in profiled.profiler.kineto_results.events() if e.name() == "[memory]"]
     held = peak = 0
     for event in sorted(events, key=lambda e: e.start_ns()):
         held += event.nbytes()
@@ -100,7 +111,7 @@ def peak_bytes(function: Callable[[], object]) -> int:
 
 
 def show(title: str, rows: list[Row]) -> bool:
-    """Prints the table; True when every target is met."""
+    """Prints the table; returns whether every target is met."""
     table = Table(title=title, box=None, padding=(0, 2, 0, 0), title_justify="left")
     for column in ("work", "", "ours", "reference", "ratio", "target", " "):
         table.add_column(column, justify="right" if column.strip() and column != "work" else "left", no_wrap=True)

@@ -1,4 +1,4 @@
-"""The losses and updates as the original implementations compute them, to be measured against."""
+"""The original implementations of losses and updates, which the benchmarks compare with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from torch import Tensor, nn
 
 
 class CmcMemory:
-    """CMC's NCEAverage and NCECriterion: gathers (B, K + 1, D) of both memories, scores, divides by Z, then updates both."""
+    """CMC's NCEAverage and NCECriterion.
+
+    Gathers (B, K + 1, D) from both memories, scores, divides by Z, then updates both memories.
+    """
 
     def __init__(self, rows: int, dim: int, negatives: int, momentum: float = 0.5, temperature: float = 0.07) -> None:
         bound = 1 / math.sqrt(dim / 3)
@@ -50,7 +53,7 @@ class CmcMemory:
 
 
 class NtXent:
-    """SimCLR's NT_Xent: a cosine of every pair by broadcasting (2B, 2B, D)."""
+    """SimCLR's NT_Xent: the cosine of every pair, by broadcasting to (2B, 2B, D)."""
 
     def __init__(self, batch: int, temperature: float = 0.5) -> None:
         self.batch, self.temperature = batch, temperature
@@ -67,14 +70,14 @@ class NtXent:
 
 
 def matmul_cross_entropy(za: Tensor, zb: Tensor, temperature: float) -> Tensor:
-    """NT-Xent as one matrix product and torch's cross entropy: the plainest fast form, quadratic in the batch."""
+    """NT-Xent as one matrix product and torch's cross entropy; memory is quadratic in the batch."""
     z = torch.cat([za, zb])
     sim = (z @ z.T / temperature).masked_fill(torch.eye(len(z), dtype=torch.bool), -math.inf)
     return nn.functional.cross_entropy(sim, torch.arange(len(z)).roll(len(za)))
 
 
 class MocoQueue:
-    """MoCo's logits against a clone of the (D, K) queue, and its enqueue."""
+    """MoCo's logits against a clone of the (D, K) queue, and the update of the queue."""
 
     def __init__(self, size: int, dim: int, temperature: float = 0.07) -> None:
         self.queue, self.pointer = nn.functional.normalize(torch.randn(dim, size), dim=0), 0

@@ -1,4 +1,4 @@
-"""A whole training step of `cmc_lab` over what its bare encoders cost on the same tensors."""
+"""Compares a whole training step of `cmc_lab` with a step of its encoders alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SGD = Optimizer(name="sgd", lr=0.03)
 
 
 def overhead(repeats: int = 5) -> Iterator[Row]:
-    """Views, encoders, heads, scoring, optimiser and banks, over encoders and optimiser alone."""
+    """The whole step with views, heads and banks, divided by encoders and optimiser alone."""
     parts, batch = whole()
     bare = bare_step(parts.layer(batch, draws(batch, 0)))
     steps = iter(range(1, 1000))
@@ -63,7 +63,7 @@ def whole() -> tuple[Parts, Batch]:
 
 
 def bare_step(views: dict[str, Tensor]) -> Callable[[], None]:
-    """Encoders of the same kind, forward, backward and optimiser on the same view tensors; nothing else."""
+    """The same encoders on the same view tensors: forward, backward and optimiser, nothing else."""
     encoders = nn.ModuleDict(CmcLab(encoder="resnet18", size=SIDE).build().encoders)
     optimiser = torch.optim.SGD(encoders.parameters(), lr=SGD.lr, momentum=SGD.momentum, weight_decay=SGD.weight_decay)
 

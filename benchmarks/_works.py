@@ -1,4 +1,7 @@
-"""What is measured against a reference, each with the ratios that are asked for. Everything is made when its turn comes."""
+"""The tasks that are compared with a reference, with their target ratios.
+
+The tensors of a task are made when its function is called.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def backward(loss: Loss, a: Tensor, b: Tensor) -> None:
 
 
 def cmc(negatives: int, batch: int = 128, rows: int = 100_000) -> Work:
-    """A step: draw, both directions, backward, update of both banks."""
+    """One CMC step: draws, both directions, backward, update of both banks."""
     generator = torch.Generator().manual_seed(0)
     banks = [MemoryBank(rows, DIM, 0.5, generator) for _ in range(2)]
     theirs = _seeds.CmcMemory(rows, DIM, negatives)
@@ -57,13 +60,13 @@ def cmc(negatives: int, batch: int = 128, rows: int = 100_000) -> Work:
 
 
 def nt_xent(batch: int) -> Loss:
-    """Ours, of a batch whose index and presence the loader has made."""
+    """Our NT-Xent; the index and the presence of the batch are made before."""
     index, present, objective = torch.arange(batch), torch.ones(batch, dtype=torch.bool), SimCLR(temperature=0.5)
     return lambda za, zb: objective.loss(EdgeInput((Side(z=za), Side(z=zb)), index=index, present=present)).loss
 
 
 def nt_xent_broadcast(batch: int) -> Work:
-    """Forward and backward against the cosine of every pair by broadcasting."""
+    """Forward and backward, against the cosine of every pair by broadcasting."""
     a, b, name = unit(batch), unit(batch), f"NT-Xent, {batch:,} samples, against the broadcast"
     peers = {peer: partial(backward, loss, a, b) for peer, loss in peers_nt_xent()}
     reference = partial(backward, _seeds.NtXent(batch), a, b)
@@ -72,7 +75,10 @@ def nt_xent_broadcast(batch: int) -> Work:
 
 
 def nt_xent_plain(batch: int) -> Work:
-    """Forward and backward against one matrix product and cross entropy, which may be 10 % faster and no more."""
+    """Forward and backward, against one matrix product and cross entropy.
+
+    The reference may be at most 10 % faster.
+    """
     a, b, name = unit(batch), unit(batch), f"NT-Xent, {batch:,} samples, against matmul + CE"
     reference = partial(backward, partial(_seeds.matmul_cross_entropy, temperature=0.5), a, b)
     ours = partial(backward, nt_xent(batch), a, b)
@@ -80,7 +86,7 @@ def nt_xent_plain(batch: int) -> Work:
 
 
 def peers_nt_xent() -> Iterator[tuple[str, Loss]]:
-    """The same loss of the libraries that are installed."""
+    """The same loss in the libraries that are installed."""
     try:
         from lightly.loss import NTXentLoss
 
@@ -96,7 +102,7 @@ def peers_nt_xent() -> Iterator[tuple[str, Loss]]:
 
 
 def moco(batch: int = 256, size: int = 65_536) -> Work:
-    """One direction: loss, backward, enqueue; no sample meets its own older keys."""
+    """One direction: loss, backward, enqueue. A sample's own older keys are no negatives."""
     queue, theirs = KeyQueue(size, DIM), _seeds.MocoQueue(size, DIM)
     queue.update(unit(size).detach(), torch.arange(size))
     q, k, index = unit(batch), unit(batch).detach(), torch.arange(batch)
@@ -116,7 +122,7 @@ def moco(batch: int = 256, size: int = 65_536) -> Work:
 
 
 def peers_moco(size: int) -> Iterator[tuple[str, Loss]]:
-    """The same loss with a queue of lightly, where it is installed."""
+    """The same loss with the queue of lightly, if it is installed."""
     try:
         from lightly.loss import NTXentLoss
     except ImportError:

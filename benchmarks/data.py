@@ -1,12 +1,15 @@
-"""How fast pictures come, beside the original implementation's way; exits 1 when a target is missed.
+"""Compares the speed of loading pictures with the original; exits with 1 when a target is missed.
 
 python benchmarks/data.py [--images 96] [--rounds 5] [--copies 40]
 
-One run, one core, the same JPEG files, the same crops, page cache warm: (a) as the seeds do it, ImageFolder, Pillow,
-resized crop, scikit-image's Lab, a tensor; (b) ours from the same tree of files; (c) ours from a store of the same
-pixels. What is timed ends with the normalised L and ab of a batch. Time is that of the core, the rounds alternate and
-the fastest of each counts, so that other work on the machine hits all alike. Preparation by several processes is timed
-by the clock.
+All implementations run on one core, on the same JPEG files and crops, with a warm page cache:
+(a) the seeds: ImageFolder, Pillow, resized crop, Lab by scikit-image, tensor;
+(b) ours from the same folder of files;
+(c) ours from a store of the same pixels.
+
+The measured time ends with the normalised L and ab of a batch. It is CPU time. The implementations
+take turns, and the fastest round counts, so that other work on the machine matters less.
+Preparation with several processes is measured in elapsed time.
 """
 
 from __future__ import annotations
@@ -52,7 +55,7 @@ TARGETS = {
 
 
 def photo(number: int) -> np.ndarray:
-    """Something like a photo: 1/f noise in correlated colours, and things in front of it; uint8 (375, 500, 3)."""
+    """A picture like a photo: 1/f noise in correlated colours behind discs; uint8 (375, 500, 3)."""
     rng = np.random.default_rng(number)
     fall = 1 / np.maximum(np.hypot(np.fft.fftfreq(HEIGHT)[:, None], np.fft.rfftfreq(WIDTH)[None]), 1 / WIDTH)
     planes = [
@@ -86,7 +89,7 @@ def windows(size: int, index: np.ndarray, epoch: int) -> Windows:
 
 
 class Seeds:
-    """The original way: one picture after the other, Pillow and scikit-image, float64 until the tensor."""
+    """The original implementation: one picture after the other, in float64 until the tensor."""
 
     def __init__(self, folder: Path, size: int) -> None:
         from torchvision.datasets import ImageFolder
@@ -112,7 +115,7 @@ class Seeds:
 
 
 class Ours:
-    """Samples and views, from whatever store."""
+    """Our samples and views, from any store."""
 
     def __init__(self, store: Store, size: int, cache: int) -> None:
         self.samples = Samples(store, "train", views(size), train=True, cache=cache)
@@ -138,7 +141,7 @@ WAYS: dict[str, Callable[[Path, int], Callable[[np.ndarray, int], tuple[torch.Te
 def fastest(
     calls: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.process_time
 ) -> dict[str, float]:
-    """Seconds of the fastest of `rounds` calls of each, in turns; the first round warms up."""
+    """The fastest of `rounds` calls in seconds, after one round that is not counted."""
     best = dict.fromkeys(calls, float("inf"))
     for number in range(rounds + 1):
         for name, call in calls.items():
@@ -150,13 +153,13 @@ def fastest(
 
 
 def pipelines(root: Path, count: int, size: int, rounds: int) -> dict[str, float]:
-    """Pictures a second of every way, after a look that all see the same."""
+    """Pictures per second of each implementation, after a check that all give the same numbers."""
     made = {name: make(root, size) for name, make in WAYS.items()}
     index = np.arange(BATCH) % count
     expected = torch.cat(made["seeds"](index, 0), 1)
     for name, way in made.items():
         gap = (torch.cat(way(index, 0), 1) - expected).abs().mean().item()
-        assert gap < 0.02, f"{name} sees something else than the seeds: {gap}"
+        assert gap < 0.02, f"{name} gives other numbers than the seeds: the mean difference is {gap}"
     batches = [np.arange(start, start + BATCH) % count for start in range(0, max(count, BATCH), BATCH)]
     best = dict.fromkeys(made, 0.0)
     for place, batch in enumerate(batches):
@@ -168,7 +171,7 @@ def pipelines(root: Path, count: int, size: int, rounds: int) -> dict[str, float
 
 
 def conversions(size: int, rounds: int) -> dict[str, float]:
-    """Pictures a second of the conversion to Lab alone, uint8 pixels to float32 tensor."""
+    """Pictures per second of the conversion to Lab alone, from uint8 pixels to a float32 tensor."""
     import kornia
     from skimage.color import rgb2lab
 
@@ -182,10 +185,10 @@ def conversions(size: int, rounds: int) -> dict[str, float]:
         "kornia": lambda: kornia.color.rgb_to_lab(planes.float() / 255),
         "ours": lambda: whole(planes),
     }
-    if has_compiler():  # as a run with --compile sees it
+    if has_compiler():  # as in a run with --compile
         compiled = ViewLayer(views(size), compiled=True).compiled[whole]
         gap = (compiled(planes) - whole(planes)).abs().max().item()
-        assert gap < 1e-3, f"compiled, Lab is another: {gap}"
+        assert gap < 1e-3, f"compiled Lab differs by {gap}"
         ways["ours, compiled"] = lambda: compiled(planes)
     with torch.no_grad():
         seconds = fastest(ways, rounds)
@@ -193,7 +196,7 @@ def conversions(size: int, rounds: int) -> dict[str, float]:
 
 
 def preparation(root: Path, copies: int) -> dict[str, float]:
-    """Pictures a second that `multiview preprocess` writes into a store, with 1 and with 2 processes."""
+    """Pictures per second that `multiview preprocess` writes, with 1 and with 2 processes."""
     photos = sorted((root / "photos").rglob("*.jpg"))
     for number in range(copies):
         for photo_file in photos:
@@ -219,7 +222,7 @@ def preparation(root: Path, copies: int) -> dict[str, float]:
 
 
 def memory_of(root: Path, name: str, size: int) -> float:
-    """Peak megabytes of a process that prepares batches one way, as a worker does."""
+    """Peak megabytes of a process that prepares batches as a worker does."""
     words = [sys.executable, __file__, "--way", name, "--root", str(root), "--size", str(size)]
     return float(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
 
@@ -234,7 +237,7 @@ def peak(root: Path, name: str, size: int) -> float:
 
 
 def measured(root: Path, count: int, rounds: int, copies: int) -> Iterator[tuple[str, int, dict[str, float], str]]:
-    """(what, size or count, pictures a second by way, the way that all are compared with)."""
+    """Yields (task, size or count, pictures per second of each, name of the reference)."""
     for size in SIZES:
         yield "pictures", size, pipelines(root, count, size, rounds), "seeds"
     for size in SIZES:
@@ -243,10 +246,9 @@ def measured(root: Path, count: int, rounds: int, copies: int) -> Iterator[tuple
 
 
 def judged(what: str, size: int, name: str, ratio: float) -> tuple[str, bool]:
-    """The target's text, and whether it is met; no text where there is none."""
-    fastest_way = (
-        name if has_compiler() else f"{name}, compiled"
-    )  # without a compiler, ours is held to all that is asked
+    """The text about the target (empty without target), and whether it is met."""
+    # Without a compiler, the uncompiled conversion must reach the target of the compiled one.
+    fastest_way = name if has_compiler() else f"{name}, compiled"
     key = {"pictures": name, "lab": fastest_way, "workers": "workers" if name[0] == "2" else ""}[what]
     target = TARGETS.get((key, size))
     if target is None:
@@ -262,14 +264,14 @@ def main() -> int:
         "--copies",
         type=int,
         default=40,
-        help="of every picture, for the preparation: enough that the start of the program does not count",
+        help="copies of every picture for the preparation; many, so that the start of the program is negligible",
     )
     parser.add_argument("--way")
     parser.add_argument("--root", type=Path)
     parser.add_argument("--size", type=int)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    keep_freed_memory()  # as a run does, for all ways alike
+    keep_freed_memory()  # as a training run does, for all implementations
     if chosen.way:
         print(peak(chosen.root, chosen.way, chosen.size))
         return 0

@@ -1,7 +1,9 @@
-"""Times and peak memory of the objectives beside the originals', on the same inputs. Exits 1 when one misses its target.
+"""Compares time and peak memory of the objectives with the originals, on the same inputs.
 
-make bench-objectives                      every kind
-make bench-objectives ARGS="cmc moco"      some
+Exits with 1 when a target is missed.
+
+make bench-objectives                      all kinds
+make bench-objectives ARGS="cmc moco"      these kinds only
 """
 
 from __future__ import annotations
@@ -30,12 +32,12 @@ KINDS: dict[str, list[Callable[[], Iterator[Row]]]] = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measures, prints, and says by the exit code whether every target was met."""
+    """Measures and prints; returns 0 when every target was met, else 1."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kinds", nargs="*", help=f"of {', '.join(KINDS)} (default: all)")
+    parser.add_argument("kinds", nargs="*", help=f"what to measure: {', '.join(KINDS)} (default: all)")
     kinds = parser.parse_args(argv).kinds or list(KINDS)
     if unknown := set(kinds) - set(KINDS):
-        parser.error(f"there is no kind {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")
+        parser.error(f"no kind is called {', '.join(sorted(unknown))}; give some of {', '.join(KINDS)}")
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
     rows = [row for kind in kinds for make in KINDS[kind] for row in make()]

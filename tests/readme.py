@@ -1,12 +1,12 @@
-"""Runs the code blocks of a Markdown page: `python tests/readme.py PAGE SECTION` runs a section in the working folder.
+"""Runs a section's code blocks in the working folder: `python tests/readme.py PAGE SECTION`.
 
 The first word after the fence is the language; further words say how the block is run:
 
-    bash, sh, python    run, in order, in the folder of the section; all python blocks of a section share their names
-    bash ci             `make demo` and the like: not run here; every line must be a make target or stand in .ci/run
-    bash slow           run under --runslow only, like every block marked so
-    python file=NAME    not run but written to NAME, which a later block must use (any language)
-    text, yaml, toml, json, mermaid, bibtex    shown only
+    bash, sh, python    run in order in one folder; the python blocks of a section share their names
+    bash ci             not run here; every line must be a make target or a line of .ci/run
+    bash slow           run with --runslow only; other languages can be slow too
+    python file=NAME    written to NAME, which a later block must use; any language
+    text, yaml, toml, json, mermaid, bibtex    never run
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LIMIT = 300
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: its language, the further words, its text, and the page's number of its first line."""
+    """One fenced block; `line` is the number of its first line on the page."""
 
     language: str
     words: tuple[str, ...]
@@ -42,18 +42,18 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        """The file that it is written to."""
+        """The file that the block is written to."""
         return next((word.removeprefix("file=") for word in self.words if word.startswith("file=")), None)
 
     def due(self, slow: bool) -> bool:
-        """Whether a run (with or without the slow blocks) has anything to do with it."""
+        """Whether a run, with or without the slow blocks, runs or writes this block."""
         return (
             (self.language in RUN or bool(self.file)) and "ci" not in self.words and (slow or "slow" not in self.words)
         )
 
 
 def blocks(page: str) -> list[Block]:
-    """The fenced blocks of a page, in HTML comments too (they prepare something unseen). Sections start at # and ##."""
+    """The fenced blocks of a page, also in HTML comments. Sections start at # and ##."""
     found, section, opened = [], "", None
     for number, line in enumerate(page.splitlines(), 1):
         fence = FENCE.match(line)
@@ -75,12 +75,12 @@ def blocks(page: str) -> list[Block]:
 
 
 def complaints(page: Sequence[Block], makefile: str, ci: str) -> Iterator[str]:
-    """What would let a block of the page go unrun, a sentence each."""
+    """Says why a block of the page would never run, one sentence per reason."""
     targets = set(re.findall(r"^([a-z][\w-]*):", makefile, flags=re.MULTILINE))
     for position, block in enumerate(page):
         if block.language not in RUN + SHOWN:
             tags = f"{', '.join(RUN)} (run), {', '.join(SHOWN)} (shown)"
-            yield f"line {block.line}: '{block.language}' is run by nothing; there are {tags}"
+            yield f"line {block.line}: '{block.language}' is not a known language; there are {tags}"
         for word in block.words:
             if word not in ("ci", "slow") and not word.startswith("file="):
                 yield f"line {block.line}: unknown word '{word}'; there are ci, slow and file=NAME"
@@ -112,7 +112,7 @@ def _not_in_ci(block: Block, targets: set[str], ci: str) -> Iterator[str]:
 
 
 def run(page: Path, section: str, slow: bool, limit: float) -> None:
-    """Runs the due blocks of a section in the working folder; exits with the page's line of the first that fails."""
+    """Runs the blocks of a section; exits with the line of the first block that fails."""
     sys.path.insert(0, "")
     main = types.ModuleType("__main__")
     main.__file__ = str(page)
@@ -131,10 +131,10 @@ def run(page: Path, section: str, slow: bool, limit: float) -> None:
 def _run_bash(page: Path, block: Block, limit: float) -> None:
     trap = f"""trap 'echo "{page}:$LINENO: exit code $?: $BASH_COMMAND" >&2' ERR"""
     with tempfile.NamedTemporaryFile("w", suffix=".sh", encoding="utf8") as file:
-        # At the block's place on the page, so that $LINENO is the page's.
+        # The script starts at the line of the block, so that $LINENO is the line of the page.
         file.write(trap + "\n" * (block.line - 1) + block.text)
         file.flush()
-        # In a session of its own, so that what it started ends with it.
+        # In its own session, so that its child processes can be ended with it.
         shell = ["bash", "-euo", "pipefail", file.name]
         started = subprocess.Popen(shell, stdin=subprocess.DEVNULL, start_new_session=True)
         try:
@@ -151,6 +151,6 @@ if __name__ == "__main__":
     parser.add_argument("page", type=Path)
     parser.add_argument("section")
     parser.add_argument("--slow", action="store_true")
-    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds a bash block")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds per bash block")
     given = parser.parse_args()
     run(given.page.resolve(), given.section, given.slow, given.limit)

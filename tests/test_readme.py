@@ -1,4 +1,4 @@
-"""Every block of the README and of CONTRIBUTING is executed, here or by make; and the executor can fail."""
+"""Every code block of the documentation is executed, here or by make."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def page_blocks(name: str) -> list[Block]:
 
 
 def sections() -> list[object]:
-    """Each section of each page that has something to run; one whose every block is slow is marked so."""
+    """The sections with blocks to run; a section is slow when all of its blocks are."""
     found = []
     for page in PAGES:
         for section in dict.fromkeys(block.section for block in page_blocks(page)):
@@ -37,7 +37,7 @@ def sections() -> list[object]:
 def execute(
     page: Path, section: str, folder: Path, *options: str, limit: float = LIMIT
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a section in `folder`, with the commands of this environment first on the path."""
+    """Runs a section in `folder` with the commands of this environment."""
     words = [sys.executable, str(ROOT / "tests/readme.py"), str(page), section, "--limit", str(limit), *options]
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False)
@@ -45,7 +45,7 @@ def execute(
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Path:
-    """What a reader has at hand: the recipes, a folder of pictures and one of aligned pictures."""
+    """The folder of a reader: the recipes, a folder of pictures, a folder of aligned pictures."""
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     write_photos(tmp_path / "photos")
     write_scans(tmp_path / "scans")
@@ -179,8 +179,8 @@ def test_a_slow_block_is_left_out_and_a_long_one_stopped(page: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("```\nls\n```", "line 2: '' is run by nothing"),
-        ("```console\nls\n```", "line 2: 'console' is run by nothing"),
+        ("```\nls\n```", "line 2: '' is not a known language"),
+        ("```console\nls\n```", "line 2: 'console' is not a known language"),
         ("```bash slwo\nls\n```", "line 2: unknown word 'slwo'"),
         ("```bash ci\nmake demo\nmake dmeo\n```", "line 3: neither a make target nor a line of .ci/run: make dmeo"),
         (
@@ -193,7 +193,7 @@ def test_a_slow_block_is_left_out_and_a_long_one_stopped(page: Path, tmp_path: P
         ),
     ],
 )
-def test_a_block_that_nothing_runs_is_reported(text: str, complaint: str) -> None:
+def test_a_block_that_never_runs_is_reported(text: str, complaint: str) -> None:
     found = list(complaints(blocks(text), "demo: x ## y\n\t@echo\n", "make lint\n"))
     assert len(found) == 1
     assert complaint in found[0]

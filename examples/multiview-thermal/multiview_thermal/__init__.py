@@ -1,1 +1,1 @@
-"""Thermal cameras for multiview-cmc: a source, a view, an encoder and a recipe, found through entry points."""
+"""Thermal cameras for multiview-cmc: a source, a view, an encoder and a recipe."""

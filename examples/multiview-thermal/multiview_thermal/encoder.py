@@ -1,4 +1,4 @@
-"""An encoder of warm spots: large patches, two layers."""
+"""The encoder `spots`: two convolutions over large patches."""
 
 from torch import nn
 
@@ -6,7 +6,10 @@ from multiview.encoder import Encoder, scaled
 
 
 class Spots(Encoder):
-    """Patches of 8 x 8 px, mixed once: h (n, 128 * width). Layers: patches, mixed, pool."""
+    """Patches of 8 x 8 px, then one 3 x 3 convolution: h (n, 128 * width).
+
+    Layers: patches, mixed, pool.
+    """
 
     def __init__(self, channels: int, *, width: float = 1.0) -> None:
         planes = scaled(128, width)

@@ -1,4 +1,4 @@
-"""`python -m multiview_thermal.made_up FOLDER`: discs and rings that are warm and bright, in the format of the source."""
+"""Writes a small data set of warm discs and rings: `python -m multiview_thermal.made_up FOLDER`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from PIL import Image
 SIDE = 48
 
 
-def write(folder: Path, each: int = 60) -> None:
-    """`visible|thermal/disc|ring/NUMBER.png`; every seventh lacks its thermal picture."""
+def write(folder: Path, per_class: int = 60) -> None:
+    """Writes `(visible|thermal)/(disc|ring)/NUMBER.png`; some samples have no thermal picture."""
     rng = np.random.default_rng(0)
     for kind in ("disc", "ring"):
         for camera in ("visible", "thermal"):
             (folder / camera / kind).mkdir(parents=True)
-        for number in range(each):
+        for number in range(per_class):
             shape = _shape(kind, rng)
             ground, colour = rng.uniform(30, 225, (2, 3))
             pixels = ground + (colour - ground) * shape[..., None] + rng.normal(0, 8, (SIDE, SIDE, 3))
@@ -29,7 +29,7 @@ def write(folder: Path, each: int = 60) -> None:
 
 
 def _shape(kind: str, rng: np.random.Generator) -> np.ndarray:
-    """Shares in [0, 1] (SIDE, SIDE) of one thing at a random place."""
+    """How much of each pixel one shape at a random place covers: (SIDE, SIDE) in [0, 1]."""
     y, x = np.mgrid[:SIDE, :SIDE] / SIDE - rng.uniform(0.4, 0.6, (2, 1, 1))
     radius, size = np.hypot(x, y), rng.uniform(0.2, 0.35)
     return np.clip((size - radius if kind == "disc" else 0.07 - abs(radius - size)) * 20 + 0.5, 0, 1)

@@ -1,4 +1,4 @@
-"""What a colour camera and a thermal camera see of the same thing, contrasted.
+"""Contrasts the pictures of a colour camera and of a thermal camera.
 
 accelerate launch -m multiview_thermal.recipe --data STORE
 """
@@ -10,13 +10,13 @@ import multiview as mv
 
 @dataclass(frozen=True, kw_only=True)
 class VisibleThermal(mv.Recipe):
-    """Visible against thermal: the lightness of the picture and its heat, aligned in one crop, an encoder each.
+    """Visible against thermal: lightness and heat of the same crop, with one encoder each.
 
     Args:
-        encoder: of both views; spots, convnet, or any other.
-        width: factor on the encoder's channels.
-        size: side of the crops, pixels.
-        objective: how the two are contrasted.
+        encoder: name of the encoder of both views: spots, convnet, or any other.
+        width: factor on the number of channels of the encoder.
+        size: side of the crops in pixels.
+        objective: how the two views are contrasted.
     """
 
     encoder: str = "spots"
@@ -26,7 +26,7 @@ class VisibleThermal(mv.Recipe):
     train: mv.Train = mv.Train(epochs=20, batch=64, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
-        """Two views of one crop: ours by its name, and a ready one."""
+        """Makes the built-in view `L` and our view `heat` of one crop."""
         crop = mv.Crop(size=self.size, scale=(0.6, 1.0))
         views = {name: mv.make_view(name, crop) for name in ("L", "heat")}
         encoders = {name: mv.make_encoder(self.encoder, 1, width=self.width) for name in views}

@@ -1,4 +1,4 @@
-"""Pictures of a colour camera and of a thermal camera beside it, in two folders with the same file names."""
+"""The source `thermal`: colour and thermal pictures in two folders with the same file names."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +13,19 @@ from multiview.data.source import BadSample, Plan, Row
 from multiview.errors import MultiviewError
 
 KELVIN = 0.01
-"""Kelvin a stored unit: radiometric cameras write hundredths of a kelvin into 16 bit PNG or TIFF files."""
+"""Kelvin per stored unit: radiometric cameras write 16 bit files in hundredths of a kelvin."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Thermal:
-    """Folders `visible` and `thermal`, each with `CLASS/NAME.png`; 16 bit thermal pictures in hundredths of a kelvin.
+    """Folders `visible` and `thermal`, each with `CLASS/NAME.png`.
+
+    Thermal pictures are 16 bit, in hundredths of a kelvin.
 
     A picture without a partner becomes a sample that lacks the other modality.
 
     Args:
-        size: side of the square that every picture is resized to, pixels.
+        size: every picture is resized to a square with this side, in pixels.
         split: TRAIN/VAL/TEST in percent, by a hash of the name.
     """
 
@@ -36,7 +38,7 @@ class Thermal:
         parse_shares(self.split)
 
     def plan(self, root: Path | None) -> Plan:
-        """One row a name that stands in either folder, sorted. Raises MultiviewError when there is none."""
+        """One row per name in either folder, sorted. Raises MultiviewError when there is none."""
         assert root is not None
         found = {
             kind: {str(path.relative_to(root / kind).with_suffix("")) for path in root.glob(f"{kind}/*/*.png")}
@@ -62,14 +64,14 @@ class Thermal:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads one sample by its number: a value, so that other processes can have it."""
+    """Reads one sample by its number. A frozen value, so that it can be sent to other processes."""
 
     root: Path
     names: tuple[str, ...]
     size: int
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
-        """The pictures that there are. Raises BadSample for one that cannot be read."""
+        """The pictures of the sample that exist. Raises BadSample when a picture cannot be read."""
         visible, thermal = (self.root / kind / f"{self.names[number]}.png" for kind in ("visible", "thermal"))
         sample = {}
         if visible.is_file():

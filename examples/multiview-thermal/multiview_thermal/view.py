@@ -1,4 +1,4 @@
-"""What a thermal camera sees, as a view."""
+"""The view `heat`: the temperatures that a thermal camera measures."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 ZERO = 273.15
 LOW, HIGH = -40.0, 160.0
-"""What uncooled cameras measure in their usual range, degrees Celsius."""
+"""The usual measuring range of uncooled cameras, in degrees Celsius."""
 
 
 def celsius(kelvin: Tensor) -> Tensor:
-    """(n, 1, h, w) kelvin -> degrees Celsius, within the camera's range."""
+    """Converts (n, 1, h, w) from kelvin to degrees Celsius, clipped to the range of the camera."""
     return (kelvin - ZERO).clamp(LOW, HIGH)
 
 
 def heat(crop: Crop, augment: Augmentation | None = None) -> View:
-    """The view `heat`: degrees Celsius, one channel, around a room's 20 degrees."""
+    """The view `heat`: one channel in degrees Celsius, centred at 20 degrees."""
     return View(
         modality="thermal",
         channels=Channels("heat", 1, "degrees C", LOW, HIGH),

@@ -1,4 +1,4 @@
-"""Everything that the package registers keeps the laws of multiview-cmc, and trains."""
+"""Everything that the package registers passes the checks of multiview-cmc, and trains."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from multiview.check.laws import judged
 from multiview.cli import run
 
 
-def test_the_laws_hold(tmp_path: Path) -> None:
-    write(tmp_path / "pairs", each=10)
+def test_the_checks_pass(tmp_path: Path) -> None:
+    write(tmp_path / "pairs", per_class=10)
     findings = judged(views.LAWS, views.trial("heat", "bands", planes=1))
     findings += judged(encoders.LAWS, encoders.trial("spots", channels=1))
     findings += judged(sources.LAWS, sources.Trial(Thermal(size=32), tmp_path / "pairs"))
     assert [finding for finding in findings if finding.trouble] == []
 
 
-def test_kelvin_become_degrees() -> None:
+def test_kelvin_is_converted_to_celsius() -> None:
     assert celsius(torch.tensor([0.0, 273.15, 293.15])).tolist() == pytest.approx([-40, 0, 20], abs=1e-4)
 
 
-def test_it_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_recipe_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path / "pairs")
     store, out = str(tmp_path / "store"), str(tmp_path / "run")
     assert run(["preprocess", "thermal", str(tmp_path / "pairs"), store, "--size", "32"]) == 0
