@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from objective_cases import CASES
 from trials import Forgetful, trial
 
 import multiview as mv
@@ -14,20 +15,7 @@ from multiview.check.parity import TOLERANCE, Difference, Trace, differences, tr
 from multiview.check.recipe import verdict
 from multiview.cli import run
 
-OBJECTIVES = {
-    "cmc": partial(trial, mv.CMC(negatives=7, dim=5)),
-    "cmc, shared negatives": partial(trial, mv.CMC(negatives=7, dim=5, shared=True, variant="softmax")),
-    "moco": partial(trial, mv.MoCo(queue=11, dim=5, momentum=0.9)),
-    "moco, one way": partial(trial, mv.MoCo(queue=11, dim=5, momentum=0.9, symmetric=False), shared=True),
-    "simclr": partial(trial, mv.SimCLR(dim=5)),
-    "simclr, cross": partial(trial, mv.SimCLR(dim=5, negatives="cross")),
-    "simclr, learned": partial(trial, mv.SimCLR(dim=5, learn_temperature=True)),
-    "simsiam": partial(trial, mv.SimSiam(dim=5, predictor=4), evaluation=True),
-    "siglip": partial(trial, mv.SigLIP(dim=5, bias=-2.0)),
-    "byol": partial(trial, mv.BYOL(dim=5, hidden=6, momentum=0.9), evaluation=True),
-    "vicreg": partial(trial, mv.VICReg(dim=5, hidden=6), evaluation=True),
-    "symile": partial(trial, mv.Symile(dim=5), joint=True),
-}
+OBJECTIVES = {name: partial(trial, case.small, **case.trial) for name, case in CASES.items() if case.small}
 MISSING = {f"{name}, views missing": partial(make, missing=True) for name, make in OBJECTIVES.items()}
 
 
@@ -37,22 +25,22 @@ def trained(make: partial, **options: object) -> partial:
 
 
 LOOPS = {
-    "clipped and accumulated": trained(OBJECTIVES["cmc"], clip=0.1, accumulate=2),
-    "lars": trained(OBJECTIVES["simclr"], optimizer=mv.Optimizer(name="lars", lr=0.1)),
-    "adamw": trained(OBJECTIVES["simclr"], optimizer=mv.Optimizer(name="adamw", lr=0.01)),
+    "clipped and accumulated": trained(OBJECTIVES["CMC"], clip=0.1, accumulate=2),
+    "lars": trained(OBJECTIVES["SimCLR"], optimizer=mv.Optimizer(name="lars", lr=0.1)),
+    "adamw": trained(OBJECTIVES["SimCLR"], optimizer=mv.Optimizer(name="adamw", lr=0.01)),
 }
 CACHED = {
-    "cmc, cached": trained(OBJECTIVES["cmc"], micro_batch=3),
-    "moco, views missing, cached": trained(MISSING["moco, views missing"], micro_batch=3),
-    "simclr, views missing, cached": trained(MISSING["simclr, views missing"], micro_batch=1),
-    "simsiam, cached": trained(OBJECTIVES["simsiam"], micro_batch=3),
-    "siglip, views missing, cached": trained(MISSING["siglip, views missing"], micro_batch=3),
-    "symile, views missing, cached": trained(MISSING["symile, views missing"], micro_batch=3),
-    "clipped and accumulated, cached": trained(OBJECTIVES["cmc"], clip=0.1, accumulate=2, micro_batch=1),
+    "CMC, cached": trained(OBJECTIVES["CMC"], micro_batch=3),
+    "MoCo, views missing, cached": trained(MISSING["MoCo, views missing"], micro_batch=3),
+    "SimCLR, views missing, cached": trained(MISSING["SimCLR, views missing"], micro_batch=1),
+    "SimSiam, cached": trained(OBJECTIVES["SimSiam"], micro_batch=3),
+    "SigLIP, views missing, cached": trained(MISSING["SigLIP, views missing"], micro_batch=3),
+    "Symile, views missing, cached": trained(MISSING["Symile, views missing"], micro_batch=3),
+    "clipped and accumulated, cached": trained(OBJECTIVES["CMC"], clip=0.1, accumulate=2, micro_batch=1),
 }
 NORMED = {
-    "norms in training": partial(OBJECTIVES["simclr"], normed=True),
-    "norms in evaluation": partial(OBJECTIVES["simclr"], normed=True, evaluation=True),
+    "norms in training": partial(OBJECTIVES["SimCLR"], normed=True),
+    "norms in evaluation": partial(OBJECTIVES["SimCLR"], normed=True, evaluation=True),
 }
 BUG = {"a gradient forgotten": partial(trial, Forgetful(dim=5))}
 

@@ -1,5 +1,12 @@
-"""Objectives, one file each, and their contract: `base.py` (Objective), `needs.py` (what it asks for), `edge.py` (what it reads)."""
+"""Objectives, one file each, and their contract.
 
+`base.py` has the contract, `needs.py` what an objective asks for, `edge.py` what its loss reads and returns.
+Every objective that `pyproject.toml` registers can be imported from here by the name of its class.
+"""
+
+from typing import Any
+
+from multiview import plugins
 from multiview.objectives.base import Objective, Situation
 from multiview.objectives.byol import BYOL
 from multiview.objectives.cmc import CMC
@@ -31,3 +38,11 @@ __all__ = [
     "Symile",
     "VICReg",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The class of a registered objective that is not imported above."""
+    for plugin in plugins.installed("objectives"):
+        if plugin.target.startswith(f"{__name__}.") and plugin.target.endswith(f":{name}"):
+            return plugin.imported()
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -9,12 +9,16 @@ EPSILON = 1e-4
 """Stands under the root, so that a collapsed dimension still has a gradient."""
 
 
+def centred(z: Tensor, present: Tensor) -> Tensor:
+    """The rows of z (n, d) less the mean of the rows that are `present` (n,); absent rows become 0."""
+    weights = present.to(z.dtype)[:, None]
+    return (z - (z * weights).sum(0) / weights.sum().clamp(min=1)) * weights
+
+
 def covariance(z: Tensor, present: Tensor) -> Tensor:
     """The unbiased covariance (d, d) of the rows of z (n, d) that are `present` (n,); 0 for fewer than two rows."""
-    weights = present.to(z.dtype)[:, None]
-    rows = weights.sum()
-    centred = (z - (z * weights).sum(0) / rows.clamp(min=1)) * weights
-    return centred.T @ centred / (rows - 1).clamp(min=1)
+    rows = centred(z, present)
+    return rows.T @ rows / (present.sum().to(z.dtype) - 1).clamp(min=1)
 
 
 def variance_term(covariance: Tensor) -> Tensor:

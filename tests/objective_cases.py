@@ -1,0 +1,126 @@
+"""Every objective, once, as the tests use it: an entry here brings an objective under all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import by_hand
+import torch
+from edges import DIM
+from torch import Tensor
+
+from multiview.objectives import BYOL, CMC, EdgeInput, MoCo, Objective, SigLIP, SimCLR, SimSiam, Symile, VICReg
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One objective, or one of its variants.
+
+    Args:
+        objective: of embeddings of DIM numbers, for the laws of objectives.
+        paper: the loss of an edge as the paper writes it (None = a test file of its own compares them).
+        small: what one, two and four processes train (None = a variant that needs no such test).
+        trial: further options of that training, see `trials.trial`.
+        at_chance: a pairwise objective that must not see c = a xor b (None = not tried).
+    """
+
+    objective: Objective
+    paper: Callable[[EdgeInput], Tensor] | None = None
+    small: Objective | None = None
+    trial: Mapping[str, Any] = field(default_factory=dict)
+    at_chance: Objective | None = None
+
+
+def of_pair(loss: Callable[..., Tensor], *settings: float) -> Callable[[EdgeInput], Tensor]:
+    """A loss by hand of the two views' embeddings and some settings."""
+    return lambda edge: loss(edge.a.z, edge.b.z, *settings)
+
+
+def temperature(edge: EdgeInput) -> Tensor:
+    return edge.scalars["log_temperature"].exp()
+
+
+def symile(edge: EdgeInput, t: Tensor | float) -> Tensor:
+    numbers = edge.draws.uniform("order", len(edge.sides))
+    orders = [torch.argsort(numbers[:, view]).tolist() for view in range(len(edge.sides))]
+    return by_hand.symile([side.z for side in edge.sides], orders, t)
+
+
+CASES = {
+    "CMC": Case(
+        objective=CMC(negatives=11, temperature=0.2, dim=DIM),
+        small=CMC(negatives=7, dim=5),
+    ),
+    "CMC-softmax": Case(
+        objective=CMC(negatives=11, temperature=0.2, dim=DIM, variant="softmax"),
+        at_chance=CMC(negatives=64, dim=16, variant="softmax"),
+    ),
+    "CMC-shared": Case(
+        objective=CMC(negatives=11, temperature=0.2, dim=DIM, variant="softmax", shared=True),
+        small=CMC(negatives=7, dim=5, shared=True, variant="softmax"),
+    ),
+    "MoCo": Case(
+        objective=MoCo(queue=12, temperature=0.2, dim=DIM),
+        small=MoCo(queue=11, dim=5, momentum=0.9),
+        at_chance=MoCo(queue=256, temperature=0.2, momentum=0.9, dim=16),
+    ),
+    "MoCo-one-way": Case(
+        objective=MoCo(queue=12, temperature=0.2, dim=DIM, symmetric=False, exclude=False),
+        small=MoCo(queue=11, dim=5, momentum=0.9, symmetric=False),
+        trial={"shared": True},
+    ),
+    "SimCLR": Case(
+        objective=SimCLR(temperature=0.2, dim=DIM),
+        paper=of_pair(by_hand.nt_xent, 0.2),
+        small=SimCLR(dim=5),
+        at_chance=SimCLR(temperature=0.2, dim=16),
+    ),
+    "SimCLR-learned": Case(
+        objective=SimCLR(temperature=0.2, learn_temperature=True, dim=DIM),
+        paper=lambda edge: by_hand.nt_xent(edge.a.z, edge.b.z, temperature(edge)),
+        small=SimCLR(dim=5, learn_temperature=True),
+    ),
+    "SimCLR-cross": Case(
+        objective=SimCLR(temperature=0.2, dim=DIM, negatives="cross"),
+        paper=of_pair(by_hand.info_nce, 0.2),
+        small=SimCLR(dim=5, negatives="cross"),
+        at_chance=SimCLR(temperature=0.2, dim=16, negatives="cross"),
+    ),
+    "SigLIP": Case(
+        objective=SigLIP(bias=-2.0, dim=DIM),
+        paper=lambda edge: by_hand.siglip(edge.a.z, edge.b.z, 1 / temperature(edge), edge.scalars["bias"]),
+        small=SigLIP(dim=5, bias=-2.0),
+        at_chance=SigLIP(dim=16, bias=-5.0),
+    ),
+    "SimSiam": Case(
+        objective=SimSiam(dim=DIM),
+        small=SimSiam(dim=5, predictor=4),
+        trial={"evaluation": True},
+        at_chance=SimSiam(dim=16, predictor=8),
+    ),
+    "BYOL": Case(
+        objective=BYOL(dim=DIM),
+        small=BYOL(dim=5, hidden=6, momentum=0.9),
+        trial={"evaluation": True},
+        at_chance=BYOL(dim=16, hidden=32),
+    ),
+    "VICReg": Case(
+        objective=VICReg(dim=DIM),
+        paper=of_pair(by_hand.vicreg, 25.0, 25.0, 1.0),
+        small=VICReg(dim=5, hidden=6),
+        trial={"evaluation": True},
+        at_chance=VICReg(dim=16),
+    ),
+    "Symile": Case(
+        objective=Symile(dim=DIM),
+        paper=lambda edge: symile(edge, temperature(edge)),
+        small=Symile(dim=5),
+        trial={"joint": True},
+    ),
+    "Symile-fixed": Case(
+        objective=Symile(dim=DIM, learn_temperature=False),
+        paper=lambda edge: symile(edge, 0.1),
+    ),
+}
