@@ -214,6 +214,7 @@ RENAMED = {
         "fitted": "fit_probe",
         "show": "measure.segmentation_table.render_segmentation",
     },
+    "rows": {"on_rows": "masked_forward"},
 }
 """Names in moved modules that changed too: old module, old name, new name.
 
@@ -268,6 +269,15 @@ MOVED_NAMES = {
         "settled": "setup.with_statistics",
         "tensors_of": "setup.example_tensors",
     },
+    "ops.multilinear": {"multilinear_terms": "ops.multilinear.anchored"},
+    "ops.nce": {"moved_log_z": "ops.nce.updated_log_z"},
+    "ops.ntxent": {
+        "both_ways": "ops.ntxent.info_nce",
+        "cross_terms": "ops.ntxent.info_nce_one_way",
+        "ntxent_terms": "ops.ntxent.nt_xent",
+    },
+    "ops.pair_sigmoid": {"pair_sigmoid_terms": "ops.pair_sigmoid.pair_sigmoid"},
+    "ops.queue_loss": {"queue_terms": "memory.queue.queue_terms"},
     "train.loop": {
         "STOP_SIGNALS": "train.stopping.STOP_SIGNALS",
         "Saved": "train.saving.Saved",

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from multiview.ops.ntxent import Terms
+from multiview.ops.queue_loss import info_nce
+
 
 class KeyQueue(nn.Module):
     """A ring of `size` keys of `dim` numbers with the sample each came from. It starts empty: unwritten rows are not negatives."""
@@ -46,3 +49,8 @@ class KeyQueue(nn.Module):
         self.ids[slots] = index.to(self.ids)
         self.pointer.copy_((self.pointer + len(keys)) % self.size)
         self.fill.copy_((self.fill + len(keys)).clamp(max=self.size))
+
+
+def queue_terms(q: Tensor, k: Tensor, queue: KeyQueue, ids: Tensor | None, temperature: float | Tensor) -> Terms:
+    """`info_nce` against a queue: its former signature."""
+    return info_nce(q, k, queue.filled_keys(), queue.filled_ids(), ids, temperature)

@@ -11,8 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multiview import moved
 from multiview.distributed import gather
 from multiview.ops.bank_terms import Rule
+
+__getattr__ = moved.names_of("ops.nce")
 
 SATURATED = 50.0
 """Above this value log(1 + e^x) equals x, in float64 too: e^-50 is 2e-22."""

@@ -10,7 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from multiview import moved
 from multiview.ops.softmax import softmax_of
+
+__getattr__ = moved.names_of("ops.ntxent")
 
 HELD_FLOATS = 1 << 22
 """Scores held at a time, 16 MiB in float32. If all fit, they are kept for the backward pass, else computed again."""
