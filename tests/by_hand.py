@@ -180,6 +180,21 @@ def vicreg(za: Tensor, zb: Tensor, invariance: float, variance: float, covarianc
     return loss
 
 
+def barlow_twins(za: Tensor, zb: Tensor, redundancy: float) -> Tensor:
+    """arXiv:2103.03230 Eq. 1 and 2, with the authors' 1e-5 under each root."""
+    n, d = za.shape
+    columns = []
+    for z in (za, zb):
+        centred = [z[:, j] - sum(z[:, j]) / n for j in range(d)]
+        columns.append([c / torch.sqrt(dot(c, c) / n + 1e-5) for c in centred])
+    loss = torch.zeros((), dtype=za.dtype)
+    for i in range(d):
+        for j in range(d):
+            c = dot(columns[0][i], columns[1][j]) / n
+            loss = loss + ((1 - c) ** 2 if i == j else redundancy * c**2)
+    return loss
+
+
 def symile(views: list[Tensor], orders: list[list[int]], temperature: Tensor | float) -> Tensor:
     """arXiv:2411.01053 Eq. 4 with n - 1 negatives: column j mixes the samples that stand j-th in the orders of the views.
 

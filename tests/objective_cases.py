@@ -11,7 +11,19 @@ import torch
 from edges import DIM
 from torch import Tensor
 
-from multiview.objectives import BYOL, CMC, EdgeInput, MoCo, Objective, SigLIP, SimCLR, SimSiam, Symile, VICReg
+from multiview.objectives import (
+    BYOL,
+    CMC,
+    BarlowTwins,
+    EdgeInput,
+    MoCo,
+    Objective,
+    SigLIP,
+    SimCLR,
+    SimSiam,
+    Symile,
+    VICReg,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +124,13 @@ CASES = {
         small=VICReg(dim=5, hidden=6),
         trial={"evaluation": True},
         at_chance=VICReg(dim=16),
+    ),
+    "BarlowTwins": Case(
+        objective=BarlowTwins(dim=DIM),
+        paper=of_pair(by_hand.barlow_twins, 0.005),
+        small=BarlowTwins(dim=5, hidden=6),
+        trial={"evaluation": True},
+        at_chance=BarlowTwins(dim=16),
     ),
     "Symile": Case(
         objective=Symile(dim=DIM),
