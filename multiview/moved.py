@@ -32,7 +32,7 @@ MOVED = {
     "data.how": "data.write.settings",
     "data.images": "data.files.images",
     "data.lettering": "data.inspect.lettering",
-    "data.lock": "data.write.lock",
+    "data.lock": "folderlock",
     "data.manifest": "data.store.manifest",
     "data.merge": "data.write.merge",
     "data.output": "data.write.storefolder",

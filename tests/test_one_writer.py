@@ -12,8 +12,8 @@ import pytest
 from toys import Toy, hashes, make
 
 from multiview.data.store.reading import Store
-from multiview.data.write.lock import locked
 from multiview.errors import MultiviewError
+from multiview.folderlock import locked
 
 KILLED = """
 import sys; sys.path.insert(0, {tests!r})
@@ -104,7 +104,7 @@ def test_the_lock_of_another_machine_is_respected(tmp_path: Path) -> None:
 CONTENDER = """
 import sys, time
 from pathlib import Path
-from multiview.data.write.lock import locked
+from multiview.folderlock import locked
 from multiview.errors import MultiviewError
 out = Path(sys.argv[1])
 while not (out / "go").exists():

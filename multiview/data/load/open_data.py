@@ -20,13 +20,13 @@ from multiview.data.sources.folder import Folder
 from multiview.data.store import manifest
 from multiview.data.store.reading import Store
 from multiview.data.write.finish import Report
-from multiview.data.write.lock import LockedError
 from multiview.data.write.planning import options_of
 from multiview.data.write.preprocess import preprocess
 from multiview.data.write.progress import progress_bar
 from multiview.data.write.storefolder import OccupiedError
 from multiview.errors import MultiviewError
 from multiview.files import replace_text
+from multiview.folderlock import LockedError
 
 SCENES = "scenes"
 WAIT_SECONDS = 0.5

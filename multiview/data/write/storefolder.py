@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from multiview import folderlock
 from multiview.data.store import manifest
 from multiview.data.store.manifest import SHARD_NAME, Manifest, Provenance
 from multiview.data.store.shard import Reject, reject_line
-from multiview.data.write import lock
 from multiview.data.write.duplicates import Copy
 from multiview.errors import MultiviewError
 from multiview.files import PARTIAL, replace_text
@@ -37,7 +37,7 @@ def opened(out: Path, origin: Provenance, overwrite: bool) -> Iterator[Manifest 
     """
     refuse_other_folder(out)
     make_folder(out)
-    with lock.locked(out):
+    with folderlock.locked(out):
         yield begin(out, origin, overwrite)
 
 
@@ -56,7 +56,7 @@ def refuse_other_folder(out: Path) -> None:
 
 
 def _is_store_file(path: Path) -> bool:
-    return bool(OWNED.fullmatch(path.name)) or path.name.startswith(lock.NAME)
+    return bool(OWNED.fullmatch(path.name)) or path.name.startswith(folderlock.NAME)
 
 
 def make_folder(out: Path) -> None:
@@ -84,7 +84,7 @@ def begin(out: Path, origin: Provenance, overwrite: bool) -> Manifest | None:
     elif (out / JOURNAL).exists():
         if (out / JOURNAL).read_text() != _journal_text(origin):
             raise _occupied(out, "an unfinished store of another command, or of an input that has changed since")
-    elif any(_is_store_file(path) and not path.name.startswith(lock.NAME) for path in out.iterdir()):
+    elif any(_is_store_file(path) and not path.name.startswith(folderlock.NAME) for path in out.iterdir()):
         raise _occupied(out, "shards without a manifest")
     publish_text(out / JOURNAL, _journal_text(origin))
     (out / manifest.NAME).unlink(missing_ok=True)
