@@ -1,4 +1,4 @@
-# Needs python3 (3.11 or newer), pip and make. The first target that you call makes .venv, which takes a few minutes.
+# Needs python3 (3.11 or newer), pip and make. The first call makes .venv, which takes a few minutes.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,7 +10,7 @@ ARGS ?=
 
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet
-# Spelt out, or accelerate prints which defaults it took; quiet, or it adds its own traceback to a recipe's message.
+# All options are given, because accelerate prints a note for each default. `--quiet` hides its traceback.
 LAUNCH = $(BIN)/accelerate launch --quiet --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 RUNS = $(SEEDS:%=runs/demo/seed-%)
 
@@ -18,11 +18,11 @@ RUNS = $(SEEDS:%=runs/demo/seed-%)
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-slow torture lint types bench bench-data bench-objectives clean
 
-help: ## what there is to make
+help: ## list the targets
 	@echo "usage: make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)]"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1: \2/p' Makefile
 
-demo: $(VENV)/.demo ## train and evaluate CMC on the embedded scenes, once a seed (SEEDS="0 1 2"), and compare
+demo: $(VENV)/.demo ## train and evaluate CMC on the embedded scenes, once per seed (SEEDS="0 1 2"), and compare
 	@start=$$(date +%s); \
 	for seed in $(SEEDS); do \
 	  $(LAUNCH) recipes/cmc_lab.py --seed $$seed --out runs/demo/seed-$$seed --overwrite $(ARGS) || exit $$?; \
@@ -30,23 +30,23 @@ demo: $(VENV)/.demo ## train and evaluate CMC on the embedded scenes, once a see
 	$(BIN)/multiview compare $(RUNS) || exit $$?; \
 	echo "demo: $$(($$(date +%s) - start)) s after the set-up; the runs are in runs/demo"
 
-test: $(VENV)/.dev ## run the tests (ARGS="-k name", JOBS=2 processes)
+test: $(VENV)/.dev ## run the tests in JOBS=2 processes (ARGS="-k name" selects some)
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
-test-slow: $(VENV)/.dev ## run the tests, those that take minutes too
+test-slow: $(VENV)/.dev ## run all tests, also those that take minutes
 	@$(BIN)/python -m pytest -n $(JOBS) --runslow $(ARGS)
 
-torture: $(VENV)/.dev ## kills, damaged files and poor machines for MINUTES=20 (SEED=N repeats a campaign, ARGS="--only run")
+torture: $(VENV)/.dev ## kill runs, damage files, limit memory and disk for MINUTES=20 (SEED=N repeats a campaign, ARGS="--only run")
 	@PYTHONPATH=tests $(BIN)/python -m torture --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-lint: $(VENV)/.dev types ## ruff (rules and format) and mypy
+lint: $(VENV)/.dev types ## run ruff (rules and format) and mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-types: $(VENV)/.dev ## mypy alone
+types: $(VENV)/.dev ## run mypy only
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev ## run every benchmark (ARGS for each of them)
+bench: $(VENV)/.dev ## run every benchmark, each with ARGS
 	@set -e; count=0; \
 	for file in benchmarks/[!_]*.py; do \
 	  [ -e "$$file" ] || continue; \
@@ -54,17 +54,17 @@ bench: $(VENV)/.dev ## run every benchmark (ARGS for each of them)
 	done; \
 	echo "$$count benchmarks ran"
 
-bench-data: $(VENV)/.dev ## how fast pictures come; fails below a target (ARGS)
+bench-data: $(VENV)/.dev ## measure how fast pictures are loaded; fails when a target is missed (ARGS)
 	@$(BIN)/python benchmarks/data.py $(ARGS)
 
-bench-objectives: $(VENV)/.dev ## objectives and memories beside the originals: time, peak bytes, accuracy (ARGS="cmc moco" for some)
+bench-objectives: $(VENV)/.dev ## compare objectives with the originals: time, peak bytes, accuracy (ARGS="cmc moco" selects)
 	@$(BIN)/python benchmarks/objectives.py $(ARGS)
 
-clean: ## remove .venv, caches and build output; runs/ and data/ stay
+clean: ## remove .venv, caches and build output; keeps runs/ and data/
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Some systems ship python3 without ensurepip (Debian's python3-venv): there the pip that is installed puts one inside.
+# Some systems have python3 without ensurepip (Debian without python3-venv). There, the installed pip installs pip.
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "multiview needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
@@ -76,7 +76,7 @@ $(BIN)/python:
 	  echo "cannot make a virtual environment in $(VENV): see above;" \
 	    "on Debian and Ubuntu: apt-get install python3-venv"; exit 1; } >&2
 
-# Installed again when pyproject.toml or the interpreter is newer than the stamp. `dev` holds all that `demo` needs.
+# Installs again when pyproject.toml or the interpreter is newer than the stamp file. `dev` includes what `demo` needs.
 $(VENV)/.demo: pyproject.toml $(BIN)/python
 	@$(call install,tensorboard)
 	@touch $@
