@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -15,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from multiview import moved
-from multiview.errors import MultiviewError, unknown_name
+from multiview.errors import unknown_name
+from multiview.exits import DONE, exit_code_of, stopped_by
 from multiview.options import parse
 from multiview.origin import origin_of, short_name
 from multiview.recipe import Recipe, Setup
@@ -58,21 +57,22 @@ def main(recipe: type[Recipe], argv: Sequence[str] | None = None) -> None:
 
 def exit_code(recipe: type[Recipe], argv: Sequence[str]) -> int:
     """Runs a recipe with command-line options; returns the exit code, see `main`."""
-    try:
-        trained = start(parse_recipe(recipe, argv), workers=0)
-    except MultiviewError as error:
-        return complain(error)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
-    return 128 + trained.stopped_by if trained is not None and trained.stopped_by else 0
+    return exit_code_of(lambda: train_from_words(recipe, argv))
 
 
-def parse_recipe(recipe: type[R], argv: Sequence[str]) -> R:
+def train_from_words(recipe: type[Recipe], argv: Sequence[str], prog: str | None = None) -> int:
+    """Runs a recipe with command-line options; returns the exit code.
+
+    `prog`: the words to type before `argv`, for help and errors; None = the name of the script.
+    """
+    trained = start(parse_recipe(recipe, argv, prog), workers=0)
+    return stopped_by(trained.stopped_by) if trained is not None else DONE
+
+
+def parse_recipe(recipe: type[R], argv: Sequence[str], prog: str | None = None) -> R:
     """The recipe with the options in `argv`; --resume takes the other options from the run."""
-    prog = Path(sys.argv[0]).name
     about = f"{(inspect.getdoc(recipe) or '').split(ARGUMENTS)[0]}\n\n{EXITS}"
-    read = partial(parse, recipe, prog=prog, description=about)
+    read = partial(parse, recipe, prog=prog or Path(sys.argv[0]).name, description=about)
     configs = [Path(out) / CONFIG for word, out in pairwise(_split_out(argv)) if word == "--out"]
     if {"--resume", "--resume=true"} & set(argv) and configs and configs[-1].is_file():
         # Config first: the run's objective may have other options than the recipe's default.
@@ -87,15 +87,6 @@ def parse_recipe(recipe: type[R], argv: Sequence[str]) -> R:
 def _split_out(argv: Sequence[str]) -> list[str]:
     """Splits `--out=RUN` into `--out RUN`."""
     return [part for word in argv for part in (word.split("=", 1) if word.startswith("--out=") else [word])]
-
-
-def complain(error: MultiviewError) -> int:
-    """Prints the message of a user's mistake, once for all processes; returns the exit code 2."""
-    if os.environ.get("RANK", "0") == "0":
-        print(f"error: {error}", file=sys.stderr)
-        if "ACCELERATE_MIXED_PRECISION" in os.environ:  # set by accelerate launch
-            print("(The lines that accelerate prints below say only that the recipe stopped.)", file=sys.stderr)
-    return 2
 
 
 def start(recipe: Recipe, workers: int = 1) -> Trained | None:

@@ -258,7 +258,27 @@ MOVED_NAMES = {
         "draw_scenes": "data.scenes.random_scenes.draw_scenes",
     },
     "data.store": {"no_store": "data.store.reading.not_a_store"},
-    "launch": {"chosen_by": "launch.parse_recipe", "recipe_of": "origin.recipe_of"},
+    "check": {"check": "commandline.run", "unknown_name": "errors.unknown_name"},
+    "cli": {
+        "Evaluate": "commands.runs.Evaluate",
+        "Inspect": "commands.stores.Inspect",
+        "compare": "commands.runs.compare",
+        "evaluate": "commands.runs.evaluate",
+        "inspect_store": "commands.stores.inspect_store",
+        "list_plugins": "commands.plugins.list_plugins",
+        "train": "commands.runs.train",
+        "usage": "commandline.help_text",
+    },
+    "commands.stores": {
+        "Preprocess": "commands.preprocess.Preprocess",
+        "preprocess": "commands.preprocess.preprocess",
+    },
+    "launch": {
+        "chosen_by": "launch.parse_recipe",
+        "complain": "exits.print_mistake",
+        "recipe_of": "origin.recipe_of",
+    },
+    "options": {"KINDS": "options.PLAIN_TYPES"},
     "run": {
         "PLAIN_WIDTH": "train.prepare.PLAIN_WIDTH",
         "TRAIN_SPLIT": "train.prepare.TRAIN_SPLIT",

@@ -1,85 +1,141 @@
-"""Turning dataclasses into a command line and back: options, YAML, dotted overrides, and errors that suggest."""
+"""Frozen dataclasses as command-line options and as YAML, with errors that suggest a name."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_type_hints
 
 import docstring_parser
 import jsonargparse
 import yaml
 
+from multiview import moved
 from multiview.choice_fields import KIND, kind_of, narrowed, open_fields, refuse_another_kind
 from multiview.errors import MultiviewError, suggestion
 from multiview.plugins import installed
 
+__getattr__ = moved.names_of("options")
+
 T = TypeVar("T")
 
-KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
-"""Types as people call them."""
+PLAIN_TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
+PREFIXES = (
+    "A prefix may be left out where the last word is unique (--epochs 5). "
+    "Options that are true or false need no value (--plan)."
+)
+
+
+class _Help(jsonargparse.DefaultHelpFormatter):
+    """Wraps each paragraph of a text on its own; keeps indented lines as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = (
+            each if "\n  " in each else super(_Help, self)._fill_text(each, width, indent)
+            for each in text.split("\n\n")
+        )
+        return "\n\n".join(paragraphs)
 
 
 class _Parser(jsonargparse.ArgumentParser):
-    """A parser whose complaints are MultiviewErrors."""
+    """A parser that raises MultiviewError."""
+
+    def __init__(self, prog: str, words: str, description: str, epilog: str) -> None:
+        usage = f"{prog} {words}"
+        super().__init__(
+            prog=prog,
+            usage=usage,
+            description=description,
+            epilog=epilog,
+            formatter_class=_Help,
+            allow_abbrev=False,
+            default_env=False,
+        )
+        self.add_argument("--config", action="config", help="YAML file of options; later options override it")
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise MultiviewError(_plain(message, list(self._option_string_actions))) from ex
+        raise MultiviewError(_plain(message, list(self._option_string_actions), self.prog, self.usage)) from ex
+
+    def values_of(self, words: Sequence[str], kinds: Mapping[str, str]) -> dict[str, Any]:
+        """The fields' values from words. `kinds`: the kind of every open field, by name."""
+        try:
+            parsed = self.parse_args(words)
+            for name, kind in kinds.items():
+                refuse_another_kind(name, kind, str(parsed.get(f"{name}.{KIND}", kind)))
+            for name in ("config", *(f"{name}.{KIND}" for name in kinds)):
+                parsed.pop(name, None)
+            values: dict[str, Any] = self.instantiate(parsed).as_dict()
+        except jsonargparse.ArgumentError as error:
+            self.error(str(error), error)
+        return values
 
 
 def parse(
-    config: type[T], argv: Sequence[str], *, prog: str, description: str | None = None, positional: Sequence[str] = ()
+    config: type[T],
+    argv: Sequence[str],
+    *,
+    prog: str,
+    description: str | None = None,
+    words: str = "[options]",
+    epilog: str = "",
 ) -> T:
-    """An instance of the frozen dataclass `config` from command-line words.
+    """Reads an instance of the frozen dataclass `config` from command-line words.
 
-    Every field is an option; nested dataclasses are dotted (`--train.epochs 5`), and the prefix may be left out where the last word is
-    unique (`--epochs 5`). `--config FILE.yaml` reads a file, `--print_config` prints one. `positional` names fields given without a dash.
-    description: what --help begins with, `config`'s docstring by default. Raises MultiviewError for anything that does not fit.
+    Every field is an option. Fields of nested dataclasses are dotted (`--train.epochs 5`), and the
+    prefix may be left out where the last word is unique (`--epochs 5`). `--config FILE.yaml` reads
+    a file, `--print_config` prints one.
+
+    Args:
+        config: the dataclass.
+        argv: the words.
+        prog: the words to type before `argv`, as the usage line and errors show them.
+        description: text at the top of --help; None = the docstring of `config`.
+        words: what the usage line shows after `prog`. STORE makes the field `store` a positional
+            word. A field of the type `tuple[str, ...]` takes several words.
+        epilog: text at the end of --help.
+
+    Raises:
+        MultiviewError: a word is missing, unknown or has a wrong value.
     """
-    usage = " ".join(["%(prog)s", *(name.upper() for name in positional), "[options]"])
+    positional = list(dict.fromkeys(name.lower() for name in re.findall(r"[A-Z]+", words)))
     about = (inspect.getdoc(config) or "" if description is None else description).split("\n\nArgs:")[0]
-    epilog = "A prefix may be left out where the last word is unique (--epochs 5); true-or-false options need no value (--plan)."
-    parser = _Parser(prog=prog, usage=usage, description=about, epilog=epilog, allow_abbrev=False, default_env=False)
-    parser.add_argument("--config", action="config", help="YAML file of options; later options override it")
+    parser = _Parser(prog, words, about, "\n\n".join([PREFIXES, *([epilog] if epilog else [])]))
     narrow, given, kinds = narrowed(config, argv)
     parser.add_class_arguments(narrow, as_group=False, as_positional=False, skip=set(positional))
     for name in positional:
         _add_positional(parser, config, name)
     for name, kind in kinds.items():
         _add_kind(parser, name, kind, open_fields(config)[name])
-    words = _expanded(
-        given, [o.removeprefix("--") for o in parser._option_string_actions if o.startswith("--")], narrow
-    )
-    try:
-        parsed = parser.parse_args(words)
-        for name, kind in kinds.items():
-            refuse_another_kind(name, kind, str(parsed.get(f"{name}.{KIND}", kind)))
-        for name in ("config", *(f"{name}.{KIND}" for name in kinds)):
-            parsed.pop(name, None)
-        values = parser.instantiate(parsed)
-    except jsonargparse.ArgumentError as error:
-        parser.error(str(error), error)
-    return config(**values.as_dict()) if hasattr(values, "as_dict") else values
+    known = [option.removeprefix("--") for option in parser._option_string_actions if option.startswith("--")]
+    values = parser.values_of(_positional_first(_expanded(given, known, narrow)), kinds)
+    several = {name: tuple(values[name]) for name in positional if isinstance(values[name], list)}
+    return config(**values | several)
 
 
-def _add_positional(parser: jsonargparse.ArgumentParser, config: type, name: str) -> None:
+def _add_positional(parser: _Parser, config: type, name: str) -> None:
+    """Adds a positional word: one, or several where the field is a tuple."""
     about = {param.arg_name: param.description for param in docstring_parser.parse(config.__doc__ or "").params}
-    parser.add_argument(name, type=str, help=about.get(name) or "a folder")
+    (own,) = (field for field in fields(config) if field.name == name)
+    several: dict[str, Any] = {}
+    if get_type_hints(config)[name] == tuple[str, ...]:
+        several = {"nargs": "+"} if own.default is MISSING else {"nargs": "*", "default": list(own.default)}
+    parser.add_argument(name, type=str, help=about.get(name) or "a folder", metavar=name.upper(), **several)
 
 
-def _add_kind(parser: jsonargparse.ArgumentParser, name: str, kind: str, base: type) -> None:
+def _add_kind(parser: _Parser, name: str, kind: str, base: type) -> None:
+    """Adds `--objective.kind`, and describes `--objective`, which takes a kind too."""
     names = ", ".join(plugin.name for plugin in installed(base.plugins))  # type: ignore[attr-defined]
-    about = f"the same as --{name} KIND, which with --help shows the options of that kind here"
+    about = f"the same as --{name} KIND; with --help, the options of that kind are shown here"
     parser.groups[name].add_argument(f"--{name}.{KIND}", type=str, default=kind, help=about)
     whole = parser._option_string_actions[f"--{name}"]
     whole.metavar, whole.help = "KIND", f"{names}; or a YAML file of the options that follow"
 
 
 def _expanded(argv: Sequence[str], known: list[str], config: type) -> list[str]:
-    """Dashes within names become underscores, unique last words get their prefix, and flags without a value get `true`."""
+    """Completes names of options (`--micro-batch`, `--epochs`) and gives flags the value `true`."""
     flags = _flags(config)
     words: list[str] = []
     for position, word in enumerate(argv):
@@ -89,60 +145,77 @@ def _expanded(argv: Sequence[str], known: list[str], config: type) -> list[str]:
             continue
         name = _full_name(match[1], known)
         words.append(f"--{name}{match[2] or ''}")
-        follows = argv[position + 1] if position + 1 < len(argv) else "--"
-        if name in flags and not match[2] and follows not in ("true", "false"):
+        next_word = argv[position + 1] if position + 1 < len(argv) else "--"
+        if name in flags and not match[2] and next_word not in ("true", "false"):
             words.append("true")
     return words
 
 
+def _positional_first(words: list[str]) -> list[str]:
+    """Moves options and their values behind the positional words, which argparse wants together."""
+    positional: list[str] = []
+    options: list[str] = []
+    for word in words:
+        before = options[-1] if options else ""
+        wants_value = before.startswith("--") and "=" not in before and before not in ("--help", "--print_config")
+        (options if wants_value or word.startswith("-") else positional).append(word)
+    return positional + options
+
+
 def _full_name(given: str, known: list[str]) -> str:
-    for name in (given, given.replace("-", "_")):
-        if name in known:
-            return name
+    """`train.epochs` of `epochs`; the name itself when no option, or an option of that name, fits."""
     name = given.replace("-", "_")
+    for exact in (given, name):
+        if exact in known:
+            return exact
     ends = [full for full in known if full.endswith(f".{name}")]
-    shallow = [full for full in ends if full.count(".") == min(e.count(".") for e in ends)]
+    shallow = [full for full in ends if full.count(".") == min(end.count(".") for end in ends)]
     if len(shallow) > 1:
-        raise MultiviewError(
-            f"--{given} could be " + " or ".join(f"--{e}" for e in sorted(shallow)) + "; write one of them."
-        )
+        options = " or ".join(f"--{full}" for full in sorted(shallow))
+        raise MultiviewError(f"--{given} could be {options}; write one of them.")
     return shallow[0] if shallow else name
 
 
 def _flags(config: type, prefix: str = "") -> set[str]:
     """Dotted names of the boolean fields."""
-    found = set()
+    names = set()
     for field in fields(config):
         if field.type is bool or field.type == "bool":
-            found.add(prefix + field.name)
+            names.add(prefix + field.name)
         elif is_dataclass(field.default):
-            found |= _flags(type(field.default), f"{prefix}{field.name}.")
-    return found
+            names |= _flags(type(field.default), f"{prefix}{field.name}.")
+    return names
 
 
-def _plain(message: str, known: list[str]) -> str:
-    """The parser's complaint in one line, with the nearest option where one was not known."""
+def _plain(message: str, known: list[str], prog: str, usage: str) -> str:
+    """The parser's message in one line, with the nearest option for an unknown option."""
     text = re.sub(r"\s*\n\s*", " ", message.strip())
     missing = re.fullmatch(r"the following arguments are required: (.*)", text)
     if missing:
-        return f"{missing[1].upper()} must be given; --help shows how."
-    options = {option.removeprefix("--") for option in known if option.startswith("--")}
-    leaves = {option.rsplit(".", 1)[-1] for option in options}
+        verb = "are" if "," in missing[1] else "is"
+        return f"{missing[1].upper()} {verb} missing; type `{usage}` (`{prog} --help` explains the options)."
     unknown = re.search(r"unrecognized arguments?: (--?[\w.-]+)", text, flags=re.IGNORECASE)
     key = re.search(r"(?:does not accept option|Key|Option) '([\w.]+)'|Unrecognized key '?([\w.]+)", text)
     given = unknown[1].removeprefix("--") if unknown else key[1] or key[2] if key else ""
     if given:
-        elsewhere = ", ".join(sorted(f"--{option}" for option in options if option.endswith(f".{given}")))
-        if elsewhere:
-            return f"there is no option '{given}' in that place; {elsewhere} is another. --help lists them all."
-        near = suggestion(given, options if "." in given else leaves) or suggestion(given, options)
-        return f"there is no option '{given}'.{near} --help lists them all."
+        options = {option.removeprefix("--") for option in known if option.startswith("--")}
+        return f"{_unknown_option(given, options)} `{prog} --help` lists all options."
     wrong = re.fullmatch(r"Parser key \"([\w.]+)\": (.*)", text)
-    return f"--{wrong[1]}: {_of_value(wrong[2])}" if wrong else text
+    return f"--{wrong[1]}: {_wrong_value(wrong[2])}" if wrong else text
 
 
-def _of_value(text: str) -> str:
-    """The complaint about a value, in words: `Expected a typing.Literal['sgd', 'lars']. Got value: sdg` and the like."""
+def _unknown_option(given: str, options: set[str]) -> str:
+    """The sentences about an option that does not exist, or does not exist in that place."""
+    elsewhere = ", ".join(sorted(f"--{option}" for option in options if option.endswith(f".{given}")))
+    if elsewhere:
+        return f"there is no option '{given}' in that place; {elsewhere} is another option."
+    last_words = {option.rsplit(".", 1)[-1] for option in options}
+    nearest = suggestion(given, options if "." in given else last_words) or suggestion(given, options)
+    return f"there is no option '{given}'.{nearest}"
+
+
+def _wrong_value(text: str) -> str:
+    """The parser's message about a value (`Expected a <class 'int'>. Got value: ten`) in plain words."""
     choice = re.fullmatch(r"Expected a typing\.Literal\[(.*)\]\. Got value: (.*)", text)
     if choice:
         names = [name.strip("'\"") for name in choice[1].split(", ")]
@@ -150,12 +223,14 @@ def _of_value(text: str) -> str:
     several = re.search(r"Expected a <class 'tuple'>.* Given value: (\S+)$", text)
     if several:
         return f"expected a list, in brackets: [{several[1]}]. Given: {several[1]}"
-    plain = re.sub(r"Expected a (?:<class )?'(\w+)'>?\.", lambda kind: f"expected {KINDS.get(kind[1], kind[1])}.", text)
+    plain = re.sub(
+        r"Expected a (?:<class )?'(\w+)'>?\.", lambda kind: f"expected {PLAIN_TYPES.get(kind[1], kind[1])}.", text
+    )
     return re.sub(r"Got value: (.*)", r"Given: \1", plain)
 
 
 def to_dict(value: Any) -> Any:
-    """Plain dictionaries, lists and numbers of a (nested) frozen dataclass, as YAML and JSON take them."""
+    """A (nested) frozen dataclass as plain dictionaries, lists and numbers, for YAML and JSON."""
     if is_dataclass(value) and not isinstance(value, type):
         kinds = {name: {KIND: kind_of(getattr(value, name), base)} for name, base in open_fields(type(value)).items()}
         options = {field.name: to_dict(getattr(value, field.name)) for field in fields(value)}
@@ -168,5 +243,5 @@ def to_dict(value: Any) -> Any:
 
 
 def to_yaml(value: Any) -> str:
-    """The YAML text that `--config` reads back into the same value."""
+    """A dataclass as YAML text; `--config` reads the same value from it."""
     return yaml.safe_dump(to_dict(value), sort_keys=False, allow_unicode=True)

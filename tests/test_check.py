@@ -317,7 +317,7 @@ def test_the_command_prints_a_table_and_says_by_its_exit_code(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("check veiw L", "'veiw' is not a subject of a check; .* Did you mean 'view'?"),
+        ("check veiw L", "'veiw' is not a subject of `multiview check`; .* Did you mean 'view'?"),
         ("check view labb", "'labb' is not a view"),
         ("check encoder timm", "write timm:MODEL"),
         ("check source folder", "multiview check source folder INPUT"),

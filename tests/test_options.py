@@ -18,7 +18,7 @@ from multiview.options import parse, to_yaml
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--epoch", "3"], "there is no option 'epoch'. Did you mean 'epochs'? --help lists them all."),
+        (["--epoch", "3"], "there is no option 'epoch'. Did you mean 'epochs'? `cmc_lab --help` lists all options."),
         (["--train.optimizer.nme", "sgd"], "no option 'train.optimizer.nme'. Did you mean 'train.optimizer.name'?"),
         (["--objective.temprature", "1"], "Did you mean 'objective.temperature'?"),
         (["--name", "adamm"], "--train.optimizer.name: 'adamm' is none of sgd, adamw, lars. Did you mean 'adamw'?"),
@@ -40,15 +40,8 @@ def test_an_unknown_key_of_a_file_is_named(tmp_path) -> None:
 
 
 def test_a_missing_folder_is_named() -> None:
-    with pytest.raises(MultiviewError, match=r"INPUT, OUT must be given; --help shows how"):
+    with pytest.raises(MultiviewError, match=r"INPUT, OUT are missing; type `multiview preprocess folder INPUT OUT "):
         cli.run(["preprocess", "folder"])
-
-
-@pytest.mark.parametrize("command", [[], ["preprocess"], ["train"], ["compare"]])
-def test_a_command_that_says_too_little_shows_its_usage(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(command) == 2
-    assert capsys.readouterr().out.startswith("usage: multiview")
-    assert cli.run([*command, "--help"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -131,11 +124,11 @@ def test_a_kind_or_option_that_does_not_fit_is_an_error(words: list[str], messag
 def test_help_shows_the_options_of_the_kind(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         chosen("cmc_rgbd", "--objective", "siglip", "--help")
-    told = capsys.readouterr().out
-    assert "--objective.bias" in told
-    assert "--objective.negatives" not in told
+    text = capsys.readouterr().out
+    assert "--objective.bias" in text
+    assert "--objective.negatives" not in text
     kinds = ", ".join(plugin.name for plugin in plugins.installed("objectives"))
-    assert f"--objective KIND {kinds}"[:40] in " ".join(told.split())
+    assert f"--objective KIND {kinds}"[:40] in " ".join(text.split())
 
 
 def test_an_objective_that_is_not_registered_is_named_in_the_config_and_refused_when_it_is_read(tmp_path: Path) -> None:

@@ -134,9 +134,10 @@ def test_under_accelerate_a_mistake_explains_the_traceback_that_follows(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    monkeypatch.setattr(sys, "argv", ["recipes/cmc_lab.py"])
     assert exit_code(plugins.load("recipes", "cmc_lab"), ["--epoch", "3"]) == 2
     assert capsys.readouterr().err.splitlines() == [
-        "error: there is no option 'epoch'. Did you mean 'epochs'? --help lists them all.",
+        "error: there is no option 'epoch'. Did you mean 'epochs'? `cmc_lab.py --help` lists all options.",
         "(The lines that accelerate prints below say only that the recipe stopped.)",
     ]
 

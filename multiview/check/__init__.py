@@ -1,30 +1,69 @@
-"""`multiview check`: whether what a user has, or has written, does what it should. One file a subject; light until one is chosen."""
+"""`multiview check`: tests processes, views, encoders, objectives and sources against their laws.
+
+One file for each subject. This file is the table; it imports a subject only to run it.
+"""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Sequence
+from multiview import moved
+from multiview.commandline import Command
 
-from multiview.errors import unknown_name
+__getattr__ = moved.names_of("check")
 
-SUBJECTS = {
-    "parity": ("RECIPE [options]: do 2 and 4 processes train what one would?", "multiview.check.recipe"),
-    "view": ("NAME [options]: shape, dtype, range, determinism, ... of a view", "multiview.check.views"),
-    "encoder": ("NAME [options]: does an encoder keep its contract?", "multiview.check.encoders"),
-    "objective": ("NAME [options]: does an objective keep its contract?", "multiview.check.objectives"),
-    "source": ("NAME [INPUT] [options]: does a source keep its contract?", "multiview.check.sources"),
-}
-"""Name -> (what follows it and what it answers, the module whose `run(words)` returns the exit code)."""
+SUBJECTS = (
+    Command(
+        name="check parity",
+        summary="do 2 and 4 processes train the same as one?",
+        words="RECIPE [options]",
+        action="multiview.check.recipe:run",
+        plugins="recipes",
+        about="""Trains the recipe for a few steps on 1, 2 and 4 processes of this machine, on the same batches
+in float64. Compares the loss of every edge, the gradient of every parameter, and all parameters
+and memories at the end. Takes the options of the recipe; the defaults are --batch 16 and --steps 3.
 
+Batch norm and dropout see only the rows of their own process. All processes must therefore agree
+in a second comparison, in which batch norm and dropout work as in evaluation.""",
+        examples=("multiview check parity cmc_lab --data stores/photos",),
+    ),
+    Command(
+        name="check view",
+        summary="does a view keep its contract (shape, dtype, range, determinism, ...)?",
+        words="NAME [options]",
+        action="multiview.check.views:run",
+        options="multiview.check.options:CheckView",
+        examples=("multiview check view depth", "multiview check view table --options '{columns: 6}'"),
+    ),
+    Command(
+        name="check encoder",
+        summary="does an encoder keep its contract?",
+        words="NAME [options]",
+        action="multiview.check.encoders:run",
+        options="multiview.check.options:CheckEncoder",
+        examples=("multiview check encoder convnet --width 0.5",),
+    ),
+    Command(
+        name="check objective",
+        summary="does an objective keep its contract?",
+        words="NAME [options]",
+        action="multiview.check.objectives:run",
+        options="multiview.check.options:CheckObjective",
+        examples=("multiview check objective simclr",),
+    ),
+    Command(
+        name="check source",
+        summary="does a source keep its contract?",
+        words="SOURCE [INPUT] [options]",
+        action="multiview.check.sources:run",
+        plugins="sources",
+        about="Runs the laws of sources on an installed source: plans INPUT, reads some samples, writes nothing.",
+        examples=("multiview check source folder photos", "multiview check source scenes --count 30"),
+    ),
+)
 
-def check(words: Sequence[str]) -> int:
-    """multiview check SUBJECT ...; returns 0 when all is well, 1 when it is not."""
-    if not words or words[0] in ("-h", "--help"):
-        subjects = "\n".join(f"  {name:<10} {text}" for name, (text, _) in SUBJECTS.items())
-        print(
-            f"usage: multiview check SUBJECT ...\n\nExits with 0 when all is well and with 1 when it is not.\n\n{subjects}"
-        )
-        return 0
-    if words[0] not in SUBJECTS:
-        raise unknown_name("subject of a check", words[0], SUBJECTS)
-    return importlib.import_module(SUBJECTS[words[0]][1]).run(words[1:])
+CHECK = Command(
+    name="check",
+    summary="test a recipe on several processes, or a plugin against its contract",
+    words="SUBJECT ...",
+    subcommands=SUBJECTS,
+    about="Exits with 0 when all laws hold and with 1 when one is broken.",
+)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +11,9 @@ import torch
 from torch import Tensor
 
 from multiview.check.laws import Broken, Law, demand, judged, refused, report
+from multiview.check.options import CheckEncoder
 from multiview.encoder import Encoder, make_encoder
 from multiview.errors import MultiviewError
-from multiview.options import parse
 
 ROWS = 4
 LENGTHS = {"height": 64, "width": 64, "frames": 8, "tokens": 32, "points": 32, "samples": 8000}
@@ -199,28 +198,8 @@ LAWS: tuple[Law[Trial], ...] = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class CheckEncoder:
-    """Runs the laws of encoders on an installed one, with a made-up batch.
-
-    Args:
-        name: the encoder; PLUGIN:MODEL where a plugin has many.
-        channels: of the view.
-        length: of every axis but the channels (null = 64 pixels, 8 frames, 32 tokens or points,
-            8000 samples, 200 on other axes).
-        width: multiplier of the channels of its layers.
-        options: of the encoder, as {NAME: VALUE}.
-    """
-
-    name: str
-    channels: int = 3
-    length: int | None = None
-    width: float = 1.0
-    options: dict[str, Any] | None = None
-
-
-def run(words: Sequence[str]) -> int:
-    """multiview check encoder NAME [options]."""
-    chosen = parse(CheckEncoder, words, prog="multiview check encoder", positional=["name"])
-    subject = trial(chosen.name, chosen.channels, chosen.length, width=chosen.width, **(chosen.options or {}))
-    return report(f"encoder {chosen.name}", judged(LAWS, subject))
+def run(options: CheckEncoder) -> int:
+    """multiview check encoder NAME [options]: 0 when all laws hold, 1 when one is broken."""
+    extra = {"width": options.width, **(options.options or {})}
+    subject = trial(options.name, options.channels, options.length, **extra)
+    return report(f"encoder {options.name}", judged(LAWS, subject))

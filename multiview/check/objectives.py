@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, cast
 
 import torch
@@ -17,9 +17,9 @@ from torch.autograd.gradcheck import GradcheckError
 
 from multiview.check.edges import SAMPLES, agreeing, in_precision, inputs_of, needs_of
 from multiview.check.laws import Broken, Law, demand, frozen, judged, report, undocumented
+from multiview.check.options import CheckObjective
 from multiview.errors import MultiviewError
 from multiview.objectives.base import EdgeInput, EdgeOutput, Needs, Objective, Situation
-from multiview.options import parse
 from multiview.plugins import load
 
 ROWS = 8
@@ -225,20 +225,7 @@ LAWS: tuple[Law[Objective], ...] = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class CheckObjective:
-    """Runs the laws of objectives on an installed one, with made-up embeddings.
-
-    Args:
-        name: the objective.
-        options: its own, as {NAME: VALUE}.
-    """
-
-    name: str
-    options: dict[str, Any] | None = None
-
-
-def run(words: Sequence[str]) -> int:
-    """multiview check objective NAME [options]."""
-    chosen = parse(CheckObjective, words, prog="multiview check objective", positional=["name"])
-    return report(f"objective {chosen.name}", judged(LAWS, trial(chosen.name, **(chosen.options or {}))))
+def run(options: CheckObjective) -> int:
+    """multiview check objective NAME [options]: 0 when all laws hold, 1 when one is broken."""
+    subject = trial(options.name, **(options.options or {}))
+    return report(f"objective {options.name}", judged(LAWS, subject))

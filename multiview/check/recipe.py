@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from multiview.check import SUBJECTS
 from multiview.errors import MultiviewError
 from multiview.options import parse
-from multiview.plugins import installed, load
+from multiview.plugins import load
 from multiview.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -20,26 +21,15 @@ if TYPE_CHECKING:
 DEFAULTS = ("--train.batch=16", "--train.steps=3")
 """Small, so that it takes seconds; the user's own options come after them."""
 
-ABOUT = """Trains the recipe for a few steps on 1, 2 and 4 processes of this machine, on the same batches in float64, and compares the loss of
-every edge, the gradient of every parameter, and all parameters and memories afterwards. Takes the recipe's options; --batch is 16 and --steps
-3 unless given. Where batch norm or dropout sees a process's own part of a batch, the same is shown once more as in evaluation: there all
-processes must agree."""
+
+ABOUT = SUBJECTS[0].about
 
 
-def run(words: Sequence[str]) -> int:
+def run(name: str, words: Sequence[str]) -> int:
     """multiview check parity RECIPE [options]: 0 when all processes agree, 1 when they do not."""
-    if not words or words[0] in ("-h", "--help"):
-        names = ", ".join(plugin.name for plugin in installed("recipes"))
-        print(f"usage: multiview check parity RECIPE [options]\n\n{ABOUT}\n\nrecipes: {names}")
-        return 0
-    kind = load("recipes", words[0])
-    recipe = parse(
-        kind,
-        [*DEFAULTS, *words[1:]],
-        prog=f"multiview check parity {words[0]}",
-        description=f"{ABOUT}\n\n{inspect.getdoc(kind) or ''}",
-    )
-    return report(compared(recipe))
+    kind = load("recipes", name)
+    about = f"{ABOUT}\n\n{inspect.getdoc(kind) or ''}"
+    return report(compared(parse(kind, [*DEFAULTS, *words], prog=f"multiview check parity {name}", description=about)))
 
 
 def compared(recipe: Recipe) -> dict[str, list[Difference]]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from multiview.check.laws import Broken, Law, demand, frozen, judged, refused, report, undocumented
+from multiview.commandline import HELP
 from multiview.data.modality import ANY, Modality
 from multiview.data.source import BadSample, Plan
 from multiview.errors import MultiviewError
@@ -193,20 +194,14 @@ LAWS: tuple[Law[Trial], ...] = (
 )
 
 
-def run(words: Sequence[str]) -> int:
-    """multiview check source NAME [INPUT] [options of the source]."""
-    if not words or words[0] in ("-h", "--help"):
-        print(
-            "usage: multiview check source NAME [INPUT] [options of the source]\n\n"
-            "Runs the laws of sources on an installed one: plans INPUT, reads some samples, writes nothing."
-        )
-        return 0
-    kind = load("sources", words[0])
-    rest = list(words[1:])
-    if kind.needs_input and (not rest or rest[0].startswith("-")):
-        raise MultiviewError(f"the source '{words[0]}' reads something: multiview check source {words[0]} INPUT")
-    root = Path(rest.pop(0)) if kind.needs_input else None
-    source = parse(kind, rest, prog=f"multiview check source {words[0]} INPUT")
-    subject = Trial(source, root)
-    _ = subject.plan  # an input that is no input is the user's mistake, not the source's
-    return report(f"source {words[0]}", judged(LAWS, subject))
+def run(name: str, words: Sequence[str]) -> int:
+    """multiview check source SOURCE [INPUT] [options]: 0 when all laws hold, 1 when one is broken."""
+    kind, prog, rest = load("sources", name), f"multiview check source {name}", list(words)
+    if kind.needs_input:
+        prog += " INPUT"
+    if kind.needs_input and not set(HELP) & set(rest) and (not rest or rest[0].startswith("-")):
+        raise MultiviewError(f"INPUT is missing: the source '{name}' reads a folder or file; type `{prog}`.")
+    root = Path(rest.pop(0)) if kind.needs_input and not rest[0].startswith("-") else None
+    subject = Trial(parse(kind, rest, prog=prog), root)
+    _ = subject.plan  # an INPUT that the source refuses is the user's mistake, not the source's
+    return report(f"source {name}", judged(LAWS, subject))

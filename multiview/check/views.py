@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 import pickle
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,12 +13,12 @@ from torch import Tensor
 
 from multiview.batch import Batch
 from multiview.check.laws import Broken, Law, demand, judged, report
+from multiview.check.options import CheckView
 from multiview.check.samples import made_up
 from multiview.data.modality import KINDS
 from multiview.data.store.statistics import Statistics
 from multiview.data.values import NAMED
 from multiview.errors import MultiviewError
-from multiview.options import parse
 from multiview.plugins import load
 from multiview.view import Crop, View, make_view
 from multiview.viewlayer import ViewLayer, scaled
@@ -213,25 +212,7 @@ LAWS: tuple[Law[Trial], ...] = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class CheckView:
-    """Runs the laws of views on an installed one, with a made-up batch of its modality.
-
-    Args:
-        name: the view.
-        kind: of the modality, when its name does not tell: image, depth, audio, table, ...
-        planes: channels of the made-up modality, when the view needs a certain number.
-        options: of the view, as {NAME: VALUE}.
-    """
-
-    name: str
-    kind: str | None = None
-    planes: int | None = None
-    options: dict[str, Any] | None = None
-
-
-def run(words: Sequence[str]) -> int:
-    """multiview check view NAME [options]."""
-    chosen = parse(CheckView, words, prog="multiview check view", positional=["name"])
-    subject = trial(chosen.name, chosen.kind, chosen.planes, **(chosen.options or {}))
-    return report(f"view {chosen.name}", judged(LAWS, subject))
+def run(options: CheckView) -> int:
+    """multiview check view NAME [options]: 0 when all laws hold, 1 when one is broken."""
+    subject = trial(options.name, options.kind, options.planes, **(options.options or {}))
+    return report(f"view {options.name}", judged(LAWS, subject))

@@ -1,4 +1,1 @@
-"""The commands of `multiview`: one file for each group of commands, with their options.
-
-`multiview/cli.py` lists them in one table.
-"""
+"""The actions of `multiview`'s commands and their options; `multiview/cli.py` is their table."""

@@ -1,56 +1,46 @@
-"""The commands that make, join, split and check stores."""
+"""The commands that join, split, check and show stores."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
-from multiview.errors import MultiviewError
-from multiview.options import parse
-from multiview.plugins import installed, load
+from multiview import moved
+from multiview.exits import DONE, FAILED
+
+__getattr__ = moved.names_of("commands.stores")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preprocess:
-    """Options of every source.
+class Merge:
+    """Joins stores, or the parts of one store, into a new store.
+
+    Parts that `multiview preprocess --shard 1/N` to `N/N` wrote become the store that one run
+    would have written, byte for byte. Other stores are copied one after the other.
 
     Args:
-        shard_rows: samples per shard file. Each worker holds one shard in memory.
-        max_bad: how many samples may be unreadable: a share of all below 1, else a number.
-        duplicates: treatment of exact copies: `keep` lists them, `drop` omits them, `error` stops.
-        workers: processes that write shards, 0 = one per core. Any number writes the same bytes.
-        engine: `local` processes, or `ray` for the cluster that RAY_ADDRESS names or, without that
-            variable, for this machine.
-        shard: write one part of the store, such as 2/8 in the second of eight jobs; join the parts
-            with `multiview merge`.
-        view_statistics: at the end measure the installed views on 1000 samples, for normalisation
-            and `inspect`.
+        out: the folder of the new store.
+        store: the stores or parts to join.
         overwrite: replace the store in OUT.
     """
 
-    shard_rows: int = 1000
-    max_bad: float = 0.05
-    duplicates: Literal["keep", "drop", "error"] = "keep"
-    workers: int = 0
-    engine: Literal["local", "ray"] = "local"
-    shard: str | None = None
-    view_statistics: bool = True
+    out: str
+    store: tuple[str, ...]
     overwrite: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Writes a store again with other splits; its statistics are those of the new training split.
+    """Copies a store with other splits; its statistics are those of the new training split.
 
     Args:
         store: the store's folder.
         out: the folder of the new store.
         split: TRAIN/VAL/TEST in percent.
-        by: `id` splits by a hash of the id, `class` gives all classes equal shares, the name of a
-            factor keeps equal values together, a CSV file has the columns id and split.
+        by: what decides on the split of a sample. `id` takes a hash of the id, `class` gives every
+            class the same percentages, the name of a factor keeps samples with one value of the
+            factor together, and a CSV file with the columns id and split sets the splits.
         workers: processes that write shards, 0 = one per core.
         overwrite: replace the store in OUT.
     """
@@ -69,7 +59,7 @@ class Verify:
 
     Args:
         store: the store's folder.
-        memory: gigabytes that the reading process may use.
+        memory: gigabytes that the process may use.
         seconds: time limit per shard.
     """
 
@@ -78,128 +68,63 @@ class Verify:
     seconds: float = 600.0
 
 
-def preprocess(words: Sequence[str]) -> int:
-    """multiview preprocess SOURCE [INPUT] OUT [options]."""
-    names = [plugin.name for plugin in installed("sources")]
-    if not words or words[0] in ("-h", "--help"):
-        print(
-            f"usage: multiview preprocess SOURCE INPUT OUT [options]\n\nsources: {', '.join(names)}\n\n"
-            "`multiview preprocess SOURCE --help` lists the options of a source. `scenes` makes samples itself and "
-            "takes no INPUT."
-        )
-        return 0 if words else 2
-    name, _, value = words[0].partition(":")
-    source_type = load("sources", name)
-    if value:
-        words = [*words, f"--{_spelled(name, source_type)}", value]
-    positional = ["input", "out"] if source_type.needs_input else ["out"]
-    rest = list(words[1:]) if source_type.needs_input else [word for word in words[1:] if word != "-"]
-    about = inspect.getdoc(source_type) or ""
-    chosen = parse(
-        _joined(source_type, positional),
-        rest,
-        prog=f"multiview preprocess {name}",
-        description=about,
-        positional=positional,
-    )
-    from multiview.data.write.preprocess import preprocess as write
-    from multiview.data.write.progress import progress_bar
+@dataclass(frozen=True, kw_only=True)
+class Inspect:
+    """Prints what a store holds and draws a contact sheet of every modality and view.
 
-    source = source_type(**{field.name: getattr(chosen, field.name) for field in fields(source_type)})
-    root = Path(chosen.input) if source_type.needs_input else None
-    options = {field.name: getattr(chosen, field.name) for field in fields(Preprocess)}
-    del options["view_statistics"]
-    with progress_bar(f"preparing {root or words[0]}") as progress:
-        report = write(source, root, Path(chosen.out), name=name, progress=progress, **options)
-    print("\n".join(report.lines()))
-    if chosen.view_statistics and not chosen.shard:
-        from multiview.data.load.viewstatistics import describe_views
+    Args:
+        store: the store's folder.
+        out: file of the picture (null = contact-sheet.png in the store's folder).
+        samples: rows of the picture.
+        views: views to draw, with their options: '[L, bands:bands=8, "table:columns=[0,3]"]'
+            (null = every installed view that needs no option and whose modality the store has).
+    """
 
-        describe_views(report.out)
-    return 0
+    store: str
+    out: str | None = None
+    samples: int = 8
+    views: tuple[str, ...] | None = None
 
 
-def merge(words: Sequence[str]) -> int:
-    """multiview merge OUT STORE [STORE ...]."""
-    folders = [Path(word) for word in words if not word.startswith("-")]
-    flags = {word for word in words if word.startswith("-")}
-    if len(folders) < 2 or flags - {"--overwrite"}:
-        print(
-            "usage: multiview merge OUT STORE [STORE ...] [--overwrite]\n\nJoins the parts that `multiview preprocess "
-            "--shard 1/N` to `N/N` wrote into the store\nthat one run would have written, byte for byte. Other stores "
-            "are written again, one after another."
-        )
-        return 0 if flags & {"-h", "--help"} else 2
+def merge(options: Merge) -> int:
+    """multiview merge OUT STORE [STORE ...] [options]."""
     from multiview.data.write.merge import merge as join
     from multiview.data.write.progress import progress_bar
 
-    with progress_bar(f"merging into {folders[0]}") as progress:
-        report = join(folders[0], folders[1:], overwrite="--overwrite" in flags, workers=0, progress=progress)
+    out, stores = Path(options.out), [Path(store) for store in options.store]
+    with progress_bar(f"merging into {out}") as progress:
+        report = join(out, stores, overwrite=options.overwrite, workers=0, progress=progress)
     print("\n".join(report.lines()))
-    return 0
+    return DONE
 
 
-def split(words: Sequence[str]) -> int:
+def split(options: Split) -> int:
     """multiview split STORE OUT [options]."""
-    chosen = parse(Split, words, prog="multiview split", positional=["store", "out"])
     from multiview.data.write.derived import Resplit
-    from multiview.data.write.preprocess import preprocess as write
+    from multiview.data.write.preprocess import preprocess
     from multiview.data.write.progress import progress_bar
 
-    source = Resplit(store=chosen.store, split=chosen.split, by=chosen.by)
-    with progress_bar(f"splitting {chosen.store}") as progress:
-        report = write(
-            source,
-            None,
-            Path(chosen.out),
-            name="split",
-            workers=chosen.workers,
-            overwrite=chosen.overwrite,
-            progress=progress,
-        )
+    source = Resplit(store=options.store, split=options.split, by=options.by)
+    write = partial(preprocess, name="split", workers=options.workers, overwrite=options.overwrite)
+    with progress_bar(f"splitting {options.store}") as progress:
+        report = write(source, None, Path(options.out), progress=progress)
     print("\n".join(report.lines()))
-    return 0
+    return DONE
 
 
-def verify(words: Sequence[str]) -> int:
-    """multiview verify STORE: 0 whole, 1 damaged."""
-    chosen = parse(Verify, words, prog="multiview verify", positional=["store"])
-    from multiview.data.store.verify import verify as check
+def verify(options: Verify) -> int:
+    """multiview verify STORE [options]: 0 when the store is whole, 1 when it is damaged."""
+    from multiview.data.store.verify import verify as read_all
 
-    report = check(Path(chosen.store), memory=chosen.memory, seconds=chosen.seconds)
+    report = read_all(Path(options.store), memory=options.memory, seconds=options.seconds)
     print("\n".join(report.lines()))
-    return 1 if report.faults else 0
+    return FAILED if report.faults else DONE
 
 
-def _spelled(name: str, source: type[Any]) -> str:
-    """The option that SOURCE:VALUE sets. Raises MultiviewError when the source has none."""
-    option = getattr(source, "shorthand", None)
-    if option is None:
-        raise MultiviewError(f"the source '{name}' takes no value after a colon; `multiview preprocess {name} --help`.")
-    return str(option)
+def inspect_store(options: Inspect) -> int:
+    """multiview inspect STORE [options]."""
+    from multiview.data.inspect.inspection import inspect_store as show
 
-
-def _joined(source: type[Any], positional: Sequence[str]) -> type[Any]:
-    """A dataclass of the options of a source, of all sources, and of the positional folders."""
-    from dataclasses import field, make_dataclass
-    from typing import get_type_hints
-
-    members: list[tuple[str, Any] | tuple[str, Any, Any]] = [(name, str) for name in positional]
-    for kind in (source, Preprocess):
-        members += [(f.name, get_type_hints(kind)[f.name], field(default=f.default)) for f in fields(kind)]
-    made = make_dataclass(source.__name__, members, kw_only=True, frozen=True)
-    folders = {"input": "the folder or file to read", "out": "the folder of the new store"}
-    about = {**folders, **_documented(source), **_documented(Preprocess)}
-    made.__doc__ = "\n".join(["Options.", "", "Args:", *(f"    {name}: {text}" for name, text in about.items())])
-    return made
-
-
-def _documented(config: type[Any]) -> dict[str, str]:
-    """The help of the fields of a dataclass, from its docstring and those of its bases."""
-    import docstring_parser
-
-    about: dict[str, str] = {}
-    for kind in reversed(config.__mro__):
-        for param in docstring_parser.parse(inspect.cleandoc(kind.__doc__ or "")).params:
-            about[param.arg_name] = " ".join((param.description or "").split())
-    return about
+    out = Path(options.out) if options.out else None
+    show(Path(options.store), out=out, samples=options.samples, views=options.views)
+    return DONE

@@ -1,0 +1,108 @@
+"""`multiview preprocess`: the options of a source and of every source in one command line."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, make_dataclass
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+from multiview.errors import MultiviewError
+from multiview.exits import DONE
+from multiview.options import parse
+from multiview.plugins import load
+
+FOLDERS = {"input": "the folder or file to read", "out": "the folder of the new store"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocess:
+    """Options of every source.
+
+    Args:
+        shard_rows: samples per shard file. Each worker holds one shard in memory.
+        max_bad: how many samples may be unreadable: a share of all below 1, else a number.
+        duplicates: treatment of exact copies: `keep` lists them, `drop` omits them, `error` stops.
+        workers: processes that write shards, 0 = one per core. Any number writes the same bytes.
+        engine: `local` processes, or `ray` for the cluster that RAY_ADDRESS names or, without that
+            variable, for this machine.
+        shard: write one part of the store, such as 2/8 in the second of eight jobs; join the parts
+            with `multiview merge`.
+        view_statistics: at the end measure the installed views on 1000 samples, for normalisation
+            and `inspect`.
+        overwrite: replace the store in OUT.
+    """
+
+    shard_rows: int = 1000
+    max_bad: float = 0.05
+    duplicates: Literal["keep", "drop", "error"] = "keep"
+    workers: int = 0
+    engine: Literal["local", "ray"] = "local"
+    shard: str | None = None
+    view_statistics: bool = True
+    overwrite: bool = False
+
+
+def preprocess(given: str, words: Sequence[str]) -> int:
+    """multiview preprocess SOURCE [INPUT] OUT [options]; `given` is SOURCE or SOURCE:VALUE."""
+    name, _, value = given.partition(":")
+    source_type = load("sources", name)
+    chosen = _parsed(name, source_type, [*words, f"--{_shorthand(name, source_type)}", value] if value else words)
+    from multiview.data.write.preprocess import preprocess as write
+    from multiview.data.write.progress import progress_bar
+
+    source = source_type(**{field.name: getattr(chosen, field.name) for field in fields(source_type)})
+    root = Path(chosen.input) if source_type.needs_input else None
+    options = {field.name: getattr(chosen, field.name) for field in fields(Preprocess)}
+    del options["view_statistics"]
+    with progress_bar(f"preparing {root or given}") as progress:
+        report = write(source, root, Path(chosen.out), name=name, progress=progress, **options)
+    print("\n".join(report.lines()))
+    if chosen.view_statistics and not chosen.shard:
+        from multiview.data.load.viewstatistics import describe_views
+
+        describe_views(report.out)
+    return DONE
+
+
+def _parsed(name: str, source: type[Any], words: Sequence[str]) -> Any:
+    """The folders, the options of the source and those of every source, from the command line."""
+    folders = ["input", "out"] if source.needs_input else ["out"]
+    if not source.needs_input:
+        words = [word for word in words if word != "-"]  # a `-` may stand for the missing INPUT
+    usage = " ".join([*(folder.upper() for folder in folders), "[options]"])
+    prog, about = f"multiview preprocess {name}", inspect.getdoc(source) or ""
+    return parse(_joined(source, folders), words, prog=prog, description=about, words=usage)
+
+
+def _shorthand(name: str, source: type[Any]) -> str:
+    """The option that VALUE of SOURCE:VALUE sets. Raises MultiviewError when the source has none."""
+    option = getattr(source, "shorthand", None)
+    if option is None:
+        raise MultiviewError(
+            f"the source '{name}' takes no value after a colon; `multiview preprocess {name} --help` lists its options."
+        )
+    return str(option)
+
+
+def _joined(source: type[Any], folders: Sequence[str]) -> type[Any]:
+    """One dataclass of the folders, the source's options and those of every source."""
+    members: list[tuple[str, Any] | tuple[str, Any, Any]] = [(name, str) for name in folders]
+    for kind in (source, Preprocess):
+        members += [(f.name, get_type_hints(kind)[f.name], field(default=f.default)) for f in fields(kind)]
+    joined = make_dataclass(source.__name__, members, kw_only=True, frozen=True)
+    about = {**FOLDERS, **_documented(source), **_documented(Preprocess)}
+    joined.__doc__ = "\n".join(["Options.", "", "Args:", *(f"    {name}: {text}" for name, text in about.items())])
+    return joined
+
+
+def _documented(config: type[Any]) -> dict[str, str]:
+    """The help of every field, from the docstrings of a dataclass and its bases."""
+    import docstring_parser
+
+    about: dict[str, str] = {}
+    for kind in reversed(config.__mro__):
+        for param in docstring_parser.parse(inspect.cleandoc(kind.__doc__ or "")).params:
+            about[param.arg_name] = " ".join((param.description or "").split())
+    return about

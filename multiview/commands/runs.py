@@ -1,0 +1,82 @@
+"""The commands that train, measure and compare runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from multiview.errors import MultiviewError
+from multiview.exits import DONE
+from multiview.plugins import load
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Measures the frozen features of a run with weighted kNN and a linear probe.
+
+    Random weights and raw pixels are measured beside them.
+
+    Args:
+        run: the run folder.
+        data: another store or folder than the one of the run (null = the one of the run).
+        layer: probe this layer of the encoders, averaged over the picture (null = the features).
+        dim: number of dimensions to which PCA reduces all features before the probe (null = the
+            width of the narrowest encoder).
+        subsets: measure every subset of the views, on the samples that have all of its views.
+        segment: probe the maps of `layer` pixel by pixel, for the classes of this stored mask.
+        classes: with --segment, the number of most frequent classes that count.
+    """
+
+    run: str
+    data: str | None = None
+    layer: str | None = None
+    dim: int | None = None
+    subsets: bool = False
+    segment: str | None = None
+    classes: int = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare:
+    """Shows the evaluations of several runs side by side.
+
+    The table holds every value, mean and standard deviation, and the margins over the controls.
+
+    Args:
+        run: run folders that have been evaluated.
+    """
+
+    run: tuple[str, ...]
+
+
+def train(name: str, words: Sequence[str]) -> int:
+    """multiview train RECIPE [options]: trains in one process, without a launcher."""
+    from multiview.launch import train_from_words
+
+    return train_from_words(load("recipes", name), words, prog=f"multiview train {name}")
+
+
+def evaluate(options: Evaluate) -> int:
+    """multiview evaluate RUN [options]."""
+    from multiview.load_run import load as load_run
+
+    if options.segment is not None:
+        if options.layer is None:
+            raise MultiviewError("--segment probes the maps of a layer; name it with --layer, such as --layer stage3.")
+        from multiview.measure.segmentation import segment
+
+        segment(load_run(options.run, options.data), options.segment, options.layer, classes=options.classes)
+        return DONE
+    from multiview.measure.evaluate import evaluate as measure
+
+    measure(load_run(options.run, options.data), layer=options.layer, dim=options.dim, subsets=options.subsets)
+    return DONE
+
+
+def compare(options: Compare) -> int:
+    """multiview compare RUN [RUN ...]."""
+    from multiview.commands.compare import compare_runs
+
+    compare_runs([Path(folder) for folder in options.run])
+    return DONE
