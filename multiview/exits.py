@@ -15,10 +15,10 @@ FAILED = 1
 MISTAKE = 2
 """The user made a mistake, which a message on stderr explains."""
 EXIT_CODES = """exit codes:
-  0        done
-  1        a check failed
-  2        a mistake, which the message explains
-  128 + n  stopped by signal n (130 after Ctrl-C)"""
+  0: done
+  1: a check failed
+  2: a mistake, which the message explains
+  128+n: stopped by signal n (130 after Ctrl-C)"""
 
 
 def stopped_by(number: int) -> int:

@@ -259,6 +259,7 @@ MOVED_NAMES = {
     },
     "data.store": {"no_store": "data.store.reading.not_a_store"},
     "check": {"check": "commandline.run", "unknown_name": "errors.unknown_name"},
+    "check.views": {"settled": "check.views.with_statistics"},
     "cli": {
         "Evaluate": "commands.runs.Evaluate",
         "Inspect": "commands.stores.Inspect",

@@ -46,7 +46,8 @@ def recipe_of(folder: Path) -> Recipe:
             "Evaluate the Trained that fit returned, or write the setup as a Recipe."
         )
     config = folder / CONFIG
-    return parse(_recipe_class(origin, folder), ["--config", str(config)], prog=str(config))
+    prog = f"multiview train {origin['name']}" if "name" in origin else origin["file"]
+    return parse(_recipe_class(origin, folder), ["--config", str(config)], prog=prog)
 
 
 def _recipe_class(origin: dict[str, str], folder: Path) -> type[Recipe]:

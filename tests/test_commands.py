@@ -102,7 +102,7 @@ def test_multiview_alone_shows_its_commands_and_exit_codes(capsys: Captured) -> 
     assert started(capsys, "--help") == (0, out, "")
     assert out.startswith("usage: multiview COMMAND ...\n")
     assert all(f"  {command.name} " in out and command.summary in out for command in cli.COMMANDS)
-    assert all(f"\n  {number} " in out for number in ("0", "1", "2", "128 + n"))
+    assert all(f"\n  {number}: " in out for number in ("0", "1", "2", "128+n"))
 
 
 def test_exit_codes(capsys: Captured) -> None:

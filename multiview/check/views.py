@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multiview import moved
 from multiview.batch import Batch
 from multiview.check.laws import Broken, Law, demand, judged, report
 from multiview.check.options import CheckView
@@ -22,6 +23,8 @@ from multiview.errors import MultiviewError
 from multiview.plugins import load
 from multiview.view import Crop, View, make_view
 from multiview.viewlayer import ViewLayer, scaled
+
+__getattr__ = moved.names_of("check.views")
 
 TOLERANCE = 1e-3
 """Share of the width of a range by which numbers may lie outside."""
