@@ -122,7 +122,7 @@ def _add_positional(parser: _Parser, config: type, name: str) -> None:
     several: dict[str, Any] = {}
     if get_type_hints(config)[name] == tuple[str, ...]:
         several = {"nargs": "+"} if own.default is MISSING else {"nargs": "*", "default": list(own.default)}
-    parser.add_argument(name, type=str, help=about.get(name) or "a folder", metavar=name.upper(), **several)
+    parser.add_argument(name, type=str, help=about.get(name) or "a folder", **several)
 
 
 def _add_kind(parser: _Parser, name: str, kind: str, base: type) -> None:
