@@ -1,4 +1,4 @@
-"""What the numbers of a run's health mean, in words, where something is wrong. Every line is said once."""
+"""Warnings about the health of a run, in words. Every warning is printed once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from typing import NamedTuple
 from multiview.objectives.base import Objective
 
 SETTLED = 50
-"""Steps before which nothing is wrong yet: embeddings of fresh weights are alike, and no edge has learned."""
+"""Steps without warnings: at first, embeddings are alike and no edge has learned anything."""
 
 
 class Symptom(NamedTuple):
-    """A measure, whether its value (with the others of the same edge or view) is a bad sign, and what to say then."""
+    """A bad sign in one measure.
+
+    bad: takes the value and all measures of the same edge or view. text: the warning.
+    """
 
     measure: str
     name: str
@@ -27,42 +30,45 @@ SYMPTOMS = (
         "bound",
         "chance",
         lambda x, of: x < 0.02 * of["ceiling"],
-        "edge {name}: loss is ln(K+1), nothing learned yet (information shown {bound:.2f} of {ceiling:.2f} nats). If it stays, try milder "
-        "crops, a higher learning rate, or another temperature.",
+        "edge {name}: loss is ln(K+1), nothing learned yet (the loss shows {bound:.2f} nats of mutual information, at "
+        "most {ceiling:.2f}). If this stays, try milder crops, a higher learning rate, or another temperature.",
     ),
     Symptom(
         "bound",
         "ceiling",
         lambda x, of: x > 0.98 * of["ceiling"],
-        "edge {name}: solved, the loss cannot show more than ln(K+1) = {ceiling:.2f} nats. More negatives would ask more; so would stronger "
-        "crops, if the views share something trivial.",
+        "edge {name}: solved, the loss cannot show more than ln(K+1) = {ceiling:.2f} nats. Use more negatives, or "
+        "stronger crops if the views share something trivial.",
     ),
     Symptom(
         "std",
         "collapse",
         lambda x, _: x < 0.05,
-        "view {name}: std -> 0, collapsed ({std:.3f} of 1/sqrt(d)): all samples have nearly the same embedding. Lower the learning rate, and "
-        "look at the predictor, the key encoder's momentum or the temperature.",
+        "view {name}: std -> 0, collapsed ({std:.3f} of 1/sqrt(d)): all samples have nearly the same embedding. Lower "
+        "the learning rate, and check the predictor, the key encoder's momentum and the temperature.",
     ),
     Symptom(
         "effective_rank",
         "directions",
         lambda x, of: x < 2 and of["std"] >= 0.05,
-        "view {name}: embeddings use {effective_rank:.1f} directions: samples differ in hardly more than one number.",
+        "view {name}: embeddings use {effective_rank:.1f} directions: samples differ in little more than one number.",
     ),
     Symptom(
         "z_drift",
         "drift",
         lambda x, _: abs(x) > 1,
-        "edge {name}: Z of a batch is e^{z_drift:.1f} times the Z in use, so that NCE weighs its negatives wrongly.",
+        "edge {name}: Z of a batch is e^{z_drift:.1f} times the Z in use, so that NCE weights the negatives wrongly.",
     ),
 )
 
 
 class Doctor:
-    """Finds symptoms in the numbers of a run, and remembers in `file` what it has said, so that a resumed run does not say it again.
+    """Finds symptoms in the numbers of a run, and gives each warning once, also in a resumed run.
 
-    objectives: of the run's edges by name, for what to change of them.
+    Args:
+        file: where warnings are written down.
+        resumed_at: the step at which the run continues; None for a new run.
+        objectives: the objective of each edge by name; it says what to change.
     """
 
     def __init__(
@@ -71,17 +77,17 @@ class Doctor:
         self.file, self.objectives = file, objectives or {}
         lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if resumed_at and file.is_file() else []
         whole = [json.loads(line) for line in lines if line.endswith("\n")]
-        kept = [line for line in whole if line["step"] <= (resumed_at or 0)]
-        self.said = {(line["symptom"], line["of"]) for line in kept}
-        self._write("w", kept)
+        earlier = [line for line in whole if line["step"] <= (resumed_at or 0)]
+        self.reported = {(line["symptom"], line["of"]) for line in earlier}
+        self._write("w", earlier)
 
     def look(self, step: int, values: Mapping[str, float]) -> list[str]:
-        """New lines for `measure/name` values at a step; they are written down with it."""
-        seen = diagnosed(values, self.objectives) if step >= SETTLED else ()
-        found = [x for x in seen if (x["symptom"], x["of"]) not in self.said]
-        self.said |= {(x["symptom"], x["of"]) for x in found}
-        self._write("a", [{"step": step, **x} for x in found])
-        return [x["text"] for x in found]
+        """New warnings for the values `measure/name` of a step; also writes them down."""
+        symptoms = diagnosed(values, self.objectives) if step >= SETTLED else ()
+        new = [x for x in symptoms if (x["symptom"], x["of"]) not in self.reported]
+        self.reported |= {(x["symptom"], x["of"]) for x in new}
+        self._write("a", [{"step": step, **x} for x in new])
+        return [x["text"] for x in new]
 
     def _write(self, mode: str, lines: list[dict[str, object]]) -> None:
         with self.file.open(mode, encoding="utf-8") as file:
@@ -91,7 +97,7 @@ class Doctor:
 def diagnosed(
     values: Mapping[str, float], objectives: Mapping[str, Objective] | None = None
 ) -> Iterator[dict[str, str]]:
-    """Every symptom in `measure/name` values, with what the edge's objective has against it."""
+    """Every symptom in the values `measure/name`, with the remedy of the edge's objective."""
     names = dict.fromkeys(key.split("/", 1)[1] for key in values if "/" in key)
     for name in names:
         of = {key.split("/", 1)[0]: x for key, x in values.items() if key.endswith(f"/{name}") and key.count("/") == 1}

@@ -1,4 +1,4 @@
-"""A step whose numbers are not finite is refused by all processes at once, so that none waits for the others."""
+"""Stops all processes together when a loss or a gradient is not finite, so that none waits."""
 
 from __future__ import annotations
 
@@ -12,62 +12,78 @@ from multiview.errors import MultiviewError
 
 NAMES_SHOWN, SAMPLES_SHOWN = 4, 8
 
-UNTOUCHED = "Weights, banks and queues are as they were before it."
+UNTOUCHED = "Weights, banks and queues are as they were before the step."
 
 Ids = Callable[[Tensor], list[str]]
-"""Names of samples by their index."""
+"""Names samples by their index."""
 
 Seen = Mapping[str, Iterable[tuple[str, Tensor]]]
-"""Tensors (n, ...) by what they are, each with the view it is of."""
+"""Kind of tensor -> (view, tensor of shape (n, ...)) pairs."""
 
 
 def require_finite_losses(
     losses: Mapping[str, Tensor], seen: Seen, present: Mapping[str, Tensor], index: Tensor, ids: Ids, step: int
 ) -> None:
-    """Raises MultiviewError naming step, edges and samples when a loss of any process is not finite.
+    """Raises MultiviewError when a loss of any process is not finite; it names edges and samples.
 
-    losses: by edge, then their `sum`. seen: what the step worked with, first things first. present: which rows a view exists for. index: of
-    the step's samples.
+    Args:
+        losses: the loss of each edge, then their `sum`.
+        seen: the tensors of the step, in the order in which they were computed.
+        present: by view, the rows that have the view.
+        index: of the step's samples.
+        ids: names samples by their index.
+        step: the number of the step.
     """
     bad = any_rank((~torch.stack(list(losses.values())).isfinite()).tolist(), index.device)
     if not any(bad):
         return
-    edges = [name for name, one in zip(losses, bad, strict=True) if one]
+    edges = [name for name, is_bad in zip(losses, bad, strict=True) if is_bad]
     raise MultiviewError(
-        f"step {step}: the loss of edge {', '.join(edges[:-1] or edges)} is not finite. {_suspects(seen, present, index, ids)} {UNTOUCHED} "
-        "Lower --lr, raise --temperature, or use --precision no; the last checkpoint is whole."
+        f"step {step}: the loss of edge {', '.join(edges[:-1] or edges)} is not finite. "
+        f"{_suspects(seen, present, index, ids)} {UNTOUCHED} Lower --lr, raise --temperature, or use --precision no; "
+        "the last checkpoint is whole."
     )
 
 
 def require_finite_gradients(
     names: Sequence[str], norms: Tensor, index: Tensor, ids: Ids, step: int, accumulated: int = 1
 ) -> None:
-    """Raises MultiviewError naming step, parameters and samples when a gradient of any process is not finite, or its norm overflows.
+    """Raises MultiviewError when a gradient of any process is not finite or its norm overflows.
 
-    names: of the parameters (p,). norms: of their gradients (p,). index: of the step's samples. accumulated: steps in the gradients.
+    Args:
+        names: of the parameters.
+        norms: of their gradients, in the same order.
+        index: of the step's samples.
+        ids: names samples by their index.
+        step: the number of the step.
+        accumulated: the number of steps in the gradients.
     """
     bad = any_rank((~norms.isfinite()).tolist(), norms.device)
     if not any(bad):
         return
-    lost = [name for name, one in zip(names, bad, strict=True) if one]
+    lost = [name for name, is_bad in zip(names, bad, strict=True) if is_bad]
     more = f" and {len(lost) - NAMES_SHOWN} more" if len(lost) > NAMES_SHOWN else ""
-    since = f" of steps {step - accumulated + 1} to {step}" if accumulated > 1 else ""
+    since = f" in steps {step - accumulated + 1} to {step}" if accumulated > 1 else ""
     raise MultiviewError(
-        f"step {step}: the loss is finite, but the gradient{since} is not, of {_whose(lost)}: {', '.join(lost[:NAMES_SHOWN])}{more}. The step "
-        f"had samples {_listed(gather(index), ids)}. {UNTOUCHED} Look for a root, a logarithm or a division at 0 in what these parameters feed; "
-        "else lower --lr, raise --temperature, or use --precision no. The last checkpoint is whole."
+        f"step {step}: the loss is finite, but the gradient of {_owners(lost)}{since} is not: "
+        f"{', '.join(lost[:NAMES_SHOWN])}{more}. The step had samples {_listed(gather(index), ids)}. {UNTOUCHED} Look "
+        "for a root, a logarithm or a division at 0 in the computation after these parameters; otherwise lower --lr, "
+        "raise --temperature, or use --precision no. The last checkpoint is whole."
     )
 
 
-def _whose(parameters: Sequence[str]) -> str:
-    """`view ab`, `edge L-ab`: whose parameters they are, by names such as `encoders.ab.stem.weight` and `scalars.L-ab.values.x`."""
+def _owners(parameters: Sequence[str]) -> str:
+    """`view ab, edge L-ab` for parameters `encoders.ab.stem.weight` and `scalars.L-ab.values.x`."""
     parts = [name.split(".") for name in parameters]
     owners = [f"{'edge' if kind == 'scalars' else 'view'} {name.split('/')[0]}" for kind, name, *_ in parts]
     return ", ".join(dict.fromkeys(owners))
 
 
 def _suspects(seen: Seen, present: Mapping[str, Tensor], index: Tensor, ids: Ids) -> str:
-    """The samples of all ranks whose views first went wrong; where none did, those of the step. What stands for an absent view is none."""
+    """The samples with the first tensors that are not finite, else all samples of the step.
+
+    Values of absent views are placeholders and are not checked.
+    """
     everyone = gather(index)
     for kind, tensors in seen.items():
         lost = gather(torch.stack([~x.isfinite().flatten(1).all(1) & present[view] for view, x in tensors]).any(0))

@@ -1,9 +1,12 @@
-"""Embeddings of a batch, and the way of their gradient to the weights: in one pass, or in micro-batches that fit.
+"""Encodes a batch at once or in micro-batches, and brings the gradient back to the weights.
 
-GradCache (Gao et al., arXiv:2101.06983): embeddings of the whole batch are computed in micro-batches without keeping what a backward
-pass needs; the loss gives the gradient of every embedding; each micro-batch is then computed again, with the same random numbers, and its
-part of that gradient goes back to the weights. The sum is the gradient of the whole batch, in the memory of a micro-batch. Batch norm is
-the exception: it sees a micro-batch at a time, as it sees a rank's part of the batch.
+GradCache (Gao et al., arXiv:2101.06983):
+1. Encode the whole batch in micro-batches, without storing activations for the backward pass.
+2. Compute the loss of the whole batch, and its gradient for every embedding.
+3. Encode each micro-batch again, with the same random numbers, and send its part of that gradient
+   back to the weights.
+The sum is the gradient of the whole batch, in the memory of one micro-batch. Only batch norm
+differs: it sees one micro-batch at a time.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ Backward = Callable[[Tensor], None]
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Some rows of a batch: view tensors, which rows exist, and where they stand in it."""
+    """Some rows of a batch: view tensors, which rows have each view, and the place in the batch."""
 
     views: Mapping[str, Tensor]
     present: Mapping[str, Tensor]
@@ -37,7 +40,7 @@ class MicroBatch:
 
 
 def micro_batches(views: Mapping[str, Tensor], present: Mapping[str, Tensor], size: int | None) -> list[MicroBatch]:
-    """The batch in as few parts of at most `size` rows as there can be, as even as they can be; None: in one."""
+    """Splits a batch into the fewest even parts of at most `size` rows; None gives one part."""
     count = len(next(iter(views.values())))
     parts = -(-count // (size or count))
     ends = [count * number // parts for number in range(parts + 1)]
@@ -51,32 +54,35 @@ def _rows(views: Mapping[str, Tensor], present: Mapping[str, Tensor], rows: slic
 def encoded(
     accelerator: Accelerator, model: nn.Module, wrapped: Any, micro: list[MicroBatch], draws: Draws
 ) -> tuple[Embeddings, Backward]:
-    """The embeddings of the whole batch, and the function that takes a loss of them back to the weights.
+    """The embeddings of the whole batch, and the function that sends a loss back to the weights.
 
-    `wrapped` is `model` as Accelerate wrapped it. draws: of this step, the source of dropout.
+    wrapped: `model` as wrapped by Accelerate. draws: the random numbers of the step, for dropout.
     """
     if len(micro) == 1:
         _seed(draws, 0)
         return wrapped(micro[0].views, micro[0].present), accelerator.backward
-    with torch.no_grad(), _kept_statistics(model):
-        found = []
+    with torch.no_grad(), _frozen_statistics(model):
+        parts = []
         for number, part in enumerate(micro):
             _seed(draws, number)
-            found.append(model(part.views, part.present))
-    whole = _leaves(found)
+            parts.append(model(part.views, part.present))
+    whole = _leaves(parts)
     return whole, partial(_backward, accelerator, wrapped, micro, draws, whole)
 
 
 def encoded_keys(memories: Memories, micro: list[MicroBatch], step: int) -> FoundKeys:
     """The keys of the whole batch."""
-    found = [memories.keys(part.views, part.present, step) for part in micro]
-    return {name: torch.cat([keys[name] for keys in found]) for name in found[0]} if len(micro) > 1 else found[0]
+    parts = [memories.keys(part.views, part.present, step) for part in micro]
+    return {name: torch.cat([keys[name] for keys in parts]) for name in parts[0]} if len(micro) > 1 else parts[0]
 
 
 def _backward(
     accelerator: Accelerator, wrapped: Any, micro: list[MicroBatch], draws: Draws, whole: Embeddings, loss: Tensor
 ) -> None:
-    """The gradient of every embedding, then micro-batch by micro-batch that of the weights; ranks add theirs up in the last."""
+    """Computes the gradient of every embedding, then of the weights, one micro-batch after another.
+
+    Processes add their gradients up in the last micro-batch.
+    """
     loss.backward()
     for number, part in enumerate(micro):
         last = number == len(micro) - 1
@@ -87,7 +93,10 @@ def _backward(
 
 
 def _product(again: Embeddings, whole: Embeddings, rows: slice, scalars: bool) -> Tensor:
-    """<embeddings, their gradient> over some rows: its gradient is the loss's. The edges' scalars count once, not for every part."""
+    """The product <embeddings, their gradient> over some rows; its gradient is that of the loss.
+
+    scalars: include the learned scalars of the edges; they count once, not per micro-batch.
+    """
     pairs = [(again.z[name], _gradient(z)[rows]) for name, z in whole.z.items()]
     pairs += [(again.p[name], _gradient(p)[rows]) for name, p in whole.p.items()]
     if scalars:
@@ -99,24 +108,24 @@ def _gradient(x: Tensor) -> Tensor:
     return torch.zeros_like(x) if x.grad is None else x.grad
 
 
-def _leaves(found: list[Embeddings]) -> Embeddings:
-    """The embeddings of all parts as one, cut off from the weights, each waiting for its gradient."""
-    first = found[0]
+def _leaves(parts: list[Embeddings]) -> Embeddings:
+    """The embeddings of all parts together, detached from the weights, ready for their gradient."""
+    first = parts[0]
     return Embeddings(
-        {name: torch.cat([part.z[name] for part in found]).requires_grad_() for name in first.z},
-        {name: torch.cat([part.p[name] for part in found]).requires_grad_() for name in first.p},
+        {name: torch.cat([part.z[name] for part in parts]).requires_grad_() for name in first.z},
+        {name: torch.cat([part.p[name] for part in parts]).requires_grad_() for name in first.p},
         {edge: {n: x.detach().clone().requires_grad_() for n, x in own.items()} for edge, own in first.scalars.items()},
     )
 
 
 def _seed(draws: Draws, part: int) -> None:
-    """Dropout is a function of seed, step, rank and part: both passes draw alike, and so does a resumed run."""
+    """Seeds dropout by seed, step, rank and part: the same in both passes and in a resumed run."""
     torch.manual_seed(draw_seed(draws.seed, draws.step, f"dropout {rank()} {part}"))
 
 
 @contextmanager
-def _kept_statistics(model: nn.Module) -> Iterator[None]:
-    """Running statistics of batch norm stay as they are: the second pass moves them, once."""
+def _frozen_statistics(model: nn.Module) -> Iterator[None]:
+    """Freezes the running statistics of batch norm, because the second pass updates them."""
     norms = [(m, m.momentum) for m in model.modules() if isinstance(m, _BatchNorm)]
     for norm, _ in norms:
         norm.momentum = 0.0

@@ -1,7 +1,8 @@
-"""Is every edge learning, and is every view alive? Measured now and then, on some rows of all ranks, without gradient.
+"""Measures whether every edge learns and no view has collapsed, on some rows of all processes.
 
-Alignment and uniformity: Wang and Isola, arXiv:2005.10242. Effective rank: Roy and Vetterli, EUSIPCO 2007, as in RankMe
-(arXiv:2210.02885). The bound on mutual information: van den Oord et al., arXiv:1807.03748, Eq. 12.
+Alignment and uniformity: Wang and Isola, arXiv:2005.10242. Effective rank: Roy and Vetterli,
+EUSIPCO 2007, as in RankMe (arXiv:2210.02885). Bound on mutual information: van den Oord et al.,
+arXiv:1807.03748, Eq. 12.
 """
 
 from __future__ import annotations
@@ -20,38 +21,44 @@ from multiview.objectives.edge import EdgeInput, Side
 from multiview.ops.precision import full_precision
 
 ROWS = 256
-"""Rows of all ranks that embeddings are judged by: what compares them pair by pair stays small."""
+"""Rows of all processes whose embeddings are measured; bounds the cost of comparing all pairs."""
 
 SCORED = 64
-"""Rows of a rank that are scored once more against their negatives."""
+"""Rows of each process that are scored against their negatives."""
 
 
 @torch.no_grad()
 def measured(edges: Mapping[str, AnyEdge], inputs: Sequence[EdgeInput]) -> dict[str, Tensor]:
-    """Numbers by `measure/edge` and `measure/view`; the same on every rank. Every rank must call it at the same step."""
-    found: dict[str, Tensor] = {}
-    for (name, edge), given in zip(edges.items(), inputs, strict=True):
-        found |= {f"{measure}/{name}": x for measure, x in _of_edge(edge, given).items()}
+    """Values `measure/edge` and `measure/view`, the same in every process.
+
+    Every process must call the function in the same step.
+    """
+    values: dict[str, Tensor] = {}
+    for (name, edge), edge_input in zip(edges.items(), inputs, strict=True):
+        values |= {f"{measure}/{name}": x for measure, x in _of_edge(edge, edge_input).items()}
     for view, z in _views(edges, inputs):
-        found |= {f"{measure}/{view}": x for measure, x in of_view(z).items()}
-    return found
+        values |= {f"{measure}/{view}": x for measure, x in of_view(z).items()}
+    return values
 
 
-def _of_edge(edge: AnyEdge, given: EdgeInput) -> dict[str, Tensor]:
-    present = gather(given.present)
-    sides = [gather(_unit(side))[present][:ROWS] for side in given.sides]
+def _of_edge(edge: AnyEdge, edge_input: EdgeInput) -> dict[str, Tensor]:
+    present = gather(edge_input.present)
+    sides = [gather(_unit(side))[present][:ROWS] for side in edge_input.sides]
     pairs = [alignment(a, b) for a, b in combinations(sides, 2)]
-    found = {"alignment": torch.stack(pairs).mean()} if len(sides[0]) else {}
-    scores = edge.objective.scores(given, SCORED)
-    return found | (of_scores(scores, given.present[:SCORED]) if scores else {})
+    values = {"alignment": torch.stack(pairs).mean()} if len(sides[0]) else {}
+    scores = edge.objective.scores(edge_input, SCORED)
+    return values | (of_scores(scores, edge_input.present[:SCORED]) if scores else {})
 
 
 def _views(edges: Mapping[str, AnyEdge], inputs: Sequence[EdgeInput]) -> Iterator[tuple[str, Tensor]]:
-    """Each view's embeddings of the rows of all ranks that have the edge's views; `view:edge` where a further edge reads others."""
+    """Embeddings of each view, over the rows of all processes that have the views of the edge.
+
+    The name is `view:edge` when a second edge uses other embeddings of the same view.
+    """
     seen: set[tuple[str, int]] = set()
-    for (name, edge), given in zip(edges.items(), inputs, strict=True):
-        present = gather(given.present)
-        for view, side in zip(edge.views, given.sides, strict=True):
+    for (name, edge), edge_input in zip(edges.items(), inputs, strict=True):
+        present = gather(edge_input.present)
+        for view, side in zip(edge.views, edge_input.sides, strict=True):
             source = view, id(side.z if side.z is not None else side.key)
             if source not in seen:
                 z = gather(_unit(side))[present][:ROWS]
@@ -61,29 +68,35 @@ def _views(edges: Mapping[str, AnyEdge], inputs: Sequence[EdgeInput]) -> Iterato
 
 
 def _unit(side: Side) -> Tensor:
-    """The embeddings of a side on the unit sphere: its own, or its keys where it has none."""
+    """The embeddings of a side on the unit sphere, or its keys when it has no embeddings."""
     z = side.z if side.z is not None else side.key
     assert z is not None
     return F.normalize(full_precision(z.detach()), dim=1)
 
 
 def of_view(z: Tensor) -> dict[str, Tensor]:
-    """What unit vectors z (n, d) say of their view."""
+    """The measures of a view with embeddings z (n, d) on the unit sphere."""
     return {"uniformity": uniformity(z), "effective_rank": effective_rank(z), "std": relative_std(z)}
 
 
 def alignment(a: Tensor, b: Tensor) -> Tensor:
-    """Mean squared distance of partners a, b (n, d) on the unit sphere: 0 where they agree, 2 where they know nothing of each other."""
+    """Mean squared distance of unit vectors a and b (n, d): 0 when equal, 2 when independent."""
     return (a - b).square().sum(1).mean()
 
 
 def uniformity(z: Tensor) -> Tensor:
-    """log of the mean over pairs of e^(-2 distance^2), z (n, d) on the unit sphere: 0 when all are the same, towards -4 when spread."""
+    """log of the mean of e^(-2 distance^2) over pairs of z (n, d) on the unit sphere.
+
+    0 when all rows are equal, near -4 when they are spread evenly.
+    """
     return torch.pdist(z).square().mul(-2).exp().mean().log()
 
 
 def effective_rank(z: Tensor) -> Tensor:
-    """e^entropy of the normalised singular values of z (n, d): the number of directions in use, from 1 to min(n, d)."""
+    """e^entropy of the normalised singular values of z (n, d), from 1 to min(n, d).
+
+    The number of directions that the embeddings use.
+    """
     gram = z @ z.T if len(z) <= z.shape[1] else z.T @ z
     values = torch.linalg.eigvalsh(gram.double()).clamp(min=0).sqrt()
     share = values / values.sum().clamp(min=1e-12)
@@ -91,15 +104,23 @@ def effective_rank(z: Tensor) -> Tensor:
 
 
 def relative_std(z: Tensor) -> Tensor:
-    """Mean over dimensions of the standard deviation of z (n, d), in units of 1 / sqrt(d): 1 when even on the sphere, 0 when collapsed."""
+    """Mean over dimensions of the standard deviation of z (n, d), times sqrt(d).
+
+    1 when the rows are spread evenly on the unit sphere, 0 when collapsed.
+    """
     return z.std(0, correction=0).mean() * math.sqrt(z.shape[1])
 
 
 def of_scores(scores: Sequence[Tensor], present: Tensor) -> dict[str, Tensor]:
-    """What scores (n, 1 + K) of each direction, the positive first and -inf where there is no negative, say over the present rows of all ranks.
+    """Means over the present rows of all processes.
 
-    positive: its share of the softmax. rank: its place, from 1. ceiling: ln(K + 1), what knowing nothing costs. bound: nats of mutual
-    information that the edge has shown, the ceiling less the InfoNCE loss.
+    positive: the softmax probability of the positive. rank: the rank of the positive, from 1.
+    ceiling: ln(K + 1), the InfoNCE loss of a random guess. bound: a lower bound on the mutual
+    information in nats, `ceiling` - InfoNCE.
+
+    Args:
+        scores: (n, 1 + K) for each direction: the positive first, -inf where there is no negative.
+        present: (n,) the rows that have both views.
     """
     rows = [_row_numbers(s)[present] for s in scores]
     sums = total(torch.cat([*rows]).sum(0))
@@ -111,7 +132,7 @@ def of_scores(scores: Sequence[Tensor], present: Tensor) -> dict[str, Tensor]:
 
 
 def _row_numbers(scores: Tensor) -> Tensor:
-    """(n, 4): share of the positive, its rank, InfoNCE, ln(K + 1)."""
+    """(n, 4): probability and rank of the positive, InfoNCE, ln(K + 1)."""
     loss = torch.logsumexp(scores, 1) - scores[:, 0]
     rank = (scores[:, 1:] > scores[:, :1]).sum(1) + 1
     return torch.stack([(-loss).exp(), rank.to(loss), loss, scores.isfinite().sum(1).to(loss).log()], dim=1)

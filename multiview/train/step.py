@@ -1,4 +1,4 @@
-"""One step of training, whole, so that its order is nobody's accident."""
+"""One training step. The whole order of a step is in `contrast_step`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ from multiview.viewlayer import ViewLayer, present_views
 
 @dataclass
 class Parts:
-    """What a step works with. `wrapped` is `model` as Accelerate wrapped it; `optimiser` likewise. `ids` names samples by their index."""
+    """The parts of a training step.
+
+    wrapped: `model` as wrapped by Accelerate; `optimiser` is wrapped too. ids: names samples by
+    their index.
+    """
 
     accelerator: Accelerator
     graph: ContrastGraph
@@ -43,7 +47,7 @@ class Parts:
 
 @dataclass
 class StepOutput:
-    """The weighted sum of the edges' losses, what every edge found, detached, and the measures of health where they were asked for."""
+    """The weighted sum of the losses, the output of every edge, and health measures if asked for."""
 
     loss: Tensor
     edges: dict[str, EdgeOutput]
@@ -51,11 +55,21 @@ class StepOutput:
 
 
 def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: bool = False) -> StepOutput:
-    """views -> key encoders follow -> one forward -> keys -> every edge scored -> backward and optimiser step -> every memory updated once.
+    """Trains one step, in this order.
 
-    examine: measure the health of every edge too, before the memories move on. Raises MultiviewError naming step, edge or parameters, and
-    samples when a loss or a gradient is not finite, before any weight or memory is touched by it; key encoders are put back
-    (`Memories.followed` says what is not).
+    Views, update of key encoders, one forward, keys, loss of every edge, backward, optimiser step,
+    update of every memory.
+
+    Args:
+        parts: the model, memories and optimiser; all are updated.
+        batch: the samples of this process.
+        step: the number of the step, from 1.
+        draws: the random numbers of the step.
+        examine: also measure the health of every edge, before the memories change.
+
+    Raises:
+        MultiviewError: a loss or gradient is not finite. No weight or memory has changed, and key
+            encoders are restored (exceptions: see `Memories.followed`).
     """
     views = {name: _laid_out(x, parts.channels_last) for name, x in parts.layer(batch, draws).items()}
     present = present_views(parts.layer.views, batch)
@@ -88,9 +102,9 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: 
 
 
 def _clip(parts: Parts, index: Tensor, step: int) -> None:
-    """Refuses a gradient that is not finite and clips the others; one norm serves both.
+    """Raises MultiviewError when a gradient is not finite, then clips; both use the same norms.
 
-    With fp16 gradients that overflow are normal: their scaler leaves that step out and lowers its scale.
+    With fp16, overflowing gradients are normal: the scaler skips the step and lowers its scale.
     """
     if parts.accelerator.scaler is not None:
         if parts.clip is not None:
