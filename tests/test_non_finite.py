@@ -173,7 +173,7 @@ def test_every_process_refuses_a_gradient_with_the_same_message(tmp_path: Path) 
 
 
 def test_a_gradient_whose_norm_overflows_is_refused() -> None:
-    with pytest.raises(MultiviewError, match=r"step 7: .* of edge L-ab, view depth: scalars.L-ab.values.t, "):
+    with pytest.raises(MultiviewError, match=r"step 7: .* of edge L-ab, view depth is not: scalars.L-ab.values.t, "):
         require_finite_gradients(
             ["encoders.L.w", "scalars.L-ab.values.t", "encoders.depth.w"],
             torch.tensor([1.0, torch.inf, torch.nan]),

@@ -47,7 +47,7 @@ class Parts:
 
 @dataclass
 class StepOutput:
-    """The weighted sum of the losses, the output of every edge, and health measures if asked for."""
+    """The weighted sum of the losses, the output of each edge, and health measures if asked for."""
 
     loss: Tensor
     edges: dict[str, EdgeOutput]
