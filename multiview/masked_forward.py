@@ -1,10 +1,12 @@
 """Runs a network on the present rows of a batch only, in groups with batch statistics of their own.
 
 - A row whose view is absent must not reach batch statistics.
-- Fewer than two rows have no batch statistics. Batch norm then uses its running statistics and does not change them.
-- With no row at all the network still runs once, on zeros. So every parameter of every process gets a (zero)
-  gradient, and no process waits for another.
-- A SyncBatchNorm needs every process to take part. It is refused in training when a process has too few rows.
+- Fewer than two rows have no batch statistics. Batch norm then uses its running statistics and does
+  not change them.
+- With no row at all the network still runs once, on zeros. So every parameter of every process gets
+  a (zero) gradient, and no process waits for another.
+- A SyncBatchNorm needs every process to take part. It is refused in training when a process has too
+  few rows.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ def masked_forward(
         x: (n, ...) rows.
         present: (n,) which rows exist (None = all).
         modules: all modules that `embed` runs, for their batch norms.
-        groups: split the rows into this many groups, in order, each with its own batch statistics. The running
-            statistics change as if by the mean of the groups' statistics.
+        groups: split the rows into this many groups, in order, each with its own batch statistics.
+            The running statistics change as if by the mean of the groups' statistics.
     """
     norms = [m for module in modules for m in module.modules() if isinstance(m, _BatchNorm)]
     exists = torch.ones(len(x), dtype=torch.bool, device=x.device) if present is None else present
@@ -87,9 +89,10 @@ def _running_statistics(norms: list[_BatchNorm]) -> Iterator[None]:
 
 @contextmanager
 def _share_of_momentum(norms: list[_BatchNorm], left: int, groups: int) -> Iterator[None]:
-    """Sets the momentum for one of `groups` groups, `left` groups before the end, so that all groups weigh the same.
+    """Sets the momentum so that all groups weigh the same; `left` groups are still to come.
 
-    r <- (1 - a_c) r + a_c s_c with a_c = (m / G) / (1 - (left - 1) m / G) gives r <- (1 - m) r + (m / G) sum_c s_c.
+    r <- (1 - a_c) r + a_c s_c with a_c = (m / G) / (1 - (left - 1) m / G) gives r <- (1 - m) r + (m
+    / G) sum_c s_c.
     """
     changed = [(m, m.momentum) for m in norms if groups > 1 and m.momentum is not None]
     for m, momentum in changed:

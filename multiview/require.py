@@ -1,4 +1,4 @@
-"""Checks of options: each raises MultiviewError with the option's name, its value and what to give instead."""
+"""Checks of options. An error names the option, its value and what to give instead."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def fraction(owner: str, **values: float) -> None:
 
 
 def options(values: object, names: Iterable[str], accepts: Callable[[Any], bool], wanted: str, owner: str = "") -> None:
-    """Raises MultiviewError for the first named option that is not accepted: `batch is 0; give 1 or more.`
+    """Raises MultiviewError for the first named option that is not accepted.
+
+    The message reads `batch is 0; give 1 or more.`
 
     Args:
         values: the object whose attributes the options are.

@@ -1,7 +1,8 @@
 """Objectives, one file each, and their contract.
 
-`base.py` has the contract, `needs.py` what an objective asks for, `edge.py` what its loss reads and returns.
-Every objective that `pyproject.toml` registers can be imported from here by the name of its class.
+`base.py` has the contract, `needs.py` what an objective asks for, `edge.py` what its loss reads and
+returns. Every objective that `pyproject.toml` registers can be imported from here by the name of
+its class.
 """
 
 from typing import Any

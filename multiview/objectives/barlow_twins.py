@@ -1,4 +1,4 @@
-"""Barlow Twins: dimensions agree between views and differ from each other (Zbontar et al., arXiv:2103.03230)."""
+"""Barlow Twins: views agree, dimensions are uncorrelated (Zbontar et al., arXiv:2103.03230)."""
 
 from dataclasses import dataclass
 
@@ -8,21 +8,21 @@ from multiview.objectives.in_batch import InBatch
 from multiview.objectives.needs import Head, Needs
 
 EPSILON = 1e-5
-"""Added to a variance, as in the authors' batch norm, so that a collapsed dimension gives 0 and no NaN."""
+"""Added to a variance, as in the authors' batch norm: a collapsed dimension gives no NaN."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BarlowTwins(InBatch):
     r"""The cross-correlation C of the two views' embeddings must be the identity matrix.
 
-    sum_i (1 - C_ii)^2 + redundancy * sum_{i != j} C_ij^2, where C_ij = 1/n sum_rows a_i b_j, and each dimension of a
-    and b has mean 0 and variance 1 over the batch. The batch is that of all processes, with exact gradients. A batch
-    with fewer than two present rows has a loss of 0.
+    sum_i (1 - C_ii)^2 + redundancy * sum_{i != j} C_ij^2, where C_ij = 1/n sum_rows a_i b_j, and
+    each dimension of a and b has mean 0 and variance 1 over the batch. The batch is that of all
+    processes, with exact gradients. A batch with fewer than two present rows has a loss of 0.
 
     Args:
         redundancy: lambda, weight of the correlations between different dimensions.
-        dim: width of an embedding. The paper's 8192 makes C a matrix of 67 million numbers; 2048 is the practical
-            width that VICReg has here too.
+        dim: width of an embedding. The paper's 8192 makes C a matrix of 67 million numbers; 2048 is
+            the practical width that VICReg has here too.
         hidden: width of the projector's two hidden layers (null = dim, as in the paper).
     """
 
@@ -34,7 +34,7 @@ class BarlowTwins(InBatch):
         require.positive("BarlowTwins", redundancy=self.redundancy)
 
     def needs(self) -> Needs:
-        """A three-layer projector with batch norm and without biases, not normalised, on both sides."""
+        """A three-layer projector with batch norm on both sides: no biases, not normalised."""
         hidden = self.hidden or self.dim
         return Needs(projector=Head(dim=self.dim, layers=3, hidden=hidden, norm=True, bias=False, unit=False))
 

@@ -1,10 +1,12 @@
 """The contract of an objective: how one edge of the contrast graph is scored.
 
-An objective is a frozen value of hyper-parameters with one pure function, `loss`. It says what it needs:
+An objective is a frozen value of hyper-parameters with one pure function, `loss`. It says what it
+needs:
 
 - What learns lives in the model: projectors, predictors, learned temperatures (`needs.py`).
 - What remembers lives in the memories: banks, queues, key encoders, running constants.
-- `loss` only reads (`edge.py`). It returns the edge's new state, which is stored after the optimiser's step.
+- `loss` only reads (`edge.py`). It returns the edge's new state, which is stored after the
+  optimiser's step.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ temperature_of, temperature_log, batch_scores = EdgeInput.temperature, EdgeInput
 class Situation:
     """The data and processes that an objective is used with.
 
-    samples: in the training data. per_rank: samples per step in each process. ranks: number of processes.
+    samples: in the training data. per_rank: samples per step in each process. ranks: number of
+    processes.
     """
 
     samples: int
@@ -58,10 +61,11 @@ class Situation:
 
 @dataclass(frozen=True, kw_only=True)
 class Objective(metaclass=ABCMeta):
-    """How one edge is contrasted: subclass it as a frozen dataclass of hyper-parameters, in one file.
+    """How one edge is contrasted. A subclass is a frozen dataclass of hyper-parameters.
 
-    The fields become command-line options. Do not write `from __future__ import annotations` in that file, because
-    the types of the fields are read. Do not import torch at its top, because `--help` must not wait for torch.
+    The fields become command-line options. Do not write `from __future__ import annotations` in
+    that file, because the types of the fields are read. Do not import torch at its top, because
+    `--help` must not wait for torch.
     """
 
     plugins: ClassVar[str] = "objectives"
@@ -101,7 +105,7 @@ class Objective(metaclass=ABCMeta):
         return {}
 
     def initial_state(self) -> dict[str, Any]:
-        """The numbers or lists that the edge remembers from step to step, by name, as they are at the start."""
+        """First values of what the edge remembers from step to step: numbers or lists, by name."""
         return {}
 
     @abstractmethod
@@ -109,19 +113,20 @@ class Objective(metaclass=ABCMeta):
         """Scores the edge. Changes nothing."""
 
     def scores(self, edge: EdgeInput, rows: int) -> tuple[Tensor, ...]:  # noqa: ARG002
-        """Scores of the first `rows` rows against their negatives, from which the edge's health is measured.
+        """Scores of the first `rows` rows, from which the edge's health is measured.
 
-        One tensor (rows, 1 + K) per direction: divided by the temperature, the positive first, -inf where there is
-        no negative. Empty for an objective without negatives. Every process calls it.
+        One tensor (rows, 1 + K) per direction: divided by the temperature, the positive first, -inf
+        where there is no negative. Empty for an objective without negatives. Every process calls
+        it.
         """
         return ()
 
     def meets_itself(self, situation: Situation) -> float | None:  # noqa: ARG002
-        """The expected share of samples that are among their own negatives; None without a memory of negatives."""
+        """The expected share of samples that are among their own negatives (None = no memory)."""
         return None
 
     def remedy(self, symptom: str) -> str:  # noqa: ARG002
-        """A sentence that says which of its options to change against a symptom; empty when none would help.
+        """A sentence that says which option to change against a symptom; empty when none helps.
 
         symptom: a name in `train/diagnosis.py`, or `itself`: samples are among their own negatives.
         """
@@ -129,7 +134,7 @@ class Objective(metaclass=ABCMeta):
 
 
 def need_pairs(owner: str, situation: Situation) -> None:
-    """Raises MultiviewError when a process would see a single sample per step: nothing is left to contrast."""
+    """Raises MultiviewError when a process would see a single sample per step."""
     if situation.per_rank < 2:
         raise MultiviewError(
             f"{owner} contrasts the samples of a batch, but each of {situation.ranks} processes would see "

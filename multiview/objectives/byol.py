@@ -1,4 +1,4 @@
-"""BYOL: predict the momentum encoder's embedding of the other view (Grill et al., arXiv:2006.07733)."""
+"""BYOL: predict the other view's momentum embedding (Grill et al., arXiv:2006.07733)."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,16 @@ from multiview.objectives.needs import Head, Keys, Needs
 
 @dataclass(frozen=True, kw_only=True)
 class BYOL(InBatch):
-    r"""Each view's prediction p must be the key k of the other view: |p_a - k_b|^2 + |p_b - k_a|^2, all of length 1.
+    r"""Each view's prediction p must be the key k of the other view.
 
-    Hence 4 - 2 <p_a, k_b> - 2 <p_b, k_a>. Keys come from a momentum copy of encoder and projector and take no
-    gradient. Projector and predictor are two maps with batch norm between them.
+    |p_a - k_b|^2 + |p_b - k_a|^2, all of length 1, hence 4 - 2 <p_a, k_b> - 2 <p_b, k_a>. Keys come
+    from a momentum copy of encoder and projector and take no gradient. Projector and predictor are
+    two maps with batch norm between them.
 
     Args:
         momentum: m of the key encoder at the start.
-        rise: m rises to 1 over the run, 1 - (1 - m) (cos(pi step / steps) + 1) / 2, as in the paper; false keeps m.
+        rise: m rises to 1 over the run, 1 - (1 - m) (cos(pi step / steps) + 1) / 2, as in the
+            paper; false keeps m.
         dim: width of an embedding and of a prediction.
         hidden: width of the hidden layers of projector and predictor.
     """

@@ -1,4 +1,4 @@
-"""CMC: contrast against a memory bank (Tian, Krishnan, Isola: Contrastive Multiview Coding, arXiv:1906.05849)."""
+"""CMC: contrast against a memory bank (Tian, Krishnan, Isola, arXiv:1906.05849)."""
 
 import math
 from dataclasses import dataclass, replace
@@ -33,33 +33,38 @@ ORIGINAL_NEGATIVES = 16384
 
 @dataclass(frozen=True, kw_only=True)
 class CMC(Objective):
-    r"""Each view's embedding is scored against the other view's memory bank: its own row and `negatives` random rows.
+    r"""Each view's embedding is scored against rows of the other view's memory bank.
 
-    The scores are s = <z, row> / temperature, s_0 of the own row; N samples; K negatives, drawn uniformly with
-    replacement. `nce` is the paper's binary estimation, -log h(s_0) - sum_k log(1 - h(s_k)) with
-    h(s) = (e^s / Z) / (e^s / Z + K / N). `softmax` is -log(e^{s_0} / (e^{s_0} + sum_k e^{s_k})). The losses of
-    both directions are added, as in the original code. No temperature overflows: all is computed in log space.
+    The rows are the sample's own and `negatives` random ones.
+    The scores are s = <z, row> / temperature, s_0 of the own row; N samples; K negatives, drawn
+    uniformly with replacement. `nce` is the paper's binary estimation, -log h(s_0) - sum_k log(1 -
+    h(s_k)) with h(s) = (e^s / Z) / (e^s / Z + K / N). `softmax` is -log(e^{s_0} / (e^{s_0} + sum_k
+    e^{s_k})). The losses of both directions are added, as in the original code. No temperature
+    overflows: all is computed in log space.
 
     Args:
-        negatives: K, rows of the bank that a sample is scored against (null: 4096, or all other samples where the
-            data has fewer).
+        negatives: K, rows of the bank that a sample is scored against (null: 4096, or all other
+            samples where the data has fewer).
         temperature: T, by which scores are divided.
-        momentum: of the bank: row <- normalise(momentum * row + (1 - momentum) * z), after scoring. When a sample
-            stands twice in a batch, its last row counts.
+        momentum: of the bank: row <- normalise(momentum * row + (1 - momentum) * z), after scoring.
+            When a sample stands twice in a batch, its last row counts.
         dim: width of an embedding.
-        variant: the loss: `nce` (binary, with Z) or `softmax` (cross entropy over the K + 1 scores, without Z).
-        z: Z of nce. `ema`: the first batch sets it to mean(e^s) N, then Z <- z_momentum Z + (1 - z_momentum)
-            mean(e^s) N after each step. `first-batch`: the first batch sets it, then it stays (the original).
-            A number: fixed. Each direction has its own Z.
+        variant: the loss: `nce` (binary, with Z) or `softmax` (cross entropy over the K + 1 scores,
+            without Z).
+        z: Z of nce. `ema`: the first batch sets it to mean(e^s) N, then Z <- z_momentum Z + (1 -
+            z_momentum) mean(e^s) N after each step. `first-batch`: the first batch sets it, then it
+            stays (the original). A number: fixed. Each direction has its own Z.
         z_momentum: of Z when z is `ema`.
         exclude: never draw a sample's own row as its negative (the original does draw it).
-        shared: one draw of K negatives for the whole batch instead of one for each sample. Scoring becomes one
-            small matrix product, but the gradient is noisier because all samples of a step meet the same K rows.
-            With exclude, a sample whose own row was drawn has that many negatives fewer.
-        bank_dtype: type of the stored rows. bfloat16 halves the bank and rounds each row by up to 0.4 %. Scores
-            stay in float32.
-        seed_defaults: the settings of the original code: nce, Z of the first batch, own row among the negatives,
-            T .07, momentum .5, dim 128, and K 16384 unless negatives is given. Overrides the other fields.
+        shared: one draw of K negatives for the whole batch instead of one for each sample. Scoring
+            becomes one small matrix product, but the gradient is noisier because all samples of a
+            step meet the same K rows. With exclude, a sample whose own row was drawn has that many
+            negatives fewer.
+        bank_dtype: type of the stored rows. bfloat16 halves the bank and rounds each row by up to
+            0.4 %. Scores stay in float32.
+        seed_defaults: the settings of the original code: nce, Z of the first batch, own row among
+            the negatives, T .07, momentum .5, dim 128, and K 16384 unless negatives is given.
+            Overrides the other fields.
     """
 
     negatives: int | None = None
@@ -134,14 +139,14 @@ class CMC(Objective):
         return EdgeOutput(edge.mean(terms.loss), log, {"log_z": after})
 
     def _log_z(self, edge: EdgeInput, direction: int, scaled: "Tensor", scorer: "Scorer", size: int) -> "Tensor":
-        """log Z to use now: the edge's, or this batch's when the edge has none; NaN while no row was ever present."""
+        """log Z to use now: the edge's, else this batch's; NaN while no row was ever present."""
         known = edge.state["log_z"][direction]
         if not known.isnan():
             return known
         return ops.nce.batch_log_z(ops.bank_terms.log_sums(scaled, scorer), edge.present, 1 + self._count, size)
 
     def _draw(self, index: "Tensor", size: int, generator: "torch.Generator | None") -> "Tensor":
-        """Rows of a bank of `size` rows: K for the whole batch, or each sample's own row and K for each sample."""
+        """Bank rows: K for the whole batch, or for each sample its own row and K others."""
         if self.shared:
             return ops.negatives.draw_shared(self._count, size, generator=generator).to(index.device)
         drawn = ops.negatives.draw_negatives(index, self._count, size, generator=generator, exclude=self.exclude)

@@ -1,7 +1,8 @@
 """What one edge of the graph is scored from, and the result.
 
-`EdgeInput` takes care of absent views, of several processes and of precision, so that a loss reads like its paper.
-Importing this file does not import torch: the fields of objectives are options of commands.
+`EdgeInput` takes care of absent views, of several processes and of precision, so that a loss reads
+like its paper. Importing this file does not import torch: the fields of objectives are options of
+commands.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Side:
-    """What an edge sees of one view: this process's rows, zeros where the view is absent, and a memory to read.
+    """What an edge sees of one view: rows of this process, zeros in absent rows, and a memory.
 
     Args:
         z: (n, d) embeddings with gradient.
@@ -52,7 +53,8 @@ class EdgeInput:
         present: (n,) whether all views of the edge exist for the row.
         state: what the edge remembered at its last step.
         scalars: what the edge learns, by name, with gradient.
-        generator: seeded by the run's seed, the edge and the step, so that every process draws the same numbers.
+        generator: seeded by the run's seed, the edge and the step, so that every process draws the
+            same numbers.
         draws: random numbers per sample, with the same seed. They do not depend on the other rows.
     """
 
@@ -75,11 +77,11 @@ class EdgeInput:
         return self.sides[1]
 
     def embeddings(self) -> tuple[Tensor, ...]:
-        """(n, d) embeddings with gradient, in float32 (float64 stays). Half precision is converted."""
+        """(n, d) embeddings with gradient, in float32 (float64 stays)."""
         return _full_precision([side.z for side in self.sides])
 
     def predictions(self) -> tuple[Tensor, ...]:
-        """(n, d) predictions of the other view, on the unit sphere, with gradient, in float32 (float64 stays)."""
+        """(n, d) predictions with gradient, on the unit sphere, in float32 (float64 stays)."""
         return _full_precision([side.p for side in self.sides])
 
     def keys(self) -> tuple[Tensor, ...]:
@@ -97,13 +99,13 @@ class EdgeInput:
         return tuple(bank.rows for bank in banks)
 
     def queues(self) -> tuple[tuple[Tensor, Tensor], ...]:
-        """The keys (k, d) that each queue holds so far, and the sample (k,) of each key; empty without a queue."""
+        """The keys (k, d) that each queue holds, and the sample (k,) of each key."""
         queues = cast("list[KeyQueue | None]", [side.memory for side in self.sides])
         nothing = self.index[:0]
         return tuple((q.filled_keys(), q.filled_ids()) if q is not None else (nothing, nothing) for q in queues)
 
     def everyone(self, *local: Tensor) -> tuple[Tensor, ...]:
-        """Rows (m, ...) of all processes for each tensor of local rows (n, ...), with exact gradients.
+        """Rows (m, ...) of all processes per tensor of local rows (n, ...), with exact gradients.
 
         With one process the tensors themselves. Local row i is row `offset` + i.
         """
@@ -136,9 +138,10 @@ class EdgeInput:
         return unless_all(self.everyone_present)
 
     def mean(self, values: Tensor) -> Tensor:
-        """The mean over the present rows of all processes, a scalar with exact gradients; 0 when no row is present.
+        """The mean over the present rows of all processes, with exact gradients.
 
-        values: (n,), or the rows of k views one after the other, (k n,).
+        A scalar, 0 when no row is present. values: (n,), or the rows of k views one after
+        the other, (k n,).
         """
         from multiview.distributed import mean_over_rows
 
@@ -148,16 +151,16 @@ class EdgeInput:
         return mean_over_rows(values, self.present.repeat(views) if views > 1 else self.present)
 
     def temperature(self, fixed: float) -> float | Tensor:
-        """The temperature that the edge has learned so far, with gradient; `fixed` when it learns none."""
+        """The learned temperature, with gradient; `fixed` when the edge learns none."""
         return self.scalars["log_temperature"].exp() if "log_temperature" in self.scalars else fixed
 
     def temperature_log(self) -> dict[str, Tensor]:
-        """The learned temperature by the name it is logged under; empty when the edge learns none."""
+        """What to log of a learned temperature; empty when the edge learns none."""
         learned = self.scalars.get("log_temperature")
         return {} if learned is None else {"temperature": learned.detach().exp()}
 
     def uniform(self, name: str, count: int) -> Tensor:
-        """(n, count) random numbers in [0, 1) of each row's sample, the same whatever rows stand beside it.
+        """(n, count) random numbers in [0, 1) per row's sample, whatever the other rows are.
 
         name: keeps the draws of one edge apart.
         """
@@ -165,12 +168,12 @@ class EdgeInput:
         return self.draws.uniform(name, count).to(self.index.device)
 
     def output(self, terms: Terms, **log: Tensor) -> EdgeOutput:
-        """The mean of the terms' loss; logs the share of positives found, `log` and the learned temperature."""
+        """The mean of the terms; logs the share of positives found and the learned temperature."""
         found = self.mean(terms.found)
         return EdgeOutput(self.mean(terms.loss), {"found": found, **log, **self.temperature_log()})
 
     def batch_scores(self, rows: int, temperature: float | Tensor, *, own: bool) -> tuple[Tensor, Tensor]:
-        """`Objective.scores` against the batch of all processes: of the other view, and with `own` of both views."""
+        """`Objective.scores` against the other view's batch; with `own`, both views'."""
         from multiview.distributed import gather
 
         a, b = self.embeddings()
@@ -183,7 +186,7 @@ class EdgeInput:
 
 @dataclass
 class EdgeOutput:
-    """The loss of an edge (a scalar, see `EdgeInput.mean`), numbers to log, and the edge's state after this step."""
+    """The loss of an edge (a scalar), numbers to log, and the edge's state after this step."""
 
     loss: Tensor
     log: dict[str, Tensor] = field(default_factory=dict)
@@ -191,7 +194,7 @@ class EdgeOutput:
 
     @classmethod
     def of_directions(cls, outputs: Sequence[EdgeOutput]) -> EdgeOutput:
-        """The sum of the losses of an edge's directions, the mean of their logs, and their states stacked."""
+        """Joins the directions of an edge: losses are added, logs averaged, states stacked."""
         import torch
 
         loss = sum((out.loss for out in outputs[1:]), start=outputs[0].loss)

@@ -10,7 +10,7 @@ from multiview.objectives.needs import Scalar, log_temperature
 
 @dataclass(frozen=True, kw_only=True)
 class InBatch(Objective):
-    """An objective that needs two samples or more in every process: for negatives, or for batch statistics."""
+    """An objective that needs two samples or more in every process."""
 
     def resolved(self, situation: Situation) -> Objective:
         """Raises MultiviewError when a process sees one sample per step."""
@@ -22,8 +22,8 @@ class InBatch(Objective):
 class InBatchContrast(InBatch):
     """An objective whose negatives are in the batch and whose scores are divided by a temperature.
 
-    Read the temperature with `edge.temperature(self.temperature)`. It is learned unless the class has an option
-    `learn_temperature` that is False.
+    Read the temperature with `edge.temperature(self.temperature)`. It is learned unless the class
+    has an option `learn_temperature` that is False.
 
     Args:
         temperature: T, or its first value when it is learned.

@@ -1,4 +1,4 @@
-"""MoCo: contrast against a queue of momentum keys (He et al., arXiv:1911.05722; v2: Chen et al., arXiv:2003.04297)."""
+"""MoCo: contrast against a queue of momentum keys (arXiv:1911.05722; v2: arXiv:2003.04297)."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -17,27 +17,28 @@ DEFAULT_QUEUE = 65536
 
 @dataclass(frozen=True, kw_only=True)
 class MoCo(Objective):
-    r"""A view's embedding q must find the key k of the other view among the newest `queue` keys of that view.
+    r"""A view's embedding q must find the key k of the other view among its newest `queue` keys.
 
-    -log(exp(<q, k>/T) / (exp(<q, k>/T) + sum_i exp(<q, key_i>/T))). Keys come from a momentum copy of encoder and
-    projector, theta_k <- momentum * theta_k + (1 - momentum) * theta_q before each step. Keys enter the queue after
-    the step. The queue starts empty (the original's starts with random keys) and its unwritten rows are not
-    negatives. Any batch fits any queue.
+    -log(exp(<q, k>/T) / (exp(<q, k>/T) + sum_i exp(<q, key_i>/T))). Keys come from a momentum copy
+    of encoder and projector, theta_k <- momentum * theta_k + (1 - momentum) * theta_q before each
+    step. Keys enter the queue after the step. The queue starts empty (the original's starts with
+    random keys) and its unwritten rows are not negatives. Any batch fits any queue.
 
     Args:
-        queue: number of keys kept (null: 65536, or the number of training samples where the data has fewer).
+        queue: number of keys kept (null: 65536, or the number of training samples where the data
+            has fewer).
         temperature: T, by which scores are divided.
         momentum: of the key encoder.
         dim: width of an embedding.
         mlp: use the two-layer projector of v2.
-        symmetric: contrast a against b's keys and b against a's (mean of both). false is the original: only a
-            against b's keys. It needs both views to share one encoder.
+        symmetric: contrast a against b's keys and b against a's (mean of both). false is the
+            original: only a against b's keys. It needs both views to share one encoder.
         exclude: never contrast a sample with its own older keys (the original does).
-        shuffle_bn: encode keys in a new random order at each step, over all processes. Query and key are then
-            normalised by different batch statistics and cannot find each other by them (the original, on several
-            GPUs). With one process it needs split_bn.
-        split_bn: batch norm sees the rows of a process in this many groups, queries and keys alike, as that many
-            processes would.
+        shuffle_bn: encode keys in a new random order at each step, over all processes. Query and
+            key are then normalised by different batch statistics and cannot find each other by them
+            (the original, on several GPUs). With one process it needs split_bn.
+        split_bn: batch norm sees the rows of a process in this many groups, queries and keys alike,
+            as that many processes would.
     """
 
     queue: int | None = None
@@ -57,15 +58,16 @@ class MoCo(Objective):
 
     @classmethod
     def original(cls, version: Literal["v1", "v2"] = "v1") -> "MoCo":
-        """The settings of the original code: K 65536, momentum .999, one way, own older keys among the negatives.
+        """The settings of the original code.
 
-        T is .07 in v1, and .2 with mlp in v2.
+        K 65536, momentum .999, one way, own older keys among the negatives; T is .07 in v1,
+        and .2 with mlp in v2.
         """
         mlp = version == "v2"
         return cls(queue=65536, temperature=0.2 if mlp else 0.07, mlp=mlp, symmetric=False, exclude=False)
 
     def resolved(self, situation: Situation) -> "MoCo":
-        """Chooses the length of the queue. Raises MultiviewError when a group of split_bn has fewer than two samples."""
+        """Chooses the queue's length. Raises MultiviewError when a group would have one sample."""
         if self.split_bn > 1 and situation.per_rank < 2 * self.split_bn:
             raise MultiviewError(
                 f"MoCo: split_bn is {self.split_bn}, but a process sees {situation.per_rank} samples per step and each "
@@ -95,7 +97,7 @@ class MoCo(Objective):
         return EdgeOutput(both.loss / len(outputs), both.log)
 
     def _directions(self, edge: EdgeInput) -> "list[tuple[Tensor, Tensor, tuple[Tensor, Tensor]]]":
-        """Queries of a view, their keys and the queue of the other view: of a, and when symmetric of b."""
+        """Queries of a (when symmetric, also of b), with keys and queue of the other view."""
         (q_a, q_b), (k_a, k_b), (queue_a, queue_b) = edge.embeddings(), edge.keys(), edge.queues()
         directions = [(q_a, k_b, queue_b), (q_b, k_a, queue_a)]
         return directions if self.symmetric else directions[:1]
@@ -111,7 +113,8 @@ class MoCo(Objective):
     def meets_itself(self, situation: Situation) -> float:
         """P(at most K) = (K/N)^2 / 2, or 1 - (2 - K/N)^2 / 2 when K is above N.
 
-        Between two turns of a sample come N (1 + u - v) samples, where u and v are uniform in [0, 1].
+        Between two turns of a sample come N (1 + u - v) samples, where u and v are uniform in [0,
+        1].
         """
         filled = min((self.queue or DEFAULT_QUEUE) / situation.samples, 2.0)
         return 0.0 if self.exclude else filled**2 / 2 if filled <= 1 else 1 - (2 - filled) ** 2 / 2

@@ -1,4 +1,4 @@
-"""What an objective asks of the model and of the memories: heads, key encoders, banks, queues, learned numbers."""
+"""What an objective asks for: heads, key encoders, banks, queues, learned numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class Head:
         bias: whether the maps have a bias. A map before a batch norm never has one.
         norm_out: batch norm without scale and shift on the output, as SimSiam's projector has.
         unit: whether the output is normalised to length 1.
-        constant_rate: keep the initial learning rate, whatever the schedule, as SimSiam's predictor does.
+        constant_rate: keep the initial learning rate, whatever the schedule, as SimSiam's predictor
+            does.
     """
 
     dim: int = 128
@@ -47,9 +48,9 @@ class Head:
 
 @dataclass(frozen=True, kw_only=True)
 class Bank:
-    """A memory bank: one embedding per training sample, row <- normalise(momentum * row + (1 - momentum) * z).
+    """A memory bank: one embedding per training sample.
 
-    dtype: of the rows, float32 or bfloat16.
+    row <- normalise(momentum * row + (1 - momentum) * z). dtype: of the rows, float32 or bfloat16.
     """
 
     momentum: float = 0.5
@@ -72,8 +73,8 @@ class Keys:
     Args:
         momentum: of the copy.
         rise: the momentum rises to 1 along a cosine over the run (BYOL).
-        shuffle: the rows of all processes are encoded in a new random order at each step. So a query and its
-            key are not normalised by the same batch statistics (MoCo's ShuffleBN).
+        shuffle: the rows of all processes are encoded in a new random order at each step. So a
+            query and its key are not normalised by the same batch statistics (MoCo's ShuffleBN).
     """
 
     momentum: float
@@ -82,7 +83,7 @@ class Keys:
 
     @property
     def name(self) -> str:
-        """A short name that differs whenever the keys differ. A key in state dictionaries: it may not hold a dot."""
+        """A key in state dictionaries, without dots, that differs whenever the keys differ."""
         flags = [flag for flag, on in (("rise", self.rise), ("shuffle", self.shuffle)) if on]
         return "_".join([repr(self.momentum).replace(".", "p"), *flags])
 
@@ -99,8 +100,9 @@ class Needs:
         predictor: a further head behind the projector (None = none).
         keys: the key encoder whose embeddings are read (None = none).
         memory: the bank or queue that is read (None = none).
-        groups: encoder and heads see the rows of a process in this many groups. Each group has its own batch
-            statistics, as that many processes would. Of several edges the largest number holds.
+        groups: encoder and heads see the rows of a process in this many groups. Each group has its
+            own batch statistics, as that many processes would. Of several edges the largest number
+            holds.
     """
 
     projector: Head
@@ -113,9 +115,10 @@ class Needs:
 
 @dataclass(frozen=True, kw_only=True)
 class Scalar:
-    """A number that an edge learns, such as a log temperature. It lives in the model and has no weight decay.
+    """A number that an edge learns, such as a log temperature.
 
-    start: its first value. low, high: bounds; after every step the value is clamped to them.
+    It lives in the model and has no weight decay. start: its first value. low, high: bounds; after
+    every step the value is clamped to them.
     """
 
     start: float

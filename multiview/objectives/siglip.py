@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 class SigLIP(InBatchContrast):
     r"""Do row i of one view and row j of the other belong together? Yes for i = j alone.
 
-    -1/n sum_i sum_j log sigmoid(s_ij (<a_i, b_j> / T + bias)), s_ij = 1 where i = j, else -1. T and the bias are
-    learned; the paper writes t = 1 / T. Pairs between all processes count, with exact gradients.
+    -1/n sum_i sum_j log sigmoid(s_ij (<a_i, b_j> / T + bias)), s_ij = 1 where i = j, else -1. T and
+    the bias are learned; the paper writes t = 1 / T. Pairs between all processes count, with exact
+    gradients.
 
     Args:
-        temperature: first value of T (the paper: 0.1). T is learned as its logarithm, without weight decay, and
-            kept from 0.01 to 1.
-        bias: first value of the bias. About minus the logarithm of the batch size: otherwise the many negatives
-            dominate the first steps.
+        temperature: first value of T (the paper: 0.1). T is learned as its logarithm, without
+            weight decay, and kept from 0.01 to 1.
+        bias: first value of the bias. About minus the logarithm of the batch size: otherwise the
+            many negatives dominate the first steps.
         dim: width of an embedding.
         hidden: width of the projector's hidden layer (null = the feature width).
     """

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SimCLR(InBatchContrast):
-    r"""NT-Xent: each embedding must find its partner among the embeddings of the whole batch, of all processes.
+    r"""NT-Xent: each embedding must find its partner among the embeddings of the whole batch.
 
-    For embedding i with partner j: -log(exp(<z_i, z_j>/T) / sum_{k != i} exp(<z_i, z_k>/T)), mean over both views'
-    rows. Negatives of all processes count, with exact gradients.
+    For embedding i with partner j: -log(exp(<z_i, z_j>/T) / sum_{k != i} exp(<z_i, z_k>/T)), mean
+    over both views' rows. Negatives of all processes count, with exact gradients.
 
     Args:
         temperature: T, by which scores are divided. Its first value when it is learned.
         learn_temperature: learn T (as its logarithm, without weight decay), kept from 0.01 to 1.
-        negatives: `both` takes the other samples of both views (SimCLR's Eq. 1). `cross` takes only those of the
-            other view (InfoNCE between modalities, as in CLIP, arXiv:2103.00020).
+        negatives: `both` takes the other samples of both views (SimCLR's Eq. 1). `cross` takes only
+            those of the other view (InfoNCE between modalities, as in CLIP, arXiv:2103.00020).
         dim: width of an embedding.
         hidden: width of the projector's hidden layer (null = the feature width).
     """
@@ -40,7 +40,7 @@ class SimCLR(InBatchContrast):
         return side, side
 
     def loss(self, edge: EdgeInput) -> EdgeOutput:
-        """The mean over the rows of both views. Samples that lack a view are neither rows nor negatives."""
+        """The mean over both views' rows. Samples that lack a view take no part."""
         a, b = edge.embeddings()
         everyone_a, everyone_b = edge.everyone(a, b)
         nt_xent = ops.ntxent.nt_xent if self.negatives == "both" else ops.ntxent.info_nce

@@ -12,9 +12,9 @@ from multiview.objectives.needs import Head, Needs
 class SimSiam(InBatch):
     """Each view's prediction must point where the other view's embedding points.
 
-    -(<p_a, sg(z_b)> + <p_b, sg(z_a)>) / 2, where sg stops the gradient. As in the original, batch norm follows
-    every map of the projector and the hidden map of the predictor, and the predictor keeps its initial learning
-    rate (`fix_predictor_lr` of the optimiser).
+    -(<p_a, sg(z_b)> + <p_b, sg(z_a)>) / 2, where sg stops the gradient. As in the original, batch
+    norm follows every map of the projector and the hidden map of the predictor, and the predictor
+    keeps its initial learning rate (`fix_predictor_lr` of the optimiser).
 
     Args:
         dim: width of an embedding and of a prediction.

@@ -1,4 +1,4 @@
-"""VICReg: agree, keep every dimension spread, keep dimensions uncorrelated (Bardes et al., arXiv:2105.04906)."""
+"""VICReg: agreement, spread, no correlation (Bardes, Ponce, LeCun, arXiv:2105.04906)."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,12 @@ from multiview.objectives.needs import Head, Needs
 
 @dataclass(frozen=True, kw_only=True)
 class VICReg(InBatch):
-    r"""Invariance, variance and covariance of embeddings that are not on the sphere, as in Algorithm 1 of the paper.
+    r"""Invariance, variance and covariance of embeddings that are not on the sphere (Alg. 1).
 
     invariance * mean((z_a - z_b)^2) + variance * sum_views mean_j max(0, 1 - sqrt(Var(z^j) + 1e-4))
-    + covariance * sum_views (1 / d) sum_{i != j} Cov(z)_ij^2. Variances and covariances are those of the rows of
-    all processes together, with exact gradients. (The authors' code halves the variance term: give variance / 2.)
+    + covariance * sum_views (1 / d) sum_{i != j} Cov(z)_ij^2. Variances and covariances are those
+    of the rows of all processes together, with exact gradients. (The authors' code halves the
+    variance term: give variance / 2.)
 
     Args:
         invariance: weight of the distance between the views.
@@ -42,7 +43,7 @@ class VICReg(InBatch):
         return Needs(projector=Head(dim=self.dim, layers=3, hidden=hidden, norm=True, bias=False, unit=False))
 
     def loss(self, edge: EdgeInput) -> EdgeOutput:
-        """Logs the three terms without their weights. With fewer than two present rows only the distance counts."""
+        """Logs the terms without weights. With one present row only the distance counts."""
         a, b = edge.embeddings()
         present = edge.everyone_present
         cov_a, cov_b = (ops.moments.covariance(z, present) for z in edge.everyone(a, b))

@@ -1,7 +1,10 @@
-"""The arithmetic of the objectives as functions of tensors. The tests hold each to a version written by hand.
+"""The arithmetic of the objectives, as functions of tensors.
 
-`from multiview import ops` imports no file of this folder; `ops.ntxent` imports that file at its first use.
-So an objective names its arithmetic at the top of its file, and `--help` does not wait for torch.
+The tests compare each with a version written by hand.
+
+`from multiview import ops` imports no file of this folder; `ops.ntxent` imports that file at its
+first use. So an objective names its arithmetic at the top of its file, and `--help` does not wait
+for torch.
 """
 
 from __future__ import annotations

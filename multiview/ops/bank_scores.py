@@ -1,10 +1,12 @@
-"""Scores of a block of embeddings against rows of a memory bank, and their gradient, without a B x K x D gather.
+"""Scores of embeddings against rows of a memory bank, without a B x K x D gather.
 
 There are three ways:
 
 - On a CPU rows are read where they lie, once for the scores and once for their weighted sum.
-- On other devices, and for a bank in half precision, rows are gathered for a few samples at a time and freed.
-- When the samples draw much of the bank, they are multiplied with all of it, which costs much less per row.
+- On other devices, and for a bank in half precision, rows are gathered for a few samples at a time
+  and freed.
+- When the samples draw much of the bank, they are multiplied with all of it, which costs much less
+  per row.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from multiview.ops.chunks import parts
 Pull = Callable[[Tensor], Tensor]
 
 CACHED_FLOATS = 1 << 20
-"""Numbers gathered at a time on a CPU, 4 MiB in float32: they must still be in the cache when they are read."""
+"""Numbers gathered at a time on a CPU, 4 MiB in float32: they must stay in the cache."""
 
 LAUNCH_FLOATS = 1 << 26
 """The same on other devices, where launching a kernel is expensive and caches are small."""
@@ -35,7 +37,7 @@ DENSE_FLOATS = 1 << 22
 """Scores against the whole bank held at a time, 16 MiB in float32."""
 
 DENSE_RATIO = 5
-"""Up to this many bank rows per drawn row, using the whole bank is cheaper (measured on 2 CPU cores, D = 128)."""
+"""Up to this many bank rows per drawn row the whole bank is cheaper (2 CPU cores, D = 128)."""
 
 CONVERTED_ROWS = 1 << 13
 """Rows of a bank in half precision that are converted at a time."""
@@ -44,9 +46,9 @@ CONVERTED_ROWS = 1 << 13
 class Scorer(NamedTuple):
     """A way to score a batch, `step` samples at a time.
 
-    block(z, part) takes embeddings (s, d), divided by the temperature, and their place in the batch. It returns the
-    scores (s, 1 + K), the positive first, and a function from weights of the scores (s, 1 + K) to the weighted sums
-    of bank rows (s, d).
+    block(z, part) takes embeddings (s, d), divided by the temperature, and their place in the
+    batch. It returns the scores (s, 1 + K), the positive first, and a function from weights of the
+    scores (s, 1 + K) to the weighted sums of bank rows (s, d).
     """
 
     block: Callable[[Tensor, slice], tuple[Tensor, Pull]]
@@ -54,7 +56,7 @@ class Scorer(NamedTuple):
 
 
 def in_reading_order(drawn: Tensor, size: int) -> Tensor:
-    """Draws (n, 1 + K) from `size` rows, the positive first; negatives sorted where that makes reading faster."""
+    """Draws (n, 1 + K) from `size` rows; negatives are sorted where that is faster to read."""
     if _reads_all(size, drawn):
         return drawn
     return torch.cat([drawn[:, :1], drawn[:, 1:].sort(1).values], dim=1)
@@ -65,7 +67,7 @@ def _reads_all(size: int, drawn: Tensor) -> bool:
 
 
 def own_negatives(rows: Tensor, drawn: Tensor) -> Scorer:
-    """Scores each sample against its own draw of bank rows. rows: (N, d). drawn: (n, 1 + K), the positive first."""
+    """Scores each sample against rows (N, d) at its own draw (n, 1 + K), the positive first."""
     if _reads_all(len(rows), drawn):
         return Scorer(lambda z, part: _dense(z, rows, drawn[part].long()), max(1, DENSE_FLOATS // len(rows)))
     held = CACHED_FLOATS if rows.is_cpu else LAUNCH_FLOATS
@@ -98,7 +100,7 @@ def shared_negatives(rows: Tensor, index: Tensor, shared: Tensor, *, exclude: bo
 
 
 def _in_place(z: Tensor, rows: Tensor, drawn: Tensor) -> tuple[Tensor, Pull]:
-    """Reads rows where they lie. When draws are sorted, a few columns of all samples read one cached part of the bank."""
+    """Reads rows where they lie. With sorted draws, some columns read one cached part."""
     columns = _columns(rows, drawn)
     scores = z.new_empty(drawn.shape)
     with warnings.catch_warnings():
@@ -116,13 +118,13 @@ def _in_place(z: Tensor, rows: Tensor, drawn: Tensor) -> tuple[Tensor, Pull]:
 
 
 def _columns(rows: Tensor, drawn: Tensor) -> int:
-    """Columns of draws to take at a time: all, when few rows are drawn twice or the bank fits into the cache."""
+    """Columns of draws to take at a time: all, when rows repeat little or the bank is cached."""
     wanted = min(rows.numel() / CACHED_FLOATS, drawn.numel() / len(rows))
     return max(1, math.ceil(drawn.shape[1] / max(1.0, wanted)))
 
 
 def _at_places(z: Tensor, rows: Tensor, drawn: Tensor) -> Tensor:
-    """The product z rows' at the entries of a sparse matrix; its row i has an entry for each row that sample i drew."""
+    """z rows' at the entries of a sparse matrix: row i has an entry per row that sample i drew."""
     starts = torch.arange(0, drawn.numel() + 1, drawn.shape[1], dtype=drawn.dtype)
     values, shape = z.new_zeros(drawn.numel()), (len(z), len(rows))
     places = torch.sparse_csr_tensor(starts, drawn.reshape(-1), values, shape, check_invariants=False)
@@ -146,7 +148,7 @@ def _gathered(z: Tensor, rows: Tensor, drawn: Tensor, step: int) -> tuple[Tensor
 
 
 def _rows_at(rows: Tensor, drawn: Tensor) -> Tensor:
-    """rows[drawn], as bags of one row each: that kernel prefetches, which halves the time of indexing on a CPU."""
+    """rows[drawn], as bags of one row: that kernel prefetches, which halves the time on a CPU."""
     return F.embedding_bag(drawn.reshape(-1, 1), rows, mode="sum").view(*drawn.shape, -1)
 
 

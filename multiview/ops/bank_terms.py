@@ -1,8 +1,8 @@
 """The loss of embeddings against rows of a memory bank, with its gradient, in one pass.
 
-A block of samples is scored. Its loss and d loss / d scores follow, and the same bank rows are summed into the
-gradient at once. So nothing of size B x K x D ever exists, the scores are not kept, and the bank may change before
-the backward pass.
+A block of samples is scored. Its loss and d loss / d scores follow, and the same bank rows are
+summed into the gradient at once. So nothing of size B x K x D ever exists, the scores are not kept,
+and the bank may change before the backward pass.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from multiview.ops.chunks import parts
 from multiview.ops.softmax import rank_of
 
 Rule = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""From scores (s, 1 + K), the positive first, and their log sum exp (s,): loss (s,) and d loss / d scores (s, 1 + K)."""
+"""From scores (s, 1 + K) and their log sum exp (s,): loss (s,) and d loss / d scores."""
 
 
 class BankTerms(NamedTuple):
     """Per sample (n,), the loss; and, without gradient, three measures of its scores.
 
-    log_sum: log sum exp. positive: the softmax value of the positive. rank: of the positive, from 1.
+    log_sum: log sum exp. positive: the softmax value of the positive. rank: of the positive, from
+    1.
     """
 
     loss: Tensor

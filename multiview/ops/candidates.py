@@ -1,4 +1,4 @@
-"""Scores of a few rows against all their negatives, in one layout for every objective: the positive comes first."""
+"""Scores of a few rows, in one layout for every objective: the positive, then the negatives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from torch import Tensor
 def in_batch(
     z: Tensor, own: Tensor | None, other: Tensor, columns: Tensor, offset: int, temperature: float | Tensor
 ) -> Tensor:
-    """Scores against the batch of all processes: (r, 1 + m), or (r, 1 + 2 m) with `own`; -inf where there is no negative.
+    """Scores against the batch of all processes, -inf where there is no negative.
+
+    (r, 1 + m), or (r, 1 + 2 m) with `own`.
 
     Args:
         z: (r, d) embeddings of this process.
@@ -30,7 +32,7 @@ def in_batch(
 def in_queue(
     q: Tensor, k: Tensor, keys: Tensor, samples: Tensor, own: Tensor | None, temperature: float | Tensor
 ) -> Tensor:
-    """Scores against a queue, (r, 1 + n); arguments as of `queue_loss.info_nce`, for r rows and n keys."""
+    """Scores against a queue, (r, 1 + n). The arguments are those of `queue_loss.info_nce`."""
     negatives = q @ keys.to(q.dtype).T
     if own is not None:
         negatives = negatives.masked_fill(samples == own[:, None], -math.inf)

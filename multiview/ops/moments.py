@@ -1,4 +1,4 @@
-"""Variances and covariances of embeddings: the terms of VICReg (arXiv:2105.04906, Eq. 1-4 and Algorithm 1)."""
+"""Covariances of embeddings, and the terms of VICReg (arXiv:2105.04906, Algorithm 1)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ EPSILON = 1e-4
 
 
 def centred(z: Tensor, present: Tensor) -> Tensor:
-    """The rows of z (n, d) less the mean of the rows that are `present` (n,); absent rows become 0."""
+    """The rows of z (n, d) less the mean of the `present` (n,) rows; absent rows become 0."""
     weights = present.to(z.dtype)[:, None]
     return (z - (z * weights).sum(0) / weights.sum().clamp(min=1)) * weights
 
 
 def covariance(z: Tensor, present: Tensor) -> Tensor:
-    """The unbiased covariance (d, d) of the rows of z (n, d) that are `present` (n,); 0 for fewer than two rows."""
+    """The unbiased covariance (d, d) of the `present` rows of z (n, d); 0 for fewer than two."""
     rows = centred(z, present)
     return rows.T @ rows / (present.sum().to(z.dtype) - 1).clamp(min=1)
 

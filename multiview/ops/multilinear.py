@@ -16,9 +16,10 @@ __getattr__ = moved.names_of("ops.multilinear")
 
 
 def mixed_orders(numbers: Tensor, present: Tensor) -> Tensor:
-    """A random order of the `present` (n,) rows for each view, (views, rows) int64: rows sorted by `numbers` (n, views).
+    """A random order of the `present` (n,) rows for each view, (views, rows) int64.
 
-    Each number belongs to a sample. So the orders do not depend on the order of the batch or on its absent rows.
+    The rows are sorted by `numbers` (n, views).     Each number belongs to a sample. So the orders
+    do not depend on the order of the batch or on its absent rows.
     """
     rows = present.nonzero()[:, 0]
     return rows[torch.argsort(numbers[rows], dim=0)].T
@@ -33,16 +34,16 @@ def symile(local: Sequence[Tensor], everyone: Sequence[Tensor], orders: Tensor, 
 def anchored(
     local: Sequence[Tensor], everyone: Sequence[Tensor], orders: Tensor, anchor: int, temperature: float | Tensor
 ) -> Terms:
-    """-log softmax of a row's own product among itself and the products of its anchor with mixed samples, (n,).
+    """-log softmax of a row's own product among the products of its anchor with mixed samples.
 
     Memory is linear in the batch.
 
     Args:
         local: (n, d) per view, the rows of this process.
         everyone: (m, d) per view, the rows of all processes.
-        orders: (views, k) rows of `everyone`. Mixed sample j takes each other view from row orders[view, j]. The
-            mixed sample at the row's own place in the anchor's order is left out. The row's own product takes that
-            place, as on the diagonal in the paper's code.
+        orders: (views, k) rows of `everyone`. Mixed sample j takes each other view from row
+            orders[view, j]. The mixed sample at the row's own place in the anchor's order is left
+            out. The row's own product takes that place, as on the diagonal in the paper's code.
         anchor: the view that is not mixed.
         temperature: a number, or a learned scalar.
     """
@@ -61,7 +62,7 @@ def anchored(
 
 
 def _places(order: Tensor, count: int) -> Tensor:
-    """The place of each of `count` rows in an order of some of them; 0 for the others, whose loss does not count."""
+    """Places of `count` rows in an order of some of them; 0 for rows that are not in it."""
     places = torch.zeros(count, dtype=torch.int64, device=order.device)
     places[order] = torch.arange(len(order), device=order.device)
     return places

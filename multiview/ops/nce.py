@@ -1,6 +1,7 @@
-"""The loss of a row of scores, in log space: no exponential of a score is taken, so no temperature overflows.
+"""The loss of a row of scores, in log space, so that no temperature overflows.
 
-Sources: Gutmann and Hyvarinen 2010; Wu et al., arXiv:1805.01978, Eq. 4-8; Tian et al., arXiv:1906.05849, Sec. 3.4.
+Sources: Gutmann and Hyvarinen 2010; Wu et al., arXiv:1805.01978, Eq. 4-8; Tian et al.,
+arXiv:1906.05849, Sec. 3.4.
 """
 
 from __future__ import annotations
@@ -47,10 +48,10 @@ def softmax(scores: Tensor, log_sum: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def batch_log_z(log_sum: Tensor, present: Tensor, scores: int, size: int) -> Tensor:
-    """log Z of one batch: the mean of e^s over all scores of the present rows of all processes, times N.
+    """log Z of one batch: mean of e^s over all scores of all processes' present rows, times N.
 
-    log_sum: (n,) log sum exp of each row's scores. scores: their number per row. size: N. NaN when no row is
-    present in any process.
+    log_sum: (n,) log sum exp of each row's scores. scores: their number per row. size: N. NaN when
+    no row is present in any process.
     """
     per_row = gather(torch.where(present, log_sum, torch.full_like(log_sum, -math.inf)))
     rows = gather(present).sum()

@@ -9,9 +9,10 @@ from multiview.distributed import rank, world
 
 
 def draw_negatives(index: Tensor, count: int, size: int, *, generator: torch.Generator | None, exclude: bool) -> Tensor:
-    """Bank rows to score: column 0 is each sample's own row, then `count` rows drawn uniformly with replacement.
+    """Bank rows to score: each sample's own row, then `count` uniform draws with replacement.
 
-    Every process draws the same table for the global batch and keeps its part. So N processes draw what one would.
+    Every process draws the same table for the global batch and keeps its part. So N processes draw
+    what one would.
 
     Args:
         index: (n,) bank rows of this process's samples.
@@ -35,7 +36,7 @@ def draw_negatives(index: Tensor, count: int, size: int, *, generator: torch.Gen
 
 
 def draw_shared(count: int, size: int, *, generator: torch.Generator | None) -> Tensor:
-    """`count` rows drawn uniformly with replacement for the global batch, (count,) integers; the same in every process."""
+    """`count` uniform draws with replacement for the global batch; the same in every process."""
     return torch.empty(count, dtype=_smallest(size)).random_(size, generator=generator)
 
 

@@ -1,4 +1,4 @@
-"""NT-Xent, the normalised temperature-scaled cross entropy of SimCLR (arXiv:2002.05709, Eq. 1), in memory linear in the batch."""
+"""NT-Xent of SimCLR (arXiv:2002.05709, Eq. 1), in memory linear in the batch."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from multiview.ops.softmax import softmax_of
 __getattr__ = moved.names_of("ops.ntxent")
 
 HELD_FLOATS = 1 << 22
-"""Scores held at a time, 16 MiB in float32. If all fit, they are kept for the backward pass, else computed again."""
+"""Scores held at a time, 16 MiB in float32. More are computed again in the backward pass."""
 
 
 class Terms(NamedTuple):
-    """Per row, the loss; and, without gradient, 1.0 where no negative scores higher than the positive, else 0.0."""
+    """Per row: the loss, and whether no negative scores higher (1.0 or 0.0, no gradient)."""
 
     loss: Tensor
     found: Tensor
@@ -29,7 +29,9 @@ class Terms(NamedTuple):
 def nt_xent(
     a: Tensor, b: Tensor, all_a: Tensor, all_b: Tensor, columns: Tensor | None, offset: int, temperature: float | Tensor
 ) -> Terms:
-    """-log softmax of each row's partner among all other embeddings of both views; differentiable once.
+    """-log softmax of each row's partner among all other embeddings of both views.
+
+    Differentiable once.
 
     Args:
         a, b: (n, d) embeddings of the two views, of this process.
@@ -54,10 +56,10 @@ def nt_xent(
 def info_nce_one_way(
     z: Tensor, other: Tensor, columns: Tensor | None, offset: int, temperature: float | Tensor
 ) -> Terms:
-    """-log softmax of each row's partner among the embeddings of the other view (CLIP, arXiv:2103.00020, Fig. 3).
+    """-log softmax of each row's partner among the other view (CLIP, arXiv:2103.00020, Fig. 3).
 
-    z: (n, d) embeddings of this process. other: (m, d) embeddings of the other view, of all processes. The other
-    arguments are those of `nt_xent`. Returns terms (n,).
+    z: (n, d) embeddings of this process. other: (m, d) embeddings of the other view, of all
+    processes. The other arguments are those of `nt_xent`. Returns terms (n,).
     """
     places = torch.arange(offset, offset + len(z), device=z.device)
     return among(z, other, temperature, positives=places, itself=None, hidden=None if columns is None else ~columns)
@@ -66,7 +68,7 @@ def info_nce_one_way(
 def info_nce(
     a: Tensor, b: Tensor, all_a: Tensor, all_b: Tensor, columns: Tensor | None, offset: int, temperature: float | Tensor
 ) -> Terms:
-    """`info_nce_one_way` of a among all_b, then of b among all_a; arguments and result as of `nt_xent`."""
+    """`info_nce_one_way` of a, then of b. Arguments and result are those of `nt_xent`."""
     rest = columns, offset, temperature
     both = info_nce_one_way(a, all_b, *rest), info_nce_one_way(b, all_a, *rest)
     return Terms(*(torch.cat(column) for column in zip(*both, strict=True)))
@@ -123,7 +125,7 @@ class _Whole(torch.autograd.Function):
         weights = share * terms[:, None]  # d loss / d scores: the softmax less 1 at the positive
         for place, value in zip(_partners(weights), terms.chunk(2), strict=True):
             place.sub_(value)
-        # `weights + weights.T` reads one of them across its rows: four times slower from 1,024 rows on.
+        # `weights + weights.T` is four times slower from 1,024 rows on: it reads across rows.
         return scaled_mm(weights.T.contiguous().add_(weights), z, ctx.scale), None, None
 
 
@@ -133,13 +135,13 @@ def scaled_mm(a: Tensor, b: Tensor, scale: float) -> Tensor:
 
 
 def _partners(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Views of (2 n, 2 n) scores: the scores of the first half's rows with their partners, and of the second half's."""
+    """Views of (2 n, 2 n) scores: those of the first half with their partners, and the second's."""
     half = len(scores) // 2
     return scores.diagonal(half), scores.diagonal(-half)
 
 
 class _Terms(torch.autograd.Function):
-    """Takes the rows in chunks. The backward pass computes the softmax again, unless there is only one chunk.
+    """Takes rows in chunks. The backward pass computes the softmax of several chunks again.
 
     z: divided by the temperature. positives, itself: (r, 1).
     """
@@ -185,7 +187,7 @@ def _chunks(
 def _scores(
     z: Tensor, positives: Tensor, itself: Tensor | None, everyone: Tensor, hidden: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Scores of a chunk of rows (s, m), -inf where a column is left out, and the scores of its positives (s,)."""
+    """Scores of some rows (s, m), -inf where left out, and the scores of their positives (s,)."""
     scores = z @ everyone.T
     positive = scores.gather(1, positives)
     if hidden is not None:
@@ -196,6 +198,6 @@ def _scores(
 
 
 def _terms(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """From rows of scores and their positives: the loss, whether the positive is highest, the softmax."""
+    """The loss of rows of scores, whether the positive is highest, and the softmax."""
     share, top, excess = softmax_of(scores)
     return top - positive + excess, torch.ge(positive, top, out=torch.empty_like(top)), share

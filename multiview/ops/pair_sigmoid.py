@@ -16,9 +16,10 @@ __getattr__ = moved.names_of("ops.pair_sigmoid")
 
 
 def pair_sigmoid(z: Tensor, other: Tensor, bias: Tensor, columns: Tensor | None, offset: int) -> Terms:
-    """-sum_j log sigmoid(s_ij (<z_i, other_j> + bias)) per row; s_ij = 1 for the own column offset + i, else -1.
+    """-sum_j log sigmoid(s_ij (<z_i, other_j> + bias)) per row.
 
-    Chunks of rows are computed again in the backward pass, so that memory is linear in the batch.
+    s_ij is 1 for the own column offset + i, else -1.     Chunks of rows are computed again in the
+    backward pass, so that memory is linear in the batch.
 
     Args:
         z: (n, d) embeddings of this process, already divided by the temperature.

@@ -1,4 +1,4 @@
-"""Losses are computed in float32, also under autocast, and in float64 when the embeddings are float64.
+"""Losses are computed in float32, also under autocast; float64 embeddings stay float64.
 
 A cosine in bfloat16, divided by T = .07, is wrong by up to .03.
 """

@@ -14,7 +14,7 @@ from multiview.ops.ntxent import Terms
 __getattr__ = moved.names_of("ops.queue_loss")
 
 HELD_FLOATS = 3 << 17
-"""Scores held at a time, 1.5 MiB in float32. More would not stay in the cache; fewer would cost more calls."""
+"""Scores held at a time, 1.5 MiB in float32: they stay in the cache, with few calls."""
 
 
 def info_nce(
@@ -29,16 +29,18 @@ def info_nce(
         k: (n, d) keys of the same samples, without gradient.
         keys: (K, d) keys of the queue.
         samples: (K,) the sample of each key of the queue.
-        own: (n,) the sample of each query, whose older keys are then hidden from the query (None = hide none).
+        own: (n,) the sample of each query, whose older keys are then hidden from the query (None =
+            hide none).
         temperature: a number, or a learned scalar.
     """
     return Terms(*_Terms.apply(q / temperature, k.detach(), keys, samples, own))
 
 
 class _Terms(torch.autograd.Function):
-    """Takes the keys in chunks: 2^(score - highest score so far), the sum, and the weighted sum of keys.
+    """Takes keys in chunks: 2^(score - highest so far), their sum, and the weighted sum of keys.
 
-    One pass over the queue gives loss and gradient. Neither all scores nor a copy of the queue are held.
+    One pass over the queue gives loss and gradient. Neither all scores nor a copy of the queue are
+    held.
     """
 
     @staticmethod
@@ -50,7 +52,7 @@ class _Terms(torch.autograd.Function):
         highest, total, pulled = positive, torch.ones_like(positive), k.to(q.dtype, copy=True)
         step = max(1, HELD_FLOATS // len(q))
         hidden = None if own is None else _places(samples, own, step)
-        # One buffer for all chunks: allocating memory for each would cost as much as computing in it.
+        # One buffer for all chunks: allocating one for each would cost as much as computing.
         buffer = q.new_empty(min(step, len(keys)), len(q))
         for number, start in enumerate(range(0, len(keys), step)):
             chunk = keys[start : start + step].to(q.dtype)
@@ -83,8 +85,9 @@ def _places(samples: Tensor, own: Tensor, step: int) -> list[Tensor]:
 
 
 def _hide(scores: Tensor, rows: Tensor, own: Tensor) -> None:
-    """Hides each sample's own keys in its column of scores (K, n). own: (c, n) which sample a key of `rows` (c,) is of.
+    """Hides each sample's own keys in its column of scores (K, n).
 
+    own: (c, n) whether a key of `rows` (c,) is of the sample.
     The lowest number stands for -inf, so that -inf - -inf never occurs.
     """
     scores[rows] = scores[rows].masked_fill_(own, torch.finfo(scores.dtype).min)

@@ -9,7 +9,7 @@ from multiview.distributed import total
 
 
 def spread(z: Tensor, present: Tensor) -> Tensor:
-    """Mean over dimensions of the standard deviation of z (n, d) over the present rows of all processes.
+    """Mean over dimensions of the standard deviation of z (n, d) over all present rows.
 
     Unit vectors spread evenly over the sphere give 1 / sqrt(d); a collapsed view gives 0 (SimSiam,
     arXiv:2011.10566, Sec. 4.1).
