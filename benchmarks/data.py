@@ -257,18 +257,13 @@ def judged(what: str, size: int, name: str, ratio: float) -> tuple[str, bool]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=96)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--copies",
-        type=int,
-        default=40,
-        help="copies of every picture for the preparation; many, so that the start of the program is negligible",
-    )
-    parser.add_argument("--way")
-    parser.add_argument("--root", type=Path)
-    parser.add_argument("--size", type=int)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=96, help="number of pictures")
+    parser.add_argument("--rounds", type=int, default=5, help="repetitions, of which the fastest counts")
+    parser.add_argument("--copies", type=int, default=40, help="copies of every picture, for the preparation")
+    parser.add_argument("--way", help=argparse.SUPPRESS)
+    parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()  # as a training run does, for all implementations
