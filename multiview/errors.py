@@ -1,12 +1,14 @@
-"""Errors are part of the interface: each says what was given, what would be right, and what to type."""
+"""Errors that a user can correct. A message says what was given, what is right, and what to type."""
 
 from __future__ import annotations
 
 import difflib
-import importlib
 import re
 from collections.abc import Iterable
-from typing import Any
+
+from multiview import moved
+
+__getattr__ = moved.names_of("errors")
 
 
 class MultiviewError(Exception):
@@ -22,7 +24,7 @@ class MultiviewError(Exception):
 
 
 def suggestion(given: str, known: Iterable[str]) -> str:
-    """` Did you mean 'lab'?` for the nearest known name, or an empty string when none is near."""
+    """` Did you mean 'lab'?` with the most similar known name; empty when no name is similar."""
     by_case = {name.casefold(): name for name in known}
     near = difflib.get_close_matches(given.casefold(), by_case, n=5, cutoff=0.6)
     best = max(near, key=lambda name: (_likeness(name, given.casefold()), name), default=None)
@@ -30,22 +32,15 @@ def suggestion(given: str, known: Iterable[str]) -> str:
 
 
 def _likeness(name: str, given: str) -> tuple[float, float]:
-    """How near two words are, and, of words that are equally near, whether digits stand for digits: resnet18, not resnet1d."""
-    kind, given_kind = (re.sub(r"[a-z]", "a", re.sub(r"\d", "0", word)) for word in (name, given))
-    return difflib.SequenceMatcher(None, name, given).ratio(), difflib.SequenceMatcher(None, kind, given_kind).ratio()
+    """How similar two words are; the second number prefers resnet18 to resnet1d for resnet19."""
+    shape, given_shape = (re.sub(r"[a-z]", "a", re.sub(r"\d", "0", word)) for word in (name, given))
+    return difflib.SequenceMatcher(None, name, given).ratio(), difflib.SequenceMatcher(None, shape, given_shape).ratio()
 
 
 def unknown_name(kind: str, given: str, known: Iterable[str], remedy: str = "") -> MultiviewError:
-    """The error for a name that does not exist: lists what does, suggests the nearest, ends in `remedy`."""
+    """The error for an unknown name: lists the known names, suggests one, and ends in `remedy`."""
     names = sorted(known)
     listing = ", ".join(names) if names else "none"
     article = "an" if kind[0] in "aeiou" else "a"
     text = f"'{given}' is not {article} {kind}; available: {listing}.{suggestion(given, names)}"
     return MultiviewError(f"{text} {remedy}".strip())
-
-
-def __getattr__(name: str) -> Any:
-    """`demand`, the former name of `multiview.require.options`."""
-    if name == "demand":
-        return importlib.import_module("multiview.require").options
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -274,6 +274,7 @@ MOVED_NAMES = {
         "Preprocess": "commands.preprocess.Preprocess",
         "preprocess": "commands.preprocess.preprocess",
     },
+    "errors": {"demand": "require.options"},
     "launch": {
         "chosen_by": "launch.parse_recipe",
         "complain": "exits.print_mistake",

@@ -1,4 +1,7 @@
-"""Who imports whom, read from the source: imports at any depth, under TYPE_CHECKING too, by string and by attribute."""
+"""Who imports whom, read from the source.
+
+Imports count at any depth, under TYPE_CHECKING, by string and by attribute.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def layer_of(module: str) -> str:
 
 
 def offences(source: str, path: Path) -> list[str]:
-    """What a file at `path` (relative to the checkout) imports and must not, a sentence each."""
+    """A sentence for every forbidden import of a file; `path` is relative to the checkout."""
     layer = layer_of(module_of(path)) if path.parts[0] in ("multiview", *LAYERS) else "outside"
     found = []
     for line, target in imported(source, path):
@@ -43,12 +46,15 @@ def offences(source: str, path: Path) -> list[str]:
     return found
 
 
-def imported(source: str, path: Path) -> Iterator[tuple[int, str]]:
-    """Line and full dotted name of everything that a file imports."""
+def imported(source: str, path: Path, types: bool = True) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of every import; types: also those under TYPE_CHECKING."""
     package = module_of(path) if path.name == "__init__.py" else module_of(path).rpartition(".")[0]
     tree = ast.parse(source, str(path))
     names = dict(_names_of_the_root(tree))
+    left_out = set() if types else set(_for_type_checkers(tree))
     for node in ast.walk(tree):
+        if node in left_out:
+            continue
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -58,6 +64,13 @@ def imported(source: str, path: Path) -> Iterator[tuple[int, str]]:
             yield from _by_string(node)
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in names:
             yield node.lineno, f"multiview.{node.attr}"
+
+
+def _for_type_checkers(tree: ast.Module) -> Iterator[ast.AST]:
+    """Everything in the body of `if TYPE_CHECKING`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            yield from (inner for statement in node.body for inner in ast.walk(statement))
 
 
 def _base(node: ast.ImportFrom, package: str) -> str:
@@ -73,7 +86,7 @@ def _by_string(node: ast.Call) -> Iterator[tuple[int, str]]:
 
 
 def _names_of_the_root(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Local names of the package `multiview` itself, through whose attributes everything can be reached."""
+    """Local names of the package `multiview`; its attributes reach everything."""
     for node in ast.walk(tree):
         for alias in node.names if isinstance(node, ast.Import) else ():
             if alias.name == "multiview" or (alias.name.startswith("multiview.") and not alias.asname):

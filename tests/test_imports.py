@@ -1,13 +1,15 @@
-"""The import direction (recipes -> views, encoders -> core), and what stays light because it imports lazily."""
+"""The import direction, the floors of the house, and the imports that must stay light."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from imports import module_of, offences, python_files
+from rooms import FLOORS, arrows, circle, lines_of_rooms, sources, upward
 
 from multiview.plugins import installed
 
@@ -122,7 +124,55 @@ def test_the_import_name_of_a_file() -> None:
     assert {file: module_of(Path(file)) for file in names} == names
 
 
-# One interpreter takes all the steps, since each costs a second to start; what a step brings in is laid to its charge.
+HOUSE = sources(ROOT)
+
+
+def test_no_two_rooms_import_each_other() -> None:
+    assert circle(arrows(HOUSE)) == []
+
+
+def test_every_room_stands_on_a_floor_and_imports_only_from_there_and_below() -> None:
+    standing = [room for rooms in FLOORS for room in rooms]
+    assert sorted(standing) == sorted(lines_of_rooms(HOUSE))
+    assert upward(arrows(HOUSE)) == []
+
+
+def test_the_floors_of_the_page_are_those_of_the_test() -> None:
+    rows = re.findall(r"^\| (\d) \| (.*?) \|", (ROOT / "docs/design.md").read_text("utf8"), flags=re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(len(FLOORS)))[::-1]
+    for number, text in rows:
+        rooms = [room.rstrip("/") for room in re.findall(r"`(.*?)`", text)]
+        assert rooms
+        assert set(rooms) <= set(FLOORS[int(number)]), number
+
+
+def test_no_room_holds_more_than_a_fifth_of_the_lines() -> None:
+    lines = lines_of_rooms(HOUSE)
+    assert max(lines.values()) <= sum(lines.values()) / 5
+
+
+def test_a_circle_is_found() -> None:
+    files = {
+        Path("multiview/model.py"): "def f():\n    from multiview.graph import Edge",
+        Path("multiview/graph.py"): "from .memory import bank",
+        Path("multiview/memory/__init__.py"): "",
+        Path("multiview/memory/bank.py"): "X = 'multiview.model:Model'",
+    }
+    assert sorted(circle(arrows(files))) == [
+        "multiview/graph.py:1 imports multiview.memory.bank",
+        "multiview/memory/bank.py:1 imports multiview.model",
+        "multiview/model.py:2 imports multiview.graph.Edge",
+    ]
+    files[Path("multiview/graph.py")] = "if TYPE_CHECKING:\n    from .memory import bank"
+    assert circle(arrows(files)) == []
+
+
+def test_an_arrow_up_is_found() -> None:
+    files = {Path("multiview/graph.py"): "import multiview.run", Path("multiview/run.py"): "import multiview.graph"}
+    assert upward(arrows(files)) == ["multiview/graph.py:1 imports multiview.run"]
+
+
+# One interpreter takes all steps, because an interpreter needs a second to start.
 WATCH = """
 import runpy, sys
 def step(name, action):
@@ -137,7 +187,7 @@ def step(name, action):
 
 
 def heavy(steps: dict[str, str], folder: Path) -> list[str]:
-    """Which step (a name and its code) imports which heavy package first, in a fresh interpreter."""
+    """The heavy packages that each step (name: code) imports first, in a fresh interpreter."""
     lines = [f"step({name!r}, lambda: {code})" for name, code in steps.items()]
     program = "\n".join([f"HEAVY = {HEAVY}", WATCH, *lines])
     done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=120)
@@ -161,7 +211,7 @@ def test_help_of_every_recipe_is_light(tmp_path: Path) -> None:
     assert heavy({path.name: run.format(str(path)) for path in recipes}, tmp_path) == []
 
 
-def test_a_heavy_import_is_found_and_laid_to_the_right_charge(tmp_path: Path) -> None:
+def test_a_heavy_import_is_found_and_the_step_is_named(tmp_path: Path) -> None:
     (tmp_path / "scipy.py").write_text("")
     (tmp_path / "sly.py").write_text("import scipy")
     assert heavy({"json": "__import__('json')", "sly": "__import__('sly')"}, tmp_path) == ["sly imports scipy"]
