@@ -1,4 +1,4 @@
-"""The only file that calls torch.distributed. Alone in the world, every function is the identity."""
+"""The only file that calls torch.distributed. With one process nothing is sent."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def rank() -> int:
 
 
 def gather(x: Tensor) -> Tensor:
-    """Rows of all ranks, in the order of the ranks, without gradient. Every rank must bring equally many rows."""
+    """Rows of all ranks, in the order of the ranks, without gradient.
+
+    Every rank must give the same number of rows.
+    """
     if world() == 1:
         return x.detach()
     out = x.new_empty((world() * x.shape[0], *x.shape[1:]))
@@ -40,7 +43,7 @@ def gather(x: Tensor) -> Tensor:
 
 
 class _GatherWithGradient(torch.autograd.Function):
-    """All-gather forwards; backwards each rank sums what all ranks found for its rows."""
+    """All-gather; in the backward pass each rank sums the gradients of all ranks for its rows."""
 
     @staticmethod
     def forward(x: Tensor) -> Tensor:
@@ -58,18 +61,18 @@ class _GatherWithGradient(torch.autograd.Function):
 
 
 def gather_with_gradient(x: Tensor) -> Tensor:
-    """Like `gather`, and the gradient of every rank's use of a row flows back to the rank that owns it."""
+    """Like `gather`, with gradient: every rank's gradient of a row reaches the rank of the row."""
     return x if world() == 1 else _GatherWithGradient.apply(x)
 
 
 def own_rows(x: Tensor) -> Tensor:
-    """This rank's part of what holds equally many rows of every rank, in the order of the ranks."""
+    """This rank's part of the rows of all ranks."""
     return x.tensor_split(world())[rank()]
 
 
 @torch.no_grad()
 def from_first(tensors: Sequence[Tensor]) -> None:
-    """Sets tensors to the values they have on rank 0, in one message for each type of number."""
+    """Sets tensors to their values on rank 0, with one message per dtype."""
     if world() == 1:
         return
     for dtype in dict.fromkeys(x.dtype for x in tensors):
@@ -90,17 +93,18 @@ def total(x: Tensor) -> Tensor:
 
 
 def unless_all(present: Tensor) -> Tensor | None:
-    """`present` (n,), or None where all of it is True and that is known without waiting, which it is on a CPU alone."""
+    """`present` (n,), or None when all are True. On a GPU always `present`: to ask would wait."""
     return None if present.is_cpu and len(present) and present.all() else present
 
 
 def mean_over_rows(values: Tensor, present: Tensor | None) -> Tensor:
-    """Mean of `values` (n,) over the rows that are `present` (n,) on all ranks, such that averaging gradients over ranks is exact.
+    """Mean of `values` (n,) over the present rows of all ranks; averaging its gradients is exact.
 
-    present: None = every row of every rank, and n > 0. Returns the mean over the present rows of this rank, weighted so that the mean over
-    ranks of the returned values is the global mean; 0 when no rank has a row.
+    present: None = every row of every rank, and n > 0. Each rank returns the mean over its present
+    rows, weighted so that the mean of these values over ranks is the global mean; 0 when no rank
+    has a row.
     """
-    if present is None or (world() == 1 and unless_all(present) is None):  # the usual case, in one call instead of six
+    if present is None or (world() == 1 and unless_all(present) is None):
         return values.mean()
     kept = values.masked_fill(~present, 0.0).sum()
     rows = total(present.sum(dtype=values.dtype)).clamp_(min=1)
@@ -114,9 +118,9 @@ def barrier() -> None:
 
 
 def on_first(act: Callable[[], T]) -> T:
-    """What `act` returns on rank 0, on every rank (any picklable object); the others wait.
+    """Runs `act` on rank 0 while the others wait; returns its (picklable) result on every rank.
 
-    When it raises a MultiviewError there, every rank raises it, so that none waits for ever.
+    A MultiviewError of `act` is raised on every rank, so that no rank waits for ever.
     """
     if world() == 1:
         return act()
@@ -135,7 +139,7 @@ def on_first(act: Callable[[], T]) -> T:
 
 
 def any_rank(flags: Sequence[bool], device: torch.device) -> list[bool]:
-    """For each flag, whether any rank says True."""
+    """For each flag, whether it is True on any rank."""
     if world() == 1:
         return list(flags)
     votes = torch.tensor(flags, dtype=torch.uint8, device=device)
@@ -145,7 +149,10 @@ def any_rank(flags: Sequence[bool], device: torch.device) -> list[bool]:
 
 @contextmanager
 def joined(number: int, of: int, meeting: Path) -> Iterator[None]:
-    """This process as rank `number` among `of` on this machine's CPUs; they find each other by the file `meeting`."""
+    """Joins this process, as rank `number`, with `of` processes on this machine's CPUs.
+
+    The processes find each other by the file `meeting`.
+    """
     if of > 1:
         limit = datetime.timedelta(minutes=5)
         dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=number, world_size=of, timeout=limit)

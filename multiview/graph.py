@@ -1,4 +1,7 @@
-"""The contrast graph: which views are contrasted with which, and how. A frozen value, checked when it is made."""
+"""The contrast graph: which views are contrasted with which, and how.
+
+It is a frozen value that is checked when it is made.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +30,15 @@ class Edge:
     def __post_init__(self) -> None:
         if self.a == self.b:
             raise MultiviewError(
-                f"edge {self.a}-{self.b} contrasts a view with itself; for two crops of one view give two views of different crops."
+                f"edge {self.a}-{self.b} contrasts a view with itself; for two crops of one view give two views of "
+                "different crops."
             )
         _check_values(self)
         if not self.objective.pairwise:
             raise MultiviewError(
                 f"edge {self.label}: {self.objective.name} contrasts three views or more together; "
-                f"give HyperEdge(('{self.a}', '{self.b}', ...), {self.objective.name}()), or type --topology joint where the recipe has it."
+                f"give HyperEdge(('{self.a}', '{self.b}', ...), {self.objective.name}()), "
+                "or type --topology joint if the recipe has it."
             )
 
     @property
@@ -49,7 +54,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class HyperEdge:
-    """Three `views` or more contrasted together by one `objective`; its loss counts `weight` times."""
+    """Three `views` or more contrasted by one `objective`; its loss counts `weight` times."""
 
     views: tuple[str, ...]
     objective: Objective
@@ -59,13 +64,13 @@ class HyperEdge:
         object.__setattr__(self, "views", tuple(self.views))
         if len(set(self.views)) < max(3, len(self.views)):
             raise MultiviewError(
-                f"hyperedge {self.label or 'of no view'} needs three different views or more; two views are joined by an Edge."
+                f"hyperedge {self.label or 'of no view'} needs three different views or more; an Edge joins two views."
             )
         _check_values(self)
         if self.objective.pairwise:
             raise MultiviewError(
-                f"hyperedge {self.label}: {self.objective.name} contrasts two views; give an Edge for each pair, for example by "
-                "ContrastGraph.full, or an objective of many views such as Symile()."
+                f"hyperedge {self.label}: {self.objective.name} contrasts two views; give an Edge for each pair, "
+                "for example by ContrastGraph.full, or an objective of many views such as Symile()."
             )
 
     @property
@@ -146,7 +151,7 @@ class ContrastGraph:
         return topologies[topology](views, objective)
 
     def names(self) -> tuple[str, ...]:
-        """A unique name an edge: `L-ab`, or `L-ab:CMC` where several edges join the same views."""
+        """A unique name per edge: `L-ab`, or `L-ab:CMC` where several edges join the same views."""
         joined = Counter(frozenset(edge.views) for edge in self.edges)
         return tuple(
             f"{edge.label}:{edge.objective.name}" if joined[frozenset(edge.views)] > 1 else edge.label
@@ -160,14 +165,15 @@ class ContrastGraph:
     def resolved(self, situation: Situation) -> ContrastGraph:
         """The graph with every objective resolved for the data (`Objective.resolved`).
 
-        Raises MultiviewError that names the edge whose objective cannot work with the data or the batch.
+        Raises MultiviewError that names the edge whose objective cannot work with the data or the
+        batch.
         """
         return replace(self, edges=tuple(_resolved(edge, situation) for edge in self.edges))
 
     fitted = resolved  # its former name
 
     def draw(self) -> str:
-        """One line an edge: `L -- ab  CMC(...)  weight 1`."""
+        """One line per edge: `L -- ab  CMC(...)  weight 1`."""
         joined = [" -- ".join(edge.views) for edge in self.edges]
         width = max(len(text) for text in joined)
         return "\n".join(
@@ -180,11 +186,11 @@ class ContrastGraph:
         bad = [name for name in self.views if not VIEW_NAME.fullmatch(name)]
         if bad:
             raise MultiviewError(
-                f"'{bad[0]}' is no name for a view; use letters, digits and underscores, for example 'depth_left'."
+                f"'{bad[0]}' is not a name for a view; use letters, digits and underscores, for example 'depth_left'."
             )
         twice = [name for name, count in Counter(self.views).items() if count > 1]
         if twice:
-            raise MultiviewError(f"view '{twice[0]}' stands twice in the graph; every view needs a name of its own.")
+            raise MultiviewError(f"view '{twice[0]}' occurs twice in the graph; every view needs its own name.")
 
     def _check_edges(self) -> None:
         for edge in self.edges:
@@ -205,7 +211,8 @@ def _refuse_duplicates(edges: Sequence[AnyEdge]) -> None:
     for edge in edges:
         if kinds[frozenset(edge.views), type(edge.objective)] > 1:
             raise MultiviewError(
-                f"edge {edge.label} stands twice with {edge.objective.name}; an edge scores all directions: give it a weight instead."
+                f"edge {edge.label} occurs twice with {edge.objective.name}; one edge already scores all "
+                "directions: give it a weight instead."
             )
 
 

@@ -1,4 +1,7 @@
-"""Everything that learns: encoders, projectors, predictors and the edges' scalars, in the one module that Accelerate wraps."""
+"""Everything that learns, in the one module that Accelerate wraps.
+
+These are encoders, projectors, predictors and the edges' scalars.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,14 @@ from multiview.objectives.needs import Head, Needs, Scalar
 from multiview.ops.precision import full_precision
 
 Role = tuple[str, Head, Head | None]
-"""Whose embedding: view, projector and, for a prediction, predictor."""
+"""What an embedding belongs to: view, projector and, for a prediction, predictor."""
 
 
 class Embeddings(NamedTuple):
     """What the edges read of one forward pass.
 
-    z[view, projector] and p[view, projector, predictor]: (n, dim), on the unit sphere unless the head is raw, zeros where the view is
-    absent. scalars[edge][name]: what the edges learn.
+    z[view, projector] and p[view, projector, predictor]: (n, dim), on the unit sphere unless the
+    head is raw; zeros in rows where the view is absent. scalars[edge][name]: what the edges learn.
     """
 
     z: dict[tuple[str, Head], Tensor]
@@ -34,7 +37,7 @@ class Embeddings(NamedTuple):
 
 
 class Projection(nn.Module):
-    """A projector or predictor built from its `Head`: (n, width) -> (n, dim); `raw` skips the step onto the sphere."""
+    """A projector or predictor built from its `Head`: (n, width) -> (n, dim)."""
 
     def __init__(self, width: int, head: Head) -> None:
         super().__init__()
@@ -46,7 +49,7 @@ class Projection(nn.Module):
         return self.layers(h)
 
     def onto_sphere(self, u: Tensor) -> Tensor:
-        """Float32 rows of length 1, whatever the autocast; a head with unit=False leaves lengths alone."""
+        """Rows of length 1, in float32 also under autocast; unchanged when unit is False."""
         return F.normalize(full_precision(u), dim=1) if self.head.unit else u
 
     def forward(self, h: Tensor) -> Tensor:
@@ -77,16 +80,17 @@ class Learned(nn.Module):
 
     @torch.no_grad()
     def bound(self) -> None:
-        """Sets values that the optimiser moved beyond their bounds back to them."""
+        """Clamps the values to their bounds."""
         for name, (low, high) in self.bounds.items():
             self.values[name].clamp_(low, high)
 
 
 class MultiviewModel(nn.Module):
-    """One encoder per view (or shared by name) with the projectors and predictors that the graph's edges need.
+    """One encoder per view (or shared by name), with the projectors and predictors of the edges.
 
-    encoders: view -> Encoder, or the name of another view whose encoder it shares, projectors and predictors included.
-    Raises MultiviewError for a view without an encoder and for an encoder or projector that no edge would train.
+    encoders: view -> Encoder, or the name of another view whose encoder, projectors and predictors
+    it shares. Raises MultiviewError for a view without an encoder, and for an encoder or projector
+    that no edge would train.
     """
 
     def __init__(self, encoders: Mapping[str, Encoder | str], graph: ContrastGraph) -> None:
@@ -120,8 +124,8 @@ class MultiviewModel(nn.Module):
         idle = [name for name in self.projectors if name not in trained]
         if idle:
             raise MultiviewError(
-                f"no edge trains the encoder or projector of view '{idle[0].split('/')[0]}': a one-way objective needs both views to share "
-                "one encoder; share it by name, or give the objective symmetric=True."
+                f"no edge trains the encoder or projector of view '{idle[0].split('/')[0]}': a one-way objective needs "
+                "both views to share one encoder; share it by name, or give the objective symmetric=True."
             )
 
     def _projector_name(self, view: str, head: Head) -> str:
@@ -142,9 +146,11 @@ class MultiviewModel(nn.Module):
         return self.predictors[f"{self._projector_name(view, projector)}/{head.name}"]  # type: ignore[return-value]
 
     def forward(self, views: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> Embeddings:
-        """Embeddings that the edges read, from view tensors: one pass an encoder and view, over the rows that are `present` (None = all).
+        """The embeddings that the edges read, from view tensors.
 
-        Where a rank has fewer than two rows of a view, batch norm uses its running statistics, and every parameter still gets a gradient.
+        Each view takes one pass over its `present` rows (None = all). When a process has fewer than
+        two rows of a view, batch norm uses its running statistics. Every parameter still gets a
+        gradient.
         """
         z: dict[tuple[str, Head], Tensor] = {}
         p: dict[tuple[str, Head, Head], Tensor] = {}
@@ -152,7 +158,7 @@ class MultiviewModel(nn.Module):
             groups = max(n.groups for n in needs)
             here = None if present is None else present[view]
             for (name, head, predictor), value in masked_forward(
-                partial(self._embedded, view), views[view], here, self._modules_of(view), groups
+                partial(self._embed, view), views[view], here, self._modules_of(view), groups
             ).items():
                 if predictor is None:
                     z[name, head] = value
@@ -161,8 +167,8 @@ class MultiviewModel(nn.Module):
         scalars = {name: dict(cast("Learned", learned).values.items()) for name, learned in self.scalars.items()}
         return Embeddings(z, p, scalars)
 
-    def _embedded(self, view: str, x: Tensor) -> dict[Role, Tensor]:
-        """Every embedding that edges read of the view, of view tensors x."""
+    def _embed(self, view: str, x: Tensor) -> dict[Role, Tensor]:
+        """Every embedding of the view that edges read, from view tensors x."""
         h = self.encoder(view)(x)
         heads = dict.fromkeys(n.projector for n in self.online[view])
         raw = {head: self.projector(view, head).raw(h) for head in heads}
@@ -175,23 +181,23 @@ class MultiviewModel(nn.Module):
         return found
 
     def _modules_of(self, view: str) -> list[nn.Module]:
-        """All that `_embedded` runs."""
+        """All modules that `_embed` runs."""
         heads = {self.projector(view, n.projector) for n in self.online[view]}
         heads |= {self.predictor(view, n.projector, n.predictor) for n in self.online[view] if n.predictor}
         return [self.encoder(view), *heads]
 
     def constant_rate(self) -> list[nn.Parameter]:
-        """Parameters of predictors whose learning rate no schedule should touch."""
+        """Parameters of the predictors whose learning rate stays constant."""
         held = [m for m in self.predictors.values() if cast("Projection", m).head.constant_rate]
         return [p for m in held for p in m.parameters()]
 
     def bound(self) -> None:
-        """Sets learned scalars that an optimiser's step moved beyond their bounds back to them."""
+        """Clamps learned scalars to their bounds, after a step of the optimiser."""
         for learned in self.scalars.values():
             cast("Learned", learned).bound()
 
     def features(self, views: Mapping[str, Tensor], layer: str | None = None) -> dict[str, Tensor]:
-        """Features h (n, features) of each view given, or of a chosen layer."""
+        """Features h (n, features) of each given view, or the output of a layer."""
         return {view: self.encoder(view)(x, layer) for view, x in views.items()}
 
 

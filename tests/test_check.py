@@ -226,8 +226,12 @@ class Careless(SimCLR):
         ("changes", "pure", "loss() changes what it reads; return the new state instead"),
         ("random", "pure", "draw from edge.generator or edge.draws"),
         ("backwards", "agreement is better", "losses at no, half and full agreement are"),
-        ("absent", "absent rows", "use edge.present"),
-        ("half", "float32", "of torch.bfloat16 embeddings the loss is torch.bfloat16; begin with .float()"),
+        ("absent", "absent rows", "use edge.mean and edge.columns, or edge.present"),
+        (
+            "half",
+            "float32",
+            "of torch.bfloat16 embeddings the loss is torch.bfloat16; read edge.embeddings(), or begin with .float()",
+        ),
     ],
 )
 def test_an_objective_that_breaks_a_law_is_told_what_to_mend(fault: str, law: str, mend: str) -> None:

@@ -69,7 +69,7 @@ def test_a_hyperedge_joins_three_views_or_more() -> None:
         (lambda: HyperEdge(VIEWS, Together(), weight=-1), "weight is -1"),
         (
             lambda: ContrastGraph(VIEWS, (HyperEdge(VIEWS, Together()), HyperEdge(VIEWS[::-1], Together()))),
-            "edge L-ab-depth-normal stands twice with Together",
+            "edge L-ab-depth-normal occurs twice with Together",
         ),
         (lambda: Edge("L", "L", CMC()), "contrasts a view with itself"),
         (lambda: Edge("L", "ab", "cmc"), "give one such as CMC"),
@@ -79,11 +79,11 @@ def test_a_hyperedge_joins_three_views_or_more() -> None:
         (lambda: ContrastGraph(("L", "ab", "depth"), (Edge("L", "ab", CMC()),)), "view 'depth' is in no edge"),
         (
             lambda: ContrastGraph(("L", "ab"), (Edge("L", "ab", CMC()), Edge("ab", "L", CMC(temperature=1)))),
-            "stands twice",
+            "occurs twice",
         ),
         (lambda: ContrastGraph(("L",), ()), "needs two views"),
         (lambda: ContrastGraph(("L", "L"), (Edge("L", "L", CMC()),)), "with itself"),
-        (lambda: ContrastGraph.full(("L", "a.b"), CMC()), "no name for a view"),
+        (lambda: ContrastGraph.full(("L", "a.b"), CMC()), "is not a name for a view"),
         (lambda: ContrastGraph.of("ful", VIEWS, CMC()), "Did you mean 'full'"),
         (lambda: ContrastGraph.core(VIEWS, CMC(), centre="dept"), "Did you mean 'depth'"),
         (

@@ -24,13 +24,13 @@ def unit(rows: int, seed: int, dim: int) -> Tensor:
 
 
 def needs_of(objective: Objective) -> tuple[Needs, ...]:
-    """What it needs of each view of an edge: two, or three where it contrasts more together."""
+    """What the objective needs of each view of an edge with two views, or three if not pairwise."""
     needs = objective.needs()
     return needs if isinstance(needs, tuple) else (needs,) * (2 if objective.pairwise else 3)
 
 
 def edge_of(objective: Objective, sides: tuple[Side, ...], index: Tensor, present: Tensor | None = None) -> EdgeInput:
-    """An edge as the memories would give it, at the start of its life."""
+    """An edge as the memories give it at the first step."""
     state = {name: torch.tensor(value, dtype=torch.float64) for name, value in objective.initial_state().items()}
     scalars = {
         name: torch.tensor(scalar.start, dtype=torch.float64, requires_grad=True)
@@ -48,14 +48,15 @@ def edge_of(objective: Objective, sides: tuple[Side, ...], index: Tensor, presen
 
 
 def agreeing(objective: Objective, rows: Tensor, agreement: float, present: Tensor | None = None) -> EdgeInput:
-    """An edge of the samples `rows`, whose last view is what the others say, as far as `agreement` in [0, 1] goes.
+    """An edge of the samples `rows`.
 
-    It is not its first step: Z is a number already.
+    agreement: of the last view with the others, from 0 to 1. Not the edge's first step: Z has a
+    value.
     """
     wanted = needs_of(objective)
     first = [unit(SAMPLES, seed, needs.projector.dim) for seed, needs in enumerate(wanted[:-1])]
-    told = normalize(torch.stack(first).prod(0), dim=1)
-    last = normalize(agreement * told + (1 - agreement) * unit(SAMPLES, 7, wanted[-1].projector.dim), dim=1)
+    product = normalize(torch.stack(first).prod(0), dim=1)
+    last = normalize(agreement * product + (1 - agreement) * unit(SAMPLES, 7, wanted[-1].projector.dim), dim=1)
     sides = tuple(_side(z, rows, needs) for z, needs in zip([*first, last], wanted, strict=True))
     edge = edge_of(objective, sides, rows, present)
     edge.state = {name: torch.full_like(value, 3.0) for name, value in edge.state.items()}
@@ -76,12 +77,12 @@ def _side(z: Tensor, rows: Tensor, needs: Needs) -> Side:
 
 
 def inputs_of(edge: EdgeInput) -> list[Tensor]:
-    """All that may take gradient."""
+    """All tensors that may take gradient."""
     return [x for side in edge.sides for x in (side.z, side.p) if x is not None] + list(edge.scalars.values())
 
 
 def in_precision(edge: EdgeInput, embeddings: torch.dtype) -> EdgeInput:
-    """The edge with embeddings of a precision, which take gradient, and all else in float32, as in a run."""
+    """The edge with embeddings in a precision, and all else in float32, as in a run."""
     for side in edge.sides:
         side.z, side.p = (x if x is None else x.detach().to(embeddings).requires_grad_() for x in (side.z, side.p))
         side.key = side.key if side.key is None else side.key.to(embeddings)

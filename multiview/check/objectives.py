@@ -1,6 +1,6 @@
 """The laws of an objective, and `multiview check objective NAME`.
 
-Its arithmetic is its own affair, to be tested against its paper; these are what every objective keeps, whatever it computes.
+The laws hold for every objective. Its arithmetic is to be tested against its paper.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ CLOSE = 1e-9
 
 
 def trial(name: str, **options: Any) -> Objective:
-    """The objective called `name`, fitted to a small data set. Raises MultiviewError when it is none."""
+    """The objective called `name`, resolved for a small data set.
+
+    Raises MultiviewError when the plugin is not an objective.
+    """
     made = load("objectives", name)(**options)
     if not isinstance(made, Objective):
         raise MultiviewError(
@@ -41,7 +44,7 @@ def options(objective: Objective) -> str:
     kind = type(objective)
     demand(
         frozen(kind),
-        "it is no frozen dataclass; write @dataclass(frozen=True, kw_only=True)",
+        "it is not a frozen dataclass; write @dataclass(frozen=True, kw_only=True)",
     )
     demand(all(field.kw_only for field in fields(objective)), "its fields are positional; write kw_only=True")
     silent = undocumented(kind)
@@ -62,10 +65,12 @@ def picklable(objective: Objective) -> None:
 def needs(objective: Objective) -> str:
     """It says what it needs of each view, and some view learns."""
     wanted = needs_of(objective)
-    demand(all(isinstance(each, Needs) for each in wanted), "needs() must return a Needs a view, or one for all")
-    demand(any(each.online for each in wanted), "no view is online, so nothing learns")
-    found = ["memory" * bool(each.memory) or "keys" * bool(each.keys) or "nothing more" for each in wanted]
-    return f"{len(wanted)} views; remembers {', '.join(dict.fromkeys(found))}"
+    demand(
+        all(isinstance(need, Needs) for need in wanted), "needs() must return one Needs per view, or one Needs for all"
+    )
+    demand(any(need.online for need in wanted), "no view is online, so nothing learns")
+    remembered = ["memory" * bool(need.memory) or "keys" * bool(need.keys) or "nothing more" for need in wanted]
+    return f"{len(wanted)} views; remembers {', '.join(dict.fromkeys(remembered))}"
 
 
 def scalar_loss(objective: Objective) -> str:
@@ -106,7 +111,7 @@ def gradient(objective: Objective) -> None:
 
     demand(read, "no embedding gets a gradient")
     try:
-        # In random directions: one by one, a hundred dimensions take minutes.
+        # In random directions: a hundred dimensions one by one take minutes.
         torch.autograd.gradcheck(again, read, fast_mode=True)
     except GradcheckError as error:
         raise Broken(f"finite differences disagree: {' '.join(str(error).split())[:160]}") from error
@@ -124,8 +129,8 @@ def order(objective: Objective) -> str | None:
 
 
 def absent_rows(objective: Objective) -> None:
-    """Absent rows take no part: in the loss, in what is logged and remembered, and in the gradient."""
-    present = torch.arange(ROWS) < 5  # absent ones stand last, as draws by position want it
+    """Absent rows take no part in loss, log, state and gradient."""
+    present = torch.arange(ROWS) < 5  # absent rows stand last, because draws are made by position
     edge, alone = agreeing(objective, torch.arange(ROWS), 0.5, present), agreeing(objective, torch.arange(5), 0.5)
     with torch.no_grad():
         for side in edge.sides:
@@ -135,7 +140,8 @@ def absent_rows(objective: Objective) -> None:
     found, expected = objective.loss(edge), objective.loss(alone)
     demand(
         torch.isclose(found.loss, expected.loss, rtol=CLOSE),
-        f"with 3 absent rows the loss is {found.loss.item():.10g} instead of {expected.loss.item():.10g}; use edge.present",
+        f"with 3 absent rows the loss is {found.loss.item():.10g} instead of {expected.loss.item():.10g}; "
+        "use edge.mean and edge.columns, or edge.present",
     )
     for ours, theirs in ((found.log, expected.log), (found.state, expected.state)):
         for name, value in ours.items():
@@ -149,13 +155,11 @@ def absent_rows(objective: Objective) -> None:
 
 
 def nobody_present(objective: Objective) -> None:
-    """Without a present row the loss is 0, and what has a gradient otherwise has one of 0."""
+    """Without a present row the loss is 0, and every embedding keeps a gradient, of 0."""
     whole, edge = (agreeing(objective, torch.arange(4), 0.5, here) for here in (None, torch.zeros(4, dtype=torch.bool)))
     out = objective.loss(edge)
-    demand(out.loss.item() == 0, f"the loss is {out.loss.item()}, not 0; mean_over_rows does this")
-    demand(
-        out.loss.requires_grad, "the loss has no gradient: processes would wait for it for ever; multiply by 0 instead"
-    )
+    demand(out.loss.item() == 0, f"the loss is {out.loss.item()}, not 0; edge.mean gives 0")
+    demand(out.loss.requires_grad, "the loss has no gradient: processes would wait for ever; multiply by 0 instead")
     out.loss.backward()
     objective.loss(whole).loss.backward()
     for x, y in zip(inputs_of(edge), inputs_of(whole), strict=True):
@@ -174,8 +178,14 @@ def float32(objective: Objective) -> None:
     """Of embeddings in half precision the loss is float32."""
     for dtype in (torch.bfloat16, torch.float16):
         found = objective.loss(in_precision(agreeing(objective, torch.arange(6), 0.5), dtype)).loss
-        demand(found.dtype == torch.float32, f"of {dtype} embeddings the loss is {found.dtype}; begin with .float()")
-        demand(torch.isfinite(found), f"of {dtype} embeddings the loss is {found.item()}; begin with .float()")
+        demand(
+            found.dtype == torch.float32,
+            f"of {dtype} embeddings the loss is {found.dtype}; read edge.embeddings(), or begin with .float()",
+        )
+        demand(
+            torch.isfinite(found),
+            f"of {dtype} embeddings the loss is {found.item()}; read edge.embeddings(), or begin with .float()",
+        )
 
 
 def pure(objective: Objective) -> None:
@@ -201,7 +211,7 @@ def _tensors(edge: EdgeInput) -> list[Tensor]:
 
 
 def _drew(edge: EdgeInput) -> bool:
-    """Whether numbers were drawn from the generator of the edge."""
+    """Whether the loss drew numbers from the generator of the edge."""
     untouched = torch.Generator().manual_seed(9).get_state()
     return not torch.equal(cast("torch.Generator", edge.generator).get_state(), untouched)
 

@@ -1,1 +1,1 @@
-"""What remembers: memory banks, queues, key encoders, and the container that keeps them beside the model."""
+"""Memory banks, queues and key encoders, and the container that keeps them beside the model."""

@@ -15,8 +15,9 @@ from multiview.ops.precision import full_precision
 class MemoryBank(nn.Module):
     """`size` rows of `dim` numbers, found by sample index.
 
-    Rows start uniform in (-1/sqrt(dim/3), 1/sqrt(dim/3)), not normalised, as in the original code, drawn from `generator`. dtype: how
-    they are kept, float32 or bfloat16; either way they are moved in the precision of z.
+    Rows start uniform in (-1/sqrt(dim/3), 1/sqrt(dim/3)), not normalised, as in the original code.
+    They are drawn from `generator`. dtype: of the stored rows, float32 or bfloat16. Updates are
+    computed in the precision of z.
     """
 
     rows: Tensor
@@ -34,7 +35,10 @@ class MemoryBank(nn.Module):
         return len(self.rows)
 
     def require(self, index: Tensor) -> None:
-        """Raises MultiviewError for an index (n,) outside the bank: a negative one would silently mean another sample's row."""
+        """Raises MultiviewError for an index (n,) outside the bank.
+
+        A negative index would silently mean another sample's row.
+        """
         if len(index) and not 0 <= int(index.min()) <= int(index.max()) < len(self):
             raise MultiviewError(
                 f"sample index {int(index.min())}..{int(index.max())} is outside the memory bank of {len(self)} rows; "
@@ -43,10 +47,10 @@ class MemoryBank(nn.Module):
 
     @torch.no_grad()
     def update(self, z: Tensor, index: Tensor) -> None:
-        """row <- normalise(momentum * row + (1 - momentum) * z) for each sample of `index` (n,), z (n, dim).
+        """row <- normalise(momentum * row + (1 - momentum) * z), z (n, dim) of `index` (n,).
 
-        Where an index stands twice, the last counts: the last row of the last rank, as on one device. Raises MultiviewError for an index
-        outside the bank.
+        When an index occurs twice, the last row counts: the last row of the last process, as on one
+        device. Raises MultiviewError for an index outside the bank.
         """
         self.require(index)
         last = _last_occurrence(index)

@@ -1,7 +1,7 @@
-"""All that a run remembers besides its weights: banks, queues, key encoders and the state of every edge.
+"""What a run remembers besides its weights: banks, queues, key encoders, states of edges.
 
-It lives outside the wrapped model (DDP would overwrite its buffers with rank 0's) and is updated from gathered embeddings, so that
-every rank holds the same.
+All of it lives outside the wrapped model, because DDP would overwrite its buffers with those of
+rank 0. Updates come from gathered embeddings, so that every process holds the same.
 """
 
 from __future__ import annotations
@@ -30,10 +30,14 @@ FoundKeys = Mapping[tuple[str, Head, Keys], Tensor]
 
 
 class Memories(nn.Module):
-    """Banks, queues and key encoders that a graph's edges ask for, each made once however many edges share it.
+    """The banks, queues and key encoders that a graph's edges ask for; edges share what is equal.
 
-    samples: length of the training split, hence rows of a bank. seed: of the banks' first rows and of every draw of negatives. steps: of
-    the whole run, for a key encoder whose momentum rises (None = it does not).
+    Args:
+        model: whose encoders and projectors the key encoders follow.
+        graph: the edges.
+        samples: length of the training split: the number of rows of a bank.
+        seed: of the banks' first rows and of every draw of negatives.
+        steps: of the whole run, for a key encoder whose momentum rises (None = it does not rise).
     """
 
     def __init__(
@@ -72,16 +76,18 @@ class Memories(nn.Module):
         return f"{self.owners[view]}/{needs.projector.name}/{needs.keys.name}" if needs.keys else ""
 
     def follow(self, model: MultiviewModel, step: int = 1) -> None:
-        """One momentum step of every key encoder towards the model, at the begin of step `step` (from 1) of the run."""
+        """One momentum step of every key encoder towards the model, before step `step` (from 1)."""
         for key, query in self._queries(model):
             key.follow(*query, self._done(step))
 
     @contextmanager
     def followed(self, model: MultiviewModel, step: int) -> Iterator[None]:
-        """The key encoders as after `follow`; if the block raises, they step back, since its step has moved nothing else either.
+        """The key encoders as after `follow`. If the block raises, they step back.
 
-        They come back up to a rounding (`KeyEncoder.step_back`). What batch norms counted of the step's rows, here and in the model,
-        stays counted. In an accumulation only the block of its first step moves them, so a later step that is refused leaves them there.
+        A step that raises has changed nothing else. The key encoders are restored to within
+        rounding error (`KeyEncoder.step_back`). The running statistics of batch norms, here and in
+        the model, are not restored. With gradient accumulation only the first step moves the key
+        encoders, so that a later step that is refused does not restore them.
         """
         self.follow(model, step)
         try:
@@ -100,11 +106,11 @@ class Memories(nn.Module):
             )
 
     def _done(self, step: int) -> float:
-        """The share of the run that is behind at the begin of step `step`."""
+        """The share of the run that is done before step `step`."""
         return (step - 1) / self.steps if self.steps else 0.0
 
     def keys(self, views: Mapping[str, Tensor], present: Mapping[str, Tensor], step: int) -> FoundKeys:
-        """Keys of each view that an edge reads keys of, for its rows that are `present`; zeros elsewhere."""
+        """Keys of each view whose keys an edge reads, for the `present` rows; zeros elsewhere."""
         found: dict[tuple[str, Head, Keys], Tensor] = {}
         for view, needs in self.wanted:
             if needs.keys is not None and (view, needs.projector, needs.keys) not in found:
@@ -114,7 +120,7 @@ class Memories(nn.Module):
         return found
 
     def _order(self, view: str, needs: Needs, encoder: KeyEncoder, rows: int, step: int) -> Tensor | None:
-        """In which order the rows of all ranks are encoded; None where all share the same batch statistics anyway."""
+        """The order in which all rows are encoded; None where all share batch statistics anyway."""
         if needs.keys is None or not needs.keys.shuffle or world() * encoder.groups == 1:
             return None
         drawn = permutation(self.seed, step, f"shuffle {view}", rows * world())
@@ -128,20 +134,20 @@ class Memories(nn.Module):
         present: Mapping[str, Tensor],
         step: int,
     ) -> list[EdgeInput]:
-        """What each edge of the graph is scored from at this step; `present` says per view which rows exist.
+        """The input of each edge of the graph at this step. present: which rows exist, per view.
 
-        Raises MultiviewError in every process when one of them has an index outside the banks.
+        Raises MultiviewError in every process when one process has an index outside the banks.
         """
         if world() > 1:
-            self._require(gather(index))
+            self._check_index(gather(index))
         return [
             self._edge_input(name, edge, embeddings, keys, index, present, step)
             for name, edge in self.graph.named_edges().items()
         ]
 
-    def _require(self, index: Tensor) -> None:
+    def _check_index(self, index: Tensor) -> None:
         bank = next((store for store in self.stores.values() if isinstance(store, MemoryBank)), None)
-        if bank is not None:  # they are all of one length
+        if bank is not None:  # all banks have the same length
             bank.require(index)
 
     def _edge_input(
@@ -182,7 +188,7 @@ class Memories(nn.Module):
         present: Mapping[str, Tensor],
         states: Mapping[str, Mapping[str, Tensor]],
     ) -> None:
-        """Writes what all ranks produced into every memory once, and commits the edges' new states."""
+        """Writes the rows of all processes into every memory, and stores the edges' new states."""
         everyone = gather(index)
         written: set[str] = set()
         for view, needs in self.wanted:
@@ -191,8 +197,8 @@ class Memories(nn.Module):
                 continue
             written.add(name)
             rows = keys[view, needs.projector, needs.keys] if needs.keys else embeddings.z[view, needs.projector]
-            here = gather(present[view])
-            cast("Memory", self.stores[name]).update(gather(rows)[here], everyone[here])
+            exists = gather(present[view])
+            cast("Memory", self.stores[name]).update(gather(rows)[exists], everyone[exists])
         for name, state in states.items():
             cast("_State", self.states[name]).commit(state)
 

@@ -10,7 +10,10 @@ from multiview.ops.queue_loss import info_nce
 
 
 class KeyQueue(nn.Module):
-    """A ring of `size` keys of `dim` numbers with the sample each came from. It starts empty: unwritten rows are not negatives."""
+    """A ring of `size` keys of `dim` numbers, each with its sample.
+
+    The queue starts empty. Unwritten rows are not negatives.
+    """
 
     keys: Tensor
     ids: Tensor
@@ -29,11 +32,11 @@ class KeyQueue(nn.Module):
 
     @property
     def size(self) -> int:
-        """Keys it can hold."""
+        """The number of keys that fit."""
         return len(self.keys)
 
     def filled_keys(self) -> Tensor:
-        """The keys written so far, (fill, dim), oldest not first."""
+        """The keys written so far, (fill, dim), in no order of age."""
         return self.keys[: len(self)]
 
     def filled_ids(self) -> Tensor:
@@ -42,7 +45,10 @@ class KeyQueue(nn.Module):
 
     @torch.no_grad()
     def update(self, keys: Tensor, index: Tensor) -> None:
-        """Appends keys (n, dim) of samples `index` (n,), displacing the oldest; any n, also more than the queue holds."""
+        """Appends keys (n, dim) of samples `index` (n,) in place of the oldest.
+
+        n may exceed the size of the queue: then the last keys stay.
+        """
         keys, index = keys[-self.size :], index[-self.size :]
         slots = (int(self.pointer) + torch.arange(len(keys), device=keys.device)) % self.size
         self.keys[slots] = keys.to(self.keys)
