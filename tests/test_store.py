@@ -343,7 +343,7 @@ def test_data_in_another_file_is_refused(tmp_path: Path) -> None:
     rewrite(
         tmp_path / "s", shards=[{"name": shard.name, "rows": len(KEPT), "size": shard.stat().st_size, "sha256": ""}]
     )
-    with pytest.raises(MultiviewError, match="/image lies in another file"):
+    with pytest.raises(MultiviewError, match="/image is a link to another place"):
         Store.open(tmp_path / "s").read([0], "image")
 
 

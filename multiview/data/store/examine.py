@@ -22,9 +22,10 @@ from multiview.data.source import BadSample
 from multiview.data.store.manifest import NAME, NO_SPLIT, Manifest, Shard
 from multiview.data.store.reading import Store
 from multiview.data.store.shard import BadShardError, check_shard, digest, layout_of
-from multiview.data.store.shardfiles import only_checksums
+from multiview.data.store.structure import HDF5_ERRORS, structure_faults
 from multiview.errors import MultiviewError
 from multiview.files import sha256
+from multiview.parsing import reason
 
 
 def faults_of(store: Store) -> Iterator[str]:
@@ -36,7 +37,10 @@ def faults_of(store: Store) -> Iterator[str]:
         yield fault
         if not path.is_file():
             return
-    yield from _find_foreign_objects(path)
+    wrong = list(_structure_faults(path))
+    yield from wrong
+    if wrong:  # its values are not to be read
+        return
     try:
         summary = check_shard(path, layout_of(store.manifest, store.manifest.provenance))
     except BadShardError as cause:
@@ -57,32 +61,15 @@ def _byte_fault(path: Path, shard: Shard) -> str | None:
     return None if sha256(path) == shard.sha256 else "its sha256 is not that of the manifest"
 
 
-def _find_foreign_objects(path: Path) -> Iterator[str]:
-    """Links and storage that no shard has: a file could read others or fill the memory."""
+def _structure_faults(path: Path) -> Iterator[str]:
+    """Links, storage and missing parts that no shard has: a file could read others or fill the memory."""
     import h5py
 
     try:
         with h5py.File(path, "r", locking=False) as file:
-            yield from _foreign_in(file, "")
-    except (OSError, RuntimeError) as cause:
-        yield f"it cannot be opened: {cause}"
-
-
-def _foreign_in(group: Any, prefix: str) -> Iterator[str]:
-    import h5py
-
-    for name in group:
-        link = group.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            yield f"{prefix}/{name} is a link to another place"
-            continue
-        found = group[name]
-        if isinstance(found, h5py.Group):
-            yield from _foreign_in(found, f"{prefix}/{name}")
-        elif found.is_virtual or found.external:
-            yield f"{prefix}/{name} lies in another file"
-        elif not only_checksums(found):
-            yield f"{prefix}/{name} is compressed"
+            yield from structure_faults(file, path.stat().st_size)
+    except HDF5_ERRORS as cause:
+        yield f"it cannot be read: {reason(cause)}"
 
 
 def _column_faults(store: Store) -> Iterator[str]:

@@ -17,6 +17,8 @@ SCHEMA = 1
 NAME = "manifest.json"
 SHARD_NAME = re.compile(r"shard-\d{5,}\.h5")
 NO_SPLIT = 255
+DIGEST = 16
+"""Bytes per digest of a sample."""
 
 
 @dataclass(frozen=True)

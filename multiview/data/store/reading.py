@@ -14,6 +14,7 @@ from multiview.data.source import BadSample
 from multiview.data.store import manifest as manifests
 from multiview.data.store.manifest import Manifest
 from multiview.data.store.shardfiles import ShardFiles, check_size
+from multiview.data.store.structure import HDF5_ERRORS
 from multiview.errors import MultiviewError, unknown_name
 
 
@@ -221,7 +222,8 @@ class Store:
         """The concatenated samples of a ragged modality in a shard."""
         ends = self._ends(modality)
         total = ends[self._starts[shard + 1]] - ends[self._starts[shard]]
-        return self.files.dataset(shard, modality, rows=int(total))
+        kind = self.modality(modality)
+        return self.files.dataset(shard, modality, kind.dtype, (int(total), *kind.shape[1:]))
 
     def _pieces(self, wanted: np.ndarray, kind: Modality) -> list[np.ndarray]:
         ends = self._ends(kind.name)
@@ -234,8 +236,8 @@ class Store:
                 start, stop = ends[first + row : first + row + 2] - ends[first]
                 try:
                     out[place] = flat[start:stop]
-                except OSError as cause:
-                    raise self.files.bad_checksum(shard, kind.name, row, first) from cause
+                except HDF5_ERRORS as cause:
+                    raise self.files.bad_checksum(shard, kind.name, row, first, cause) from cause
         return out
 
     def _decoded(self, pieces: list[np.ndarray], wanted: np.ndarray, kind: Modality) -> list[np.ndarray]:
@@ -257,22 +259,23 @@ class Store:
 
     def _read_into(self, out: np.ndarray, places: np.ndarray, local: np.ndarray, shard: int, modality: str) -> None:
         """Fills `out[places]` with rows `local` of a shard; adjacent rows are one read."""
-        dataset = self.files.dataset(shard, modality)
+        kind = self.modality(modality)
+        dataset = self.files.dataset(shard, modality, kind.dtype, (self.manifest.shards[shard].rows, *kind.shape))
         order = np.argsort(local, kind="stable")
         places, local = places[order], local[order]
         for run in np.split(np.arange(len(local)), np.flatnonzero(np.diff(local) > 1) + 1):
             first, last = int(local[run[0]]), int(local[run[-1]])
             try:
                 out[places[run]] = dataset[first : last + 1][local[run] - first]
-            except OSError as cause:
+            except HDF5_ERRORS as cause:
                 raise self._bad_row(dataset, shard, modality, range(first, last + 1)) from cause
 
     def _bad_row(self, dataset: Any, shard: int, modality: str, rows: range) -> MultiviewError:
         for row in rows:
             try:
                 dataset[row]
-            except OSError:
-                return self.files.bad_checksum(shard, modality, row, int(self._starts[shard]))
+            except HDF5_ERRORS as cause:
+                return self.files.bad_checksum(shard, modality, row, int(self._starts[shard]), cause)
         return self.files.damaged(shard, f"/{modality} could not be read")
 
 

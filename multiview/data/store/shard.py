@@ -12,12 +12,9 @@ from typing import Any
 import numpy as np
 
 from multiview.data.modality import Modality
-from multiview.data.store.manifest import NO_SPLIT, Manifest, Provenance, Shard
+from multiview.data.store.manifest import DIGEST, NO_SPLIT, Manifest, Provenance, Shard
 from multiview.data.store.statistics import Moments
 from multiview.files import sha256
-
-DIGEST = 16
-"""Bytes per digest of a sample."""
 
 
 @dataclass(frozen=True)

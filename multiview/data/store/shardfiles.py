@@ -2,65 +2,85 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from multiview.data.store.manifest import Shard
+from multiview.data.store.manifest import DIGEST, Shard
+from multiview.data.store.structure import FLETCHER32 as FLETCHER32
+from multiview.data.store.structure import HDF5_ERRORS, structure_faults
+from multiview.data.store.structure import only_checksums as only_checksums
 from multiview.errors import MultiviewError
+from multiview.parsing import reason
 
+TEXT = "text"
 OPEN_SHARDS = 64
-FLETCHER32 = 3
-"""HDF5's number of the only filter that a shard may use."""
+"""Most shards that a process holds open; fewer where the system allows few open files."""
+COLUMNS: Mapping[str, tuple[str, tuple[int, ...]]] = {
+    "label": ("int64", ()),
+    "split": ("uint8", ()),
+    "digest": ("uint8", (DIGEST,)),
+    "factor": ("float64", ()),
+    "present": ("uint8", ()),
+    "length": ("int64", ()),
+}
+"""First part of a column's name -> its dtype and the shape of a row. Texts have any width."""
 
 
 class ShardFiles:
     """The shards of a store in `folder`. Cheap to make and to pickle.
 
     Each process opens its own files, at most `OPEN_SHARDS` at a time, because open HDF5 files can
-    neither be pickled nor survive a fork.
+    neither be pickled nor survive a fork. The structure of a shard is checked when the shard is
+    first opened; processes that are made afterwards need not check the shard again.
     """
 
     def __init__(self, folder: Path, shards: Sequence[Shard]) -> None:
         self.folder = folder
         self.shards = tuple(shards)
+        self._checked: set[int] = set()
         self._forget()
 
-    def dataset(self, shard: int, name: str, rows: int | None = None) -> Any:
-        """A dataset of a shard. `rows`: the expected number of rows, by default that of the shard.
+    def dataset(self, shard: int, name: str, dtype: str, shape: tuple[int, ...]) -> Any:
+        """A dataset of a shard, of this dtype and shape.
 
-        Raises MultiviewError when the dataset is missing, in another file or compressed, or when
-        the number of rows differs.
+        Raises MultiviewError when the dataset is missing or has another form, or when the shard
+        is damaged or holds what no shard holds.
         """
         file, known = self._file(shard)
         if name not in known:
-            known[name] = self._checked(file.get(name), shard, name)
-        rows = self.shards[shard].rows if rows is None else rows
-        if len(known[name]) != rows:
-            raise self.damaged(shard, f"/{name} has {len(known[name])} rows, not {rows}")
+            with self._damage(shard):
+                known[name] = self._require_form(file.get(name), shard, name, dtype)
+        if known[name].shape != shape:
+            raise self.damaged(shard, f"/{name} has the shape {known[name].shape}, not {shape}")
         return known[name]
 
-    def _checked(self, found: Any, shard: int, name: str) -> Any:
-        if found is None:
+    def _require_form(self, found: Any, shard: int, name: str, dtype: str) -> Any:
+        import h5py
+
+        if not isinstance(found, h5py.Dataset):
             raise self.damaged(shard, f"it has no /{name}")
-        if found.is_virtual or found.external or Path(found.file.filename) != self.path(shard):
-            raise self.damaged(shard, f"/{name} lies in another file, which a store never does")
-        if not only_checksums(found):
-            raise self.damaged(shard, f"/{name} is compressed, which a store never is")
-        if found.ndim == 0:
-            raise self.damaged(shard, f"/{name} has no rows")
+        if dtype == TEXT:
+            if found.dtype.kind != "S":
+                raise self.damaged(shard, f"/{name} holds {found.dtype}, not texts")
+        else:
+            wanted = h5py.h5t.py_create(np.dtype(dtype).newbyteorder("<"), logical=True)
+            if not found.id.get_type().equal(wanted):
+                raise self.damaged(shard, f"/{name} does not hold {dtype}")
         return found
 
     def column(self, shard: int, name: str) -> np.ndarray:
-        """All rows of a dataset of a shard."""
-        try:
-            whole: np.ndarray = self.dataset(shard, name)[()]
-        except OSError as cause:
-            raise self.damaged(shard, f"the checksum of /{name} does not match") from cause
+        """All rows of a column of a shard."""
+        dtype, row = COLUMNS.get(name.partition("/")[0], (TEXT, ()))
+        dataset = self.dataset(shard, name, dtype, (self.shards[shard].rows, *row))
+        with self._damage(shard, f"the checksum of /{name} does not match"):
+            whole: np.ndarray = dataset[()]
         return whole
 
     def path(self, shard: int) -> Path:
@@ -71,8 +91,10 @@ class ShardFiles:
         """The error for a damaged shard."""
         return damaged(self.path(shard), reason)
 
-    def bad_checksum(self, shard: int, name: str, row: int, first: int) -> MultiviewError:
+    def bad_checksum(self, shard: int, name: str, row: int, first: int, cause: BaseException) -> MultiviewError:
         """The error for a damaged row of a shard, whose first row is row `first` of the store."""
+        if isinstance(cause, MemoryError):
+            return too_little_memory(f"/{name} of {self.path(shard)}")
         return self.damaged(
             shard, f"the checksum of /{name} does not match at its row {row} (row {first + row} of the store)"
         )
@@ -88,7 +110,7 @@ class ShardFiles:
         self._owner = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "shards": self.shards}
+        return {"folder": self.folder, "shards": self.shards, "_checked": self._checked}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -101,25 +123,67 @@ class ShardFiles:
 
     def _file(self, shard: int) -> tuple[Any, dict[str, Any]]:
         """The open file of a shard, and those of its datasets that were checked."""
-        import h5py
-
         files = self._open()
         if shard not in files:
-            try:
-                # Nobody writes into a finished shard; locks fail on some network file systems.
-                files[shard] = h5py.File(self.path(shard), "r", locking=False), {}
-            except OSError as cause:
-                raise self.damaged(shard, str(cause)) from cause
-            if len(files) > OPEN_SHARDS:
+            while len(files) >= most_open():
                 files.popitem(last=False)[1][0].close()
+            files[shard] = self._opened(shard), {}
         files.move_to_end(shard)
         return files[shard]
 
+    def _opened(self, shard: int) -> Any:
+        import h5py
 
-def only_checksums(dataset: Any) -> bool:
-    """Whether a dataset is not compressed: compressed data may grow a thousandfold."""
-    properties = dataset.id.get_create_plist()
-    return all(properties.get_filter(place)[0] == FLETCHER32 for place in range(properties.get_nfilters()))
+        # Nobody writes into a finished shard; locks fail on some network file systems.
+        with self._damage(shard):
+            file = h5py.File(self.path(shard), "r", locking=False)
+        if shard not in self._checked:
+            with self._damage(shard):
+                for fault in structure_faults(file, self.path(shard).stat().st_size):
+                    file.close()
+                    raise self.damaged(shard, fault)
+            self._checked.add(shard)
+        return file
+
+    @contextmanager
+    def _damage(self, shard: int, fault: str = "") -> Iterator[None]:
+        """Every error of the block names the shard; a lack of handles or memory is no damage."""
+        try:
+            yield
+        except HDF5_ERRORS as cause:
+            if is_out_of_handles(cause):
+                raise MultiviewError(
+                    f"{self.path(shard)} cannot be opened: this process has too many open files. Raise the limit with "
+                    "`ulimit -n 4096` and run the same command again; the shard is not damaged."
+                ) from cause
+            if isinstance(cause, MemoryError):
+                raise too_little_memory(str(self.path(shard))) from cause
+            raise self.damaged(shard, fault or reason(cause)) from cause
+
+
+def most_open() -> int:
+    """How many shards a process may hold open: a quarter of the files that the system allows."""
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    except (ImportError, OSError):  # not on Windows
+        return OPEN_SHARDS
+    return OPEN_SHARDS if limit < 0 else max(1, min(OPEN_SHARDS, limit // 4))
+
+
+def is_out_of_handles(cause: BaseException) -> bool:
+    """Whether an error means that this process, or the machine, has too many open files."""
+    codes = (errno.EMFILE, errno.ENFILE)
+    named = getattr(cause, "errno", None) in codes
+    return named or any(f"errno = {code}," in str(cause) for code in codes)
+
+
+def too_little_memory(name: str) -> MultiviewError:
+    """The error when something does not fit into memory."""
+    return MultiviewError(
+        f"{name} needs more memory than there is: use a smaller --batch or fewer --workers, or raise the memory limit."
+    )
 
 
 def check_size(path: Path, size: int) -> None:

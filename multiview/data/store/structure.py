@@ -1,0 +1,106 @@
+"""The structure of a shard: where the parts of each dataset lie, so that nothing that was never written is data.
+
+HDF5 protects the values of a dataset by checksums, but not the index that leads to them: a chunk
+that the index lacks reads as zeros, and a wrong address may lead to the chunk of another sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from multiview.parsing import MALFORMED
+
+FLETCHER32 = 3
+"""HDF5's number of the only filter that a shard may use."""
+CHECKSUM_BYTES = 4
+HDF5_ERRORS = (*MALFORMED, RuntimeError, SystemError)
+"""What h5py raises for a malformed file."""
+
+
+def structure_faults(file: Any, size: int) -> Iterator[str]:
+    """One sentence per fault of an open shard, whose file has `size` bytes.
+
+    Every dataset is in chunks with checksums, all chunks are there, and no two lie at one place.
+    Of a dataset with one sample per chunk, exactly the chunks of the present samples are there.
+    """
+    datasets: dict[str, Any] = {}
+    for name, fault in _walk(file, "", datasets):
+        yield f"{name} {fault}"
+    places = []
+    for name, dataset in datasets.items():
+        if fault := _form_fault(dataset):
+            yield f"/{name} {fault}"
+            continue
+        chunks: list[Any] = []
+        dataset.id.chunk_iter(chunks.append)
+        places += [(chunk.byte_offset, chunk.size) for chunk in chunks]
+        present = datasets.get(f"present/{name}") if f"length/{name}" not in datasets else None
+        if fault := _chunk_fault(dataset, chunks, present):
+            yield f"/{name} {fault}"
+    yield from _place_faults(places, size)
+
+
+def _walk(group: Any, prefix: str, datasets: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Collects the datasets by name, and yields (name, fault) of everything that no shard has."""
+    import h5py
+
+    for name in group:
+        path = f"{prefix}/{name}"
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            yield path, "is a link to another place"
+            continue
+        found = group[name]
+        if isinstance(found, h5py.Group):
+            yield from _walk(found, path, datasets)
+        elif not isinstance(found, h5py.Dataset):
+            yield path, "is no dataset"
+        else:
+            datasets[path[1:]] = found
+
+
+def _form_fault(dataset: Any) -> str | None:
+    if dataset.is_virtual or dataset.external:
+        return "lies in another file"
+    if not only_checksums(dataset):
+        return "is compressed"
+    if dataset.chunks is None or not dataset.fletcher32:
+        return "has no checksums"
+    if dataset.chunks[1:] != dataset.shape[1:]:
+        return "is divided within its rows"
+    return None
+
+
+def only_checksums(dataset: Any) -> bool:
+    """Whether a dataset is not compressed: compressed data may grow a thousandfold."""
+    properties = dataset.id.get_create_plist()
+    return all(properties.get_filter(place)[0] == FLETCHER32 for place in range(properties.get_nfilters()))
+
+
+def _chunk_fault(dataset: Any, chunks: list[Any], present: Any) -> str | None:
+    """Why the chunks are not those of the dataset; `present` says which samples were written."""
+    step = dataset.chunks[0]
+    if present is None:
+        wanted = np.arange(0, len(dataset), step)
+    elif len(present) != len(dataset) or step != 1:
+        return "does not hold one chunk per sample"
+    else:
+        wanted = np.flatnonzero(present[()])
+    found = np.sort(np.array([chunk.chunk_offset[0] for chunk in chunks], np.int64))
+    if not np.array_equal(found, wanted):
+        return f"lacks samples: its index leads to {len(found)} of {len(wanted)} parts, or to wrong ones"
+    whole = int(np.prod(dataset.chunks)) * dataset.dtype.itemsize + CHECKSUM_BYTES
+    if any(chunk.size != whole or chunk.filter_mask for chunk in chunks):
+        return "has a part without its checksum"
+    return None
+
+
+def _place_faults(places: list[tuple[int, int]], size: int) -> Iterator[str]:
+    ends = 0
+    for start, length in sorted(places):
+        if start < ends or start + length > size:
+            yield "its index leads to one place twice, or behind the end of the file"
+            return
+        ends = start + length

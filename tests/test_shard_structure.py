@@ -1,0 +1,265 @@
+"""Nothing that was never written is data: a shard whose index lost or mixed up its parts is refused."""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import h5py
+import numpy as np
+import pytest
+
+from multiview.data.modality import ANY, Modality
+from multiview.data.source import Plan, Row
+from multiview.data.store import shardfiles
+from multiview.data.store.reading import Store
+from multiview.data.store.verify import verify
+from multiview.data.write.preprocess import preprocess
+from multiview.errors import MultiviewError
+
+KINDS = (
+    Modality(name="image", kind="image", dtype="uint8", shape=(6, 5, 3), unit="sRGB"),
+    Modality(name="depth", kind="depth", dtype="float32", shape=(6, 5), unit="m"),
+    Modality(name="sound", kind="audio", dtype="int16", shape=(ANY,), unit="", rate=100),
+    Modality(name="clip", kind="video", dtype="uint8", shape=(ANY, 120, 120, 3), unit="", rate=5),
+)
+COUNT = 8
+
+
+def sample(number: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(number)
+    given = {
+        "image": rng.integers(1, 256, (6, 5, 3), "uint8"),
+        "depth": rng.random((6, 5), "float32") + 1,
+        "sound": rng.integers(1, 99, 9000 + number, "int16"),
+        "clip": rng.integers(1, 256, (2, 120, 120, 3), "uint8"),
+    }
+    return {name: array for name, array in given.items() if name != "depth" or number % 3}
+
+
+@dataclass(frozen=True)
+class Toy:
+    needs_input: ClassVar[bool] = False
+
+    def plan(self, root: Path | None) -> Plan:
+        rows = [Row(f"s{n}", label="ab"[n % 2], split="train", factors={"n": n}) for n in range(COUNT)]
+        return Plan(rows, KINDS, sample)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    preprocess(Toy(), None, tmp_path / "s", shard_rows=100)
+    return tmp_path / "s"
+
+
+def accept(store: Path) -> None:
+    """Writes the size of the changed shard into the manifest; its hash is not asked for in training."""
+    data = json.loads((store / "manifest.json").read_text())
+    data.pop("self", None)
+    data["shards"][0]["size"] = (store / "shard-00000.h5").stat().st_size
+    (store / "manifest.json").write_text(json.dumps(data))
+
+
+def read_all(store: Path) -> None:
+    opened = Store.open(store)
+    rows = opened.rows()
+    for kind in KINDS:
+        opened.read(rows, kind.name)
+        opened.present(kind.name)
+    assert opened.labels is not None
+    assert opened.ids is not None
+    opened.rows("train")
+    opened.factor("n")
+
+
+def remade(store: Path, name: str, written: Callable[[np.ndarray], Any], **options: Any) -> None:
+    """Makes a dataset anew with the same chunks, of which only `written(all rows)` are written."""
+    with h5py.File(store / "shard-00000.h5", "r+") as file:
+        data, chunks = file[name][()], file[name].chunks
+        del file[name]
+        usual = {"chunks": chunks, "fletcher32": True} | options
+        new = file.create_dataset(name, shape=data.shape, dtype=data.dtype, **usual)
+        for part in written(np.arange(len(data))):
+            new[part] = data[part]
+    accept(store)
+
+
+FIXED, RAGGED = ("image", "depth"), ("sound", "clip")
+WHOLE = ("label", "split", "id", "factor/n", "present/image", "present/depth", "length/sound", "length/clip")
+
+
+@pytest.mark.parametrize("name", FIXED)
+@pytest.mark.parametrize("missing", [0, 4, 7])
+def test_a_sample_that_the_index_lacks_is_damage(store: Path, name: str, missing: int) -> None:
+    there = [n for n in range(COUNT) if name in sample(n)]
+    lost = min(there, key=lambda n: abs(n - missing))
+    remade(store, name, lambda rows: [row for row in rows.tolist() if row in there and row != lost])
+    with pytest.raises(MultiviewError, match=rf"shard-00000.h5 is damaged: /{name} lacks samples.*Restore it"):
+        Store.open(store).read([0], name)
+    assert not verify(store).rows
+
+
+def test_a_sample_at_the_row_of_an_absent_one_is_damage(store: Path) -> None:
+    remade(store, "depth", lambda rows: [0, 2, 4, 5, 7])  # sample 1 at row 0, which has no depth
+    with pytest.raises(MultiviewError, match="/depth lacks samples"):
+        read_all(store)
+
+
+@pytest.mark.parametrize("name", RAGGED)
+@pytest.mark.parametrize("place", [0, -1])
+def test_a_part_of_concatenated_samples_that_the_index_lacks_is_damage(store: Path, name: str, place: int) -> None:
+    with h5py.File(store / "shard-00000.h5") as file:
+        step = file[name].chunks[0]
+
+    def parts(rows: np.ndarray) -> list[slice]:
+        every = [slice(start, start + step) for start in range(0, len(rows), step)]
+        return [part for part in every if part != every[place]]
+
+    remade(store, name, parts)
+    with pytest.raises(MultiviewError, match=f"/{name} lacks samples"):
+        read_all(store)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_column_that_was_never_written_is_damage(store: Path, name: str) -> None:
+    remade(store, name, lambda rows: [])
+    with pytest.raises(MultiviewError, match=r"shard-00000.h5 is damaged: /.* (lacks samples|holds? )"):
+        read_all(store)
+
+
+@pytest.mark.parametrize("name", ["image", "sound", "label"])
+@pytest.mark.parametrize("layout", ["contiguous", "no checksums", "empty contiguous"])
+def test_a_layout_without_checksums_is_refused(store: Path, name: str, layout: str) -> None:
+    options: dict[str, Any] = {"fletcher32": False, "chunks": None} if "contiguous" in layout else {"fletcher32": False}
+    remade(store, name, lambda rows: [] if "empty" in layout else rows.tolist(), **options)
+    with pytest.raises(MultiviewError, match=f"/{name} has no checksums"):
+        read_all(store)
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "other", "other_row"),
+    [("image", 2, "image", 3), ("sound", 0, "sound", 1), ("clip", 5, "clip", 6), ("label", 0, "factor/n", 0)],
+)
+def test_an_address_that_leads_to_another_part_is_damage(
+    store: Path, name: str, row: int, other: str, other_row: int
+) -> None:
+    """Both parts have a valid checksum: without a check of the addresses the wrong values would be read."""
+    shard = store / "shard-00000.h5"
+    with h5py.File(shard) as file:
+        wrong, right = (file[each].id.get_chunk_info(n).byte_offset for each, n in ((other, other_row), (name, row)))
+    data = shard.read_bytes()
+    assert data.count(struct.pack("<Q", right)) == 1
+    shard.write_bytes(data.replace(struct.pack("<Q", right), struct.pack("<Q", wrong)))
+    with pytest.raises(MultiviewError, match=r"shard-00000.h5 is damaged: its index leads to one place twice"):
+        read_all(store)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "message"),
+    [
+        ("image", "int8", "/image does not hold uint8"),
+        ("depth", ">f4", "/depth does not hold float32"),
+        ("sound", "uint16", "/sound does not hold int16"),
+        ("label", "uint64", "/label does not hold int64"),
+        ("id", "int64", "/id holds int64, not texts"),
+    ],
+)
+def test_another_dtype_is_damage(store: Path, name: str, dtype: str, message: str) -> None:
+    with h5py.File(store / "shard-00000.h5", "r+") as file:
+        shape, chunks = file[name].shape, file[name].chunks
+        there = file["present/depth"][()] if name == "depth" else np.ones(shape[0])
+        del file[name]
+        new = file.create_dataset(name, shape, dtype, chunks=chunks, fletcher32=True)
+        for row in np.flatnonzero(there).tolist():
+            new[row] = 1
+    accept(store)
+    with pytest.raises(MultiviewError, match=message):
+        read_all(store)
+
+
+@pytest.mark.parametrize("shape", [(COUNT, 6, 5, 1), (COUNT + 1, 6, 5, 3), (COUNT, 5, 6, 3), (COUNT,)])
+def test_another_shape_is_damage(store: Path, shape: tuple[int, ...]) -> None:
+    """NumPy would repeat a picture of one channel into three."""
+    with h5py.File(store / "shard-00000.h5", "r+") as file:
+        del file["image"]
+        file.create_dataset("image", data=np.ones(shape, "uint8"), chunks=(1, *shape[1:]), fletcher32=True)
+    accept(store)
+    with pytest.raises(MultiviewError, match=r"/image (has the shape .*, not \(8, 6, 5, 3\)|does not hold one chunk)"):
+        read_all(store)
+
+
+@pytest.mark.parametrize("name", ["image", "present", "length/sound", "factor/n"])
+def test_another_kind_of_object_is_damage(store: Path, name: str) -> None:
+    with h5py.File(store / "shard-00000.h5", "r+") as file:
+        del file[name]
+        file[name] = np.dtype("f8")
+    accept(store)
+    with pytest.raises(MultiviewError, match=rf"/{name} is no dataset"):
+        read_all(store)
+
+
+def test_a_shard_is_checked_once_per_process(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(shardfiles, "structure_faults", lambda *_: seen.append(1) or iter(()))
+    opened = Store.open(store)
+    for _ in range(3):
+        opened.read([1], "image")
+        opened.close()
+    assert seen == [1]
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import multiview as mv
+from multiview.errors import MultiviewError
+store = mv.Store.open(sys.argv[1])
+store.read([0], "image"); store.close()
+resource.setrlimit(getattr(resource, sys.argv[2]), (int(sys.argv[3]),) * 2)
+used = [open("/dev/null") for _ in range(int(sys.argv[4]))]
+try:
+    print(store.read(store.rows(), sys.argv[5]).sum() > 0, len(store.files._handles))
+except MultiviewError as error:
+    print(error)
+"""
+
+
+def limited(store: Path, *words: object) -> str:
+    """What a process prints that reads all of a store under a limit of the system."""
+    run = subprocess.run([sys.executable, "-c", LIMITED, str(store), *map(str, words)], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    preprocess(Toy(), None, tmp_path / "many", shard_rows=1)
+    return tmp_path / "many"
+
+
+@pytest.mark.parametrize(("limit", "held"), [(20, 5), (24, 6), (64, 8)])
+def test_few_file_handles_are_enough(many: Path, limit: int, held: int) -> None:
+    assert limited(many, "RLIMIT_NOFILE", limit, 0, "image") == f"True {held}\n"
+
+
+def test_a_lack_of_file_handles_is_no_damage(many: Path) -> None:
+    text = limited(many, "RLIMIT_NOFILE", 24, 18, "image")
+    assert "too many open files. Raise the limit with `ulimit -n 4096`" in text
+    assert "the shard is not damaged" in text
+
+
+def test_a_lack_of_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
+    def refuse(*_: object) -> None:
+        raise MemoryError
+
+    opened = Store.open(store)
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", refuse)
+    for read in (lambda: opened.labels, lambda: opened.read([0], "image"), lambda: opened.read([0], "sound")):
+        with pytest.raises(MultiviewError, match="needs more memory than there is: use a smaller --batch"):
+            read()
