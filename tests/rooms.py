@@ -16,7 +16,7 @@ from imports import imported, module_of, python_files
 TOPS = ("multiview", "views", "encoders", "recipes")
 GROUND = (
     "augment batch catalogue child choice_fields commandline config cores counter_rng distributed errors exits "
-    "files folderlock heap masked_forward moved options parsing photometric plugins plurals record require"
+    "files folderlock heap masked_forward moved options parsing photometric plugins plurals record require typed"
 )
 FLOORS = (
     (*(f"multiview/{name}.py" for name in GROUND.split()), "multiview/data"),

@@ -52,6 +52,7 @@ def trust(store: Path) -> None:
     """Writes the present shards into the manifest, as a malicious author of a store could."""
     path = store / "manifest.json"
     data = json.loads(path.read_text())
+    data.pop("checksum", None)
     for shard in data["shards"]:
         file = store / shard["name"]
         shard |= {"size": file.stat().st_size, "sha256": sha256(file)}
@@ -199,3 +200,55 @@ def test_random_damage_is_always_a_report(store: Path) -> None:
         found = verify(store, memory=4, seconds=20)
         assert isinstance(found, Verification)
         assert not any("shard-00000" in fault or "shard-00002" in fault for fault in found.faults)
+
+
+def _forge(store: Path, **changes: object) -> None:
+    """Changes the manifest and makes it like one of an older version, which has no checksum."""
+    path = store / "manifest.json"
+    data = json.loads(path.read_text())
+    del data["checksum"]
+    for place, value in changes.items():
+        parent, *keys = data, *place.split("__")
+        for key in keys[:-1]:
+            parent = parent[int(key) if key.isdecimal() else key]
+        parent[int(keys[-1]) if keys[-1].isdecimal() else keys[-1]] = value
+    path.write_text(json.dumps(data))
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "fault"),
+    [
+        ("splits__0__count", 11, "the manifest counts 11 samples in the split train, the shards hold 12"),
+        ("rejected", 1, "the manifest counts 1 rejected samples, the shards list 0"),
+        ("statistics__table__mean__3", 0.5, "the statistics of table in the manifest are not those of the shards"),
+        ("statistics__table__std__0", 0.5, "the statistics of table"),
+        ("statistics__sound__low__0", 1.0, "the statistics of sound"),
+        ("statistics__sound__count", 3, "the statistics of sound"),
+        ("statistics", {}, "the statistics of table"),
+    ],
+)
+def test_counts_and_statistics_are_computed_again_from_the_shards(
+    store: Path, place: str, value: object, fault: str
+) -> None:
+    _forge(store, **{place: value})
+    found = verify(store).faults
+    assert fault in found[0]
+
+
+def test_a_manifest_without_a_checksum_is_named(store: Path) -> None:
+    _forge(store)
+    found = verify(store)
+    assert found.faults == ()
+    assert "manifest.json carries no checksum of itself" in found.lines()[0]
+    assert "are right" in found.lines()[1]
+
+
+@pytest.mark.parametrize("name", ["table", "sound"])
+@pytest.mark.parametrize("part", [1, 2, 3, 4])
+def test_moments_of_a_shard_are_computed_again_from_its_samples(store: Path, name: str, part: int) -> None:
+    with h5py.File(store / "shard-00001.h5", "r+") as file:
+        table = file[f"statistics/{name}"][()]
+        table[part] += 1
+        replaced(file, f"statistics/{name}", table)
+    trust(store)
+    assert here(store)[0] == f"/statistics/{name} is not that of its samples"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,15 @@ from multiview.data.source import BadSample
 from multiview.data.store.manifest import NAME, NO_SPLIT, Manifest, Shard
 from multiview.data.store.reading import Store
 from multiview.data.store.shard import BadShardError, check_shard, digest, layout_of
+from multiview.data.store.statistics import Moments, channels, moments_of
 from multiview.data.store.structure import HDF5_ERRORS, structure_faults
 from multiview.errors import MultiviewError
 from multiview.files import sha256
 from multiview.parsing import reason
 
 
-def faults_of(store: Store) -> Iterator[str]:
-    """One sentence for each fault of the only shard of a store."""
+def faults_of(store: Store, facts: dict[str, Any]) -> Iterator[str]:
+    """One sentence for each fault of the only shard of a store, whose counts are added to `facts`."""
     shard = store.manifest.shards[0]
     path = store.path / shard.name
     fault = _byte_fault(path, shard)
@@ -49,8 +50,10 @@ def faults_of(store: Store) -> Iterator[str]:
     if summary.shard.rows != shard.rows:
         yield f"it holds {summary.shard.rows} rows, the manifest says {shard.rows}"
         return
+    facts["splits"], facts["rejected"] = summary.split_counts, len(summary.rejects)
+    facts["moments"] = {name: moments.table.tolist() for name, moments in summary.moments.items()}
     yield from _column_faults(store)
-    yield from _sample_faults(store)
+    yield from _sample_faults(store, summary.moments)
 
 
 def _byte_fault(path: Path, shard: Shard) -> str | None:
@@ -82,37 +85,48 @@ def _column_faults(store: Store) -> Iterator[str]:
         yield f"{unknown.sum()} rows have a split that the manifest lacks"
 
 
-def _sample_faults(store: Store) -> Iterator[str]:
-    """Reads every sample and compares it with its digest."""
-    expected = store.files.column(0, "digest")
-    kinds = store.manifest.modalities
+def _sample_faults(store: Store, moments: Mapping[str, Moments]) -> Iterator[str]:
+    """Reads every sample, compares it with its digest, and all together with the shard's moments."""
+    expected, kinds = store.files.column(0, "digest"), store.manifest.modalities
     present = {kind.name: store.files.column(0, f"present/{kind.name}").astype(bool) for kind in kinds}
+    found = {kind.name: Moments.none(channels(kind)) for kind in kinds}
+    measured = set((store.rows("train") if "train" in store.split_names else store.rows()).tolist())
     for row in range(len(store)):
         sample = {kind.name: store.read([row], kind.name, decode=False)[0] for kind in kinds if present[kind.name][row]}
         if digest(sample) != expected[row].tobytes():
             yield f"row {row} is not what was written: its digest differs"
         for kind in kinds:
-            if kind.name in sample and (fault := _value_fault(kind, sample[kind.name])):
+            if kind.name not in sample:
+                continue
+            try:
+                values = _require_values(kind, sample[kind.name])
+            except (BadSample, MultiviewError) as fault:
                 yield f"/{kind.name} at row {row}: {fault}"
+            else:
+                if row in measured:
+                    found[kind.name] = found[kind.name].joined(moments_of(kind, values))
+    for kind in kinds:
+        # Versions of image libraries decode JPEG a little differently.
+        if not found[kind.name].is_close(moments[kind.name], 0.01 if kind.encoding else 1e-6):
+            yield f"/statistics/{kind.name} is not that of its samples"
 
 
-def _value_fault(kind: Modality, sample: np.ndarray) -> str | None:
+def _require_values(kind: Modality, sample: np.ndarray) -> np.ndarray:
+    """The decoded sample. Raises BadSample for values that no sample may have."""
     if sample.dtype.kind == "f" and not np.isfinite(sample).all():
-        return "values that are not finite"
-    if kind.encoding:
-        try:
-            decoded(kind, sample, "the file")
-        except (BadSample, MultiviewError) as cause:
-            return str(cause)
-    return None
+        raise BadSample("values that are not finite")
+    return decoded(kind, sample, "the file") if kind.encoding else sample
 
 
 def _report(path: Path, manifest: Manifest, number: int) -> dict[str, Any]:
     shard = manifest.shards[number]
     # A store of this shard alone, so that faults of other shards are not reported here.
     store = Store(path, replace(manifest, shards=(shard,), count=shard.rows))
-    faults = list(faults_of(store))
-    return {"faults": faults[:100], "rows": 0 if faults else shard.rows, "ids": [] if faults else store.ids}
+    facts: dict[str, Any] = {}
+    faults = list(faults_of(store, facts))
+    if faults:
+        return {"faults": faults[:100], "rows": 0, "ids": []}
+    return {"faults": [], "rows": shard.rows, "ids": store.ids, **facts}
 
 
 def _limit_memory(memory: int) -> None:
@@ -130,11 +144,11 @@ def main(words: list[str]) -> None:
     """Examines the shards that the command line names."""
     path, memory, *numbers = words
     _limit_memory(int(memory))
-    manifest = Manifest.from_json((Path(path) / NAME).read_text(encoding="utf-8"))
+    manifest = Manifest.read(Path(path) / NAME)
     for number in map(int, numbers):
         try:
             report = _report(Path(path), manifest, number)
-        except (MultiviewError, MemoryError, OSError, RuntimeError, ValueError, TypeError, KeyError) as cause:
+        except (MultiviewError, *HDF5_ERRORS) as cause:
             report = {"faults": [f"{type(cause).__name__}: {cause}"], "rows": 0, "ids": []}
         print(json.dumps(report), flush=True)
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from multiview.data.modality import Modality
-from multiview.data.store.statistics import Statistics
+import numpy as np
+
+from multiview import typed
+from multiview.data.files.encoded import check_encoding
+from multiview.data.modality import ANY, Modality
+from multiview.data.store.statistics import Statistics, channels
 from multiview.errors import MultiviewError
+from multiview.parsing import MALFORMED, read_text, reason
 
 SCHEMA = 1
 NAME = "manifest.json"
@@ -19,6 +26,13 @@ SHARD_NAME = re.compile(r"shard-\d{5,}\.h5")
 NO_SPLIT = 255
 DIGEST = 16
 """Bytes per digest of a sample."""
+CHECKSUM = "checksum"
+"""The key of the sha256 of all other values of a manifest."""
+REMEDY = "Restore it from a copy, or make the store again with `multiview preprocess ... --overwrite`."
+LARGEST_SAMPLE = 2**36
+MOST_AXES = 8
+AXES = {"image": (3,), "depth": (2, 3), "normal": (3,), "mask": (2, 3), "bands": (3,), "video": (4,)}
+"""Kind of modality -> how many axes a sample may have, where crops need to know."""
 
 
 @dataclass(frozen=True)
@@ -91,31 +105,38 @@ class Manifest:
         return digest(_as_json(replace(self, views={})))
 
     def to_json(self) -> str:
-        """The text of `manifest.json`."""
-        return json.dumps(_as_json(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        """The text of `manifest.json`, which ends in the checksum of all its other values."""
+        data = _as_json(self)
+        data[CHECKSUM] = digest(data)
+        return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> Manifest:
-        """Reads the text of `to_json`.
+    def read(cls, path: Path) -> Manifest:
+        """Reads a file that holds the text of `to_json`. Raises MultiviewError like `from_json`."""
+        return cls.from_json(read_text(path, REMEDY), str(path))
 
-        Raises MultiviewError for a newer schema, damaged text, or contradicting numbers.
+    @classmethod
+    def from_json(cls, text: str, name: str = NAME) -> Manifest:
+        """Reads the text of `to_json`; `name` stands for the file in messages.
+
+        Raises MultiviewError for a newer schema, a wrong checksum, values of other types, or
+        contradicting numbers. Manifests of older versions have no checksum.
         """
         try:
-            data = json.loads(text)
-            schema = int(data["schema"])
-        except (ValueError, KeyError, TypeError) as cause:
-            raise _damaged(str(cause)) from cause
+            data = json.loads(text, parse_constant=_refuse_constant)
+            schema = typed.count(data["schema"])
+        except MALFORMED as cause:
+            raise _damaged(name, reason(cause)) from cause
         if schema > SCHEMA:
             raise MultiviewError(
                 f"this store was made by schema {schema}, this version reads up to {SCHEMA}: update multiview-cmc "
                 "(pip install --upgrade multiview-cmc)."
             )
         try:
-            manifest = _from_json(data)
-        except (ValueError, KeyError, TypeError, AttributeError) as cause:
-            raise _damaged(str(cause)) from cause
-        _check(manifest)
-        return manifest
+            _check_checksum(data)
+            return _from_json(data)
+        except (*MALFORMED, MultiviewError) as cause:
+            raise _damaged(name, reason(cause)) from cause
 
 
 def digest(value: Any) -> str:
@@ -131,39 +152,132 @@ def _as_json(manifest: Manifest) -> dict[str, Any]:
     return {"schema": data.pop("schema"), **data}
 
 
+def has_checksum(text: str) -> bool:
+    """Whether the text of a manifest carries its checksum; older versions wrote none."""
+    return CHECKSUM in json.loads(text)
+
+
+def _check_checksum(data: dict[str, Any]) -> None:
+    given = data.get(CHECKSUM)
+    if given is not None and given != digest({name: value for name, value in data.items() if name != CHECKSUM}):
+        raise ValueError(
+            f"its values are not those that were written (if you changed them on purpose, delete the line '{CHECKSUM}')"
+        )
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    shape = typed.list_of(lambda each: each if each == ANY and type(each) is int else typed.count(each))(value)
+    if ANY in shape[1:] or 0 in shape or math.prod(shape) > LARGEST_SAMPLE or len(shape) > MOST_AXES:
+        raise ValueError(f"no sample has the shape {list(shape)}")
+    return shape
+
+
+def _dtype(value: Any) -> str:
+    try:
+        dtype = np.dtype(typed.text(value))
+    except TypeError as cause:
+        raise ValueError(f"'{value}' is no dtype") from cause
+    if dtype.kind not in "biufc":
+        raise ValueError(f"'{value}' is no dtype of stored samples")
+    return str(value)
+
+
+def _modality(value: Any) -> Modality:
+    modality = Modality(**_MODALITY(value))
+    if modality.encoding is not None:
+        check_encoding(modality)
+    elif len(modality.shape) not in AXES.get(modality.kind, (len(modality.shape),)):
+        raise ValueError(f"{modality.name}: no {modality.kind} has the shape {list(modality.shape)}")
+    if modality.rate is not None and not modality.rate > 0:
+        raise ValueError(f"{modality.name}: the rate is {modality.rate}")
+    return modality
+
+
+def _statistics(value: Any) -> Statistics:
+    found = Statistics(**_STATISTICS(value))
+    if len({len(each) for each in (found.mean, found.std, found.low, found.high)}) > 1 or not found.mean:
+        raise ValueError("mean, std, low and high have not one number per channel")
+    if min(found.std) < 0:
+        raise ValueError("a standard deviation is below 0")
+    return found
+
+
+_MODALITY = typed.record(
+    {"name": typed.text, "kind": typed.text, "dtype": _dtype, "shape": _shape, "unit": typed.text},
+    {
+        "rate": typed.optional(typed.number),
+        "names": typed.list_of(typed.text),
+        "encoding": typed.optional(typed.text),
+    },
+)
+_NUMBERS = typed.list_of(lambda value: float(typed.number(value)))
+_STATISTICS = typed.record({"count": typed.count, "mean": _NUMBERS, "std": _NUMBERS, "low": _NUMBERS, "high": _NUMBERS})
+# A name such as ../../x.h5 must not leave the folder.
+_SHARD = typed.record(
+    {"name": typed.matching(SHARD_NAME.pattern), "rows": typed.count, "size": typed.count, "sha256": typed.text}
+)
+_PROVENANCE = typed.record(
+    {
+        "source": typed.text,
+        "options": typed.map_of(typed.plain),
+        "input": typed.optional(typed.text),
+        "plan": typed.text,
+        "shard_rows": typed.count,
+        "versions": typed.map_of(typed.text),
+    },
+    {"duplicates": typed.text, "part": typed.optional(typed.matching(r"\d{1,9}/\d{1,9}"))},
+)
+_FORMS: Mapping[str, typed.Form] = {
+    "schema": typed.count,
+    "count": typed.count,
+    "rejected": typed.count,
+    "modalities": typed.list_of(_modality),
+    "splits": typed.list_of(typed.record({"name": typed.text, "count": typed.count})),
+    "classes": typed.list_of(typed.text),
+    "factors": typed.list_of(typed.text),
+    "statistics": typed.map_of(_statistics),
+    "shards": typed.list_of(lambda value: Shard(**_SHARD(value))),
+    "provenance": lambda value: Provenance(**_PROVENANCE(value)),
+    "views": typed.map_of(_statistics),
+    CHECKSUM: typed.text,
+}
+_OPTIONAL = ("views", CHECKSUM)
+
+
 def _from_json(data: dict[str, Any]) -> Manifest:
-    def statistics(given: dict[str, Any]) -> Statistics:
-        return Statistics(given.pop("count"), **{name: tuple(map(float, values)) for name, values in given.items()})
-
-    return Manifest(
-        **{
-            **data,
-            "modalities": tuple(_modality(each) for each in data["modalities"]),
-            "splits": {each["name"]: int(each["count"]) for each in data["splits"]},
-            "classes": tuple(data["classes"]),
-            "factors": tuple(data["factors"]),
-            "statistics": {name: statistics(dict(each)) for name, each in data["statistics"].items()},
-            "views": {name: statistics(dict(each)) for name, each in data.get("views", {}).items()},
-            "shards": tuple(Shard(**each) for each in data["shards"]),
-            "provenance": Provenance(**data["provenance"]),
-        }
-    )
-
-
-def _modality(given: dict[str, Any]) -> Modality:
-    return Modality(**{**given, "shape": tuple(given["shape"]), "names": tuple(given.get("names", ()))})
+    required = {name: form for name, form in _FORMS.items() if name not in _OPTIONAL}
+    values = typed.record(required, {name: _FORMS[name] for name in _OPTIONAL})(data)
+    values.pop(CHECKSUM, None)
+    splits = [(each["name"], each["count"]) for each in values["splits"]]
+    manifest = Manifest(**{**values, "splits": dict(splits)})
+    for what, names in {
+        "split": [name for name, _ in splits],
+        "class": manifest.classes,
+        "factor": manifest.factors,
+        "modality": [each.name for each in manifest.modalities],
+        "shard": [shard.name for shard in manifest.shards],
+    }.items():
+        if len(set(names)) < len(names):
+            raise ValueError(f"it names a {what} twice")
+    _check_numbers(manifest)
+    return manifest
 
 
-def _check(manifest: Manifest) -> None:
-    for shard in manifest.shards:
-        if not SHARD_NAME.fullmatch(shard.name):  # a name such as ../../x.h5 must not leave the folder
-            raise _damaged(f"'{shard.name}' is not the name of a shard")
+def _check_numbers(manifest: Manifest) -> None:
     rows = sum(shard.rows for shard in manifest.shards)
     if rows != manifest.count:
-        raise _damaged(f"its shards hold {rows} rows but its count is {manifest.count}")
+        raise ValueError(f"its shards hold {rows} rows but its count is {manifest.count}")
+    if sum(manifest.splits.values()) > rows or len(manifest.splits) > NO_SPLIT:
+        raise ValueError("its splits have more rows than the store")
+    for modality in manifest.modalities:
+        found = manifest.statistics.get(modality.name)
+        if found is not None and len(found.mean) != channels(modality):
+            raise ValueError(f"the statistics of {modality.name} are not those of {channels(modality)} channels")
 
 
-def _damaged(reason: str) -> MultiviewError:
-    return MultiviewError(
-        f"{NAME} is damaged: {reason}. Make the store again with `multiview preprocess ... --overwrite`."
-    )
+def _damaged(name: str, cause: str) -> MultiviewError:
+    return MultiviewError(f"{name} is damaged: {cause}. {REMEDY}")

@@ -53,7 +53,7 @@ class Store:
         file = path / manifests.NAME
         if not file.is_file():
             raise not_a_store(path)
-        manifest = Manifest.from_json(file.read_text(encoding="utf-8"))
+        manifest = Manifest.read(file)
         for shard in manifest.shards:
             check_size(path / shard.name, shard.size)
         return cls(path, manifest)
@@ -69,12 +69,21 @@ class Store:
     @property
     def ids(self) -> list[str]:
         """The id of every row."""
-        return [each.decode() for each in self._column("id").tolist()]
+        try:
+            return [each.decode() for each in self._column("id").tolist()]
+        except UnicodeDecodeError as cause:
+            raise MultiviewError(f"{self.path} is damaged: an id is not UTF-8 text. {manifests.REMEDY}") from cause
 
     @property
     def labels(self) -> np.ndarray:
         """The class of every row, int64 (count,), of `manifest.classes`; -1 = unlabelled."""
-        return self._column("label")
+        labels = self._column("label")
+        if len(labels) and not -1 <= labels.min() <= labels.max() < len(self.manifest.classes):
+            raise MultiviewError(
+                f"{self.path} is damaged: its labels go from {labels.min()} to {labels.max()}, of "
+                f"{len(self.manifest.classes)} classes. {manifests.REMEDY}"
+            )
+        return labels
 
     def rows(self, split: str | None = None) -> np.ndarray:
         """The row numbers of a split, int64, ascending; None = all rows."""

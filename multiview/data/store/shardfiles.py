@@ -70,8 +70,9 @@ class ShardFiles:
             if found.dtype.kind != "S":
                 raise self.damaged(shard, f"/{name} holds {found.dtype}, not texts")
         else:
-            wanted = h5py.h5t.py_create(np.dtype(dtype).newbyteorder("<"), logical=True)
-            if not found.id.get_type().equal(wanted):
+            wanted = np.dtype(dtype)
+            wanted = wanted if wanted.byteorder == ">" else wanted.newbyteorder("<")
+            if not found.id.get_type().equal(h5py.h5t.py_create(wanted, logical=True)):
                 raise self.damaged(shard, f"/{name} does not hold {dtype}")
         return found
 

@@ -93,6 +93,17 @@ class Moments:
         squares = a[2] + b[2] + gap**2 * a[0] * b[0] / safe
         return Moments(np.stack([count, mean, squares, np.minimum(a[3], b[3]), np.maximum(a[4], b[4])]))
 
+    def is_close(self, other: Moments, tolerance: float) -> bool:
+        """Whether both are equal, up to this share of the range of the values."""
+        a, b = self.table, other.table
+        if a.shape != b.shape or not np.array_equal(a[0], b[0]):
+            return False
+        a, b = a[:, a[0] > 0], b[:, b[0] > 0]
+        scale = tolerance * np.maximum(np.abs(a[3:]).max(axis=0), 1e-30)
+        spread = np.sqrt(np.maximum([a[2], b[2]], 0) / a[0])
+        parts = np.stack([a[1] - b[1], *(a[3:] - b[3:]), spread[0] - spread[1]])
+        return bool((np.abs(parts) <= scale).all())
+
     def statistics(self) -> Statistics | None:
         """The statistics for the manifest; None when a channel has no value."""
         count, mean, squares, low, high = self.table

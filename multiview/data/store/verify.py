@@ -7,36 +7,47 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Timer
 from typing import Any, Self
 
+import numpy as np
+
 from multiview.data.store import manifest as manifests
-from multiview.data.store.manifest import Manifest
+from multiview.data.store.manifest import Manifest, has_checksum
 from multiview.data.store.reading import not_a_store
+from multiview.data.store.statistics import Moments, Statistics, channels
 from multiview.errors import MultiviewError
 from multiview.plurals import counted
 
 SHOWN = 20
+NO_CHECKSUM = (
+    "{} carries no checksum of itself, because an older version wrote it: its class names, units and options were "
+    "not checked."
+)
 
 
 @dataclass(frozen=True)
 class Verification:
-    """The numbers of shards and rows that were read, and one sentence per fault."""
+    """The numbers of shards and rows that were read, and one sentence per fault.
+
+    notes: sentences about what could not be checked.
+    """
 
     path: Path
     shards: int
     rows: int
     faults: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> tuple[str, ...]:
         """The lines for the user."""
         size = f"{self.path}: {counted(self.shards, 'shard')}, {counted(self.rows, 'sample')}"
         if not self.faults:
-            return (f"{size}: hashes, checksums, counts, digests and values are right.",)
+            return (*self.notes, f"{size}: hashes, checksums, counts, digests and values are right.")
         more = [f"and {len(self.faults) - SHOWN} more"] * (len(self.faults) > SHOWN)
         remedy = "Restore these files from a copy, or make the store again."
         return (*self.faults[:SHOWN], *more, f"{size}: DAMAGED ({len(self.faults)}). {remedy}")
@@ -53,25 +64,49 @@ def verify(path: Path, memory: float = 8.0, seconds: float = 600.0) -> Verificat
     if not file.is_file():
         raise not_a_store(path)
     try:
-        manifest = Manifest.from_json(file.read_text(encoding="utf-8"))
-    except (MultiviewError, UnicodeDecodeError) as cause:
+        manifest = Manifest.read(file)
+    except MultiviewError as cause:
         return Verification(path, 0, 0, (str(cause),))
-    rows, faults, ids = 0, [], Counter[str]()
+    rows, faults, ids, results = 0, [], Counter[str](), []
     for number, result in _examine_shards(path, manifest, memory, seconds):
         name = manifest.shards[number].name
         faults += [f"{name}: {fault}" for fault in result["faults"]]
         rows += result["rows"]
         ids.update(result["ids"])
+        results.append(result)
     faults += [f"the id '{name}' occurs {count} times" for name, count in ids.items() if count > 1]
     if not faults:
-        faults += _count_faults(manifest, rows)
-    return Verification(path, len(manifest.shards), rows, tuple(faults))
+        faults += _count_faults(manifest, results)
+    notes = () if has_checksum(file.read_text(encoding="utf-8")) else (NO_CHECKSUM.format(file),)
+    return Verification(path, len(manifest.shards), rows, tuple(faults), notes)
 
 
-def _count_faults(manifest: Manifest, rows: int) -> list[str]:
-    if rows == manifest.count:
-        return []
-    return [f"the manifest counts {counted(manifest.count, 'sample')}, the shards hold {rows}"]
+def _count_faults(manifest: Manifest, results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What the manifest says otherwise than its shards, which are whole."""
+    rows = sum(result["rows"] for result in results)
+    if rows != manifest.count:
+        yield f"the manifest counts {counted(manifest.count, 'sample')}, the shards hold {rows}"
+    rejected = sum(result["rejected"] for result in results)
+    if rejected != manifest.rejected:
+        yield f"the manifest counts {manifest.rejected} rejected samples, the shards list {rejected}"
+    for place, (name, count) in enumerate(manifest.splits.items()):
+        found = sum(result["splits"][place] for result in results)
+        if found != count:
+            yield f"the manifest counts {counted(count, 'sample')} in the split {name}, the shards hold {found}"
+    for modality in manifest.modalities:
+        moments = Moments.none(channels(modality))
+        for result in results:
+            moments = moments.joined(Moments(np.array(result["moments"][modality.name])))
+        if not _equal(manifest.statistics.get(modality.name), moments.statistics()):
+            yield f"the statistics of {modality.name} in the manifest are not those of the shards"
+
+
+def _equal(written: Statistics | None, found: Statistics | None) -> bool:
+    """Whether statistics are equal, up to the rounding of another order of additions."""
+    if written is None or found is None:
+        return written is found
+    numbers = [np.array([each.mean, each.std, each.low, each.high]) for each in (written, found)]
+    return written.count == found.count and bool(np.allclose(*numbers, rtol=1e-9, atol=1e-12))
 
 
 def _examine_shards(

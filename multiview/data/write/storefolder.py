@@ -107,7 +107,7 @@ def _whole_store(out: Path, origin: Provenance) -> Manifest | None:
 
     Raises OccupiedError for a store of another origin.
     """
-    found = Manifest.from_json((out / manifest.NAME).read_text(encoding="utf-8"))
+    found = Manifest.read(out / manifest.NAME)
     if found.provenance.origin() != origin.origin() or found.provenance.part != origin.part:
         raise _occupied(out, f"another store: {_describe_difference(found.provenance, origin)}")
     sizes = {path.name: path.stat().st_size for path in out.glob("shard-*.h5")}
