@@ -16,10 +16,19 @@ from multiview.errors import MultiviewError
 LARGEST = 256 << 20
 """Bytes of the largest text file that is read at once."""
 
-MALFORMED = (
-    OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, ArithmeticError, EOFError,
-    MemoryError, struct.error, zlib.error,
-)  # fmt: skip
+MALFORMED: tuple[type[Exception], ...] = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+    ArithmeticError,
+    EOFError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
 """What parsers raise for a malformed file. h5py and safetensors raise these too, or subclasses."""
 
 
