@@ -144,7 +144,7 @@ def test_rows_that_are_not_finite_are_rejected(tmp_path: Path) -> None:
         (
             {"mor": TABLE["mor"][:5]},
             {"modalities": ("fou", "mor")},
-            "differ in their numbers of rows: fou 6, mor 5, y 6, split 6",
+            "differ in their numbers of rows: fou 6, mor 5. Choose arrays",
         ),
         ({"fou": None, "mor": None}, {}, "holds no array for a modality; it has: y, split"),
     ],
@@ -220,3 +220,175 @@ def test_a_file_that_was_written_again_is_read_again(tmp_path: Path) -> None:
     for value in (1.0, 2.0):
         plan = Arrays().plan(saved(tmp_path, {"x": np.full((3, 2), value)}, "npz"))
         assert plan.read(1)["x"].tolist() == [value, value]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("codes", "classes"),
+    [
+        ([2012001, 2012004, 2012001], ("2012001", "2012004")),
+        ([1000000, 1000001, 9999999], ("1000000", "1000001", "9999999")),
+        ([0.5, 1.25, 3], ("0.5", "1.25", "3")),
+        ([0.1, 0.2, -0.0], ("0", "0.1", "0.2")),
+        ([3, np.nan, 4], ("3", "4")),
+    ],
+)
+def test_every_number_is_a_class_of_its_own(
+    tmp_path: Path, codes: list[float], classes: tuple[str, ...], dtype: str
+) -> None:
+    arrays = {"x": RNG.random((3, 4)), "y": np.array(codes, dtype)}
+    plan = Arrays().plan(saved(tmp_path, arrays, "npz"))
+    assert tuple(sorted({row.label for row in plan.rows} - {None})) == classes
+
+
+def test_numbers_with_many_digits_stay_apart(tmp_path: Path) -> None:
+    codes = np.array([123456.5, 123456.25, 1234567.5, 1e-7, 1.0000001e-7, 1e300, 2.5e17])
+    plan = Arrays().plan(saved(tmp_path, {"x": RNG.random((7, 4)), "id": codes}, "npz"))
+    assert len({row.id for row in plan.rows}) == 7
+    assert [float(row.id) for row in plan.rows] == codes.tolist()
+
+
+@pytest.mark.parametrize(
+    "name", ["label", "y", "y_true", "y_train", "yTrue", "fine_labels", "one_hot", "labels_onehot"]
+)
+def test_labels_are_no_view(tmp_path: Path, name: str) -> None:
+    classes = np.array([0, 2, 1, 2, 0])
+    plan = Arrays().plan(saved(tmp_path, {"x": RNG.random((5, 4)), name: np.eye(3)[classes]}, "npz"))
+    assert [each.name for each in plan.modalities] == ["x"]
+    assert [row.label for row in plan.rows] == ["0", "2", "1", "2", "0"]
+    assert f"'{name}' is one-hot: the number of the column is the class." in plan.notes
+    scores = {"x": RNG.random((5, 4)), name: RNG.random((5, 3))}
+    plan = Arrays().plan(saved(tmp_path, scores, "npz"))
+    assert [each.name for each in plan.modalities] == ["x"]
+    assert {row.label for row in plan.rows} == {None}
+    assert any(f"'{name}' looks like labels, so it is no modality" in note for note in plan.notes)
+    assert [each.name for each in Arrays(modalities=("x", name)).plan(tmp_path / "t.npz").modalities] == ["x", name]
+
+
+@pytest.mark.parametrize("name", ["target_image", "class_embedding", "pos_y", "labelled_area", "y1"])
+def test_other_names_with_such_words_are_views(tmp_path: Path, name: str) -> None:
+    plan = Arrays().plan(saved(tmp_path, {"x": RNG.random((5, 4)), name: RNG.random((5, 3))}, "npz"))
+    assert {each.name for each in plan.modalities} == {"x", name}
+
+
+def test_labels_in_a_group_are_no_view(tmp_path: Path) -> None:
+    arrays = {"data/x": RNG.random((4, 3)), "data/label": np.array([7, 8, 7, 8]), "data/id": np.array(list("abcd"))}
+    plan = Arrays().plan(saved(tmp_path, arrays, "h5"))
+    assert [each.name for each in plan.modalities] == ["data_x"]
+    assert [(row.id, row.label) for row in plan.rows] == [("a", "7"), ("b", "8"), ("c", "7"), ("d", "8")]
+
+
+@pytest.mark.parametrize(
+    ("ending", "pattern"), [("h5", "{split}/{name}"), ("npz", "{name}_{split}"), ("npy", "{split}_{name}")]
+)
+def test_arrays_named_after_splits_are_joined(tmp_path: Path, ending: str, pattern: str) -> None:
+    x, labels = RNG.random((7, 4)).astype("float32"), np.array([1, 0, 1, 0, 1, 0, 1])
+    arrays = {}
+    for split, rows in (("train", slice(0, 4)), ("test", slice(4, 7))):
+        arrays |= {pattern.format(split=split, name=name): a[rows] for name, a in (("x", x), ("y", labels))}
+    plan = Arrays().plan(saved(tmp_path, arrays, ending))
+    assert [each.name for each in plan.modalities] == ["x"]
+    assert [row.split for row in plan.rows] == ["train"] * 4 + ["test"] * 3
+    assert [row.label for row in plan.rows] == [str(label) for label in labels]
+    np.testing.assert_array_equal([pickle.loads(pickle.dumps(plan.read))(n)["x"] for n in range(7)], x)
+
+
+def test_a_group_per_sample_is_a_sample(tmp_path: Path) -> None:
+    photos = RNG.integers(0, 256, (5, 20, 24, 3), "uint8")
+    arrays = {}
+    for number, photo in enumerate(photos):
+        arrays |= {f"s{number}/photo": photo, f"s{number}/x": RNG.random(4), f"s{number}/label": np.int64(number % 2)}
+    plan = Arrays().plan(saved(tmp_path, arrays, "h5"))
+    assert {each.name: each.shape for each in plan.modalities} == {"photo": (20, 24, 3), "x": (4,)}
+    assert [(row.id, row.label) for row in plan.rows] == [(f"s{number}", str(number % 2)) for number in range(5)]
+    np.testing.assert_array_equal(plan.read(3)["photo"], photos[3])
+
+
+def test_a_group_per_view_is_a_view(tmp_path: Path) -> None:
+    arrays = {f"{side}/image": RNG.integers(0, 256, (5, 20, 24, 3), "uint8") for side in ("left", "right")}
+    plan = Arrays().plan(saved(tmp_path, arrays, "h5"))
+    assert {each.name: each.shape for each in plan.modalities} == {
+        "left_image": (20, 24, 3),
+        "right_image": (20, 24, 3),
+    }
+
+
+def test_one_picture_is_no_set_of_rows(tmp_path: Path) -> None:
+    with pytest.raises(MultiviewError, match=r"'photo' in .* is one picture \(32, 48, 3\), not a row per sample"):
+        Arrays().plan(saved(tmp_path, {"photo": np.zeros((32, 48, 3), "uint8")}, "npz"))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "kind", "stored"),
+    [
+        ("bands", (4, 16, 12), "bands", (16, 12, 4)),
+        ("bands", (16, 12, 4), "bands", (16, 12, 4)),
+        ("bands", (8, 8, 200), "bands", (8, 8, 200)),
+        ("normal", (3, 16, 12), "normal", (16, 12, 3)),
+        ("walk:series", (3, 128), "series", (128, 3)),
+        ("walk:series", (128, 3), "series", (128, 3)),
+        ("accel", (3, 128), "series", (128, 3)),
+        ("cloud:points", (3, 64), "points", (64, 3)),
+        ("call:audio", (2, 400), "audio", (400, 2)),
+        ("depth", (16, 12, 1), "depth", (16, 12)),
+        ("depth", (1, 16, 12), "depth", (16, 12)),
+    ],
+)
+def test_channels_are_stored_last(
+    tmp_path: Path, name: str, shape: tuple[int, ...], kind: str, stored: tuple[int, ...]
+) -> None:
+    array = RNG.random((3, *shape)).astype("float32") * 0.5 + 0.25
+    bare = name.partition(":")[0]
+    plan = Arrays(modalities=(name,), rate=50).plan(saved(tmp_path, {bare: array}, "npz"))
+    assert (plan.modalities[0].kind, plan.modalities[0].shape) == (kind, stored)
+    moved = np.moveaxis(array[1], 0, -1) if len(stored) == len(shape) and stored != shape else array[1]
+    found = plan.read(1)[bare].astype("float64").ravel() / (32768 if kind == "audio" else 1)
+    np.testing.assert_allclose(found, moved.ravel(), rtol=1e-2 if kind == "audio" else 1e-3)
+    said = any("with its channels first" in note for note in plan.notes)
+    assert said == (len(stored) == len(shape) and stored != shape)
+
+
+def test_the_axis_of_channels_can_be_given(tmp_path: Path) -> None:
+    path = saved(tmp_path, {"walk": RNG.random((3, 16, 16)), "eeg": RNG.random((3, 20, 64))}, "npz")
+    kinds = ("walk:series", "eeg:series")
+    first = Arrays(modalities=kinds, rate=50, channel_axis="first").plan(path)
+    assert [each.shape for each in first.modalities] == [(16, 16), (64, 20)]
+    np.testing.assert_array_equal(
+        first.read(0)["walk"].T, Arrays(modalities=kinds, rate=50, channel_axis="last").plan(path).read(0)["walk"]
+    )
+    assert [each.shape for each in Arrays(modalities=kinds, rate=50, channel_axis="last").plan(path).modalities] == [
+        (16, 16),
+        (20, 64),
+    ]
+    with pytest.raises(MultiviewError, match="'middle' is not a channel axis"):
+        Arrays(channel_axis="middle")  # type: ignore[arg-type]
+
+
+def test_numbers_that_may_be_a_series_are_noted(tmp_path: Path) -> None:
+    path = saved(tmp_path, {"walk": RNG.random((3, 128, 3)), "imu": RNG.random((3, 128, 6))}, "npz")
+    with pytest.raises(MultiviewError, match="'imu' is series of an unknown rate; give --rate"):
+        Arrays().plan(path)
+    plan = Arrays(modalities=("walk",)).plan(path)
+    assert plan.modalities[0].kind == "points"
+    assert any("a series of (times, channels) needs --rate" in note for note in plan.notes)
+    assert [each.kind for each in Arrays(rate=50).plan(path).modalities] == ["series", "series"]
+
+
+def test_another_array_of_the_file_refuses_no_view(tmp_path: Path) -> None:
+    arrays = {"x": RNG.random((6, 4)), "meta": np.array([{}, []], dtype=object), "class": np.array(["a", "b"])}
+    for ending in ("npz", "npy"):
+        path = saved(tmp_path, arrays, ending)
+        for options in ({"modalities": ("x",)}, {}):
+            plan = Arrays(**options).plan(path)  # type: ignore[arg-type]
+            assert [each.name for each in plan.modalities] == ["x"]
+            assert any("'meta' in " in note and "holds Python objects" in note for note in plan.notes)
+            assert {row.label for row in plan.rows} == {None}
+        with pytest.raises(MultiviewError, match=r"'meta' in .* holds Python objects"):
+            Arrays(modalities=("meta",)).plan(path)
+
+
+def test_whole_metres_and_loud_sounds_are_noted(tmp_path: Path) -> None:
+    arrays = {"depth": np.full((3, 4, 5), 1500, "uint16"), "audio": np.full((3, 100), 2.5)}
+    plan = Arrays(rate=8000).plan(saved(tmp_path, arrays, "npz"))
+    assert any("'depth' holds whole numbers, which are taken for metres" in note for note in plan.notes)
+    assert any("the sound reaches 2.5 times full scale" in note for note in plan.notes)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -55,6 +57,18 @@ AXES = {
     "text": (1,),
 }
 """Numbers of axes that a stored sample of each kind may have."""
+SERIES = frozenset(
+    re.findall(
+        r"\w+",
+        "series timeseries signal signals sensor sensors imu accel acc accelerometer acceleration gyro gyroscope "
+        "magnetometer ecg ekg eeg emg eog ppg eda",
+    )
+)
+"""Words of names that mean a series."""
+ChannelAxis = Literal["guess", "first", "last"]
+CHANNEL_AXES = ("guess", "first", "last")
+MOST_CHANNELS = 8
+"""A sound has at most so many channels, a point at most half as many coordinates."""
 
 
 @dataclass(frozen=True)
@@ -90,17 +104,65 @@ def kind_of(name: str, shape: tuple[int, ...], dtype: np.dtype, rate: float | No
     there is a rate) or bands, according to the number of axes.
     """
     by_name = NAMED.get(name.casefold())
-    if by_name and len(shape) in AXES[by_name] and (by_name != "text" or dtype.kind in "US"):
+    if by_name and _allows(by_name, shape, dtype):
         return by_name
     if dtype.kind in "USO":
         return "text"
+    if len(shape) == 2 and dtype.kind in "if" and SERIES.intersection(re.findall("[a-z]+", name.casefold())):
+        return "series"
     if dtype == np.uint8 and (len(shape) == 2 or (len(shape) == 3 and 3 in (shape[0], shape[-1]))):
         return "image"
-    if dtype == np.uint8 and len(shape) == 4 and shape[-1] == 3:
+    if dtype == np.uint8 and len(shape) == 4 and (shape[-1] == 3 or 3 in shape[:2]):
         return "video"
     if dtype == np.int16 and rate and len(shape) == 1:
         return "audio"
     return {0: "table", 1: "table", 2: "series" if rate else "points", 3: "bands"}.get(len(shape), "table")
+
+
+def _allows(kind: str, shape: tuple[int, ...], dtype: np.dtype) -> bool:
+    """Whether a sample of this form can be of the kind that its name means."""
+    if kind == "text":
+        return len(shape) in AXES[kind] and dtype.kind in "US"
+    one = len(shape) == 3 and 1 in (shape[0], shape[-1])
+    return len(shape) in AXES[kind] or (one and kind in ("depth", "mask"))
+
+
+def check_channel_axis(axis: str) -> None:
+    """Raises MultiviewError for an unknown order of axes."""
+    if axis not in CHANNEL_AXES:
+        raise unknown_name("channel axis", axis, CHANNEL_AXES)
+
+
+def has_channels_first(kind: str, shape: tuple[int, ...], axis: ChannelAxis = "guess") -> bool:
+    """Whether samples of this shape have their channels first, as in PyTorch.
+
+    The guess: the channels of bands and series are their shortest axis, and the last one in doubt.
+    """
+    channeled = (kind in ("image", "normal", "bands") and len(shape) == 3) or (kind == "video" and len(shape) == 4)
+    paired = kind in ("series", "audio", "points") and len(shape) == 2
+    if axis != "guess" or not (channeled or paired):
+        return axis == "first" and (channeled or paired)
+    if kind in ("image", "normal", "video"):
+        heads = shape[:2] if kind == "video" else shape[:1]
+        return shape[-1] != 3 and 3 in heads
+    if kind == "bands":
+        return shape[0] < min(shape[1:])
+    most = {"audio": MOST_CHANNELS, "points": MOST_CHANNELS // 2}.get(kind, shape[1])
+    return shape[0] < shape[1] and shape[0] <= most and (kind != "points" or shape[1] > 2 * MOST_CHANNELS)
+
+
+def channels_last(kind: str, value: np.ndarray) -> np.ndarray:
+    """A sample that has its channels first, with its channels last."""
+    return np.moveaxis(value, int(kind == "video" and value.shape[0] != 3), -1)
+
+
+def channels_first_note(name: str, kind: str, shape: tuple[int, ...]) -> str:
+    """The note about samples whose channels are taken to be first."""
+    stored = channels_last(kind, np.broadcast_to(np.uint8(0), shape)).shape
+    return (
+        f"'{name}' {shape} is taken for {kind} with its channels first and stored as {stored}, channels last; "
+        "if that is wrong, give --channel_axis last."
+    )
 
 
 def declare_modality(
@@ -134,6 +196,8 @@ def _stored_shape(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (*shape, 3)
     if kind == "image" and len(shape) == 3 and shape[0] == 3 and shape[-1] != 3:
         return (*shape[1:], 3)
+    if kind in ("depth", "mask") and len(shape) == 3 and 1 in (shape[0], shape[-1]):
+        return shape[:2] if shape[-1] == 1 else shape[1:]
     if kind == "table" and len(shape) != 1:
         return (int(np.prod(shape)),)
     return (*shape, 1) if kind == "series" and len(shape) == 1 else shape
@@ -148,7 +212,7 @@ def as_stored(modality: Modality, value: np.ndarray) -> np.ndarray:
     kind = modality.kind
     if kind == "depth":
         metres = np.where(np.isfinite(value) & (value > 0), value, 0)
-        return metres.astype("float32")
+        return metres.astype("float32").reshape(modality.shape)
     if value.dtype.kind == "f" and not np.isfinite(value).all():
         raise BadSample(f"{modality.name} holds {_describe_not_finite(value)}")
     if kind == "image":
@@ -174,6 +238,35 @@ def _describe_not_finite(value: np.ndarray) -> str:
 def pcm16(wave: np.ndarray) -> np.ndarray:
     """Sound in [-1, 1) as int16; louder values are clipped."""
     return np.rint(np.clip(wave.astype("float64") * 32768, -32768, 32767)).astype("int16")
+
+
+FULL_SCALE = 1.001
+"""Sound above this level is louder than full scale beyond rounding."""
+
+
+def loud_sound_note(what: str, level: float) -> str:
+    """The note about sounds that are clipped; `level`: the loudest value, where 1 is full scale."""
+    return (
+        f"{what}: the sound reaches {level:.3g} times full scale, and everything above 1 is clipped; divide the sounds "
+        f"by {level:.3g} or more before."
+    )
+
+
+def number_text(value: np.floating) -> str:
+    """A number as the name of a class or sample: whole numbers in full, others without loss.
+
+    Empty for a value that is not finite.
+    """
+    if not np.isfinite(value):
+        return ""
+    if value == np.rint(value) and abs(value) < LARGEST_WHOLE:
+        return str(int(value))
+    short = f"{value:g}"
+    return short if type(value)(short) == value else str(value)
+
+
+LARGEST_WHOLE = 1e16
+"""Whole numbers below this have no exponent in a name."""
 
 
 def text_bytes(text: str, length: int) -> np.ndarray:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -19,12 +20,23 @@ HDF5 = (".h5", ".hdf5", ".hdf", ".mat")
 ENDINGS = (".npz", *HDF5)
 
 ArrayHeader = tuple[tuple[int, ...], np.dtype]
+PLAIN = "buifUS"
+"""Kinds of dtype that are read: numbers and texts."""
 
 
-def headers(path: Path) -> dict[str, ArrayHeader]:
+class Headers(NamedTuple):
+    """Shape and dtype of every array that can be read, and a sentence for every other array."""
+
+    forms: dict[str, ArrayHeader]
+    refused: dict[str, str]
+
+
+def headers(path: Path) -> Headers:
     """Reads the shape and dtype of every array in the file or folder, by name.
 
-    Raises MultiviewError for a truncated file, Python objects, or a file of another format.
+    Arrays of Python objects or records, and arrays in another file, are refused one by one: the
+    other arrays can still be read. Raises MultiviewError for a damaged file, a file of another
+    format, or when every array is refused.
     """
     close_files()
     if not path.exists():
@@ -34,67 +46,80 @@ def headers(path: Path) -> dict[str, ArrayHeader]:
             found = {file.stem: _npy_header(file) for file in sorted(path.glob("*.npy"))}
         else:
             found = _npz_headers(path) if path.suffix.lower() == ".npz" else _hdf5_headers(path)
-    except MultiviewError:
-        raise
     except Exception as cause:  # readers raise nearly every kind of error on damaged files
         raise MultiviewError(f"{path} cannot be read as arrays: {cause}. Is it truncated?") from cause
-    for name, (_, dtype) in found.items():
-        if dtype.hasobject:
-            raise MultiviewError(f"'{name}' in {path} holds Python objects, which are not read; save numbers or texts.")
-    return found
+    refused = {name: form if isinstance(form, str) else _complaint(form[1]) for name, form in found.items()}
+    refused = {name: f"'{name}' in {path} {reason}" for name, reason in refused.items() if reason}
+    forms = {name: form for name, form in found.items() if name not in refused and not isinstance(form, str)}
+    if refused and not forms:
+        raise MultiviewError(next(iter(refused.values())))
+    return Headers(forms, refused)
+
+
+def _complaint(dtype: np.dtype) -> str:
+    """Why an array of this dtype is not read, or an empty text."""
+    if dtype.hasobject:
+        return "holds Python objects, which are not read; save numbers or texts."
+    return "" if dtype.kind in PLAIN else f"holds {dtype}, which is not read; save numbers or texts."
 
 
 def _npy_header(file: Path) -> ArrayHeader:
-    array = np.load(file, mmap_mode="r", allow_pickle=False)
-    return array.shape, array.dtype
+    with file.open("rb") as stream:
+        form = _read_header(stream)
+    if not form[1].hasobject:
+        np.load(file, mmap_mode="r", allow_pickle=False)  # raises an error when the file is truncated
+    return form
 
 
-def _npz_headers(path: Path) -> dict[str, ArrayHeader]:
-    found = {}
+def _npz_headers(path: Path) -> dict[str, ArrayHeader | str]:
+    found: dict[str, ArrayHeader | str] = {}
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
+            if not member.endswith(".npy"):
+                found[member] = "is no array; only .npy files in an .npz file are read."
+                continue
             with archive.open(member) as file:
-                version = np.lib.format.read_magic(file)
-                formats = np.lib.format
-                read = formats.read_array_header_1_0 if version == (1, 0) else formats.read_array_header_2_0
-                shape, _, dtype = read(file)
-            found[member.removesuffix(".npy")] = shape, dtype
+                found[member.removesuffix(".npy")] = _read_header(file)
     return found
 
 
-def _hdf5_headers(path: Path) -> dict[str, ArrayHeader]:
+def _read_header(file: IO[bytes]) -> ArrayHeader:
+    version = np.lib.format.read_magic(file)
+    formats = np.lib.format
+    read = formats.read_array_header_1_0 if version == (1, 0) else formats.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _hdf5_headers(path: Path) -> dict[str, ArrayHeader | str]:
     import h5py
 
-    found: dict[str, ArrayHeader] = {}
+    found: dict[str, ArrayHeader | str] = {}
     with h5py.File(path, "r") as file:
-        for name in _datasets(file, path):
-            dataset = file[name]
+        for name, dataset in _datasets(file):
+            if dataset is None:
+                found[name] = "lies in another file, which is not followed; copy it into one file."
+                continue
             text = h5py.check_string_dtype(dataset.dtype)
-            found[name] = dataset.shape, np.dtype("U") if text else dataset.dtype
+            if dataset.shape is not None:
+                found[name] = dataset.shape, np.dtype("U") if text else dataset.dtype
     return found
 
 
-def _datasets(group: Any, path: Path, above: str = "") -> list[str]:
-    """Names of all datasets below a group. Raises MultiviewError if one lies in another file."""
+def _datasets(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Names and datasets below a group; None for a dataset that lies in another file."""
     import h5py
 
-    found = []
     for name in group:
         full = f"{above}{name}"
         if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
-            raise _elsewhere(full, path)
+            yield full, None
+            continue
         item = group[name]
         if isinstance(item, h5py.Group):
-            found += _datasets(item, path, f"{full}/")
-        elif item.is_virtual or item.external:
-            raise _elsewhere(full, path)
-        else:
-            found.append(full)
-    return found
-
-
-def _elsewhere(name: str, path: Path) -> MultiviewError:
-    return MultiviewError(f"'{name}' in {path} lies in another file, which is not followed; copy it into one file.")
+            yield from _datasets(item, f"{full}/")
+        elif isinstance(item, h5py.Dataset):
+            yield full, None if item.is_virtual or item.external else item
 
 
 def read_array(path: Path, name: str) -> np.ndarray:
@@ -108,8 +133,8 @@ def read_array(path: Path, name: str) -> np.ndarray:
     return array
 
 
-def read_row(path: Path, name: str, number: int) -> np.ndarray:
-    """Reads one row of an array. An `.npz` is loaded once and stays in memory."""
+def read_row(path: Path, name: str, number: int | tuple[()]) -> np.ndarray:
+    """Reads one row of an array, or with `()` all of it. An `.npz` is loaded once, into memory."""
     return np.asarray(_open(path, os.getpid())[name][number])
 
 
@@ -123,12 +148,25 @@ def _open(path: Path, process: int) -> Any:
     """The arrays by name, opened once per process: an HDF5 handle does not survive a fork."""
     del process
     if path.is_dir():
-        return {file.stem: np.load(file, mmap_mode="r", allow_pickle=False) for file in path.glob("*.npy")}
+        return _NpyArrays(path)
     if path.suffix.lower() == ".npz":
         return _NpzArrays(path)
     import h5py
 
     return h5py.File(path, "r")
+
+
+class _NpyArrays:
+    """A folder of `.npy` files that opens each file once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.arrays: dict[str, np.ndarray] = {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.arrays:
+            self.arrays[name] = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        return self.arrays[name]
 
 
 class _NpzArrays:

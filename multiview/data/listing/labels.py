@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,30 @@ from multiview.errors import MultiviewError, suggestion
 
 USUAL_CSV = "labels.csv"
 USUAL_LABELS = ("class", "label")
+OTHER_LABELS = ("category", "class_name", "classname", "label_name", "categories", "classes", "labels")
+"""Names of columns of classes that count when none of the usual ones is there."""
+LABEL_WORDS = frozenset(
+    re.findall(r"\w+", "label labels class classes target targets category categories onehot truth")
+)
+BESIDE_LABELS = frozenset(
+    re.findall(
+        r"\w+",
+        "y true pred predicted hat score scores prob proba train training test val valid validation one hot oh id ids "
+        "idx index name names code codes fine coarse int integer str encoded ground all data",
+    )
+)
+"""Words that may stand beside a word for labels, as in `y_true` or `fine_labels`."""
+
+
+def is_label_like(name: str) -> bool:
+    """Whether the last part of a name (`train/y_true`: y_true) says that it holds labels."""
+    last = name.rpartition("/")[2]
+    if re.fullmatch("y_?(train|test|val|true|pred)", last.casefold()):
+        return True
+    words = set(re.findall("[A-Z]?[a-z]+|[A-Z]+|[0-9]+", last))
+    plain = {word.casefold() for word in words if not word.isdecimal()}
+    label = bool(plain & LABEL_WORDS) or plain >= {"one", "hot"} or ("y" in plain and len(plain) == len(words))
+    return label and plain <= LABEL_WORDS | BESIDE_LABELS
 
 
 @dataclass(frozen=True)
