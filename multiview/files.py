@@ -1,9 +1,10 @@
-"""Files that are on the disk when we say so, and that are what they were: sync, hash, and replace as a whole."""
+"""Syncs files to the disk, hashes them, and replaces them as a whole."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from pathlib import Path
 
 PARTIAL = ".partial"
@@ -26,11 +27,22 @@ def sha256(path: Path) -> str:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Writes a text file as a whole: whoever reads `path`, even after a crash, finds the old text or the new one."""
-    partial = path.with_name(path.name + PARTIAL)
-    partial.write_text(text, encoding="utf-8")
-    sync(partial)
-    partial.replace(path)
+    """Writes a text file as a whole: a reader, even after a crash, finds the old text or the new.
+
+    Several processes may write the same file at once: each has a partial file of its own, and the
+    last rename counts. A link at `path` is replaced and never followed.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(handle)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def size_text(count: float) -> str:

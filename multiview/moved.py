@@ -304,7 +304,7 @@ MOVED_NAMES = {
         "STOP_SIGNALS": "train.stopping.STOP_SIGNALS",
         "Saved": "train.saving.Saved",
         "planned_steps": "train.schedule.planned_steps",
-        "refuse_other_data": "train.saving.refuse_other_data",
+        "refuse_other_data": "train.resumable.refuse_other_data",
     },
     "train.optimiser": {
         "rate_factor": "train.schedule.rate_factor",

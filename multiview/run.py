@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from multiview.recipe import Recipe, Setup
 from multiview.train.loop import Loop, Progress
 from multiview.train.plan import show_plan
 from multiview.train.prepare import Prepared, assemble, prepare
-from multiview.train.runfolder import changed_options, claim, describe
+from multiview.train.runfolder import changed_options, describe, open_folder
 from multiview.train.telemetry import Display, Metrics, NoMetrics
 from multiview.trained import Trained
 
@@ -36,24 +37,26 @@ def run(
     if recipe.plan:
         show_plan(prepared, recipe)
         return None
-    folder = _open_folder(prepared, recipe, name, origin)
-    progress = train(prepared, recipe, folder)
-    trained = replace(_trained(prepared), folder=folder, steps=progress.step, stopped_by=progress.stopped_by)
-    finish(trained, recipe, prepared.console, reloadable=origin is not None)
+    with ExitStack() as held:  # the lock of the folder, in the first process
+        folder = Path(on_first(lambda: str(open_folder(recipe, name, held))))
+        loop = _loop(prepared, recipe, folder)
+        messages = loop.resume() if recipe.resume else []
+        if prepared.accelerator.is_main_process:  # not before the checkpoint was found to fit these options
+            _describe(prepared, recipe, folder, origin)
+        progress = train(prepared, loop, folder, messages, resumed=recipe.resume)
+        trained = replace(_trained(prepared), folder=folder, steps=progress.step, stopped_by=progress.stopped_by)
+        finish(trained, recipe, prepared.console, reloadable=origin is not None)
     return trained
 
 
-def train(prepared: Prepared, recipe: Recipe, folder: Path) -> Progress:
-    """Trains into `folder`, from the first step or from the newest checkpoint."""
-    accelerator, setup = prepared.accelerator, prepared.setup
-    parts = assemble(accelerator, setup.views, prepared.model, prepared.memories, prepared.train, prepared.samples.ids)
-    loop = Loop(parts, prepared.samples, prepared.batches, prepared.train, recipe.seed, folder, _online_knn(prepared))
-    messages = loop.resume() if recipe.resume else []
+def train(prepared: Prepared, loop: Loop, folder: Path, messages: Sequence[str], *, resumed: bool) -> Progress:
+    """Trains into `folder`, from where `loop` stands; first prints `messages`."""
+    accelerator = prepared.accelerator
     display = Display(prepared.console, loop.steps, loop.step, accelerator.is_main_process)
     for message in messages:
         display.say(message)
-    resumed_at = loop.step if recipe.resume else None
-    objectives = {name: edge.objective for name, edge in setup.graph.named_edges().items()}
+    objectives = {name: edge.objective for name, edge in prepared.setup.graph.named_edges().items()}
+    resumed_at = loop.step if resumed else None
     metrics = Metrics(folder, resumed_at, objectives) if accelerator.is_main_process else NoMetrics()
     try:
         return loop.run(metrics, display)
@@ -61,24 +64,33 @@ def train(prepared: Prepared, recipe: Recipe, folder: Path) -> Progress:
         metrics.close()
 
 
+def _loop(prepared: Prepared, recipe: Recipe, folder: Path) -> Loop:
+    parts = assemble(
+        prepared.accelerator,
+        prepared.setup.views,
+        prepared.model,
+        prepared.memories,
+        prepared.train,
+        prepared.samples.ids,
+    )
+    return Loop(parts, prepared.samples, prepared.batches, prepared.train, recipe.seed, folder, _online_knn(prepared))
+
+
 def _trained(prepared: Prepared) -> Trained:
     return Trained(setup=prepared.initial, model=prepared.model, store=prepared.store)
 
 
-def _open_folder(prepared: Prepared, recipe: Recipe, name: str, origin: dict[str, str] | None) -> Path:
-    """Claims the run folder, prints the changed options of a resumed run, and describes the run."""
-    folder = Path(on_first(lambda: str(claim(recipe, name))))
-    if prepared.accelerator.is_main_process:
-        for change in changed_options(folder, recipe) if recipe.resume else ():
-            prepared.console.print(f"resumed with a changed option: {change}", highlight=False, markup=False)
-        data = {
-            "spec": recipe.data,
-            "path": str(Path(prepared.store.path).resolve()),
-            "manifest": prepared.store.manifest.hash,
-            "samples": len(prepared.store),
-        }
-        describe(folder, replace(recipe, out=str(folder), resume=False, overwrite=False), origin, data)
-    return folder
+def _describe(prepared: Prepared, recipe: Recipe, folder: Path, origin: dict[str, str] | None) -> None:
+    """Prints the changed options of a resumed run, and describes the run in its folder."""
+    for change in changed_options(folder, recipe) if recipe.resume else ():
+        prepared.console.print(f"resumed with a changed option: {change}", highlight=False, markup=False)
+    data = {
+        "spec": recipe.data,
+        "path": str(Path(prepared.store.path).resolve()),
+        "manifest": prepared.store.manifest.hash,
+        "samples": len(prepared.store),
+    }
+    describe(folder, replace(recipe, out=str(folder), resume=False, overwrite=False), origin, data)
 
 
 def _online_knn(prepared: Prepared) -> Callable[[int, int], dict[str, float]]:

@@ -109,7 +109,8 @@ def test_a_resumed_run_keeps_its_options_and_prints_changed_ones(
     [
         (["--batch", "8"], "trained with a batch of 16 and is resumed with 8"),
         (["--width", "0.5"], "does not fit this run: size mismatch"),
-        (["--name", "sgd"], "does not fit this run"),
+        (["--name", "sgd"], "trained with the optimiser adamw and is resumed with sgd"),
+        (["--name", "lars"], "give --train.optimizer.name adamw, or start a new run"),
     ],
 )
 def test_a_run_is_not_resumed_with_another_model_or_batch(
@@ -118,9 +119,11 @@ def test_a_run_is_not_resumed_with_another_model_or_batch(
     out = tmp_path / "run"
     assert run("cmc_lab", scenes, out, "--steps", "1") == 0
     before = {path: path.read_bytes() for path in out.rglob("*.safetensors")}
+    config = (out / "config.yaml").read_text()
     assert run("cmc_lab", scenes, out, "--resume", *words) == 2
     assert message in capsys.readouterr().err
     assert before == {path: path.read_bytes() for path in out.rglob("*.safetensors")}
+    assert config == (out / "config.yaml").read_text(), "a refused resume records no options"
 
 
 def test_other_data_is_refused(scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +20,7 @@ from multiview.files import sha256, sync
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from multiview.model import MultiviewModel
     from multiview.view import View
@@ -165,20 +165,44 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tenso
     ]
 
 
+def parameter_names(optimiser: torch.optim.Optimizer, model: nn.Module) -> list[str]:
+    """The names of the optimiser's parameters, in the order in which its state numbers them."""
+    names = {id(p): name for name, p in model.named_parameters()}
+    return [names[id(p)] for group in optimiser.param_groups for p in group["params"]]
+
+
 def restore_optimiser(
-    optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor], groups: list[dict[str, Any]]
+    optimiser: torch.optim.Optimizer,
+    tensors: Mapping[str, Tensor],
+    groups: Sequence[Mapping[str, Any]],
+    before: Sequence[str] | None,
+    now: Sequence[str],
 ) -> None:
-    """The reverse of `optimiser_tensors`."""
+    """Restores the state that `optimiser_tensors` gave; the optimiser keeps its options.
+
+    Args:
+        optimiser: with the options of the command, such as learning rate and weight decay.
+        tensors: the state.
+        groups: the parameter groups of the checkpoint.
+        before: the names of its parameters; None for an older checkpoint, which has none.
+        now: the names of the optimiser's parameters.
+
+    Raises ValueError when the checkpoint has other parameters.
+    """
+    plain = optimiser.state_dict()["param_groups"]
+    if before is None:
+        if [len(group["params"]) for group in groups] != [len(group["params"]) for group in plain]:
+            raise ValueError("the optimiser has other parameter groups.")
+        before = now
+    if sorted(before) != sorted(now):
+        other = sorted(set(before) ^ set(now))
+        raise ValueError(f"other parameters are trained: {', '.join(other[:4])}{' ...' if len(other) > 4 else ''}.")
+    place = {name: number for number, name in enumerate(now)}
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
-        number, name = key.split("/", 1)
-        state.setdefault(int(number), {})[name] = value
-    was = optimiser.state_dict()["param_groups"]
-    kinds = [
-        {k: tuple(v) if isinstance(w.get(k), tuple) else v for k, v in g.items()}
-        for g, w in zip(groups, was, strict=True)
-    ]
-    optimiser.load_state_dict({"state": state, "param_groups": kinds})
+        number, slot = key.split("/", 1)
+        state.setdefault(place[before[int(number)]], {})[slot] = value
+    optimiser.load_state_dict({"state": state, "param_groups": plain})
 
 
 def _write(draft: Path, tensors: Tensors, documents: Mapping[str, Mapping[str, Any]]) -> None:

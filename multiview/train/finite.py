@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -70,6 +71,27 @@ def require_finite_gradients(
         "for a root, a logarithm or a division at 0 in the computation after these parameters; otherwise lower --lr, "
         "raise --temperature, or use --precision no. The last checkpoint is whole."
     )
+
+
+MOST_OVERFLOWS = 50
+"""Moves of the optimiser in a row that fp16's scaler may leave out. Its scale halves each time."""
+
+
+@dataclass
+class Overflows:
+    """Counts the moves in a row that fp16's scaler left out because a gradient overflowed."""
+
+    count: int = 0
+
+    def add(self, skipped: bool, step: int) -> None:
+        """Counts the move of `step`. Raises MultiviewError after `MOST_OVERFLOWS` in a row."""
+        self.count = self.count + 1 if skipped else 0
+        if self.count >= MOST_OVERFLOWS:
+            raise MultiviewError(
+                f"step {step}: the gradients were not finite in float16 in the last {self.count} moves of the "
+                "optimiser, each of which was left out, so that nothing is learned. Give --precision bf16 or "
+                "--precision no, or lower --lr; the last checkpoint is whole."
+            )
 
 
 def _owners(parameters: Sequence[str]) -> str:

@@ -13,8 +13,9 @@ from multiview.batch import Batch
 from multiview.config import Train
 from multiview.counter_rng import Draws
 from multiview.data.load.dataset import Loader, Samples
+from multiview.data.load.identity import identity_of
 from multiview.data.load.sampler import Batches
-from multiview.distributed import any_rank
+from multiview.distributed import any_rank, on_first
 from multiview.train.saving import Saver
 from multiview.train.schedule import planned_steps, rate_factor, set_rate
 from multiview.train.step import Parts, contrast_step
@@ -61,7 +62,7 @@ class Loop:
         self.steps = planned_steps(train, len(batches))
         self.base_rate = train.optimizer.rate(batches.batch)
         self.loader = Loader(samples, batches, train.workers, pin=parts.accelerator.device.type == "cuda")
-        self.saver = Saver(parts, out, train, len(samples), batches, self.steps)
+        self.saver = Saver(parts, out, train, on_first(lambda: identity_of(samples)), batches, self.steps)
         self.stop = StopRequest()
         self.step = 0
         self.window = Window()

@@ -40,7 +40,9 @@ def _groups(config: Optimizer, model: MultiviewModel) -> list[dict[str, Any]]:
         if p.requires_grad:
             decays = p not in scalars and (config.name == "sgd" or p.ndim > 1)
             groups.setdefault((decays, p in constant), []).append(p)
+    # Without weight decay timm's Lars adapts the rate only of a group with `always_adapt`.
     return [
         {"params": params, "weight_decay": config.weight_decay if decays else 0.0, "constant_rate": fixed}
+        | ({"always_adapt": decays} if config.name == "lars" else {})
         for (decays, fixed), params in groups.items()
     ]

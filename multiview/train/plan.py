@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from multiview import moved
 from multiview.config import Train
+from multiview.data.load.identity import identity_of
 from multiview.graph import ContrastGraph
 from multiview.memory.memories import Memories
 from multiview.memory.queue import KeyQueue
@@ -20,8 +21,8 @@ from multiview.recipe import Recipe
 from multiview.setup import example_tensors
 from multiview.train.checkpoint import any_saved, newest
 from multiview.train.prepare import Prepared
+from multiview.train.resumable import check_resumable
 from multiview.train.runfolder import CHECKPOINTS, claim
-from multiview.train.saving import refuse_other_data
 from multiview.view import View
 
 __getattr__ = moved.names_of("train.plan")
@@ -71,7 +72,7 @@ def _resume_point(prepared: Prepared, recipe: Recipe) -> str:
     if not any_saved(folder):
         return "no checkpoint yet: from the first step"
     saved = newest(folder)
-    refuse_other_data(saved.state, len(prepared.samples), prepared.train.batch)
+    check_resumable(saved.state, identity_of(prepared.samples), prepared.train.batch, prepared.train)
     return f"from step {saved.state['step']:,} of {saved.path}"
 
 

@@ -108,6 +108,7 @@ def assemble(
     if train.channels_last:
         # Before wrapping: DistributedDataParallel lays out its gradients like the weights.
         model.to(memory_format=torch.channels_last)
+        memories.key_encoders.to(memory_format=torch.channels_last)
     optimiser = make_optimiser(train.optimizer, model, train.batch)
     wrapped, optimiser = accelerator.prepare(model, optimiser)
     return Parts(

@@ -7,6 +7,8 @@ import platform
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ import yaml
 
 from multiview import moved
 from multiview.errors import MultiviewError
-from multiview.files import replace_text
+from multiview.files import PARTIAL, replace_text
+from multiview.folderlock import NAME as LOCK
+from multiview.folderlock import locked
 from multiview.options import to_dict, to_yaml
 from multiview.recipe import Recipe
 
@@ -32,31 +36,62 @@ PACKAGES = ("multiview-cmc", "torch", "torchvision", "torchaudio", "kornia", "ti
 
 
 def claim(recipe: Recipe, name: str) -> Path:
-    """The folder that this run may write to: a new folder, the run to resume, or an emptied folder.
+    """The folder that this run may write to: a new folder, the run to resume, or one to replace.
 
     Raises:
         MultiviewError: the folder is not empty and neither --resume nor --overwrite is given, there
             is no run to resume, or --overwrite would remove files that are no run.
     """
     out = Path(recipe.out) if recipe.out else _next_free(Path("runs"), name)
-    occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if recipe.resume:
         if not (out / CONFIG).is_file():
             hint = f"--out {out} holds no run" if recipe.out else "give the run folder with --out"
             raise MultiviewError(f"there is nothing to resume: {hint}. Omit --resume to start a new run.")
         return out
+    occupied = out.exists() and (not out.is_dir() or bool(_content(out)))
     if occupied and not recipe.overwrite:
         raise MultiviewError(
             f"{out} is not empty. Continue it with --resume, replace it with --overwrite, or give another --out."
         )
-    if occupied:
-        if not (out / CONFIG).is_file():
-            raise MultiviewError(
-                f"{out} is no run folder (it has no {CONFIG}), so --overwrite does not replace it; give another --out."
-            )
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
+    if occupied and not (out / CONFIG).is_file():
+        raise MultiviewError(
+            f"{out} is no run folder (it has no {CONFIG}), so --overwrite does not replace it; give another --out."
+        )
     return out
+
+
+def open_folder(recipe: Recipe, name: str, held: ExitStack) -> Path:
+    """Claims the folder of this run, makes or empties it, and locks it until `held` ends.
+
+    Raises MultiviewError as `claim` does, and LockedError while another run writes the folder.
+    """
+    out = _make(recipe, name)
+    held.enter_context(locked(out, "another --out"))
+    claim(replace(recipe, out=str(out)), name)  # again: another run may have come in between
+    for path in _content(out) if recipe.overwrite else out.glob(f"*{PARTIAL}"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    return out
+
+
+def _make(recipe: Recipe, name: str) -> Path:
+    """Makes the folder that `claim` names; a numbered folder is never one that another run has just made."""
+    while True:
+        out = claim(recipe, name)
+        try:
+            out.mkdir(parents=True, exist_ok=recipe.out is not None)
+        except FileExistsError:
+            continue
+        except OSError as cause:
+            raise MultiviewError(f"{out} cannot be made: {cause}. Give another --out.") from cause
+        return out
+
+
+def _content(out: Path) -> list[Path]:
+    """What lies in a run folder, without the files of its lock."""
+    return [path for path in out.iterdir() if not path.name.startswith(LOCK)]
 
 
 def describe(out: Path, recipe: Recipe, origin: dict[str, str] | None, data: dict[str, Any]) -> None:

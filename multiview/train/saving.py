@@ -10,10 +10,12 @@ from typing import Any
 import torch
 
 from multiview.config import Train
+from multiview.data.load.identity import Identity
 from multiview.data.load.sampler import Batches
 from multiview.distributed import on_first
 from multiview.errors import MultiviewError
 from multiview.train import checkpoint
+from multiview.train.resumable import check_resumable, starts, unused_starts
 from multiview.train.runfolder import CHECKPOINTS
 from multiview.train.step import Parts
 
@@ -36,12 +38,12 @@ class Saver:
         parts: the model, memories and optimiser.
         out: the run folder.
         train: how often to save and how many checkpoints to keep.
-        samples: the number of training samples.
+        samples: the training samples.
         batches: the order of the samples.
         steps: the number of steps of the whole run.
     """
 
-    def __init__(self, parts: Parts, out: Path, train: Train, samples: int, batches: Batches, steps: int) -> None:
+    def __init__(self, parts: Parts, out: Path, train: Train, samples: Identity, batches: Batches, steps: int) -> None:
         self.parts, self.out, self.train = parts, out, train
         self.samples, self.batches, self.steps = samples, batches, steps
         self.saved = Saved()
@@ -71,20 +73,22 @@ class Saver:
         if not checkpoint.any_saved(folder):
             return 0, [f"{self.out} has no checkpoint yet: the run begins at its first step"]
         newest = checkpoint.newest(folder)
-        refuse_other_data(newest.state, self.samples, self.batches.batch)
+        notes = check_resumable(newest.state, self.samples, self.batches.batch, self.train)
         try:
             self._restore(newest)
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, LookupError, TypeError) as error:
             raise MultiviewError(
                 f"{newest.path} does not fit this run: {str(error).splitlines()[-1].strip()} Resume with the options "
                 "that the run was started with, or start a new run."
             ) from error
         step = newest.state["step"]
         self.saved = Saved(step)
-        return step, [*newest.refused, f"resumed {self.out} at step {step} of {self.steps}"]
+        notes += unused_starts(newest.state, self.parts.graph)
+        return step, [*newest.refused, *notes, f"resumed {self.out} at step {step} of {self.steps}"]
 
     def _write(self, step: int) -> None:
-        optimiser, groups = checkpoint.optimiser_tensors(_unwrapped(self.parts.optimiser))
+        inner = _unwrapped(self.parts.optimiser)
+        optimiser, groups = checkpoint.optimiser_tensors(inner)
         tensors = {
             "model": self.parts.model.state_dict(),
             "memory": self.parts.memories.state_dict(),
@@ -93,8 +97,13 @@ class Saver:
         scaler = self.parts.accelerator.scaler
         state = {
             "groups": groups,
+            "optimizer": self.train.optimizer.name,
+            "parameters": checkpoint.parameter_names(inner, self.parts.model),
+            "starts": starts(self.parts.graph),
             "scaler": scaler.state_dict() if scaler is not None else None,
-            "samples": self.samples,
+            "samples": self.samples.count,
+            "ids": self.samples.ids,
+            "contents": self.samples.contents,
             "batch": self.batches.batch,
             "steps": self.steps,
             "per_epoch": len(self.batches),
@@ -106,26 +115,11 @@ class Saver:
         parts, tensors, state = self.parts, saved.tensors, saved.state
         parts.model.load_state_dict(tensors["model"])
         parts.memories.load_state_dict(tensors["memory"])
-        checkpoint.restore_optimiser(_unwrapped(parts.optimiser), tensors["optimiser"], state["groups"])
+        inner = _unwrapped(parts.optimiser)
+        names = checkpoint.parameter_names(inner, parts.model)
+        checkpoint.restore_optimiser(inner, tensors["optimiser"], state["groups"], state.get("parameters"), names)
         if parts.accelerator.scaler is not None and state["scaler"]:
             parts.accelerator.scaler.load_state_dict(state["scaler"])
-
-
-def refuse_other_data(state: dict[str, Any], samples: int, batch: int) -> None:
-    """Raises MultiviewError when a checkpoint was made with other data or another batch.
-
-    Its memory banks would belong to other samples, or its step to another place in the epoch.
-    """
-    if state["samples"] != samples:
-        raise MultiviewError(
-            f"the run was trained on {state['samples']} samples and the data now has {samples}; resume the run with "
-            "its own data, or start a new run."
-        )
-    if state["batch"] != batch:
-        raise MultiviewError(
-            f"the run was trained with a batch of {state['batch']} and is resumed with {batch}, which would continue "
-            f"at another place in the data; give --batch {state['batch']}, or start a new run."
-        )
 
 
 def _unwrapped(optimiser: Any) -> torch.optim.Optimizer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from multiview.graph import ContrastGraph
 from multiview.memory.memories import Memories
 from multiview.model import MultiviewModel
 from multiview.objectives.edge import EdgeOutput
-from multiview.train.finite import Ids, require_finite_gradients, require_finite_losses
+from multiview.train.finite import Ids, Overflows, require_finite_gradients, require_finite_losses
 from multiview.train.gradcache import encoded, encoded_keys, micro_batches
 from multiview.train.health import measured
 from multiview.viewlayer import ViewLayer, present_views
@@ -43,6 +43,7 @@ class Parts:
     clip: float | None = None
     channels_last: bool = False
     micro_batch: int | None = None
+    overflows: Overflows = field(default_factory=Overflows)
 
 
 @dataclass
@@ -94,6 +95,8 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: 
         if parts.accelerator.sync_gradients:
             _clip(parts, batch.index, step)
         parts.optimiser.step()
+        if parts.accelerator.scaler is not None and parts.accelerator.sync_gradients:
+            parts.overflows.add(parts.optimiser.step_was_skipped, step)
         parts.model.bound()
         parts.optimiser.zero_grad()
     health = measured(edges, inputs) if examine else {}

@@ -1,0 +1,54 @@
+"""Which samples a split holds, and in which order, as digests for checkpoints and caches."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from multiview.data.load.dataset import Samples
+
+PROBED = 16
+"""Samples, evenly spread over the split, whose stored values enter the digest of the contents."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The samples of a split.
+
+    Args:
+        count: how many there are.
+        ids: sha256 of their ids, in order.
+        contents: sha256 of the stored values of a few of them. It tells two data sets apart whose
+            ids are mere numbers.
+    """
+
+    count: int
+    ids: str
+    contents: str
+
+
+def identity_of(samples: Samples) -> Identity:
+    """The identity of the samples; reads all ids and the values of at most `PROBED` samples."""
+    names = samples.store.ids
+    return Identity(len(samples), ids_digest([names[row] for row in samples.rows.tolist()]), _contents_digest(samples))
+
+
+def ids_digest(ids: list[str]) -> str:
+    """sha256 of ids, in order. A change of one id, or of the order, changes it."""
+    encoded = [name.encode("utf-8", "surrogateescape") for name in ids]
+    digest = hashlib.sha256(np.array([len(name) for name in encoded], "<i8").tobytes())
+    digest.update(b"".join(encoded))
+    return digest.hexdigest()
+
+
+def _contents_digest(samples: Samples) -> str:
+    places = np.unique(np.linspace(0, len(samples) - 1, PROBED).astype(np.int64))
+    digest = hashlib.sha256()
+    for name in sorted(samples.modalities):
+        digest.update(name.encode())
+        for value in samples.store.read(samples.rows[places], name, decode=False):
+            digest.update(f"{value.dtype.str}{value.shape}".encode())
+            digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()

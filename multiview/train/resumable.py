@@ -1,0 +1,107 @@
+"""Whether a checkpoint fits the run that is resumed from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from multiview.config import Train
+from multiview.data.load.identity import Identity
+from multiview.errors import MultiviewError
+from multiview.graph import ContrastGraph
+
+
+def check_resumable(state: Mapping[str, Any], samples: Identity, batch: int, train: Train) -> list[str]:
+    """Raises MultiviewError when a run cannot continue from a checkpoint; returns notes for the user.
+
+    Args:
+        state: of the checkpoint.
+        samples: the training samples of today.
+        batch: samples per step today.
+        train: the options of today.
+    """
+    notes = refuse_other_data(state, samples, batch)
+    _refuse_other_optimiser(state, train)
+    _refuse_other_accumulation(state, train)
+    return notes
+
+
+def refuse_other_data(state: Mapping[str, Any], samples: Identity, batch: int) -> list[str]:
+    """Raises MultiviewError when a checkpoint was made with other samples or another batch.
+
+    The rows of its memory banks would belong to other samples, or its step to another place in the
+    epoch. Older checkpoints hold the number of samples only: a note says so.
+    """
+    ways = (
+        "Resume with the data that the run began with (environment.json in the run folder names it; give it with "
+        "--data), or start a new run with another --out."
+    )
+    if state["samples"] != samples.count:
+        raise MultiviewError(
+            f"the run was trained on {state['samples']} samples and the data now has {samples.count}. {ways}"
+        )
+    if state.get("ids", samples.ids) != samples.ids:
+        raise MultiviewError(
+            f"the run was trained on other samples: the data still has {samples.count} training samples, but their "
+            f"ids or their order differ, so that rows of memory banks would belong to other samples. {ways}"
+        )
+    if state.get("contents", samples.contents) != samples.contents:
+        raise MultiviewError(
+            "the run was trained on other data: the training samples have the same ids, but other contents, as after "
+            f"another preprocessing or in another data set. {ways}"
+        )
+    if state["batch"] != batch:
+        raise MultiviewError(
+            f"the run was trained with a batch of {state['batch']} and is resumed with {batch}, which would continue "
+            f"at another place in the data; give --batch {state['batch']}, or start a new run."
+        )
+    if "ids" in state:
+        return []
+    return [
+        "the checkpoint is of an older version and holds no ids of its samples: only their number was compared with "
+        "the data"
+    ]
+
+
+def optimiser_kind(state: Mapping[str, Any]) -> str:
+    """The name of the optimiser of a checkpoint; older ones show it by the options of its groups."""
+    options = {name for group in state.get("groups", ()) for name in group}
+    inferred = "adamw" if "betas" in options else "lars" if "trust_coeff" in options else "sgd"
+    return str(state.get("optimizer", inferred))
+
+
+def starts(graph: ContrastGraph) -> dict[str, dict[str, float]]:
+    """The first values of the numbers that the edges learn: edge -> name -> value."""
+    scalars = {name: edge.objective.scalars() for name, edge in graph.named_edges().items()}
+    return {name: {key: scalar.start for key, scalar in own.items()} for name, own in scalars.items() if own}
+
+
+def unused_starts(state: Mapping[str, Any], graph: ContrastGraph) -> list[str]:
+    """A note for each changed first value of a learned number: the learned value stays in use."""
+    before = state.get("starts", {})
+    return [
+        f"edge {edge}: {name} is learned and continues from the checkpoint, so that its changed first value is not used"
+        for edge, own in starts(graph).items()
+        for name, value in own.items()
+        if before.get(edge, {}).get(name, value) != value
+    ]
+
+
+def _refuse_other_optimiser(state: Mapping[str, Any], train: Train) -> None:
+    before, now = optimiser_kind(state), train.optimizer.name
+    if before != now:
+        raise MultiviewError(
+            f"the run was trained with the optimiser {before} and is resumed with {now}, which cannot continue from "
+            f"the state of {before}; give --train.optimizer.name {before}, or start a new run with another --out."
+        )
+
+
+def _refuse_other_accumulation(state: Mapping[str, Any], train: Train) -> None:
+    """A checkpoint holds no gradients, so that it must lie between two moves of the optimiser."""
+    step = state["step"]
+    if step % train.accumulate:
+        fitting = [str(count) for count in range(1, step + 1) if step % count == 0 and count <= 64]
+        raise MultiviewError(
+            f"accumulate is {train.accumulate}, but the checkpoint is of step {step}, in the middle of {train.accumulate} "
+            f"accumulated steps, whose gradients no checkpoint holds; give --accumulate {' or '.join(fitting)}."
+        )
