@@ -13,6 +13,7 @@ moved.install()
 _WHERE = {
     "Augment": "photometric",
     "BYOL": "objectives",
+    "BarlowTwins": "objectives.barlow_twins",
     "CMC": "objectives",
     "Channels": "view",
     "ContrastGraph": "graph",
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from multiview.objectives import SimSiam as SimSiam
     from multiview.objectives import Symile as Symile
     from multiview.objectives import VICReg as VICReg
+    from multiview.objectives.barlow_twins import BarlowTwins as BarlowTwins
     from multiview.photometric import Augment as Augment
     from multiview.recipe import ImageRecipe as ImageRecipe
     from multiview.recipe import Recipe as Recipe

@@ -20,7 +20,12 @@ VIEW_NAME = re.compile(r"\w+")
 
 @dataclass(frozen=True)
 class Edge:
-    """Views `a` and `b` contrasted by `objective`; its loss counts `weight` times."""
+    """Views `a` and `b` contrasted by `objective`; its loss counts `weight` times.
+
+    Example:
+        >>> mv.Edge("L", "ab", mv.CMC(), weight=0.5).label
+        'L-ab'
+    """
 
     a: str
     b: str
@@ -54,7 +59,12 @@ class Edge:
 
 @dataclass(frozen=True)
 class HyperEdge:
-    """Three `views` or more contrasted by one `objective`; its loss counts `weight` times."""
+    """Three `views` or more contrasted by one `objective`; its loss counts `weight` times.
+
+    Example:
+        >>> mv.HyperEdge(("L", "depth", "audio"), mv.Symile()).label
+        'L-depth-audio'
+    """
 
     views: tuple[str, ...]
     objective: Objective
@@ -104,6 +114,10 @@ class ContrastGraph:
     """Views as nodes, `Edge`s and `HyperEdge`s between them.
 
     Raises MultiviewError for an unknown view, a duplicate edge or a view without an edge.
+
+    Example:
+        >>> mv.ContrastGraph.core(["L", "ab", "depth"], mv.SimCLR()).names()
+        ('L-ab', 'L-depth')
     """
 
     views: tuple[str, ...]

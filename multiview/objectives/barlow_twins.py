@@ -24,6 +24,14 @@ class BarlowTwins(InBatch):
         dim: width of an embedding. The paper's 8192 makes C a matrix of 67 million numbers; 2048 is
             the practical width that VICReg has here too.
         hidden: width of the projector's two hidden layers (null = dim, as in the paper).
+
+    Example:
+        >>> import torch
+        >>> from multiview.objectives import EdgeInput, Side
+        >>> side = Side(z=torch.eye(4))
+        >>> edge = EdgeInput((side, side), torch.arange(4), torch.ones(4).bool())
+        >>> round(mv.BarlowTwins().loss(edge).loss.item(), 3)
+        0.007
     """
 
     redundancy: float = 0.005

@@ -66,6 +66,20 @@ class Objective(metaclass=ABCMeta):
     The fields become command-line options. Do not write `from __future__ import annotations` in
     that file, because the types of the fields are read. Do not import torch at its top, because
     `--help` must not wait for torch.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from multiview.objectives import EdgeInput, EdgeOutput, Head, Needs
+        >>> @dataclass(frozen=True, kw_only=True)
+        ... class Distance(mv.Objective):
+        ...     dim: int = 128
+        ...     def needs(self) -> Needs:
+        ...         return Needs(projector=Head(dim=self.dim))
+        ...     def loss(self, edge: EdgeInput) -> EdgeOutput:
+        ...         a, b = edge.embeddings()
+        ...         return EdgeOutput(edge.mean((a - b).square().sum(1)))
+        >>> mv.Edge("L", "ab", Distance(dim=64)).objective
+        Distance(dim=64)
     """
 
     plugins: ClassVar[str] = "objectives"

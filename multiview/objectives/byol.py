@@ -22,6 +22,14 @@ class BYOL(InBatch):
             paper; false keeps m.
         dim: width of an embedding and of a prediction.
         hidden: width of the hidden layers of projector and predictor.
+
+    Example:
+        >>> import torch
+        >>> from multiview.objectives import EdgeInput, Side
+        >>> side = Side(p=torch.eye(4), key=torch.eye(4))
+        >>> edge = EdgeInput((side, side), torch.arange(4), torch.ones(4).bool())
+        >>> round(mv.BYOL().loss(edge).loss.item(), 3)
+        0.0
     """
 
     momentum: float = 0.996

@@ -65,6 +65,10 @@ class CMC(Objective):
         seed_defaults: the settings of the original code: nce, Z of the first batch, own row among
             the negatives, T .07, momentum .5, dim 128, and K 16384 unless negatives is given.
             Overrides the other fields.
+
+    Example:
+        >>> mv.CMC.original().negatives, mv.CMC(negatives=1024, variant="softmax").temperature
+        (16384, 0.07)
     """
 
     negatives: int | None = None

@@ -39,6 +39,10 @@ class MoCo(Objective):
             (the original, on several GPUs). With one process it needs split_bn.
         split_bn: batch norm sees the rows of a process in this many groups, queries and keys alike,
             as that many processes would.
+
+    Example:
+        >>> mv.MoCo.original("v2").temperature, mv.MoCo(queue=4096).momentum
+        (0.2, 0.999)
     """
 
     queue: int | None = None

@@ -28,6 +28,10 @@ class SigLIP(InBatchContrast):
             many negatives dominate the first steps.
         dim: width of an embedding.
         hidden: width of the projector's hidden layer (null = the feature width).
+
+    Example:
+        >>> sorted(mv.SigLIP(bias=-5.0).scalars())  # what every edge learns
+        ['bias', 'log_temperature']
     """
 
     temperature: float = 0.1

@@ -26,6 +26,14 @@ class SimCLR(InBatchContrast):
             those of the other view (InfoNCE between modalities, as in CLIP, arXiv:2103.00020).
         dim: width of an embedding.
         hidden: width of the projector's hidden layer (null = the feature width).
+
+    Example:
+        >>> import torch
+        >>> from multiview.objectives import EdgeInput, Side
+        >>> side = Side(z=torch.eye(4))
+        >>> edge = EdgeInput((side, side), torch.arange(4), torch.ones(4).bool())
+        >>> round(mv.SimCLR().loss(edge).loss.item(), 3)
+        0.594
     """
 
     temperature: float = 0.5

@@ -20,6 +20,14 @@ class SimSiam(InBatch):
         dim: width of an embedding and of a prediction.
         hidden: width of the projector's two hidden layers (null = the feature width).
         predictor: width of the predictor's hidden layer.
+
+    Example:
+        >>> import torch
+        >>> from multiview.objectives import EdgeInput, Side
+        >>> side = Side(z=torch.eye(4), p=torch.eye(4))
+        >>> edge = EdgeInput((side, side), torch.arange(4), torch.ones(4).bool())
+        >>> round(mv.SimSiam().loss(edge).loss.item(), 3)
+        -1.0
     """
 
     dim: int = 2048

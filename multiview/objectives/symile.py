@@ -27,6 +27,10 @@ class Symile(InBatchContrast):
             false keeps T.
         dim: width of an embedding.
         hidden: width of the projector's hidden layer (null = the feature width).
+
+    Example:
+        >>> mv.ContrastGraph.joint(["L", "depth", "audio"], mv.Symile()).names()
+        ('L-depth-audio',)
     """
 
     temperature: float = 0.1

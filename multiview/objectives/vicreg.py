@@ -23,6 +23,14 @@ class VICReg(InBatch):
         covariance: weight of the squared covariances between dimensions.
         dim: width of an embedding (the paper: 8192).
         hidden: width of the projector's two hidden layers (null = dim).
+
+    Example:
+        >>> import torch
+        >>> from multiview.objectives import EdgeInput, Side
+        >>> side = Side(z=torch.eye(4))
+        >>> edge = EdgeInput((side, side), torch.arange(4), torch.ones(4).bool())
+        >>> round(mv.VICReg().loss(edge).loss.item(), 3)
+        25.037
     """
 
     invariance: float = 25.0
