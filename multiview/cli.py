@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from multiview import moved
 from multiview.check import CHECK
+from multiview.child import protect_children
 from multiview.commandline import Command, help_text
 from multiview.commandline import run as run_command
 from multiview.exits import DONE, EXIT_CODES, MISTAKE, exit_code_of
@@ -105,6 +106,7 @@ MULTIVIEW = Command(
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command and exits; `EXIT_CODES` says with which code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    protect_children()
     try:
         code = exit_code_of(lambda: run(words))
     except BrokenPipeError:  # `multiview list | head` closes the pipe when it has read enough
@@ -127,4 +129,6 @@ def run(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    if not sys.flags.safe_path and sys.path[:1] == [os.getcwd()]:  # put there by `python -m`
+        sys.path.pop(0)
     main()

@@ -140,11 +140,16 @@ def on_first(act: Callable[[], T]) -> T:
 
 def any_rank(flags: Sequence[bool], device: torch.device) -> list[bool]:
     """For each flag, whether it is True on any rank."""
+    return [bool(vote) for vote in largest([int(flag) for flag in flags], device)]
+
+
+def largest(numbers: Sequence[int], device: torch.device) -> list[int]:
+    """The largest value of any rank, for each number from 0 to 255."""
     if world() == 1:
-        return list(flags)
-    votes = torch.tensor(flags, dtype=torch.uint8, device=device)
+        return list(numbers)
+    votes = torch.tensor(numbers, dtype=torch.uint8, device=device)
     dist.all_reduce(votes, op=dist.ReduceOp.MAX)
-    return [bool(vote) for vote in votes.tolist()]
+    return votes.tolist()
 
 
 @contextmanager

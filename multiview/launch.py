@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from multiview import moved
+from multiview.child import protect_children, protected_children
 from multiview.errors import unknown_name
 from multiview.exits import DONE, exit_code_of, stopped_by
 from multiview.options import parse
@@ -29,8 +30,9 @@ R = TypeVar("R", bound=Recipe)
 
 ARGUMENTS = "\n\nArgs:"
 EXITS = (
-    "Exits with 0 when done and with 2 after a mistake that the message explains. Ctrl-C, SIGTERM and SIGUSR1 finish "
-    "the step, save a checkpoint and exit with 128 + the number of the signal (130, 143, 138). --resume continues."
+    "Exits with 0 when done and with 2 after a mistake that the message explains. Ctrl-C, SIGTERM, SIGUSR1 and a "
+    "closed terminal (SIGHUP) finish the step, save a checkpoint and exit with 128 + the number of the signal (130, 143, "
+    "138, 129). --resume continues."
 )
 
 
@@ -52,6 +54,7 @@ def main(recipe: type[Recipe], argv: Sequence[str] | None = None) -> None:
     """
     if getattr(current_process(), "_inheriting", False):
         return
+    protect_children()
     sys.exit(exit_code(recipe, sys.argv[1:] if argv is None else argv))
 
 
@@ -99,7 +102,8 @@ def start(recipe: Recipe, workers: int = 1) -> Trained | None:
     """
     from multiview.run import run
 
-    return run(recipe, name=short_name(type(recipe)), origin=origin_of(type(recipe)), workers=workers)
+    with protected_children():
+        return run(recipe, name=short_name(type(recipe)), origin=origin_of(type(recipe)), workers=workers)
 
 
 def fit(setup: Setup, **options: Any) -> Trained:
@@ -128,4 +132,5 @@ def fit(setup: Setup, **options: Any) -> Trained:
     for name in options:
         if name not in known:
             raise unknown_name("option of fit", name, known)
-    return cast("Trained", run(Recipe(**options), name="run", origin=None, setup=setup))
+    with protected_children():
+        return cast("Trained", run(Recipe(**options), name="run", origin=None, setup=setup))

@@ -15,7 +15,7 @@ from multiview.counter_rng import Draws
 from multiview.data.load.dataset import Loader, Samples
 from multiview.data.load.identity import identity_of
 from multiview.data.load.sampler import Batches
-from multiview.distributed import any_rank, on_first
+from multiview.distributed import largest, on_first
 from multiview.train.saving import Saver
 from multiview.train.schedule import planned_steps, rate_factor, set_rate
 from multiview.train.step import Parts, contrast_step
@@ -64,6 +64,7 @@ class Loop:
         self.loader = Loader(samples, batches, train.workers, pin=parts.accelerator.device.type == "cuda")
         self.saver = Saver(parts, out, train, on_first(lambda: identity_of(samples)), batches, self.steps)
         self.stop = StopRequest()
+        self.stopped_by = 0
         self.step = 0
         self.window = Window()
 
@@ -78,7 +79,8 @@ class Loop:
             while not self._ended():
                 self._epoch(metrics, display)
             self.saver.save(self.step)
-        return Progress(self.step, self.stop.signal)
+            self._vote(save_due=False)
+        return Progress(self.step, self.stopped_by)
 
     def _epoch(self, metrics: Metrics, display: Display) -> None:
         per_epoch = len(self.batches)
@@ -92,7 +94,7 @@ class Loop:
             if self._ended():
                 break
             waiting_since = time.monotonic()
-        if self.step % per_epoch == 0 and not self.stop.signal:
+        if self.step % per_epoch == 0 and not self.stopped_by:
             self._end_of_epoch(epoch, metrics)
 
     def _ended(self) -> bool:
@@ -102,14 +104,21 @@ class Loop:
         """
         if self.step % self.train.accumulate:
             return False
-        asked, due = bool(self.stop), self.saver.is_due(self.step)
-        stop, save = any_rank((asked, due), self.parts.accelerator.device)
-        if stop and not self.stop.signal:
-            self.stop.signal = signal.SIGTERM
-        ended = stop or self.step >= self.steps
+        save = self._vote(self.saver.is_due(self.step))
+        ended = bool(self.stopped_by) or self.step >= self.steps
         if save and not ended:
             self.saver.save(self.step)
         return ended
+
+    def _vote(self, save_due: bool) -> bool:
+        """Whether any process wants to save. Sets `stopped_by` to the signal that any process received.
+
+        A signal reaches the processes at different moments. Only the result of this vote may decide
+        what comes next, because processes that decide differently wait for each other forever.
+        """
+        number = (self.stop.signal or signal.SIGTERM) if self.stop else 0
+        self.stopped_by, save = largest((number, int(save_due)), self.parts.accelerator.device)
+        return bool(save)
 
     def _step(self, batch: Batch, metrics: Metrics, display: Display) -> None:
         per_epoch = len(self.batches)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from multiview.batch import Batch
+from multiview.child import leave_stopping_to_parent
 from multiview.cores import own_cores
 from multiview.data.files.encoded import LazyImage
 from multiview.data.load.crops import CropTransform, Stored
@@ -26,8 +28,12 @@ CACHE = 2 * 2**30
 """Most bytes of a store that are held in memory."""
 
 MOST_WORKERS = 8
+ANSWER_SECONDS = 300
+"""Seconds to wait for a batch of the workers. The wait is repeated once, as a stopped run may go on."""
 DEATH = ("exited unexpectedly", "killed by signal")
 """Parts of the message of the RuntimeError that DataLoader raises when a worker died."""
+LATE = "timed out after"
+"""Part of the message of the RuntimeError that DataLoader raises when no worker answers."""
 
 Request = tuple[int, Tensor]
 """The epoch and the sample indices of a batch: everything that a worker needs."""
@@ -190,13 +196,19 @@ class Loader:
             yield batch.pin_memory() if self.pin else batch
 
     def _from_workers(self, pool: Iterable[Batch | MultiviewError]) -> Iterator[Batch]:
-        batches = iter(pool)
+        batches, late = iter(pool), False
         while True:
             try:
                 batch = next(batches)
+                late = False
             except StopIteration:
                 return
             except (RuntimeError, ConnectionError, EOFError) as cause:
+                if LATE in str(cause):
+                    if late:
+                        raise _no_answer() from cause
+                    late = True
+                    continue
                 if isinstance(cause, RuntimeError) and not any(sign in str(cause) for sign in DEATH):
                     raise
                 raise MultiviewError(
@@ -216,6 +228,8 @@ class Loader:
             persistent_workers=True,
             collate_fn=_unchanged,
             pin_memory=self.pin,
+            timeout=ANSWER_SECONDS,
+            worker_init_fn=_as_worker,
             # Otherwise DataLoader draws the base seed of workers from the global generator.
             generator=torch.Generator(),
         )
@@ -230,6 +244,19 @@ def suitable_workers(samples: Samples) -> int:
     if all(samples.store.is_in_memory(name) for name in samples.modalities):
         return 0
     return min(MOST_WORKERS, own_cores() // 2)
+
+
+def _as_worker(_: int) -> None:
+    leave_stopping_to_parent()
+
+
+def _no_answer() -> MultiviewError:
+    workers = ", ".join(f"{worker.pid}" for worker in multiprocessing.active_children())
+    return MultiviewError(
+        f"no data worker has answered for {2 * ANSWER_SECONDS} s (processes {workers}). The usual cause is a disk or a "
+        "network share that does not respond: check it, then continue with --resume, or use --workers 0 to read the "
+        "data in the main process."
+    )
 
 
 def _unchanged(batch: Any) -> Any:

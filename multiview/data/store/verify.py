@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from multiview.child import start_module
 from multiview.data.store import manifest as manifests
 from multiview.data.store.manifest import Manifest, has_checksum
 from multiview.data.store.reading import not_a_store
@@ -130,8 +130,9 @@ class _Examination:
         self.seconds = seconds
         self.late = False
         self.errors = TemporaryFile()  # noqa: SIM115 (closed by __exit__)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "multiview.data.store.examine", *words],
+        self.process = start_module(
+            "multiview.data.store.examine",
+            *words,
             stdout=subprocess.PIPE,
             stderr=self.errors,
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},

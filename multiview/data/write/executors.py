@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -13,6 +12,7 @@ from multiprocessing.context import SpawnContext
 from pickle import PicklingError
 from typing import Any
 
+from multiview.child import leave_stopping_to_parent
 from multiview.data.write.shardjob import Failure, FinishedShard, ShardJob, Tick
 from multiview.errors import MultiviewError, unknown_name
 
@@ -107,7 +107,7 @@ class _Worker:
     def stop(self) -> None:
         self.pipe.close()
         if self.number is not None:
-            self.process.terminate()
+            self.process.kill()
         self.process.join()
 
 
@@ -116,7 +116,7 @@ def _serve_pipe(pipe: Connection) -> None:
 
     When the parent process is gone, the next report fails and this process ends too.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    leave_stopping_to_parent()
     last_report, samples, bad = time.monotonic(), 0, 0
 
     def tick(more: int, more_bad: int) -> None:
