@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from multiview import moved
 from multiview.check import CHECK
@@ -129,6 +130,6 @@ def run(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    if not sys.flags.safe_path and sys.path[:1] == [os.getcwd()]:  # put there by `python -m`
+    if not sys.flags.safe_path and sys.path[:1] == [str(Path.cwd())]:  # put there by `python -m`
         sys.path.pop(0)
     main()

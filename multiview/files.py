@@ -6,9 +6,13 @@ import hashlib
 import os
 import secrets
 from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from multiview.errors import MultiviewError
 
 PARTIAL = ".partial"
 """Ending of a file that is being written."""
+NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
 def sync(path: Path) -> None:
@@ -27,22 +31,49 @@ def sha256(path: Path) -> str:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Writes a text file as a whole: a reader, even after a crash, finds the old text or the new.
+    """Writes a text file in UTF-8 as `replace_bytes` does."""
+    replace_bytes(path, text.encode("utf-8", "surrogateescape"))
 
-    Several processes may write the same file at once: each has a partial file of its own, and the
-    last rename counts. A link at `path` is replaced and never followed.
+
+def replace_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Writes a file as a whole: who reads `path`, even after a crash, finds the old content or the new.
+
+    A link at `path` is replaced by a file; the file that the link names stays as it is.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    partial = partial_path(path)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with create(partial) as file:
+            file.write(content)
             file.flush()
-            os.fsync(handle)
+            os.fsync(file.fileno())
         partial.replace(path)
-    except BaseException:
+    finally:
         partial.unlink(missing_ok=True)
-        raise
+
+
+def partial_path(path: Path) -> Path:
+    """A new name in the folder of `path`, for a file that becomes `path` when it is whole."""
+    return path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
+
+
+def create(path: Path) -> BinaryIO:
+    """Opens a file that must not exist yet for writing; never follows a link."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, 0o666), "wb")
+
+
+def open_to_append(path: Path) -> TextIO:
+    """Opens a text file for writing at its end. Raises MultiviewError when `path` is a link."""
+    refuse_link(path)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_FOLLOW, 0o666), "a", encoding="utf-8")
+
+
+def refuse_link(path: Path) -> None:
+    """Raises MultiviewError when a file or folder that is to be written to is a link to another place."""
+    if path.is_symlink():
+        raise MultiviewError(
+            f"{path} is a link to {str(path.readlink())!r}, so that nothing is written there. Remove the link, or move "
+            "here what it names."
+        )
 
 
 def size_text(count: float) -> str:

@@ -11,6 +11,7 @@ from rich.console import Console
 from torch import Tensor
 
 from multiview.distributed import on_first, rank
+from multiview.files import replace_text
 from multiview.measure.embeddings import Extract, embed, raw_pixels, share_buffers
 from multiview.measure.features import Features, measure_features
 from multiview.measure.files import EVALUATION, to_json
@@ -62,7 +63,7 @@ def evaluate(
     rows = on_first(lambda: measure_features(sets, dim=dim, groups=groups))
     render(rows, console)
     if trained.folder is not None and rank() == 0:
-        (trained.folder / EVALUATION).write_text(to_json(rows))
+        replace_text(trained.folder / EVALUATION, to_json(rows))
     return rows
 
 

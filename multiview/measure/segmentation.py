@@ -21,6 +21,7 @@ from multiview.data.load.dataset import Samples
 from multiview.data.store.reading import Store
 from multiview.distributed import rank
 from multiview.errors import MultiviewError
+from multiview.files import replace_text
 from multiview.measure.files import SEGMENTATION, to_json
 from multiview.measure.rows import MIOU, PIXEL_ACCURACY, RANDOM, RAW, TRAINED, Measure
 from multiview.measure.segmentation_table import render_segmentation
@@ -87,7 +88,7 @@ def segment(
             rows += _measured(train, test, facts, views=(view,), group=view, weights=weights)
     render_segmentation(rows, console)
     if trained.folder is not None and rank() == 0:
-        (trained.folder / SEGMENTATION).write_text(to_json(rows))
+        replace_text(trained.folder / SEGMENTATION, to_json(rows))
     return rows
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from safetensors import SafetensorError
 
 from multiview.errors import MultiviewError
-from multiview.files import sha256, sync
+from multiview.files import refuse_link, sha256, sync
 
 if TYPE_CHECKING:
     import torch
@@ -65,6 +65,7 @@ def save(
         return final
     draft = folder / f".{final.name}.{os.getpid()}"
     documents = {STATE: {"schema": SCHEMA, "step": step, **state}} | ({} if views is None else {VIEWS: views})
+    refuse_link(folder)
     try:
         _sweep(folder)
         draft.mkdir(parents=True)

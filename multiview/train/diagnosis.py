@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from multiview.files import open_to_append, replace_text
 from multiview.objectives.base import Objective
 
 SETTLED = 50
@@ -90,8 +91,12 @@ class Doctor:
         return [x["text"] for x in new]
 
     def _write(self, mode: str, lines: list[dict[str, object]]) -> None:
-        with self.file.open(mode, encoding="utf-8") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        if mode == "w":
+            replace_text(self.file, text)
+        elif text:
+            with open_to_append(self.file) as file:
+                file.write(text)
 
 
 def diagnosed(

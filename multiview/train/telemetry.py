@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from multiview.files import replace_text
+from multiview.files import open_to_append, refuse_link, replace_text
 from multiview.objectives.base import Objective
 from multiview.train.diagnosis import Doctor
 from multiview.train.runfolder import HEALTH, METRICS
@@ -36,8 +36,8 @@ class Metrics:
         self.path = out / METRICS
         if resumed_at is not None:
             _cut(self.path, resumed_at)
-        self.file = self.path.open("a", encoding="utf-8")
         self.board = _board(out, resumed_at)
+        self.file = open_to_append(self.path)
         self.doctor = Doctor(out / HEALTH, resumed_at, objectives)
 
     def write(self, step: int, values: Mapping[str, float | int]) -> None:
@@ -88,6 +88,7 @@ def _board(out: Path, resumed_at: int | None) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
+    refuse_link(out / "tensorboard")
     return SummaryWriter(str(out / "tensorboard"), purge_step=None if resumed_at is None else resumed_at + 1)
 
 

@@ -5,15 +5,17 @@ The headers tell the shapes and dtypes, so that a plan needs no array in memory.
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from multiview.data.files.bombs import complaint, require_chunks, require_size
 from multiview.errors import MultiviewError
 
 HDF5 = (".h5", ".hdf5", ".hdf", ".mat")
@@ -79,8 +81,18 @@ def _npz_headers(path: Path) -> dict[str, ArrayHeader | str]:
                 found[member] = "is no array; only .npy files in an .npz file are read."
                 continue
             with archive.open(member) as file:
-                found[member.removesuffix(".npy")] = _read_header(file)
+                form = _read_header(file)
+                begin = file.tell()
+            found[member.removesuffix(".npy")] = _member_complaint(archive.getinfo(member), begin, form) or form
     return found
+
+
+def _member_complaint(member: zipfile.ZipInfo, begin: int, form: ArrayHeader) -> str:
+    """Why a member of an archive is not read: its header promises more than it holds, or a bomb."""
+    size, there = math.prod(form[0]) * form[1].itemsize, member.file_size - begin
+    if not form[1].hasobject and size > there:
+        return f"says that it has {size} bytes of numbers and has {there}; it is damaged."
+    return complaint(partial(require_size, member.compress_size, member.file_size))
 
 
 def _read_header(file: IO[bytes]) -> ArrayHeader:
@@ -99,6 +111,9 @@ def _hdf5_headers(path: Path) -> dict[str, ArrayHeader | str]:
         for name, dataset in _datasets(file):
             if dataset is None:
                 found[name] = "lies in another file, which is not followed; copy it into one file."
+                continue
+            if reason := complaint(partial(require_chunks, dataset)):
+                found[name] = reason
                 continue
             text = h5py.check_string_dtype(dataset.dtype)
             if dataset.shape is not None:

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from multiview.data.files.bombs import require_rate, require_size
 from multiview.data.files.failures import name_failures
 from multiview.data.modality import ANY
 from multiview.data.source import BadSample
@@ -38,6 +39,7 @@ def header(path: Path, name: str) -> SoundHeader:
     with name_failures(name):
         _require_file(path)
         found = soundfile.info(str(path))
+        require_rate(found.samplerate)
         return SoundHeader(found.samplerate, found.channels, found.frames)
 
 
@@ -53,6 +55,8 @@ def read_wave(path: Path, name: str) -> tuple[np.ndarray, int]:
         _require_whole(path)
         with soundfile.SoundFile(str(path)) as file:
             promised, rate = file.frames, file.samplerate
+            require_rate(rate)
+            require_size(path.stat().st_size, 2 * promised * file.channels)
             found = file.read(dtype="float64", always_2d=True)
         if not len(found):
             raise BadSample("holds no sound: its length is 0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 ENDINGS = frozenset(["jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm"])
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "DIB", "PPM", "MPO", "JPEG2000", "AVIF", "HEIF")
+"""Formats of Pillow that are read, whatever the file is called. EPS would start Ghostscript."""
 ARRAY = ".npy"
 ORIENTATION = 0x0112
 NO_NORMAL = 0.5
@@ -134,7 +137,16 @@ def _open(path: Path | IO[bytes]) -> Image:
 
     if isinstance(path, Path) and path.suffix == ARRAY:
         return _as_image(_array(path))
-    return Image.open(path)
+    return Image.open(path, formats=[name for name in FORMATS if name in _readable()])
+
+
+@cache
+def _readable() -> frozenset[str]:
+    """The formats that Pillow can read here; `HEIF` needs a package that registers it."""
+    from PIL import Image
+
+    Image.init()
+    return frozenset(Image.OPEN)
 
 
 def _array(path: Path) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from multiview.data.files import audiofiles
+from multiview.data.files.bombs import require_rate, require_size
 from multiview.data.files.failures import name_failures
 from multiview.data.files.resize import Resizer
 from multiview.data.modality import ANY, Modality
@@ -18,6 +19,8 @@ from multiview.data.values import UNITS
 from multiview.errors import MultiviewError
 
 ENDINGS = frozenset(["mp4", "mkv", "mov", "avi", "webm", "m4v", "mpg", "mpeg"])
+CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,m4v,h264,hevc,asf,flv,ogg"
+"""Formats of FFmpeg that are read. A playlist would read other files, or the network."""
 LARGEST = 1 << 26
 """Largest number of pixels of a frame: 8192 x 8192."""
 MOST = 4 << 30
@@ -107,6 +110,8 @@ class ClipReader:
     def _take(self, taken: list[np.ndarray], frame: Any, until: float) -> None:
         """Takes the frame for every sampled moment before `until`, in seconds."""
         while frame is not None and len(taken) / self.fps < until - 1e-6 and self._needs_more(taken):
+            if frame.width * frame.height > LARGEST:
+                raise BadSample(f"refused as a decompression bomb: a picture of {frame.width}x{frame.height}")
             taken.append(self.resizer.resize_image(_upright(frame)))
             if len(taken) * taken[0].nbytes > MOST:
                 raise BadSample(f"has more than {MOST >> 30} GB of pictures; give --seconds, --fps or --size")
@@ -128,7 +133,12 @@ def sound_track(path: Path, name: str, reader: audiofiles.SoundReader) -> np.nda
             return None
         stream = file.streams.audio[0]
         resampler = av.AudioResampler(format="fltp", layout=stream.layout)
-        parts = [part.to_ndarray() for frame in file.decode(stream) for part in resampler.resample(frame)]
+        require_rate(stream.rate)
+        parts, size = [], 0
+        for frame in file.decode(stream):
+            parts += [part.to_ndarray() for part in resampler.resample(frame)]
+            size += 2 * frame.samples * stream.channels
+            require_size(path.stat().st_size, size)
         if not parts:
             raise BadSample("has a sound track of length 0")
         wave = np.concatenate(parts, axis=1).T.astype("float64")
@@ -138,7 +148,7 @@ def sound_track(path: Path, name: str, reader: audiofiles.SoundReader) -> np.nda
 def _open(av: Any, path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(path)
-    return av.open(str(path))
+    return av.open(str(path), options={"protocol_whitelist": "file", "format_whitelist": CONTAINERS})
 
 
 def _video_stream(file: Any) -> Any:

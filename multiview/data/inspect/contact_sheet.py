@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from multiview.data.modality import Modality
 from multiview.data.store.reading import Store
 from multiview.data.store.statistics import Statistics
 from multiview.errors import MultiviewError
+from multiview.files import replace_bytes
 from multiview.view import View
 
 if TYPE_CHECKING:
@@ -81,7 +83,9 @@ def contact_sheet(store: Store, path: Path, views: Mapping[str, View], render: R
             sheet.paste(cell, (LEFT + place * pitch, TOP + down * pitch))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(path, "PNG")
+        png = BytesIO()
+        sheet.save(png, "PNG")
+        replace_bytes(path, png.getvalue())
     except OSError as cause:
         raise MultiviewError(
             f"the contact sheet cannot be written to {path}: {cause}. Choose another with --out."

@@ -18,7 +18,7 @@ from multiview.data.write.progress import Progress
 from multiview.data.write.settings import Part
 from multiview.data.write.shardjob import FinishedShard
 from multiview.errors import MultiviewError
-from multiview.files import PARTIAL, size_text, sync
+from multiview.files import create, partial_path, size_text, sync
 
 
 def merge(
@@ -98,10 +98,11 @@ def _check_space(out: Path, stores: Sequence[Store]) -> None:
 
 def _copy_shard(file: Path, target: Path, layout: Layout) -> ShardSummary:
     """Copies a shard into the new store and checks the copy."""
-    partial = target.with_name(target.name + PARTIAL)
+    partial = partial_path(target)
     try:
         if not target.exists():
-            shutil.copyfile(file, partial)
+            with file.open("rb") as source, create(partial) as copy:
+                shutil.copyfileobj(source, copy, 1 << 20)
             sync(partial)
             check_shard(partial, layout)
             partial.rename(target)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from multiview.data.store.shard import (
 )
 from multiview.data.store.statistics import Moments, channels, moments_of
 from multiview.errors import MultiviewError
-from multiview.files import PARTIAL, sync
+from multiview.files import create, partial_path, sync
 
 Copies = Mapping[str, str]
 """Id of a sample to leave out -> id of the earlier sample that it equals."""
@@ -77,15 +76,14 @@ def is_readable(plan: Plan, number: int) -> bool:
 
 
 def _publish(path: Path, memory: io.BytesIO, layout: Layout) -> ShardSummary:
-    # The name holds the process id: a worker of a killed run may still be writing.
-    partial = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}{PARTIAL}")
+    partial = partial_path(path)
     try:
-        with partial.open("xb") as file:
+        with create(partial) as file:
             file.write(memory.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         summary = check_shard(partial, layout, name=path.name)
-        partial.rename(path)
+        partial.replace(path)
         sync(path.parent)
     except (OSError, BadShardError) as cause:
         raise MultiviewError(
