@@ -18,7 +18,7 @@ from multiview.folderlock import LockedError, locked
 
 
 def test_the_second_run_waits_for_the_first_and_says_so_once(tmp_path: Path) -> None:
-    out, said, held = tmp_path / "scenes-6", [], threading.Event()
+    out, said, held = tmp_path / "scenes-6.making", [], threading.Event()
     out.mkdir()
     waited = threading.Event()
 

@@ -193,6 +193,10 @@ class FileReader:
         """Raises BadSample when the file is missing or cannot be read."""
         return {self.modality: self.read(*self.locate(number))}
 
+    def input_files(self) -> list[Path]:
+        """The files of all samples."""
+        return [self.root / file for file in self.files if file]
+
     def locate(self, number: int) -> tuple[Path, str]:
         """The path of a file, and its name in messages. Raises BadSample if it is missing."""
         file = self.files[number]

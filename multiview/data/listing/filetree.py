@@ -12,6 +12,22 @@ from multiview.data.files.images import ENDINGS
 from multiview.errors import MultiviewError
 from multiview.plurals import counted
 
+NO_DATA = (
+    "contact-sheet.png", "@eaDir", "#recycle", "$RECYCLE.BIN", "__MACOSX", "__pycache__", "Thumbs.db", "ehthumbs.db",
+    "desktop.ini", "lost+found", "node_modules", "System Volume Information",
+)  # fmt: skip
+"""Names of files and folders that this program and systems put beside pictures."""
+RUN_FILES = ("config.yaml", "environment.json")
+
+
+def is_output(folder: Path) -> bool:
+    """Whether this program wrote the folder: a run, or a store, whole or unfinished."""
+    if all((folder / name).is_file() for name in RUN_FILES):
+        return True
+    if (folder / "manifest.json").is_file() or (folder / ".unfinished").is_file():
+        return any(folder.glob("shard-*.h5")) or (folder / ".unfinished").is_file()
+    return False
+
 
 @dataclass(frozen=True)
 class FileTree:
@@ -23,6 +39,7 @@ class FileTree:
         others: number of other files by ending.
         folders: relative paths of all folders.
         links: number of links that were skipped.
+        passed: relative paths of what this program or the system wrote, which is no data.
     """
 
     root: Path
@@ -32,12 +49,20 @@ class FileTree:
     others: Mapping[str, int]
     folders: tuple[str, ...]
     links: int
+    passed: tuple[str, ...] = ()
 
     def notes(self) -> tuple[str, ...]:
         """Sentences about skipped files and links."""
         others = f"skipped {_counted(self.others)}: not {self.kind}s." if self.others else ""
         links = f"skipped {counted(self.links, 'link')}." if self.links else ""
-        return tuple(note for note in (others, links) if note)
+        return (*(note for note in (others, links) if note), *self.passed_note())
+
+    def passed_note(self) -> tuple[str, ...]:
+        """The sentence about what is no data: nothing, or one sentence."""
+        if not self.passed:
+            return ()
+        names = ", ".join(map(printable, self.passed[:5])) + (", ..." if len(self.passed) > 5 else "")
+        return (f"passed over {names}: stores, runs, contact sheets and files of the system are no data.",)
 
     def require_files(self) -> None:
         """Raises MultiviewError with the expected endings and the files there if none fits."""
@@ -65,13 +90,21 @@ def find_files(root: Path, kind: str = "image", endings: Collection[str] = ENDIN
         raise MultiviewError(
             f"{root} is {'a file' if root.exists() else 'not there'}; give the folder that holds your {kind}s."
         )
-    found: dict[str, list[str]] = {"file": [], "folder": [], "link": []}
+    found: dict[str, list[str]] = {"file": [], "folder": [], "link": [], "passed": []}
     for path, what in walk_entries(root, links):
         found[what].append(path)
     wanted = [path for path in found["file"] if _ending(path)[1:] in endings]
     others = Counter(_ending(path) or "without ending" for path in found["file"] if _ending(path)[1:] not in endings)
+    folders = [each for each in found["folder"] if not any(path.startswith(f"{each}/") for path in found["passed"])]
     return FileTree(
-        root, kind, endings, tuple(sorted(wanted)), others, tuple(sorted(found["folder"])), len(found["link"])
+        root,
+        kind,
+        endings,
+        tuple(sorted(wanted)),
+        others,
+        tuple(sorted(folders)),
+        len(found["link"]),
+        tuple(sorted(found["passed"])),
     )
 
 
@@ -80,7 +113,10 @@ def _ending(path: str) -> str:
 
 
 def walk_entries(root: Path, links: bool) -> Iterator[tuple[str, str]]:
-    """Yields relative paths and `file`, `folder`, or `link` (a link that is not followed)."""
+    """Yields relative paths and `file`, `folder`, `link` (a link that is not followed) or `passed`.
+
+    Passed over is what this program wrote (`is_output`) and what systems put into folders.
+    """
     for folder, below, names in os.walk(root, followlinks=links):
         here = os.path.realpath(folder)
         relative = PurePosixPath(Path(folder).relative_to(root).as_posix())
@@ -88,13 +124,19 @@ def walk_entries(root: Path, links: bool) -> Iterator[tuple[str, str]]:
             path = f"{folder}/{name}"
             if name.startswith("."):
                 continue
+            if name in NO_DATA or (name in below and is_output(Path(path))):
+                yield (relative / name).as_posix(), "passed"
+                continue
             what = "folder" if name in below else "file"
             yield (relative / name).as_posix(), "link" if not links and os.path.islink(path) else what  # noqa: PTH114
         # Skip a link to a folder above itself, which would never end.
         below[:] = [
             name
             for name in below
-            if not name.startswith(".") and not (here + "/").startswith(os.path.realpath(f"{folder}/{name}") + "/")
+            if not name.startswith(".")
+            and name not in NO_DATA
+            and not is_output(Path(f"{folder}/{name}"))
+            and not (here + "/").startswith(os.path.realpath(f"{folder}/{name}") + "/")
         ]
 
 

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from multiview import plugins
-from multiview.data.listing.filetree import printable, walk_entries
 from multiview.data.load.detect_source import detect_source
 from multiview.data.load.sourcestore import FOLDER, SourceStore
 from multiview.data.load.viewstatistics import describe_views
 from multiview.data.source import Source
 from multiview.data.sources.folder import Folder
 from multiview.data.store import manifest
+from multiview.data.store.manifest import Manifest, Provenance
 from multiview.data.store.reading import Store
-from multiview.data.write.finish import Report
-from multiview.data.write.planning import options_of
+from multiview.data.write.inputs import fingerprint
+from multiview.data.write.planning import make_plan, options_of, provenance_of
 from multiview.data.write.preprocess import preprocess
 from multiview.data.write.progress import progress_bar
-from multiview.data.write.storefolder import OccupiedError
+from multiview.data.write.storefolder import OccupiedError, make_folder
 from multiview.errors import MultiviewError
-from multiview.files import replace_text
-from multiview.folderlock import LockedError
+from multiview.files import sync
+from multiview.folderlock import LockedError, locked
 
 SCENES = "scenes"
 WAIT_SECONDS = 0.5
+SHARD_ROWS = 1000
+MAKING, STORE = ".making", "store"
+"""`NAME.making/store` is the store NAME while it is made."""
 
 
 def open_data(spec: str, cache: Path, say: Callable[[str], None] = print, workers: int = 1) -> Store:
@@ -58,32 +63,7 @@ def open_data(spec: str, cache: Path, say: Callable[[str], None] = print, worker
     source = detect_source(path)
     key = json.dumps([str(path.resolve()), type(source).__name__, options_of(source)], sort_keys=True)
     short = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return _open_prepared(source, path, cache / f"{path.resolve().name or 'root'}-{short}", maker)
-
-
-def _open_prepared(source: Source, root: Path, out: Path, maker: _StoreMaker) -> Store:
-    """The store of a folder or file, made again when a file there has changed.
-
-    The fingerprint of the files lies beside the store, not in it, because it contains times.
-    """
-    seen, now = out.with_name(f"{out.name}.seen"), fingerprint(root if root.is_dir() else root.parent, out.parent)
-    if not seen.is_file():
-        seen.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(seen, now)
-    store = maker.make(source, root, out, changed=seen.read_text(encoding="utf-8") != now)
-    replace_text(seen, now)
-    return store
-
-
-def fingerprint(root: Path, ignored: Path) -> str:
-    """sha256 of path, size and time of every file below `root`, except files below `ignored`."""
-    digest, outside = hashlib.sha256(), ignored.resolve()
-    for name, kind in sorted(walk_entries(root, links=True)):
-        path = root / name
-        if kind == "file" and path.exists() and outside not in path.resolve().parents:
-            facts = path.stat()
-            digest.update(f"{printable(name)}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+    return maker.open(source, path, cache / f"{path.resolve().name or 'root'}-{short}")
 
 
 def _open_files(root: Path) -> Store:
@@ -99,10 +79,10 @@ def _open_scenes(spec: str, cache: Path, maker: _StoreMaker) -> Store:
     source_type = plugins.load("sources", SCENES)
     count = spec.partition(":")[2]
     if not count:
-        return maker.make(source_type(), None, cache / SCENES)
+        return maker.open(source_type(), None, cache / SCENES)
     if not count.isdecimal() or int(count) < 1:
         raise MultiviewError(f"'{spec}' does not say how many scenes; write {SCENES}:COUNT, such as {SCENES}:3000.")
-    return maker.make(source_type(count=int(count)), None, cache / f"{SCENES}-{int(count)}")
+    return maker.open(source_type(count=int(count)), None, cache / f"{SCENES}-{int(count)}")
 
 
 class _StoreMaker(NamedTuple):
@@ -111,29 +91,80 @@ class _StoreMaker(NamedTuple):
     say: Callable[[str], None]
     workers: int
 
-    def make(self, source: Source, root: Path | None, out: Path, *, changed: bool = False) -> Store:
-        """Makes the store, or opens it when it is whole; `changed` files make it again."""
-        try:
-            report = self._preprocess(source, root, out, overwrite=changed)
-        except OccupiedError:  # by the store of what the same folder held before
-            changed = True
-            report = self._preprocess(source, root, out, overwrite=True)
-        if changed:
-            self.say(f"{root or SCENES} has changed: its store {out} was made again.")
-        if not report.already:
-            describe_views(out)
-            self.say(" ".join((f"prepared {root or SCENES}:", *report.lines())))
+    def open(self, source: Source, root: Path | None, base: Path) -> Store:
+        """Opens the store of what `source` finds at `root` today, or makes it first.
+
+        The fingerprint of the files is part of the folder's name. A finished store is never
+        written again, because other runs may be reading it.
+        """
+        plan = make_plan(source, root)
+        origin = provenance_of(source, type(source).__name__.lower(), root, plan)
+        origin = replace(origin, shard_rows=SHARD_ROWS)
+        out = _folder_of(base, origin)
+        if not (out / manifest.NAME).exists():
+            older = _finished(base)
+            self._prepare(source, root, out)
+            if older:
+                self.say(
+                    f"{root or SCENES} has changed: {out} is its new store. Older stores stay, because runs may use "
+                    f"them: {', '.join(map(str, older))}."
+                )
         return Store.open(out)
 
-    def _preprocess(self, source: Source, root: Path | None, out: Path, overwrite: bool) -> Report:
-        """Makes the store, or waits while another process makes the same store."""
-        waiting = False
-        while True:
+    def _prepare(self, source: Source, root: Path | None, out: Path) -> None:
+        """Makes the store `out`, or waits while another process makes it.
+
+        The store is written beside `out` and gets its name when it is whole.
+        """
+        making, waiting = out.with_name(f"{out.name}{MAKING}"), False
+        while not (out / manifest.NAME).exists():
+            make_folder(making)
             try:
-                with progress_bar(f"preparing {root or SCENES}") as progress:
-                    return preprocess(source, root, out, overwrite=overwrite, workers=self.workers, progress=progress)
+                with locked(making, "another --cache"):
+                    if not (out / manifest.NAME).exists():
+                        self._write(source, root, making / STORE, out)
             except LockedError as busy:
                 if not waiting:
                     self.say(f"{busy} Waiting for that process; press Ctrl-C to stop waiting.")
                 waiting = True
-            time.sleep(WAIT_SECONDS)
+                time.sleep(WAIT_SECONDS)
+            except MultiviewError as cause:  # the process that was waited for has just removed the folder
+                if not isinstance(cause.__cause__, FileNotFoundError) or making.exists():
+                    raise
+        with suppress(OSError):
+            making.rmdir()
+
+    def _write(self, source: Source, root: Path | None, draft: Path, out: Path) -> None:
+        with progress_bar(f"preparing {root or SCENES}") as progress:
+            try:
+                report = preprocess(source, root, draft, workers=self.workers, progress=progress)
+            except OccupiedError:  # a killed process left the beginning of a store of other files
+                report = preprocess(source, root, draft, workers=self.workers, progress=progress, overwrite=True)
+        describe_views(draft)
+        _require_unchanged(source, root, draft)
+        if out.exists():  # without a manifest, so no store: what an older version began
+            out.rename(out.with_name(f"{out.name}.unfinished-{time.time_ns()}"))
+        draft.rename(out)
+        sync(out.parent)
+        lines = [line.replace(str(draft), str(out)) for line in report.lines()]
+        self.say(" ".join((f"prepared {root or SCENES}:", *lines)))
+
+
+def _folder_of(base: Path, origin: Provenance) -> Path:
+    """The folder of the store of this origin, whether or not it is there."""
+    out = base.with_name(f"{base.name}-{origin.files[:8]}") if origin.files else base
+    if (out / manifest.NAME).is_file() and Manifest.read(out / manifest.NAME).provenance.origin() != origin.origin():
+        return out.with_name(f"{out.name}-{origin.origin()[:8]}")  # another version of the program made `out`
+    return out
+
+
+def _finished(base: Path) -> list[Path]:
+    """The stores that were made from the same folder earlier."""
+    return sorted(path.parent for path in base.parent.glob(f"{glob.escape(base.name)}*/{manifest.NAME}"))
+
+
+def _require_unchanged(source: Source, root: Path | None, draft: Path) -> None:
+    """Raises MultiviewError when files of the input have changed while they were read."""
+    if root is not None and fingerprint(make_plan(source, root), root) != Store.open(draft).manifest.provenance.files:
+        (draft / manifest.NAME).unlink()
+        raise MultiviewError(f"files of {root} have changed while they were read; run the same command again.")

@@ -81,6 +81,7 @@ class Aligned(FileOptions):
         table = {each.name: tuple(_the_file(files[each.name], row.id) for row in rows) for each in chosen}
         reader = _Reader(root, tuple(row.id for row in rows), table, columns, self.missing == "keep")
         notes += [note for column in columns.values() for note in column.notes]
+        notes += found.passed_note()
         return Plan(rows, tuple(column.modality for column in columns.values()), reader, notes=tuple(notes))
 
     def _chosen(self, root: Path) -> tuple[ModalityChoice, ...]:
@@ -227,6 +228,10 @@ class _Reader:
         sample = {name: self._read(name, file) for name, file in there.items() if file[0] != "-"}
         self._require_one_size(self.ids[number], sample)
         return {name: self._resized(name, array, there[name]) for name, array in sample.items()}
+
+    def input_files(self) -> list[Path]:
+        """The files of all samples."""
+        return [self.root / file for paths in self.files.values() for file in paths if file[0] not in "-?"]
 
     def _read(self, name: str, file: str) -> np.ndarray:
         read = self.columns[name].read

@@ -85,7 +85,7 @@ class Manifest(FileOptions):
             notes += more
         rows = [Row(*each) for each in zip(ids, labels, named, strict=True)]
         modalities = tuple(part.modality for part in parts)
-        return Plan(rows, modalities, _Reader(path.name, tuple(parts)), notes=tuple(notes))
+        return Plan(rows, modalities, _Reader(path, tuple(parts)), notes=tuple(notes))
 
     def _split_by_hash(
         self, ids: Sequence[str], parts: Sequence[manifest_columns.CellColumn]
@@ -220,13 +220,18 @@ def _text(cell: Any) -> str:
 
 @dataclass(frozen=True)
 class _Reader:
-    manifest: str
+    manifest: Path
     parts: tuple[manifest_columns.CellColumn, ...]
+
+    def input_files(self) -> list[Path]:
+        """The table and the files that it names."""
+        named = [part.read for part in self.parts if isinstance(part.read, manifest_columns.FileCells)]
+        return [self.manifest, *(cells.root / file for cells in named for file in cells.files if file)]
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         sample = {}
         for part in self.parts:
-            found = part.read(number, f"{self.manifest}, row {number + 1}")
+            found = part.read(number, f"{self.manifest.name}, row {number + 1}")
             if found is not None:
                 sample[part.modality.name] = found
         return sample

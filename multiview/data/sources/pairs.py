@@ -83,6 +83,10 @@ class _Reader:
     read: FileReader
     pairs: tuple[tuple[int, ...], ...]
 
+    def input_files(self) -> list[Path]:
+        """The files of all sounds."""
+        return self.read.input_files()
+
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         return {
             name: self.read(which)[self.read.modality] for name, which in zip(NAMES, self.pairs[number], strict=False)

@@ -56,6 +56,10 @@ class _WithSound:
     pictures: FileReader
     sounds: SoundReader | None
 
+    def input_files(self) -> list[Path]:
+        """The files of all clips."""
+        return self.pictures.input_files()
+
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         sample = self.pictures(number)
         path, name = self.pictures.locate(number)

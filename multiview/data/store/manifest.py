@@ -47,7 +47,7 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Where a store comes from. Only `versions` and `part` do not affect the rows of a store.
+    """Where a store comes from. Only `versions`, `part` and `files` do not affect its rows.
 
     Attributes:
         source: the name of the source.
@@ -58,6 +58,7 @@ class Provenance:
         versions: of the programs that wrote the store.
         duplicates: how exact copies were treated: keep, drop or error.
         part: `2/8` for the second of eight parts, None for a whole store.
+        files: fingerprint of the files of the input; None without files, and in older stores.
     """
 
     source: str
@@ -68,10 +69,13 @@ class Provenance:
     versions: Mapping[str, str]
     duplicates: str = "keep"
     part: str | None = None
+    files: str | None = None
 
     def origin(self) -> str:
-        """sha256 of all but versions and part: one command on one input always gives one origin."""
-        return digest(asdict(replace(self, versions={}, part=None)))
+        """sha256 of all but versions, part and files: one command on one input gives one origin."""
+        values = asdict(replace(self, versions={}, part=None))
+        del values["files"]
+        return digest(values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +105,10 @@ class Manifest:
 
     @property
     def hash(self) -> str:
-        """sha256 of the canonical JSON without `views`: identifies the exact data of a run."""
-        return digest(_as_json(replace(self, views={})))
+        """sha256 of the canonical JSON without `views` and `files`: identifies the data of a run."""
+        data = _as_json(replace(self, views={}))
+        del data["provenance"]["files"]
+        return digest(data)
 
     def to_json(self) -> str:
         """The text of `manifest.json`, which ends in the checksum of all its other values."""
@@ -229,7 +235,11 @@ _PROVENANCE = typed.record(
         "shard_rows": typed.count,
         "versions": typed.map_of(typed.text),
     },
-    {"duplicates": typed.text, "part": typed.optional(typed.matching(r"\d{1,9}/\d{1,9}"))},
+    {
+        "files": typed.optional(typed.text),
+        "duplicates": typed.text,
+        "part": typed.optional(typed.matching(r"\d{1,9}/\d{1,9}")),
+    },
 )
 _FORMS: Mapping[str, typed.Form] = {
     "schema": typed.count,

@@ -62,7 +62,7 @@ def _sort_parts(stores: Sequence[Store]) -> list[Store]:
 
 
 def _are_parts_of_one_store(a: Manifest, b: Manifest) -> bool:
-    same = replace(a.provenance, part=None) == replace(b.provenance, part=None)
+    same = replace(a.provenance, part=None, files=None) == replace(b.provenance, part=None, files=None)
     return same and _part_of(a).count == _part_of(b).count
 
 

@@ -12,6 +12,7 @@ from multiview.data.modality import ANY, Modality
 from multiview.data.source import Plan, Source
 from multiview.data.store.manifest import NO_SPLIT, Provenance, digest
 from multiview.data.store.shard import Layout
+from multiview.data.write.inputs import fingerprint
 from multiview.errors import MultiviewError
 
 RESERVED = ("label", "split", "id", "digest", "present", "length", "factor", "statistics", "rejects")
@@ -95,6 +96,7 @@ def provenance_of(source: Source, name: str, root: Path | None, plan: Plan) -> P
         plan=_digest_plan(plan),
         shard_rows=0,
         versions=_versions(),
+        files=fingerprint(plan, root),
     )
 
 

@@ -16,6 +16,7 @@ from multiview.data.store.shard import Reject, reject_line
 from multiview.data.write.duplicates import Copy
 from multiview.errors import MultiviewError
 from multiview.files import PARTIAL, replace_text
+from multiview.parsing import read_text
 
 REJECTS = "rejects.jsonl"
 DUPLICATES = "duplicates.jsonl"
@@ -82,7 +83,7 @@ def begin(out: Path, origin: Provenance, overwrite: bool) -> Manifest | None:
             (out / JOURNAL).unlink(missing_ok=True)
             return whole
     elif (out / JOURNAL).exists():
-        if (out / JOURNAL).read_text() != _journal_text(origin):
+        if not _continues((out / JOURNAL), origin):
             raise _occupied(out, "an unfinished store of another command, or of an input that has changed since")
     elif any(_is_store_file(path) and not path.name.startswith(folderlock.NAME) for path in out.iterdir()):
         raise _occupied(out, "shards without a manifest")
@@ -99,7 +100,14 @@ def remove_partial_files(out: Path) -> None:
 
 
 def _journal_text(origin: Provenance) -> str:
-    return f"{origin.origin()} {origin.part or ''}".strip() + "\n"
+    return f"{origin.origin()} {origin.part or ''}".strip() + f"\n{origin.files or ''}".rstrip() + "\n"
+
+
+def _continues(journal: Path, origin: Provenance) -> bool:
+    """Whether the unfinished store is of this origin; older versions wrote no second line."""
+    lines = read_text(journal, "Delete it to begin again.").splitlines()
+    wanted = _journal_text(origin).splitlines()
+    return lines in (wanted, wanted[:1])
 
 
 def _whole_store(out: Path, origin: Provenance) -> Manifest | None:
@@ -110,6 +118,8 @@ def _whole_store(out: Path, origin: Provenance) -> Manifest | None:
     found = Manifest.read(out / manifest.NAME)
     if found.provenance.origin() != origin.origin() or found.provenance.part != origin.part:
         raise _occupied(out, f"another store: {_describe_difference(found.provenance, origin)}")
+    if None not in (found.provenance.files, origin.files) and found.provenance.files != origin.files:
+        raise _occupied(out, f"an older store of {origin.input}: its files have other sizes or times today")
     sizes = {path.name: path.stat().st_size for path in out.glob("shard-*.h5")}
     return found if all(sizes.get(shard.name) == shard.size for shard in found.shards) else None
 
