@@ -1,4 +1,4 @@
-"""The objectives as the papers write them: float64, loops, one number at a time. This file may not import `multiview`."""
+"""The objectives as the papers write them, in float64 and loops. Does not import `multiview`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def cmc_z(z: Tensor, bank: Tensor, drawn: Tensor, temperature: float) -> float:
-    """Z of a batch: the mean of exp(score / T) over all positives and negatives, times the rows of the bank."""
+    """Z of a batch: mean of exp(score / T) over positives and negatives, times the bank's rows."""
     terms = [
         math.exp(float(dot(z[i].detach(), bank[k])) / temperature) for i in range(len(z)) for k in drawn[i].tolist()
     ]
@@ -21,7 +21,7 @@ def cmc_z(z: Tensor, bank: Tensor, drawn: Tensor, temperature: float) -> float:
 
 
 def cmc_nce(z: Tensor, bank: Tensor, drawn: Tensor, temperature: float, z_constant: float) -> Tensor:
-    """arXiv:1906.05849 Sec. 3.4 and arXiv:1805.01978 Eq. 4-8: binary NCE against K draws from the uniform distribution 1 / N."""
+    """Binary NCE against K uniform draws (arXiv:1906.05849 Sec. 3.4, arXiv:1805.01978 Eq. 4-8)."""
     negatives, size, total = drawn.shape[1] - 1, len(bank), torch.zeros((), dtype=z.dtype)
     for i in range(len(z)):
         for position, k in enumerate(drawn[i].tolist()):
@@ -43,7 +43,7 @@ def shown(
 
 
 def cmc_shared_nce(scores: list[list[Tensor]], negatives: int, size: int, z_constant: float) -> Tensor:
-    """Binary NCE where all samples share their K negatives; one that a sample does not see costs it nothing."""
+    """Binary NCE with K negatives for all samples; an excluded negative adds nothing."""
     total = torch.zeros((), dtype=scores[0][0].dtype)
     for row in scores:
         h = [e / z_constant / (e / z_constant + negatives / size) for e in row]
@@ -84,7 +84,7 @@ def nt_xent(za: Tensor, zb: Tensor, temperature: float) -> Tensor:
 
 
 def info_nce(za: Tensor, zb: Tensor, temperature: float) -> Tensor:
-    """arXiv:2103.00020, Figure 3: the mean of both directions of a cross entropy over the other view's samples."""
+    """Mean of both directions' cross entropy over the other view's samples (arXiv:2103.00020)."""
     total = torch.zeros((), dtype=za.dtype)
     for queries, keys in ((za, zb), (zb, za)):
         for i in range(len(za)):
@@ -94,7 +94,7 @@ def info_nce(za: Tensor, zb: Tensor, temperature: float) -> Tensor:
 
 
 def moco(q: Tensor, k: Tensor, queue: list[tuple[int, Tensor]], ids: list[int] | None, temperature: float) -> Tensor:
-    """arXiv:1911.05722 Eq. 1. queue: (sample, key) pairs; ids: whose own older keys do not count."""
+    """arXiv:1911.05722 Eq. 1. queue: (sample, key) pairs. ids: leave out own older keys."""
     total = torch.zeros((), dtype=q.dtype)
     for i in range(len(q)):
         positive = torch.exp(dot(q[i], k[i]) / temperature)
@@ -119,9 +119,10 @@ def simsiam(pa: Tensor, za: Tensor, pb: Tensor, zb: Tensor) -> Tensor:
 def cmc_original(
     light: Tensor, ab: Tensor, memories: list[Tensor], y: Tensor, idx: Tensor, constants: list[float | None]
 ) -> tuple[Tensor, list[Tensor], list[float]]:
-    """One step of the original code (NCEAverage and NCECriterion) with its defaults, one number at a time, negatives given as `idx`.
+    """One step of the original code (NCEAverage, NCECriterion) with its defaults; idx: negatives.
 
-    Loss of both directions, both memories after the step, and Z of both: set by the first step from its mean, then kept.
+    Returns the loss of both directions, both memories after the step, and both values of Z, which
+    the first step sets from its mean.
     """
     temperature, momentum, rows, negatives = 0.07, 0.5, len(memories[0]), idx.shape[1] - 1
     loss, kept = torch.zeros((), dtype=light.dtype), []
@@ -196,9 +197,9 @@ def barlow_twins(za: Tensor, zb: Tensor, redundancy: float) -> Tensor:
 
 
 def symile(views: list[Tensor], orders: list[list[int]], temperature: Tensor | float) -> Tensor:
-    """arXiv:2411.01053 Eq. 4 with n - 1 negatives: column j mixes the samples that stand j-th in the orders of the views.
+    """arXiv:2411.01053 Eq. 4 with n - 1 negatives: column j mixes the j-th samples of the orders.
 
-    The column where a sample stands in its anchor's own order gives way to the sample itself.
+    In the column of a sample in its anchor's order stands the sample itself instead.
     """
     n, total = len(views[0]), torch.zeros((), dtype=views[0].dtype)
     for anchor in range(len(views)):

@@ -18,7 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure() -> None:
     """Before anything imports torch or huggingface_hub, which read these once."""
     os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false")
-    # No deadline: machines differ. The same examples each time: a failure is one of the change at hand.
+    # No deadline, because machines differ. The same examples each time, so that failures repeat.
     settings.register_profile("multiview", deadline=None, derandomize=True, database=None)
     settings.load_profile("multiview")
     worker = os.environ.get("PYTEST_XDIST_WORKER")
@@ -27,7 +27,7 @@ def pytest_configure() -> None:
 
 
 def _take_cores(worker: int, workers: int) -> None:
-    """Cores of its own for each worker and the programs it starts: threads that wait for a core spin, which is slow."""
+    """Gives each worker and its programs their own cores: waiting threads spin and are slow."""
     if not hasattr(os, "sched_setaffinity"):
         return
     cores = sorted(os.sched_getaffinity(0))

@@ -1,8 +1,8 @@
 """The first losses of every recipe, on small data, in float64.
 
-Every recipe trains by its command, `multiview train RECIPE`. PyTorch's default type is float64 meanwhile, so weights,
-embeddings and losses are float64. Conversions of pictures, spectrograms and memory banks stay in float32.
-The total loss of a step is read where PyTorch is asked for its gradient, the loss of an edge from metrics.jsonl.
+Every recipe trains by `multiview train RECIPE` with float64 as PyTorch's default type: weights,
+embeddings and losses are float64; picture conversions, spectrograms and banks stay float32. Total
+losses are read where backward() is called, losses of edges from metrics.jsonl.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ RECIPES: dict[str, tuple[str, list[str]]] = {
 
 
 def losses(recipe: str, folder: Path) -> dict[str, list[float]]:
-    """`total` of every step in float64, and `loss/EDGE` of every step as metrics.jsonl has them, in float32.
+    """Every step's `total` in float64 and `loss/EDGE` in float32, as metrics.jsonl has them.
 
     folder: where `write_data` wrote, and where the run is put.
     """
@@ -82,7 +82,7 @@ def watched_losses() -> Iterator[list[float]]:
 
 
 def write_data(folder: Path) -> None:
-    """The stores `sounds` and `tables`, made of arrays of random numbers; `pictures` is committed."""
+    """Writes the stores `sounds` and `tables` of random numbers; `pictures` is committed."""
     rng = np.random.default_rng(0)
     facts = {"y": np.arange(40) // 2 % 4, "split": np.array(["train", "train", "train", "test"] * 10)}
     sounds = {name: rng.integers(-9000, 9000, (40, 2000), "int16") for name in ("audio", "first", "second")}

@@ -1,6 +1,6 @@
-"""Every public name: of the package, its plugins, commands, options, recipes' fields, modules and what they define.
+"""All public names: package, plugins, commands, options, recipe fields, modules, definitions.
 
-Lists of names are one text, with a space between names, so that a golden has a line for each command and module.
+A list of names is one text with spaces, so that a golden has one line per command or module.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def commands() -> list[str]:
 
 
 def recipe_fields() -> dict[str, dict[str, str]]:
-    """Recipe -> dotted field -> the repr of its default; of a field that has fields, the name of its class."""
+    """Recipe -> dotted field -> repr of its default, or the class name of a field with fields."""
     points = {
         point.name: point for point in distribution("multiview-cmc").entry_points.select(group="multiview.recipes")
     }

@@ -45,7 +45,7 @@ def copied(folder: Path) -> Path:
 
 
 def record(folder: Path) -> None:
-    """Makes the store and the run anew in `folder`, and puts them in place of those that are committed."""
+    """Makes the store and the run in `folder` and replaces the committed ones."""
     _make_store(folder)
     with chdir(folder):
         assert command("train", "cmc_lab", "--data", "store", "--out", "run", *WORDS) == 0
@@ -59,7 +59,7 @@ def record(folder: Path) -> None:
 def _make_store(folder: Path) -> None:
     """52 scenes of 14 pixels, without their sounds and masks, which would be most of the bytes.
 
-    Their class is the colour that is most of the picture, because the kinds of solids cannot be told on so few.
+    The class is the most frequent colour: kinds of solids cannot be learned from so few pictures.
     """
     quick = ["--workers", "1", "--view_statistics"]
     words = ["--count", "52", "--size", "14", *quick, "false"]

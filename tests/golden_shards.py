@@ -1,7 +1,7 @@
 """What every source writes, from small inputs that are made here byte by byte.
 
-Inputs are made without a codec: PNG with stored blocks, WAV, arrays of whole random numbers, the published formats.
-Clips are committed, in lossless codecs, since what an encoder writes depends on its version.
+No codec makes the inputs: they are uncompressed PNG, WAV, integer arrays and published formats.
+Clips are committed, in lossless codecs, because an encoder's bytes depend on its version.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ LEFT_OPEN = ("input", "versions")
 
 
 def written(case: str, folder: Path) -> dict[str, Any]:
-    """What the store of a case holds. folder: where `write_inputs` wrote, and where the store is put."""
+    """What the store of a case holds. folder: holds the inputs; the store is written there too."""
     source, given, options = CASES[case]
     out = folder / "stores" / case
     words = [source, *([str(folder / given)] if given else []), str(out), *options]
@@ -55,7 +55,7 @@ def written(case: str, folder: Path) -> dict[str, Any]:
 
 
 def described(store: Path) -> dict[str, Any]:
-    """The manifest of a store as far as it does not tell where the store was made, and its shards."""
+    """The manifest of a store without facts about the machine, and its shards."""
     manifest = json.loads((store / "manifest.json").read_text("utf8"))
     manifest["provenance"] = {name: x for name, x in manifest["provenance"].items() if name not in LEFT_OPEN}
     del manifest["shards"]
@@ -63,7 +63,7 @@ def described(store: Path) -> dict[str, Any]:
 
 
 def _shard(path: Path) -> dict[str, Any]:
-    """The sha256 of a shard's file and of every dataset in it; the moments, which are sums of floats, as numbers.
+    """The sha256 of a shard and of each dataset in it; the moments, sums of floats, as numbers.
 
     The shard's origin, a hash of the input's place among others, counts as zeros.
     """
@@ -100,7 +100,7 @@ def write_inputs(folder: Path) -> None:
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
-    """A PNG of uint8 (h, w, 3) or uint16 (h, w), not compressed, so that every zlib writes the same."""
+    """Writes uint8 (h, w, 3) or uint16 (h, w) as a PNG without compression: zlibs differ."""
     path.parent.mkdir(parents=True, exist_ok=True)
     height, width = pixels.shape[:2]
     deep = pixels.dtype == np.uint16

@@ -1,4 +1,4 @@
-"""What the tests of goldens and their recorder share: where the goldens are, how they are compared, who recorded them."""
+"""Where the goldens are, how they are compared, and on which machine they were recorded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STORE = FOLDER / "store"
 RUN = FOLDER / "run"
 CLIPS = FOLDER / "clips"
 SAME = 1e-10
-"""Relative tolerance where the machine is that of the recording: float64 computed in another order is allowed, no more."""
+"""Relative tolerance on the recording machine: only the order of float64 sums may differ."""
 OTHER = 2e-4
 """Relative tolerance elsewhere: other CPUs and other versions of PyTorch have other kernels."""
 
@@ -34,7 +34,7 @@ def command(*words: str) -> int:
 
 
 def machine() -> dict[str, str]:
-    """What the last bits of a computation depend on: the CPU, what PyTorch uses of it, and versions."""
+    """What the last bits of results depend on: CPU, instruction set and versions."""
     facts = Path("/proc/cpuinfo")
     lines = facts.read_text("utf8").splitlines() if facts.is_file() else []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")

@@ -1,4 +1,4 @@
-"""Every objective, once, as the tests use it: an entry here brings an objective under all of them."""
+"""Every objective as the tests use it; an entry here puts an objective under all of them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Case:
 
     Args:
         objective: of embeddings of DIM numbers, for the laws of objectives.
-        paper: the loss of an edge as the paper writes it (None = a test file of its own compares them).
+        paper: the loss of an edge as the paper writes it (None = its own test file does).
         small: what one, two and four processes train (None = a variant that needs no such test).
         trial: further options of that training, see `trials.trial`.
         at_chance: a pairwise objective that must not see c = a xor b (None = not tried).

@@ -117,7 +117,7 @@ def test_z_moves_towards_the_batch_after_it_was_used(keep: float) -> None:
 
 
 def test_the_preset_is_the_original_to_the_letter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three steps on given indices, own rows and repeated samples among them: loss, gradient, Z and both banks."""
+    """Three steps on given indices, with own rows and repeated samples."""
     objective = CMC(seed_defaults=True, negatives=11)
     edge = made(objective, 6)
     memories, constants = [edge.a.memory.rows.clone(), edge.b.memory.rows.clone()], [None, None]
@@ -154,7 +154,10 @@ def test_the_preset_has_the_original_numbers_in_python_and_on_the_command_line()
 
 
 def test_the_closed_forms_at_the_start() -> None:
-    """Uniform rows, D = 128, T = .07: Z / N = exp(1 / (2 D T^2)) = 2.219, NCE about ln K + 1 + 1 / (2 D T^2), softmax about ln(K + 1)."""
+    """Uniform rows, D = 128, T = .07: Z / N = exp(1 / (2 D T^2)) = 2.219.
+
+    NCE is about ln K + 1 + 1 / (2 D T^2), softmax about ln(K + 1).
+    """
     generator = torch.Generator().manual_seed(0)
     rows = MemoryBank(2000, 128, 0.5, generator)
     z = normalize(torch.randn(256, 128, generator=generator), dim=1)

@@ -114,7 +114,7 @@ def test_nearest_samples_lie_under_the_centres_of_the_new_pixels(size: int) -> N
         line = np.arange(extent, dtype=np.uint16) + (2**16 - extent)
         out = CropTransform({crop: [kind]}, train=True)({"mask": line.reshape(1, 1, -1)}, np.arange(1))["crop"]["mask"]
         picked = (out[0, 0, 0] - (2**16 - extent)).tolist()
-        # Exact in integers; a centre on the border of two samples may take either, as float32 rounds.
+        # A centre on the border of two samples may take either, because float32 rounds.
         centres = [divmod((2 * place + 1) * extent, 2 * size) for place in range(size)]
         assert all(got in (low, low - (rest == 0)) for got, (low, rest) in zip(picked, centres, strict=True)), extent
 
@@ -171,8 +171,8 @@ def test_modalities_of_a_crop_are_aligned(depth_size: tuple[int, int]) -> None:
     arrays = {"image": image, "row": row_depth, "column": column_depth}
     out = CropTransform({Crop(size=32): kinds}, train=True)(arrays, index)["crop"]
     there = out["image"].float() / 255
-    # Nearest is off by half a stored pixel, antialiasing by half of one more, 8 bits by 1/510; and half for the window
-    # where the sizes differ.
+    # Errors: nearest half a stored pixel, antialiasing half a pixel, 8 bits 1/510, and half a pixel
+    # for the window where the sizes differ.
     slack = 0.5 / 96 + 1 / 510 + (1.0 if depth_size != (96, 96) else 0.5) / min(depth_size) + 0.5 / 96
     inner = slice(1, -1)
     for channel, name in ((0, "row"), (1, "column")):

@@ -123,7 +123,7 @@ def test_the_age_of_a_lock_does_not_matter(tmp_path: Path, seconds: float) -> No
 
 
 def test_containers_of_one_machine_are_told_apart(tmp_path: Path) -> None:
-    """Each process has number 1 in its own numbering, as in containers; the kernel's lock decides."""
+    """Every process is number 1 in its container; the kernel's lock tells them apart."""
     unshare = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
     if not shutil.which("unshare") or subprocess.run([*unshare, "true"], capture_output=True).returncode:
         pytest.skip("this user cannot make a numbering of processes")

@@ -1,10 +1,10 @@
-"""What the program did before it was restructured, it still does: names, bytes of stores, losses, and a whole run.
+"""Names, bytes of stores, losses and a whole run are as recorded on an earlier version.
 
 The goldens in `golden/` are recorded by `golden/record.py`, by hand only.
-On the machine that recorded them numbers must agree to 1e-10, relatively, and the resumed run to the bit.
-On another CPU or version of PyTorch losses must agree to 2e-4 in the first 5 steps and to 3e-2 in all 20: conversions of
-pictures are float32, and batch norm on a map of one pixel amplifies their last bits (5e-3 on nyu_rgbd, measured with
-ATEN_CPU_CAPABILITY=default). The tensors of the resumed run must agree to 1e-3 there.
+On the recording machine numbers must agree to 1e-10, relatively, and the resumed run to the bit.
+On another CPU or version of PyTorch losses must agree to 2e-4 in the first 5 steps and to 3e-2 in
+all 20, and the tensors of the resumed run to 1e-3: picture conversions are float32, and batch norm
+on a map of one pixel amplifies their last bits (5e-3 on nyu_rgbd with ATEN_CPU_CAPABILITY=default).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SHARDS = read("shards")
 LOSSES = read("losses")
 SCORES = read("run")
 EARLY, LATER = 5, 3e-2
-"""Steps that rounding does not reach yet on another machine, and the relative tolerance of those that it does."""
+"""Steps before rounding shows on another machine, and the relative tolerance of later steps."""
 
 
 def test_every_public_name_is_there() -> None:
@@ -50,7 +50,7 @@ def test_every_entry_point_is_there() -> None:
 
 
 def test_every_old_target_leads_to_what_the_name_leads_to() -> None:
-    """A path in a stranger's pyproject.toml, or in a run folder, is one that our entry points had."""
+    """Plugins' pyproject.toml files and run folders hold paths that our entry points once had."""
     found = golden_names.entry_points()
     for group, names in NAMES["entry_points"].items():
         for name, target in names.items():
@@ -164,7 +164,7 @@ def test_an_old_run_is_evaluated_and_compared(tmp_path: Path, capsys: pytest.Cap
 
 
 def without_scores(row: dict) -> dict:
-    """The facts of a row of scores: on few samples, last bits decide which neighbour is nearer and which C is best."""
+    """A row without scores: on few samples, last bits decide the neighbours and the best C."""
     return {name: value for name, value in row.items() if name not in ("knn", "linear", "balanced", "c", "converged")}
 
 

@@ -1,4 +1,4 @@
-"""The manifest of a store is checked value by value when it is read, and carries a checksum of itself."""
+"""A manifest is checked value by value when it is read, and holds its own checksum."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def changed(text: str, place: str, value: Any, checksum: bool) -> str:
-    """The text with another value at `a/0/b`; with a right checksum, or with none as older versions write."""
+    """The text with another value at `a/0/b`, and a right checksum or none (older versions)."""
     data = json.loads(text)
     parent, *keys = data, *place.split("/")
     for key in keys[:-1]:

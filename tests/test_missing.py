@@ -1,4 +1,4 @@
-"""Batch norm on several processes: where views are missing, and where MoCo deals keys out among them."""
+"""Batch norm on several processes: with absent views, and with MoCo's shuffled keys."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def found() -> dict[str, dict[int, list[Trace]]]:
 def test_a_step_in_which_a_view_is_missing_neither_hangs_nor_raises(
     name: str, world: int, found: dict[str, dict[int, list[Trace]]]
 ) -> None:
-    """In step 1 a process has no row of `b`, in step 2 none has a row of `a`; others have a few or one."""
+    """In step 1 one process has no row of `b`; in step 2 no process has a row of `a`."""
     for trace in found[name][world]:
         assert all(x.isfinite().all() for key, x in trace.items() if not key.endswith("/log_z"))
         gradients = {key: x for key, x in trace.items() if key.startswith("gradient/encoders.a")}
@@ -74,7 +74,10 @@ def test_all_processes_hold_the_same(name: str, found: dict[str, dict[int, list[
 def test_two_groups_on_one_process_are_two_processes_batch_norm_included(
     found: dict[str, dict[int, list[Trace]]],
 ) -> None:
-    """Losses, gradients, parameters and queues; running statistics are the mean of the groups' here and the first process's there."""
+    """Losses, gradients, parameters and queues agree.
+
+    Running statistics differ: groups keep their mean, processes keep the first one's.
+    """
     (split,) = found["two groups"][1]
     dealt, _ = found["together"][2]
     assert split.keys() == dealt.keys()

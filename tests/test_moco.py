@@ -1,4 +1,4 @@
-"""MoCo against the paper, written by hand in float64, and how its queues and key encoders are shared."""
+"""MoCo against the paper written by hand in float64; how queues and key encoders are shared."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from multiview.objectives import CMC, Keys, MoCo, Side, Situation
 
 
 def queues() -> tuple[KeyQueue, KeyQueue]:
-    """Two queues of 9, to which 15 keys were added: the first six fell out, and an update wrapped round the end."""
+    """Two queues of 9 keys after 15 keys: the first six are gone, and one update wrapped round."""
     made = KeyQueue(9, DIM).double(), KeyQueue(9, DIM).double()
     for seed, queue in enumerate(made):
         for step in range(3):
@@ -142,7 +142,7 @@ def test_the_key_encoder_starts_equal_and_then_keeps_statistics_of_its_own() -> 
 
 
 def test_split_batch_norm_is_what_so_many_processes_would_see() -> None:
-    """Queries in the order of the batch, keys in one drawn anew at each step; shuffled, the statistics differ and the keys come back."""
+    """Queries keep the batch's order; keys are shuffled at each step and put back in order."""
     split = MoCo(queue=8, dim=DIM, split_bn=2)
     views = {view: torch.randn(8, 3) for view in "xy"}
     everyone = {view: torch.ones(8, dtype=torch.bool) for view in "xy"}

@@ -1,4 +1,4 @@
-"""The laws that every objective keeps; each one's own arithmetic is tested beside its name (test_cmc.py, test_moco.py, ...)."""
+"""The laws of every objective. Their arithmetic is tested in test_cmc.py, test_moco.py, ..."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ def test_an_objective_within_the_batch_needs_two_samples_per_process(make: type[
         (lambda: MoCo(split_bn=0), "MoCo: split_bn is 0"),
         (
             lambda: MoCo(split_bn=8).resolved(Situation(samples=50, per_rank=8, ranks=2)),
-            "a process sees 8 samples per step and each group needs two; give split_bn 4 or less, or --batch 32 or more",
+            "a process sees 8 samples per step and each group needs two; give split_bn 4 or less, "
+            "or --batch 32 or more",
         ),
     ],
 )

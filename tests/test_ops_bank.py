@@ -1,4 +1,4 @@
-"""Scores, loss and gradient against a memory bank: each way of scoring equals the plain gather with autograd, in float64."""
+"""Every way of scoring against a memory bank equals a plain gather with autograd, in float64."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NT-Xent among a batch and InfoNCE against a queue: chunked or not, they equal the dense form with autograd in float64."""
+"""NT-Xent and InfoNCE, chunked or not, equal the dense form with autograd in float64."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def dense_cross(z, other, columns, offset, temperature) -> Terms:
 
 
 def assert_equal(found: Terms, expected: Terms, inputs: list[torch.Tensor], tolerance: float = 1e-12) -> None:
-    """Loss, whether the positive is found, and the gradient of each input, for rows of different weight."""
+    """Compares loss, found and the gradient of each input; the rows have different weights."""
     weights = torch.linspace(0.5, 1.5, len(found.loss), dtype=found.loss.dtype)
     assert torch.allclose(found.loss, expected.loss, rtol=tolerance, atol=tolerance)
     assert torch.equal(found.found, expected.found)
@@ -75,7 +75,7 @@ COLUMNS = {"all": [True] * 9, "some": [True, False, True, True, False, True, Tru
 @pytest.mark.parametrize("columns", COLUMNS)
 @pytest.mark.parametrize("rows", [1, 2, 7])
 def test_ntxent_equals_the_dense_form(chunks: None, rows: int, columns: str) -> None:
-    """As one of several ranks: `rows` local rows from the second on, among nine; all are leaves, and so is the temperature."""
+    """As one of several ranks: `rows` local rows among nine, from the second on. All are leaves."""
     inputs = [unit(rows, 1), unit(rows, 2), unit(9, 3), unit(9, 4)]
     temperature = number(0.3)
     rest = torch.tensor(COLUMNS[columns]), 1, temperature
@@ -163,7 +163,7 @@ def dense_queue(q, k, keys, samples, own, temperature) -> Terms:
 @pytest.mark.parametrize("exclude", [True, False])
 @pytest.mark.parametrize("rows", [1, 2, 7])
 def test_the_queue_equals_the_dense_form(chunks: None, rows: int, exclude: bool) -> None:
-    """Ids in the queue: twice, once and never those of the queries; queries 0 and 5 are the same sample."""
+    """The queue holds a query's id twice, once or never; queries 0 and 5 are the same sample."""
     queue = filled(13, [4, 9, 4, 30, 31, 2, 32, 33, 9, 34, 35, 36, 2])
     q, k, temperature = unit(rows, 1), unit(rows, 2).detach(), number(0.3)
     ids = torch.tensor([4, 9, 77, 2, 5, 4, 6])[:rows] if exclude else None

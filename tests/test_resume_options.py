@@ -1,4 +1,4 @@
-"""A resumed run takes hyper-parameters from the command and state from the checkpoint, for its own samples."""
+"""A resumed run takes options from the command, state from the checkpoint, on the same samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network run on the rows that exist: what it gives, what its batch norm sees, and which gradients it leaves."""
+"""A network on the present rows: its outputs, batch norm statistics and gradients."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def of_kind(scenes: list[Scene], kind: str) -> list[Scene]:
 
 
 def rays(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """By hand in float64: camera position (3,), axes (3, 3), right, up and back as columns, and rays (h, w, 3)."""
+    """Camera position (3,), axes (3, 3) with columns right, up and back, and rays (h, w, 3)."""
     camera = scene.camera
     back = np.array([0, math.sin(camera.pitch), math.cos(camera.pitch)])
     axes = np.stack([np.array([1.0, 0, 0]), np.cross(back, [1, 0, 0]), back], axis=1)
@@ -220,7 +220,7 @@ def test_a_companion_is_small_and_of_another_kind() -> None:
 
 
 def test_a_solid_throws_a_shadow(scenes: list[Scene]) -> None:
-    """The ground has two brightnesses: lit, as nearly everywhere, and ambient alone, in the shadow."""
+    """The ground has two brightnesses: lit nearly everywhere, and ambient alone in the shadow."""
     body = replace(scenes[0].body, kind=0.0, x=0.0, z=0.0, lift=0.0)
     light = replace(scenes[0].light, azimuth=1.2, elevation=0.8, power=1.0)
     scene = replace(scenes[0], body=body, light=light, other=None)

@@ -1,4 +1,4 @@
-"""Nothing that was never written is data: a shard whose index lost or mixed up its parts is refused."""
+"""A shard whose index lost or mixed up its chunks is refused."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def store(tmp_path: Path) -> Path:
 
 
 def accept(store: Path) -> None:
-    """Writes the size of the changed shard into the manifest; its hash is not asked for in training."""
+    """Writes the changed shard's size into the manifest; training does not check its hash."""
     data = json.loads((store / "manifest.json").read_text())
     data.pop("checksum", None)
     data["shards"][0]["size"] = (store / "shard-00000.h5").stat().st_size
@@ -149,7 +149,7 @@ def test_a_layout_without_checksums_is_refused(store: Path, name: str, layout: s
 def test_an_address_that_leads_to_another_part_is_damage(
     store: Path, name: str, row: int, other: str, other_row: int
 ) -> None:
-    """Both parts have a valid checksum: without a check of the addresses the wrong values would be read."""
+    """Both chunks have valid checksums: only the check of addresses finds the wrong values."""
     shard = store / "shard-00000.h5"
     with h5py.File(shard) as file:
         wrong, right = (file[each].id.get_chunk_info(n).byte_offset for each, n in ((other, other_row), (name, row)))

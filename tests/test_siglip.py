@@ -37,7 +37,7 @@ def test_the_paper_starts_at_t_10_and_bias_minus_10() -> None:
 
 
 def test_orthogonal_views_have_the_closed_form() -> None:
-    """All cosines 0: each row pays log(1 + e^-b) for its own pair and log(1 + e^b) for each other."""
+    """All cosines are 0: a row pays log(1 + e^-b) for its own pair, log(1 + e^b) for each other."""
     a, b = torch.eye(4, dtype=torch.float64).repeat(2, 1)[:3, :2], torch.eye(4, dtype=torch.float64)[:3, 2:]
     objective = SigLIP(bias=-2.0)
     out = objective.loss(edge_of(objective, (Side(z=a), Side(z=0 * b)), torch.arange(3)))

@@ -36,7 +36,7 @@ def test_what_tells_nothing_apart_costs_the_logarithm_of_the_choices(negatives: 
 
 
 def test_opposite_samples_that_agree_have_the_closed_form() -> None:
-    """Two samples at +e and -e: each row meets its partner at cosine 1 and both views of the other at -1."""
+    """Two samples at +e and -e: cosine 1 with the partner, -1 with both views of the other."""
     z = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
     out = SimCLR(temperature=0.5).loss(edge_of(SimCLR(), (Side(z=z), Side(z=z)), torch.arange(2)))
     assert out.loss.item() == pytest.approx(math.log(1 + 2 * math.exp(-2 / 0.5)))

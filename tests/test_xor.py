@@ -1,4 +1,4 @@
-"""Three views with c = a xor b: any two are independent, and the third follows from them (arXiv:2411.01053, Sec. 4).
+"""Three views, c = a xor b: any two are independent, all three are not (arXiv:2411.01053).
 
 On them every pairwise objective must be at chance, and the hyperedge must be better.
 """
@@ -66,7 +66,7 @@ def trained(graph: ContrastGraph) -> MultiviewModel:
 
 
 def share_found(model: MultiviewModel, joint: bool) -> float:
-    """How often c is found among its 16 values, from a and b that were not trained on. Chance is 1 / 16."""
+    """How often a test sample's a and b find its c among 16 values. Chance is 1 / 16."""
     test = xor(512, 2)
     values = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * BITS)
     z = {view: x for (view, _), x in model(test).z.items()}

@@ -1,8 +1,8 @@
-"""Records the goldens anew: `python tests/golden/record.py [names] [losses] [shards] [clips] [run]`, by hand only.
+"""Records the goldens: `python tests/golden/record.py [names] [losses] [shards] [clips] [run]`.
 
-A golden says what the program did before it was changed. It is recorded again only where a change of numbers, of bytes or
-of names is meant, in the same commit as that change, whose message says why. A golden that a change of structure breaks
-shows a mistake in that change.
+By hand only. A golden says what the program did before. Record it again only when a commit means to
+change numbers, bytes or names, in that commit, whose message says why. When a change of structure
+breaks a golden, the change is wrong.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""A campaign that tries to break the program: kills, damaged files, and machines that lack something."""
+"""A campaign that tries to break the program: kills, damaged files and poor machines."""

@@ -1,4 +1,4 @@
-"""python -m torture --minutes 20 [--seed N] [--kills N]: runs the campaign and exits with 1 for any fault."""
+"""python -m torture --minutes 20 [--seed N] [--kills N]: exits with 1 for any fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The campaign: rounds of damage, conditions and kills, drawn from one seed, until the time is over.
+"""The campaign: rounds of damage, conditions and kills, drawn from one seed, until time is up.
 
 PYTHONPATH=tests python -m torture --minutes 20 --seed 1
 """

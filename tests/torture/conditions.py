@@ -1,4 +1,4 @@
-"""Machines that lack something: a full disk, a folder that nobody may write, few handles, no shared memory."""
+"""Poor machines: full disk, read-only folder, few file handles, no shared memory."""
 
 from __future__ import annotations
 

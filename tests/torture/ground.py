@@ -1,4 +1,4 @@
-"""What the campaign damages: a folder of pictures, one of sounds, a table, a store of each kind, and a finished run."""
+"""What the campaign damages: pictures, sounds, a table, a store of each, and a finished run."""
 
 from __future__ import annotations
 

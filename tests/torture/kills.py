@@ -18,7 +18,7 @@ STEPS = 24
 
 
 def training(ground: Ground, folder: Path, draw: random.Random, kills: int, until: float) -> tuple[int, int, list[str]]:
-    """Kills training again and again, continues it each time, and compares each end with the unbroken run.
+    """Kills and resumes training repeatedly; compares each result with the unbroken run.
 
     Returns the number of kills, the number of runs that reached their end, and what was wrong.
     """
@@ -41,7 +41,7 @@ def training(ground: Ground, folder: Path, draw: random.Random, kills: int, unti
 def preprocessing(
     ground: Ground, folder: Path, draw: random.Random, kills: int, until: float
 ) -> tuple[int, int, list[str]]:
-    """The same for a preparation: every file under a final name is whole, and the end is byte-identical."""
+    """The same for preprocess: files under final names are whole, the result has the same bytes."""
     unbroken, broken = folder / "prepared", folder / "half-prepared"
     if not unbroken.is_dir():
         _lived(lambda: _prepare(ground, unbroken), None)
@@ -77,7 +77,7 @@ def _prepare(ground: Ground, out: Path) -> int:
 
 
 def _lived(action: Callable[[], int], seconds: float | None) -> tuple[bool, int]:
-    """Runs `action` in a forked process and kills it after `seconds`: whether it was killed, and its exit code."""
+    """Runs `action` in a fork for `seconds` at most: whether it was killed, and its exit code."""
     child = os.fork()
     if child == 0:
         os.setsid()

@@ -1,4 +1,4 @@
-"""Damage to files: bytes, bits, lengths, and the structure of JSON. Every draw comes from one generator."""
+"""Damage to bytes, bits, lengths and the structure of JSON, drawn from one generator."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def damage(file: Path, draw: random.Random) -> str:
 
 
 def damage_json(file: Path, draw: random.Random) -> str:
-    """Damages the structure of a JSON file: a key goes, a value changes its type, the nesting gets too deep."""
+    """Damages a JSON file: drops a key, changes a value's type, or nests too deep."""
     if draw.random() < 0.1:
         file.write_text("[" * 100_000 + "]" * 100_000)
         return "deep nesting"
@@ -99,7 +99,7 @@ def damage_json(file: Path, draw: random.Random) -> str:
 
 
 def _change(document: Any, draw: random.Random) -> str:
-    """Changes one place of the document; returns how, or an empty string where nothing can be changed."""
+    """Changes one place of the document. Returns how; empty when nothing can be changed."""
     places = list(_places(document))
     if not places:
         return ""

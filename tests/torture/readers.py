@@ -1,4 +1,4 @@
-"""Everything that reads: each reader takes folders, runs a command or a call, and returns a digest of what was read."""
+"""All readers: each runs a command or call on folders and returns a digest of the result."""
 
 from __future__ import annotations
 
