@@ -6,9 +6,9 @@ Every name is imported when it is first used, so that `import multiview as mv` d
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from multiview import moved
+from multiview import old_import_paths
 
-moved.install()
+old_import_paths.install()
 
 _WHERE = {
     "Augment": "photometric",

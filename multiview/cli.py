@@ -7,14 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from multiview import moved
+from multiview import old_import_paths
 from multiview.check import CHECK
 from multiview.child import protect_children
 from multiview.commandline import Command, help_text
 from multiview.commandline import run as run_command
 from multiview.exits import DONE, EXIT_CODES, MISTAKE, exit_code_of
 
-__getattr__ = moved.names_of("cli")
+__getattr__ = old_import_paths.names_of("cli")
 
 COMMANDS = (
     Command(

@@ -6,9 +6,9 @@ import difflib
 import re
 from collections.abc import Iterable
 
-from multiview import moved
+from multiview import old_import_paths
 
-__getattr__ = moved.names_of("errors")
+__getattr__ = old_import_paths.names_of("errors")
 
 
 class MultiviewError(Exception):

@@ -12,19 +12,19 @@ from multiprocessing import current_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from multiview import moved
+from multiview import old_import_paths
 from multiview.child import protect_children, protected_children
 from multiview.errors import unknown_name
 from multiview.exits import DONE, exit_code_of, stopped_by
 from multiview.options import parse
-from multiview.origin import origin_of, short_name
 from multiview.recipe import Recipe, Setup
+from multiview.recipe_origin import origin_of, short_name
 from multiview.train.runfolder import CONFIG
 
 if TYPE_CHECKING:
     from multiview.trained import Trained
 
-__getattr__ = moved.names_of("launch")
+__getattr__ = old_import_paths.names_of("launch")
 
 R = TypeVar("R", bound=Recipe)
 

@@ -11,7 +11,7 @@ from multiview.data.load.open_data import open_data
 from multiview.errors import MultiviewError
 from multiview.model import MultiviewModel
 from multiview.objectives.base import Situation
-from multiview.origin import recipe_of
+from multiview.recipe_origin import recipe_of
 from multiview.runs import environment
 from multiview.setup import with_statistics
 from multiview.train.checkpoint import newest

@@ -13,12 +13,12 @@ import docstring_parser
 import jsonargparse
 import yaml
 
-from multiview import moved
-from multiview.choice_fields import KIND, kind_of, narrowed, open_fields, refuse_another_kind
+from multiview import old_import_paths
 from multiview.errors import MultiviewError, suggestion
+from multiview.plugin_fields import KIND, kind_of, narrowed, open_fields, refuse_another_kind
 from multiview.plugins import installed
 
-__getattr__ = moved.names_of("options")
+__getattr__ = old_import_paths.names_of("options")
 
 T = TypeVar("T")
 

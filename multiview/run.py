@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from multiview import moved
+from multiview import old_import_paths
 from multiview.distributed import on_first
 from multiview.finish import finish
 from multiview.recipe import Recipe, Setup
@@ -18,7 +18,7 @@ from multiview.train.runfolder import changed_options, describe, open_folder
 from multiview.train.telemetry import Display, Metrics, NoMetrics
 from multiview.trained import Trained
 
-__getattr__ = moved.names_of("run")
+__getattr__ = old_import_paths.names_of("run")
 
 
 def run(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from multiview import moved
+from multiview import old_import_paths
 from multiview.data.store.reading import Store
 from multiview.model import MultiviewModel
 from multiview.recipe import Setup
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from multiview.measure.scores import Score
 
 
-__getattr__ = moved.names_of("trained")
+__getattr__ = old_import_paths.names_of("trained")
 
 
 @dataclass(frozen=True)

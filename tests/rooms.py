@@ -15,8 +15,9 @@ from imports import imported, module_of, python_files
 
 TOPS = ("multiview", "views", "encoders", "recipes")
 GROUND = (
-    "augment batch catalogue child choice_fields commandline config cores counter_rng distributed errors exits "
-    "files folderlock heap masked_forward moved options parsing photometric plugins plurals record require typed"
+    "augment batch catalogue child commandline config cores counter_rng distributed errors exits files "
+    "folderlock heap masked_forward old_import_paths options parsing photometric plugin_fields plugins plurals "
+    "record require typed"
 )
 FLOORS = (
     (*(f"multiview/{name}.py" for name in GROUND.split()), "multiview/data"),
@@ -31,7 +32,7 @@ FLOORS = (
     ("multiview/recipe.py", "multiview/setup.py", "multiview/data/inspect", "multiview/data/load"),
     ("multiview/measure", "multiview/train", "multiview/trained.py"),
     (
-        *("multiview/check", "multiview/finish.py", "multiview/load_run.py", "multiview/origin.py"),
+        *("multiview/check", "multiview/finish.py", "multiview/load_run.py", "multiview/recipe_origin.py"),
         *("multiview/run.py", "multiview/runs.py"),
     ),
     ("recipes", "multiview/__init__.py", "multiview/cli.py", "multiview/commands", "multiview/launch.py"),

@@ -5,10 +5,10 @@ One file for each subject. This file is the table; it imports a subject only to 
 
 from __future__ import annotations
 
-from multiview import moved
+from multiview import old_import_paths
 from multiview.commandline import Command
 
-__getattr__ = moved.names_of("check")
+__getattr__ = old_import_paths.names_of("check")
 
 SUBJECTS = (
     Command(

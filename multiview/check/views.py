@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multiview import moved
+from multiview import old_import_paths
 from multiview.batch import Batch
 from multiview.check.laws import Broken, Law, demand, judged, report
 from multiview.check.options import CheckView
@@ -24,7 +24,7 @@ from multiview.plugins import load
 from multiview.view import Crop, View, make_view
 from multiview.viewlayer import ViewLayer, scaled
 
-__getattr__ = moved.names_of("check.views")
+__getattr__ = old_import_paths.names_of("check.views")
 
 TOLERANCE = 1e-3
 """Share of the width of a range by which numbers may lie outside."""

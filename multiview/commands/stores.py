@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from multiview import moved
+from multiview import old_import_paths
 from multiview.exits import DONE, FAILED
 
-__getattr__ = moved.names_of("commands.stores")
+__getattr__ = old_import_paths.names_of("commands.stores")
 
 
 @dataclass(frozen=True, kw_only=True)

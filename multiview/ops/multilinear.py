@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from multiview import moved
+from multiview import old_import_paths
 from multiview.distributed import own_rows
 from multiview.ops.ntxent import Terms, among
 
-__getattr__ = moved.names_of("ops.multilinear")
+__getattr__ = old_import_paths.names_of("ops.multilinear")
 
 
 def mixed_orders(numbers: Tensor, present: Tensor) -> Tensor:

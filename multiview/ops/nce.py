@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from multiview import moved
+from multiview import old_import_paths
 from multiview.distributed import gather
 from multiview.ops.bank_terms import Rule
 
-__getattr__ = moved.names_of("ops.nce")
+__getattr__ = old_import_paths.names_of("ops.nce")
 
 SATURATED = 50.0
 """Above this value log(1 + e^x) equals x, in float64 too: e^-50 is 2e-22."""

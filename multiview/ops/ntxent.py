@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from multiview import moved
+from multiview import old_import_paths
 from multiview.ops.softmax import softmax_of
 
-__getattr__ = moved.names_of("ops.ntxent")
+__getattr__ = old_import_paths.names_of("ops.ntxent")
 
 HELD_FLOATS = 1 << 22
 """Scores held at a time, 16 MiB in float32. More are computed again in the backward pass."""

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from multiview import moved
+from multiview import old_import_paths
 from multiview.ops.ntxent import HELD_FLOATS, Terms
 
-__getattr__ = moved.names_of("ops.pair_sigmoid")
+__getattr__ = old_import_paths.names_of("ops.pair_sigmoid")
 
 
 def pair_sigmoid(z: Tensor, other: Tensor, bias: Tensor, columns: Tensor | None, offset: int) -> Terms:

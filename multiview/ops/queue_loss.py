@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multiview import moved
+from multiview import old_import_paths
 from multiview.ops.ntxent import Terms
 
-__getattr__ = moved.names_of("ops.queue_loss")
+__getattr__ = old_import_paths.names_of("ops.queue_loss")
 
 HELD_FLOATS = 3 << 17
 """Scores held at a time, 1.5 MiB in float32: they stay in the cache, with few calls."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from multiview import moved
+from multiview import old_import_paths
 from multiview.batch import Batch
 from multiview.config import Train
 from multiview.counter_rng import Draws
@@ -23,7 +23,7 @@ from multiview.train.stopping import StopRequest
 from multiview.train.telemetry import Display, Metrics
 from multiview.train.window import Window
 
-__getattr__ = moved.names_of("train.loop")
+__getattr__ = old_import_paths.names_of("train.loop")
 
 
 @dataclass

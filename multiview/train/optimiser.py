@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from multiview import moved
+from multiview import old_import_paths
 from multiview.config import Optimizer
 from multiview.model import MultiviewModel
 
-__getattr__ = moved.names_of("train.optimiser")
+__getattr__ = old_import_paths.names_of("train.optimiser")
 
 
 def make_optimiser(config: Optimizer, model: MultiviewModel, batch: int) -> torch.optim.Optimizer:

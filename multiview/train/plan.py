@@ -8,7 +8,7 @@ import torch
 from rich.table import Table
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from multiview import moved
+from multiview import old_import_paths
 from multiview.config import Train
 from multiview.data.load.identity import identity_of
 from multiview.graph import ContrastGraph
@@ -25,7 +25,7 @@ from multiview.train.resumable import check_resumable
 from multiview.train.runfolder import CHECKPOINTS, claim
 from multiview.view import View
 
-__getattr__ = moved.names_of("train.plan")
+__getattr__ = old_import_paths.names_of("train.plan")
 
 NOTED_SHARE = 0.005
 """A note is printed when at least this share of the samples are among their own negatives."""

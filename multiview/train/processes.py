@@ -9,13 +9,13 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DynamoBackend
 
-from multiview import moved
+from multiview import old_import_paths
 from multiview.config import Train
 from multiview.cores import available_cores
 from multiview.errors import MultiviewError
 from multiview.heap import keep_freed_memory
 
-__getattr__ = moved.names_of("train.processes")
+__getattr__ = old_import_paths.names_of("train.processes")
 
 WORKING_LAUNCH = (
     "ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes {n} --num_machines 1 --mixed_precision no "

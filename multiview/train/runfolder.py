@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from multiview import moved
+from multiview import old_import_paths
 from multiview.errors import MultiviewError
 from multiview.files import PARTIAL, replace_text
 from multiview.folderlock import NAME as LOCK
@@ -23,7 +23,7 @@ from multiview.folderlock import locked
 from multiview.options import to_dict, to_yaml
 from multiview.recipe import Recipe
 
-__getattr__ = moved.names_of("train.runfolder")
+__getattr__ = old_import_paths.names_of("train.runfolder")
 
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
@@ -100,7 +100,7 @@ def describe(out: Path, recipe: Recipe, origin: dict[str, str] | None, data: dic
     Args:
         out: the run folder.
         recipe: the options of the run.
-        origin: how to find the recipe again, see `origin.origin_of`.
+        origin: how to find the recipe again, see `recipe_origin.origin_of`.
         data: facts about the data, with the hash of its manifest.
     """
     replace_text(out / CONFIG, to_yaml(recipe))

@@ -3,6 +3,6 @@
 No code here changes a store.
 """
 
-from multiview import moved
+from multiview import old_import_paths
 
-__getattr__ = moved.names_of("data.inspect")
+__getattr__ = old_import_paths.names_of("data.inspect")

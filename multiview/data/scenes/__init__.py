@@ -3,6 +3,6 @@
 The files here make arrays from (seed, index); `sources/scenes.py` is the source for `preprocess`.
 """
 
-from multiview import moved
+from multiview import old_import_paths
 
-__getattr__ = moved.names_of("data.scenes")
+__getattr__ = old_import_paths.names_of("data.scenes")

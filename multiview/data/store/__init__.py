@@ -3,7 +3,7 @@
 No code here writes a store or draws a random number.
 """
 
-from multiview import moved
+from multiview import old_import_paths
 from multiview.data.store.reading import Store as Store
 
-__getattr__ = moved.names_of("data.store")
+__getattr__ = old_import_paths.names_of("data.store")

@@ -2,7 +2,7 @@
 
 Importing `multiview` installs one finder, which answers for the names of `MOVED` only. The old path
 of a module gives the very module of the new path, so that no class exists twice. A module that lost
-a name to another module says so by `__getattr__ = moved.names_of(...)`.
+a name to another module says so by `__getattr__ = old_import_paths.names_of(...)`.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ MOVED = {
     "evaluate.scores": "measure.scores",
     "evaluate.segmentation": "measure.segmentation",
     "evaluate.table": "measure.table",
-    "kinds": "choice_fields",
+    "kinds": "plugin_fields",
     "rows": "masked_forward",
     "train.config": "config",
     "train.run": "run",
@@ -278,7 +278,7 @@ MOVED_NAMES = {
     "launch": {
         "chosen_by": "launch.parse_recipe",
         "complain": "exits.print_mistake",
-        "recipe_of": "origin.recipe_of",
+        "recipe_of": "recipe_origin.recipe_of",
     },
     "options": {"KINDS": "options.PLAIN_TYPES"},
     "run": {
