@@ -1,7 +1,7 @@
-"""What is installed, by group: names, origins, one line of help for each, and what is broken.
+"""The installed plugins of every group: name, package, one line of help, and errors.
 
-The help is read from the source text, so that a list of a hundred parts imports none of ours; a stranger's are
-imported, because nothing else tells whether they can be.
+The help is read from the source text. Plugins of this package are therefore not imported. Plugins
+of other packages are imported, because only an import shows whether they work.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ OURS = "multiview-cmc"
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the list: the plugin, the first sentence of its docstring, and why it cannot be used ("" = it can)."""
+    """One line of the list: a plugin and the first sentence of its docstring.
+
+    `trouble` says why the plugin cannot be used; "" = it can.
+    """
 
     plugin: Plugin
     help: str
@@ -37,19 +40,20 @@ def entries(group: str) -> list[Entry]:
 
 
 def lines(groups: Sequence[str]) -> Iterator[str]:
-    """The text of `multiview list`."""
-    found = {group: entries(group) for group in groups}
-    everything = [entry.plugin for listed in found.values() for entry in listed]
-    wide = max((len(plugin.name) for plugin in everything), default=0)
-    origin = max((len(plugin.origin) for plugin in everything), default=0)
-    for group, listed in found.items():
+    """The lines that `multiview list` prints."""
+    by_group = {group: entries(group) for group in groups}
+    plugins = [entry.plugin for listed in by_group.values() for entry in listed]
+    name_width = max((len(plugin.name) for plugin in plugins), default=0)
+    origin_width = max((len(plugin.origin) for plugin in plugins), default=0)
+    for group, listed in by_group.items():
         yield group
         for entry in listed:
             text = f"BROKEN: {entry.trouble}" if entry.trouble else entry.help
-            yield f"  {entry.plugin.name:<{wide}}  {entry.plugin.origin:<{origin}}  {text}".rstrip()
+            yield f"  {entry.plugin.name:<{name_width}}  {entry.plugin.origin:<{origin_width}}  {text}".rstrip()
 
 
 def _entry(plugin: Plugin, registered: int) -> Entry:
+    """`registered`: how many packages register the name."""
     trouble = _trouble(plugin)
     about = "" if trouble else help_of(plugin.target)
     if registered > 1:
@@ -58,20 +62,20 @@ def _entry(plugin: Plugin, registered: int) -> Entry:
 
 
 def _trouble(plugin: Plugin) -> str:
-    """Why a plugin cannot be imported; of ours only whether its module is there."""
+    """Why a plugin cannot be imported. Of this package's plugins only the file is looked for."""
     if plugin.origin == OURS:
         return "" if source_of(plugin.target.partition(":")[0]) else f"there is no {plugin.target}"
     try:
         plugin.imported()
-    except (Exception, SystemExit) as cause:  # whatever a stranger's module does, the list goes on
+    except (Exception, SystemExit) as cause:  # an import can do anything; the list must go on
         return f"{type(cause).__name__}: {cause} ({plugin.target})"
     return ""
 
 
 def help_of(target: str) -> str:
-    """The first sentence of the docstring of `module:attribute`, or of its module where that has none; "" if unknown.
+    """The first sentence of the docstring of `module:attribute`, else of its module, else "".
 
-    A name that is assigned is described by the string below, which has a line for each of several names.
+    A name that is assigned (`left, right = 1, 2`) is described by the string below the assignment.
     """
     module, _, attribute = target.partition(":")
     file = source_of(module)
@@ -90,7 +94,7 @@ def help_of(target: str) -> str:
 
 
 def _below(tree: ast.Module, name: str) -> str:
-    """What the string below the assignment of a name says: the line with `name` in it, or all of it where none has."""
+    """The string below the assignment of a name: the line that holds `name`, else the whole."""
     for statement, after in pairwise(tree.body):
         if isinstance(statement, ast.Assign) and isinstance(after, ast.Expr) and name in _assigned(statement):
             text = after.value.value if isinstance(after.value, ast.Constant) else ""
@@ -104,13 +108,13 @@ def _assigned(statement: ast.Assign) -> set[str]:
 
 
 def first_sentence(text: str) -> str:
-    """Up to the first full stop that ends a sentence, or a blank line, in one line."""
+    """The first sentence of a text, in one line."""
     opening = " ".join(text.strip().split("\n\n")[0].split())
     return re.split(r"(?<=[.!?])\s+(?=[A-Z`])", opening)[0]
 
 
 def source_of(module: str) -> Path | None:
-    """The file of a module, found without importing the packages around it where they are plain folders."""
+    """The file of a module, found without importing the packages around the module."""
     top, *rest = module.split(".")
     try:
         spec = find_spec(top)

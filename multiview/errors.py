@@ -1,4 +1,4 @@
-"""Errors that a user can correct. A message says what was given, what is right, and what to type."""
+"""Mistakes of the user, with messages that say what to type instead."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __getattr__ = old_import_paths.names_of("errors")
 
 
 class MultiviewError(Exception):
-    """A mistake of the user. The message says what was given, what would be right, and what to type.
+    """A mistake of the user. The message says what was given, what is right, and what to type.
 
     The command line prints only the message, without a traceback, and exits with code 2.
 

@@ -1,24 +1,25 @@
-"""Freed memory that stays with the process, so that a step does not ask the system for the pages of the last one again."""
+"""Keeps freed memory in the process, so that the next step does not ask the system for it again."""
 
 from __future__ import annotations
 
 import ctypes
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-"""Parameters of glibc's mallopt(3)."""
+"""Parameters of mallopt(3) in glibc."""
 
 KEPT = 1 << 30
-"""Bytes at the top of the heap that are not given back."""
+"""Free bytes at the top of the heap that stay with the process."""
 
 LARGEST = 32 << 20
-"""Bytes of the largest block that comes from the heap: the most that glibc allows."""
+"""Bytes of the largest block on the heap: the largest value that glibc accepts."""
 
 
 def keep_freed_memory() -> bool:
-    """Has glibc keep up to 1 GiB that is freed; whether it does. Elsewhere than on Linux with glibc nothing happens.
+    """Makes glibc keep up to 1 GiB of freed memory; returns whether glibc accepted.
 
-    By default large blocks go back to the system at once, and each step faults its activations in again, page by page: a tenth of the
-    time of a resnet18 on a CPU. A malloc that was preloaded in glibc's place is not touched, unless it offers the same call.
+    By default glibc returns large blocks to the system at once, and each step gets the pages of its
+    activations again by page faults: a tenth of the time of a resnet18 on a CPU. Without glibc, or
+    with another malloc that has no mallopt, nothing happens.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -163,7 +163,7 @@ def _positional_first(words: list[str]) -> list[str]:
 
 
 def _full_name(given: str, known: list[str]) -> str:
-    """`train.epochs` of `epochs`; the name itself when no option, or an option of that name, fits."""
+    """`train.epochs` for `epochs`; an exact or unknown name stays as it is."""
     name = given.replace("-", "_")
     for exact in (given, name):
         if exact in known:
@@ -215,7 +215,7 @@ def _unknown_option(given: str, options: set[str]) -> str:
 
 
 def _wrong_value(text: str) -> str:
-    """The parser's message about a value (`Expected a <class 'int'>. Got value: ten`) in plain words."""
+    """`expected a whole number. Given: ten` for `Expected a <class 'int'>. Got value: ten`."""
     choice = re.fullmatch(r"Expected a typing\.Literal\[(.*)\]\. Got value: (.*)", text)
     if choice:
         names = [name.strip("'\"") for name in choice[1].split(", ")]

@@ -1,4 +1,4 @@
-"""The one door by which names become things: entry points, for our own parts and for a stranger's package alike."""
+"""Plugins are found by name through entry points, those of this package and of any other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ GROUPS = ("views", "encoders", "objectives", "sources", "recipes")
 
 @dataclass(frozen=True)
 class Plugin:
-    """A registered name, before it is imported: `target` is `module:attribute`, `origin` the package that registers it."""
+    """A registered name that is not imported yet.
+
+    `target` is `module:attribute`; `origin` is the package that registers the name.
+    """
 
     name: str
     group: str
@@ -25,12 +28,12 @@ class Plugin:
 
     @property
     def kind(self) -> str:
-        """What one of the group is called: `view`, `encoder`, ..."""
+        """The name of the group in the singular: `view`, `encoder`, ..."""
         return self.group.removesuffix("s")
 
     @property
     def whole(self) -> str:
-        """The name that no other package's plugin has: `package/name`."""
+        """The unique name `package/name`."""
         return f"{self.origin}/{self.name}"
 
     def imported(self) -> Any:
@@ -48,32 +51,32 @@ def _registered(group: str) -> tuple[Plugin, ...]:
 
 
 def installed(group: str) -> list[Plugin]:
-    """Every plugin of a group, by name, without importing any; of two with one name, both."""
+    """Every plugin of a group, sorted by name. Nothing is imported; equal names are all listed."""
     return list(_registered(group))
 
 
 def find(group: str, name: str) -> Plugin:
-    """The plugin called `name`, or `package/name`, in `group` (`views`, `encoders`, `objectives`, `sources`, `recipes`).
+    """The plugin `name` (or `package/name`) of a group, which is one of GROUPS.
 
-    Raises MultiviewError for an unknown name, with the nearest one, and for a name that two packages register.
+    Raises MultiviewError for an unknown name and for a name that two packages register.
     """
     plugins = installed(group)
-    fitting = [plugin for plugin in plugins if name in (plugin.name, plugin.whole)]
-    if not fitting:
+    matches = [plugin for plugin in plugins if name in (plugin.name, plugin.whole)]
+    if not matches:
         remedy = f'Add your own under [project.entry-points."multiview.{group}"].'
         raise unknown_name(group.removesuffix("s"), name, {plugin.name for plugin in plugins}, remedy)
-    if len(fitting) > 1:
+    if len(matches) > 1:
         raise MultiviewError(
-            f"{len(fitting)} packages register the {group.removesuffix('s')} '{name}': "
-            f"write {' or '.join(plugin.whole for plugin in fitting)}, or uninstall one of them."
+            f"{len(matches)} packages register the {group.removesuffix('s')} '{name}': "
+            f"write {' or '.join(plugin.whole for plugin in matches)}, or uninstall one of them."
         )
-    return fitting[0]
+    return matches[0]
 
 
 def load(group: str, name: str) -> Any:
     """The object registered under `name` (or `package/name`) in `group`.
 
-    Raises MultiviewError as `find` does, and for a plugin whose import fails, with the cause.
+    Raises MultiviewError as `find` does, and when the import of the plugin fails.
     """
     plugin = find(group, name)
     try:
@@ -86,11 +89,14 @@ def load(group: str, name: str) -> Any:
 
 
 def check_options(what: str, factory: Callable[..., Any], given: Iterable[str], also: Iterable[str] = ()) -> None:
-    """Raises MultiviewError for an option that `what`'s factory does not take by name; `also` are taken on its behalf."""
+    """Raises MultiviewError for an option that is neither a keyword of `factory` nor in `also`.
+
+    `what` names the plugin in the message: "view 'lab'".
+    """
     parameters = inspect.signature(factory).parameters.values()
-    if any(each.kind is each.VAR_KEYWORD for each in parameters):
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return
-    taken = {each.name for each in parameters if each.kind is each.KEYWORD_ONLY}
+    keywords = {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
     for option in given:
-        if option not in taken:
-            raise unknown_name(f"option of the {what}", option, {*taken, *also})
+        if option not in keywords:
+            raise unknown_name(f"option of the {what}", option, {*keywords, *also})

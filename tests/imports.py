@@ -21,7 +21,7 @@ def python_files(folder: Path) -> list[Path]:
 
 
 def module_of(path: Path) -> str:
-    """The import name of a file, relative to the checkout: `views/lab.py` is `multiview.views.lab`."""
+    """The import name of a path in the checkout: `views/lab.py` is `multiview.views.lab`."""
     parts = path.with_suffix("").parts
     parts = parts if parts[0] == "multiview" else ("multiview", *parts)
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)

@@ -37,7 +37,7 @@ FLOORS = (
     ),
     ("recipes", "multiview/__init__.py", "multiview/cli.py", "multiview/commands", "multiview/launch.py"),
 )
-"""The rooms of every floor, from the ground up. A room imports from its own floor and from below."""
+"""The rooms of every floor, ground floor first. Rooms import from their floor and from below."""
 
 
 def sources(root: Path) -> dict[Path, str]:
@@ -114,7 +114,7 @@ def long_functions(source: str, limit: int) -> list[str]:
 
 
 def wide_lines(source: str, code: int, prose: int) -> list[str]:
-    """The lines wider than `code` columns, and those of docstrings and comments wider than `prose`."""
+    """The lines wider than `code` columns; for docstrings and comments, than `prose` columns."""
     written = set(_prose_lines(source))
     numbered = enumerate(source.splitlines(), 1)
     return [f"{n}: {len(line)} columns" for n, line in numbered if len(line) > (prose if n in written else code)]

@@ -1,4 +1,4 @@
-"""`multiview check`: our own parts keep the laws, parts that break one are found, and the table says what to mend."""
+"""`multiview check`: our parts keep the laws; of faulty parts the table says what to correct."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_our_encoders_keep_the_laws(name: str) -> None:
 
 
 def test_an_objective_keeps_the_laws_at_its_defaults() -> None:
-    """The others are tried in test_objectives.py, with fewer dimensions."""
+    """test_objectives.py runs the laws on every objective, with fewer dimensions."""
     assert troubles(judged(objectives.LAWS, objectives.trial("simclr"))) == {}
 
 
@@ -57,7 +57,7 @@ Broke = Callable[..., dict[str, str]]
 
 @pytest.fixture
 def view_of(monkeypatch: pytest.MonkeyPatch) -> Broke:
-    """What the laws say of a view of images that `change` breaks."""
+    """Returns the troubles of a view of images that the arguments make faulty."""
 
     def broken(
         convert: Callable[[Tensor], Tensor] | None = None, stored: Tensor | None = None, **changes: Any
@@ -120,11 +120,13 @@ def grey(x: Tensor) -> Tensor:
         (lambda x: x, "picklable", "no lambda"),
     ],
 )
-def test_a_view_that_breaks_a_law_is_told_what_to_mend(view_of: Broke, convert: Callable, law: str, mend: str) -> None:
+def test_a_view_that_breaks_a_law_is_found_with_a_remedy(
+    view_of: Broke, convert: Callable, law: str, mend: str
+) -> None:
     assert mend in view_of(convert)[law]
 
 
-def test_a_view_that_drops_what_it_is_given_is_found(view_of: Broke) -> None:
+def test_a_view_that_ignores_its_crop_or_augmentation_is_found(view_of: Broke) -> None:
     assert "pass crop=crop" in view_of(crop=Crop(size=32))["declared"]
     assert "pass augment=augment" in view_of(augment=None)["declared"]
     assert "gives 0 to 1 and declares" in view_of(channels=Channels("odd", 3, "sRGB", 0.0, 0.5))["in range"]
@@ -179,7 +181,7 @@ class Odd(Encoder):
         ("noise", "deterministic", "two calls in evaluation mode differ"),
     ],
 )
-def test_an_encoder_that_breaks_a_law_is_told_what_to_mend(
+def test_an_encoder_that_breaks_a_law_is_found_with_a_remedy(
     monkeypatch: pytest.MonkeyPatch, fault: str, law: str, mend: str
 ) -> None:
     def made(channels: int, *, width: float = 1.0) -> Encoder:
@@ -195,10 +197,10 @@ def test_an_encoder_that_breaks_a_law_is_told_what_to_mend(
 
 @dataclass(frozen=True, kw_only=True)
 class Careless(SimCLR):
-    """SimCLR that forgets something.
+    """SimCLR with a fault.
 
     Args:
-        fault: what.
+        fault: the fault.
     """
 
     fault: str = ""
@@ -234,11 +236,11 @@ class Careless(SimCLR):
         ),
     ],
 )
-def test_an_objective_that_breaks_a_law_is_told_what_to_mend(fault: str, law: str, mend: str) -> None:
+def test_an_objective_that_breaks_a_law_is_found_with_a_remedy(fault: str, law: str, mend: str) -> None:
     assert mend in troubles(judged(objectives.LAWS, Careless(fault=fault, temperature=0.2, dim=8)))[law]
 
 
-def test_an_objective_whose_options_are_silent_is_told() -> None:
+def test_an_objective_with_undocumented_options_is_found() -> None:
     @dataclass(frozen=True, kw_only=True)
     class Silent(SimCLR):
         """Says nothing."""
@@ -246,7 +248,7 @@ def test_an_objective_whose_options_are_silent_is_told() -> None:
         more: int = 0
 
     found = troubles(judged(objectives.LAWS, Silent()))
-    assert "say nothing of" in found["options"]
+    assert "leave out" in found["options"]
     assert "more" in found["options"]
 
 
@@ -291,7 +293,7 @@ def values(fault: str, number: int) -> dict[str, np.ndarray]:
     ("fault", "law", "mend"),
     [
         ("", "wrong input", "a folder that does not exist raises FileNotFoundError; raise a MultiviewError"),
-        ("ids", "same plan", "the id 'a' stands twice; ids must be unique"),
+        ("ids", "same plan", "two rows have the id 'a'; make ids unique"),
         ("lambda", "picklable", "make read a frozen dataclass with __call__, no lambda"),
         ("nan", "finite", "row 0, numbers: NaN or infinite; raise BadSample"),
         ("dtype", "shape and dtype", "row 0, numbers: its dtype is float64, declared is float32"),
@@ -300,12 +302,12 @@ def values(fault: str, number: int) -> dict[str, np.ndarray]:
         ("name", "modalities", "samples hold other, which the plan does not declare"),
     ],
 )
-def test_a_source_that_breaks_a_law_is_told_what_to_mend(tmp_path: Path, fault: str, law: str, mend: str) -> None:
+def test_a_source_that_breaks_a_law_is_found_with_a_remedy(tmp_path: Path, fault: str, law: str, mend: str) -> None:
     (tmp_path / "something").touch()
     assert mend in troubles(judged(sources.LAWS, sources.Trial(Faulty(fault=fault), tmp_path)))[law]
 
 
-def test_the_command_prints_a_table_and_says_by_its_exit_code(
+def test_the_command_prints_a_table_and_returns_the_exit_code(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(["check", "view", "depth"]) == 0
@@ -335,7 +337,7 @@ def test_a_mistake_is_one_message(words: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("laws", [views.LAWS, encoders.LAWS, objectives.LAWS, sources.LAWS])
-def test_every_law_says_what_it_demands(laws: tuple[Law, ...]) -> None:
+def test_every_law_has_a_name_and_a_docstring(laws: tuple[Law, ...]) -> None:
     names = [title(law) for law in laws]
     assert len(set(names)) == len(names)
     assert all(law.__doc__ for law in laws)

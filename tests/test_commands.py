@@ -1,4 +1,4 @@
-"""The table of commands: every command has help, misses no word silently and suggests options."""
+"""Every command has help, an error for missing words, and suggestions for unknown options."""
 
 from __future__ import annotations
 

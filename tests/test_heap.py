@@ -1,4 +1,4 @@
-"""Freed memory stays with the process where glibc is asked to keep it."""
+"""With glibc, freed memory stays with the process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ for _ in range(2):
 print(int(kept), resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 ONCE = 2 * 12_000_000 // 4096
-"""Pages of both tensors: without the call they may be faulted in at each of the 20 turns, or at none, as glibc's own thresholds go."""
+"""Pages of both tensors. Without the call, each of the 20 turns may fault them in again."""
 
 
 def test_pages_are_not_faulted_in_again() -> None:

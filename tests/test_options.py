@@ -1,4 +1,4 @@
-"""What the command line says to words that do not fit."""
+"""Options on the command line and in YAML, and the errors about wrong options."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_nearest_name_is_suggested(given: str, known: list[str], nearest: st
     assert suggestion(given, known) == f" Did you mean '{nearest}'?"
 
 
-def test_one_word_for_a_list_is_told_how_to_write_it(tmp_path: Path) -> None:
+def test_the_error_about_a_word_for_a_list_shows_the_brackets(tmp_path: Path) -> None:
     with pytest.raises(MultiviewError, match=r"--views: expected a list, in brackets: \[rgb\]\. Given: rgb$"):
         cli.run(["inspect", str(tmp_path), "--views", "rgb"])
 
@@ -92,11 +92,11 @@ def test_every_objective_fits_every_recipe_and_comes_back_from_its_config(
         (["--objective", "cmc"], mv.CMC(variant="softmax", temperature=0.1)),
     ],
 )
-def test_an_objective_is_parse_recipe_name_with_its_own_options(words: list[str], objective: mv.Objective) -> None:
+def test_an_objective_is_chosen_by_name_with_its_own_options(words: list[str], objective: mv.Objective) -> None:
     assert chosen("cmc_rgbd", *words).objective == objective
 
 
-def test_of_a_config_file_and_the_words_after_it_the_last_counts(tmp_path: Path) -> None:
+def test_words_after_a_config_file_replace_its_values(tmp_path: Path) -> None:
     config = tmp_path / "run.yaml"
     config.write_text("objective:\n  kind: siglip\n  temperature: 0.3\n")
     assert chosen("cmc_rgbd", "--config", str(config)).objective == mv.SigLIP(temperature=0.3)
@@ -131,7 +131,7 @@ def test_help_shows_the_options_of_the_kind(capsys: pytest.CaptureFixture[str]) 
     assert f"--objective KIND {kinds}"[:40] in " ".join(text.split())
 
 
-def test_an_objective_that_is_not_registered_is_named_in_the_config_and_refused_when_it_is_read(tmp_path: Path) -> None:
+def test_an_unregistered_objective_of_a_config_file_is_refused(tmp_path: Path) -> None:
     class Mine(mv.SimCLR):
         """One of a notebook."""
 
@@ -140,7 +140,7 @@ def test_an_objective_that_is_not_registered_is_named_in_the_config_and_refused_
         chosen("cmc_rgbd", "--config", str(tmp_path / "config.yaml"))
 
 
-def test_a_run_that_is_continued_has_the_options_of_its_own_objective(tmp_path: Path) -> None:
+def test_a_resumed_run_has_the_options_of_its_own_objective(tmp_path: Path) -> None:
     recipe = plugins.load("recipes", "cmc_rgbd")
     (tmp_path / "config.yaml").write_text(to_yaml(chosen("cmc_rgbd", "--objective", "siglip", "--seed", "3")))
     continued = parse_recipe(recipe, ["--resume", "--out", str(tmp_path), "--bias", "-2"])
@@ -149,7 +149,7 @@ def test_a_run_that_is_continued_has_the_options_of_its_own_objective(tmp_path: 
     assert parse_recipe(recipe, ["--resume", "false", "--out", str(tmp_path)]).objective == recipe().objective
 
 
-def test_an_option_of_another_kind_is_not_taken_for_its_namesake(tmp_path: Path) -> None:
+def test_an_option_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "moco.yaml").write_text("objective:\n  kind: moco\n  momentum: 0.99\n")
     with pytest.raises(
         MultiviewError, match=r"no option 'momentum' in that place; --train.optimizer.momentum is another"
@@ -157,8 +157,10 @@ def test_an_option_of_another_kind_is_not_taken_for_its_namesake(tmp_path: Path)
         chosen("simclr", "--config", str(tmp_path / "moco.yaml"), "--objective", "simclr")
 
 
-def test_a_kind_inside_a_mapping_is_not_passed_over() -> None:
-    with pytest.raises(MultiviewError, match="of the kind 'siglip', which is not read from there; name it first"):
+def test_a_kind_inside_a_mapping_is_refused() -> None:
+    with pytest.raises(
+        MultiviewError, match="options of the kind 'siglip' without the name of the kind; type --objective siglip"
+    ):
         chosen("simclr", "--objective", "{kind: siglip}")
 
 

@@ -1,4 +1,4 @@
-"""The door for names: what is installed, what is broken, and two packages that want one name."""
+"""Plugins: installed ones, broken ones, and two packages that register one name."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Install = Callable[..., None]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Puts packages on the path: `install("thermal", {"views": {"heat": "thermal:Heat"}}, thermal=SOURCE)`."""
+    """Installs: `install("thermal", {"views": {"heat": "thermal:Heat"}}, thermal=SOURCE)`."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def installing(dist: str, groups: dict[str, dict[str, str]], **modules: str) -> None:
@@ -66,7 +66,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
             del sys.modules[name]
 
 
-def test_a_strangers_plugin_is_listed_and_loaded_by_its_name(install: Install) -> None:
+def test_a_plugin_of_another_package_is_listed_and_loaded_by_its_name(install: Install) -> None:
     install("thermal", {"views": {"heat": "thermal:Heat", "warm": "thermal:Heat.view"}}, thermal=MODULE)
     assert load("views", "heat").__name__ == "Heat"
     assert load("views", "thermal/warm").__name__ == "view"
@@ -77,7 +77,7 @@ def test_a_strangers_plugin_is_listed_and_loaded_by_its_name(install: Install) -
     assert set(listed) > {"L", "ab", "rgb"}
 
 
-def test_without_a_docstring_of_its_own_the_module_speaks(install: Install) -> None:
+def test_the_help_of_an_undocumented_plugin_is_that_of_its_module(install: Install) -> None:
     install("thermal", {"views": {"cold": "thermal:cold"}}, thermal=MODULE)
     assert help_of("thermal:cold") == "Sensors of heat."
     assert help_of("no_such_module:x") == ""
@@ -91,7 +91,7 @@ def test_assigned_names_are_described_by_the_string_below(install: Install) -> N
 
 
 @pytest.mark.parametrize("group", ["views", "encoders", "objectives", "sources", "recipes"])
-def test_each_of_ours_has_a_line_of_its_own(group: str) -> None:
+def test_our_plugins_have_different_helps(group: str) -> None:
     helps = [entry.help for entry in entries(group) if entry.plugin.origin == "multiview-cmc"]
     assert all(helps)
     assert len(set(helps)) == len(helps)
@@ -106,7 +106,7 @@ def test_each_of_ours_has_a_line_of_its_own(group: str) -> None:
         ("import sys\nsys.exit('no licence')", "SystemExit: no licence (broken:Thing)"),
     ],
 )
-def test_a_broken_plugin_is_listed_with_its_cause_and_hurts_nobody(
+def test_a_broken_plugin_is_listed_with_its_cause_and_others_work(
     install: Install, source: str, cause: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     install("stranger", {"encoders": {"odd": "broken:Thing"}}, broken=source)
@@ -121,15 +121,17 @@ def test_a_broken_plugin_is_listed_with_its_cause_and_hurts_nobody(
 
 def test_the_error_for_a_broken_plugin_names_the_cause_and_the_package(install: Install) -> None:
     install("stranger", {"encoders": {"odd": "broken:Thing"}}, broken="import no_such_package")
-    said = r"the encoder 'odd' of stranger cannot be imported from broken:Thing: ModuleNotFoundError: No module named "
-    with pytest.raises(MultiviewError, match=said + r"'no_such_package'\. Reinstall or update stranger\."):
+    message = (
+        r"the encoder 'odd' of stranger cannot be imported from broken:Thing: ModuleNotFoundError: No module named "
+    )
+    with pytest.raises(MultiviewError, match=message + r"'no_such_package'\. Reinstall or update stranger\."):
         load("encoders", "odd")
 
 
-def test_of_two_plugins_with_one_name_neither_is_taken_silently(install: Install) -> None:
+def test_a_name_that_two_packages_register_is_an_error(install: Install) -> None:
     install("thermal", {"views": {"L": "thermal:Heat"}}, thermal=MODULE)
-    said = "2 packages register the view 'L': write multiview-cmc/L or thermal/L, or uninstall one of them."
-    with pytest.raises(MultiviewError, match=said):
+    message = "2 packages register the view 'L': write multiview-cmc/L or thermal/L, or uninstall one of them."
+    with pytest.raises(MultiviewError, match=message):
         load("views", "L")
     assert load("views", "thermal/L").__name__ == "Heat"
     assert find("views", "multiview-cmc/L").target == "multiview.views.lab:lightness"
@@ -138,7 +140,7 @@ def test_of_two_plugins_with_one_name_neither_is_taken_silently(install: Install
     assert "(2 packages register this name: write thermal/L)" in both[1]
 
 
-def test_an_unknown_name_lists_what_there_is() -> None:
+def test_an_error_about_an_unknown_name_lists_the_names() -> None:
     with pytest.raises(MultiviewError, match=r"'labb' is not a view; available: L, ab, .*rgb"):
         load("views", "labb")
     with pytest.raises(MultiviewError, match=r"'view' is not a group of plugins; .* Did you mean 'views'\?"):
@@ -147,7 +149,7 @@ def test_an_unknown_name_lists_what_there_is() -> None:
 
 
 @pytest.mark.parametrize("group", plugins.GROUPS)
-def test_everything_of_ours_says_what_it_is(group: str) -> None:
+def test_our_plugins_work_and_have_help(group: str) -> None:
     for entry in entries(group):
         assert entry.trouble == ""
         assert len(entry.help) > 10, entry.plugin.name

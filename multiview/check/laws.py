@@ -1,6 +1,7 @@
-"""A law is a function, named by what it demands, that raises `Broken` when a plugin does not keep it.
+"""A law is a function that raises `Broken` when a plugin does not fulfil a demand.
 
-The same functions are the tests of our own parts and what `multiview check` runs on anybody's.
+The function has the name of the demand. The tests of this package run the same laws on its own
+parts as `multiview check` runs on the parts of other packages.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ Law = Callable[[S], "str | None"]
 
 
 class Broken(Exception):  # noqa: N818
-    """A law does not hold: what was found, and what to mend."""
+    """A law does not hold. The message says what was found and what to correct."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """How one law fared: `trouble` is "" where it holds."""
+    """The result of one law; `trouble` is "" when the law holds."""
 
     law: str
     trouble: str = ""
@@ -38,27 +39,27 @@ def demand(holds: object, trouble: str) -> None:
 
 
 def judged(laws: Iterable[Law[S]], subject: S) -> list[Finding]:
-    """Every law applied to one subject; whatever else a plugin raises breaks the law too."""
-    return [_judged(law, subject) for law in laws]
+    """The findings of every law on one subject; any other exception breaks the law too."""
+    return [_finding(law, subject) for law in laws]
 
 
-def _judged(law: Law[S], subject: S) -> Finding:
+def _finding(law: Law[S], subject: S) -> Finding:
     try:
         return Finding(title(law), remark=law(subject) or "")
     except Broken as broken:
         return Finding(title(law), trouble=str(broken))
     except Exception as error:
-        first = (str(error).splitlines() or [""])[0]
-        return Finding(title(law), trouble=f"{type(error).__name__}: {first}")
+        first_line = (str(error).splitlines() or [""])[0]
+        return Finding(title(law), trouble=f"{type(error).__name__}: {first_line}")
 
 
 def title(law: Law[S]) -> str:
-    """What a law is called: `device neutral`."""
+    """The name of a law in words: `device neutral`."""
     return law.__name__.replace("_", " ")
 
 
 def report(subject: str, findings: Sequence[Finding]) -> int:
-    """Prints a table of findings with what to mend; returns 0 when all laws hold, 1 when one is broken."""
+    """Prints a table of findings; returns the exit code, 0 when all laws hold, else 1."""
     width = max(len(finding.law) for finding in findings)
     print(subject)
     for finding in findings:
@@ -70,7 +71,7 @@ def report(subject: str, findings: Sequence[Finding]) -> int:
 
 
 def refused(act: Callable[[], object], what: str) -> str:
-    """The message of the MultiviewError that `act` must raise; anything else is broken."""
+    """The message of the MultiviewError that `act` must raise; raises Broken otherwise."""
     try:
         act()
     except MultiviewError as error:
@@ -86,6 +87,7 @@ def frozen(kind: type) -> bool:
 
 
 def undocumented(kind: type) -> list[str]:
-    """The fields of a dataclass, which are options, that the Args of its docstring and of its bases' leave out."""
-    told = {p.arg_name for each in kind.__mro__ for p in docstring_parser.parse(each.__doc__ or "").params}
-    return [field.name for field in fields(kind) if field.name not in told]
+    """The fields that the docstrings of a dataclass and of its bases do not explain."""
+    docstrings = [docstring_parser.parse(base.__doc__ or "") for base in kind.__mro__]
+    explained = {param.arg_name for docstring in docstrings for param in docstring.params}
+    return [field.name for field in fields(kind) if field.name not in explained]

@@ -1,7 +1,8 @@
-"""Whether several processes train what one would: the same global batches on 1, 2 and 4 processes in float64, and every number compared.
+"""Tests whether several processes train the same as one process.
 
-A `Trial` is trained for some steps on processes of its own; what comes out (the loss of every edge and the gradient of every parameter at
-every step, all parameters and memories at the end) is its trace. Gloo, CPU.
+A `Trial` is trained for some steps on 1, 2 and 4 new processes, on the same batches, in float64 on
+the CPU with Gloo. Its trace holds the loss of every edge and the gradient of every parameter at
+every step, and all parameters and memories at the end. Every number of the traces is compared.
 """
 
 from __future__ import annotations
@@ -34,18 +35,21 @@ from multiview.view import View
 WORLDS = (1, 2, 4)
 TOLERANCE = 1e-9
 FLOOR = 1e-3
-"""Numbers are compared relative to the largest of their group, or to this share of the largest of their kind where that is more: the
-gradient of a bias before a norm is zero but for rounding."""
+"""Smallest scale of a relative difference, as a share of the largest number of the same kind.
+
+Without this floor, rounding errors count: the gradient of a bias before a norm is zero up to them.
+"""
 
 Trace = dict[str, Tensor]
-"""`kind/group/name` -> numbers; kinds are loss, gradient, parameter, memory."""
+"""Numbers by `kind/group/name`; kinds are loss, gradient, parameter and memory."""
 
 
 @dataclass
 class Trial:
-    """What is trained: a model with its memories on `batches`, which hold the samples of all processes together.
+    """A model with its memories, and batches that hold the samples of all processes together.
 
-    evaluation: batch norm and dropout as in evaluation, where they do not depend on who shares a process.
+    With `evaluation`, batch norm and dropout work as in evaluation. Then their results do not
+    depend on which samples share a process.
     """
 
     views: Mapping[str, View]
@@ -59,7 +63,10 @@ class Trial:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far `world` processes were from one, relatively, in one kind of numbers of one group (an edge, a module, a memory)."""
+    """The largest relative difference between `world` processes and one process.
+
+    It is taken over one kind of numbers of one group, which is an edge, a module or a memory.
+    """
 
     kind: str
     group: str
@@ -68,7 +75,7 @@ class Difference:
 
 
 def traced(trial: Trial) -> Trace:
-    """Trains the trial in the processes that are joined now, each on its share of every batch."""
+    """Trains the trial in the current process group, each process on its rows of every batch."""
     accelerator = start(trial.train, "recipes/RECIPE.py")
     for module in (trial.model, trial.memories):
         module.double().train(not trial.evaluation)
@@ -87,14 +94,14 @@ def traced(trial: Trial) -> Trace:
 
 
 def _watch_gradients(parts: Parts, trace: dict[str, list[Tensor]]) -> None:
-    """Notes every gradient as the optimiser sees it, averaged over processes and clipped."""
+    """Records every gradient as the optimiser gets it: averaged over processes and clipped."""
 
-    def note(*_: object) -> None:
+    def record(*_: object) -> None:
         for name, p in parts.model.named_parameters():
             gradient = torch.zeros_like(p) if p.grad is None else p.grad.detach().clone()
             trace.setdefault(f"gradient/{_group(name)}/{name}", []).append(gradient)
 
-    parts.optimiser.optimizer.register_step_pre_hook(note)
+    parts.optimiser.optimizer.register_step_pre_hook(record)
 
 
 def _group(name: str) -> str:
@@ -103,11 +110,11 @@ def _group(name: str) -> str:
 
 
 def _share(batch: Batch) -> Batch:
-    """This process's rows of a batch of all processes, as `Batches` deals them out."""
+    """This process's rows of a batch of all processes, in the order of `Batches`."""
     count = len(batch)
     rows = slice(count * rank() // world(), count * (rank() + 1) // world())
-    crops = {crop: {name: x[rows] for name, x in held.items()} for crop, held in batch.crops.items()}
-    return Batch(crops, batch.index[rows], {name: here[rows] for name, here in batch.present.items()})
+    crops = {crop: {name: x[rows] for name, x in tensors.items()} for crop, tensors in batch.crops.items()}
+    return Batch(crops, batch.index[rows], {name: present[rows] for name, present in batch.present.items()})
 
 
 def _numbers(index: Tensor) -> list[str]:
@@ -117,9 +124,12 @@ def _numbers(index: Tensor) -> list[str]:
 def traces(
     trials: Mapping[str, Callable[[], Trial]], worlds: Sequence[int] = WORLDS
 ) -> dict[str, dict[int, list[Trace]]]:
-    """trial -> number of processes -> a trace of every process. The makers of the trials are pickled and called in each process.
+    """The traces of all processes, by the name of the trial and the number of processes.
 
-    Raises MultiviewError when a trial does.
+    Each process unpickles and calls the functions that make the trials.
+
+    Raises:
+        MultiviewError: a trial raised one in its process.
     """
     with tempfile.TemporaryDirectory() as folder:
         for count in worlds:
@@ -144,7 +154,7 @@ def _run(count: int, trials: Mapping[str, Callable[[], Trial]], folder: Path) ->
 
 
 def spread(act: Callable[..., None], count: int, *arguments: object) -> None:
-    """Calls `act(number, *arguments)` in `count` new processes and waits for them; when one fails the others are ended."""
+    """Calls `act(number, *arguments)` in `count` new processes and waits; one failure ends all."""
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     if method == "forkserver":
         multiprocessing.set_forkserver_preload([__name__])  # torch is imported once for all processes
@@ -152,7 +162,7 @@ def spread(act: Callable[..., None], count: int, *arguments: object) -> None:
 
 
 def _child(number: int, count: int, trials: Mapping[str, Callable[[], Trial]], folder: Path) -> None:
-    """One process of `count`: trains every trial and writes down its trace."""
+    """Runs in one process of `count`: trains every trial and saves its trace."""
     with process(number, count, folder):
         for name, make in trials.items():
             try:
@@ -165,9 +175,9 @@ def _child(number: int, count: int, trials: Mapping[str, Callable[[], Trial]], f
 
 @contextmanager
 def process(number: int, count: int, folder: Path) -> Iterator[None]:
-    """This new process as rank `number` of `count`, with one thread on the CPU; all of them know the same `folder`."""
+    """Makes this process rank `number` of `count`, with one CPU thread; all share `folder`."""
     os.environ |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    if count > 1:  # what a launcher would say
+    if count > 1:  # the variables that a launcher sets
         os.environ |= {"RANK": str(number), "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1"}
         os.environ |= {"LOCAL_RANK": str(number), "LOCAL_WORLD_SIZE": str(count)}
     torch.set_num_threads(1)
@@ -180,7 +190,7 @@ def _file(name: str, count: int, number: int) -> str:
 
 
 def differences(of: Mapping[int, Sequence[Trace]]) -> list[Difference]:
-    """How far each number of processes was from one, in the order of the trace; the worst process counts."""
+    """The differences of each number of processes from one process; the worst process counts."""
     (one,) = of[1]
     kinds = {kind: _largest(one, f"{kind}/") for kind in ("loss", "gradient", "parameter", "memory")}
     groups = dict.fromkeys(
@@ -200,11 +210,11 @@ def _largest(trace: Trace, prefix: str) -> float:
 
 def _difference(one: Trace, other: Trace, prefix: str, of_kind: float) -> float:
     scale = max(_largest(one, prefix), FLOOR * of_kind, torch.finfo(torch.float64).tiny)
-    return max(_apart(x, other[name]) for name, x in one.items() if name.startswith(prefix)) / scale
+    return max(_largest_difference(x, other[name]) for name, x in one.items() if name.startswith(prefix)) / scale
 
 
-def _apart(x: Tensor, y: Tensor) -> float:
-    """The largest difference; numbers that are not numbers in both are equal."""
+def _largest_difference(x: Tensor, y: Tensor) -> float:
+    """The largest absolute difference; two NaNs are equal."""
     x, y = x.double(), y.double()
     same = (x == y) | (x.isnan() & y.isnan())
     return (

@@ -1,4 +1,4 @@
-"""`multiview check parity RECIPE`: a user's own graph, on the user's own data, on 1, 2 and 4 processes."""
+"""`multiview check parity RECIPE`: compares training on 1, 2 and 4 processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from multiview.check.parity import Difference, Trial
 
 DEFAULTS = ("--train.batch=16", "--train.steps=3")
-"""Small, so that it takes seconds; the user's own options come after them."""
+"""Options that keep the check short. The options of the user follow and replace them."""
 
 
 ABOUT = SUBJECTS[0].about
@@ -33,13 +33,13 @@ def run(name: str, words: Sequence[str]) -> int:
 
 
 def compared(recipe: Recipe) -> dict[str, list[Difference]]:
-    """The differences `in training`, and those `as in evaluation`."""
+    """The differences by mode: `in training` and `as in evaluation`."""
     from multiview.check.parity import WORLDS, differences, traces
     from multiview.data.load.open_data import open_data
 
     train = recipe.train
     if train.batch % WORLDS[-1]:
-        raise MultiviewError(f"batch is {train.batch}; give one that 1, 2 and 4 processes can share, such as 16.")
+        raise MultiviewError(f"batch is {train.batch}; give a multiple of 4, such as 16.")
     open_data(recipe.data, Path(recipe.cache))  # once, before many processes ask for it
     alike = replace(recipe, train=replace(train, precision="no", threads=1, workers=0))
     trials = {
@@ -50,7 +50,7 @@ def compared(recipe: Recipe) -> dict[str, list[Difference]]:
 
 
 def trial_of(recipe: Recipe, evaluation: bool) -> Trial:
-    """The recipe as this process would train it, and the first batches of all processes together."""
+    """The recipe as this process trains it, with the first batches of all processes together."""
     from multiview.check.parity import Trial
     from multiview.data.load.sampler import Batches
     from multiview.train.prepare import prepare
@@ -88,7 +88,7 @@ def report(found: Mapping[str, Sequence[Difference]]) -> int:
 
 
 def verdict(found: Mapping[str, Sequence[Difference]]) -> tuple[str, int]:
-    """A sentence and the exit code."""
+    """The verdict as a sentence, and the exit code."""
     from multiview.check.parity import TOLERANCE
 
     worst = {name: max(of, key=lambda d: d.value) for name, of in found.items()}
@@ -97,12 +97,14 @@ def verdict(found: Mapping[str, Sequence[Difference]]) -> tuple[str, int]:
         return f"1, 2 and 4 processes train the same (largest relative difference {training.value:.1e}).", 0
     if evaluation.value <= TOLERANCE:
         return (
-            f"In training they differ by {training.value:.1e} ({training.kind} of {training.group}): batch norm and dropout see a process's own "
-            f"part of a batch, as always under data parallelism. With these as in evaluation, 1, 2 and 4 processes train the same (largest "
-            f"relative difference {evaluation.value:.1e})."
+            f"In training the processes differ by {training.value:.1e} ({training.kind} of {training.group}): "
+            "batch norm and dropout see only the rows of their own process, as always under data parallelism. With batch "
+            "norm and dropout as in evaluation, 1, 2 and 4 processes train the same (largest relative difference "
+            f"{evaluation.value:.1e})."
         ), 0
     return (
-        f"{evaluation.world} processes differ from one by {evaluation.value:.1e} in the {evaluation.kind} of {evaluation.group}, and that "
-        "without batch statistics or dropout. Is there an objective that forgets the other processes' rows (multiview.distributed.gather, "
-        "gather_with_gradient, mean_over_rows), or an encoder that mixes the rows of a batch?"
+        f"{evaluation.world} processes differ from one by {evaluation.value:.1e} in the {evaluation.kind} of "
+        f"{evaluation.group}, although batch norm and dropout work as in evaluation. Look for an objective that leaves "
+        "out the rows of other processes (multiview.distributed: gather, gather_with_gradient, mean_over_rows), or for "
+        "an encoder that mixes the rows of a batch."
     ), 1

@@ -1,4 +1,4 @@
-"""The laws of a source, and `multiview check source NAME [INPUT]`."""
+"""The laws of a source, and `multiview check source SOURCE [INPUT]`."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from multiview.options import parse
 from multiview.plugins import load
 
 READ = 16
-"""Samples that are read, spread over the plan."""
+"""Number of samples to read, spread over the plan."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A source under test and what it is to read (None where it needs no input)."""
+    """A source under test and its input (None for a source without input)."""
 
     source: Any
     root: Path | None
 
     @cached_property
     def plan(self) -> Plan:
-        """What it plans."""
+        """The plan of the source."""
         made: Plan = self.source.plan(self.root)
         return made
 
     @cached_property
     def chosen(self) -> list[int]:
-        """Row numbers of some samples."""
+        """The row numbers of the samples to read."""
         return np.unique(np.linspace(0, len(self.plan.rows) - 1, READ).astype(int)).tolist()
 
     @cached_property
     def samples(self) -> dict[int, Mapping[str, np.ndarray]]:
-        """What those rows give, without the ones that cannot be read."""
+        """The chosen samples by row number, without unreadable ones."""
         return {number: sample for number in self.chosen if (sample := _read(self.plan, number)) is not None}
 
 
@@ -56,52 +56,54 @@ def _read(plan: Plan, number: int) -> Mapping[str, np.ndarray] | None:
 
 
 def options(trial: Trial) -> str:
-    """It is a frozen dataclass, says whether it needs input, and its docstring explains every field."""
+    """The source is a frozen dataclass with `needs_input` and a docstring for every field."""
     kind = type(trial.source)
     demand(
         frozen(kind),
-        "it is no frozen dataclass; write @dataclass(frozen=True, kw_only=True)",
+        "it is not a frozen dataclass; write @dataclass(frozen=True, kw_only=True)",
     )
     demand(isinstance(kind.needs_input, bool), "say needs_input: ClassVar[bool] = True or False")
-    silent = undocumented(kind)
-    demand(not silent, f"its docstring's Args say nothing of {', '.join(silent)}")
+    missing = undocumented(kind)
+    demand(not missing, f"the Args of its docstring leave out {', '.join(missing)}; explain every option there")
     return ", ".join(field.name for field in fields(kind)) or "none"
 
 
 def same_plan(trial: Trial) -> str:
-    """Planned twice, it is the same; there is a row, and ids are unique."""
+    """Two plans are equal, have at least one row, and have unique ids."""
     first, again = trial.plan, trial.source.plan(trial.root)
-    demand(len(first.rows) > 0, "it plans no row of this input; raise a MultiviewError that says what it looks for")
+    demand(
+        len(first.rows) > 0, "its plan of this input has no rows; raise a MultiviewError that says which files it needs"
+    )
     demand(
         list(first.rows) == list(again.rows) and first.modalities == again.modalities,
         "two plans differ; let the order depend on the input alone, sorted",
     )
     ids = [row.id for row in first.rows]
     twice = next((name for name in ids if ids.count(name) > 1), None) if len(set(ids)) < len(ids) else None
-    demand(twice is None, f"the id '{twice}' stands twice; ids must be unique")
+    demand(twice is None, f"two rows have the id '{twice}'; make ids unique")
     return f"{len(ids)} rows"
 
 
 def modalities(trial: Trial) -> str:
-    """Its modalities have distinct names, and at least one sample each."""
+    """Modalities have distinct names, and samples hold only declared modalities."""
     declared = [each.name for each in trial.plan.modalities]
     demand(
         declared and len(set(declared)) == len(declared),
         f"modalities are {', '.join(declared) or 'none'}; give distinct names",
     )
-    demand(trial.samples, "not one of the samples tried can be read")
+    demand(trial.samples, "none of the samples that were tried can be read")
     unknown = {name for sample in trial.samples.values() for name in sample} - set(declared)
     demand(not unknown, f"samples hold {', '.join(sorted(unknown))}, which the plan does not declare")
     return ", ".join(f"{each.name} {each.kind}" for each in trial.plan.modalities)
 
 
 def labels(trial: Trial) -> str:
-    """Classes and splits are words, and the plan's classes hold every label."""
+    """Labels and splits are strings, and the classes of the plan hold every label."""
     rows, classes = trial.plan.rows, trial.plan.classes
     found = {row.label for row in rows if row.label is not None}
     demand(
         all(isinstance(word, str) for row in rows for word in (row.label, row.split) if word is not None),
-        "a label or split is no string",
+        "a label or split is not a string; give strings",
     )
     unknown = sorted(found - set(classes)) if classes is not None else []
     demand(not unknown, f"the label '{(unknown or [''])[0]}' is not among the plan's classes")
@@ -119,7 +121,7 @@ def shape_and_dtype(trial: Trial) -> None:
 
 
 def finite(trial: Trial) -> None:
-    """No number is NaN or infinite."""
+    """All numbers are finite."""
     for number, sample in trial.samples.items():
         for name, array in sample.items():
             demand(
@@ -129,22 +131,23 @@ def finite(trial: Trial) -> None:
 
 
 def missing(trial: Trial) -> str:
-    """A sample that lacks a modality leaves it out; one that cannot be read raises BadSample."""
+    """A sample leaves out a modality that it lacks; an unreadable sample raises BadSample."""
+    tried = len(trial.chosen)
     holes = sum(len(sample) < len(trial.plan.modalities) for sample in trial.samples.values())
-    return f"of {len(trial.chosen)} samples tried {holes} lack a modality, {len(trial.chosen) - len(trial.samples)} cannot be read"
+    return f"{holes} of {tried} samples lack a modality, {tried - len(trial.samples)} cannot be read"
 
 
 def deterministic(trial: Trial) -> None:
-    """Read twice, a sample is the same."""
+    """A sample that is read twice is the same."""
     for number, sample in trial.samples.items():
         demand(
             _same(sample, trial.plan.read(number)),
-            f"row {number} read twice differs; draw from a seed and the row's number",
+            f"row {number} read twice differs; draw random numbers from a seed and the row's number",
         )
 
 
 def picklable(trial: Trial) -> None:
-    """Its reader can be sent to another process and reads the same there."""
+    """The reader can be pickled, and the copy reads the same."""
     try:
         read = pickle.loads(pickle.dumps(trial.plan.read))
     except Exception as error:
@@ -156,7 +159,7 @@ def picklable(trial: Trial) -> None:
 
 
 def wrong_input(trial: Trial) -> str | None:
-    """An empty folder and one that does not exist are refused in words."""
+    """An empty folder and a folder that does not exist raise MultiviewError."""
     if not trial.source.needs_input:
         return "it needs no input"
     with tempfile.TemporaryDirectory() as folder:
@@ -195,7 +198,7 @@ LAWS: tuple[Law[Trial], ...] = (
 
 
 def run(name: str, words: Sequence[str]) -> int:
-    """multiview check source SOURCE [INPUT] [options]: 0 when all laws hold, 1 when one is broken."""
+    """multiview check source SOURCE [INPUT] [options]: 0 when all laws hold, else 1."""
     kind, prog, rest = load("sources", name), f"multiview check source {name}", list(words)
     if kind.needs_input:
         prog += " INPUT"

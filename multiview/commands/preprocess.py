@@ -77,7 +77,7 @@ def _parsed(name: str, source: type[Any], words: Sequence[str]) -> Any:
 
 
 def _shorthand(name: str, source: type[Any]) -> str:
-    """The option that VALUE of SOURCE:VALUE sets. Raises MultiviewError when the source has none."""
+    """The option that SOURCE:VALUE sets. Raises MultiviewError when there is no such option."""
     option = getattr(source, "shorthand", None)
     if option is None:
         raise MultiviewError(
