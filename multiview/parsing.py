@@ -1,4 +1,4 @@
-"""One guard around everything that is parsed: a malformed file ends in one sentence that names it."""
+"""One guard around all parsing: a malformed file ends in one sentence that names the file."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def parsing(name: str, remedy: str, *also: type[Exception]) -> Iterator[None]:
 
 
 def read_text(path: Path, remedy: str) -> str:
-    """The text of a UTF-8 file; raises MultiviewError when it is missing, too large or not UTF-8."""
+    """The text of a UTF-8 file. Raises MultiviewError when the file is missing or malformed."""
     with parsing(str(path), remedy):
         size = path.stat().st_size
         if size > LARGEST:

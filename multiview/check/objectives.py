@@ -48,7 +48,7 @@ def options(objective: Objective) -> str:
     )
     demand(all(field.kw_only for field in fields(objective)), "its fields are positional; write kw_only=True")
     silent = undocumented(kind)
-    demand(not silent, f"its docstring's Args say nothing of {', '.join(silent)}")
+    demand(not silent, f"the Args of its docstring leave out {', '.join(silent)}")
     return ", ".join(field.name for field in fields(objective))
 
 

@@ -56,10 +56,7 @@ class StepOutput:
 
 
 def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: bool = False) -> StepOutput:
-    """Trains one step, in this order.
-
-    Views, update of key encoders, one forward, keys, loss of every edge, backward, optimiser step,
-    update of every memory.
+    """Trains one step: views, key encoders, forward, keys, losses, backward, weights, memories.
 
     Args:
         parts: the model, memories and optimiser; all are updated.

@@ -30,7 +30,7 @@ from multiview.parsing import reason
 
 
 def faults_of(store: Store, facts: dict[str, Any]) -> Iterator[str]:
-    """One sentence for each fault of the only shard of a store, whose counts are added to `facts`."""
+    """One sentence for each fault of a store with one shard; adds the counts to `facts`."""
     shard = store.manifest.shards[0]
     path = store.path / shard.name
     fault = _byte_fault(path, shard)
@@ -65,7 +65,7 @@ def _byte_fault(path: Path, shard: Shard) -> str | None:
 
 
 def _structure_faults(path: Path) -> Iterator[str]:
-    """Links, storage and missing parts that no shard has: a file could read others or fill the memory."""
+    """Links, storage and missing parts that no shard has and that could read other files."""
     import h5py
 
     try:
@@ -86,7 +86,7 @@ def _column_faults(store: Store) -> Iterator[str]:
 
 
 def _sample_faults(store: Store, moments: Mapping[str, Moments]) -> Iterator[str]:
-    """Reads every sample, compares it with its digest, and all together with the shard's moments."""
+    """Compares every sample with its digest, and all samples with the moments of the shard."""
     expected, kinds = store.files.column(0, "digest"), store.manifest.modalities
     present = {kind.name: store.files.column(0, f"present/{kind.name}").astype(bool) for kind in kinds}
     found = {kind.name: Moments.none(channels(kind)) for kind in kinds}

@@ -1,4 +1,4 @@
-"""The structure of a shard: where the parts of each dataset lie, so that nothing that was never written is data.
+"""The structure of a shard: where the parts of each dataset lie, and which were never written.
 
 HDF5 protects the values of a dataset by checksums, but not the index that leads to them: a chunk
 that the index lacks reads as zeros, and a wrong address may lead to the chunk of another sample.
