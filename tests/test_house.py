@@ -1,4 +1,4 @@
-"""What is packaged, registered and promised is what is there."""
+"""Packages, entry points and public names agree with the files; files keep the house style."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ import sys
 import tarfile
 import tomllib
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import yaml
 from imports import python_files
+from rooms import long_functions, sources, wide_lines
 
 import multiview
 
@@ -32,7 +35,7 @@ ENTRY_POINTS = [
 
 
 def package_folders(root: Path) -> set[str]:
-    """The package of every folder with an __init__.py, links not followed: `views` is `multiview.views`."""
+    """The packages of all folders with an __init__.py; links are not followed."""
     found = set()
     for top in ("multiview", *BESIDE):
         for at, _, files in os.walk(root / top):
@@ -81,7 +84,7 @@ def tree_of_modules() -> set[str]:
 
 
 def bare(value: object) -> bool:
-    """Whether a class, function or module has no docstring of its own (a dataclass makes one out of its fields)."""
+    """Whether an object has no docstring; the one that `dataclass` generates does not count."""
     text = (value.__doc__ or "").strip()
     return not text or (inspect.isclass(value) and text.startswith(f"{value.__name__}("))
 
@@ -105,6 +108,27 @@ def test_a_missing_docstring_is_found() -> None:
     assert bare(Wordless)
     assert bare(lambda: 0)
     assert not bare(bare)
+
+
+def complaints(check: Callable[[str], list[str]]) -> list[str]:
+    """What `check` finds in the files of the house, with their paths."""
+    return [f"{path}:{text}" for path, source in sources(ROOT).items() for text in check(source)]
+
+
+def test_no_function_is_longer_than_43_lines() -> None:
+    assert complaints(partial(long_functions, limit=43)) == []
+
+
+def test_code_is_at_most_120_columns_wide_and_prose_100() -> None:
+    assert complaints(partial(wide_lines, code=120, prose=100)) == []
+
+
+def test_a_long_function_and_a_wide_line_are_found() -> None:
+    source = 'def f():\n    """Wide."""\n    return 1\n'
+    assert long_functions(source, 2) == ["1: f has 3 lines"]
+    assert long_functions(source, 3) == []
+    assert wide_lines(source, code=12, prose=14) == ["2: 15 columns"]
+    assert wide_lines("x = 1  # y\n# comment\n", code=9, prose=8) == ["1: 10 columns", "2: 9 columns"]
 
 
 def test_the_version_is_the_same_everywhere() -> None:
