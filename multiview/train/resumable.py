@@ -12,7 +12,7 @@ from multiview.graph import ContrastGraph
 
 
 def check_resumable(state: Mapping[str, Any], samples: Identity, batch: int, train: Train) -> list[str]:
-    """Raises MultiviewError when a run cannot continue from a checkpoint; returns notes for the user.
+    """Raises MultiviewError when a checkpoint does not fit the run; returns notes for the user.
 
     Args:
         state: of the checkpoint.
@@ -64,7 +64,7 @@ def refuse_other_data(state: Mapping[str, Any], samples: Identity, batch: int) -
 
 
 def optimiser_kind(state: Mapping[str, Any]) -> str:
-    """The name of the optimiser of a checkpoint; older ones show it by the options of its groups."""
+    """The optimiser of a checkpoint; in older ones the options of its groups show the name."""
     options = {name for group in state.get("groups", ()) for name in group}
     inferred = "adamw" if "betas" in options else "lars" if "trust_coeff" in options else "sgd"
     return str(state.get("optimizer", inferred))
@@ -102,6 +102,6 @@ def _refuse_other_accumulation(state: Mapping[str, Any], train: Train) -> None:
     if step % train.accumulate:
         fitting = [str(count) for count in range(1, step + 1) if step % count == 0 and count <= 64]
         raise MultiviewError(
-            f"accumulate is {train.accumulate}, but the checkpoint is of step {step}, in the middle of {train.accumulate} "
-            f"accumulated steps, whose gradients no checkpoint holds; give --accumulate {' or '.join(fitting)}."
+            f"accumulate is {train.accumulate}, but the checkpoint is of step {step}, in the middle of "
+            f"{train.accumulate} accumulated steps, whose gradients no checkpoint holds; give --accumulate {' or '.join(fitting)}."
         )

@@ -77,7 +77,7 @@ def open_folder(recipe: Recipe, name: str, held: ExitStack) -> Path:
 
 
 def _make(recipe: Recipe, name: str) -> Path:
-    """Makes the folder that `claim` names; a numbered folder is never one that another run has just made."""
+    """Makes the folder that `claim` names, with another number if another run just took it."""
     while True:
         out = claim(recipe, name)
         try:

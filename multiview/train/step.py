@@ -66,8 +66,7 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: 
         examine: also measure the health of every edge, before the memories change.
 
     Raises:
-        MultiviewError: a loss or gradient is not finite. No weight or memory has changed, and key
-            encoders are restored (exceptions: see `Memories.followed`).
+        MultiviewError: a loss or gradient is not finite; weights and memories have not changed.
     """
     views = {name: _laid_out(x, parts.channels_last) for name, x in parts.layer(batch, draws).items()}
     present = present_views(parts.layer.views, batch)

@@ -38,7 +38,7 @@ IDS = ("id", "ids")
 LABELS = ("label", "labels", "y", "target", "targets", "class", *OTHER_LABELS)
 SPLITS = ("split", "splits", "fold")
 PICTURE_SIDE = 16
-"""Bytes (height, width, 3) with both sides at least this long are one picture, not rows of greys."""
+"""Bytes (height, width, 3) with both sides at least this long are a picture, not rows of greys."""
 MANY_GROUPS = 16
 """So many groups with arrays of the same names are samples."""
 
@@ -251,7 +251,7 @@ class _File:
 
 
 def _columns_of_one_hot(array: np.ndarray) -> np.ndarray:
-    """The number of the column of each row of a one-hot array, as text; empty for a row of zeros."""
+    """The column number of each row of a one-hot array, as text; empty for a row of zeros."""
     number = array.argmax(axis=1)
     return np.where(array.any(axis=1), number.astype(str), "")
 
@@ -279,7 +279,8 @@ def _open(path: Path) -> _File:
     unused = set(forms) - {share.pattern.format(name) for share in shares for name in _names_in(forms, share.pattern)}
     if unused:
         notes.append(
-            f"skipped {', '.join(sorted(unused))}: beside the arrays of the {'groups' if shares[0].whole else 'splits'}."
+            f"skipped {', '.join(sorted(unused))}: beside the arrays of the "
+            f"{'groups' if shares[0].whole else 'splits'}."
         )
     return _File(path, tuple(shares), joined, refused, tuple(notes))
 
@@ -341,7 +342,7 @@ def _group_shares(forms: Mapping[str, arrayfiles.ArrayHeader]) -> list[_Share]:
 def _roles(
     file: _File, given: Mapping[str, str | None], chosen: Sequence[ModalityChoice]
 ) -> tuple[dict[str, str | None], list[str]]:
-    """The arrays of ids, labels and splits, and notes about arrays that look like one and are not."""
+    """The arrays of ids, labels and splits, and notes about arrays that only look like one."""
     taken = {each.where[0] for each in chosen}
     count = file.forms[chosen[0].where[0]][0][:1] if chosen else ()
     groups = {each.where[0].rpartition("/")[0] for each in chosen}
