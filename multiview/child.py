@@ -1,4 +1,4 @@
-"""How other processes are started and how they behave: safe import path, signals, end of the parent."""
+"""How child processes start and behave: safe import path, signals, end of the parent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STOP_SIGNALS = tuple(
 
 
 def protect_children() -> None:
-    """Keeps the working folder off the import path of every process that this one starts from now on.
+    """Keeps the working folder off the import path of every process that is started from now on.
 
     Python puts the working folder first on the path of `python -m` and `python -c`, which the
     processes of `multiprocessing` are too: a file `signal.py` among the photos would be run.
@@ -44,7 +44,7 @@ def protected_children() -> Iterator[None]:
 
 
 def start_module(module: str, *words: str, env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[Any]:
-    """Starts `python -P -m MODULE WORDS` and returns the process. options: of `subprocess.Popen`."""
+    """Starts `python -P -m MODULE WORDS`; `options` are those of `subprocess.Popen`."""
     environment = {**(os.environ if env is None else env), SAFE_PATH: "1"}
     return subprocess.Popen([sys.executable, "-P", "-m", module, *words], env=environment, **options)
 

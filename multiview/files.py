@@ -36,7 +36,7 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def replace_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Writes a file as a whole: who reads `path`, even after a crash, finds the old content or the new.
+    """Writes a file as a whole: a reader finds the old or the new content, even after a crash.
 
     A link at `path` is replaced by a file; the file that the link names stays as it is.
     """
@@ -68,7 +68,7 @@ def open_to_append(path: Path) -> TextIO:
 
 
 def refuse_link(path: Path) -> None:
-    """Raises MultiviewError when a file or folder that is to be written to is a link to another place."""
+    """Raises MultiviewError when a file or folder to write to is a link to another place."""
     if path.is_symlink():
         raise MultiviewError(
             f"{path} is a link to {str(path.readlink())!r}, so that nothing is written there. Remove the link, or move "

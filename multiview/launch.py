@@ -31,8 +31,8 @@ R = TypeVar("R", bound=Recipe)
 ARGUMENTS = "\n\nArgs:"
 EXITS = (
     "Exits with 0 when done and with 2 after a mistake that the message explains. Ctrl-C, SIGTERM, SIGUSR1 and a "
-    "closed terminal (SIGHUP) finish the step, save a checkpoint and exit with 128 + the number of the signal (130, 143, "
-    "138, 129). --resume continues."
+    "closed terminal (SIGHUP) finish the step, save a checkpoint and exit with 128 + the number of the signal "
+    "(130, 143, 138, 129). --resume continues."
 )
 
 

@@ -111,7 +111,7 @@ class Loop:
         return ended
 
     def _vote(self, save_due: bool) -> bool:
-        """Whether any process wants to save. Sets `stopped_by` to the signal that any process received.
+        """Whether any process wants to save. Sets `stopped_by` to a signal that a process received.
 
         A signal reaches the processes at different moments. Only the result of this vote may decide
         what comes next, because processes that decide differently wait for each other forever.

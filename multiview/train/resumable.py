@@ -103,5 +103,6 @@ def _refuse_other_accumulation(state: Mapping[str, Any], train: Train) -> None:
         fitting = [str(count) for count in range(1, step + 1) if step % count == 0 and count <= 64]
         raise MultiviewError(
             f"accumulate is {train.accumulate}, but the checkpoint is of step {step}, in the middle of "
-            f"{train.accumulate} accumulated steps, whose gradients no checkpoint holds; give --accumulate {' or '.join(fitting)}."
+            f"{train.accumulate} accumulated steps, whose gradients no checkpoint holds; give "
+            f"--accumulate {' or '.join(fitting)}."
         )

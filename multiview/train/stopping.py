@@ -18,7 +18,7 @@ HANG_UP = getattr(signal, "SIGHUP", None)
 
 
 class StopRequest:
-    """Remembers the first stop signal, so that the step can finish; a later second signal interrupts.
+    """Remembers the first stop signal, so that the step can finish; a second signal interrupts.
 
     signal: the number of the signal, 0 for none.
     """

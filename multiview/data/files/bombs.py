@@ -11,7 +11,7 @@ from multiview.files import size_text
 FREE = 512 << 20
 """Bytes that any file may unpack to."""
 RATIO = 200
-"""Most bytes in memory per byte on the disk beyond `FREE`. Photos reach 20, masks 100, zeros 1000."""
+"""Most bytes in memory per byte on the disk beyond `FREE`. Photos reach 20, masks 100."""
 LARGEST_CHUNK = 256 << 20
 """Most bytes of one compressed chunk: reading one number of the chunk unpacks all of it."""
 RATES = (100, 768_000)

@@ -29,7 +29,7 @@ CACHE = 2 * 2**30
 
 MOST_WORKERS = 8
 ANSWER_SECONDS = 300
-"""Seconds to wait for a batch of the workers. The wait is repeated once, as a stopped run may go on."""
+"""Seconds to wait for a batch of the workers; repeated once, because a stopped run may go on."""
 DEATH = ("exited unexpectedly", "killed by signal")
 """Parts of the message of the RuntimeError that DataLoader raises when a worker died."""
 LATE = "timed out after"

@@ -105,7 +105,7 @@ class Manifest:
 
     @property
     def hash(self) -> str:
-        """sha256 of the canonical JSON without `views` and `files`: identifies the data of a run."""
+        """sha256 of the canonical JSON without `views` and `files`; identifies the data of runs."""
         data = _as_json(replace(self, views={}))
         del data["provenance"]["files"]
         return digest(data)
