@@ -167,7 +167,7 @@ def test_an_address_that_leads_to_another_part_is_damage(
         ("depth", ">f4", "/depth does not hold float32"),
         ("sound", "uint16", "/sound does not hold int16"),
         ("label", "uint64", "/label does not hold int64"),
-        ("id", "int64", "/id holds int64, not texts"),
+        ("id", "int64", "/id holds no texts of one width"),
     ],
 )
 def test_another_dtype_is_damage(store: Path, name: str, dtype: str, message: str) -> None:
@@ -263,3 +263,41 @@ def test_a_lack_of_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.Monke
     for read in (lambda: opened.labels, lambda: opened.read([0], "image"), lambda: opened.read([0], "sound")):
         with pytest.raises(MultiviewError, match="needs more memory than there is: use a smaller --batch"):
             read()
+
+
+@pytest.mark.parametrize("padding", [h5py.h5t.STR_NULLTERM, h5py.h5t.STR_SPACEPAD])
+def test_texts_of_another_padding_are_damage(store: Path, padding: int) -> None:
+    with h5py.File(store / "shard-00000.h5", "r+") as file:
+        ids = file["id"][()]
+        del file["id"]
+        form = h5py.h5t.C_S1.copy()
+        form.set_size(ids.dtype.itemsize)
+        form.set_strpad(padding)
+        options = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        options.set_chunk((COUNT,))
+        options.set_fletcher32()
+        h5py.h5d.create(file.id, b"id", form, h5py.h5s.create_simple((COUNT,)), options)
+        file["id"][...] = ids
+    accept(store)
+    with pytest.raises(MultiviewError, match="/id holds no texts of one width"):
+        read_all(store)
+
+
+@pytest.mark.parametrize(("name", "row"), [("image", 5), ("depth", 2), ("clip", 9), ("sound", 0), ("label", 0)])
+def test_a_part_that_is_listed_but_not_found_is_damage(store: Path, name: str, row: int) -> None:
+    """The last coordinate of a key in the index is always 0; HDF5 lists the chunk, and reads zeros."""
+    shard = store / "shard-00000.h5"
+    with h5py.File(shard) as file:
+        dataset = file[name]
+        chunk = dataset.id.get_chunk_info_by_coord((row, *(0,) * (dataset.ndim - 1)))
+    key = struct.pack("<2I", chunk.size, 0) + struct.pack(f"<{len(chunk.chunk_offset) + 1}Q", *chunk.chunk_offset, 0)
+    key += struct.pack("<Q", chunk.byte_offset)
+    data = bytearray(shard.read_bytes())
+    assert data.count(key) == 1
+    data[data.index(key) + len(key) - 16] ^= 8
+    shard.write_bytes(data)
+    with pytest.raises(MultiviewError, match=r"shard-00000.h5 is damaged"):
+        read_all(store)
+    if name != "label":
+        with pytest.raises(MultiviewError, match=r"shard-00000.h5 is damaged"):
+            Store.open(store).cached([name], 10**9)

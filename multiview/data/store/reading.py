@@ -14,7 +14,7 @@ from multiview.data.source import BadSample
 from multiview.data.store import manifest as manifests
 from multiview.data.store.manifest import Manifest
 from multiview.data.store.shardfiles import ShardFiles, check_size
-from multiview.data.store.structure import HDF5_ERRORS
+from multiview.data.store.structure import HDF5_ERRORS, unwritten
 from multiview.errors import MultiviewError, unknown_name
 
 
@@ -225,7 +225,16 @@ class Store:
         """All samples as one array; the samples of a ragged modality are concatenated."""
         if not self.modality(modality).ragged:
             return np.asarray(self.read(self.rows(), modality))
-        return np.concatenate([self._flat(shard, modality)[()] for shard in range(len(self.manifest.shards))])
+        return np.concatenate([self._whole(shard, modality) for shard in range(len(self.manifest.shards))])
+
+    def _whole(self, shard: int, modality: str) -> np.ndarray:
+        """The concatenated samples of a ragged modality in a shard, read at once."""
+        flat = self._flat(shard, modality)
+        with self.files.damage(shard, f"the checksum of /{modality} does not match"):
+            values: np.ndarray = flat[()]
+            if len(values) and unwritten(flat, values, 0):
+                raise self.files.damaged(shard, f"/{modality} lacks parts that its index lists")
+        return values
 
     def _flat(self, shard: int, modality: str) -> Any:
         """The concatenated samples of a ragged modality in a shard."""
@@ -245,6 +254,8 @@ class Store:
                 start, stop = ends[first + row : first + row + 2] - ends[first]
                 try:
                     out[place] = flat[start:stop]
+                    if stop > start and unwritten(flat, out[place], int(start)):
+                        raise OSError("a part is missing")
                 except HDF5_ERRORS as cause:
                     raise self.files.bad_checksum(shard, kind.name, row, first, cause) from cause
         return out
@@ -275,9 +286,15 @@ class Store:
         for run in np.split(np.arange(len(local)), np.flatnonzero(np.diff(local) > 1) + 1):
             first, last = int(local[run[0]]), int(local[run[-1]])
             try:
-                out[places[run]] = dataset[first : last + 1][local[run] - first]
+                values = dataset[first : last + 1]
+                if lost := unwritten(dataset, values, first):
+                    present = self._column(f"present/{modality}")[self._starts[shard] :]
+                    lost = [row for row in lost if present[row]]
             except HDF5_ERRORS as cause:
                 raise self._bad_row(dataset, shard, modality, range(first, last + 1)) from cause
+            if lost:
+                raise self.files.damaged(shard, f"/{modality} lacks the sample of its row {lost[0]}")
+            out[places[run]] = values[local[run] - first]
 
     def _bad_row(self, dataset: Any, shard: int, modality: str, rows: range) -> MultiviewError:
         for row in rows:

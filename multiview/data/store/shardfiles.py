@@ -14,7 +14,7 @@ import numpy as np
 
 from multiview.data.store.manifest import DIGEST, Shard
 from multiview.data.store.structure import FLETCHER32 as FLETCHER32
-from multiview.data.store.structure import HDF5_ERRORS, structure_faults
+from multiview.data.store.structure import HDF5_ERRORS, structure_faults, unwritten
 from multiview.data.store.structure import only_checksums as only_checksums
 from multiview.errors import MultiviewError
 from multiview.parsing import reason
@@ -55,7 +55,7 @@ class ShardFiles:
         """
         file, known = self._file(shard)
         if name not in known:
-            with self._damage(shard):
+            with self.damage(shard):
                 known[name] = self._require_form(file.get(name), shard, name, dtype)
         if known[name].shape != shape:
             raise self.damaged(shard, f"/{name} has the shape {known[name].shape}, not {shape}")
@@ -67,8 +67,9 @@ class ShardFiles:
         if not isinstance(found, h5py.Dataset):
             raise self.damaged(shard, f"it has no /{name}")
         if dtype == TEXT:
-            if found.dtype.kind != "S":
-                raise self.damaged(shard, f"/{name} holds {found.dtype}, not texts")
+            # With another padding HDF5 would cut the last letter.
+            if found.dtype.kind != "S" or found.id.get_type().get_strpad() != h5py.h5t.STR_NULLPAD:
+                raise self.damaged(shard, f"/{name} holds no texts of one width")
         else:
             wanted = np.dtype(dtype)
             wanted = wanted if wanted.byteorder == ">" else wanted.newbyteorder("<")
@@ -80,8 +81,10 @@ class ShardFiles:
         """All rows of a column of a shard."""
         dtype, row = COLUMNS.get(name.partition("/")[0], (TEXT, ()))
         dataset = self.dataset(shard, name, dtype, (self.shards[shard].rows, *row))
-        with self._damage(shard, f"the checksum of /{name} does not match"):
+        with self.damage(shard, f"the checksum of /{name} does not match"):
             whole: np.ndarray = dataset[()]
+            if len(whole) and unwritten(dataset, whole, 0):
+                raise self.damaged(shard, f"/{name} lacks parts that its index lists")
         return whole
 
     def path(self, shard: int) -> Path:
@@ -136,10 +139,10 @@ class ShardFiles:
         import h5py
 
         # Nobody writes into a finished shard; locks fail on some network file systems.
-        with self._damage(shard):
+        with self.damage(shard):
             file = h5py.File(self.path(shard), "r", locking=False)
         if shard not in self._checked:
-            with self._damage(shard):
+            with self.damage(shard):
                 for fault in structure_faults(file, self.path(shard).stat().st_size):
                     file.close()
                     raise self.damaged(shard, fault)
@@ -147,7 +150,7 @@ class ShardFiles:
         return file
 
     @contextmanager
-    def _damage(self, shard: int, fault: str = "") -> Iterator[None]:
+    def damage(self, shard: int, fault: str = "") -> Iterator[None]:
         """Every error of the block names the shard; a lack of handles or memory is no damage."""
         try:
             yield

@@ -16,6 +16,8 @@ from multiview.parsing import MALFORMED
 FLETCHER32 = 3
 """HDF5's number of the only filter that a shard may use."""
 CHECKSUM_BYTES = 4
+HEAD = 64
+"""Bytes of a sample of which most samples have one that is not zero."""
 HDF5_ERRORS = (*MALFORMED, RuntimeError, SystemError)
 """What h5py raises for a malformed file."""
 
@@ -89,12 +91,34 @@ def _chunk_fault(dataset: Any, chunks: list[Any], present: Any) -> str | None:
     else:
         wanted = np.flatnonzero(present[()])
     found = np.sort(np.array([chunk.chunk_offset[0] for chunk in chunks], np.int64))
-    if not np.array_equal(found, wanted):
+    if not np.array_equal(found, wanted) or any(any(chunk.chunk_offset[1:]) for chunk in chunks):
         return f"lacks samples: its index leads to {len(found)} of {len(wanted)} parts, or to wrong ones"
     whole = int(np.prod(dataset.chunks)) * dataset.dtype.itemsize + CHECKSUM_BYTES
     if any(chunk.size != whole or chunk.filter_mask for chunk in chunks):
         return "has a part without its checksum"
     return None
+
+
+def unwritten(dataset: Any, values: np.ndarray, start: int) -> list[int]:
+    """The first rows of the chunks that are not there, of `values` = dataset[start : ...].
+
+    HDF5 reads zeros where it does not find a chunk, also when a damaged index lists the chunk. So
+    only chunks of zeros are looked up.
+    """
+    step, lost = dataset.chunks[0], []
+    flat = np.ascontiguousarray(values).view(np.uint8).reshape(len(values), -1)
+    if step == 1:
+        firsts = (start + np.flatnonzero(~flat[:, :HEAD].any(axis=1))).tolist()
+    else:
+        firsts = list(range(start - start % step, start + len(values), step))
+    for first in firsts:
+        if flat[max(first - start, 0) : first - start + step].any():
+            continue
+        try:
+            dataset.id.read_direct_chunk((first, *(0,) * (dataset.ndim - 1)))
+        except HDF5_ERRORS:
+            lost.append(first)
+    return lost
 
 
 def _place_faults(places: list[tuple[int, int]], size: int) -> Iterator[str]:
