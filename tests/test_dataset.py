@@ -17,6 +17,7 @@ from multiview.data.load import dataset
 from multiview.data.load.dataset import Loader, Samples, loader, suitable_workers
 from multiview.data.load.sampler import Batches
 from multiview.data.modality import Modality
+from multiview.data.store import Store
 from multiview.errors import MultiviewError
 from multiview.view import Crop, View
 from multiview.views import Lab, depth, normal, rgb
@@ -238,3 +239,17 @@ def test_workers_are_used_only_for_data_that_is_not_in_memory(monkeypatch: pytes
     monkeypatch.setattr(dataset, "own_cores", lambda: 64)
     assert suitable_workers(samples(store)) == 8
     assert len(list(Loader(samples(store), Batches(40, 20), workers=1).for_epoch(0))) == 2
+
+
+@pytest.mark.parametrize("cause", [OSError(28, "No space left on device"), OSError(24, "Too many open files")])
+def test_workers_that_cannot_be_started_are_one_sentence(
+    scenes: Path, monkeypatch: pytest.MonkeyPatch, cause: OSError
+) -> None:
+    def refuse(*_: object) -> None:
+        raise cause
+
+    samples = Samples(Store.open(scenes), "train", {"rgb": rgb(Crop(size=8))}, train=True)
+    batches = Loader(samples, Batches(len(samples), 8), workers=1)
+    monkeypatch.setattr("multiprocessing.get_context", lambda: SimpleNamespace(Queue=refuse))
+    with pytest.raises(MultiviewError, match=rf"data workers cannot be started: {cause.strerror}.*--workers 0"):
+        next(batches.for_epoch(0))

@@ -196,6 +196,7 @@ class Loader:
             yield batch.pin_memory() if self.pin else batch
 
     def _from_workers(self, pool: Iterable[Batch | MultiviewError]) -> Iterator[Batch]:
+        _require_shared_memory()
         batches, late = iter(pool), False
         while True:
             try:
@@ -244,6 +245,17 @@ def suitable_workers(samples: Samples) -> int:
     if all(samples.store.is_in_memory(name) for name in samples.modalities):
         return 0
     return min(MOST_WORKERS, own_cores() // 2)
+
+
+def _require_shared_memory() -> None:
+    """Raises MultiviewError when workers cannot be started, before DataLoader half starts them."""
+    try:
+        multiprocessing.get_context().Queue()
+    except OSError as cause:
+        raise MultiviewError(
+            f"data workers cannot be started: {cause.strerror or cause} (shared memory or open files). Use --workers 0 to "
+            "prepare batches in the main process, or give the machine more (docker run --shm-size=2g, ulimit -n 4096)."
+        ) from cause
 
 
 def _as_worker(_: int) -> None:
