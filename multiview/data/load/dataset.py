@@ -253,8 +253,9 @@ def _require_shared_memory() -> None:
         multiprocessing.get_context().Queue()
     except OSError as cause:
         raise MultiviewError(
-            f"data workers cannot be started: {cause.strerror or cause} (shared memory or open files). Use --workers 0 to "
-            "prepare batches in the main process, or give the machine more (docker run --shm-size=2g, ulimit -n 4096)."
+            f"data workers cannot be started: {cause.strerror or cause} (shared memory or open files). "
+            "Use --workers 0 to prepare batches in the main process, or give the machine more "
+            "(docker run --shm-size=2g, ulimit -n 4096)."
         ) from cause
 
 
