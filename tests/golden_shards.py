@@ -41,7 +41,7 @@ CASES: dict[str, tuple[str, str | None, list[str]]] = {
     "video": ("video", str(CLIPS), []),
 }
 """Case -> the source, its input, its options."""
-LEFT_OPEN = ("input", "versions")
+LEFT_OPEN = ("input", "versions", "files")
 """What the provenance says of where and by which versions a store was made."""
 
 
@@ -58,7 +58,7 @@ def described(store: Path) -> dict[str, Any]:
     """The manifest of a store without facts about the machine, and its shards."""
     manifest = json.loads((store / "manifest.json").read_text("utf8"))
     manifest["provenance"] = {name: x for name, x in manifest["provenance"].items() if name not in LEFT_OPEN}
-    del manifest["shards"]
+    del manifest["shards"], manifest["checksum"]
     return {"manifest": manifest, "shards": {path.name: _shard(path) for path in sorted(store.glob("shard-*.h5"))}}
 
 

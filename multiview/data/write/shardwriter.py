@@ -32,6 +32,8 @@ from multiview.files import create, partial_path, sync
 
 Copies = Mapping[str, str]
 """Id of a sample to leave out -> id of the earlier sample that it equals."""
+ATTRIBUTE_BYTES = 60_000
+"""HDF5 takes attributes of up to 64 kB."""
 CHUNK = 32 * 1024
 """Most bytes per chunk of a modality whose samples differ in length."""
 
@@ -146,6 +148,20 @@ class _Draft:
         lines = "".join(reject_line(each) for each in self.rejects).encode()
         _create_column(self.file, "rejects", np.frombuffer(lines, "uint8"))
         self.file.attrs["origin"] = self.layout.origin
+        self._describe()
+
+    def _describe(self) -> None:
+        """Names and units as attributes, for readers that know HDF5 only; the manifest decides."""
+        for name, names in {"label": self.layout.classes, "split": self.layout.splits}.items():
+            _set_texts(self.file[name], "names", names)
+        for modality in self.layout.modalities:
+            attributes = self.file[modality.name].attrs
+            attributes["kind"], attributes["unit"] = modality.kind, modality.unit
+            if modality.rate is not None:
+                attributes["rate"] = float(modality.rate)
+            if modality.encoding is not None:
+                attributes["encoding"] = modality.encoding
+            _set_texts(self.file[modality.name], "names", modality.names)
 
     def _write_row_columns(self) -> None:
         rows = self.rows
@@ -254,6 +270,12 @@ def _create_concatenated(file: Any, name: str, data: np.ndarray) -> None:
 def _number_names(names: Sequence[str], none: int) -> dict[str | None, int]:
     numbers: dict[str | None, int] = {name: index for index, name in enumerate(names)}
     return numbers | {None: none}
+
+
+def _set_texts(dataset: Any, name: str, texts: Sequence[str]) -> None:
+    """An attribute of texts; none where there are no texts, or more than an attribute may hold."""
+    if texts and sum(len(text.encode()) + 24 for text in texts) < ATTRIBUTE_BYTES:
+        dataset.attrs[name] = list(texts)
 
 
 def _create_column(file: Any, name: str, data: np.ndarray) -> None:
