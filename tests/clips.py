@@ -16,8 +16,13 @@ def write_clip(
     side: int = 32,
     fast: bool = False,
     corner: bool = False,
+    late_pictures: float = 0.0,
+    late_sound: float = 0.0,
 ) -> Path:
-    """Writes a clip that brightens by 10 per frame, with a tone and maybe a white corner."""
+    """Writes a clip that brightens by 10 per frame, with a tone and maybe a white corner.
+
+    Pictures and sound may start some seconds late.
+    """
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,13 +35,13 @@ def write_clip(
             if corner:
                 picture[:8, :8] = 255
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, fps)
+            frame.pts, frame.time_base = number + round(late_pictures * fps), Fraction(1, fps)
             file.mux(video.encode(frame))
         file.mux(video.encode(None))
         if audio is not None and sound:
             wave = 0.5 * np.sin(2 * np.pi * 440 * np.arange(frames * sound // fps) / sound)
             part = av.AudioFrame.from_ndarray(wave[None].astype("float32"), format="fltp", layout="mono")
-            part.sample_rate, part.pts = sound, 0
+            part.sample_rate, part.pts = sound, round(late_sound * sound)
             file.mux(audio.encode(part))
             file.mux(audio.encode(None))
     return path

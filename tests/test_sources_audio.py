@@ -144,17 +144,37 @@ def test_files_that_are_no_sounds_are_named(tmp_path: Path) -> None:
         Audio().plan(tmp_path / "folder")
 
 
-def test_a_wav_without_a_length_in_its_header_is_read(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.wav", tone(100))
+@pytest.mark.parametrize("length", [0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFDB])
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT", "PCM_24"])
+def test_a_wav_from_a_pipe_is_read(tmp_path: Path, length: int, subtype: str) -> None:
+    path = write(tmp_path / "x.wav", tone(100), subtype=subtype)
     whole, rate = audiofiles.read_wave(path, "x")
     assert len(whole) == 100
     data = bytearray(path.read_bytes())
     place = data.index(b"data") + 4
-    data[place : place + 4] = struct.pack("<I", 0xFFFFFFFF)
+    data[place : place + 4] = struct.pack("<I", length)
+    data[4:8] = struct.pack("<I", min(length + 36, 0xFFFFFFFF))
     path.write_bytes(data)
     found, found_rate = audiofiles.read_wave(path, "x")
+    assert audiofiles.header(path, "x").frames == 100
     np.testing.assert_array_equal(found, whole)
     assert found_rate == rate
+    path.write_bytes(data[:-1])
+    with pytest.raises(BadSample, match="truncated: it ends within a sample"):
+        audiofiles.read_wave(path, "x")
+
+
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
+def test_sounds_above_full_scale_are_noted(letters: Path, subtype: str) -> None:
+    write(letters / "a" / "loud.wav", tone(500) * 5, subtype=subtype)
+    said = [note for note in Audio().plan(letters).notes if "times full scale" in note]
+    assert len(said) == 1
+    assert said[0].startswith("a/loud.wav: the sound reaches 2.5 times full scale")
+
+
+def test_sounds_within_full_scale_are_not_noted(letters: Path) -> None:
+    write(letters / "a" / "float.wav", tone(500), subtype="FLOAT")
+    assert not any("full scale" in note for note in Audio().plan(letters).notes)
 
 
 def test_mistakes_with_sounds() -> None:

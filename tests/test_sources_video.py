@@ -119,3 +119,46 @@ def test_a_clip_that_fills_the_memory_is_rejected(clips: Path, monkeypatch: pyte
     with pytest.raises(BadSample, match=r"1\.mp4: has more than 0 GB of pictures; give --seconds, --fps or --size"):
         Video().plan(clips).read(1)
     assert Video(seconds=0.5).plan(clips).read(1)["video"].shape == (5, 32, 32, 3)
+
+
+@pytest.mark.parametrize("late_pictures", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("sound", [None, 8000])
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "mov", "avi"])
+def test_a_clip_whose_pictures_start_late_is_whole(
+    tmp_path: Path, ending: str, sound: int | None, late_pictures: float
+) -> None:
+    write_clip(tmp_path / f"x.{ending}", frames=20, sound=sound, late_pictures=late_pictures)
+    assert len(Video().plan(tmp_path).read(0)["video"]) >= 19
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "mov"])  # an AVI does not hold the late start of a track
+@pytest.mark.parametrize(("late_pictures", "late_sound"), [(0.0, 1.0), (1.0, 0.0), (3.0, 0.0), (2.0, 0.5), (0.0, 0.3)])
+def test_sound_and_pictures_have_one_clock(
+    tmp_path: Path, ending: str, late_pictures: float, late_sound: float
+) -> None:
+    write_clip(tmp_path / f"x.{ending}", frames=40, late_pictures=late_pictures, late_sound=late_sound)
+    plan = Video().plan(tmp_path)
+    sample = plan.read(0)
+    assert abs(len(sample["video"]) - 40) <= 1
+    sound = np.abs(sample["audio"].astype("float64"))
+    loud = np.flatnonzero(sound > 3000)
+    offset = late_sound - late_pictures
+    assert abs(loud[0] / 8000 - max(offset, 0)) < 0.15
+    assert abs(loud[-1] / 8000 - (offset + 4)) < 0.25
+    said = [note for note in plan.notes if "do not begin with the pictures" in note]
+    assert len(said) == 1
+    assert f"{abs(offset):.1f}" in said[0]
+    assert ("after" if offset > 0 else "before") in said[0]
+
+
+def test_clips_with_one_start_have_no_note(clips: Path) -> None:
+    assert not any("do not begin with the pictures" in note for note in Video().plan(clips).notes)
+
+
+def test_a_gap_in_a_sound_track_is_silence() -> None:
+    parts = [(1.0, np.ones((1, 100))), (1.105, np.ones((1, 100))), (2.2, np.ones((1, 50)))]
+    placed = videofiles._placed_sound(iter(parts), 1000, 0.5)
+    assert placed.shape == (1, 1750)
+    assert placed.nonzero()[1].tolist() == [*range(500, 700), *range(1700, 1750)]
+    early = videofiles._placed_sound(iter(parts), 1000, 1.15)
+    assert early.nonzero()[1].tolist() == [*range(55), *range(1050, 1100)]

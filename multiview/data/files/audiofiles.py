@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from multiview.data.values import pcm16
 
 ENDINGS = frozenset(["wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "au"])
 STREAMED = (0, 0xFFFFFFFF)
-"""Lengths in a WAV header of a writer that did not know the length."""
+"""Lengths in an AU header of a writer that did not know the length."""
+LENGTHS_OF_PIPES = (range(1), range(0x7F000000, 0x80000001), range(0xFFFF0000, 0x100000000))
+"""Lengths in the headers of writers that did not know the length, as those of a pipe."""
 OGG_LAST_PAGE = 0x04
 OGG_HEADER = 27
 OGG_LARGEST_PAGE = 65307
@@ -25,22 +28,26 @@ OGG_LARGEST_PAGE = 65307
 
 @dataclass(frozen=True)
 class SoundHeader:
-    """The header of a sound file: samples per second, channels, samples per channel."""
+    """The header of a sound file: samples per second, channels, samples per channel.
+
+    `start`: seconds from the first picture of a clip to the sound. `floating`: floats are stored.
+    """
 
     rate: int
     channels: int
     frames: int
+    start: float = 0.0
+    floating: bool = False
 
 
 def header(path: Path, name: str) -> SoundHeader:
     """Reads the header. Raises BadSample."""
-    import soundfile
-
     with name_failures(name):
         _require_file(path)
-        found = soundfile.info(str(path))
-        require_rate(found.samplerate)
-        return SoundHeader(found.samplerate, found.channels, found.frames)
+        with _opened(path) as found:
+            require_rate(found.samplerate)
+            floating = found.subtype in ("FLOAT", "DOUBLE")
+            return SoundHeader(found.samplerate, found.channels, found.frames, floating=floating)
 
 
 def read_wave(path: Path, name: str) -> tuple[np.ndarray, int]:
@@ -48,12 +55,10 @@ def read_wave(path: Path, name: str) -> tuple[np.ndarray, int]:
 
     Raises BadSample when the file is truncated, damaged, empty or not finite.
     """
-    import soundfile
-
     with name_failures(name):
         _require_file(path)
         _require_whole(path)
-        with soundfile.SoundFile(str(path)) as file:
+        with _opened(path) as file:
             promised, rate = file.frames, file.samplerate
             require_rate(rate)
             require_size(path.stat().st_size, 2 * promised * file.channels)
@@ -114,6 +119,32 @@ def resample_sound(sound: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     return resample(planes, rate, new_rate).numpy().T
 
 
+def _opened(path: Path) -> Any:
+    """The open sound file. A WAV of unknown length gets the length that the file has."""
+    import soundfile
+
+    with path.open("rb") as file:
+        start = file.read(12)
+        wav = _find_data(file) if start[:4] == b"RIFF" and start[8:] == b"WAVE" else None
+        if wav is None or not _is_unknown(wav.length, path.stat().st_size - wav.start):
+            return soundfile.SoundFile(str(path))
+        file.seek(0)
+        data = bytearray(file.read())
+    left = len(data) - wav.start
+    if wav.align and left % wav.align:
+        raise BadSample(f"truncated: it ends within a sample, {left % wav.align} of {wav.align} bytes")
+    data[4:8] = struct.pack("<I", min(len(data) - 8, 0xFFFFFFFF))
+    data[wav.start - 4 : wav.start] = struct.pack("<I", min(left, 0xFFFFFFFF))
+    return soundfile.SoundFile(io.BytesIO(data))
+
+
+def _is_unknown(length: int, left: int) -> bool:
+    """Whether a stated length stands for an unknown one. `left`: the bytes that there are."""
+    return (
+        left > 0 and length != left and any(length in lengths for lengths in LENGTHS_OF_PIPES) and not 0 < length < left
+    )
+
+
 def _require_file(path: Path) -> None:
     if not path.is_file():
         raise FileNotFoundError(path)
@@ -137,25 +168,39 @@ def _require_whole(path: Path) -> None:
 
 def _stated_length(start: bytes, file: BinaryIO) -> int:
     """Length in bytes that the header of a WAV, AIFF or AU file states; 0 if it states none."""
+    left = file.seek(0, 2) - 8
     if start[:4] == b"RIFF" and start[8:] == b"WAVE":
-        return _end_of_sound(file)
+        found = _find_data(file)
+        return 0 if found is None or _is_unknown(found.length, left) else found.start + found.length
     if start[:4] == b"FORM":
-        return 8 + int.from_bytes(start[4:8], "big")
+        length = int.from_bytes(start[4:8], "big")
+        return 0 if _is_unknown(length, left) else 8 + length
     if start[:4] == b".snd":
         offset, length = struct.unpack(">II", start[4:12])
         return 0 if length in STREAMED else offset + length
     return 0
 
 
-def _end_of_sound(wav: BinaryIO) -> int:
-    """Position where the data chunk of a WAV file ends; 0 if its length is not known."""
+class _WavData(NamedTuple):
+    """Where the data of a WAV file start, their stated length, and the bytes of a sample."""
+
+    start: int
+    length: int
+    align: int
+
+
+def _find_data(wav: BinaryIO) -> _WavData | None:
+    """Finds the data of a WAV file; None if there are none."""
     wav.seek(12)
+    align = 0
     while len(head := wav.read(8)) == 8:
         name, length = struct.unpack("<4sI", head)
         if name == b"data":
-            return 0 if length in STREAMED else wav.tell() + length
-        wav.seek(length + length % 2, 1)
-    return 0
+            return _WavData(wav.tell(), length, align)
+        body = wav.read(16) if name == b"fmt " else b""
+        align = int.from_bytes(body[12:14], "little") if len(body) == 16 else align
+        wav.seek(length + length % 2 - len(body), 1)
+    return None
 
 
 def _ends_ogg(tail: bytes) -> bool:

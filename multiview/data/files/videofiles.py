@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ LARGEST = 1 << 26
 """Largest number of pixels of a frame: 8192 x 8192."""
 MOST = 4 << 30
 """Largest number of bytes of the frames of one clip, since a sample is held in memory."""
+JITTER = 0.1
+"""Seconds by which the time stamps of a sound may differ from its length so far."""
+MOST_SILENCE = 3600
+"""Seconds of the longest silence that is added to a sound track."""
 SLACK = 0.9
 """A whole file has at least this share of the frames that its header counts."""
 
@@ -54,7 +59,6 @@ def header(path: Path, name: str) -> VideoHeader:
     with name_failures(name), _open(av, path) as file:
         video = _video_stream(file)
         sounds = file.streams.audio
-        sound = audiofiles.SoundHeader(sounds[0].rate, sounds[0].channels, 0) if sounds else None
         rate = video.average_rate or video.guessed_rate
         if not rate:
             raise BadSample("does not say how many frames it has a second")
@@ -62,7 +66,14 @@ def header(path: Path, name: str) -> VideoHeader:
         if first is None:
             raise BadSample("holds no frame")
         height, width = _upright(first).shape[:2]
+        sound = _sound_header(sounds[0], first) if sounds else None
         return VideoHeader(height, width, float(rate), sound)
+
+
+def _sound_header(stream: Any, first: Any) -> audiofiles.SoundHeader:
+    known = stream.start_time is not None and first.time is not None
+    start = float(stream.start_time * stream.time_base) - first.time if known else 0.0
+    return audiofiles.SoundHeader(stream.rate, stream.channels, 0, start)
 
 
 @dataclass(frozen=True)
@@ -100,10 +111,7 @@ class ClipReader:
         if last is None:
             raise BadSample("holds no frame")
         until = last.time - start + 1 / float(video.average_rate or self.fps)
-        if decoded < SLACK * video.frames:
-            raise BadSample(f"truncated: {decoded} of {video.frames} frames")
-        if until < SLACK * _stated_seconds(file, video):
-            raise BadSample(f"truncated: {until:.1f} of {_stated_seconds(file, video):.1f} s")
+        _require_whole(file, video, decoded, until, until + start)
         self._take(taken, last, until)
         return taken
 
@@ -125,24 +133,70 @@ class ClipReader:
         return np.stack(taken)
 
 
+def _require_whole(file: Any, video: Any, decoded: int, seconds: float, end: float) -> None:
+    """Raises BadSample for a truncated clip. `end`: the time of the end, from 0 of the file."""
+    stated = float(video.duration * video.time_base) if video.duration else float("inf")
+    # A whole clip may hold frames that are not shown: cut by an edit list, or empty ones in an AVI.
+    if decoded < SLACK * video.frames and max(seconds, end) < SLACK * stated:
+        raise BadSample(f"truncated: {decoded} of {video.frames} frames")
+    # Matroska counts the time before the first picture.
+    reached = max(seconds, end) if "matroska" in file.format.name else seconds
+    if reached < SLACK * _stated_seconds(file, video):
+        raise BadSample(f"truncated: {reached:.1f} of {_stated_seconds(file, video):.1f} s")
+
+
 def sound_track(path: Path, name: str, reader: audiofiles.SoundReader) -> np.ndarray | None:
-    """Reads the sound track with the options of `reader`; None without one. Raises BadSample."""
+    """Reads the sound track with the options of `reader`; None without one. Raises BadSample.
+
+    The sound starts with the first picture: an earlier start is cut, a later one gets silence.
+    """
     av = import_av()
     with name_failures(name), _open(av, path) as file:
         if not file.streams.audio:
             return None
         stream = file.streams.audio[0]
-        resampler = av.AudioResampler(format="fltp", layout=stream.layout)
-        require_rate(stream.rate)
-        parts, size = [], 0
-        for frame in file.decode(stream):
-            parts += [part.to_ndarray() for part in resampler.resample(frame)]
-            size += 2 * frame.samples * stream.channels
-            require_size(path.stat().st_size, size)
-        if not parts:
-            raise BadSample("has a sound track of length 0")
-        wave = np.concatenate(parts, axis=1).T.astype("float64")
-        return reader.convert(wave, stream.rate)
+        wave = _placed_sound(_sound_parts(av, file, stream), stream.rate, _first_picture(av, path))
+        return reader.convert(wave.T.astype("float64"), stream.rate)
+
+
+def _first_picture(av: Any, path: Path) -> float:
+    """The time of the first picture; 0 without one."""
+    with _open(av, path) as file:
+        first = next(file.decode(file.streams.video[0]), None) if file.streams.video else None
+        return first.time if first is not None and first.time is not None else 0.0
+
+
+def _sound_parts(av: Any, file: Any, stream: Any) -> Iterator[tuple[float | None, np.ndarray]]:
+    """Times, in seconds or None, and float32 (channels, samples) of the parts of a sound track."""
+    resampler = av.AudioResampler(format="fltp", layout=stream.layout)
+    for frame in file.decode(stream):
+        for part in resampler.resample(frame):
+            yield frame.time, part.to_ndarray()
+
+
+def _placed_sound(parts: Iterator[tuple[float | None, np.ndarray]], rate: int, start: float) -> np.ndarray:
+    """The parts in one array (channels, samples) that begins at the time `start`.
+
+    Silence fills a gap; gaps and overlaps of less than `JITTER` seconds are rounding.
+    """
+    placed: list[np.ndarray] = []
+    length = 0
+    for time, part in parts:
+        gap = 0 if time is None else round((time - start) * rate) - length
+        if placed and abs(gap) < JITTER * rate:
+            gap = 0
+        if gap > 0:
+            if gap > MOST_SILENCE * rate:
+                raise BadSample(f"has {gap / rate:.0f} s without sound before {time:.0f} s")
+            placed.append(np.zeros((len(part), gap), part.dtype))
+        elif gap < 0 and not placed:
+            part = part[:, -gap:]
+        length += max(gap, 0) + part.shape[1]
+        if part.size:
+            placed.append(part)
+    if not placed:
+        raise BadSample("has a sound track of length 0")
+    return np.concatenate(placed, axis=1)
 
 
 def _open(av: Any, path: Path) -> Any:
