@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import sys
 from pathlib import Path
@@ -128,7 +129,9 @@ def test_a_clip_whose_pictures_start_late_is_whole(
     tmp_path: Path, ending: str, sound: int | None, late_pictures: float
 ) -> None:
     write_clip(tmp_path / f"x.{ending}", frames=20, sound=sound, late_pictures=late_pictures)
-    assert len(Video().plan(tmp_path).read(0)["video"]) >= 19
+    sample = Video().plan(tmp_path).read(0)
+    assert len(sample["video"]) >= 19
+    assert "audio" not in sample or 0 < len(sample["audio"]) / 8000 < 2.5
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv", "mov"])  # an AVI does not hold the late start of a track
@@ -147,7 +150,9 @@ def test_sound_and_pictures_have_one_clock(
     assert abs(loud[-1] / 8000 - (offset + 4)) < 0.25
     said = [note for note in plan.notes if "do not begin with the pictures" in note]
     assert len(said) == 1
-    assert f"{abs(offset):.1f}" in said[0]
+    seconds = re.search(r"the farthest ([\d.]+) s", said[0])
+    assert seconds is not None
+    assert abs(float(seconds[1]) - abs(offset)) < 0.15
     assert ("after" if offset > 0 else "before") in said[0]
 
 

@@ -156,7 +156,7 @@ def sound_track(path: Path, name: str, reader: audiofiles.SoundReader) -> np.nda
             return None
         stream = file.streams.audio[0]
         wave = _placed_sound(_sound_parts(av, file, stream), stream.rate, _first_picture(av, path))
-        return reader.convert(wave.T.astype("float64"), stream.rate)
+        return None if wave is None else reader.convert(wave.T.astype("float64"), stream.rate)
 
 
 def _first_picture(av: Any, path: Path) -> float:
@@ -174,14 +174,15 @@ def _sound_parts(av: Any, file: Any, stream: Any) -> Iterator[tuple[float | None
             yield frame.time, part.to_ndarray()
 
 
-def _placed_sound(parts: Iterator[tuple[float | None, np.ndarray]], rate: int, start: float) -> np.ndarray:
-    """The parts in one array (channels, samples) that begins at the time `start`.
+def _placed_sound(parts: Iterator[tuple[float | None, np.ndarray]], rate: int, start: float) -> np.ndarray | None:
+    """The parts as an array (channels, samples) from the time `start`; None if all end before.
 
     Silence fills a gap; gaps and overlaps of less than `JITTER` seconds are rounding.
     """
     placed: list[np.ndarray] = []
-    length = 0
+    length, heard = 0, False
     for time, part in parts:
+        heard = True
         gap = 0 if time is None else round((time - start) * rate) - length
         if placed and abs(gap) < JITTER * rate:
             gap = 0
@@ -194,9 +195,9 @@ def _placed_sound(parts: Iterator[tuple[float | None, np.ndarray]], rate: int, s
         length += max(gap, 0) + part.shape[1]
         if part.size:
             placed.append(part)
-    if not placed:
+    if not heard:
         raise BadSample("has a sound track of length 0")
-    return np.concatenate(placed, axis=1)
+    return np.concatenate(placed, axis=1) if placed else None
 
 
 def _open(av: Any, path: Path) -> Any:
