@@ -155,7 +155,8 @@ def sound_track(path: Path, name: str, reader: audiofiles.SoundReader) -> np.nda
         if not file.streams.audio:
             return None
         stream = file.streams.audio[0]
-        wave = _placed_sound(_sound_parts(av, file, stream), stream.rate, _first_picture(av, path))
+        require_rate(stream.rate)
+        wave = _placed_sound(_sound_parts(av, file, stream, path.stat().st_size), stream.rate, _first_picture(av, path))
         return None if wave is None else reader.convert(wave.T.astype("float64"), stream.rate)
 
 
@@ -166,10 +167,16 @@ def _first_picture(av: Any, path: Path) -> float:
         return first.time if first is not None and first.time is not None else 0.0
 
 
-def _sound_parts(av: Any, file: Any, stream: Any) -> Iterator[tuple[float | None, np.ndarray]]:
-    """Times, in seconds or None, and float32 (channels, samples) of the parts of a sound track."""
+def _sound_parts(av: Any, file: Any, stream: Any, limit: int) -> Iterator[tuple[float | None, np.ndarray]]:
+    """Times, in seconds or None, and float32 (channels, samples) of the parts of a sound track.
+
+    Raises BadSample when the sound is too large for a file of `limit` bytes.
+    """
     resampler = av.AudioResampler(format="fltp", layout=stream.layout)
+    size = 0
     for frame in file.decode(stream):
+        size += 2 * frame.samples * stream.channels
+        require_size(limit, size)
         for part in resampler.resample(frame):
             yield frame.time, part.to_ndarray()
 
