@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
+from multiview.views.stored_numbers import as_given, real
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,9 +20,12 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def rgb_to_grey(rgb: Tensor) -> Tensor:
-    """Luminance (n, 1, h, w) of gamma-coded RGB (n, 3, h, w), as `skimage.color.rgb2gray`."""
-    r, g, b = rgb.unbind(-3)
-    return (r * LUMINANCE[0] + g * LUMINANCE[1] + b * LUMINANCE[2]).unsqueeze(-3)
+    """Luminance (n, 1, h, w) of gamma-coded RGB (n, 3, h, w), floats in [0, 1] or bytes.
+
+    Equals `skimage.color.rgb2gray`.
+    """
+    r, g, b = real(rgb).unbind(-3)
+    return as_given((r * LUMINANCE[0] + g * LUMINANCE[1] + b * LUMINANCE[2]).unsqueeze(-3), rgb)
 
 
 @recorded

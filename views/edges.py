@@ -18,7 +18,8 @@ def sobel(rgb: Tensor) -> Tensor:
     """Length of the Sobel gradient of grey: (n, 3, h, w) -> (n, 1, h, w); a step of 1 gives 0.5."""
     from kornia.filters import sobel
 
-    return sobel(rgb_to_grey(rgb))
+    grey = rgb_to_grey(rgb)
+    return sobel(grey) if grey.numel() else grey
 
 
 @recorded
@@ -46,7 +47,8 @@ class Canny:
         """(n, 3, h, w) in [0, 1] -> (n, 1, h, w): 1 on a line, else 0; no gradient."""
         from kornia.filters import canny
 
-        return canny(rgb_to_grey(rgb), self.low, self.high)[1]
+        grey = rgb_to_grey(rgb)
+        return canny(grey, self.low, self.high)[1] if grey.numel() else grey
 
 
 @recorded

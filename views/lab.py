@@ -11,7 +11,8 @@ from torch import Tensor
 from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
 from multiview.views.fast_roots import cube_root
-from multiview.views.light import WHITE, XYZ_FROM_RGB, Matrix, as_given, linear, mixed, power_
+from multiview.views.light import WHITE, XYZ_FROM_RGB, Matrix, linear, mixed, power_, transformed
+from multiview.views.stored_numbers import as_given
 
 LAB_KNEE = 0.008856
 LAB_MEETS = 0.00889000456350487
@@ -34,7 +35,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     finite everywhere, also at black and at the two knees. Half precision is computed in float32.
     Source: IEC 61966-2-1 (sRGB), CIE 015 (L*a*b*).
     """
-    if rgb.requires_grad and torch.is_grad_enabled():
+    if (rgb.requires_grad and torch.is_grad_enabled()) or transformed() or not rgb.numel():
         lab = _lab(rgb)
     else:
         compiling = torch.compiler.is_compiling() and rgb.dtype != torch.float64

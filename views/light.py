@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multiview.views.fast_roots import fifth_root
+from multiview.views.stored_numbers import real
 
 GAMMA_KNEE = 0.04045
 GAMMA_MEETS = 0.040448236277107565
@@ -28,14 +29,9 @@ WHITE: Row = (0.95047, 1.0, 1.08883)
 """XYZ of the white point D65, 2 degree observer, in skimage's digits."""
 
 
-def real(x: Tensor) -> Tensor:
-    """`x` in single or double precision: half precision is too coarse for colour."""
-    return x if x.dtype in (torch.float32, torch.float64) else x.float()
-
-
-def as_given(x: Tensor, rgb: Tensor) -> Tensor:
-    """`x` in the precision of its picture `rgb`, or in single precision for bytes."""
-    return x.to(rgb.dtype) if rgb.is_floating_point() else x
+def transformed() -> bool:
+    """Whether `torch.func` is at work (vmap, grad, ...), which does not allow `out=` and `view`."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def linear(rgb: Tensor) -> Tensor:
@@ -44,10 +40,12 @@ def linear(rgb: Tensor) -> Tensor:
     Bytes are looked up in a table, which takes half the time. Source: IEC 61966-2-1.
     """
     if torch.compiler.is_compiling() and rgb.dtype != torch.float64:
-        return _linear_in_one_pass(rgb.float() / 255 if rgb.dtype == torch.uint8 else real(rgb))
+        return _linear_in_one_pass(real(rgb))
     if rgb.dtype != torch.uint8:
         return _linear(real(rgb))
-    stored = rgb.flatten()
+    if transformed():
+        return _levels(rgb.device)[rgb.int()]
+    stored = rgb.contiguous().flatten()
     if rgb.is_cpu and len(stored) % 2 == 0 and stored.storage_offset() % 2 == 0:  # two bytes at a time
         pairs = stored.view(torch.int16).int().bitwise_and_(0xFFFF)
         return _pairs_of_levels().index_select(0, pairs).view(torch.float32).view(rgb.shape)

@@ -12,6 +12,7 @@ from multiview.errors import MultiviewError
 from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
 from multiview.views.colour import IMAGENET_MEAN, IMAGENET_STD, LUMINANCE
+from multiview.views.stored_numbers import as_given, real
 
 FASTEST = 10.0
 """Pixels per frame, about the most that a differential method can see."""
@@ -37,8 +38,8 @@ class Frame:
     at: float
 
     def __call__(self, clip: Tensor) -> Tensor:
-        """(n, 3, frames, h, w) -> (n, 3, h, w)."""
-        return clip[:, :, round(self.at * (clip.shape[2] - 1))]
+        """(n, 3, frames, h, w), floats in [0, 1] or bytes -> (n, 3, h, w) in [0, 1]."""
+        return as_given(real(clip[:, :, round(self.at * (clip.shape[2] - 1))]), clip)
 
 
 @recorded
@@ -53,16 +54,16 @@ def frame(crop: Crop, augment: Augmentation | None = None, *, at: float = 0.5) -
 
 
 def luminance(clip: Tensor) -> Tensor:
-    """Grey (n, 1, frames, h, w) of a clip of two frames or more (n, 3, frames, h, w)."""
+    """Grey (n, 1, frames, h, w) of a clip of two frames or more, floats in [0, 1] or bytes."""
     if clip.shape[2] < 2:
         raise MultiviewError("a clip of one frame has no motion; give the crop more seconds, or store more frames.")
-    r, g, b = clip.unbind(1)
+    r, g, b = real(clip).unbind(1)
     return (r * LUMINANCE[0] + g * LUMINANCE[1] + b * LUMINANCE[2]).unsqueeze(1)
 
 
 def differences(clip: Tensor) -> Tensor:
     """Change of grey between frames: (n, 3, frames, h, w) -> (n, 1, frames - 1, h, w)."""
-    return luminance(clip).diff(dim=2)
+    return as_given(luminance(clip).diff(dim=2), clip)
 
 
 @recorded
@@ -90,11 +91,11 @@ class Speed:
         """(n, 3, frames, h, w) in [0, 1] -> (n, 1, frames - 1, h, w), pixels per frame."""
         grey = luminance(clip)
         n, _, frames, height, width = grey.shape
-        before, after = (x.reshape(-1, 1, height, width) for x in (grey[:, :, :-1], grey[:, :, 1:]))
+        before, after = (x.reshape(n * (frames - 1), 1, height, width) for x in (grey[:, :, :-1], grey[:, :, 1:]))
         u, v = flow_between(before, after, self.iterations, self.smooth)
         # The small number keeps the gradient finite where nothing moves.
         speed = (u.square() + v.square() + 1e-12).sqrt().clamp(max=FASTEST)
-        return speed.view(n, 1, frames - 1, height, width)
+        return as_given(speed.view(n, 1, frames - 1, height, width), clip)
 
 
 def flow_between(before: Tensor, after: Tensor, iterations: int, smooth: float) -> tuple[Tensor, Tensor]:
@@ -103,6 +104,8 @@ def flow_between(before: Tensor, after: Tensor, iterations: int, smooth: float) 
     Least squares of (I_x u + I_y v + I_t)^2 + smooth^2 |grad (u, v)|^2, by Jacobi's iteration.
     For motions of about one pixel; areas of one grey seem not to move. Horn & Schunck, 1981.
     """
+    if not before.numel():
+        return before, after
     middle = F.pad((before + after) / 2, (1, 1, 1, 1), mode="replicate")
     across = (middle[..., 1:-1, 2:] - middle[..., 1:-1, :-2]) / 2
     down = (middle[..., 2:, 1:-1] - middle[..., :-2, 1:-1]) / 2

@@ -11,6 +11,7 @@ from multiview import require
 from multiview.errors import MultiviewError
 from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
+from multiview.views.stored_numbers import as_given, real
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,8 +23,8 @@ FLOOR = 1e-6
 
 
 def mono(sound: Tensor) -> Tensor:
-    """The mean of the channels: (n, channels, samples) -> (n, 1, samples)."""
-    return sound.mean(1, keepdim=True)
+    """The mean of the channels: (n, channels, samples), floats or 16 bit -> (n, 1, samples)."""
+    return as_given(real(sound, "int16").mean(1, keepdim=True), sound)
 
 
 @recorded
@@ -58,17 +59,20 @@ class LogMel:
         return 1 << (self.window - 1).bit_length()
 
     def __call__(self, sound: Tensor) -> Tensor:
-        """(n, channels, samples) in [-1, 1] -> (n, 1, bands, 1 + samples // hop), ln of power.
+        """(n, channels, samples) -> (n, 1, bands, 1 + samples // hop), ln of power.
 
-        Channels are averaged. Full-scale noise has a power of about 1 in each bin.
+        Sound: floats in [-1, 1] or 16 bit. Channels are averaged. Full-scale noise has a power of about 1 in each bin.
         """
         from torchaudio.functional import spectrogram
 
         window, filters = _constants(self, sound.device.type)
+        wave = mono(real(sound, "int16"))[:, 0]
+        if not len(wave):  # the Fourier transform refuses an empty batch
+            return sound.new_zeros((0, 1, self.bands, 1 + wave.shape[1] // self.hop), dtype=wave.dtype)
         power = spectrogram(
-            mono(sound)[:, 0],
+            wave if wave.shape[1] else wave.new_zeros((len(wave), 1)),
             pad=0,
-            window=window.to(sound),
+            window=window.to(wave),
             n_fft=self.fft,
             hop_length=self.hop,
             win_length=self.window,
@@ -76,8 +80,8 @@ class LogMel:
             normalized="window",
             pad_mode="constant",
         )
-        mel = filters.to(sound).T @ power
-        return mel.add(FLOOR).log().unsqueeze(1)
+        mel = filters.to(wave).T @ power
+        return as_given(mel.add(FLOOR).log().unsqueeze(1), sound)
 
 
 @lru_cache(maxsize=16)

@@ -18,7 +18,8 @@ from torch import Tensor
 from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
 from multiview.views.lab import LAB_KNEE
-from multiview.views.light import WHITE, XYZ_FROM_RGB, Matrix, Row, as_given, linear, mixed, real
+from multiview.views.light import WHITE, XYZ_FROM_RGB, Matrix, Row, linear, mixed
+from multiview.views.stored_numbers import as_given, real
 
 Ranges = tuple[tuple[float, float], ...]
 
@@ -60,8 +61,8 @@ class Mixing:
     offset: Row = (0.0, 0.0, 0.0)
 
     def __call__(self, rgb: Tensor) -> Tensor:
-        """(n, 3, h, w) in [0, 1] -> (n, 3, h, w)."""
-        return mixed(real(rgb), self.matrix, self.offset).to(rgb.dtype)
+        """(n, 3, h, w), floats in [0, 1] or bytes -> (n, 3, h, w)."""
+        return as_given(mixed(real(rgb), self.matrix, self.offset), rgb)
 
     @property
     def ranges(self) -> Ranges:
@@ -92,9 +93,9 @@ def rgb_to_luv(rgb: Tensor) -> Tensor:
 
 
 def rgb_to_hsv(rgb: Tensor) -> Tensor:
-    """Hue (turns, from 0 to 1), saturation and value (n, 3, h, w) of sRGB (n, 3, h, w) in [0, 1].
+    """Hue (turns, from 0 to 1), saturation and value (n, 3, h, w) of sRGB (n, 3, h, w).
 
-    The hue of greys and the saturation of black are 0, with gradient 0. Equals
+    sRGB: floats in [0, 1] or bytes. The hue of greys and the saturation of black are 0, with gradient 0. Equals
     `skimage.color.rgb2hsv`.
     """
     x = real(rgb)
@@ -111,9 +112,9 @@ def rgb_to_hsv(rgb: Tensor) -> Tensor:
 
 
 def rgb_to_hed(rgb: Tensor) -> Tensor:
-    """Haematoxylin, eosin and DAB (n, 3, h, w) of tissue in sRGB (n, 3, h, w), [0, 1]; 0 = none.
+    """Haematoxylin, eosin and DAB (n, 3, h, w) of tissue in sRGB (n, 3, h, w); 0 = none.
 
-    Unmixed optical density; intensity 1e-6 has density 1. Equals `skimage.color.rgb2hed`. Source:
+    sRGB: floats in [0, 1] or bytes. Unmixed optical density; intensity 1e-6 has density 1. Equals `skimage.color.rgb2hed`. Source:
     Ruifrok & Johnston, "Quantification of histochemical staining by color deconvolution", 2001.
     """
     density = real(rgb).clamp(min=DARKEST).log() / math.log(DARKEST)

@@ -81,6 +81,8 @@ def series(crop: Crop, augment: Augmentation | None = None, *, channels: Selecti
 def unit_ball(cloud: Tensor) -> Tensor:
     """Clouds (n, 3, points), each centred and scaled so that the farthest point is at 1."""
     centred = cloud - cloud.mean(2, keepdim=True)
+    if not centred.numel():
+        return centred
     return centred / centred.norm(dim=1, keepdim=True).amax(2, keepdim=True).clamp(min=1e-12)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from multiview.errors import MultiviewError
 from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
+from multiview.views.stored_numbers import as_given, real
 
 LEAST = 1e-6
 """Smallest value of HHA where depth was measured; 0 means not measured."""
@@ -38,12 +39,14 @@ def normals(depth: Tensor, fov: float) -> Tensor:
     The cross product of central differences. A pixel has a normal when its eight neighbours exist
     and were measured; otherwise the normal is (0, 0, 0).
     """
+    if not depth.numel():
+        return depth.expand(-1, 3, -1, -1)
     there = F.pad(depth, (1, 1, 1, 1))
     whole = -F.max_pool2d(-(there > 0).to(depth.dtype), 3, stride=1)
     place = F.pad(points(depth, fov), (1, 1, 1, 1), mode="replicate")
     along = place[..., 1:-1, 2:] - place[..., 1:-1, :-2]
     upward = place[..., :-2, 1:-1] - place[..., 2:, 1:-1]
-    return F.normalize(torch.linalg.cross(along, upward, dim=1), dim=1) * whole
+    return as_given(F.normalize(real(torch.linalg.cross(along, upward, dim=1)), dim=1) * whole, depth)
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class HHA:
 
     def __call__(self, depth: Tensor) -> Tensor:
         """(n, 1, h, w) metres -> (n, 3, h, w) in [0, 1]; 0 where nothing was measured."""
+        if not depth.numel():
+            return depth.expand(-1, 3, -1, -1)
         there = depth > 0
         up = points(depth, self.fov)[:, 1:2]
         # Unmeasured pixels do not count as the lowest point.
