@@ -15,6 +15,7 @@ import yaml
 
 from multiview import old_import_paths
 from multiview.errors import MultiviewError, suggestion
+from multiview.option_values import as_list, list_options, refuse_misfits
 from multiview.plugin_fields import KIND, kind_of, narrowed, open_fields, refuse_another_kind
 from multiview.plugins import installed
 
@@ -59,10 +60,11 @@ class _Parser(jsonargparse.ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         raise MultiviewError(_plain(message, list(self._option_string_actions), self.prog, self.usage)) from ex
 
-    def values_of(self, words: Sequence[str], kinds: Mapping[str, str]) -> dict[str, Any]:
-        """The fields' values from words. `kinds`: the kind of every open field, by name."""
+    def values_of(self, words: Sequence[str], kinds: Mapping[str, str], config: type) -> dict[str, Any]:
+        """The values of the fields of `config`. `kinds`: the kind of every open field, by name."""
         try:
             parsed = self.parse_args(words)
+            refuse_misfits(parsed, config)
             for name, kind in kinds.items():
                 refuse_another_kind(name, kind, str(parsed.get(f"{name}.{KIND}", kind)))
             for name in ("config", *(f"{name}.{KIND}" for name in kinds)):
@@ -110,7 +112,10 @@ def parse(
     for name, kind in kinds.items():
         _add_kind(parser, name, kind, open_fields(config)[name])
     known = [option.removeprefix("--") for option in parser._option_string_actions if option.startswith("--")]
-    values = parser.values_of(_positional_first(_expanded(given, known, narrow)), kinds)
+    expanded = _expanded(given, known, narrow)
+    lists = {name: texts for name, texts in list_options(narrow).items() if name not in positional}
+    expanded = _with_brackets(expanded, lists, gather=not positional)
+    values = parser.values_of(_positional_first(expanded), kinds, narrow)
     several = {name: tuple(values[name]) for name in positional if isinstance(values[name], list)}
     return config(**values | several)
 
@@ -149,6 +154,25 @@ def _expanded(argv: Sequence[str], known: list[str], config: type) -> list[str]:
         if name in flags and not match[2] and next_word not in ("true", "false"):
             words.append("true")
     return words
+
+
+def _with_brackets(words: Sequence[str], lists: Mapping[str, bool], gather: bool) -> list[str]:
+    """Writes the values of options that take lists as lists: `--views L,ab` as `--views ["L", "ab"]`.
+
+    gather: whether `--views L ab` is a list too; not where a word of its own may follow an option.
+    """
+    left, done = list(words), []
+    while left:
+        option, equals, value = left.pop(0).partition("=")
+        if option.removeprefix("--") not in lists or not option.startswith("--"):
+            done.append(option + equals + value)
+            continue
+        items = [value] if equals else []
+        while left and not left[0].startswith("--") and (not items or (gather and not items[0].startswith("["))):
+            items.append(left.pop(0))
+        joined = ",".join(items)
+        done += [f"{option}={as_list(joined, lists[option.removeprefix('--')])}"] if items else [option]
+    return done
 
 
 def _positional_first(words: list[str]) -> list[str]:
@@ -200,6 +224,15 @@ def _plain(message: str, known: list[str], prog: str, usage: str) -> str:
     if given:
         options = {option.removeprefix("--") for option in known if option.startswith("--")}
         return f"{_unknown_option(given, options)} `{prog} --help` lists all options."
+    if text.startswith("Unexpected config:"):
+        held = text.partition(":")[2].strip() or "nothing"
+        return f"the file of --config holds {held} instead of options; write lines such as `seed: 1`."
+    file = re.match(r"Parser key \"([\w.]+)\": Unable to load config ['\"](.*?)['\"]", text)
+    if file:
+        return (
+            f"--{file[1]} takes a YAML file of its options, and '{file[2]}' is no such file; give the file, or the "
+            f"options one by one (`{prog} --help` lists them)."
+        )
     wrong = re.fullmatch(r"Parser key \"([\w.]+)\": (.*)", text)
     return f"--{wrong[1]}: {_wrong_value(wrong[2])}" if wrong else text
 
@@ -220,7 +253,9 @@ def _wrong_value(text: str) -> str:
     if choice:
         names = [name.strip("'\"") for name in choice[1].split(", ")]
         return f"'{choice[2]}' is none of {', '.join(names)}.{suggestion(choice[2], names)}"
-    several = re.search(r"Expected a <class 'tuple'>.* Given value: (\S+)$", text)
+    several = re.search(r"Expected a <class 'tuple'>.* (?:Given|Got) value: (.*)$", text)
+    if several and several[1].startswith(("[", "(", "None", "{")):
+        return f"expected a list of values of the right type. Given: {several[1]}"
     if several:
         return f"expected a list, in brackets: [{several[1]}]. Given: {several[1]}"
     plain = re.sub(
