@@ -48,6 +48,8 @@ _MODULES = ("encoders", "views")
 __all__ = sorted([*_WHERE, *_MODULES])
 
 if TYPE_CHECKING:
+    from multiview import encoders as encoders
+    from multiview import views as views
     from multiview.config import Optimizer as Optimizer
     from multiview.config import Train as Train
     from multiview.data.store.reading import Store as Store
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from multiview.load_run import load as load
     from multiview.objectives import BYOL as BYOL
     from multiview.objectives import CMC as CMC
+    from multiview.objectives import BarlowTwins as BarlowTwins
     from multiview.objectives import MoCo as MoCo
     from multiview.objectives import Objective as Objective
     from multiview.objectives import SigLIP as SigLIP
@@ -81,14 +84,16 @@ if TYPE_CHECKING:
     from multiview.view import make_view as make_view
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"multiview.{name}")
-    if name in _WHERE:
-        return getattr(importlib.import_module(f"multiview.{_WHERE[name]}"), name)
-    if name[:1].isupper():  # an objective that pyproject.toml registers, though no line above names it
-        return importlib.import_module("multiview.objectives").__getattr__(name)
-    raise AttributeError(f"module 'multiview' has no attribute '{name}'")
+if not TYPE_CHECKING:  # a type checker would take any name for one of this module
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return importlib.import_module(f"multiview.{name}")
+        if name in _WHERE:
+            return getattr(importlib.import_module(f"multiview.{_WHERE[name]}"), name)
+        if name[:1].isupper():  # an objective that pyproject.toml registers, though no line above names it
+            return importlib.import_module("multiview.objectives").__getattr__(name)
+        raise AttributeError(f"module 'multiview' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:

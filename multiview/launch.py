@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -10,15 +11,16 @@ from functools import partial
 from itertools import pairwise
 from multiprocessing import current_process
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, cast
 
 from multiview import old_import_paths
 from multiview.child import protect_children, protected_children
-from multiview.errors import unknown_name
+from multiview.config import Optimizer, Train
+from multiview.errors import MultiviewError, unknown_name
 from multiview.exits import DONE, exit_code_of, stopped_by
 from multiview.options import parse
 from multiview.recipe import Recipe, Setup
-from multiview.recipe_origin import origin_of, short_name
+from multiview.recipe_origin import launch_target, origin_of, short_name
 from multiview.train.runfolder import CONFIG
 
 if TYPE_CHECKING:
@@ -74,7 +76,8 @@ def train_from_words(recipe: type[Recipe], argv: Sequence[str], prog: str | None
 
 def parse_recipe(recipe: type[R], argv: Sequence[str], prog: str | None = None) -> R:
     """The recipe with the options in `argv`; --resume takes the other options from the run."""
-    about = f"{(inspect.getdoc(recipe) or '').split(ARGUMENTS)[0]}\n\n{EXITS}"
+    several = f"`accelerate launch {launch_target(recipe)} [options]` starts the same run in several processes."
+    about = f"{(inspect.getdoc(recipe) or '').split(ARGUMENTS)[0]}\n\n{several}\n\n{EXITS}"
     read = partial(parse, recipe, prog=prog or Path(sys.argv[0]).name, description=about)
     configs = [Path(out) / CONFIG for word, out in pairwise(_split_out(argv)) if word == "--out"]
     if {"--resume", "--resume=true"} & set(argv) and configs and configs[-1].is_file():
@@ -102,11 +105,25 @@ def start(recipe: Recipe, workers: int = 1) -> Trained | None:
     """
     from multiview.run import run
 
+    kind = type(recipe)
     with protected_children():
-        return run(recipe, name=short_name(type(recipe)), origin=origin_of(type(recipe)), workers=workers)
+        return run(recipe, name=short_name(kind), origin=origin_of(kind), workers=workers, script=launch_target(kind))
 
 
-def fit(setup: Setup, **options: Any) -> Trained:
+class FitOptions(TypedDict, total=False):
+    """The keyword arguments of `fit`: fields of `Recipe`."""
+
+    data: str | os.PathLike[str]
+    out: str | os.PathLike[str] | None
+    seed: int
+    resume: bool
+    overwrite: bool
+    evaluate: bool
+    cache: str | os.PathLike[str]
+    train: Train
+
+
+def fit(setup: Setup, **options: Unpack[FitOptions]) -> Trained:
     """Trains a setup from Python.
 
     The run folder has no recipe, so that `multiview evaluate` cannot rebuild the run: evaluate the
@@ -128,9 +145,21 @@ def fit(setup: Setup, **options: Any) -> Trained:
     """
     from multiview.run import run
 
-    known = {field.name for field in fields(Recipe)} - {"plan"}
+    known = FitOptions.__annotations__
     for name in options:
         if name not in known:
-            raise unknown_name("option of fit", name, known)
+            raise unknown_name("option of fit", name, known, _options_of_training(name))
+    if not isinstance(setup, Setup):
+        raise MultiviewError(f"setup is a {type(setup).__name__}; give mv.Setup(views, encoders, graph).")
+    recipe = Recipe(**cast("dict[str, Any]", options))
     with protected_children():
-        return cast("Trained", run(Recipe(**options), name="run", origin=None, setup=setup))
+        return cast("Trained", run(recipe, name="run", origin=None, setup=setup))
+
+
+def _options_of_training(name: str) -> str:
+    """Where an option of `Train` or `Optimizer` belongs."""
+    if name in {field.name for field in fields(Train)}:
+        return f"It is an option of training: fit(setup, train=mv.Train({name}=...))."
+    if name in {field.name for field in fields(Optimizer)}:
+        return f"It is one of the optimiser: fit(setup, train=mv.Train(optimizer=mv.Optimizer({name}=...)))."
+    return ""

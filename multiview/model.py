@@ -97,7 +97,8 @@ class MultiviewModel(nn.Module):
         super().__init__()
         self.graph = graph
         self.owners = owners(encoders, graph.views)
-        self.encoders = nn.ModuleDict({o: encoders[o] for o in dict.fromkeys(self.owners.values())})  # type: ignore[misc]
+        own = dict.fromkeys(self.owners.values())
+        self.encoders = nn.ModuleDict({module_name(o): encoders[o] for o in own})  # type: ignore[misc]
         self.projectors = nn.ModuleDict()
         self.predictors = nn.ModuleDict()
         self.scalars = nn.ModuleDict(
@@ -135,7 +136,11 @@ class MultiviewModel(nn.Module):
         """The encoder that `view` uses."""
         if view not in self.owners:
             raise unknown_name("view of this model", view, self.owners)
-        return self.encoders[self.owners[view]]  # type: ignore[return-value]
+        return self.encoders[module_name(self.owners[view])]  # type: ignore[return-value]
+
+    def own_encoders(self) -> dict[str, Encoder]:
+        """Each encoder once, by the view that owns it."""
+        return {owner: self.encoder(owner) for owner in dict.fromkeys(self.owners.values())}
 
     def projector(self, view: str, head: Head) -> Projection:
         """The projector that `view` uses for `head`."""
@@ -199,6 +204,11 @@ class MultiviewModel(nn.Module):
     def features(self, views: Mapping[str, Tensor], layer: str | None = None) -> dict[str, Tensor]:
         """Features h (n, features) of each given view, or the output of a layer."""
         return {view: self.encoder(view)(x, layer) for view, x in views.items()}
+
+
+def module_name(view: str) -> str:
+    """The view's key in an `nn.ModuleDict`, which takes no names of its own members (`values`)."""
+    return f"{view}~" if hasattr(nn.ModuleDict(), view) else view
 
 
 def needs_of(graph: ContrastGraph) -> list[tuple[str, Needs]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from multiview.config import Train
@@ -81,6 +82,16 @@ class Recipe:
     train: Train = Train()
 
     def __post_init__(self) -> None:
+        for name in ("data", "out", "cache"):
+            value = getattr(self, name)
+            if isinstance(value, PurePath):
+                object.__setattr__(self, name, str(value))
+            elif not isinstance(value, str) and not (value is None and name == "out"):
+                raise MultiviewError(_no_path(name, value))
+        if not isinstance(self.train, Train):
+            raise MultiviewError(f"train is a {type(self.train).__name__}; give mv.Train(epochs=..., ...).")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise MultiviewError(f"seed is {self.seed!r}; give a whole number from 0 to {2**31 - 1}.")
         if self.resume and self.overwrite:
             raise MultiviewError("--resume continues a run and --overwrite replaces it; give one of them.")
         if not 0 <= self.seed < 2**31:
@@ -92,6 +103,17 @@ class Recipe:
             f"the recipe {type(self).__name__} does not say what it trains; give it `def build(self) -> mv.Setup` that "
             "returns mv.Setup(views, encoders, graph)."
         )
+
+
+def _no_path(name: str, value: object) -> str:
+    """The message about an object in place of a path."""
+    if name != "data":
+        return f"{name} is a {type(value).__name__}; give the path of a folder, as text."
+    return (
+        f"data is a {type(value).__name__}; give the path of a store or of a folder of files, as text. Arrays and tensors "
+        "in memory go through a file: numpy.savez('data.npz', image=..., y=...), then data='data.npz'; a Dataset is "
+        "saved as files, or read by a source of your own."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

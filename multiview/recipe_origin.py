@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any, cast
 
 from multiview.errors import MultiviewError
 from multiview.options import parse
-from multiview.plugins import installed, load
+from multiview.plugins import find, installed, load
 from multiview.recipe import Recipe
 from multiview.runs import environment
 from multiview.train.runfolder import CONFIG
@@ -19,7 +20,10 @@ from multiview.train.runfolder import CONFIG
 
 def origin_of(recipe: type[Recipe]) -> dict[str, str] | None:
     """The installed name of a recipe, else its file and class; None for a class without a file."""
-    file = Path(inspect.getfile(recipe)).resolve()
+    try:
+        file = Path(inspect.getfile(recipe)).resolve()
+    except (OSError, TypeError):  # a class of a notebook or of `python -c`
+        return None
     for plugin in installed("recipes"):
         module, _, attribute = plugin.target.partition(":")
         if attribute == recipe.__name__ and (module == recipe.__module__ or file.stem == module.rsplit(".", 1)[-1]):
@@ -32,6 +36,18 @@ def short_name(recipe: type[Any]) -> str:
     origin = origin_of(recipe) or {}
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", recipe.__name__).lower()
     return origin.get("name") or (Path(origin["file"]).stem if "file" in origin else words)
+
+
+def launch_target(recipe: type[Recipe]) -> str:
+    """What follows `accelerate launch` to start the recipe: `-m MODULE` from anywhere, or its file."""
+    origin = origin_of(recipe)
+    if origin is None:
+        return "SCRIPT.py"
+    if "file" in origin:
+        return shlex.quote(origin["file"])
+    plugin = find("recipes", origin["name"])
+    module = plugin.target.partition(":")[0]
+    return f"-m {module}" if module.startswith("multiview.") else f"-m multiview.cli train {origin['name']}"
 
 
 def recipe_of(folder: Path) -> Recipe:

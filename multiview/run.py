@@ -14,7 +14,7 @@ from multiview.recipe import Recipe, Setup
 from multiview.train.loop import Loop, Progress
 from multiview.train.plan import show_plan
 from multiview.train.prepare import Prepared, assemble, prepare
-from multiview.train.runfolder import changed_options, describe, open_folder
+from multiview.train.runfolder import changed_options, claim, describe, open_folder
 from multiview.train.telemetry import Display, Metrics, NoMetrics
 from multiview.trained import Trained
 
@@ -22,7 +22,13 @@ __getattr__ = old_import_paths.names_of("run")
 
 
 def run(
-    recipe: Recipe, *, name: str, origin: dict[str, str] | None, setup: Setup | None = None, workers: int = 1
+    recipe: Recipe,
+    *,
+    name: str,
+    origin: dict[str, str] | None,
+    setup: Setup | None = None,
+    workers: int = 1,
+    script: str = "SCRIPT.py",
 ) -> Trained | None:
     """Prepares, trains and evaluates one recipe; returns None after --plan.
 
@@ -32,8 +38,11 @@ def run(
         origin: how to find the recipe again, see `origin.origin_of`; None when it cannot be found.
         setup: what to train instead of the recipe's own `build`.
         workers: processes that prepare the data when there is no store yet.
+        script: what follows `accelerate launch` to start this run, for messages.
     """
-    prepared = prepare(recipe, setup, workers=workers)
+    if recipe.resume or not recipe.plan:  # cheap mistakes before the data is prepared
+        claim(recipe, name)
+    prepared = prepare(recipe, setup, workers=workers, script=script)
     if recipe.plan:
         show_plan(prepared, recipe)
         return None

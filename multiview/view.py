@@ -319,7 +319,7 @@ def make_view(
     """The installed view called `name`.
 
     Args:
-        name: as `multiview list` shows it.
+        name: as `multiview list` shows it; options may follow, as in `bands:bands=8`.
         crop: the geometry that the view shares.
         augment: augmentation of the modality's tensor.
         modality: name in the store, when it is not the usual one of this view.
@@ -333,12 +333,40 @@ def make_view(
     >>> view.modality, view.channels.unit
     ('speech', 'ln power')
     """
+    name, *written = name.split(":")
     factory = plugins.load("views", name)
+    options = _written_options(name, written) | options
+    modality = options.pop("modality", None) if modality is None else modality
     plugins.check_options(f"view '{name}'", factory, options, also=("modality",))
-    view = factory(crop, augment, **options)
+    try:
+        view = factory(crop, augment, **options)
+    except (TypeError, ValueError) as error:
+        if not written:
+            raise
+        raise MultiviewError(f"'{':'.join((name, *written))}' has an option of the wrong kind: {error}.") from error
     if not isinstance(view, View):
         raise MultiviewError(
             f"the view plugin '{name}' returned {type(view).__name__}, not a View; its function must return a View."
         )
     view = remember(view, name, factory, (crop, augment), options)
     return view if modality is None else view.of(modality)
+
+
+def _written_options(name: str, words: list[str]) -> dict[str, Any]:
+    """The options of `NAME:OPTION=VALUE:OPTION=VALUE`; YAML reads the values, a list gives a tuple."""
+    import yaml
+
+    options = {}
+    for word in words:
+        option, equals, text = word.partition("=")
+        if not equals:
+            given = ":".join((name, *words))
+            raise MultiviewError(
+                f"'{given}' is not a view with options; write NAME:OPTION=VALUE, such as bands:bands=8."
+            )
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            value = text
+        options[option] = tuple(value) if isinstance(value, list) else value
+    return options

@@ -1,1 +1,1 @@
-"""Recipes: start one with `multiview train NAME`, or `accelerate launch recipes/NAME.py`."""
+"""Recipes: start one with `multiview train NAME`, or `accelerate launch -m multiview.recipes.NAME`."""

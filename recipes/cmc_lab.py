@@ -1,6 +1,6 @@
 """CMC on Lab (arXiv:1906.05849): lightness against chroma of the same crop.
 
-accelerate launch recipes/cmc_lab.py --data scenes
+accelerate launch -m multiview.recipes.cmc_lab --data scenes
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """CMC on RGB-D (arXiv:1906.05849, Sec. 4.3): L, ab, depth and surface normals of the same crop.
 
-accelerate launch recipes/cmc_rgbd.py --data scenes --topology full
+accelerate launch -m multiview.recipes.cmc_rgbd --data scenes --topology full
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ class CmcRgbd(mv.ImageRecipe):
     Each view has its own encoder and its own memory bank.
 
     Args:
-        views: two or more of L, ab, depth and normal, or other installed views.
+        views: two or more of L, ab, depth and normal, or other installed views;
+            options may follow the name, as in depth:modality=distance.
         topology: full (every pair of views), core (the first view against all others), chain
             (every view against the next), or joint (all views at once, with --objective symile).
         objective: how each pair of views is contrasted.
@@ -28,7 +29,7 @@ class CmcRgbd(mv.ImageRecipe):
 
     def build(self) -> mv.Setup:
         """All views show the same crop. Crops and flips are the only augmentation."""
-        views = {name: mv.make_view(name, self.crop) for name in self.views}
+        views = {name.partition(":")[0]: mv.make_view(name, self.crop) for name in self.views}
         encoders = {name: self.encoder_of(view) for name, view in views.items()}
         return mv.Setup(views, encoders, mv.ContrastGraph.of(self.topology, views, self.objective))
 

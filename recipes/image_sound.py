@@ -1,6 +1,6 @@
 """Image against sound: the image of an event is contrasted with the sound of the same event.
 
-accelerate launch recipes/image_sound.py --data scenes
+accelerate launch -m multiview.recipes.image_sound --data scenes
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Four objectives in one contrast graph, over L, ab, depth and normals of the same crop.
 
-accelerate launch recipes/mixed.py --data scenes
+accelerate launch -m multiview.recipes.mixed --data scenes
 """
 
 from dataclasses import dataclass

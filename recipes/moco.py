@@ -1,6 +1,6 @@
 """MoCo (arXiv:1911.05722; v2: arXiv:2003.04297): a query crop is contrasted with a queue of keys.
 
-accelerate launch recipes/moco.py --data scenes
+accelerate launch -m multiview.recipes.moco --data scenes
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """CMC on NYU Depth v2 (arXiv:1906.05849, Sec. 4.3): L, ab, depth and normals of indoor scenes.
 
 multiview preprocess nyuv2 nyu_depth_v2_labeled.mat stores/nyu
-accelerate launch recipes/nyu_rgbd.py --data stores/nyu --out runs/nyu
+accelerate launch -m multiview.recipes.nyu_rgbd --data stores/nyu --out runs/nyu
 multiview evaluate runs/nyu --segment mask --layer layer3
 """
 
@@ -15,7 +15,8 @@ class NyuRgbd(mv.ImageRecipe):
     """CMC on NYU Depth v2 (arXiv:1906.05849, Sec. 4.3): four views of the same patch.
 
     Args:
-        views: two or more of L, ab, depth and normal, or other installed views.
+        views: two or more of L, ab, depth and normal, or other installed views;
+            options may follow the name, as in depth:modality=distance.
         topology: full (every pair of views), core (the first view against all others), chain
             (every view against the next), or joint (all views at once, with --objective symile).
         size: side of the patches in pixels; the paper cuts 128 from 480 x 640.
@@ -37,7 +38,7 @@ class NyuRgbd(mv.ImageRecipe):
     def build(self) -> mv.Setup:
         """All views show the same patch. Crops and flips are the only augmentation."""
         crop = mv.Crop(size=self.size, scale=(self.min_scale, self.max_scale))
-        views = {name: mv.make_view(name, crop) for name in self.views}
+        views = {name.partition(":")[0]: mv.make_view(name, crop) for name in self.views}
         encoders = {name: self.encoder_of(view) for name, view in views.items()}
         return mv.Setup(views, encoders, mv.ContrastGraph.of(self.topology, views, self.objective))
 

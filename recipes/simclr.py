@@ -1,6 +1,6 @@
 """SimCLR (arXiv:2002.05709): two augmented crops of an image; the negatives are the batch.
 
-accelerate launch recipes/simclr.py --data scenes
+accelerate launch -m multiview.recipes.simclr --data scenes
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """SimSiam (arXiv:2011.10566): predicts the embedding of one crop from the other, without negatives.
 
-accelerate launch recipes/simsiam.py --data scenes
+accelerate launch -m multiview.recipes.simsiam --data scenes
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Six feature tables of the same handwritten digits (UCI Multiple Features), every pair contrasted.
 
 multiview preprocess arrays mfeat6.npz stores/mfeat6
-accelerate launch recipes/six_tables.py --data stores/mfeat6
+accelerate launch -m multiview.recipes.six_tables --data stores/mfeat6
 """
 
 from dataclasses import dataclass, field

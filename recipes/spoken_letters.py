@@ -1,7 +1,7 @@
 """The same letter in two languages: two recordings of one class are the two views of a sample.
 
 multiview preprocess pairs letters_multi stores/letters --seconds 1
-accelerate launch recipes/spoken_letters.py --data stores/letters
+accelerate launch -m multiview.recipes.spoken_letters --data stores/letters
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """CMC on STL-10 with the settings of the paper (arXiv:1906.05849, Sec. 4.2): L against ab.
 
 multiview preprocess stl10 stl10_binary stores/stl10
-accelerate launch recipes/stl10_lab.py --data stores/stl10
+accelerate launch -m multiview.recipes.stl10_lab --data stores/stl10
 """
 
 from dataclasses import dataclass

@@ -35,7 +35,7 @@ class FakeStore:
 
     def __init__(self, count: int = 60) -> None:
         rng = np.random.default_rng(0)
-        self.manifest = SimpleNamespace(modalities=KINDS)
+        self.manifest, self.path = SimpleNamespace(modalities=KINDS), "scans"
         self.labels = rng.integers(0, 5, count)
         self.data = {
             "image": rng.integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8),
@@ -204,7 +204,9 @@ def test_a_batch_moves_as_a_whole() -> None:
 def test_a_modality_that_the_store_lacks_is_named_before_anything_is_read() -> None:
     store = FakeStore()
     store.manifest.modalities = KINDS[::2]
-    with pytest.raises(MultiviewError, match="'depth' is not a modality of this store; available: image, normal"):
+    with pytest.raises(
+        MultiviewError, match="view '.*' reads 'depth', which scans does not hold; it holds image, normal"
+    ):
         samples(store)
     assert store.asked == []
 

@@ -126,7 +126,7 @@ def test_a_view_whose_modality_is_not_there(tmp_path: Path) -> None:
             return Plan([Row("0")], MODALITIES[:1], lambda number: {"image": sample(0)["image"]})
 
     preprocess(Only(), None, tmp_path / "s")
-    with pytest.raises(MultiviewError, match="view 'depth' reads depth; this store holds image"):
+    with pytest.raises(MultiviewError, match=r"view 'depth' reads 'depth', which .* does not hold; it holds image"):
         inspect_store(tmp_path / "s", views=["depth"])
 
 

@@ -86,3 +86,28 @@ def test_scalars_belong_to_their_edge() -> None:
 def test_what_could_not_learn_is_refused(make, words: str) -> None:
     with pytest.raises(MultiviewError, match=words):
         make()
+
+
+MEMBERS = ["values", "keys", "items", "pop", "update", "clear", "type", "train", "training", "forward", "_modules"]
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_view_may_have_the_name_of_a_member_of_modules(name: str) -> None:
+    model = model_of(Edge(name, "b", MoCo(queue=8)), Edge(name, "c", CMC(negatives=4)))
+    model.train().eval().double().float()
+    z = model(batch(4, name, "b", "c")).z
+    assert {view for view, _ in z} == {name, "b", "c"}
+    again = model_of(Edge(name, "b", MoCo(queue=8)), Edge(name, "c", CMC(negatives=4)))
+    again.load_state_dict(model.state_dict())
+    assert list(again.own_encoders()) == [name, "b", "c"]
+
+
+def test_other_names_are_the_keys_of_the_weights() -> None:
+    keys = model_of(Edge("L", "ab", SimCLR())).state_dict()
+    assert {key.split(".")[1] for key in keys if key.startswith("encoders.")} == {"L", "ab"}
+
+
+@pytest.mark.parametrize("name", ["", "a.b", "a b", "a/b", "L-ab"])
+def test_other_signs_in_a_name_are_refused_in_one_sentence(name: str) -> None:
+    with pytest.raises(MultiviewError, match=rf"^'{name}' is not a name for a view; use letters, digits and"):
+        model_of(Edge(name, "b", SimCLR()))

@@ -57,11 +57,6 @@ def test_the_nearest_name_is_suggested(given: str, known: list[str], nearest: st
     assert suggestion(given, known) == f" Did you mean '{nearest}'?"
 
 
-def test_the_error_about_a_word_for_a_list_shows_the_brackets(tmp_path: Path) -> None:
-    with pytest.raises(MultiviewError, match=r"--views: expected a list, in brackets: \[rgb\]\. Given: rgb$"):
-        cli.run(["inspect", str(tmp_path), "--views", "rgb"])
-
-
 def chosen(recipe: str, *words: str) -> mv.Recipe:
     return parse(plugins.load("recipes", recipe), words, prog=recipe)
 

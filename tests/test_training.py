@@ -71,7 +71,7 @@ def test_the_plan_says_what_would_run_and_writes_nothing(
 ) -> None:
     assert run("mixed", scenes, tmp_path / "run", "--plan") == 0
     output = capsys.readouterr().out
-    for words in ("(16, 1, 16, 16)", "MoCo(queue=56", "KiB", "6 (3 per epoch), 16 samples per step", "KeyEncoder"):
+    for words in ("(16, 1, 16, 16)", "MoCo(queue=56", " kB", "6 (3 per epoch), 16 samples per step", "KeyEncoder"):
         assert words in output
     assert not (tmp_path / "run").exists()
 

@@ -5,7 +5,7 @@ returns. Every objective that `pyproject.toml` registers can be imported from he
 its class.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from multiview import plugins
 from multiview.objectives.base import Objective, Situation
@@ -19,6 +19,9 @@ from multiview.objectives.simclr import SimCLR
 from multiview.objectives.simsiam import SimSiam
 from multiview.objectives.symile import Symile
 from multiview.objectives.vicreg import VICReg
+
+if TYPE_CHECKING:
+    from multiview.objectives.barlow_twins import BarlowTwins as BarlowTwins
 
 __all__ = [
     "BYOL",
@@ -41,9 +44,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """The class of a registered objective that is not imported above."""
-    for plugin in plugins.installed("objectives"):
-        if plugin.target.startswith(f"{__name__}.") and plugin.target.endswith(f":{name}"):
-            return plugin.imported()
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+if not TYPE_CHECKING:  # a type checker would take any name for one of this module
+
+    def __getattr__(name: str) -> Any:
+        """The class of a registered objective that is not imported above."""
+        for plugin in plugins.installed("objectives"):
+            if plugin.target.startswith(f"{__name__}.") and plugin.target.endswith(f":{name}"):
+                return plugin.imported()
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -111,7 +111,7 @@ def view_records(views: Mapping[str, View], model: MultiviewModel) -> dict[str, 
 
     A view that shares the encoder of another view has that view's name instead of a record.
     """
-    own = {name: encoder.record() for name, encoder in model.encoders.items()}  # type: ignore[operator]
+    own = {name: encoder.record() for name, encoder in model.own_encoders().items()}
     encoders = {view: own[owner] if owner == view else owner for view, owner in model.owners.items()}
     return {"views": {name: view.record() for name, view in views.items()}, "encoders": encoders}
 

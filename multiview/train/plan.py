@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from multiview import old_import_paths
 from multiview.config import Train
 from multiview.data.load.identity import identity_of
+from multiview.files import size_text
 from multiview.graph import ContrastGraph
 from multiview.memory.memories import Memories
 from multiview.memory.queue import KeyQueue
@@ -96,7 +97,7 @@ def views_table(views: Mapping[str, View], shapes: Mapping[str, tuple[int, ...]]
 def encoders_table(views: Mapping[str, View], model: MultiviewModel) -> Table:
     """One row per encoder: its views, features and parameters, and the parameters of its heads."""
     table = _table("encoder of", "used by", "kind", "features", "parameters", "heads")
-    for owner in model.encoders:
+    for owner in model.own_encoders():
         users = ", ".join(view for view in views if model.owners[view] == owner)
         heads = [*model.projectors.items(), *model.predictors.items()]
         named = {n.split("/", 1)[1]: m for n, m in heads if n.split("/", 1)[0] == owner}
@@ -150,9 +151,9 @@ def memories_table(memories: Memories) -> Table:
     """One row per bank, queue and key encoder, with its size in bytes."""
     table = _table("memory", "kind", "size")
     for name, size in memories.sizes().items():
-        table.add_row(name, type(memories.stores[name]).__name__, bytes_text(size))
+        table.add_row(name, type(memories.stores[name]).__name__, size_text(size))
     for name, module in memories.key_encoders.items():
-        table.add_row(name, "KeyEncoder", bytes_text(4 * count_parameters(module)))
+        table.add_row(name, "KeyEncoder", size_text(4 * count_parameters(module)))
     if not table.rows:
         table.add_row("none", "", "")
     return table
@@ -161,15 +162,6 @@ def memories_table(memories: Memories) -> Table:
 def count_parameters(module: torch.nn.Module) -> int:
     """The number of parameters of a module."""
     return sum(p.numel() for p in module.parameters())
-
-
-def bytes_text(size: float) -> str:
-    """`1.5 MiB`."""
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.1f} {unit}" if unit != "B" else f"{size:.0f} B"
-        size /= 1024
-    return f"{size:.1f} GiB"
 
 
 def _table(*columns: str) -> Table:

@@ -15,13 +15,15 @@ from torch import Tensor
 
 from multiview.config import Train
 from multiview.data.load.dataset import CACHE, Samples
-from multiview.data.load.open_data import open_data
+from multiview.data.load.open_data import is_store, open_data
 from multiview.data.load.sampler import Batches, fit_batch
 from multiview.data.store.reading import Store
 from multiview.distributed import on_first
+from multiview.errors import MultiviewError
 from multiview.memory.memories import Memories
 from multiview.model import MultiviewModel
 from multiview.objectives.base import Situation
+from multiview.plurals import counted
 from multiview.recipe import Recipe, Setup
 from multiview.setup import example_tensors, with_statistics
 from multiview.train.checks import check_batch_norm, check_encoders, check_synchronised
@@ -31,8 +33,11 @@ from multiview.train.schedule import planned_steps
 from multiview.train.step import Parts
 from multiview.view import View
 from multiview.viewlayer import ViewLayer
+from multiview.writable import refuse_unwritable
 
 TRAIN_SPLIT = "train"
+FEW_SAMPLES = 20
+"""Fewer training samples are worth a sentence."""
 PLAIN_WIDTH = 120
 """Columns of tables when the output is not a terminal."""
 
@@ -62,7 +67,9 @@ class Prepared:
         return planned_steps(self.train, len(self.batches))
 
 
-def prepare(recipe: Recipe, setup: Setup | None = None, cache: int = CACHE, workers: int = 1) -> Prepared:
+def prepare(
+    recipe: Recipe, setup: Setup | None = None, cache: int = CACHE, workers: int = 1, script: str = "SCRIPT.py"
+) -> Prepared:
     """Builds all parts of a run; raises MultiviewError for mistakes that would show later.
 
     Args:
@@ -70,16 +77,19 @@ def prepare(recipe: Recipe, setup: Setup | None = None, cache: int = CACHE, work
         setup: what to train instead of the recipe's own `build`.
         cache: bytes of decoded samples to keep, see `Samples`.
         workers: processes that prepare the data when there is no store yet.
+        script: what follows `accelerate launch` to start this run, for messages.
     """
-    accelerator = start(recipe.train, f"recipes/{type(recipe).__name__}.py")
+    accelerator = start(recipe.train, script)
     console = _console(accelerator)
     torch.manual_seed(recipe.seed)
     setup = setup or recipe.build()
+    _check_before_data(setup, recipe.train, accelerator.num_processes)
     store = _open_store(recipe, console, workers)
-    count, processes = len(store.rows(TRAIN_SPLIT)), accelerator.num_processes
+    count, processes = _count_samples(store), accelerator.num_processes
     batch, note = fit_batch(recipe.train.batch, count, processes)
-    if note:
-        console.print(note, highlight=False)
+    for text in (note, few_samples(count)):
+        if text:
+            console.print(text, highlight=False, soft_wrap=True)
     train = replace(recipe.train, batch=batch)
     situation = Situation(samples=count, per_rank=batch // processes, ranks=processes)
     setup = with_statistics(setup, store, situation)
@@ -126,6 +136,35 @@ def assemble(
     )
 
 
+def few_samples(count: int) -> str | None:
+    """A sentence when there is too little data to learn from."""
+    if count >= FEW_SAMPLES:
+        return None
+    return (
+        f"only {counted(count, 'training sample')}: enough to try a command, too little to learn from. Give hundreds of "
+        "samples or more; `multiview inspect STORE` shows what the data holds."
+    )
+
+
+def _count_samples(store: Store) -> int:
+    """The number of training samples. Raises MultiviewError when there is no training split."""
+    if TRAIN_SPLIT in store.split_names:
+        return len(store.rows(TRAIN_SPLIT))
+    splits = ", ".join(store.split_names) or "none"
+    raise MultiviewError(
+        f"{store.path} has no samples in the split '{TRAIN_SPLIT}' (its splits: {splits}); give the samples to train "
+        "on this split, for example with `multiview split STORE OUT --split 80/10/10`."
+    )
+
+
+def _check_before_data(setup: Setup, train: Train, processes: int) -> None:
+    """Raises MultiviewError for mistakes in encoders, graph and batch, before the data is prepared."""
+    with torch.random.fork_rng(devices=[]):  # the heads of this model draw their weights too
+        model = MultiviewModel(setup.encoders, setup.graph)
+    per_rank = max(train.batch // processes, 1)
+    check_batch_norm(model, Situation(samples=train.batch, per_rank=per_rank, ranks=processes), train.micro_batch)
+
+
 def _console(accelerator: Accelerator) -> Console:
     console = Console(quiet=not accelerator.is_main_process)
     if not console.is_terminal:
@@ -138,7 +177,16 @@ def _open_store(recipe: Recipe, console: Console, workers: int) -> Store:
 
     def make() -> str:
         say = partial(console.print, highlight=False)
-        return open_data(recipe.data, Path(recipe.cache), say=say, workers=workers).spec
+        cache = Path(recipe.cache)
+        if not cache.is_dir() and not is_store(recipe.data):
+            refuse_unwritable(cache, "give another folder for prepared data with --cache")
+        try:
+            return open_data(recipe.data, cache, say=say, workers=workers).spec
+        except OSError as cause:
+            raise MultiviewError(
+                f"{recipe.data} cannot be read or prepared in {cache}: {cause}. Check the disk and the rights of these "
+                "folders, or give another folder for prepared data with --cache."
+            ) from cause
 
     return open_data(on_first(make), Path(recipe.cache))
 

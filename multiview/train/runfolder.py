@@ -22,6 +22,7 @@ from multiview.folderlock import NAME as LOCK
 from multiview.folderlock import locked
 from multiview.options import to_dict, to_yaml
 from multiview.recipe import Recipe
+from multiview.writable import refuse_unwritable
 
 __getattr__ = old_import_paths.names_of("train.runfolder")
 
@@ -42,13 +43,22 @@ def claim(recipe: Recipe, name: str) -> Path:
         MultiviewError: the folder is not empty and neither --resume nor --overwrite is given, there
             is no run to resume, or --overwrite would remove files that are no run.
     """
-    out = Path(recipe.out) if recipe.out else _next_free(Path("runs"), name)
+    try:
+        return _claimed(recipe, Path(recipe.out) if recipe.out else _next_free(Path("runs"), name))
+    except OSError as cause:
+        given = recipe.out or "runs"
+        raise MultiviewError(f"{given} cannot be used: {cause.strerror or cause}; give another --out.") from cause
+
+
+def _claimed(recipe: Recipe, out: Path) -> Path:
     if recipe.resume:
         if not (out / CONFIG).is_file():
             hint = f"--out {out} holds no run" if recipe.out else "give the run folder with --out"
             raise MultiviewError(f"there is nothing to resume: {hint}. Omit --resume to start a new run.")
+        refuse_unwritable(out, "give the run of another folder with --out")
         return out
-    occupied = out.exists() and (not out.is_dir() or bool(_content(out)))
+    refuse_unwritable(out, "give another --out")
+    occupied = out.exists() and bool(_content(out))
     if occupied and not recipe.overwrite:
         raise MultiviewError(
             f"{out} is not empty. Continue it with --resume, replace it with --overwrite, or give another --out."

@@ -150,9 +150,9 @@ class Display:
 
 
 def describe(values: Mapping[str, float]) -> str:
-    """`loss L-ab 8.120  1234 images/s  data 3 %`; several edges follow their sum."""
+    """`loss L-ab 8.120  1234 samples/s  data 3 %`; several edges follow their sum."""
     edges = {name.removeprefix("loss/"): value for name, value in values.items() if name.startswith("loss/")}
     terms = "  ".join(f"{name} {value:.3f}" for name, value in edges.items())
     rate, waiting = values.get("samples_per_second", 0.0), values.get("data_share", 0.0)
     text = terms if len(edges) == 1 else f"sum {values['loss']:.3f}  {terms}"
-    return f"loss {text}  {rate:.0f} images/s  data {100 * waiting:.0f} %"
+    return f"loss {text}  {rate:.0f} samples/s  data {100 * waiting:.0f} %"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from multiview.data.inspect.contact_sheet import contact_sheet, render_view
 from multiview.data.inspect.summary import print_summary
+from multiview.data.load.absent import absent_modality
 from multiview.data.load.viewstatistics import usable_views
 from multiview.data.store.reading import Store
 from multiview.errors import MultiviewError
@@ -44,13 +42,11 @@ def inspect_store(path: Path, out: Path | None = None, samples: int = 8, views: 
 def _choose_views(store: Store, names: Sequence[str] | None) -> dict[str, View]:
     if names is None:
         return usable_views(store)
-    stored = {modality.name for modality in store.manifest.modalities}
+    stored = {modality.name: modality for modality in store.manifest.modalities}
     views = {name: _parse_view(name) for name in names}
-    for name, view in views.items():
+    for view in views.values():
         if view.modality not in stored:
-            raise MultiviewError(
-                f"view '{name}' reads {view.modality}; this store holds {', '.join(sorted(stored))}. Leave it out."
-            )
+            raise absent_modality(view, stored.values(), str(store.path))
     return views
 
 
@@ -59,24 +55,9 @@ def _parse_view(words: str) -> View:
 
     Raises MultiviewError like `make_view`, and says how options are written.
     """
-    name, *rest = words.split(":")
+    name = words.partition(":")[0]
     load("views", name)
-    if not all("=" in option for option in rest):
-        raise MultiviewError(f"'{words}' is not a view with options; write NAME:OPTION=VALUE, such as bands:bands=8.")
-    pairs = (option.partition("=") for option in rest)
-    options = {option: _parse_value(text) for option, _, text in pairs}
     try:
-        return make_view(name, Crop(), **options)
-    except (TypeError, ValueError) as error:
-        raise MultiviewError(f"'{words}' has an option of the wrong kind: {error}.") from error
+        return make_view(words, Crop())
     except MultiviewError as error:
         raise MultiviewError(f"{error} Options follow the name: --views '[\"{name}:OPTION=VALUE\"]'.") from error
-
-
-def _parse_value(text: str) -> Any:
-    """The value that YAML reads, with a tuple for a list; the text itself when it is not YAML."""
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-    return tuple(value) if isinstance(value, list) else value

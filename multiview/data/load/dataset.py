@@ -16,9 +16,10 @@ from multiview.batch import Batch
 from multiview.child import leave_stopping_to_parent
 from multiview.cores import own_cores
 from multiview.data.files.encoded import LazyImage
+from multiview.data.load.absent import absent_modality
 from multiview.data.load.crops import CropTransform, Stored
 from multiview.data.load.sampler import Batches
-from multiview.errors import MultiviewError, unknown_name
+from multiview.errors import MultiviewError
 from multiview.view import View, modalities_of
 
 if TYPE_CHECKING:
@@ -63,9 +64,9 @@ class Samples(Dataset[Batch]):
         stored = {modality.name: modality for modality in store.manifest.modalities}
         wanted = modalities_of(views.values())
         names = tuple(dict.fromkeys(name for read in wanted.values() for name in read))
-        for name in names:
-            if name not in stored:
-                raise unknown_name("modality of this store", name, stored, "Leave out its view, or preprocess it.")
+        for view in views.values():
+            if view.modality not in stored:
+                raise absent_modality(view, stored.values(), str(store.path))
         self.rows = store.rows(split)
         if len(self.rows) == 0:
             raise MultiviewError(f"the split '{split}' of this store has no sample; choose another split.")

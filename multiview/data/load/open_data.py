@@ -58,12 +58,18 @@ def open_data(spec: str, cache: Path, say: Callable[[str], None] = print, worker
         raise MultiviewError(
             f"{spec} does not exist; give the path of a store, a folder of your data or a manifest, or `{SCENES}`."
         )
-    if (path / manifest.NAME).exists() or any(path.glob("shard-*.h5")):
+    if is_store(spec):
         return Store.open(path)
     source = detect_source(path)
     key = json.dumps([str(path.resolve()), type(source).__name__, options_of(source)], sort_keys=True)
     short = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return maker.open(source, path, cache / f"{path.resolve().name or 'root'}-{short}")
+
+
+def is_store(spec: str) -> bool:
+    """Whether `spec` is the folder of a store."""
+    path = Path(spec)
+    return (path / manifest.NAME).exists() or any(path.glob("shard-*.h5"))
 
 
 def _open_files(root: Path) -> Store:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from multiview.data.load.absent import absent_modality
 from multiview.data.store import manifest as manifests
 from multiview.data.store.reading import Store
 from multiview.data.store.statistics import Moments, Statistics
@@ -69,9 +70,11 @@ def with_statistics(view: View, store: Store) -> View:
     statistics = store.manifest.statistics
     stored = {modality.name: modality for modality in store.manifest.modalities}
     kind = stored.get(view.modality)
+    if kind is None:
+        raise absent_modality(view, stored.values(), str(store.path))
     known = view.mean is not None and view.std is not None
-    plain = view.convert is None and view.modality in statistics and kind is not None and kind.dtype.startswith("float")
-    if known or plain or kind is None:
+    plain = view.convert is None and view.modality in statistics and kind.dtype.startswith("float")
+    if known or plain:
         return view.with_statistics(statistics, stored)
     replace(view, mean=(0.0,), std=(1.0,)).with_statistics(statistics, stored)  # raises the other errors
     found = store.manifest.views.get(view.channels.name) if _equals_installed(view) else None

@@ -1,0 +1,48 @@
+"""The message about a view whose modality the data does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from multiview.data.modality import KINDS, Modality
+from multiview.errors import MultiviewError, suggestion
+from multiview.view import View
+
+
+def absent_modality(view: View, stored: Iterable[Modality], place: str) -> MultiviewError:
+    """Says what the view reads, what there is, and how a modality of another name is read.
+
+    Args:
+        view: the view.
+        stored: the modalities that there are.
+        place: the store, for the message.
+    """
+    held = {each.name: each.kind for each in stored}
+    listing = (
+        ", ".join(name if name == kind else f"{name} ({kind})" for name, kind in sorted(held.items())) or "nothing"
+    )
+    name = view.made.factory.rpartition(":")[2] if view.made else view.channels.name
+    return MultiviewError(
+        f"view '{view.channels.name}' reads '{view.modality}', which {place} does not hold; it holds {listing}."
+        f"{_remedy(view, name, held)}"
+    )
+
+
+def _remedy(view: View, name: str, held: dict[str, str]) -> str:
+    alike = [other for other, kind in held.items() if kind == view.modality]
+    near = suggestion(view.modality, held)
+    if len(alike) == 1:
+        return (
+            f" If '{alike[0]}' is meant, name it: --views '{name}:modality={alike[0]}', or in Python "
+            f"mv.make_view('{name}', crop, modality='{alike[0]}')."
+        )
+    if alike or near:
+        return (
+            f"{near} A view reads a modality of another name by mv.make_view('{name}', crop, modality=NAME), and in "
+            f"--views by {name}:modality=NAME."
+        )
+    kind = f" ({KINDS[view.modality]})" if view.modality in KINDS else ""
+    return (
+        f" Leave the view out, such as with --views and the names of the others, or make a store that holds "
+        f"'{view.modality}'{kind}: the sources `aligned` and `manifest` take several files per sample."
+    )

@@ -1,0 +1,112 @@
+"""A view whose modality the data lacks: what is there, what is missing, how to rename."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import multiview as mv
+from multiview.data.load.absent import absent_modality
+from multiview.data.load.dataset import Samples
+from multiview.data.load.viewstatistics import with_statistics
+from multiview.data.modality import Modality
+from multiview.data.sources.arrays import Arrays
+from multiview.data.store.reading import Store
+from multiview.data.write.preprocess import preprocess
+from multiview.errors import MultiviewError
+from multiview.train.prepare import few_samples
+
+HELD = {
+    "image": Modality(name="image", kind="image", dtype="uint8", shape=(8, 8, 3), unit="sRGB"),
+    "distance": Modality(name="distance", kind="depth", dtype="float32", shape=(8, 8), unit="m"),
+    "caption": Modality(name="caption", kind="text", dtype="uint8", shape=(9,), unit="byte"),
+    "one": Modality(name="one", kind="table", dtype="float32", shape=(3,), unit=""),
+    "two": Modality(name="two", kind="table", dtype="float32", shape=(4,), unit=""),
+}
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store of one table, `measures`."""
+    folder = tmp_path_factory.mktemp("tables")
+    rng = np.random.default_rng(0)
+    np.savez(folder / "measures.npz", measures=rng.normal(size=(30, 5)), y=np.arange(30) % 3)
+    preprocess(Arrays(), folder / "measures.npz", folder / "store")
+    return Store.open(folder / "store")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "held", "words"),
+    [
+        ("depth", {}, ["image"], "reads 'depth', which photos does not hold; it holds image. Leave the view out"),
+        (
+            "depth",
+            {},
+            ["image", "distance"],
+            "it holds distance (depth), image. If 'distance' is meant, name it: --views",
+        ),
+        ("text", {}, ["image", "caption"], "mv.make_view('text', crop, modality='caption')"),
+        ("table", {"columns": 3}, ["one", "two"], "mv.make_view('table', crop, modality=NAME)"),
+        ("L", {}, ["caption"], "the sources `aligned` and `manifest` take several files per sample"),
+    ],
+)
+def test_the_message_says_what_is_there_and_how_to_name_it(
+    name: str, options: dict[str, int], held: list[str], words: str
+) -> None:
+    view = mv.make_view(name, mv.Crop(), **options)
+    error = str(absent_modality(view, [HELD[each] for each in held], "photos"))
+    assert words in error
+    assert "has no mean" not in error
+
+
+@pytest.mark.parametrize("name", ["depth", "L", "text", "logmel", "normal"])
+def test_statistics_and_samples_refuse_such_a_view(name: str, tables: Store) -> None:
+    view = mv.make_view(name, mv.Crop())
+    with pytest.raises(MultiviewError, match=rf"^view '{name}' reads '\w+', which .* does not hold; it holds measures"):
+        with_statistics(view, tables)
+    with pytest.raises(MultiviewError, match=r"does not hold; it holds measures"):
+        Samples(tables, "train", {name: view}, train=True)
+
+
+def test_a_table_of_another_name_is_read_by_that_name(tables: Store) -> None:
+    with pytest.raises(MultiviewError, match=r"--views 'table:modality=measures'"):
+        with_statistics(mv.make_view("table", mv.Crop(), columns=5), tables)
+    view = mv.make_view("table:modality=measures:columns=5", mv.Crop())
+    assert with_statistics(view, tables).mean is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("bands:8", "write NAME:OPTION=VALUE"),
+        ("depth:mean=far:std=wide", "is not|wrong kind|must|could not|std"),
+        ("logmel:band=8", "'band' is not an option of the view 'logmel'"),
+    ],
+)
+def test_options_after_a_name_are_checked(words: str, message: str) -> None:
+    with pytest.raises(MultiviewError, match=message):
+        mv.make_view(words, mv.Crop())
+
+
+@pytest.mark.parametrize("count", [1, 3, 19])
+def test_too_little_data_is_said(count: int) -> None:
+    assert f"only {count} training sample" in str(few_samples(count))
+    assert few_samples(20) is None
+
+
+@pytest.mark.parametrize("words", [(), ("--views", "L,ab,depth")])
+def test_a_recipe_on_photos_without_depth_says_so(words: tuple[str, ...], tmp_path: Path) -> None:
+    from samples import write_photos
+
+    from multiview import plugins
+    from multiview.launch import parse_recipe, start
+
+    write_photos(tmp_path / "photos", each=4)
+    recipe = parse_recipe(
+        plugins.load("recipes", "cmc_rgbd"),
+        ["--data", str(tmp_path / "photos"), "--cache", str(tmp_path / "data"), "--plan", *words],
+    )
+    with pytest.raises(MultiviewError, match=r"^view 'depth' reads 'depth', which .* does not hold; it holds image"):
+        start(recipe)
