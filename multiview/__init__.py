@@ -64,7 +64,6 @@ if TYPE_CHECKING:
     from multiview.load_run import load as load
     from multiview.objectives import BYOL as BYOL
     from multiview.objectives import CMC as CMC
-    from multiview.objectives import BarlowTwins as BarlowTwins
     from multiview.objectives import MoCo as MoCo
     from multiview.objectives import Objective as Objective
     from multiview.objectives import SigLIP as SigLIP

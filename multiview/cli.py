@@ -64,9 +64,9 @@ COMMANDS = (
         words="RECIPE [options]",
         action="multiview.commands.runs:train",
         plugins="recipes",
-        about="Trains a recipe in one process. `accelerate launch -m multiview.recipes.RECIPE [options]` starts the same "
-        "run from any folder, with as many processes as `accelerate config` or --num_processes says; a recipe in a file "
-        "of your own is started with `accelerate launch FILE.py [options]`.",
+        about="Trains a recipe in one process. `accelerate launch -m multiview.recipes.RECIPE [options]` starts the "
+        "same run from any folder, with as many processes as `accelerate config` or --num_processes says; a recipe in "
+        "a file of your own is started with `accelerate launch FILE.py [options]`.",
         examples=("multiview train cmc_lab --plan", "multiview train cmc_lab --data stores/photos --out runs/photos"),
     ),
     CHECK,

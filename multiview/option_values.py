@@ -48,7 +48,7 @@ def _split(text: str) -> list[str]:
 
 
 def refuse_misfits(given: Any, config: type, prefix: str = "") -> None:
-    """Raises MultiviewError for null where the option takes none, and for a value in place of options.
+    """Raises MultiviewError for null where an option takes none, or a value in place of options.
 
     Args:
         given: the parsed options, by name; whatever has no meaning elsewhere is left alone.

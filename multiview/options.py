@@ -157,7 +157,7 @@ def _expanded(argv: Sequence[str], known: list[str], config: type) -> list[str]:
 
 
 def _with_brackets(words: Sequence[str], lists: Mapping[str, bool], gather: bool) -> list[str]:
-    """Writes the values of options that take lists as lists: `--views L,ab` as `--views ["L", "ab"]`.
+    """Writes the values of options that take lists as lists: `L,ab` as `["L", "ab"]`.
 
     gather: whether `--views L ab` is a list too; not where a word of its own may follow an option.
     """

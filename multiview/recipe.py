@@ -110,9 +110,9 @@ def _no_path(name: str, value: object) -> str:
     if name != "data":
         return f"{name} is a {type(value).__name__}; give the path of a folder, as text."
     return (
-        f"data is a {type(value).__name__}; give the path of a store or of a folder of files, as text. Arrays and tensors "
-        "in memory go through a file: numpy.savez('data.npz', image=..., y=...), then data='data.npz'; a Dataset is "
-        "saved as files, or read by a source of your own."
+        f"data is a {type(value).__name__}; give the path of a store or of a folder of files, as text. Arrays and "
+        "tensors in memory go through a file: numpy.savez('data.npz', image=..., y=...), then data='data.npz'. Save a "
+        "Dataset as files, or write a source of your own that reads it."
     )
 
 

@@ -39,7 +39,7 @@ def short_name(recipe: type[Any]) -> str:
 
 
 def launch_target(recipe: type[Recipe]) -> str:
-    """What follows `accelerate launch` to start the recipe: `-m MODULE` from anywhere, or its file."""
+    """What follows `accelerate launch` to start the recipe: `-m MODULE`, or its file."""
     origin = origin_of(recipe)
     if origin is None:
         return "SCRIPT.py"

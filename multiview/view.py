@@ -353,7 +353,7 @@ def make_view(
 
 
 def _written_options(name: str, words: list[str]) -> dict[str, Any]:
-    """The options of `NAME:OPTION=VALUE:OPTION=VALUE`; YAML reads the values, a list gives a tuple."""
+    """The options of `NAME:OPTION=VALUE`; YAML reads the values, a list gives a tuple."""
     import yaml
 
     options = {}

@@ -1,1 +1,1 @@
-"""Recipes: start one with `multiview train NAME`, or `accelerate launch -m multiview.recipes.NAME`."""
+"""Recipes; `multiview train NAME` and `accelerate launch -m multiview.recipes.NAME` start one."""

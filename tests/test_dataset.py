@@ -205,7 +205,7 @@ def test_a_modality_that_the_store_lacks_is_named_before_anything_is_read() -> N
     store = FakeStore()
     store.manifest.modalities = KINDS[::2]
     with pytest.raises(
-        MultiviewError, match="view '.*' reads 'depth', which scans does not hold; it holds image, normal"
+        MultiviewError, match=r"view '.*' reads 'depth', which scans does not hold; it holds image, normal"
     ):
         samples(store)
     assert store.asked == []

@@ -1,4 +1,4 @@
-"""Conversions of views called directly: any memory layout, any number of samples, bytes and floats alike."""
+"""Conversions called directly: any memory layout, no samples, bytes and floats alike."""
 
 from __future__ import annotations
 

@@ -61,7 +61,8 @@ class LogMel:
     def __call__(self, sound: Tensor) -> Tensor:
         """(n, channels, samples) -> (n, 1, bands, 1 + samples // hop), ln of power.
 
-        Sound: floats in [-1, 1] or 16 bit. Channels are averaged. Full-scale noise has a power of about 1 in each bin.
+        Sound: floats in [-1, 1] or 16 bit. Channels are averaged. Full-scale noise has a power of
+        about 1 in each bin.
         """
         from torchaudio.functional import spectrogram
 

@@ -95,8 +95,8 @@ def rgb_to_luv(rgb: Tensor) -> Tensor:
 def rgb_to_hsv(rgb: Tensor) -> Tensor:
     """Hue (turns, from 0 to 1), saturation and value (n, 3, h, w) of sRGB (n, 3, h, w).
 
-    sRGB: floats in [0, 1] or bytes. The hue of greys and the saturation of black are 0, with gradient 0. Equals
-    `skimage.color.rgb2hsv`.
+    sRGB: floats in [0, 1] or bytes. The hue of greys and the saturation of black are 0, with
+    gradient 0. Equals `skimage.color.rgb2hsv`.
     """
     x = real(rgb)
     r, g, b = x.unbind(-3)
@@ -114,8 +114,9 @@ def rgb_to_hsv(rgb: Tensor) -> Tensor:
 def rgb_to_hed(rgb: Tensor) -> Tensor:
     """Haematoxylin, eosin and DAB (n, 3, h, w) of tissue in sRGB (n, 3, h, w); 0 = none.
 
-    sRGB: floats in [0, 1] or bytes. Unmixed optical density; intensity 1e-6 has density 1. Equals `skimage.color.rgb2hed`. Source:
-    Ruifrok & Johnston, "Quantification of histochemical staining by color deconvolution", 2001.
+    sRGB: floats in [0, 1] or bytes. Unmixed optical density; intensity 1e-6 has density 1. Equals
+    `skimage.color.rgb2hed`. Source: Ruifrok & Johnston, "Quantification of histochemical staining
+    by color deconvolution", 2001.
     """
     density = real(rgb).clamp(min=DARKEST).log() / math.log(DARKEST)
     return as_given(mixed(density, HED_FROM_RGB).clamp(min=0), rgb)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FULL_SCALE = {"uint8": 255, "int16": 32768}
-"""Whole numbers that a store holds -> the number that becomes 1: pixels are bytes, sound has 16 bit."""
+"""Type of stored numbers -> the number that becomes 1: bytes for pixels, 16 bit for sound."""
 
 
 def real(x: Tensor, stored: str = "uint8") -> Tensor:

@@ -141,8 +141,8 @@ def few_samples(count: int) -> str | None:
     if count >= FEW_SAMPLES:
         return None
     return (
-        f"only {counted(count, 'training sample')}: enough to try a command, too little to learn from. Give hundreds of "
-        "samples or more; `multiview inspect STORE` shows what the data holds."
+        f"only {counted(count, 'training sample')}: enough to try a command, too little to learn from. Give hundreds "
+        "of samples or more; `multiview inspect STORE` shows what the data holds."
     )
 
 
@@ -158,7 +158,7 @@ def _count_samples(store: Store) -> int:
 
 
 def _check_before_data(setup: Setup, train: Train, processes: int) -> None:
-    """Raises MultiviewError for mistakes in encoders, graph and batch, before the data is prepared."""
+    """Raises MultiviewError for mistakes in encoders, graph and batch, before data is prepared."""
     with torch.random.fork_rng(devices=[]):  # the heads of this model draw their weights too
         model = MultiviewModel(setup.encoders, setup.graph)
     per_rank = max(train.batch // processes, 1)
