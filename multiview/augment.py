@@ -49,7 +49,7 @@ def _on_random_rows(x: Tensor, chance: float, draws: Draws, act: Callable[[Tenso
 
 def _uniform(like: Tensor, low: float, high: float, draws: Draws, name: str) -> Tensor:
     """One number per sample from [low, high), shaped (n, 1, 1, 1) to multiply `like`."""
-    return (low + (high - low) * draws.uniform(name)).to(like).view(-1, 1, 1, 1)
+    return (low + (high - low) * draws.uniform(name)).to(like.dtype).to(like.device).view(-1, 1, 1, 1)
 
 
 def _jittered(augment: Augment, x: Tensor, draws: Draws) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,11 @@ from torch import Tensor
 from multiview.errors import MultiviewError
 
 T = TypeVar("T")
+
+LONG = datetime.timedelta(days=30)
+"""How long the other ranks wait for work of rank 0, such as making a store."""
+LOST = re.compile(r"[Cc]onnection (closed|reset|refused)|gloo.*([Tt]imed out|timeout)|NCCL|Broken pipe|no longer alive")
+"""Parts of the message of a collective whose peer is gone."""
 
 _all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor  # its name before torch 2.14
 
@@ -117,6 +123,34 @@ def barrier() -> None:
         dist.barrier()
 
 
+_patient: list[Any] = []
+"""The usual group of processes, and a group of the same processes that waits for long work."""
+
+
+def _patient_group() -> Any:
+    """A gloo group of all ranks whose waits last up to `LONG`; a rank that dies ends them at once."""
+    if not _patient or _patient[0] is not dist.group.WORLD:
+        _patient[:] = [dist.group.WORLD, dist.new_group(backend="gloo", timeout=LONG)]
+    return _patient[1]
+
+
+@contextmanager
+def naming_lost_ranks() -> Iterator[None]:
+    """Turns the error of a collective whose peer has died into one sentence, as a MultiviewError."""
+    try:
+        yield
+    except RuntimeError as cause:
+        if world() == 1 or not (isinstance(cause, dist.DistError) or LOST.search(str(cause))):
+            raise
+        error = MultiviewError(
+            f"process {rank()} cannot go on, because another process of this run has ended or does not answer. The "
+            "cause is in the messages of that process; if there is none, memory may have run out or the machine may be "
+            "unreachable. Continue with --resume."
+        )
+        error.local = True
+        raise error from cause
+
+
 def on_first(act: Callable[[], T]) -> T:
     """Runs `act` on rank 0 while the others wait; returns its (picklable) result on every rank.
 
@@ -124,6 +158,7 @@ def on_first(act: Callable[[], T]) -> T:
     """
     if world() == 1:
         return act()
+    _patient_group()  # every rank makes the group now: making one has a short limit
     box: list[T | None] = [None]
     failure: list[MultiviewError | None] = [None]
     if rank() == 0:
@@ -131,10 +166,10 @@ def on_first(act: Callable[[], T]) -> T:
             box[0] = act()
         except MultiviewError as error:
             failure[0] = error
-    dist.broadcast_object_list(failure, src=0)
+    dist.broadcast_object_list(failure, src=0, group=_patient_group())
     if failure[0] is not None:
         raise failure[0]
-    dist.broadcast_object_list(box, src=0)
+    dist.broadcast_object_list(box, src=0, group=_patient_group())
     return cast("T", box[0])
 
 
@@ -144,10 +179,10 @@ def any_rank(flags: Sequence[bool], device: torch.device) -> list[bool]:
 
 
 def largest(numbers: Sequence[int], device: torch.device) -> list[int]:
-    """The largest value of any rank, for each number from 0 to 255."""
+    """The largest value of any rank, for each number."""
     if world() == 1:
         return list(numbers)
-    votes = torch.tensor(numbers, dtype=torch.uint8, device=device)
+    votes = torch.tensor(numbers, device=device)
     dist.all_reduce(votes, op=dist.ReduceOp.MAX)
     return votes.tolist()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable
 
 from multiview import old_import_paths
@@ -11,16 +12,40 @@ from multiview import old_import_paths
 __getattr__ = old_import_paths.names_of("errors")
 
 
+UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories of control characters, invisible formatting, lone surrogates and line ends."""
+
+
 class MultiviewError(Exception):
     """A mistake of the user. The message says what was given, what is right, and what to type.
 
     The command line prints only the message, without a traceback, and exits with code 2.
+
+    local: this process alone has the error, so that its message is printed on any rank.
 
     Example:
         >>> mv.make_view("labb", mv.Crop(size=32))
         Traceback (most recent call last):
         multiview.errors.MultiviewError: 'labb' is not a ... Did you mean 'lab'?...
     """
+
+    local = False
+
+
+def printable(text: object) -> str:
+    """A foreign text, such as a file name, that cannot steer the terminal.
+
+    Control characters, also invisible ones that change the direction of text, become `\\x1b` and
+    the like. Tabs, line ends and the joiners of scripts and emoji stay.
+    """
+    return "".join(
+        c if c in "\n\t\u200c\u200d" or unicodedata.category(c) not in UNSAFE else _escaped(c) for c in str(text)
+    )
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def suggestion(given: str, known: Iterable[str]) -> str:

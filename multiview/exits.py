@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from multiview.errors import MultiviewError
+from multiview.errors import MultiviewError, printable
 
 DONE = 0
 FAILED = 1
@@ -39,9 +39,9 @@ def exit_code_of(action: Callable[[], int]) -> int:
 
 
 def print_mistake(error: MultiviewError) -> None:
-    """Prints the message on the first process only."""
-    if os.environ.get("RANK", "0") != "0":
+    """Prints the message, on the first process only when all processes have the same error."""
+    if os.environ.get("RANK", "0") != "0" and not error.local:
         return
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {printable(error)}", file=sys.stderr)
     if "ACCELERATE_MIXED_PRECISION" in os.environ:  # `accelerate launch` sets this variable
         print("(The lines that accelerate prints below say only that the recipe stopped.)", file=sys.stderr)

@@ -20,7 +20,7 @@ from multiview.errors import MultiviewError, unknown_name
 from multiview.exits import DONE, exit_code_of, stopped_by
 from multiview.options import parse
 from multiview.recipe import Recipe, Setup
-from multiview.recipe_origin import launch_target, origin_of, short_name
+from multiview.recipe_origin import launch_target, origin_of, remember, short_name
 from multiview.train.runfolder import CONFIG
 
 if TYPE_CHECKING:
@@ -106,8 +106,10 @@ def start(recipe: Recipe, workers: int = 1) -> Trained | None:
     from multiview.run import run
 
     kind = type(recipe)
+    origin = origin_of(kind)
+    remember(origin)
     with protected_children():
-        return run(recipe, name=short_name(kind), origin=origin_of(kind), workers=workers, script=launch_target(kind))
+        return run(recipe, name=short_name(kind), origin=origin, workers=workers, script=launch_target(kind))
 
 
 class FitOptions(TypedDict, total=False):

@@ -19,12 +19,14 @@ from multiview.train.runfolder import CHECKPOINTS
 from multiview.trained import Trained
 
 
-def load(run: str | Path, data: str | None = None) -> Trained:
+def load(run: str | Path, data: str | None = None, *, trust_code: bool = False) -> Trained:
     """Loads a run: rebuilds it from its recipe, with the weights of its newest whole checkpoint.
 
     Args:
         run: the run folder.
         data: a store or folder to use instead of the data that the run was trained on.
+        trust_code: run the Python file of a recipe that the folder names, although you have never
+            trained with that file here. Read the file first.
 
     Raises:
         MultiviewError: the folder is no run, its recipe is missing, or no checkpoint is whole.
@@ -36,7 +38,7 @@ def load(run: str | Path, data: str | None = None) -> Trained:
     """
     folder = Path(run)
     facts = environment(folder)["data"]
-    recipe = recipe_of(folder)
+    recipe = recipe_of(folder, trust_code=trust_code)
     store = open_data(data or (facts["path"] if Path(facts["path"]).exists() else facts["spec"]), Path(recipe.cache))
     torch.manual_seed(recipe.seed)
     _, tensors, state, _ = newest(folder / CHECKPOINTS)

@@ -103,7 +103,7 @@ def _of_kind(kind: str, base: type, default: Any) -> Any:
 
 def _is(plugin: Any, kind: type) -> bool:
     """Whether a plugin is this class. Only plugins with the name of the class are imported."""
-    return plugin.target.rpartition(":")[2] == kind.__qualname__ and plugin.imported() is kind
+    return plugin.target.rpartition(":")[2] == kind.__qualname__ and load(plugin.group, plugin.whole) is kind
 
 
 def _named_kinds(argv: Sequence[str], opened: Mapping[str, type]) -> tuple[list[str], dict[str, str]]:

@@ -81,7 +81,7 @@ def load(group: str, name: str) -> Any:
     plugin = find(group, name)
     try:
         return plugin.imported()
-    except Exception as cause:
+    except (Exception, SystemExit) as cause:  # a plugin that ends the program is broken too
         raise MultiviewError(
             f"the {plugin.kind} '{name}' of {plugin.origin} cannot be imported from {plugin.target}: "
             f"{type(cause).__name__}: {cause}. Reinstall or update {plugin.origin}."

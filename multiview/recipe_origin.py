@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import inspect
+import os
 import re
 import shlex
 import sys
+from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast
 
-from multiview.errors import MultiviewError
+from multiview.errors import MultiviewError, printable
+from multiview.files import replace_text
 from multiview.options import parse
 from multiview.plugins import find, installed, load
 from multiview.recipe import Recipe
@@ -50,10 +55,11 @@ def launch_target(recipe: type[Recipe]) -> str:
     return f"-m {module}" if module.startswith("multiview.") else f"-m multiview.cli train {origin['name']}"
 
 
-def recipe_of(folder: Path) -> Recipe:
+def recipe_of(folder: Path, *, trust_code: bool = False) -> Recipe:
     """The recipe that wrote a run folder, with the options of that run.
 
-    Raises MultiviewError when the folder is no run or its recipe cannot be found.
+    trust_code: run the Python file that the folder names, although this user never trained with it.
+    Raises MultiviewError when the folder is no run, or its recipe cannot be found or is not trusted.
     """
     origin = environment(folder)["recipe"]
     if origin is None:
@@ -63,10 +69,44 @@ def recipe_of(folder: Path) -> Recipe:
         )
     config = folder / CONFIG
     prog = f"multiview train {origin['name']}" if "name" in origin else origin["file"]
-    return parse(_recipe_class(origin, folder), ["--config", str(config)], prog=prog)
+    return parse(_recipe_class(origin, folder, trust_code), ["--config", str(config)], prog=prog)
 
 
-def _recipe_class(origin: dict[str, str], folder: Path) -> type[Recipe]:
+def remember(origin: dict[str, str] | None) -> None:
+    """Notes, in a folder of the user, that the user has run the file of a recipe.
+
+    A run folder may come from a stranger. The Python file that the folder names is run without a
+    question only when this user has trained with that file before.
+    """
+    if origin is not None and "file" in origin:
+        note = _note(Path(origin["file"]))
+        with suppress(OSError, RuntimeError):  # a home that cannot be written: the user is asked later
+            note.parent.mkdir(parents=True, exist_ok=True)
+            replace_text(note, origin["file"] + "\n")
+
+
+def _note(file: Path) -> Path:
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser())
+    return state / "multiview" / "recipes" / hashlib.sha256(str(file).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _require_trust(file: Path, folder: Path, trust_code: bool) -> None:
+    """Raises MultiviewError unless the user has run the file before, or allows to run it."""
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    if trust_code or _note(file).is_file() or (main and Path(main).resolve() == file):
+        return
+    question = f"{printable(folder)} asks to run the Python code in {printable(file)}."
+    if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():
+        print(f"{question} Read the file first. Run it? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() in ("y", "yes"):
+            return
+    raise MultiviewError(
+        f"{question} Nothing was run, because you have not trained with this file here. Read it, then give "
+        "--trust_code, or trust_code=True to mv.load."
+    )
+
+
+def _recipe_class(origin: dict[str, str], folder: Path, trust_code: bool) -> type[Recipe]:
     if "name" in origin:
         return cast("type[Recipe]", load("recipes", origin["name"]))
     file = Path(origin["file"])
@@ -76,7 +116,17 @@ def _recipe_class(origin: dict[str, str], folder: Path) -> type[Recipe]:
             f"{folder} was trained by the recipe in {file}, but that file is missing. Put the file back, or install "
             "the recipe as a plugin."
         )
+    _require_trust(file.resolve(), folder, trust_code)
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(file.stem, module)
-    spec.loader.exec_module(module)
-    return cast("type[Recipe]", getattr(module, origin["class"]))
+    try:
+        spec.loader.exec_module(module)
+        found = attrgetter(origin["class"])(module)
+    except (Exception, SystemExit) as cause:  # whatever the file does
+        raise MultiviewError(
+            f"the recipe {origin.get('class')} cannot be loaded from {file}: {type(cause).__name__}: {cause}. Put the "
+            "file back as it was when the run was trained."
+        ) from cause
+    if not (isinstance(found, type) and issubclass(found, Recipe)):
+        raise MultiviewError(f"{origin['class']} in {file} is no Recipe; put the file back as it was.")
+    return found

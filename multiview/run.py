@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from multiview import old_import_paths
-from multiview.distributed import on_first
+from multiview.distributed import naming_lost_ranks, on_first
 from multiview.finish import finish
 from multiview.recipe import Recipe, Setup
 from multiview.train.loop import Loop, Progress
@@ -21,6 +21,7 @@ from multiview.trained import Trained
 __getattr__ = old_import_paths.names_of("run")
 
 
+@naming_lost_ranks()
 def run(
     recipe: Recipe,
     *,

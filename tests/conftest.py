@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 from hypothesis import settings
@@ -17,6 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure() -> None:
     """Before anything imports torch or huggingface_hub, which read these once."""
+    os.environ["XDG_STATE_HOME"] = str(Path(gettempdir()) / f"multiview-tests-{os.getuid()}")
     os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false")
     # No deadline, because machines differ. The same examples each time, so that failures repeat.
     settings.register_profile("multiview", deadline=None, derandomize=True, database=None)

@@ -61,10 +61,10 @@ def title(law: Law[S]) -> str:
 def report(subject: str, findings: Sequence[Finding]) -> int:
     """Prints a table of findings; returns the exit code, 0 when all laws hold, else 1."""
     width = max(len(finding.law) for finding in findings)
-    print(subject)
+    say(subject)
     for finding in findings:
         word = "BROKEN" if finding.trouble else "holds"
-        print(f"  {word:<6}  {finding.law:<{width}}  {finding.trouble or finding.remark}".rstrip())
+        say(f"  {word:<6}  {finding.law:<{width}}  {finding.trouble or finding.remark}".rstrip())
     broken = sum(bool(finding.trouble) for finding in findings)
     print(f"{len(findings) - broken} of {len(findings)} laws hold.")
     return 1 if broken else 0

@@ -66,10 +66,10 @@ def trial_of(recipe: Recipe, evaluation: bool) -> Trial:
 
 def report(found: Mapping[str, Sequence[Difference]]) -> int:
     """Prints the table and the verdict; returns the exit code."""
-    from rich.console import Console
     from rich.table import Table
 
     from multiview.check.parity import TOLERANCE
+    from multiview.terminal import SafeConsole
 
     table = Table("largest relative difference", box=None, header_style="dim")
     columns = [(name, world) for name, of in found.items() for world in dict.fromkeys(d.world for d in of)]
@@ -79,7 +79,7 @@ def report(found: Mapping[str, Sequence[Difference]]) -> int:
     for kind, group in dict.fromkeys((d.kind, d.group) for of in found.values() for d in of):
         cells = [values[*column, kind, group] for column in columns]
         table.add_row(f"{kind} of {group}", *(f"{x:.1e}" if x > TOLERANCE else f"[green]{x:.1e}" for x in cells))
-    console = Console()
+    console = SafeConsole()
     console.width = max(console.width, 100)
     console.print(table)
     text, code = verdict(found)

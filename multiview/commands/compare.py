@@ -12,6 +12,7 @@ from multiview.measure.files import EVALUATION
 from multiview.measure.rows import LINEAR
 from multiview.measure.table import compare
 from multiview.runs import read
+from multiview.terminal import SafeConsole
 
 
 def compare_runs(folders: Sequence[Path], console: Console | None = None) -> None:
@@ -22,4 +23,4 @@ def compare_runs(folders: Sequence[Path], console: Console | None = None) -> Non
         if not any(row.measure == LINEAR for row in rows):
             raise MultiviewError(f"{folder} has no {EVALUATION}; run `multiview evaluate {folder}` first.")
         tables[folder.name if folder.name not in tables else str(folder)] = rows
-    compare(tables, console or Console())
+    compare(tables, console or SafeConsole())

@@ -8,6 +8,7 @@ from multiview.catalogue import lines
 from multiview.errors import unknown_name
 from multiview.exits import DONE
 from multiview.plugins import GROUPS
+from multiview.terminal import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,5 +28,5 @@ def list_plugins(options: ListPlugins) -> int:
         if group not in GROUPS:
             raise unknown_name("group of plugins", group, GROUPS)
     for line in lines(options.group or GROUPS):
-        print(line)
+        say(line)
     return DONE

@@ -12,6 +12,7 @@ from multiview.errors import MultiviewError
 from multiview.exits import DONE
 from multiview.options import parse
 from multiview.plugins import load
+from multiview.terminal import say
 
 FOLDERS = {"input": "the folder or file to read", "out": "the folder of the new store"}
 
@@ -58,7 +59,7 @@ def preprocess(given: str, words: Sequence[str]) -> int:
     del options["view_statistics"]
     with progress_bar(f"preparing {root or given}") as progress:
         report = write(source, root, Path(chosen.out), name=name, progress=progress, **options)
-    print("\n".join(report.lines()))
+    say("\n".join(report.lines()))
     if chosen.view_statistics and not chosen.shard:
         from multiview.data.load.viewstatistics import describe_views
 

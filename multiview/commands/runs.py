@@ -26,6 +26,8 @@ class Evaluate:
         subsets: measure every subset of the views, on the samples that have all of its views.
         segment: probe the maps of `layer` pixel by pixel, for the classes of this stored mask.
         classes: with --segment, the number of most frequent classes that count.
+        trust_code: run the Python file that the run names as its recipe, although you have never
+            trained with that file here. Read the file first.
     """
 
     run: str
@@ -35,6 +37,7 @@ class Evaluate:
     subsets: bool = False
     segment: str | None = None
     classes: int = 40
+    trust_code: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +75,13 @@ def evaluate(options: Evaluate) -> int:
             )
         from multiview.measure.segmentation import segment
 
-        segment(load_run(options.run, options.data), options.segment, options.layer, classes=options.classes)
+        run = load_run(options.run, options.data, trust_code=options.trust_code)
+        segment(run, options.segment, options.layer, classes=options.classes)
         return DONE
     from multiview.measure.evaluate import evaluate as measure
 
-    measure(load_run(options.run, options.data), layer=options.layer, dim=options.dim, subsets=options.subsets)
+    run = load_run(options.run, options.data, trust_code=options.trust_code)
+    measure(run, layer=options.layer, dim=options.dim, subsets=options.subsets)
     return DONE
 
 

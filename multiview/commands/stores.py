@@ -94,7 +94,7 @@ def merge(options: Merge) -> int:
     out, stores = Path(options.out), [Path(store) for store in options.store]
     with progress_bar(f"merging into {out}") as progress:
         report = join(out, stores, overwrite=options.overwrite, workers=0, progress=progress)
-    print("\n".join(report.lines()))
+    say("\n".join(report.lines()))
     return DONE
 
 
@@ -108,7 +108,7 @@ def split(options: Split) -> int:
     write = partial(preprocess, name="split", workers=options.workers, overwrite=options.overwrite)
     with progress_bar(f"splitting {options.store}") as progress:
         report = write(source, None, Path(options.out), progress=progress)
-    print("\n".join(report.lines()))
+    say("\n".join(report.lines()))
     return DONE
 
 
@@ -117,7 +117,7 @@ def verify(options: Verify) -> int:
     from multiview.data.store.verify import verify as read_all
 
     report = read_all(Path(options.store), memory=options.memory, seconds=options.seconds)
-    print("\n".join(report.lines()))
+    say("\n".join(report.lines()))
     return FAILED if report.faults else DONE
 
 

@@ -21,6 +21,7 @@ from multiview.measure.table import render
 from multiview.measure.untrained import untrained_features
 from multiview.measure.view_subsets import each_and_all, why_not_measurable
 from multiview.measure.view_subsets import subsets as every_subset
+from multiview.terminal import SafeConsole
 
 if TYPE_CHECKING:
     from multiview.trained import Trained
@@ -49,7 +50,7 @@ def evaluate(
         dim: the width of every probe (None = the narrowest features).
         subsets: measure every subset of the views, on the samples that have all its views.
     """
-    console = console or Console(quiet=rank() != 0)
+    console = console or SafeConsole(quiet=rank() != 0)
     device = device or next(trained.model.parameters()).device
     share_buffers(trained.model)
     splits = filled_splits(trained.store)

@@ -101,7 +101,8 @@ def _ranking(similarity: Tensor) -> Tensor:
 
 
 def _unit_rows(x: Array, split: str) -> Tensor:
-    rows = torch.as_tensor(x).detach().to(torch.float64)
+    rows = torch.as_tensor(x).detach()
+    rows = (rows.cpu() if rows.device.type == "mps" else rows).to(torch.float64)  # MPS has no float64
     require_finite(int((~torch.isfinite(rows)).any(1).sum()), len(rows), split)
     return F.normalize(rows, dim=1)
 

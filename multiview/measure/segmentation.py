@@ -27,6 +27,7 @@ from multiview.measure.rows import MIOU, PIXEL_ACCURACY, RANDOM, RAW, TRAINED, M
 from multiview.measure.segmentation_table import render_segmentation
 from multiview.measure.untrained import untrained_features
 from multiview.plurals import counted
+from multiview.terminal import SafeConsole
 from multiview.view import Channels, View
 from multiview.viewlayer import ViewLayer
 
@@ -70,7 +71,7 @@ def segment(
     Raises:
         MultiviewError: The store has no such mask, or the layer has no maps.
     """
-    console = console or Console(quiet=rank() != 0)
+    console = console or SafeConsole(quiet=rank() != 0)
     kind = trained.store.modality(modality).kind
     if kind != "mask":
         raise MultiviewError(f"'{modality}' is {kind}, not a mask; name the mask of the classes.")

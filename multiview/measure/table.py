@@ -16,6 +16,7 @@ from multiview.measure.intervals import Margin
 from multiview.measure.rows import CONCAT, KNN, LINEAR, Measure
 from multiview.measure.scores import Score, measures_of
 from multiview.measure.sentences import linear_rows, margin_over, notes, verdict, verdict_of_runs
+from multiview.terminal import SafeConsole
 
 Cell = tuple[float | None, str]
 UNKNOWN: Cell = (None, "-")
@@ -45,7 +46,7 @@ def _print_whole(table: Table, console: Console) -> None:
 
     For files and pipes, which have no width.
     """
-    wide = Console(file=StringIO(), width=1000, color_system=None)
+    wide = SafeConsole(file=StringIO(), width=1000, color_system=None)
     with wide.capture() as captured:
         wide.print(table)
     text = "\n".join(line.rstrip() for line in captured.get().splitlines())

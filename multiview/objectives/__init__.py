@@ -50,5 +50,5 @@ if not TYPE_CHECKING:  # a type checker would take any name for one of this modu
         """The class of a registered objective that is not imported above."""
         for plugin in plugins.installed("objectives"):
             if plugin.target.startswith(f"{__name__}.") and plugin.target.endswith(f":{name}"):
-                return plugin.imported()
+                return plugins.load("objectives", plugin.whole)
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

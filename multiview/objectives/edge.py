@@ -160,12 +160,15 @@ class EdgeInput:
         return {} if learned is None else {"temperature": learned.detach().exp()}
 
     def uniform(self, name: str, count: int) -> Tensor:
-        """(n, count) random numbers in [0, 1) per row's sample, whatever the other rows are.
+        """(n, count) random float32 numbers in [0, 1) per row's sample, whatever the other rows are.
 
         name: keeps the draws of one edge apart.
         """
+        import torch
+
         assert self.draws is not None
-        return self.draws.uniform(name, count).to(self.index.device)
+        numbers = self.draws.uniform(name, count).numpy().astype("float32")  # MPS has no float64
+        return torch.from_numpy(numbers).clamp_(max=1 - 2**-24).to(self.index.device)
 
     def output(self, terms: Terms, **log: Tensor) -> EdgeOutput:
         """The mean of the terms; logs the share of positives found and the learned temperature."""

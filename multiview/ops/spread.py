@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from multiview.distributed import total
+from multiview.ops.precision import full_precision
 
 
 def spread(z: Tensor, present: Tensor) -> Tensor:
@@ -14,8 +15,8 @@ def spread(z: Tensor, present: Tensor) -> Tensor:
     Unit vectors spread evenly over the sphere give 1 / sqrt(d); a collapsed view gives 0 (SimSiam,
     arXiv:2011.10566, Sec. 4.1).
     """
-    kept = torch.where(present[:, None], z.detach(), torch.zeros_like(z)).double()
-    rows = total(present.sum().double()).clamp(min=1)
+    kept = torch.where(present[:, None], z.detach(), torch.zeros_like(z)).to(full_precision(z))
+    rows = total(present.sum().to(kept)).clamp(min=1)
     mean = total(kept.sum(0)) / rows
     centred = torch.where(present[:, None], kept - mean, torch.zeros_like(kept))
     return (total(centred.square().sum(0)) / rows).sqrt().mean().to(z.dtype)

@@ -97,8 +97,8 @@ def effective_rank(z: Tensor) -> Tensor:
 
     The number of directions that the embeddings use.
     """
-    gram = z @ z.T if len(z) <= z.shape[1] else z.T @ z
-    values = torch.linalg.eigvalsh(gram.double()).clamp(min=0).sqrt()
+    # In float32, because MPS has no float64; there the CPU computes what MPS cannot.
+    values = torch.linalg.svdvals(z if z.device.type in ("cpu", "cuda") else z.cpu())
     share = values / values.sum().clamp(min=1e-12)
     return torch.special.entr(share).sum().exp().to(z.dtype)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from multiview.data.load.dataset import Loader, Samples
 from multiview.data.load.identity import identity_of
 from multiview.data.load.sampler import Batches
 from multiview.distributed import largest, on_first
+from multiview.errors import MultiviewError
 from multiview.train.saving import Saver
 from multiview.train.schedule import planned_steps, rate_factor, set_rate
 from multiview.train.step import Parts, contrast_step
@@ -69,8 +70,24 @@ class Loop:
         self.window = Window()
 
     def resume(self) -> list[str]:
-        """Continues from the newest checkpoint; returns what to tell the user."""
-        self.step, messages = self.saver.resume()
+        """Continues from the newest checkpoint; returns what to tell the user.
+
+        Raises MultiviewError on every process when one cannot resume, or resumes at another step.
+        """
+        mistake: MultiviewError | None = None
+        messages: list[str] = []
+        try:
+            self.step, messages = self.saver.resume()
+        except MultiviewError as error:
+            mistake = error
+        failed, last, first = largest((int(mistake is not None), self.step, -self.step), self.parts.accelerator.device)
+        if mistake is not None:
+            raise mistake
+        if failed or last != -first:
+            raise MultiviewError(
+                "the processes of this run do not find the same checkpoint. With several machines, --out must be a "
+                "folder on a disk that all of them share."
+            )
         return messages
 
     def run(self, metrics: Metrics, display: Display) -> Progress:
@@ -88,7 +105,7 @@ class Loop:
         self.parts.wrapped.train()
         self.window = Window()
         waiting_since = time.monotonic()
-        for batch in self.loader.for_epoch(epoch, begin):
+        for batch in self._loaded(epoch, begin):
             self.window.waited += time.monotonic() - waiting_since
             self._step(batch, metrics, display)
             if self._ended():
@@ -96,6 +113,14 @@ class Loop:
             waiting_since = time.monotonic()
         if self.step % per_epoch == 0 and not self.stopped_by:
             self._end_of_epoch(epoch, metrics)
+
+    def _loaded(self, epoch: int, begin: int) -> Iterator[Batch]:
+        """The batches of an epoch; an error of the data is an error of this process alone."""
+        try:
+            yield from self.loader.for_epoch(epoch, begin)
+        except MultiviewError as error:
+            error.local = True
+            raise
 
     def _ended(self) -> bool:
         """Whether the run ends here; saves a checkpoint when one is due.

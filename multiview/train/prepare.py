@@ -26,6 +26,7 @@ from multiview.objectives.base import Situation
 from multiview.plurals import counted
 from multiview.recipe import Recipe, Setup
 from multiview.setup import example_tensors, with_statistics
+from multiview.terminal import SafeConsole
 from multiview.train.checks import check_batch_norm, check_encoders, check_synchronised
 from multiview.train.optimiser import make_optimiser
 from multiview.train.processes import compiles, start
@@ -166,7 +167,7 @@ def _check_before_data(setup: Setup, train: Train, processes: int) -> None:
 
 
 def _console(accelerator: Accelerator) -> Console:
-    console = Console(quiet=not accelerator.is_main_process)
+    console = SafeConsole(quiet=not accelerator.is_main_process)
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
     return console

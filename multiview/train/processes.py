@@ -17,6 +17,13 @@ from multiview.heap import keep_freed_memory
 
 __getattr__ = old_import_paths.names_of("train.processes")
 
+SHARDED = {
+    "ACCELERATE_USE_FSDP": "FSDP",
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
+    "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism config",
+}
+"""Variables that `accelerate launch` sets for trainers that split the model, and their names."""
 WORKING_LAUNCH = (
     "ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes {n} --num_machines 1 --mixed_precision no "
     "--dynamo_backend no {script}"
@@ -34,6 +41,7 @@ def start(train: Train, script: str) -> Accelerator:
         MultiviewError: several processes were launched but do not know of each other, so that all
             would train the same run; or the device does not support the precision.
     """
+    refuse_sharded_training()
     AcceleratorState._reset_state()  # an earlier run in this Python process may have set another precision
     try:
         accelerator = Accelerator(
@@ -54,6 +62,17 @@ def start(train: Train, script: str) -> Accelerator:
     if accelerator.device.type == "cpu":
         _set_up_cpu(accelerator, train)
     return accelerator
+
+
+def refuse_sharded_training() -> None:
+    """Raises MultiviewError for a launch that would split the model: banks and key encoders need it whole."""
+    for variable, name in SHARDED.items():
+        if os.environ.get(variable, "").lower() in ("1", "true", "yes", "y", "on"):
+            raise MultiviewError(
+                f"this launch asks for {name}, which splits the model between processes, and multiview trains only with "
+                "the whole model on each process (DistributedDataParallel). Type `accelerate launch --multi_gpu ...` "
+                f"without the options of {name}, or run `accelerate config` again."
+            )
 
 
 def _set_up_cpu(accelerator: Accelerator, train: Train) -> None:

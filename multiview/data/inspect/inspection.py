@@ -28,11 +28,11 @@ def inspect_store(path: Path, out: Path | None = None, samples: int = 8, views: 
     Raises MultiviewError when there is no store, for an unknown view or option, and for a view
     whose modality the store lacks.
     """
-    from rich.console import Console
+    from multiview.terminal import SafeConsole
 
     store = Store.open(path)
     drawn = _choose_views(store, views)
-    console = Console(highlight=False)
+    console = SafeConsole(highlight=False)
     print_summary(store, console)
     picture = contact_sheet(store, out or path / "contact-sheet.png", drawn, render_view, samples)
     console.print(f"contact sheet: {picture}", soft_wrap=True)

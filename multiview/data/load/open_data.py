@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from multiview import plugins
+from multiview import plugins, terminal
 from multiview.data.load.detect_source import detect_source
 from multiview.data.load.sourcestore import FOLDER, SourceStore
 from multiview.data.load.viewstatistics import describe_views
@@ -37,7 +37,7 @@ MAKING, STORE = ".making", "store"
 """`NAME.making/store` is the store NAME while it is made."""
 
 
-def open_data(spec: str, cache: Path, say: Callable[[str], None] = print, workers: int = 1) -> Store:
+def open_data(spec: str, cache: Path, say: Callable[[str], None] = terminal.say, workers: int = 1) -> Store:
     """The store that `spec` names. A store that must be made first is made in the folder `cache`.
 
     Args:

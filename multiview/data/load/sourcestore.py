@@ -81,7 +81,7 @@ class SourceStore(Store):
         """Prints once per sample which file is left out and why."""
         if (row, modality) not in self.reported:
             self.reported.add((row, modality))
-            print(f"left out: {fault}", file=sys.stderr)
+            print(f"left out: {printable(fault)}", file=sys.stderr)
 
     def is_in_memory(self, modality: str) -> bool:
         """See `Store.is_in_memory`."""

@@ -12,16 +12,17 @@ Progress = Callable[[int, int, int], None]
 @contextmanager
 def progress_bar(label: str = "preparing") -> Iterator[Progress]:
     """A live progress line for `preprocess(progress=...)`; prints nothing outside a terminal."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    console = Console(stderr=True)
+    from multiview.terminal import SafeConsole
+
+    console = SafeConsole(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[rate]}", markup=False),
         TimeRemainingColumn(),
     )
     with Bar(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
