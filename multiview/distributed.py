@@ -128,7 +128,7 @@ _patient: list[Any] = []
 
 
 def _patient_group() -> Any:
-    """A gloo group of all ranks whose waits last up to `LONG`; a rank that dies ends them at once."""
+    """A gloo group of all ranks that waits up to `LONG`; a rank that dies ends the wait at once."""
     if not _patient or _patient[0] is not dist.group.WORLD:
         _patient[:] = [dist.group.WORLD, dist.new_group(backend="gloo", timeout=LONG)]
     return _patient[1]
@@ -136,7 +136,7 @@ def _patient_group() -> Any:
 
 @contextmanager
 def naming_lost_ranks() -> Iterator[None]:
-    """Turns the error of a collective whose peer has died into one sentence, as a MultiviewError."""
+    """Turns the error of a collective whose peer has died into a MultiviewError of one sentence."""
     try:
         yield
     except RuntimeError as cause:

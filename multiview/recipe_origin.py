@@ -59,7 +59,7 @@ def recipe_of(folder: Path, *, trust_code: bool = False) -> Recipe:
     """The recipe that wrote a run folder, with the options of that run.
 
     trust_code: run the Python file that the folder names, although this user never trained with it.
-    Raises MultiviewError when the folder is no run, or its recipe cannot be found or is not trusted.
+    Raises MultiviewError when the folder is no run, or its recipe is missing or not trusted.
     """
     origin = environment(folder)["recipe"]
     if origin is None:
@@ -75,8 +75,8 @@ def recipe_of(folder: Path, *, trust_code: bool = False) -> Recipe:
 def remember(origin: dict[str, str] | None) -> None:
     """Notes, in a folder of the user, that the user has run the file of a recipe.
 
-    A run folder may come from a stranger. The Python file that the folder names is run without a
-    question only when this user has trained with that file before.
+    A run folder may come from a stranger. The Python file that it names is run without a question
+    only when this user has trained with that file before.
     """
     if origin is not None and "file" in origin:
         note = _note(Path(origin["file"]))

@@ -160,7 +160,7 @@ class EdgeInput:
         return {} if learned is None else {"temperature": learned.detach().exp()}
 
     def uniform(self, name: str, count: int) -> Tensor:
-        """(n, count) random float32 numbers in [0, 1) per row's sample, whatever the other rows are.
+        """(n, count) random float32 numbers in [0, 1) per row's sample, whatever other rows are.
 
         name: keeps the draws of one edge apart.
         """

@@ -65,13 +65,13 @@ def start(train: Train, script: str) -> Accelerator:
 
 
 def refuse_sharded_training() -> None:
-    """Raises MultiviewError for a launch that would split the model: banks and key encoders need it whole."""
+    """Raises MultiviewError for a launch that splits the model: memories need it whole."""
     for variable, name in SHARDED.items():
         if os.environ.get(variable, "").lower() in ("1", "true", "yes", "y", "on"):
             raise MultiviewError(
-                f"this launch asks for {name}, which splits the model between processes, and multiview trains only with "
-                "the whole model on each process (DistributedDataParallel). Type `accelerate launch --multi_gpu ...` "
-                f"without the options of {name}, or run `accelerate config` again."
+                f"this launch asks for {name}, which splits the model between processes, and multiview trains only "
+                "with the whole model on each process (DistributedDataParallel). Type `accelerate launch --multi_gpu "
+                f"...` without the options of {name}, or run `accelerate config` again."
             )
 
 
