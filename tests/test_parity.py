@@ -92,7 +92,7 @@ def test_batch_norm_sees_a_part_of_the_batch_and_the_verdict_says_so(apart: dict
     assert max(d.value for d in pair["in training"]) > 1e-3
     text, code = verdict(pair)
     assert code == 0
-    assert "batch norm and dropout see a process's own part of a batch" in text
+    assert "batch norm and dropout see only the rows of their own process" in text
     assert "1, 2 and 4 processes train the same" in text
 
 
