@@ -63,7 +63,7 @@ def timm_model(
     """The timm model `model` for any number of channels: h (n, features).
 
     Initialisation: timm's. Its ResNets start with the last batch-norm scale of each block at zero,
-    so that random weights make a poor control; zero_init_last=False turns that off.
+    so random weights make a poor control; zero_init_last=False turns that off.
 
     Args:
         model: a name of `timm.list_models()`, with or without a tag of weights

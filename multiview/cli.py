@@ -72,7 +72,7 @@ COMMANDS = (
     CHECK,
     Command(
         name="evaluate",
-        summary="measure the features of a run beside random weights and raw pixels",
+        summary="evaluate a run and compare it with random weights and raw pixels",
         words="RUN [options]",
         action="multiview.commands.runs:evaluate",
         options="multiview.commands.runs:Evaluate",
@@ -80,7 +80,7 @@ COMMANDS = (
     ),
     Command(
         name="compare",
-        summary="show the evaluations of several runs side by side",
+        summary="compare the evaluations of several runs in one table",
         words="RUN [RUN ...]",
         action="multiview.commands.runs:compare",
         options="multiview.commands.runs:Compare",

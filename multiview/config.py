@@ -15,7 +15,7 @@ class Optimizer:
         name: sgd, adamw, or lars (from timm).
         lr: learning rate; with `per`, the learning rate for a batch of that size.
         per: scales the learning rate by batch / per (SimCLR and SimSiam: 256); null does not scale.
-        momentum: momentum of sgd and lars, from 0 to below 1.
+        momentum: momentum of sgd and lars, at least 0 and less than 1.
         weight_decay: weight decay; adamw and lars leave out biases and norms, sgd does not.
         schedule: steps (multiplies by `gamma` at every milestone), cosine (falls to 0 at the end of
             the run) or constant.
@@ -43,11 +43,8 @@ class Optimizer:
     def __post_init__(self) -> None:
         if not self.lr > 0:
             raise MultiviewError(f"lr is {self.lr}; give a learning rate above 0.")
-        if not 0 <= self.momentum < 1 or self.weight_decay < 0 or self.warmup < 0:
-            raise MultiviewError(
-                f"momentum is {self.momentum}, weight_decay {self.weight_decay}, warmup {self.warmup}; give a momentum "
-                "from 0 to below 1, and weight_decay and warmup of 0 or more."
-            )
+        require.options(self, ("momentum",), lambda x: 0 <= x < 1, "a number that is at least 0 and less than 1")
+        require.options(self, ("weight_decay", "warmup"), lambda x: x >= 0, "0 or more")
         if list(self.milestones) != sorted(set(self.milestones)):
             raise MultiviewError(f"milestones are {list(self.milestones)}; give epochs in rising order.")
 
@@ -78,8 +75,8 @@ class Train:
             --dynamo_backend inductor` does. Compiling takes half a minute, and results differ in
             the last digits. Meant for GPUs. A CPU needs a C++ compiler; without one the run
             continues uncompiled and says so.
-        workers: data-loading workers per training process (0 = load in the training process, -1 =
-            0 for data in memory, else half of the cores).
+        workers: data-loading workers per training process. 0 loads in the training process. -1 is
+            automatic: no workers if the data are in memory, otherwise half of the process's cores.
         threads: CPU threads per process (0 = the cores divided by the number of processes).
         knn_every: epochs between kNN measurements during training (0 = none).
         save_every: epochs between checkpoints; the last step is always saved.
@@ -115,7 +112,7 @@ class Train:
         require.options(self, counts, lambda count: count >= 1, "1 or more")
         require.options(self, ("threads", "knn_every", "save_minutes"), lambda count: count >= 0, "0 or more")
         if self.workers < -1:
-            raise MultiviewError(f"workers is {self.workers}; give 0 or more, or -1 to choose by the data.")
+            raise MultiviewError(f"workers is {self.workers}; give 0 or more, or -1 for the automatic choice.")
         if self.steps is not None and self.steps < 1:
             raise MultiviewError(f"steps is {self.steps}; give 1 or more, or null for no limit.")
         if self.micro_batch is not None and self.micro_batch < 1:

@@ -71,7 +71,7 @@ def refuse_link(path: Path) -> None:
     """Raises MultiviewError when a file or folder to write to is a link to another place."""
     if path.is_symlink():
         raise MultiviewError(
-            f"{path} is a link to {str(path.readlink())!r}, so that nothing is written there. Remove the link, or move "
+            f"{path} is a link to {str(path.readlink())!r}, and links are not written to. Remove the link, or move "
             "here what it names."
         )
 

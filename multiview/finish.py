@@ -50,7 +50,10 @@ def finish(trained: Trained, recipe: Recipe, console: Console, *, reloadable: bo
 
 def _how_to_load(trained: Trained, reloadable: bool) -> str:
     if not reloadable:
-        return f"\nThe run is in {trained.folder}. Its trained encoders are in the object that fit returned."
+        return (
+            f"\nThe run was saved in {trained.folder}. For its encoders, use the object that `mv.fit(...)` returned. "
+            "(`mv.load` can only load the runs of a recipe.)"
+        )
     return (
         f"\nThe run is in {trained.folder}. Load its encoders with\n"
         f'  import multiview as mv\n  trained = mv.load("{trained.folder}")\n  features = trained.embed("test")'

@@ -128,7 +128,7 @@ class FitOptions(TypedDict, total=False):
 def fit(setup: Setup, **options: Unpack[FitOptions]) -> Trained:
     """Trains a setup from Python.
 
-    The run folder has no recipe, so that `multiview evaluate` cannot rebuild the run: evaluate the
+    The run folder has no recipe, so `multiview evaluate` cannot rebuild the run: evaluate the
     returned object.
 
     Args:

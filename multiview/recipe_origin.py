@@ -65,7 +65,7 @@ def recipe_of(folder: Path, *, trust_code: bool = False) -> Recipe:
     if origin is None:
         raise MultiviewError(
             f"{folder} was trained from Python without a recipe class, so the run cannot be rebuilt from its folder. "
-            "Evaluate the Trained that fit returned, or write the setup as a Recipe."
+            "Use the object that `mv.fit(...)` returned, or write the setup as a recipe."
         )
     config = folder / CONFIG
     prog = f"multiview train {origin['name']}" if "name" in origin else origin["file"]

@@ -98,7 +98,7 @@ def to_plain(value: Any) -> Any:
         target = f"{kind.__module__}:{kind.__qualname__}"
         _class(target)
         return {"class": target, "options": plain_fields(value)}
-    raise MultiviewError(f"{value!r} is no number, text, list or dataclass, so that JSON cannot hold it")
+    raise MultiviewError(f"{value!r} is no number, text, list or dataclass, so JSON cannot hold it")
 
 
 def plain_fields(value: Any) -> dict[str, Any]:

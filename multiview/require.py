@@ -19,7 +19,7 @@ def fraction(owner: str, **values: float) -> None:
     """Raises MultiviewError unless every named value is in [0, 1)."""
     for name, value in values.items():
         if not 0 <= value < 1:
-            raise MultiviewError(f"{owner}: {name} is {value}; give a number from 0 to below 1.")
+            raise MultiviewError(f"{owner}: {name} is {value}; give a number that is at least 0 and less than 1.")
 
 
 def options(values: object, names: Iterable[str], accepts: Callable[[Any], bool], wanted: str, owner: str = "") -> None:

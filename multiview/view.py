@@ -124,7 +124,7 @@ class View:
         crop: the geometry that the view shares.
         convert: function of the modality's tensor (n, channels, ...); None keeps the tensor.
         reads_bytes: `convert` also takes 8 bit pixels, and need not wait for them in [0, 1].
-        pointwise: `convert` makes each pixel from that pixel alone, so that a run with
+        pointwise: `convert` makes each pixel from that pixel alone, so a run with
             `torch.compile` makes one pass of it.
         take: channels of the converted tensor that are kept, in this order; None = all.
         mean: of the normalisation, in the unit, one number or one per channel; None takes the

@@ -266,7 +266,7 @@ def test_more_negatives_than_samples_are_refused(objective: CMC, words: str) -> 
     [
         ({"temperature": 0}, "temperature is 0; give a number above 0"),
         ({"negatives": 0}, "negatives is 0"),
-        ({"momentum": 1.0}, "momentum is 1.0; give a number from 0 to below 1"),
+        ({"momentum": 1.0}, "momentum is 1.0; give a number that is at least 0 and less than 1"),
         ({"z": -3.0}, "z is -3.0"),
         ({"z_momentum": 1.0}, "z_momentum is 1.0"),
     ],

@@ -255,11 +255,17 @@ class TestNoise:
         ("accuracies", "sentence"),
         [
             ((0.713, 0.531, 0.434), "L+ab: linear 71.3 %, +18.2 ± 5.4 over random weights, "),
-            ((0.713, 0.531, 0.434), "over raw pixels: it learned."),
+            ((0.713, 0.531, 0.434), "over raw pixels: the encoders learned."),
             ((0.54, 0.53, 0.40), "+1.0 ± 5.6 over random weights (within noise), "),
-            ((0.54, 0.53, 0.40), "Not better than random weights: it has not learned anything that the probe sees."),
-            ((0.54, 0.63, 0.60), "Not better than random weights or raw pixels: it has not learned"),
-            ((0.70, 0.53, 0.69), "Better than random weights but not than raw pixels: training helped, not enough."),
+            (
+                (0.54, 0.53, 0.40),
+                "Not better than random weights: the encoders learned nothing that the probe can see.",
+            ),
+            ((0.54, 0.63, 0.60), "Not better than random weights or raw pixels: the encoders learned nothing"),
+            (
+                (0.70, 0.53, 0.69),
+                "Better than random weights but not than raw pixels: training helped, but not enough.",
+            ),
         ],
     )
     def test_the_verdict_in_words(self, accuracies, sentence):
@@ -386,7 +392,7 @@ class TestTables:
         text = printed(compare, runs)
         assert "L+ab, mean of 2 runs: linear 62.0 % (54.0 to 70.0)" in text
         assert "  +9.0 (+1.0 to +17.0) over random weights, beyond noise in 1 of 2" in text
-        assert text.splitlines()[-1] == "It learned in 1 of 2 runs."
+        assert text.splitlines()[-1] == "The encoders learned in 1 of 2 runs."
 
     def test_runs_with_other_views_and_widths_are_compared_with_a_caution(self):
         first = [row for row in three(0.7, 0.5, 0.4) if row.view != "ab"]

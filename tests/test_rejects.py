@@ -30,10 +30,10 @@ def test_rejects_are_listed_and_leave_the_other_rows_alone(tmp_path: Path) -> No
 @pytest.mark.parametrize("max_bad", [2, 0.04, 0, 0.0])
 def test_too_many_rejects(tmp_path: Path, max_bad: float) -> None:
     out = tmp_path / "out"
-    with pytest.raises(MultiviewError, match=r"of 60 samples cannot be read, more than --max-bad") as error:
+    with pytest.raises(MultiviewError, match=r"of 60 samples cannot be read, more than --max_bad") as error:
         make(out, Toy(bad=25), max_bad=max_bad)
     assert "toy-0.png: broken" in str(error.value)
-    assert "`multiview preprocess SOURCE INPUT OUT --max-bad NUMBER_OR_SHARE`" in str(error.value)
+    assert "`multiview preprocess SOURCE INPUT OUT --max_bad NUMBER_OR_SHARE`" in str(error.value)
     assert not (out / "manifest.json").exists()
     assert not list(out.glob("*.partial"))
     assert "toy-0.png" in (out / "rejects.jsonl").read_text()
@@ -78,7 +78,7 @@ def test_after_too_many_rejects_files_that_are_gone_need_overwrite(tmp_path: Pat
         (tmp_path / "in" / "a").mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((8, 8, 3), number, "uint8")).save(tmp_path / "in" / "a" / f"{number}.png")
     (tmp_path / "in" / "a" / "5.png").write_bytes(b"no picture")
-    with pytest.raises(MultiviewError, match="more than --max-bad 0 allows"):
+    with pytest.raises(MultiviewError, match="more than --max_bad 0 allows"):
         preprocess(Folder(), tmp_path / "in", tmp_path / "out", max_bad=0)
     (tmp_path / "in" / "a" / "5.png").unlink()
     with pytest.raises(MultiviewError, match=r"an input that has changed since.*--overwrite"):

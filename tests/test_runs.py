@@ -101,7 +101,7 @@ def test_a_damaged_file_is_named(folder: Path, file: str, text: str, message: st
 def test_runs_are_compared(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = Path(shutil.copytree(folder, tmp_path / "other"))
     compare_runs([folder, other])
-    assert "It learned in 2 of 2 runs." in capsys.readouterr().out
+    assert "The encoders learned in 2 of 2 runs." in capsys.readouterr().out
     (other / "evaluation.json").unlink()
     with pytest.raises(MultiviewError, match=r"other has no evaluation\.json; run `multiview evaluate"):
         compare_runs([folder, other])

@@ -41,7 +41,7 @@ def test_a_file_missing_in_one_modality_is_rejected(aligned: Path, tmp_path: Pat
     save(aligned / "rgb" / "extra.png", noise(0))
     report = preprocess(Aligned(), aligned, tmp_path / "out", max_bad=0.5)
     assert report.rejected == 2
-    assert any("1 stems are left out: the CSV file does not list them" in note for note in report.notes)
+    assert any("1 sample left out: " in note for note in report.notes)
     listed = (tmp_path / "out" / "rejects.jsonl").read_text()
     assert '"missing file depth/s2.png"' in listed
     assert "rgb/s3.jpg and rgb/s3.png are two files of one sample" in listed
@@ -126,9 +126,7 @@ def test_patterns_name_the_files_of_a_modality(tmp_path: Path) -> None:
         MultiviewError, match=r"no file below .* fits 'scenes/\*_l.png'; there is scenes/aloe_disp\.png"
     ):
         Aligned(modalities={"left": "scenes/*_l.png"}).plan(tmp_path)
-    with pytest.raises(
-        MultiviewError, match=r"the pattern '\*/\*.png' has two \*; give one, which stands for the stem"
-    ):
+    with pytest.raises(MultiviewError, match=r"the pattern '\*/\*.png' has two \*; give one, for the part of the name"):
         Aligned(modalities={"left": "*/*.png"}).plan(tmp_path)
     with pytest.raises(MultiviewError, match="disparity is -1; give baseline x focal length"):
         Aligned(disparity=-1)
@@ -139,7 +137,7 @@ def test_a_folder_without_files_of_the_samples_is_skipped(aligned: Path) -> None
     np.save(aligned / "points" / "model 7.npy", np.zeros((4, 3)))
     plan = Aligned().plan(aligned)
     assert "points" not in {each.name for each in plan.modalities}
-    assert "skipped the folder points: none of its stems is a sample." in plan.notes
+    assert "skipped the folder points: no file in it has the name of a sample." in plan.notes
     with pytest.raises(BadSample, match=r"missing file points/s0\.npy"):
         Aligned(modalities=("image", "points")).plan(aligned).read(0)
 

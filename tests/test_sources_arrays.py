@@ -193,7 +193,7 @@ def test_hdf5_with_links_to_other_files_is_refused(tmp_path: Path) -> None:
         file["x"] = np.ones((3, 2))
     with h5py.File(tmp_path / "t.h5", "w") as file:
         file["x"] = h5py.ExternalLink("other.h5", "/x")
-    with pytest.raises(MultiviewError, match=r"'x' in .*t\.h5 lies in another file, which is not followed"):
+    with pytest.raises(MultiviewError, match=r"'x' in .*t\.h5 is in another file, which is not followed"):
         Arrays().plan(tmp_path / "t.h5")
 
 

@@ -126,7 +126,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
     (tmp_path / "b.csv").touch()
     (tmp_path / "c.csv").touch()
-    with pytest.raises(MultiviewError, match=r"found 3 other files \(2 \.csv, 1 \.txt\)"):
+    with pytest.raises(MultiviewError, match=r"found 3 files of other types \(2 \.csv, 1 \.txt\)"):
         Folder().plan(tmp_path)
     with pytest.raises(MultiviewError, match="is a file"):
         Folder().plan(tmp_path / "a.txt")

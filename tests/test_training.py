@@ -127,7 +127,7 @@ def test_a_micro_batch_of_one_sample_is_refused_with_batch_norm(
     words: list[str], fitting: int, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("cmc_lab", scenes, tmp_path / "run", *words) == 2
-    assert f"needs two or more at a time. Give --micro-batch {fitting} or more" in capsys.readouterr().err
+    assert f"at least 2 samples in every micro-batch. Give --micro_batch {fitting} or more" in capsys.readouterr().err
 
 
 def test_under_accelerate_a_mistake_explains_the_traceback_that_follows(
@@ -172,8 +172,8 @@ def test_a_run_without_a_recipe_does_not_offer_mv_load(
     trained = mv.fit(setup, data=str(scenes), out=str(tmp_path / "run"), evaluate=False, train=schedule)
     output = capsys.readouterr().out
     assert trained.steps == 1
-    assert "in the object that fit returned" in " ".join(output.split())
-    assert "mv.load" not in output
+    assert "the object that `mv.fit(...)` returned" in " ".join(output.split())
+    assert 'mv.load("' not in output
 
 
 def test_a_script_without_a_main_guard_prepares_data_with_several_processes(tmp_path: Path) -> None:

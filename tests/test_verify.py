@@ -144,8 +144,8 @@ def virtual(file: h5py.File) -> None:
         (bomb, "/table is compressed"),
         (elsewhere, "/table is a link to another place"),
         (soft, "/alias is a link to another place"),
-        (external, "/table lies in another file"),
-        (virtual, "/table lies in another file"),
+        (external, "/table is in another file"),
+        (virtual, "/table is in another file"),
         (lambda file: replaced(file, "label", np.full(4, 7)), "its labels go from 7 to 7, of 2 classes"),
         (lambda file: replaced(file, "split", np.full(4, 9, "uint8")), "4 rows have a split that the manifest lacks"),
         (lambda file: replaced(file, "digest", np.zeros((4, 16), "uint8")), "row 3 is not what was written"),
@@ -165,7 +165,7 @@ def test_reading_refuses_deliberately_wrong_contents(store: Path, change: Callab
     with h5py.File(store / "shard-00000.h5", "r+") as file:
         change(file)
     trust(store)
-    with pytest.raises(MultiviewError, match=r"/table (is compressed|lies in another file|is a link)|has no /table"):
+    with pytest.raises(MultiviewError, match=r"/table (is compressed|is in another file|is a link)|has no /table"):
         Store.open(store).read([0], "table")
 
 

@@ -99,7 +99,7 @@ def test_processes_reuse_shards_of_an_earlier_run(tmp_path: Path, undivided: Pat
 
 
 def test_too_many_bad_samples_of_several_processes(tmp_path: Path) -> None:
-    with pytest.raises(MultiviewError, match=r"of 60 samples cannot be read, more than --max-bad 2 allows"):
+    with pytest.raises(MultiviewError, match=r"of 60 samples cannot be read, more than --max_bad 2 allows"):
         make(tmp_path / "out", workers=2, max_bad=2)
     assert not list((tmp_path / "out").glob("*.partial"))
     assert make(tmp_path / "out", workers=2, max_bad=4).rejected == 4

@@ -1,4 +1,4 @@
-"""`multiview compare`: the evaluations of several runs side by side."""
+"""`multiview compare`: the evaluations of several runs in one table."""
 
 from __future__ import annotations
 

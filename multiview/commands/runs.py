@@ -15,7 +15,7 @@ from multiview.plugins import load
 class Evaluate:
     """Measures the frozen features of a run with weighted kNN and a linear probe.
 
-    Random weights and raw pixels are measured beside them.
+    Random weights and raw pixels are evaluated in the same way.
 
     Args:
         run: the run folder.
@@ -42,7 +42,7 @@ class Evaluate:
 
 @dataclass(frozen=True, kw_only=True)
 class Compare:
-    """Shows the evaluations of several runs side by side.
+    """Shows the evaluations of several runs in one table.
 
     The table holds every value, mean and standard deviation, and the margins over the controls.
 

@@ -38,7 +38,7 @@ def verdict_of_runs(runs: Sequence[Sequence[Measure]]) -> str:
         clear = f"beyond noise in {sum(m.clear for m in margins)} of {len(margins)}"
         lines.append(f"  {_mean_and_range([m.points for m in margins], '+.1f')} over {name}, {clear}")
     learned = sum(len(head) > 1 and all(margin_over(head[0], row).clear for row in head[1:]) for head in heads)
-    return "\n".join([*lines, f"It learned in {learned} of {count}."])
+    return "\n".join([*lines, f"The encoders learned in {learned} of {count}."])
 
 
 def notes(runs: Sequence[Sequence[Measure]]) -> list[str]:
@@ -51,12 +51,12 @@ def notes(runs: Sequence[Sequence[Measure]]) -> list[str]:
     tuned = f"{val} validation" if val else "no validation (C was chosen on a fifth of train)"
     sentences = [
         f"{head.samples['train']} train, {tuned}, {tests} of {head.facts['classes']} classes; "
-        f"every feature set was reduced to {head.width} dimensions before measuring.",
+        f"every feature set was reduced to {head.width} dimensions before the evaluation.",
         f"Accuracy in %: chance {100 * chance:.1f}, always the commonest class {100 * majority:.1f}. "
-        "'over': linear accuracy above the control, in points.",
+        "'over': linear accuracy minus that of the control, in points.",
     ]
     if any(m.noise for rows in runs for m in _margins(linear_rows(rows))):
-        sentences.append(f"In brackets: differences that may be chance on {tests} (95 % interval holds 0).")
+        sentences.append(f"In brackets: differences that may be chance on {tests} (their 95 % interval contains 0).")
     if majority > 2 * chance:
         recalls = [row for row in runs[0] if row.measure == BALANCED and row.group == head.group]
         balanced = ", ".join(f"{row.weights_in_words} {100 * row.value:.1f}" for row in recalls)
@@ -97,12 +97,12 @@ def _conclusion(margins: Mapping[str, Margin]) -> str:
     beaten = [name for name, m in margins.items() if m.clear]
     missed = [name for name, m in margins.items() if not m.clear]
     if not margins:
-        return ". No control was measured, so whether it learned cannot be said."
+        return ". No control was evaluated, so nobody can say whether the run learned."
     if not missed:
-        return ": it learned."
+        return ": the encoders learned."
     if missed[0] == next(iter(margins)):
-        return f". Not better than {' or '.join(missed)}: it has not learned anything that the probe sees."
-    return f". Better than {' and '.join(beaten)} but not than {' or '.join(missed)}: training helped, not enough."
+        return f". Not better than {' or '.join(missed)}: the encoders learned nothing that the probe can see."
+    return f". Better than {' and '.join(beaten)} but not than {' or '.join(missed)}: training helped, but not enough."
 
 
 def _mean_and_range(values: Sequence[float], style: str, unit: str = "") -> str:
@@ -136,7 +136,7 @@ def _lacking_samples(runs: Sequence[Sequence[Measure]]) -> list[str]:
     if all(len({row.tested for row in rows}) == 1 for rows in runs):
         return []
     return [
-        "Some samples lack a view. Views side by side are measured on the test samples that have all of them: "
+        "Some samples lack a view. A group of views is evaluated on the test samples that have all views of the group: "
         f"{', '.join(counts.values())}."
     ]
 

@@ -136,13 +136,13 @@ class Objective(metaclass=ABCMeta):
         return ()
 
     def meets_itself(self, situation: Situation) -> float | None:  # noqa: ARG002
-        """The expected share of samples that are among their own negatives (None = no memory)."""
+        """The expected share of samples whose negatives include the sample (None = no memory)."""
         return None
 
     def remedy(self, symptom: str) -> str:  # noqa: ARG002
         """A sentence that says which option to change against a symptom; empty when none helps.
 
-        symptom: a name in `train/diagnosis.py`, or `itself`: samples are among their own negatives.
+        symptom: a name in `train/diagnosis.py`, or `itself`: the negatives include the sample.
         """
         return ""
 

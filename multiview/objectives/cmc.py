@@ -183,7 +183,7 @@ class CMC(Objective):
         freed = "Without seed_defaults, use" if self.seed_defaults else "Use"
         slow = f"Lower z_momentum (now {self.z_momentum:g}), or use" if self.z_momentum else "Use"
         drift = slow if self.z == "ema" else f"{freed} z=ema or"
-        itself = f"{freed} exclude=True: it leaves them out."
+        itself = f"{freed} exclude=True to leave the sample itself out."
         return {"itself": itself, "drift": f"{drift} variant=softmax, which has no Z."}.get(symptom, "")
 
 

@@ -125,4 +125,4 @@ class MoCo(Objective):
 
     def remedy(self, symptom: str) -> str:
         """What to change when older keys of a sample are among its negatives."""
-        return "Use exclude=True: it leaves them out." if symptom == "itself" else ""
+        return "Use exclude=True to leave the sample itself out." if symptom == "itself" else ""

@@ -100,7 +100,7 @@ def among(
 class _Whole(torch.autograd.Function):
     """All rows among all rows; the first half are the partners of the second half.
 
-    The scores are symmetric, so that one matrix product gives the gradient.
+    The scores are symmetric, so one matrix product gives the gradient.
     """
 
     @staticmethod

@@ -61,7 +61,7 @@ def save(
     written; older checkpoints then stay.
     """
     final = folder / f"step-{step:08d}"
-    if _is_whole(final):  # the run was stopped again before its next step, so that the state is the same
+    if _is_whole(final):  # the run was stopped again before its next step, so the state is the same
         return final
     draft = folder / f".{final.name}.{os.getpid()}"
     documents = {STATE: {"schema": SCHEMA, "step": step, **state}} | ({} if views is None else {VIEWS: views})

@@ -28,7 +28,7 @@ def check_encoders(model: MultiviewModel, tensors: Mapping[str, Tensor]) -> None
         except (RuntimeError, ValueError) as error:
             raise MultiviewError(
                 f"the encoder of view '{name}' does not accept tensors of shape {tuple(x.shape)}: "
-                f"{str(error).splitlines()[0]} Give the encoder {x.shape[1]} input channels, or change the crop size."
+                f"{str(error).splitlines()[0]} {_how_to_fit(model.encoder(name), x.shape[1])}"
             ) from error
         if tuple(h.shape) != (2, features):
             raise MultiviewError(
@@ -38,21 +38,31 @@ def check_encoders(model: MultiviewModel, tensors: Mapping[str, Tensor]) -> None
     model.train(was_training)
 
 
+def _how_to_fit(encoder: nn.Module, channels: int) -> str:
+    counts = (getattr(module, "in_channels", getattr(module, "in_features", None)) for module in encoder.modules())
+    accepted = next((count for count in counts if isinstance(count, int)), channels)
+    if accepted != channels:
+        return (
+            f"The encoder takes {accepted} input channels and the view has {channels}: make the encoder for {channels}."
+        )
+    return "The number of channels fits; the crop is probably too small for this encoder: use a larger crop."
+
+
 def check_batch_norm(model: MultiviewModel, situation: Situation, micro_batch: int | None = None) -> None:
     """Raises MultiviewError when batch norm would see one sample at a time; it needs two."""
     if not any(isinstance(module, _BatchNorm) for module in model.modules()):
         return
     if situation.per_rank < 2:
         raise MultiviewError(
-            f"the encoders have batch norm, which needs two samples, but each of {situation.ranks} processes would see "
-            f"{situation.per_rank} per step; give --batch {2 * situation.ranks} or more."
+            f"the encoders have batch norm, which needs two samples per process and step. With {situation.ranks} "
+            f"processes, each process would get {situation.per_rank}. Give --batch {2 * situation.ranks} or more."
         )
     parts = -(-situation.per_rank // (micro_batch or situation.per_rank))
     if situation.per_rank // parts < 2:
         raise MultiviewError(
-            f"micro_batch is {micro_batch}, so that batch norm would see a single sample: a process has "
-            f"{situation.per_rank} samples per step and batch norm needs two or more at a time. Give --micro-batch "
-            f"{3 if situation.per_rank % 2 else 2} or more."
+            f"micro_batch is {micro_batch}: a process would split its {situation.per_rank} samples per step into "
+            f"{parts} parts, some with only 1 sample. Batch norm needs at least 2 samples in every micro-batch. "
+            f"Give --micro_batch {3 if situation.per_rank % 2 else 2} or more."
         )
 
 
@@ -69,7 +79,7 @@ def check_synchronised(model: MultiviewModel, missing: Mapping[str, int], situat
         if waits and count and situation.ranks > 1:
             raise MultiviewError(
                 f"the encoder of view '{name}' has SyncBatchNorm, in which all processes wait for each other, but "
-                f"{count} of {situation.samples} training samples lack that view: a process with fewer than two of "
-                "them in its part of a batch would keep the others waiting. Use batch norm without synchronisation or "
-                "GroupNorm, or train on samples that all have the view."
+                f"{count} of {situation.samples} training samples lack that view. A process that gets fewer than two "
+                "samples with the view in a batch cannot take part, and the other processes would wait for ever. Use "
+                "GroupNorm or batch norm without synchronisation, or train only on samples that have the view."
             )

@@ -31,34 +31,37 @@ SYMPTOMS = (
         "bound",
         "chance",
         lambda x, of: x < 0.02 * of["ceiling"],
-        "edge {name}: loss is ln(K+1), nothing learned yet (the loss shows {bound:.2f} nats of mutual information, at "
-        "most {ceiling:.2f}). If this stays, try milder crops, a higher learning rate, or another temperature.",
+        "edge {name}: almost nothing is learned yet. The loss is about that of a random guess, ln(K+1) = {ceiling:.2f} "
+        "nats for K negatives. If this does not change in later epochs, try milder crops, a higher learning rate, or "
+        "another temperature.",
     ),
     Symptom(
         "bound",
         "ceiling",
         lambda x, of: x > 0.98 * of["ceiling"],
-        "edge {name}: solved, the loss cannot show more than ln(K+1) = {ceiling:.2f} nats. Use more negatives, or "
-        "stronger crops if the views share something trivial.",
+        "edge {name}: the task is solved: the mutual information that the loss can show is near its maximum, ln(K+1) = "
+        "{ceiling:.2f} nats for K negatives. Use more negatives. If the views share something trivial, use "
+        "stronger crops.",
     ),
     Symptom(
         "std",
         "collapse",
         lambda x, _: x < 0.05,
-        "view {name}: std -> 0, collapsed ({std:.3f} of 1/sqrt(d)): all samples have nearly the same embedding. Lower "
-        "the learning rate, and check the predictor, the key encoder's momentum and the temperature.",
+        "view {name}: collapsed: all samples have nearly the same embedding (std is {std:.3f} of 1/sqrt(d)). Lower the "
+        "learning rate, and check the predictor, the key encoder's momentum and the temperature.",
     ),
     Symptom(
         "effective_rank",
         "directions",
         lambda x, of: x < 2 and of["std"] >= 0.05,
-        "view {name}: embeddings use {effective_rank:.1f} directions: samples differ in little more than one number.",
+        "view {name}: the embeddings use only {effective_rank:.1f} directions (effective rank): samples differ in "
+        "little more than one number.",
     ),
     Symptom(
         "z_drift",
         "drift",
         lambda x, _: abs(x) > 1,
-        "edge {name}: Z of a batch is e^{z_drift:.1f} times the Z in use, so that NCE weights the negatives wrongly.",
+        "edge {name}: Z of a batch is e^{z_drift:.1f} times the Z in use. NCE therefore weights the negatives wrongly.",
     ),
 )
 

@@ -89,7 +89,7 @@ class Overflows:
         if self.count >= MOST_OVERFLOWS:
             raise MultiviewError(
                 f"step {step}: the gradients were not finite in float16 in the last {self.count} moves of the "
-                "optimiser, each of which was left out, so that nothing is learned. Give --precision bf16 or "
+                "optimiser, and every one of them was left out, so nothing is learned. Give --precision bf16 or "
                 "--precision no, or lower --lr; the last checkpoint is whole."
             )
 

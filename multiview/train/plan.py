@@ -29,7 +29,7 @@ from multiview.view import View
 __getattr__ = old_import_paths.names_of("train.plan")
 
 NOTED_SHARE = 0.005
-"""A note is printed when at least this share of the samples are among their own negatives."""
+"""A note is printed when for at least this share of samples the negatives include the sample."""
 
 
 def show_plan(prepared: Prepared, recipe: Recipe) -> None:
@@ -110,7 +110,7 @@ def encoders_table(views: Mapping[str, View], model: MultiviewModel) -> Table:
 
 
 def graph_table(graph: ContrastGraph, situation: Situation) -> Table:
-    """One row per edge: objective, weight, and the share of samples among their own negatives."""
+    """One row per edge: objective, weight, and how many samples are in their own negatives."""
     table = _table("edge", "objective", "weight", "own negatives")
     for name, edge in graph.named_edges().items():
         table.add_row(name, str(edge.objective), f"{edge.weight:g}", share_text(edge.objective.meets_itself(situation)))
@@ -129,14 +129,14 @@ def notes(model: MultiviewModel, memories: Memories, train: Train, situation: Si
         share = edge.objective.meets_itself(situation) or 0.0
         if share >= NOTED_SHARE:
             texts.append(
-                f"edge {name}: {share_text(share)} of the samples are among their own negatives, as in the original "
-                f"code. {edge.objective.remedy('itself')}".rstrip()
+                f"edge {name}: for {share_text(share)} of the samples, the negatives include the sample itself, as in "
+                f"the paper's original code. {edge.objective.remedy('itself')}".rstrip()
             )
     for name, memory in memories.stores.items():
         if isinstance(memory, KeyQueue) and memory.size > situation.samples:
             texts.append(
-                f"queue {name} holds {memory.size:,} keys but there are only {situation.samples:,} samples, so that it "
-                f"holds samples several times. Give --queue {situation.samples} or less to hold each at most once."
+                f"queue {name} holds {memory.size:,} keys but there are only {situation.samples:,} samples: the queue "
+                f"holds some samples several times. Give --queue {situation.samples} or less to hold each sample once."
             )
     rows = min(train.micro_batch or situation.per_rank, situation.per_rank)
     if rows < situation.per_rank and any(isinstance(m, _BatchNorm) for m in model.modules()):

@@ -38,8 +38,8 @@ def start(train: Train, script: str) -> Accelerator:
         script: the path of the recipe, for the command in an error message.
 
     Raises:
-        MultiviewError: several processes were launched but do not know of each other, so that all
-            would train the same run; or the device does not support the precision.
+        MultiviewError: several processes were launched but do not know of each other, so each would
+            do the whole training alone; or the device does not support the precision.
     """
     refuse_sharded_training()
     AcceleratorState._reset_state()  # an earlier run in this Python process may have set another precision
@@ -56,8 +56,8 @@ def start(train: Train, script: str) -> Accelerator:
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     if launched > 1 and accelerator.num_processes == 1:
         raise MultiviewError(
-            f"{launched} processes were launched but do not know of each other, so that each would train the whole "
-            f"run. On a machine without GPUs type:\n  {WORKING_LAUNCH.format(n=launched, script=script)}"
+            f"{launched} processes were launched but do not know of each other. Each process would do the whole "
+            f"training alone. On a machine without GPUs type:\n  {WORKING_LAUNCH.format(n=launched, script=script)}"
         )
     if accelerator.device.type == "cpu":
         _set_up_cpu(accelerator, train)

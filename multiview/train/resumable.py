@@ -43,7 +43,7 @@ def refuse_other_data(state: Mapping[str, Any], samples: Identity, batch: int) -
     if state.get("ids", samples.ids) != samples.ids:
         raise MultiviewError(
             f"the run was trained on other samples: the data still has {samples.count} training samples, but their "
-            f"ids or their order differ, so that rows of memory banks would belong to other samples. {ways}"
+            f"ids or their order differ, so rows of memory banks would belong to the wrong samples. {ways}"
         )
     if state.get("contents", samples.contents) != samples.contents:
         raise MultiviewError(
@@ -80,7 +80,7 @@ def unused_starts(state: Mapping[str, Any], graph: ContrastGraph) -> list[str]:
     """A note for each changed first value of a learned number: the learned value stays in use."""
     before = state.get("starts", {})
     return [
-        f"edge {edge}: {name} is learned and continues from the checkpoint, so that its changed first value is not used"
+        f"edge {edge}: {name} is learned and continues from the checkpoint. The changed first value is not used"
         for edge, own in starts(graph).items()
         for name, value in own.items()
         if before.get(edge, {}).get(name, value) != value
@@ -97,7 +97,7 @@ def _refuse_other_optimiser(state: Mapping[str, Any], train: Train) -> None:
 
 
 def _refuse_other_accumulation(state: Mapping[str, Any], train: Train) -> None:
-    """A checkpoint holds no gradients, so that it must lie between two moves of the optimiser."""
+    """A checkpoint holds no gradients, so it must lie between two moves of the optimiser."""
     step = state["step"]
     if step % train.accumulate:
         fitting = [str(count) for count in range(1, step + 1) if step % count == 0 and count <= 64]

@@ -43,7 +43,7 @@ class FileOptions(VideoOptions):
             image in its own size.
         depth_scale: metres per unit of integer depth; floating-point depth is in metres.
         disparity: if depth files hold disparities: baseline in metres x focal length in pixels x
-            stored units per pixel, so that metres = disparity / (stored + disparity_offset)
+            stored units per pixel, so metres = disparity / (stored + disparity_offset)
             (null = the files hold depth).
         disparity_offset: number that is added to every disparity, in stored units.
         invalid: stored depth or disparity that means not measured, beside 0 and numbers that are

@@ -110,7 +110,7 @@ def _hdf5_headers(path: Path) -> dict[str, ArrayHeader | str]:
     with h5py.File(path, "r") as file:
         for name, dataset in _datasets(file):
             if dataset is None:
-                found[name] = "lies in another file, which is not followed; copy it into one file."
+                found[name] = "is in another file, which is not followed; copy it into one file."
                 continue
             if reason := complaint(partial(require_chunks, dataset)):
                 found[name] = reason

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -36,7 +36,7 @@ class FileTree:
     Args:
         kind: the word for the files in messages: image, sound or clip.
         files: relative paths of the files with these endings, sorted.
-        others: number of other files by ending.
+        others: number of files that are not of this kind, by ending.
         folders: relative paths of all folders.
         links: number of links that were skipped.
         passed: relative paths of what this program or the system wrote, which is no data.
@@ -46,14 +46,16 @@ class FileTree:
     kind: str
     endings: Collection[str]
     files: tuple[str, ...]
-    others: Mapping[str, int]
+    others: Counter[str]
     folders: tuple[str, ...]
     links: int
     passed: tuple[str, ...] = ()
 
     def notes(self) -> tuple[str, ...]:
         """Sentences about skipped files and links."""
-        others = f"skipped {_counted(self.others)}: not {self.kind}s." if self.others else ""
+        no_kind = f"not {'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind}"
+        what = counted(self.others.total(), f"file that is {no_kind}", f"files that are not {self.kind}s")
+        others = f"skipped {what} ({_endings(self.others)})." if self.others else ""
         links = f"skipped {counted(self.links, 'link')}." if self.links else ""
         return (*(note for note in (others, links) if note), *self.passed_note())
 
@@ -62,12 +64,14 @@ class FileTree:
         if not self.passed:
             return ()
         names = ", ".join(map(printable, self.passed[:5])) + (", ..." if len(self.passed) > 5 else "")
-        return (f"passed over {names}: stores, runs, contact sheets and files of the system are no data.",)
+        return (f"skipped {names}: stores, runs, contact sheets and files of the system are no data.",)
 
     def require_files(self) -> None:
         """Raises MultiviewError with the expected endings and the files there if none fits."""
         if not self.files:
-            seen = _counted(self.others) if self.others else "no file at all"
+            seen = "no file at all"
+            if self.others:
+                seen = f"{counted(self.others.total(), 'file')} of other types ({_endings(self.others)})"
             endings = ", ".join(f".{ending}" for ending in sorted(self.endings))
             raise MultiviewError(
                 f"there is no {self.kind} below {self.root}: looked for {endings} there and in all folders below, "
@@ -75,10 +79,8 @@ class FileTree:
             )
 
 
-def _counted(endings: Mapping[str, int]) -> str:
-    total = sum(endings.values())
-    parts = ", ".join(f"{count} {ending}" for ending, count in Counter(endings).most_common(5))
-    return f"{counted(total, 'other file')} ({parts})"
+def _endings(endings: Counter[str]) -> str:
+    return ", ".join(f"{count} {ending}" for ending, count in endings.most_common(5))
 
 
 def find_files(root: Path, kind: str = "image", endings: Collection[str] = ENDINGS, *, links: bool = True) -> FileTree:

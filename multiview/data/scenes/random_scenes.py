@@ -2,7 +2,7 @@
 
 The colours of solid, ground and sky do not depend on the kind of the solid, which may be darker or
 lighter than the ground: neither colour nor the value of any single pixel tells the label. The solid
-differs from the ground in lightness and in chroma, so that either shows its shape.
+differs from the ground in lightness and in chroma, so either shows its shape.
 """
 
 from __future__ import annotations

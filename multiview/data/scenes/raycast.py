@@ -1,7 +1,7 @@
 """The picture of a scene: image, depth, normals and mask, ray-cast in perspective.
 
 The camera looks along -z of its own frame, with x to the right and y up. In that frame rays have
-z = -1, so that the distance t along a ray is the depth. Points, directions and colours
+z = -1, so the distance t along a ray is the depth. Points, directions and colours
 are columns, (3, n).
 """
 

@@ -1,7 +1,7 @@
 """The kinds of solid in scenes, and the points where rays meet them.
 
 A solid has its own coordinates: y is the axis, the centre is the origin, the extent is about 1. A
-convex solid is the intersection of half spaces and one round body, so that a ray is
+convex solid is the intersection of half spaces and one round body, so a ray is
 inside in the intersection of its intervals inside these parts (Kay and Kajiya 1986). The torus is
 found by sphere tracing (Hart 1996). Points and directions are columns, (3, n), or (3, 1) when all
 rays share them.

@@ -1,4 +1,4 @@
-"""Aligned files: several files per sample with one stem, by folder or by pattern."""
+"""Aligned files: the files of a sample have one name, in several folders or by patterns."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from multiview.data.listing.filetree import FileTree, find_files, printable, wit
 from multiview.data.source import BadSample, Plan, Row
 from multiview.data.values import NAMED, ModalityChoice, parse_modalities
 from multiview.errors import MultiviewError, unknown_name
+from multiview.plurals import counted
 
 KINDS = ("image", "depth", "normal", "mask", "audio", "video", "bands", "points")
 FOLDERS = {name: kind for name, kind in NAMED.items() if kind in KINDS and name not in ("photo", "sound")}
@@ -26,17 +27,17 @@ MISSING = ("reject", "keep")
 class Aligned(FileOptions):
     """Folders `rgb` (or `image`), `depth`, `normal`, `mask`, `audio`, ... with one file per sample.
 
-    The files of a sample have the same name without the ending (the stem). Images are aligned pixel
+    The files of a sample have the same name, apart from the ending. Images are aligned pixel
     by pixel. Normals have 8 bits, value / 127.5 - 1: x right, y up, z to the viewer, black = none.
     A `.npy` file holds numbers: metres, unit vectors, identities, bands or points.
 
     Args:
-        modalities: folders to read, as [NAME, ...], or patterns in which * stands for the stem, as
+        modalities: folders to read, as [NAME, ...], or patterns in which * stands for the id, as
             {left: 'scenes/*_left.png', "far:depth": 'scenes/*_disp.png'} (null = every folder with
             the name of a modality).
         csv: CSV file that lists the samples with their classes and splits (null = `labels.csv` if
-            it exists; otherwise every stem is a sample).
-        id_column: CSV column of ids: the stems of the files.
+            it exists; otherwise every file name is a sample).
+        id_column: CSV column of ids: file names without ending.
         label_column: CSV column of classes (null = `class` or `label`).
         split_column: CSV column of splits (null = split by a hash of the ids).
         ignore_label: class that means unlabelled.
@@ -151,14 +152,17 @@ def _table_notes(table: labels.LabelTable, label: str | None, stems: Sequence[st
     known = set(stems)
     if not any(row.id in known for row in rows):
         raise MultiviewError(
-            f"no id of {table.path} is the stem of a file; ids are like '{rows[0].id}', stems like '{stems[0]}'. "
+            f"no id of {table.path} is the name of a file without its ending; ids are like '{rows[0].id}', names like "
+            f"'{stems[0]}'. "
             "Name the right column with --id_column."
         )
     notes = [
         f"samples come from {table.path}" + (f", classes from its column '{label}'." if label else ", without classes.")
     ]
     extra = len(known - {row.id for row in rows})
-    return [*notes, f"{extra} stems are left out: the CSV file does not list them."] if extra else notes
+    if extra:
+        notes.append(f"{counted(extra, 'sample')} left out: {table.path} does not list the file names.")
+    return notes
 
 
 def _with_samples(
@@ -167,7 +171,7 @@ def _with_samples(
     """The modalities that have files of these samples, and notes about the other folders."""
     ids = {row.id for row in rows}
     strange = [each for each in chosen if ids.isdisjoint(files[each.name])]
-    notes = [f"skipped the folder {each.where[0]}: none of its stems is a sample." for each in strange]
+    notes = [f"skipped the folder {each.where[0]}: no file in it has the name of a sample." for each in strange]
     return tuple(each for each in chosen if each not in strange), notes
 
 
@@ -180,7 +184,9 @@ def _by_stem(found: FileTree, pattern: str) -> dict[str, list[str]]:
         )
     before, _, after = (pattern if "*" in pattern else f"{pattern.rstrip('/')}/*").partition("*")
     if "*" in after:
-        raise MultiviewError(f"the pattern '{pattern}' has two *; give one, which stands for the stem.")
+        raise MultiviewError(
+            f"the pattern '{pattern}' has two *; give one, for the part of the name that all files of a sample share."
+        )
     ending = "" if "." in after else r"\.[^./]+"
     fits = re.compile(re.escape(before) + "(.+)" + re.escape(after) + ending)
     stems: dict[str, list[str]] = {}

@@ -38,7 +38,7 @@ class NyuV2(SizeOptions):
 
     Args:
         modalities: the modalities to store.
-        split_file: file with the published split (null = `splits.mat` beside the data if it exists,
+        split_file: file with the published split (null = `splits.mat` next to the data if present,
             otherwise by a hash of the sample's number).
         split: TRAIN/VAL/TEST in percent. A hash of the sample's number decides the split where no
             file does.

@@ -22,7 +22,7 @@ class Pairs(Audio):
     """Two sounds of one class and split become `first` and `second` of a sample; see `audio`.
 
     The split `train` holds every pair of sounds of a class. The other splits use each sound only
-    once, so that nothing is measured twice; a sound without a partner has no `second`.
+    once, so no sound counts twice; a sound without a partner has no `second`.
     """
 
     needs_input: ClassVar[bool] = True

@@ -65,7 +65,7 @@ def _walk(group: Any, prefix: str, datasets: dict[str, Any]) -> Iterator[tuple[s
 
 def _form_fault(dataset: Any) -> str | None:
     if dataset.is_virtual or dataset.external:
-        return "lies in another file"
+        return "is in another file"
     if not only_checksums(dataset):
         return "is compressed"
     if dataset.chunks is None or not dataset.fletcher32:

@@ -100,7 +100,7 @@ class _Worker:
             self.process.join()
             raise MultiviewError(
                 f"a worker stopped at shard {self.number} (exit code {self.process.exitcode}). If no error "
-                "stands above, memory ran out: use fewer --workers or smaller --shard-rows. Run the same command "
+                "stands above, memory ran out: use fewer --workers or smaller --shard_rows. Run the same command "
                 "again, it continues from here."
             ) from cause
 

@@ -122,8 +122,8 @@ def _too_many_rejects(out: Path, rejects: Sequence[Reject], total: int, max_bad:
     storefolder.write_rejects(out, rejects)
     first = "".join(f"\n  {reject.reason}" for reject in rejects[:3])
     return MultiviewError(
-        f"{len(rejects)} of {counted(total, 'sample')} cannot be read, more than --max-bad {max_bad:g} "
+        f"{len(rejects)} of {counted(total, 'sample')} cannot be read, more than --max_bad {max_bad:g} "
         f"allows; the first:{first}\nAll are listed in {out / storefolder.REJECTS}. Mend the files "
         "and run the same command again: it continues from here. If you remove files instead, add --overwrite. Or "
-        "allow more with `multiview preprocess SOURCE INPUT OUT --max-bad NUMBER_OR_SHARE`."
+        "allow more with `multiview preprocess SOURCE INPUT OUT --max_bad NUMBER_OR_SHARE`."
     )

@@ -41,7 +41,7 @@ class Part:
         if self.count > files:
             raise MultiviewError(
                 f"{counted(len(job.plan.rows), 'sample')} make {counted(files, 'shard file')} of {job.shard_rows}, "
-                f"fewer than {self.count} jobs; use fewer jobs, or a smaller --shard-rows in all of them."
+                f"fewer than {self.count} jobs; use fewer jobs, or a smaller --shard_rows in all of them."
             )
         return range((self.number - 1) * files // self.count, self.number * files // self.count)
 
