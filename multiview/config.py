@@ -64,8 +64,8 @@ class Train:
         optimizer: the optimiser and its learning-rate schedule.
         precision: no (float32), bf16 or fp16 (the encoders run in autocast; losses stay float32).
         clip: largest norm of the gradient (null = no clipping).
-        accumulate: steps whose gradients are averaged into one move of the optimiser. The batch of
-            the objective does not grow, see micro_batch for that.
+        accumulate: steps whose gradients are averaged into one step of the optimiser. The objective
+            still sees one batch at a time; micro_batch is for batches that do not fit into memory.
         micro_batch: samples that a process runs through the encoders at a time (null = its whole
             part of the batch). Saves memory: the loss and its gradient are those of the whole
             batch, but every sample is encoded twice (GradCache), and batch norm sees one
@@ -80,7 +80,7 @@ class Train:
         threads: CPU threads per process (0 = the cores divided by the number of processes).
         knn_every: epochs between kNN measurements during training (0 = none).
         save_every: epochs between checkpoints; the last step is always saved.
-        save_minutes: most minutes between checkpoints (0 = no limit).
+        save_minutes: longest time between two checkpoints, in minutes (0 = no limit).
         keep: number of newest checkpoints to keep.
         log_every: steps between lines of metrics.jsonl.
 

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 PLAIN_TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
 PREFIXES = (
-    "A prefix may be left out where the last word is unique (--epochs 5). "
+    "The last part of an option is enough where no other option ends in it: --epochs for --train.epochs. "
     "Options that are true or false need no value (--plan)."
 )
 

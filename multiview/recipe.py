@@ -58,7 +58,8 @@ class Recipe:
             others are given.
         overwrite: replace the run in `out`.
         plan: print what would run, then stop.
-        evaluate: after training, measure the encoders beside random weights and raw pixels.
+        evaluate: after training, evaluate the encoders and compare them with random weights and raw
+            pixels.
         cache: folder for data that is prepared automatically.
         train: the options of training.
 

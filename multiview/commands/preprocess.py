@@ -23,15 +23,16 @@ class Preprocess:
 
     Args:
         shard_rows: samples per shard file. Each worker holds one shard in memory.
-        max_bad: how many samples may be unreadable: a share of all below 1, else a number.
+        max_bad: how many samples may be unreadable: a value below 1 is a share of all samples,
+            other values are a number of samples.
         duplicates: treatment of exact copies: `keep` lists them, `drop` omits them, `error` stops.
         workers: processes that write shards, 0 = one per core. Any number writes the same bytes.
         engine: `local` processes, or `ray` for the cluster that RAY_ADDRESS names or, without that
             variable, for this machine.
         shard: write one part of the store, such as 2/8 in the second of eight jobs; join the parts
             with `multiview merge`.
-        view_statistics: at the end measure the installed views on 1000 samples, for normalisation
-            and `inspect`.
+        view_statistics: at the end, compute mean and std of the installed views from 1000 samples,
+            for normalisation and `inspect`.
         overwrite: replace the store in OUT.
     """
 

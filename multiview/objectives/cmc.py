@@ -46,20 +46,20 @@ class CMC(Objective):
         negatives: K, rows of the bank that a sample is scored against (null: 4096, or all other
             samples where the data has fewer).
         temperature: T, by which scores are divided.
-        momentum: of the bank: row <- normalise(momentum * row + (1 - momentum) * z), after scoring.
-            When a sample stands twice in a batch, its last row counts.
+        momentum: momentum of the bank: row <- normalise(momentum * row + (1 - momentum) * z), after
+            scoring. When a sample is in a batch twice, its last embedding is used.
         dim: width of an embedding.
         variant: the loss: `nce` (binary, with Z) or `softmax` (cross entropy over the K + 1 scores,
             without Z).
         z: Z of nce. `ema`: the first batch sets it to mean(e^s) N, then Z <- z_momentum Z + (1 -
             z_momentum) mean(e^s) N after each step. `first-batch`: the first batch sets it, then it
-            stays (the original). A number: fixed. Each direction has its own Z.
-        z_momentum: of Z when z is `ema`.
+            stays (the original). A number keeps Z fixed. Each direction of an edge has its own Z.
+        z_momentum: momentum of Z when z is `ema`.
         exclude: never draw a sample's own row as its negative (the original does draw it).
         shared: one draw of K negatives for the whole batch instead of one for each sample. Scoring
             becomes one small matrix product, but the gradient is noisier because all samples of a
-            step meet the same K rows. With exclude, a sample whose own row was drawn has that many
-            negatives fewer.
+            step meet the same K rows. With exclude, a sample whose own row was drawn has one
+            negative fewer for each time its row was drawn.
         bank_dtype: type of the stored rows. bfloat16 halves the bank and rounds each row by up to
             0.4 %. Scores stay in float32.
         seed_defaults: the settings of the original code: nce, Z of the first batch, own row among
