@@ -101,7 +101,7 @@ def needs_of_edge(edge: AnyEdge) -> tuple[Needs, ...]:
 def _check_values(edge: AnyEdge) -> None:
     if not isinstance(edge.objective, Objective):
         raise MultiviewError(
-            f"edge {edge.label}: the objective is {edge.objective!r}; give one such as CMC() or SimCLR()."
+            f"edge {edge.label}: the objective is {edge.objective!r}; give an objective such as CMC() or SimCLR()."
         )
     if not 0 < edge.weight < float("inf"):
         raise MultiviewError(

@@ -87,7 +87,7 @@ def parse(
     """Reads an instance of the frozen dataclass `config` from command-line words.
 
     Every field is an option. Fields of nested dataclasses are dotted (`--train.epochs 5`), and the
-    prefix may be left out where the last word is unique (`--epochs 5`). `--config FILE.yaml` reads
+    last part is enough where no other option ends in it (`--epochs 5`). `--config FILE.yaml` reads
     a file, `--print_config` prints one.
 
     Args:
@@ -196,7 +196,7 @@ def _full_name(given: str, known: list[str]) -> str:
     shallow = [full for full in ends if full.count(".") == min(end.count(".") for end in ends)]
     if len(shallow) > 1:
         options = " or ".join(f"--{full}" for full in sorted(shallow))
-        raise MultiviewError(f"--{given} could be {options}; write one of them.")
+        raise MultiviewError(f"--{given} could be {options}; write one of these names.")
     return shallow[0] if shallow else name
 
 

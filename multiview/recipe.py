@@ -94,7 +94,9 @@ class Recipe:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise MultiviewError(f"seed is {self.seed!r}; give a whole number from 0 to {2**31 - 1}.")
         if self.resume and self.overwrite:
-            raise MultiviewError("--resume continues a run and --overwrite replaces it; give one of them.")
+            raise MultiviewError(
+                "--resume continues a run and --overwrite replaces it; give only one of the two options."
+            )
         if not 0 <= self.seed < 2**31:
             raise MultiviewError(f"seed is {self.seed}; give a whole number from 0 to {2**31 - 1}.")
 

@@ -298,7 +298,7 @@ def check_crops(views: Iterable[View]) -> dict[str, Crop]:
         if first != view.crop:
             raise MultiviewError(
                 f"crop '{first.name}' has two geometries: {first} and {view.crop}. "
-                f"Views of one crop share its geometry; give the second another name, as in crop.named('other')."
+                f"Views with the same crop share one geometry; give the second crop another name: crop.named('other')."
             )
     return crops
 

@@ -72,7 +72,7 @@ def test_a_hyperedge_joins_three_views_or_more() -> None:
             "edge L-ab-depth-normal occurs twice with Together",
         ),
         (lambda: Edge("L", "L", CMC()), "contrasts a view with itself"),
-        (lambda: Edge("L", "ab", "cmc"), "give one such as CMC"),
+        (lambda: Edge("L", "ab", "cmc"), "give an objective such as CMC"),
         (lambda: Edge("L", "ab", CMC(), weight=0), "weight is 0"),
         (lambda: Edge("L", "ab", CMC(), weight=float("nan")), "weight is nan"),
         (lambda: ContrastGraph(("L", "ab"), (Edge("L", "abb", CMC()),)), "Did you mean 'ab'"),

@@ -128,7 +128,7 @@ def test_depth_in_metres(tmp_path: Path) -> None:
     save(tmp_path / "d.tif", np.array([[np.nan, -1, 2.5, np.inf, 0]], "float32"))
     assert images.depth(tmp_path / "d.tif", "d.tif", images.DepthUnits()).tolist() == [[0, 0, 2.5, 0, 0]]
     save(tmp_path / "c.png", noise(0))
-    with pytest.raises(BadSample, match=r"c\.png: depth has one channel of numbers, this is RGB"):
+    with pytest.raises(BadSample, match=r"c\.png: depth must have one channel of numbers; this file has the mode RGB"):
         images.depth(tmp_path / "c.png", "c.png", images.DepthUnits())
 
 
@@ -151,7 +151,7 @@ def test_masks_keep_their_numbers(tmp_path: Path) -> None:
     assert images.mask(tmp_path / "p.png", "p.png", "uint8").tolist() == [[0, 1, 2]]
     save(tmp_path / "m.png", np.array([[0, 300]], "uint16"))
     assert images.mask(tmp_path / "m.png", "m.png", "uint16").tolist() == [[0, 300]]
-    with pytest.raises(BadSample, match=r"m\.png: identities go from 0 to 300, which uint8 does not hold"):
+    with pytest.raises(BadSample, match=r"m\.png: identities go from 0 to 300; uint8 cannot hold these numbers"):
         images.mask(tmp_path / "m.png", "m.png", "uint8")
 
 

@@ -186,7 +186,7 @@ class Odd:
     [
         ("twice", "the id 'x' is given to samples 0 and 1"),
         ("name", "a modality cannot be called 'label'"),
-        ("class", "labels samples 'b', which is not among its classes"),
+        ("class", "labels samples 'b', which is none of the source's classes"),
         ("dtype", r"gave table of 'x' as float64\(3,\) but declared float32\(3,\)"),
         ("crash", "the source failed at sample 'x': KeyError: 'missing'"),
         ("nan", "2 of 2 samples cannot be read.*"),

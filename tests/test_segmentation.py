@@ -57,7 +57,7 @@ def test_a_wrong_mask_or_layer_is_an_error(trained: mv.Trained, modality: str, l
 
 
 def test_a_layer_must_be_named(trained: mv.Trained) -> None:
-    with pytest.raises(MultiviewError, match=r"name it with --layer, such as --layer stage3"):
+    with pytest.raises(MultiviewError, match=r"name the layer, such as --layer stage3"):
         run(["evaluate", str(trained.folder), "--segment", "mask"])
 
 

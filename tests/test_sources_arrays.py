@@ -59,7 +59,8 @@ def test_a_folder_with_one_file_of_arrays_is_that_file(tmp_path: Path) -> None:
     assert len(Arrays().plan(tmp_path).rows) == 6
     saved(tmp_path, TABLE, "h5")
     with pytest.raises(
-        MultiviewError, match=r"exactly one file of arrays, it holds: t\.h5, t\.npz. Give the file itself"
+        MultiviewError,
+        match=r"exactly one file of arrays, but it holds: t\.h5, t\.npz. Give the path of the file itself",
     ):
         Arrays().plan(tmp_path)
 

@@ -210,7 +210,7 @@ def test_links_are_not_followed(animals: Path, tmp_path: Path) -> None:
     report = preprocess(Manifest(), path, tmp_path / "out", max_bad=3)
     assert (report.written, report.rejected) == (1, 3)
     rejects = (tmp_path / "out" / "rejects.jsonl").read_text()
-    assert "bilder/link.png: 'bilder/link.png' is a link, which a manifest does not follow" in rejects
+    assert "bilder/link.png: 'bilder/link.png' is a link; a manifest does not follow links" in rejects
     assert "linked/secret.png: 'linked' is a link" in rejects
     assert "gone.png: missing file" in rejects
 
@@ -264,7 +264,7 @@ def test_files_inside_a_table_are_not_read(animals: Path) -> None:
 
 def test_tables_that_cannot_be_read(animals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "m.jsonl").write_text('{"photo": "a.png"}\n[1]\n')
-    with pytest.raises(MultiviewError, match=r"m\.jsonl, line 2: is no object; write one \{\.\.\.\} per line"):
+    with pytest.raises(MultiviewError, match=r"m\.jsonl, line 2 is not a JSON object; write one \{\.\.\.\} per line"):
         Manifest().plan(tmp_path / "m.jsonl")
     (tmp_path / "m.jsonl").write_text('{"photo": "a.png"}\n{"photo"')
     with pytest.raises(MultiviewError, match=r"m\.jsonl, line 2: .*delimiter"):
@@ -272,7 +272,9 @@ def test_tables_that_cannot_be_read(animals: Path, tmp_path: Path, monkeypatch: 
     (tmp_path / "m.xlsx").touch()
     with pytest.raises(MultiviewError, match=r"m\.xlsx is no table that can be read; give \.csv"):
         Manifest().plan(tmp_path / "m.xlsx")
-    with pytest.raises(MultiviewError, match=r"should hold one manifest .*, it holds: none\. Give the file"):
+    with pytest.raises(
+        MultiviewError, match=r"should hold one manifest .*, but it holds: none\. Give the path of the file"
+    ):
         Manifest().plan(animals)
     path = write(animals, "parquet")
     path.write_bytes(path.read_bytes()[:100])

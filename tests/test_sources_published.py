@@ -90,7 +90,7 @@ def test_incomplete_published_files_are_refused(cifar10: Path, tmp_path: Path) -
     with pytest.raises(MultiviewError, match=r"data_batch_2 is refused: .*Give the files as they were published"):
         Cifar10().plan(cifar10)
     write_python2(batch, {b"labels": [0], b"data": pixels(0)})
-    with pytest.raises(MultiviewError, match="does not hold 3072 pixels and one of 'labels' for each image"):
+    with pytest.raises(MultiviewError, match="does not hold 3072 pixels and one value of 'labels' for each image"):
         Cifar10().plan(cifar10)
     write_python2(batch, {b"labels": [0, 1, 2, 10], b"data": pixels(0)})
     with pytest.raises(MultiviewError, match="has labels 0 to 10 for 10 classes"):

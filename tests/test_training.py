@@ -87,7 +87,7 @@ def test_a_batch_larger_than_the_data_is_reduced_and_said_so(
     ("words", "message"),
     [
         (["--resume"], "there is nothing to resume"),
-        (["--resume", "--overwrite"], "give one of them"),
+        (["--resume", "--overwrite"], "give only one of the two options"),
         (["--batch", "1", "--recipe", "simclr"], "there is no option 'recipe'"),
         (["--encoder", "resnet19"], "Did you mean 'resnet18'"),
         (["--negatives", "5000"], "give negatives 55 or fewer"),

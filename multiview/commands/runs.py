@@ -66,12 +66,12 @@ def evaluate(options: Evaluate) -> int:
 
     if options.segment is not None:
         if options.layer is None:
-            raise MultiviewError("--segment probes the maps of a layer; name it with --layer, such as --layer stage3.")
+            raise MultiviewError("--segment probes the maps of a layer; name the layer, such as --layer stage3.")
         unused = [name for name in ("dim", "subsets") if getattr(options, name)]
         if unused:
             raise MultiviewError(
-                f"--segment probes the maps of every view at their full width, so that --{unused[0]} has no meaning "
-                f"beside it; leave out --{unused[0]} or --segment."
+                f"--segment probes the maps of every view at their full width, so --{unused[0]} has no "
+                f"effect; leave out --{unused[0]} or --segment."
             )
         from multiview.measure.segmentation import segment
 

@@ -92,7 +92,7 @@ def concatenated(views: Mapping[str, Features]) -> Features:
     vals = [features.val for features in views.values() if features.val]
     if len(vals) not in (0, len(views)):
         raise MultiviewError(
-            f"only some of the views {', '.join(views)} have a validation split; give it to all or none."
+            f"only some of the views {', '.join(views)} have a validation split; give one to all views or to none."
         )
     return Features(
         train=_concatenated_split(views, [features.train for features in views.values()]),

@@ -52,7 +52,7 @@ def weighted_knn(
     labelled = truth >= 0
     test, truth, banned = test[labelled], truth[labelled], banned[labelled]
     if not len(labels) or not len(truth):
-        raise MultiviewError("kNN needs labelled train and test rows, but all labels of one of them are -1.")
+        raise MultiviewError("kNN needs labelled train and test rows, but all train labels or all test labels are -1.")
     rows = chunk or max(1, min(1024, 2**22 // len(labels)))
     hits = torch.zeros((), dtype=torch.int64, device=labels.device)
     for x, y, ban in zip(test.split(rows), truth.split(rows), banned.split(rows), strict=True):

@@ -67,7 +67,7 @@ def require_inside(file: Any, where: str) -> None:
     path = PurePosixPath(file)
     if path.is_absolute() or ".." in path.parts:
         raise MultiviewError(
-            f"{where}: '{file}' leads out of the folder of the manifest, which is refused; give paths in it."
+            f"{where}: '{file}' is outside the folder of the manifest and is refused; give paths inside this folder."
         )
 
 
@@ -97,7 +97,7 @@ class FileCells:
         name = printable(file)
         for part in (PurePosixPath(file), *PurePosixPath(file).parents):
             if part.name and (self.root / part).is_symlink():
-                raise BadSample(f"{name}: '{part}' is a link, which a manifest does not follow")
+                raise BadSample(f"{name}: '{part}' is a link; a manifest does not follow links")
         return self.decode(self.root / file, name)
 
 

@@ -81,7 +81,7 @@ def depth(path: Path, name: str, units: DepthUnits) -> np.ndarray:
     with name_failures(name):
         image = _upright(path)
         if image.mode not in ("L", "I", "F") and not image.mode.startswith("I;16"):
-            raise BadSample(f"depth has one channel of numbers, this is {image.mode}")
+            raise BadSample(f"depth must have one channel of numbers; this file has the mode {image.mode}")
         return units.metres(np.asarray(image).astype("float64"), integers=image.mode != "F")
 
 
@@ -109,10 +109,10 @@ def mask(path: Path, name: str, dtype: str) -> np.ndarray:
     with name_failures(name):
         image = _upright(path)
         if image.mode not in ("1", "L", "P", "I") and not image.mode.startswith("I;16"):
-            raise BadSample(f"a mask has one channel of integers, this is {image.mode}")
+            raise BadSample(f"a mask must have one channel of integers; this file has the mode {image.mode}")
         stored = np.asarray(image).astype("int64")
         if stored.min() < 0 or stored.max() > np.iinfo(dtype).max:
-            raise BadSample(f"identities go from {stored.min()} to {stored.max()}, which {dtype} does not hold")
+            raise BadSample(f"identities go from {stored.min()} to {stored.max()}; {dtype} cannot hold these numbers")
         return stored.astype(dtype)
 
 

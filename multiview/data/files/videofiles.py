@@ -61,7 +61,7 @@ def header(path: Path, name: str) -> VideoHeader:
         sounds = file.streams.audio
         rate = video.average_rate or video.guessed_rate
         if not rate:
-            raise BadSample("does not say how many frames it has a second")
+            raise BadSample("does not say how many frames per second it has")
         first = next(file.decode(video), None)
         if first is None:
             raise BadSample("holds no frame")

@@ -104,7 +104,7 @@ def _parse_object(path: Path, number: int, line: bytes) -> dict[str, Any]:
     except ValueError as cause:  # of JSON and of UTF-8
         raise MultiviewError(f"{path}, line {number}: {cause}.") from cause
     if not isinstance(found, dict):
-        raise MultiviewError(f"{path}, line {number}: is no object; write one {{...}} per line.")
+        raise MultiviewError(f"{path}, line {number} is not a JSON object; write one {{...}} per line.")
     return found
 
 

@@ -177,7 +177,8 @@ def _file(root: Path) -> Path:
     if len(files) != 1:
         there = ", ".join(path.name for path in files) or "none"
         raise MultiviewError(
-            f"{root} should hold .npy files or exactly one file of arrays, it holds: {there}. Give the file itself."
+            f"{root} should hold .npy files or exactly one file of arrays, but it holds: {there}. "
+            "Give the path of the file itself."
         )
     return files[0]
 

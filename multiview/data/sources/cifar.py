@@ -110,7 +110,9 @@ class _File:
         found = read_pickle(self.path)
         pixels, labels = np.asarray(found.get("data")), np.asarray(found.get(self.key, ()))
         if pixels.dtype != np.uint8 or pixels.shape != (len(labels), PIXELS) or labels.dtype.kind not in "iu":
-            raise MultiviewError(f"{self.path} does not hold {PIXELS} pixels and one of '{self.key}' for each image.")
+            raise MultiviewError(
+                f"{self.path} does not hold {PIXELS} pixels and one value of '{self.key}' for each image."
+            )
         return pixels, labels
 
     def _binary(self) -> tuple[np.ndarray, np.ndarray]:

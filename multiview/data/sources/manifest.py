@@ -156,7 +156,7 @@ def manifest_file(root: Path) -> Path:
     if len(usual) != 1:
         there = ", ".join(path.name for path in usual) or "none"
         raise MultiviewError(
-            f"{root} should hold one manifest ({', '.join(TABLES)}), it holds: {there}. Give the file."
+            f"{root} should hold one manifest ({', '.join(TABLES)}), but it holds: {there}. Give the path of the file."
         )
     return usual[0]
 

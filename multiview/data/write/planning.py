@@ -68,7 +68,7 @@ def layout_of_plan(plan: Plan, origin: str) -> Layout:
     classes = plan.classes if plan.classes is not None else tuple(labels)
     unknown = set(labels) - set(classes)
     if unknown:
-        raise MultiviewError(f"the source labels samples '{min(unknown)}', which is not among its classes.")
+        raise MultiviewError(f"the source labels samples '{min(unknown)}', which is none of the source's classes.")
     if len(splits) > NO_SPLIT:
         raise MultiviewError(
             f"there are {len(splits)} splits, a store holds up to {NO_SPLIT}. Is the split column right?"
