@@ -90,7 +90,7 @@ def test_kinds_are_guessed_from_arrays(tmp_path: Path) -> None:
         "one": "table",
         "caption": "text",
     }
-    assert "skipped scale: not 3 rows." in plan.notes
+    assert "skipped scale: not an array with 3 rows." in plan.notes
     sample = plan.read(0)
     assert sample["depth"].tolist() == [[1.5, 0, 0, 0]]
     assert sample["mask"].dtype == np.uint16
@@ -391,5 +391,5 @@ def test_another_array_of_the_file_refuses_no_view(tmp_path: Path) -> None:
 def test_whole_metres_and_loud_sounds_are_noted(tmp_path: Path) -> None:
     arrays = {"depth": np.full((3, 4, 5), 1500, "uint16"), "audio": np.full((3, 100), 2.5)}
     plan = Arrays(rate=8000).plan(saved(tmp_path, arrays, "npz"))
-    assert any("'depth' holds whole numbers, which are taken for metres" in note for note in plan.notes)
+    assert any("'depth' holds whole numbers, which are read as metres" in note for note in plan.notes)
     assert any("the sound reaches 2.5 times full scale" in note for note in plan.notes)

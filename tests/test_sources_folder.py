@@ -170,7 +170,7 @@ def test_a_csv_file_lists_the_samples(listed: Path) -> None:
     plan = Folder(csv="labels.csv", label_column="kind").plan(listed)
     assert rows(plan)["cats/2024 é/n 7"] == ("k1", "val")
     assert len(plan.rows) == 5
-    assert any("7 images are left out: the CSV file does not list them" in note for note in plan.notes)
+    assert any("7 images are left out: " in note for note in plan.notes)
     by_folder = Folder(csv=str(listed / "labels.csv"), split_column=None).plan(listed)
     assert {label for label, _ in rows(by_folder).values()} == {"cats"}
 

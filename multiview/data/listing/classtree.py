@@ -128,7 +128,7 @@ def _table_notes(csv: Path, found: FileTree, paths: Sequence[str], shares: Seque
         )
     notes = [f"samples, classes and splits come from {csv}."]
     if len(used) < len(found.files):
-        notes.append(f"{len(found.files) - len(used)} {found.kind}s are left out: the CSV file does not list them.")
+        notes.append(f"{len(found.files) - len(used)} {found.kind}s are left out: {csv} does not list them.")
     return notes + ([splits.hash_split_note(shares)] if shares else [])
 
 

@@ -117,7 +117,7 @@ class Arrays:
         count = max(set(lengths), key=lambda n: (lengths.count(n), n), default=0)
         names = [name for name, shape in left.items() if shape and shape[0] == count]
         others = sorted(set(left) - set(names))
-        notes = [f"skipped {', '.join(others)}: not {count} rows."] if others else []
+        notes = [f"skipped {', '.join(others)}: not an array with {count} rows."] if others else []
         for name in names:
             _refuse_single_picture(file, name)
         return tuple(ModalityChoice(name.replace("/", "_"), None, (name,)) for name in names), notes
@@ -135,7 +135,7 @@ class Arrays:
         if not each.kind and kind == "points" and each.name.casefold() not in NAMED:
             notes.append(_points_note(each.name, shape))
         if kind == "depth" and dtype.kind in "ui":
-            notes.append(f"'{each.name}' holds whole numbers, which are taken for metres; divide other units first.")
+            notes.append(f"'{each.name}' holds whole numbers, which are read as metres; convert other units first.")
         if kind == "audio" and dtype.kind == "f":
             notes += file.loud_note(each.name, name)
         if first:
@@ -274,14 +274,13 @@ def _open(path: Path) -> _File:
         found = [forms.get(share.pattern.format(name)) for share in shares]
         shapes = {form[0] if share.whole else form[0][1:] for share, form in zip(shares, found, strict=True) if form}
         if None in found or len(shapes) > 1:
-            notes.append(f"skipped '{name}': not every group holds it with one shape.")
+            notes.append(f"skipped '{name}': not every group has this array with the same shape.")
         else:
             joined[name] = (total, *shapes.pop()), found[0][1]  # type: ignore[index]
     unused = set(forms) - {share.pattern.format(name) for share in shares for name in _names_in(forms, share.pattern)}
     if unused:
         notes.append(
-            f"skipped {', '.join(sorted(unused))}: beside the arrays of the "
-            f"{'groups' if shares[0].whole else 'splits'}."
+            f"skipped {', '.join(sorted(unused))}: in none of the {'groups' if shares[0].whole else 'splits'}."
         )
     return _File(path, tuple(shares), joined, refused, tuple(notes))
 
