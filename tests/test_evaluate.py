@@ -274,7 +274,7 @@ class TestNoise:
     def test_the_verdict_of_a_single_view(self):
         rows = [score("trained", "rgb", 0.7), score("random weights", "rgb", 0.4)]
         assert verdict(rows).startswith("rgb: linear 70.0 %, +30.0")
-        assert "No control was measured" in verdict(rows[:1])
+        assert "No control was evaluated" in verdict(rows[:1])
 
 
 class TestRows:

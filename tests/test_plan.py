@@ -35,14 +35,14 @@ def test_a_queue_holds_samples_of_the_previous_epoch() -> None:
 @pytest.mark.parametrize(
     ("recipe", "words", "output"),
     [
-        ("cmc_lab", ["--negatives", "20", "--exclude", "false"], "edge L-ab: 30 % of the samples are among their own"),
+        ("cmc_lab", ["--negatives", "20", "--exclude", "false"], "edge L-ab: for 30 % of the samples, the negatives"),
         ("cmc_lab", [], "0 %"),
-        ("cmc_lab", ["--seed_defaults", "--negatives", "20"], "Without seed_defaults, use exclude=True: it leaves"),
-        ("moco", ["--exclude", "false"], "as in the original code. Use exclude=True: it leaves them out."),
+        ("cmc_lab", ["--seed_defaults", "--negatives", "20"], "Without seed_defaults, use exclude=True to leave"),
+        ("moco", ["--exclude", "false"], "the paper's original code. Use exclude=True to leave the sample itself out."),
         (
             "moco",
             ["--queue", "100"],
-            "holds 100 keys but there are only 56 samples, so that it holds samples several times",
+            "holds 100 keys but there are only 56 samples: the queue holds some samples several times",
         ),
         ("simclr", ["--micro_batch", "4"], "batch norm will see 4 samples at a time (micro_batch), not 16"),
     ],

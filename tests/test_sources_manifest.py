@@ -197,7 +197,7 @@ def test_samples_that_share_nothing_are_split_by_their_own_ids() -> None:
 @pytest.mark.parametrize("given", ["../secret.png", "/etc/hosts.png", "bilder/../../x.png"])
 def test_paths_stay_in_the_folder(animals: Path, given: str) -> None:
     path = write(animals, "csv", [{"id": 1, "photo": "bilder/b.png"}, {"id": 2, "photo": given}])
-    with pytest.raises(MultiviewError, match=r"manifest\.csv, row 2, column 'photo': '.*' leads out of the folder"):
+    with pytest.raises(MultiviewError, match=r"manifest\.csv, row 2, column 'photo': '.*' is outside the folder"):
         Manifest().plan(path)
 
 
