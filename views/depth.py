@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
@@ -16,6 +16,11 @@ UNMEASURED = -100.0
 """Logarithm of depth where nothing was measured: far below the logarithm of any distance."""
 
 
+def view_of_depth(channels: Channels, crop: Crop, augment: Augmentation | None, **more: Any) -> View:
+    """A view of the modality `depth`; more: further fields of `View`."""
+    return View(modality="depth", channels=channels, crop=crop, augment=augment, **more)
+
+
 @recorded
 def depth(
     crop: Crop, augment: Augmentation | None = None, *, mean: float | None = None, std: float | None = None
@@ -24,15 +29,9 @@ def depth(
 
     mean, std: metres; None takes the values of the store, over measured training pixels.
     """
-    return View(
-        modality="depth",
-        channels=Channels("depth", 1, "m", 0.0, 10.0),
-        crop=crop,
-        mean=None if mean is None else (mean,),
-        std=None if std is None else (std,),
-        missing=0.0,
-        augment=augment,
-    )
+    channels = Channels("depth", 1, "m", 0.0, 10.0)
+    scale = {"mean": None if mean is None else (mean,), "std": None if std is None else (std,)}
+    return view_of_depth(channels, crop, augment, missing=0.0, **scale)
 
 
 @dataclass(frozen=True)
@@ -54,16 +53,9 @@ def inverse_depth(
 
     near: smallest distance, metres; smaller ones are raised to it. mean, std: 1 / m.
     """
-    return View(
-        modality="depth",
-        channels=Channels("inverse_depth", 1, "1 / m", 0.0, 1 / near),
-        crop=crop,
-        convert=Inverse(near),
-        pointwise=True,
-        mean=(mean,),
-        std=(std,),
-        missing=0.0,
-        augment=augment,
+    channels, convert = Channels("inverse_depth", 1, "1 / m", 0.0, 1 / near), Inverse(near)
+    return view_of_depth(
+        channels, crop, augment, convert=convert, pointwise=True, mean=(mean,), std=(std,), missing=0.0
     )
 
 
@@ -93,16 +85,9 @@ def log_depth(
 
     near, far: smallest and largest distance, metres; others are moved to these. mean, std: ln(m).
     """
-    return View(
-        modality="depth",
-        channels=Channels("log_depth", 1, "ln m", math.log(near), math.log(far)),
-        crop=crop,
-        convert=Log(near, far),
-        pointwise=True,
-        mean=(mean,),
-        std=(std,),
-        missing=UNMEASURED,
-        augment=augment,
+    channels, convert = Channels("log_depth", 1, "ln m", math.log(near), math.log(far)), Log(near, far)
+    return view_of_depth(
+        channels, crop, augment, convert=convert, pointwise=True, mean=(mean,), std=(std,), missing=UNMEASURED
     )
 
 
@@ -114,12 +99,5 @@ def measured(depth: Tensor) -> Tensor:
 @recorded
 def depth_mask(crop: Crop, augment: Augmentation | None = None) -> View:
     """The view `depth_mask`: 1 where depth was measured, else 0; normalised to [-1, 1]."""
-    return View(
-        modality="depth",
-        channels=Channels("depth_mask", 1, "measured", 0.0, 1.0),
-        crop=crop,
-        convert=measured,
-        mean=(0.5,),
-        std=(0.5,),
-        augment=augment,
-    )
+    channels = Channels("depth_mask", 1, "measured", 0.0, 1.0)
+    return view_of_depth(channels, crop, augment, convert=measured, mean=(0.5,), std=(0.5,))

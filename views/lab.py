@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -85,21 +85,24 @@ def _write_lab(rgb: Tensor, lab: Tensor) -> None:
     torch.sub(fy, fz, out=b).mul_(200)
 
 
-@recorded
-def lightness(crop: Crop, augment: Augmentation | None = None) -> View:
-    """The view `L`: CIE lightness, one channel, [0, 100] normalised to [-1, 1]."""
+def _view_of_lab(channels: Channels, crop: Crop, augment: Augmentation | None, **scale: Any) -> View:
+    """Channels of CIE Lab as a view. scale: take, mean and std."""
     return View(
         modality="image",
-        channels=Channels("L", 1, "CIE L*", 0.0, 100.0),
+        channels=channels,
         crop=crop,
         convert=rgb_to_lab,
         reads_bytes=True,
         pointwise=True,
-        take=(0,),
-        mean=(50.0,),
-        std=(50.0,),
         augment=augment,
+        **scale,
     )
+
+
+@recorded
+def lightness(crop: Crop, augment: Augmentation | None = None) -> View:
+    """The view `L`: CIE lightness, one channel, [0, 100] normalised to [-1, 1]."""
+    return _view_of_lab(Channels("L", 1, "CIE L*", 0.0, 100.0), crop, augment, take=(0,), mean=(50.0,), std=(50.0,))
 
 
 @recorded
@@ -109,34 +112,15 @@ def chroma(crop: Crop, augment: Augmentation | None = None) -> View:
     Normalised to [-1, 1] as in the original CMC, by the middle and half the range of each channel
     over the sRGB cube. `Channels` gives the range of 8 bit Lab, [-128, 127], for plots.
     """
-    return View(
-        modality="image",
-        channels=Channels("ab", 2, "CIE a*b*", -128.0, 127.0),
-        crop=crop,
-        convert=rgb_to_lab,
-        reads_bytes=True,
-        pointwise=True,
-        take=(1, 2),
-        mean=(6.025, -6.690),
-        std=(92.208, 101.168),
-        augment=augment,
-    )
+    channels = Channels("ab", 2, "CIE a*b*", -128.0, 127.0)
+    return _view_of_lab(channels, crop, augment, take=(1, 2), mean=(6.025, -6.690), std=(92.208, 101.168))
 
 
 @recorded
 def lab(crop: Crop, augment: Augmentation | None = None) -> View:
     """The view `lab`: CIE L*, a* and b*, each normalised to [-1, 1] as in `L` and `ab`."""
-    return View(
-        modality="image",
-        channels=Channels("lab", 3, "CIE L*a*b*", -128.0, 127.0),
-        crop=crop,
-        convert=rgb_to_lab,
-        reads_bytes=True,
-        pointwise=True,
-        mean=(50.0, 6.025, -6.690),
-        std=(50.0, 92.208, 101.168),
-        augment=augment,
-    )
+    channels = Channels("lab", 3, "CIE L*a*b*", -128.0, 127.0)
+    return _view_of_lab(channels, crop, augment, mean=(50.0, 6.025, -6.690), std=(50.0, 92.208, 101.168))
 
 
 class Lab:

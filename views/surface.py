@@ -18,6 +18,7 @@ from torch import Tensor
 from multiview.errors import MultiviewError
 from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
+from multiview.views.depth import view_of_depth
 from multiview.views.stored_numbers import as_given, real
 
 LEAST = 1e-6
@@ -94,15 +95,8 @@ def depth_normal(crop: Crop, augment: Augmentation | None = None, *, fov: float 
     fov: the camera's angle across the picture, degrees: 2 atan(width / 2 focal).
     """
     _check(fov)
-    return View(
-        modality="depth",
-        channels=Channels("depth_normal", 3, "unit vector", -1.0, 1.0),
-        crop=crop,
-        convert=Normals(fov),
-        mean=(0.0,),
-        std=(1.0,),
-        augment=augment,
-    )
+    channels = Channels("depth_normal", 3, "unit vector", -1.0, 1.0)
+    return view_of_depth(channels, crop, augment, convert=Normals(fov), mean=(0.0,), std=(1.0,))
 
 
 @recorded
@@ -117,13 +111,5 @@ def hha(
     features from RGB-D images", 2014, estimate its direction.
     """
     _check(fov)
-    return View(
-        modality="depth",
-        channels=Channels("hha", 3, "share", 0.0, 1.0),
-        crop=crop,
-        convert=HHA(fov, near, tall),
-        mean=(0.5,),
-        std=(0.5,),
-        missing=0.0,
-        augment=augment,
-    )
+    channels, convert = Channels("hha", 3, "share", 0.0, 1.0), HHA(fov, near, tall)
+    return view_of_depth(channels, crop, augment, convert=convert, mean=(0.5,), std=(0.5,), missing=0.0)

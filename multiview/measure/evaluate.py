@@ -73,17 +73,17 @@ def pooled(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: x.flatten(2).mean(2) if x.ndim > 2 else x for name, x in features.items()}
 
 
+def _labels_of_views(trained: Trained, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """view -> the labels of the rows, -1 where a row lacks the view or a label."""
+    store, views = trained.store, trained.setup.views
+    return {name: np.where(store.present(view.modality)[rows], store.labels[rows], -1) for name, view in views.items()}
+
+
 def _measurable_groups(trained: Trained, splits: Sequence[str], subsets: bool, console: Console) -> list[Group]:
     """The groups of views that enough labelled samples have; prints why others are left out."""
     store, views = trained.store, trained.setup.views
     names = list(trained.setup.graph.views)
-    labels = {
-        split: {
-            name: np.where(store.present(view.modality)[store.rows(split)], store.labels[store.rows(split)], -1)
-            for name, view in views.items()
-        }
-        for split in splits
-    }
+    labels = {split: _labels_of_views(trained, store.rows(split)) for split in splits}
     reasons = {
         group: why_not_measurable(group, labels) for group in (every_subset(names) if subsets else each_and_all(names))
     }

@@ -11,7 +11,7 @@ import numpy as np
 from multiview.errors import MultiviewError
 from multiview.measure.knn import weighted_knn
 from multiview.measure.linear import Split, common_dim, prepared, probe_reduced
-from multiview.measure.rows import BALANCED, KNN, LINEAR, RAW, Group, Measure, accuracy, group_name, short_weights
+from multiview.measure.rows import RAW, Group, Measure, group_name, probe_rows, short_weights
 from multiview.measure.view_subsets import each_and_all
 
 FeatureSets = Mapping[str, Mapping[str, "Features"]]
@@ -134,12 +134,6 @@ def _measured(features: Features, dim: int, knn: Mapping[str, Any], **names: Any
     majority = float((test[1] == classes[counts.argmax()]).mean())
     facts = {"extracted": features.width, "classes": len(classes), "majority": majority}
     fit = facts | {"c": probe.c, "converged": probe.converged}
-    common = names | {
-        "width": probe.dim,
-        "samples": {"train": len(train[1]), "val": len(val[1]), "test": len(test[1])},
-    }
-    return [
-        accuracy(KNN, weighted_knn(*train, *test, **knn), facts={**facts, **knn}, **common),
-        accuracy(LINEAR, probe.accuracy, facts=fit, **common),
-        Measure(measure=BALANCED, value=probe.balanced_accuracy, facts=fit, **common),
-    ]
+    samples = {"train": len(train[1]), "val": len(val[1]), "test": len(test[1])}
+    scores = weighted_knn(*train, *test, **knn), probe.accuracy, probe.balanced_accuracy
+    return probe_rows(*scores, {**facts, **knn}, fit, width=probe.dim, samples=samples, **names)

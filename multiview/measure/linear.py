@@ -96,16 +96,21 @@ def prepared(train: Split, val: Split | None, test: Split, *, dim: int | None = 
     """
     train, test = labelled(train, "train"), labelled(test, "test")
     val = labelled(val, "validation") if val else (train[0][:0], train[1][:0])
-    classes = len(np.unique(train[1]))
-    if classes < 2:
-        raise MultiviewError(
-            f"a linear probe needs two classes or more, but the {len(train[1])} labelled train rows are of "
-            f"{counted(classes, 'class', 'classes')}; give train rows of two classes or more."
-        )
-    if not len(test[1]):
-        raise MultiviewError("no test row has a label, so nothing can be measured; give labels to the test split.")
+    _require_measurable(train[1], test[1])
     train_x, val_x, test_x = reduced(train[0], val[0], test[0], dim=dim)
     return (train_x, train[1]), (val_x, val[1]), (test_x, test[1])
+
+
+def _require_measurable(train: np.ndarray, test: np.ndarray) -> None:
+    """Raises MultiviewError unless the train labels are of two classes and a test label exists."""
+    classes = len(np.unique(train))
+    if classes < 2:
+        raise MultiviewError(
+            f"a linear probe needs two classes or more, but the {len(train)} labelled train rows are of "
+            f"{counted(classes, 'class', 'classes')}; give train rows of two classes or more."
+        )
+    if not len(test):
+        raise MultiviewError("no test row has a label, so nothing can be measured; give labels to the test split.")
 
 
 def probe_reduced(train: Split, val: Split, test: Split, *, grid: Sequence[float] = GRID) -> ProbeResult:
@@ -148,12 +153,8 @@ def labelled(split: Split, name: str) -> Split:
 def reduced(train: np.ndarray, *others: np.ndarray, dim: int | None = None) -> tuple[np.ndarray, ...]:
     """Standardises columns, rotates to the first `dim` principal axes, divides by one number.
 
-    All three are fitted on `train`. Every array is (n, d) and comes back as float32 with
-    min(dim, len(train) - 1) columns, or with d columns when `dim` is None or not below d. Dividing
-    by one number makes the mean variance 1, so that a value of C means the same at every width, and
-    keeps the proportions of the axes. Whitening (dividing each axis by its own spread) cost random
-    and pixel features of two real data sets 2 to 5 points of accuracy at 256 dimensions.
-    The result is deterministic: the largest entry of each axis is positive.
+    All are fitted on `train`. (n, d) becomes float32 (n, min(dim, len(train) - 1)), or (n, d) without
+    a `dim` below d. Whitening each axis instead cost 2 to 5 points of accuracy at 256 dimensions.
     """
     from sklearn.preprocessing import StandardScaler
 
@@ -263,10 +264,7 @@ def _trial(probe: LogisticRegression, val: Split, c: float, converged: bool) -> 
 
 
 def _held_out(train: Split) -> tuple[Split, Split]:
-    """Train without a fixed fifth of every class, and that fifth.
-
-    The fraction is a half when no class has five rows; both parts are train when no class has two.
-    """
+    """Train without a fixed fifth of each class, and that fifth; small classes: a half, or all."""
     x, y = train
     shuffled = np.random.default_rng(0).permutation(len(y))
     rank = np.empty(len(y), dtype=np.int64)

@@ -79,6 +79,17 @@ def accuracy(measure: str, value: float, samples: Mapping[str, int], **fields: A
     return Measure(measure=measure, value=value, interval=wilson(value, samples["test"]), samples=samples, **fields)
 
 
+def probe_rows(
+    knn: float, linear: float, balanced: float, facts: Mapping[str, Any], fit: Mapping[str, Any], **common: Any
+) -> list[Measure]:
+    """The rows of one probed group. facts, fit: facts of the kNN row and of the linear rows."""
+    return [
+        accuracy(KNN, knn, facts=facts, **common),
+        accuracy(LINEAR, linear, facts=fit, **common),
+        Measure(measure=BALANCED, value=balanced, facts=fit, **common),
+    ]
+
+
 def group_name(group: Group, views: Sequence[str]) -> str:
     """`L`, `L + depth`, or `concat` for all of several views."""
     return CONCAT if len(group) == len(views) > 1 else BESIDE.join(group)

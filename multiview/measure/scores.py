@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from multiview.measure.rows import BALANCED, BESIDE, CONCAT, IN_WORDS, KNN, LINEAR, Measure, accuracy, short_weights
+from multiview.measure.rows import BALANCED, BESIDE, CONCAT, IN_WORDS, KNN, LINEAR, Measure, probe_rows, short_weights
 
 if TYPE_CHECKING:
     from multiview.measure.features import Features
@@ -117,8 +117,4 @@ def _measures(score: Score, singles: tuple[str, ...]) -> list[Measure]:
     }
     facts = {"extracted": score.width, "classes": score.classes, "majority": score.majority}
     probe = facts | {"c": score.c, "converged": score.converged}
-    return [
-        accuracy(KNN, score.knn, facts=facts, **common),
-        accuracy(LINEAR, score.linear, facts=probe, **common),
-        Measure(measure=BALANCED, value=score.balanced, facts=probe, **common),
-    ]
+    return probe_rows(score.knn, score.linear, score.balanced, facts, probe, **common)

@@ -65,18 +65,24 @@ def _print(runs: Mapping[str, Sequence[Measure]], answer: str, console: Console)
     console.print(answer, markup=False, highlight=False, soft_wrap=whole, style="bold")
 
 
-def _table(runs: Mapping[str, Sequence[Measure]], box: Box) -> Table:
-    """A block of lines for every group of views: each run, then mean and deviation of several."""
-    rows = [row for run in runs.values() for row in linear_rows(run)]
-    names = list(dict.fromkeys(row.weights_in_words for row in rows))
-    several = len(runs) > 1
+def _empty_table(leading: Sequence[str], names: Sequence[str], box: Box) -> Table:
+    """The table with its columns: the leading ones, and the measures of each kind of weights."""
     table = Table(box=box, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("view", "run") if several else ("view",):
+    for heading in leading:
         table.add_column(heading, vertical="bottom")
     for title, columns in (("linear", names), ("over", names[1:]), ("kNN", names)):
         for name in columns:
             heading = escape("\n".join([title, *name.split()]))
             table.add_column(heading, justify="right", vertical="bottom", style="bold" if name == names[0] else "")
+    return table
+
+
+def _table(runs: Mapping[str, Sequence[Measure]], box: Box) -> Table:
+    """A block of lines for every group of views: each run, then mean and deviation of several."""
+    rows = [row for run in runs.values() for row in linear_rows(run)]
+    names = list(dict.fromkeys(row.weights_in_words for row in rows))
+    several = len(runs) > 1
+    table = _empty_table(("view", "run") if several else ("view",), names, box)
     for group in sorted(dict.fromkeys(row.group for row in rows), key=lambda name: name == CONCAT):
         for i, (run, texts) in enumerate(_block(runs, group, names)):
             table.add_row("" if i else escape(group), *([escape(run)] if several else []), *texts)

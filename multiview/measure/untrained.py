@@ -43,8 +43,7 @@ def calibrate_batch_norm(
 ) -> None:
     """Gives untrained encoders batch-norm statistics of training samples, and evaluation mode.
 
-    With the initial statistics, deep random networks would be far weaker than they need to be, and
-    the control would be too easy to beat. encoder_of: view -> the view whose encoder it uses.
+    The control would be too weak without them. encoder_of: view -> the view whose encoder it uses.
     """
     norms = [m for e in encoders.values() for m in e.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     for norm in norms:

@@ -47,8 +47,7 @@ class Memories(nn.Module):
         self.graph = graph
         self.seed, self.steps = seed, steps
         self.owners = model.owners
-        self.stores = nn.ModuleDict()
-        self.key_encoders = nn.ModuleDict()
+        self.stores, self.key_encoders = nn.ModuleDict(), nn.ModuleDict()
         self.states = nn.ModuleDict(
             {name: _State(edge.objective.initial_state()) for name, edge in graph.named_edges().items()}
         )
@@ -127,12 +126,7 @@ class Memories(nn.Module):
         return torch.from_numpy(drawn).to(next(encoder.parameters()).device)
 
     def edge_inputs(
-        self,
-        embeddings: Embeddings,
-        keys: FoundKeys,
-        index: Tensor,
-        present: Mapping[str, Tensor],
-        step: int,
+        self, embeddings: Embeddings, keys: FoundKeys, index: Tensor, present: Mapping[str, Tensor], step: int
     ) -> list[EdgeInput]:
         """The input of each edge of the graph at this step. present: which rows exist, per view.
 

@@ -77,17 +77,21 @@ def _scene(draws: Draws, kind: int) -> Scene:
         ground=ground,
         sky=sky,
         horizon=horizon,
-        light=Light(
-            azimuth=draws.between(-2.2, 2.2),
-            elevation=draws.between(0.5, 1.25),
-            power=draws.between(0.6, 1.0),
-            ambient=draws.between(0.25, 0.5),
-            warmth=draws.between(-0.15, 0.15),
-        ),
+        light=_light(draws),
         camera=Camera(
             distance=draws.between(3.8, 4.4), pitch=draws.between(0.3, 0.5), aim=draws.between(0.5, 0.6), view=0.7
         ),
         sound=Sound(strike=draws.between(0.05, 0.45), loudness=draws.log(0.02, 0.06), noise=draws.log(0.002, 0.02)),
+    )
+
+
+def _light(draws: Draws) -> Light:
+    return Light(
+        azimuth=draws.between(-2.2, 2.2),
+        elevation=draws.between(0.5, 1.25),
+        power=draws.between(0.6, 1.0),
+        ambient=draws.between(0.25, 0.5),
+        warmth=draws.between(-0.15, 0.15),
     )
 
 
@@ -133,10 +137,7 @@ def _paint(draws: Draws, around: list[Colour]) -> Paint:
 
 
 def _colour(draws: Draws, around: list[Colour] | None = None, contrast: float = 0) -> Colour:
-    """A colour that differs from those around it by `contrast` in lightness and in chroma.
-
-    The first of `COLOUR_TRIES` random colours that does, or else the most different of them.
-    """
+    """The first random colour with this contrast to those around, else the best of all tries."""
     best, most = None, -1.0
     for _ in range(COLOUR_TRIES):
         tried = Colour(

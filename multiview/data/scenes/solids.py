@@ -45,20 +45,22 @@ class Round:
         root = np.sqrt(np.maximum(under, 0)) / np.abs(square)
         middle = -half / square
         first, last = middle - root, middle + root
-        # Steeper than the cone's side: outside between the roots; only below the tip is solid.
-        infinite = np.float32(np.inf)
         if self.a < 0:
-            steep, falls = square < 0, dy < 0
-            enters = np.where(falls, last, -infinite)
-            leaves = np.where(falls, infinite, first)
+            steep, (enters, leaves) = square < 0, _inside_cone(first, last, dy < 0)
             first, last = np.where(steep, enters, first), np.where(steep, leaves, last)
             under = np.where(steep, np.float32(0), under)
-        return np.where(under < 0, infinite, first), last
+        return np.where(under < 0, np.float32(np.inf), first), last
 
     def normals(self, points: Floats) -> Floats:
         """Outward normals (3, n), not of unit length."""
         x, y, z = points
         return np.stack([x, self.a * y + np.float32(self.b / 2), z])
+
+
+def _inside_cone(first: Floats, last: Floats, falls: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Where a ray that is steeper than the side enters and leaves; only below the tip is solid."""
+    infinite = np.float32(np.inf)
+    return np.where(falls, last, -infinite), np.where(falls, infinite, first)
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,16 @@ class Solid:
             leave = np.minimum(leave, np.where(speed > 0, when, infinite).min(0))
         return np.where((enter < leave) & (enter > NEAREST), enter, infinite)
 
+    def _march(self, origin: Floats, unit: Floats, t: Floats, end: Floats) -> None:
+        """Moves the places `t` along the rays until they touch the torus or reach `end`."""
+        active = np.arange(len(t))
+        for _ in range(STEPS):
+            gap = self._gap(_select(origin, active) + t[active] * _select(unit, active))
+            t[active] += gap
+            active = active[(gap > TOUCH / 10) & (t[active] < end[active])]
+            if not len(active):
+                return
+
     def _torus_entry(self, origin: Floats, direction: Floats) -> Floats:
         """Where rays meet a torus; infinite for rays that do not."""
         assert self.tube
@@ -155,13 +167,7 @@ class Solid:
         # A ray that starts on the surface must first leave it, or the distance is 0.
         start: Floats = np.maximum(-along - half, np.float32(0.02))
         t, end = np.broadcast_to(start, half.shape).copy(), np.broadcast_to(half - along, half.shape)
-        active = np.arange(len(t))
-        for _ in range(STEPS):
-            gap = self._gap(_select(origin, active) + t[active] * _select(unit, active))
-            t[active] += gap
-            active = active[(gap > TOUCH / 10) & (t[active] < end[active])]
-            if not len(active):
-                break
+        self._march(origin, unit, t, end)
         touched = np.abs(self._gap(origin + t * unit)) < TOUCH
         return np.where(touched, t / length, np.float32(np.inf))
 

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from multiview.data.scenes.scene import KINDS, Scene
+from multiview.data.scenes.scene import KINDS, Body, Scene
 
 RATE = 8000
 SAMPLES = 2000
@@ -51,18 +51,23 @@ PARTIALS = {
 """Frequencies of the partials of each kind, divided by the lowest frequency."""
 
 
-def impact(scene: Scene, noise: NDArray[np.float64]) -> NDArray[np.int16]:
-    """The sound, int16 (`SAMPLES`,) at `RATE` Hz. noise: (`SAMPLES`,), uniform in [0, 1)."""
-    body, sound = scene.body, scene.sound
+def _ringing(body: Body, strike: float) -> NDArray[np.float64]:
+    """The partials of the solid that `CEILING` allows, (`SAMPLES`,)."""
     time = np.arange(SAMPLES) / RATE
     wave = np.zeros(SAMPLES)
-    pitch = PITCH * 0.5 / body.size
     for number, ratio in enumerate(PARTIALS[KINDS[int(body.kind)]], start=1):
-        frequency = pitch * ratio
+        frequency = PITCH * 0.5 / body.size * ratio
         if frequency < CEILING:
             decay = 6 + 40 * body.damping + 0.006 * (0.3 + body.damping) * frequency
-            strength = abs(math.sin(math.pi * number * sound.strike)) / number + 0.05
+            strength = abs(math.sin(math.pi * number * strike)) / number + 0.05
             wave += strength * np.exp(-decay * time) * np.sin(2 * math.pi * frequency * time)
+    return wave
+
+
+def impact(scene: Scene, noise: NDArray[np.float64]) -> NDArray[np.int16]:
+    """The sound, int16 (`SAMPLES`,) at `RATE` Hz. noise: (`SAMPLES`,), uniform in [0, 1)."""
+    sound = scene.sound
+    wave = _ringing(scene.body, sound.strike)
     wave /= math.sqrt(float(np.mean(wave**2)))
     wave += (noise - 0.5) * math.sqrt(12) * sound.noise / sound.loudness
     wave *= sound.loudness / math.sqrt(float(np.mean(wave**2)))
