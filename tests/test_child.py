@@ -48,7 +48,7 @@ def test_processes_of_multiprocessing_do_not_run_it_either(tmp_path: Path, metho
     "start", [[str(Path(sys.executable).parent / "multiview")], [sys.executable, "-P", "-m", "multiview.cli"]]
 )
 def test_verify_in_a_folder_of_modules_runs_none(tmp_path: Path, scenes: Path, start: list[str]) -> None:
-    """Without -P, `python -m` itself imports modules of the working folder before the program starts."""
+    """Without -P, `python -m` imports modules of the working folder before the program starts."""
     for name in ("h5py.py", "numpy.py", "tempfile.py", "resource.py"):
         (tmp_path / name).write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\nraise SystemExit(3)")
     done = subprocess.run([*start, "verify", str(scenes)], cwd=tmp_path, capture_output=True, text=True, timeout=120)

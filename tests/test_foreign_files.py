@@ -1,4 +1,4 @@
-"""Files and folders of strangers: links, other formats under a false name, and decompression bombs."""
+"""Foreign files and folders: links, formats under a false name, and decompression bombs."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_many_processes_may_write_one_file(tmp_path: Path) -> None:
 
 
 def npz(path: Path, shape: tuple[int, ...], body: int, zeros: int = 0) -> Path:
-    """An .npz whose header promises uint8 of `shape` and that holds `body` bytes, then `zeros` MB of zeros."""
+    """An .npz whose header says uint8 of `shape`, with `body` bytes and `zeros` MB of zeros."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
     with (

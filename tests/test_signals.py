@@ -1,4 +1,4 @@
-"""Stop signals that reach all processes of a run, a closed terminal, and workers that do not answer."""
+"""Stop signals to all processes of a run, a closed terminal, and workers that do not answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small campaign with a fixed seed: damage, poor machines and kills that `make torture` draws at random."""
+"""A small campaign with a fixed seed of the damage that `make torture` draws at random."""
 
 from __future__ import annotations
 

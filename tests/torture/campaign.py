@@ -101,7 +101,7 @@ class Campaign:
         self.expected: dict[str, Any] = {}
 
     def plant(self) -> None:
-        """From now on a store is read with a wrong label, as a damaged one might be: a fault to be found."""
+        """From now on a store is read with a wrong label, as if damaged: a fault to be found."""
         import multiview as mv
 
         whole = mv.Store.labels.fget
