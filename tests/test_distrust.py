@@ -1,4 +1,4 @@
-"""Code and texts of strangers: a run that names a Python file, plugins that end the program, names with escapes."""
+"""Foreign code and texts: runs that name a Python file, plugins that exit, names with escapes."""
 
 from __future__ import annotations
 

@@ -286,7 +286,7 @@ def test_texts_of_another_padding_are_damage(store: Path, padding: int) -> None:
 
 @pytest.mark.parametrize(("name", "row"), [("image", 5), ("image", 1), ("depth", 2), ("clip", 9)])
 def test_a_part_that_is_listed_but_not_found_is_damage(store: Path, name: str, row: int) -> None:
-    """The last coordinate of a key in the index is always 0; HDF5 lists the chunk but reads zeros."""
+    """The last coordinate of a key in the index is always 0; HDF5 lists the chunk, reads zeros."""
     shard = store / "shard-00000.h5"
     with h5py.File(shard) as file:
         dataset = file[name]
