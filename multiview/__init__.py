@@ -31,6 +31,7 @@ _WHERE = {
     "SigLIP": "objectives",
     "SimCLR": "objectives",
     "SimSiam": "objectives",
+    "Stopped": "errors",
     "Store": "data.store.reading",
     "Symile": "objectives",
     "Train": "config",
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from multiview.encoder import Encoder as Encoder
     from multiview.encoder import make_encoder as make_encoder
     from multiview.errors import MultiviewError as MultiviewError
+    from multiview.errors import Stopped as Stopped
     from multiview.graph import ContrastGraph as ContrastGraph
     from multiview.graph import Edge as Edge
     from multiview.graph import HyperEdge as HyperEdge

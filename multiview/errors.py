@@ -6,6 +6,7 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
 from multiview import old_import_paths
 
@@ -46,6 +47,23 @@ def printable(text: object) -> str:
 def _escaped(character: str) -> str:
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+class Stopped(MultiviewError):  # noqa: N818
+    """A signal stopped `fit` before the last step; code after `fit` must not take the run for done.
+
+    trained: the half-trained run, whose checkpoint is saved.
+
+    Example:
+        >>> try:  # doctest: +SKIP
+        ...     trained = mv.fit(setup, data="photos")
+        ... except mv.Stopped as stop:
+        ...     trained = stop.trained
+    """
+
+    def __init__(self, message: str, trained: Any = None) -> None:
+        super().__init__(message)
+        self.trained = trained
 
 
 def suggestion(given: str, known: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -16,11 +17,12 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, cast
 from multiview import old_import_paths
 from multiview.child import protect_children, protected_children
 from multiview.config import Optimizer, Train
-from multiview.errors import MultiviewError, unknown_name
+from multiview.errors import MultiviewError, Stopped, unknown_name
 from multiview.exits import DONE, exit_code_of, stopped_by
 from multiview.options import parse
 from multiview.recipe import Recipe, Setup
 from multiview.recipe_origin import launch_target, origin_of, remember, short_name
+from multiview.runs import config
 from multiview.train.runfolder import CONFIG
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ def train_from_words(recipe: type[Recipe], argv: Sequence[str], prog: str | None
 
     `prog`: the words to type before `argv`, for help and errors; None = the name of the script.
     """
-    trained = start(parse_recipe(recipe, argv, prog), workers=0)
+    trained = _start(parse_recipe(recipe, argv, prog), workers=0)
     return stopped_by(trained.stopped_by) if trained is not None else DONE
 
 
@@ -82,12 +84,16 @@ def parse_recipe(recipe: type[R], argv: Sequence[str], prog: str | None = None) 
     configs = [Path(out) / CONFIG for word, out in pairwise(_split_out(argv)) if word == "--out"]
     if {"--resume", "--resume=true"} & set(argv) and configs and configs[-1].is_file():
         # Config first: the run's objective may have other options than the recipe's default.
+        config(configs[-1].parent)
         options = read(["--config", str(configs[-1]), *argv])
         if options.resume:
             return options
     options = read(argv)
-    config = Path(options.out or "") / CONFIG
-    return read(["--config", str(config), *argv]) if options.resume and options.out and config.is_file() else options
+    file = Path(options.out or "") / CONFIG
+    if not (options.resume and options.out and file.is_file()):
+        return options
+    config(file.parent)
+    return read(["--config", str(file), *argv])
 
 
 def _split_out(argv: Sequence[str]) -> list[str]:
@@ -98,11 +104,17 @@ def _split_out(argv: Sequence[str]) -> list[str]:
 def start(recipe: Recipe, workers: int = 1) -> Trained | None:
     """Trains and evaluates a recipe from Python; returns None when `recipe.plan` is set.
 
+    Raises Stopped, which carries the half-trained run, when a signal stopped the training.
+
     Args:
         recipe: the recipe with its options.
         workers: processes that prepare the data when there is no store yet, 0 = one per core. With
             more than one, guard the script with `if __name__ == "__main__"`.
     """
+    return _unless_stopped(_start(recipe, workers))
+
+
+def _start(recipe: Recipe, workers: int) -> Trained | None:
     from multiview.run import run
 
     kind = type(recipe)
@@ -110,6 +122,18 @@ def start(recipe: Recipe, workers: int = 1) -> Trained | None:
     remember(origin)
     with protected_children():
         return run(recipe, name=short_name(kind), origin=origin, workers=workers, script=launch_target(kind))
+
+
+def _unless_stopped(trained: Trained | None) -> Trained | None:
+    """The run; raises Stopped when a signal ended it before its last step."""
+    if trained is None or not trained.stopped_by:
+        return trained
+    raise Stopped(
+        f"{signal.Signals(trained.stopped_by).name} stopped the run at step {trained.steps}; its checkpoint is in "
+        f"{trained.folder}. Continue with resume=True and out={str(trained.folder)!r}. To use the half-trained "
+        "encoders, catch mv.Stopped and read its `trained`.",
+        trained,
+    )
 
 
 class FitOptions(TypedDict, total=False):
@@ -129,7 +153,8 @@ def fit(setup: Setup, **options: Unpack[FitOptions]) -> Trained:
     """Trains a setup from Python.
 
     The run folder has no recipe, so `multiview evaluate` cannot rebuild the run: evaluate the
-    returned object.
+    returned object. Raises Stopped, which carries the half-trained run, when a signal (Ctrl-C,
+    SIGTERM) stopped the training.
 
     Args:
         setup: views, encoders and graph.
@@ -155,7 +180,7 @@ def fit(setup: Setup, **options: Unpack[FitOptions]) -> Trained:
         raise MultiviewError(f"setup is a {type(setup).__name__}; give mv.Setup(views, encoders, graph).")
     recipe = Recipe(**cast("dict[str, Any]", options))
     with protected_children():
-        return cast("Trained", run(recipe, name="run", origin=None, setup=setup))
+        return cast("Trained", _unless_stopped(run(recipe, name="run", origin=None, setup=setup)))
 
 
 def _options_of_training(name: str) -> str:

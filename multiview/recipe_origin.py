@@ -12,6 +12,7 @@ import sys
 from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 from multiview.errors import MultiviewError, printable
@@ -19,21 +20,39 @@ from multiview.files import replace_text
 from multiview.options import parse
 from multiview.plugins import find, installed, load
 from multiview.recipe import Recipe
-from multiview.runs import environment
+from multiview.runs import config, environment
 from multiview.train.runfolder import CONFIG
 
 
 def origin_of(recipe: type[Recipe]) -> dict[str, str] | None:
-    """The installed name of a recipe, else its file and class; None for a class without a file."""
+    """The installed name of a recipe, else its file and class; None for a class within another.
+
+    A recipe has an installed name when the installed file is the recipe's own file, or an equal
+    file: an edited copy is another recipe.
+    """
     try:
         file = Path(inspect.getfile(recipe)).resolve()
     except (OSError, TypeError):  # a class of a notebook or of `python -c`
         return None
     for plugin in installed("recipes"):
         module, _, attribute = plugin.target.partition(":")
-        if attribute == recipe.__name__ and (module == recipe.__module__ or file.stem == module.rsplit(".", 1)[-1]):
-            return {"name": plugin.name}
-    return {"file": str(file), "class": recipe.__name__} if file.suffix == ".py" else None
+        if attribute == recipe.__qualname__ and _is_same_file(file, module):
+            unique = sum(other.name == plugin.name for other in installed("recipes")) == 1
+            return {"name": plugin.name if unique else plugin.whole}
+    found = file.suffix == ".py" and file.is_file() and "." not in recipe.__qualname__
+    return {"file": str(file), "class": recipe.__qualname__} if found else None
+
+
+def _is_same_file(file: Path, module: str) -> bool:
+    """Whether `file` is the file of an installed module, or holds the same bytes."""
+    try:
+        spec = importlib.util.find_spec(module)
+        if spec is None or not spec.origin:
+            return False
+        own = Path(spec.origin).resolve()
+        return own == file or (own.stem == file.stem and own.read_bytes() == file.read_bytes())
+    except (ImportError, OSError, ValueError):
+        return False
 
 
 def short_name(recipe: type[Any]) -> str:
@@ -61,15 +80,16 @@ def recipe_of(folder: Path, *, trust_code: bool = False) -> Recipe:
     trust_code: run the Python file that the folder names, although this user never trained with it.
     Raises MultiviewError when the folder is no run, or its recipe is missing or not trusted.
     """
-    origin = environment(folder)["recipe"]
+    origin = environment(folder).get("recipe")
     if origin is None:
         raise MultiviewError(
             f"{folder} was trained from Python without a recipe class, so the run cannot be rebuilt from its folder. "
             "Use the object that `mv.fit(...)` returned, or write the setup as a recipe."
         )
-    config = folder / CONFIG
+    config(folder)
     prog = f"multiview train {origin['name']}" if "name" in origin else origin["file"]
-    return parse(_recipe_class(origin, folder, trust_code), ["--config", str(config)], prog=prog)
+    words = ["--config", str(folder / CONFIG)]
+    return parse(_recipe_class(origin, folder, trust_code), words, prog=prog)
 
 
 def remember(origin: dict[str, str] | None) -> None:
@@ -110,18 +130,14 @@ def _recipe_class(origin: dict[str, str], folder: Path, trust_code: bool) -> typ
     if "name" in origin:
         return cast("type[Recipe]", load("recipes", origin["name"]))
     file = Path(origin["file"])
-    spec = importlib.util.spec_from_file_location(file.stem, file) if file.is_file() else None
-    if spec is None or spec.loader is None:
+    if not file.is_file() or file.suffix != ".py":
         raise MultiviewError(
             f"{folder} was trained by the recipe in {file}, but that file is missing. Put the file back, or install "
             "the recipe as a plugin."
         )
     _require_trust(file.resolve(), folder, trust_code)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(file.stem, module)
     try:
-        spec.loader.exec_module(module)
-        found = attrgetter(origin["class"])(module)
+        found = attrgetter(origin["class"])(_imported(file))
     except (Exception, SystemExit) as cause:  # whatever the file does
         raise MultiviewError(
             f"the recipe {origin.get('class')} cannot be loaded from {file}: {type(cause).__name__}: {cause}. Put the "
@@ -130,3 +146,14 @@ def _recipe_class(origin: dict[str, str], folder: Path, trust_code: bool) -> typ
     if not (isinstance(found, type) and issubclass(found, Recipe)):
         raise MultiviewError(f"{origin['class']} in {file} is no Recipe; put the file back as it was.")
     return found
+
+
+def _imported(file: Path) -> ModuleType:
+    """The module in a file, under a name of its own: another file may have the same name."""
+    name = f"{file.stem}_{hashlib.sha256(str(file.resolve()).encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

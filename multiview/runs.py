@@ -11,10 +11,13 @@ import yaml
 
 from multiview.errors import MultiviewError
 from multiview.files import sha256
+from multiview.jsonlines import read_lines
 from multiview.measure.files import EVALUATION, SEGMENTATION, rows_from_json
 from multiview.measure.rows import Measure
+from multiview.parsing import MALFORMED, parsing
 from multiview.train.runfolder import CHECKPOINTS, CONFIG, ENVIRONMENT, METRICS
 
+NO_RUN = "Type the folder that training wrote: the one given with --out, or one under runs/."
 MANIFEST, STATE = "manifest.json", "state.json"
 """Files of a checkpoint; the manifest lists the SHA-256 of each other file by name."""
 
@@ -61,41 +64,31 @@ def read(folder: str | Path) -> Run:
     return Run(
         folder=folder,
         environment=environment(folder),
-        config=_config(folder),
-        metrics=_metrics(folder / METRICS),
+        config=config(folder),
+        metrics=tuple(read_lines(folder / METRICS, "remove the line that is no JSON object.")),
         evaluation=_evaluation(folder),
     )
 
 
 def environment(folder: Path) -> dict[str, Any]:
     """The facts of environment.json; raises MultiviewError when the folder is no run."""
-    try:
-        return json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _no_run(folder, ENVIRONMENT) from error
+    with parsing(f"{folder} is no run folder: its {ENVIRONMENT}", NO_RUN):
+        facts = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
+        recipe, data = facts.get("recipe"), facts.get("data", {})
+        texts = [*(recipe or {}).values(), *(data[name] for name in ("spec", "path") if name in data)]
+        known = recipe is None or "name" in recipe or {"file", "class"} <= recipe.keys()
+        if not known or not all(isinstance(text, str) for text in texts):
+            raise TypeError("its recipe or its data are no texts")
+    return facts
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        return yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise _no_run(folder, CONFIG) from error
-
-
-def _no_run(folder: Path, file: str) -> MultiviewError:
-    return MultiviewError(
-        f"{folder} is no run folder: its {file} cannot be read. Type the folder that training wrote: the one given "
-        "with --out, or one under runs/."
-    )
-
-
-def _metrics(file: Path) -> tuple[dict[str, float], ...]:
-    """The records of metrics.jsonl; an incomplete last line is left out: the run may go on."""
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.is_file() else []
-    try:
-        return tuple(json.loads(line) for line in lines if line.endswith("\n"))
-    except ValueError as error:
-        raise MultiviewError(f"{file} is damaged ({error}); remove the line that is no JSON object.") from error
+def config(folder: Path) -> dict[str, Any]:
+    """The options in config.yaml; raises MultiviewError when the folder is no run."""
+    with parsing(f"{folder} is no run folder: its {CONFIG}", NO_RUN, yaml.YAMLError):
+        options = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")) or {}
+        if not isinstance(options, dict):
+            raise TypeError("it holds no options")
+    return options
 
 
 def _evaluation(folder: Path) -> tuple[Measure, ...] | None:
@@ -114,6 +107,6 @@ def _is_whole(checkpoint: Path) -> bool:
     try:
         hashes = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
         found = {file.name: sha256(file) for file in checkpoint.iterdir() if file.name != MANIFEST}
-    except (OSError, ValueError):
+    except MALFORMED:
         return False
     return STATE in found and found == hashes

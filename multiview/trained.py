@@ -29,7 +29,8 @@ class Trained:
     """A trained run: its encoders and the data it was trained on.
 
     setup: views, graph, and the encoders with their initial weights. model: the trained weights.
-    stopped_by: the number of the signal that stopped the run early, 0 for none.
+    stopped_by: the number of the signal that stopped the run early, 0 for none. notes: what is
+    unusual about a loaded run, such as a damaged newest checkpoint.
 
     Example:
         >>> trained = mv.load("runs/lab")
@@ -45,6 +46,7 @@ class Trained:
     folder: Path | None = None
     steps: int = 0
     stopped_by: int = 0
+    notes: tuple[str, ...] = ()
 
     def encoder(self, view: str) -> Encoder:
         """The trained encoder of a view: float32 (n, channels, ...) -> features (n, d)."""

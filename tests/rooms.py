@@ -17,8 +17,8 @@ from imports import imported, module_of, python_files
 TOPS = ("multiview", "views", "encoders", "recipes")
 GROUND = (
     "augment batch catalogue child commandline config cores counter_rng distributed errors exits files "
-    "folderlock heap masked_forward old_import_paths option_values options parsing photometric plugin_fields plugins "
-    "plurals record require terminal typed writable"
+    "folderlock heap jsonlines masked_forward old_import_paths option_values options parsing photometric plugin_fields "
+    "plugins plurals record require terminal typed writable"
 )
 FLOORS = (
     (*(f"multiview/{name}.py" for name in GROUND.split()), "multiview/data"),

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,7 @@ from safetensors import SafetensorError
 
 from multiview.errors import MultiviewError
 from multiview.files import refuse_link, sha256, sync
+from multiview.parsing import MALFORMED, reason
 
 if TYPE_CHECKING:
     import torch
@@ -94,15 +96,15 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
 
     _require_whole(path)
     state = _json(path, STATE)
-    try:
+    views_of(path)
+    with _reading(path):
+        schema = _whole_number(state, "schema")
+        if schema > SCHEMA:
+            raise MultiviewError(
+                f"checkpoint {path} has schema {schema}, this version reads up to {SCHEMA}: update multiview-cmc."
+            )
+        _check_state(state, path)
         tensors = {file.stem: load_file(file) for file in sorted(path.glob("*.safetensors"))}
-        schema = int(state["schema"])
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as cause:
-        raise MultiviewError(f"checkpoint {path} is not whole: {cause}.") from cause
-    if schema > SCHEMA:
-        raise MultiviewError(
-            f"checkpoint {path} has schema {schema}, this version reads up to {SCHEMA}: update multiview-cmc."
-        )
     return tensors, state
 
 
@@ -125,10 +127,21 @@ def views(folder: Path) -> dict[str, Any]:
     for path in _newest_first(folder):
         try:
             _require_whole(path)
-            return _json(path, VIEWS) if (path / VIEWS).exists() else {}
+            return views_of(path)
         except MultiviewError as error:
             refused.append(str(error))
     raise MultiviewError(f"there is no whole checkpoint in {folder}. " + " ".join(refused))
+
+
+def views_of(path: Path) -> dict[str, Any]:
+    """The records of views and encoders in one checkpoint; `{}` for one of an older version."""
+    if not (path / VIEWS).exists():
+        return {}
+    records = _json(path, VIEWS)
+    with _reading(path):
+        if not all(isinstance(view, dict) for view in records.get("views", {}).values()):
+            raise TypeError(f"{VIEWS} holds no records of views")
+    return records
 
 
 def newest(folder: Path) -> Checkpoint:
@@ -224,25 +237,58 @@ def _write(draft: Path, tensors: Tensors, documents: Mapping[str, Mapping[str, A
 def _require_whole(path: Path) -> None:
     """Raises MultiviewError unless `path` holds exactly the files of its manifest, unaltered."""
     hashes = _manifest(path)
-    present = {file.name for file in path.iterdir()} - {MANIFEST}
-    for name in sorted(present | set(hashes)):
-        fault = _fault(path / name, hashes.get(name))
-        if fault:
-            raise MultiviewError(f"checkpoint {path} is not whole: {name} {fault}.")
+    with _reading(path):
+        present = {file.name for file in path.iterdir()} - {MANIFEST}
+        for name in sorted(present | set(hashes)):
+            fault = _fault(path / name, hashes.get(name)) if Path(name).name == name else "is no name of a file"
+            if fault:
+                raise MultiviewError(f"checkpoint {path} is not whole: {name} {fault}.")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turns every error of the block into `checkpoint PATH is not whole: REASON.`"""
+    try:
+        yield
+    except (*MALFORMED, SafetensorError) as cause:
+        raise MultiviewError(f"checkpoint {path} is not whole: {reason(cause)}.") from cause
 
 
 def _json(path: Path, name: str) -> dict[str, Any]:
-    try:
-        return json.loads((path / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as cause:
-        raise MultiviewError(f"checkpoint {path} is not whole: {cause}.") from cause
+    with _reading(path):
+        value = json.loads((path / name).read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise TypeError(f"{name} holds no JSON object")
+    return value
+
+
+def _whole_number(state: Mapping[str, Any], name: str) -> int:
+    if type(state[name]) is not int:
+        raise TypeError(f"{name} in {STATE} is {state[name]!r}, no whole number")
+    return state[name]
+
+
+def _check_state(state: Mapping[str, Any], path: Path) -> None:
+    """Raises TypeError or ValueError when a value that is read later has another type."""
+    if _whole_number(state, "step") != int(path.name.removeprefix("step-")):
+        raise ValueError(f"{STATE} is of step {state['step']}")
+    for name in {"samples", "batch", "steps", "per_epoch"} & state.keys():
+        _whole_number(state, name)
+    kinds = {"groups": list, "parameters": list, "starts": dict, "ids": str, "contents": str, "optimizer": str}
+    for name, kind in kinds.items():
+        if name in state and not isinstance(state[name], kind):
+            raise TypeError(f"{name} in {STATE} has another type than {kind.__name__}")
+    if not all(isinstance(group, dict) for group in state.get("groups", ())):
+        raise TypeError(f"groups in {STATE} are no mappings")
 
 
 def _manifest(path: Path) -> dict[str, str]:
     try:
         hashes = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise MultiviewError(f"checkpoint {path} is not whole: its {MANIFEST} cannot be read ({error}).") from error
+    except MALFORMED as error:
+        raise MultiviewError(
+            f"checkpoint {path} is not whole: its {MANIFEST} cannot be read ({reason(error)})."
+        ) from error
     if not isinstance(hashes, dict) or STATE not in hashes:
         raise MultiviewError(f"checkpoint {path} is not whole: its {MANIFEST} does not list {STATE}.")
     return hashes

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from multiview.files import open_to_append, replace_text
+from multiview.jsonlines import LineFile
 from multiview.objectives.base import Objective
 
 SETTLED = 50
@@ -78,28 +77,18 @@ class Doctor:
     def __init__(
         self, file: Path, resumed_at: int | None = None, objectives: Mapping[str, Objective] | None = None
     ) -> None:
-        self.file, self.objectives = file, objectives or {}
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if resumed_at and file.is_file() else []
-        whole = [json.loads(line) for line in lines if line.endswith("\n")]
-        earlier = [line for line in whole if line["step"] <= (resumed_at or 0)]
-        self.reported = {(line["symptom"], line["of"]) for line in earlier}
-        self._write("w", earlier)
+        self.objectives = objectives or {}
+        self.lines = LineFile(file)
+        earlier = self.lines.keep_until(resumed_at or 0)
+        self.reported = {(str(line.get("symptom")), str(line.get("of"))) for line in earlier}
 
     def look(self, step: int, values: Mapping[str, float]) -> list[str]:
         """New warnings for the values `measure/name` of a step; also writes them down."""
         symptoms = diagnosed(values, self.objectives) if step >= SETTLED else ()
         new = [x for x in symptoms if (x["symptom"], x["of"]) not in self.reported]
         self.reported |= {(x["symptom"], x["of"]) for x in new}
-        self._write("a", [{"step": step, **x} for x in new])
+        self.lines.append([{"step": step, **x} for x in new])
         return [x["text"] for x in new]
-
-    def _write(self, mode: str, lines: list[dict[str, object]]) -> None:
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        if mode == "w":
-            replace_text(self.file, text)
-        elif text:
-            with open_to_append(self.file) as file:
-                file.write(text)
 
 
 def diagnosed(

@@ -21,6 +21,7 @@ from multiview.files import PARTIAL, replace_text
 from multiview.folderlock import NAME as LOCK
 from multiview.folderlock import locked
 from multiview.options import to_dict, to_yaml
+from multiview.parsing import MALFORMED
 from multiview.recipe import Recipe
 from multiview.writable import refuse_unwritable
 
@@ -113,7 +114,6 @@ def describe(out: Path, recipe: Recipe, origin: dict[str, str] | None, data: dic
         origin: how to find the recipe again, see `recipe_origin.origin_of`.
         data: facts about the data, with the hash of its manifest.
     """
-    replace_text(out / CONFIG, to_yaml(recipe))
     environment = {
         "recipe": origin,
         "data": data,
@@ -123,14 +123,20 @@ def describe(out: Path, recipe: Recipe, origin: dict[str, str] | None, data: dic
         "git": _git_commit(),
         "command": sys.argv,
     }
-    replace_text(out / ENVIRONMENT, json.dumps(environment, indent=1))
+    try:
+        replace_text(out / CONFIG, to_yaml(recipe))
+        replace_text(out / ENVIRONMENT, json.dumps(environment, indent=1))
+    except OSError as cause:
+        raise MultiviewError(
+            f"the run folder {out} cannot be written: {cause}. Make room, or give another --out."
+        ) from cause
 
 
 def changed_options(out: Path, recipe: Recipe) -> list[str]:
     """`train.epochs 2 -> 3` for each option that has changed since the run was last started."""
     try:
         before = _flat(yaml.safe_load((out / CONFIG).read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, AttributeError):
+    except (*MALFORMED, yaml.YAMLError):
         return []
     now = _flat(to_dict(recipe))
     names = [name for name in now if name not in NOT_COMPARED and now[name] != before.get(name, now[name])]

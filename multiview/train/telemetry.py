@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,11 +13,13 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from multiview.files import open_to_append, refuse_link, replace_text
+from multiview.files import refuse_link
+from multiview.jsonlines import LineFile
 from multiview.objectives.base import Objective
 from multiview.train.diagnosis import Doctor
 from multiview.train.runfolder import HEALTH, METRICS
 
+NO_BOARD = "the files of TensorBoard cannot be written: {}. The run goes on without them."
 PLAIN_SECONDS = 10.0
 """Fewest seconds between two progress lines when the output is not a terminal."""
 
@@ -33,20 +36,23 @@ class Metrics:
     def __init__(
         self, out: Path, resumed_at: int | None = None, objectives: Mapping[str, Objective] | None = None
     ) -> None:
-        self.path = out / METRICS
+        self.lines = LineFile(out / METRICS)
         if resumed_at is not None:
-            _cut(self.path, resumed_at)
+            self.lines.keep_until(resumed_at)
         self.board = _board(out, resumed_at)
-        self.file = open_to_append(self.path)
         self.doctor = Doctor(out / HEALTH, resumed_at, objectives)
 
     def write(self, step: int, values: Mapping[str, float | int]) -> None:
         """Writes one line: the step and its numbers."""
-        self.file.write(json.dumps({"step": step, **values}) + "\n")
-        self.file.flush()
-        if self.board is not None:
+        self.lines.append([{"step": step, **values}])
+        if self.board is None:
+            return
+        try:
             for name, value in values.items():
                 self.board.add_scalar(name, value, step)
+        except Exception as cause:  # whatever the writing thread of TensorBoard raised
+            self.board = None
+            print(NO_BOARD.format(cause), file=sys.stderr)
 
     def diagnosed(self, step: int, values: Mapping[str, float]) -> list[str]:
         """New warnings about the health of the run; they are also written to health.jsonl."""
@@ -54,9 +60,9 @@ class Metrics:
 
     def close(self) -> None:
         """Flushes and closes the files."""
-        self.file.close()
         if self.board is not None:
-            self.board.close()
+            with suppress(Exception):
+                self.board.close()
 
 
 class NoMetrics(Metrics):
@@ -76,20 +82,17 @@ class NoMetrics(Metrics):
         """Does nothing."""
 
 
-def _cut(path: Path, step: int) -> None:
-    """Removes the lines after `step`, because the resumed run writes them again."""
-    if path.is_file():
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        replace_text(path, "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step))
-
-
 def _board(out: Path, resumed_at: int | None) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
     refuse_link(out / "tensorboard")
-    return SummaryWriter(str(out / "tensorboard"), purge_step=None if resumed_at is None else resumed_at + 1)
+    try:
+        return SummaryWriter(str(out / "tensorboard"), purge_step=None if resumed_at is None else resumed_at + 1)
+    except OSError as cause:
+        print(NO_BOARD.format(cause), file=sys.stderr)
+        return None
 
 
 class Display:
