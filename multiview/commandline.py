@@ -63,11 +63,7 @@ class Command:
 
 
 def run(command: Command, words: Sequence[str]) -> int:
-    """Runs a command with the words after its name and returns the exit code.
-
-    Raises:
-        MultiviewError: a word is missing, unknown or wrong.
-    """
+    """Runs a command with the words after its name and returns the exit code."""
     if command.options:
         return int(_imported(command.action)(_options(command, words)))
     if words and words[0] in HELP:

@@ -50,10 +50,7 @@ def _split(text: str) -> list[str]:
 def refuse_misfits(given: Any, config: type, prefix: str = "") -> None:
     """Raises MultiviewError for null where an option takes none, or a value in place of options.
 
-    Args:
-        given: the parsed options, by name; whatever has no meaning elsewhere is left alone.
-        config: the dataclass of the options.
-        prefix: of the names in messages.
+    prefix: of the names in messages. Further wrong values are reported elsewhere.
     """
     for name, kind, default in _fields(config):
         value, full = given.get(name), prefix + name

@@ -34,14 +34,10 @@ MALFORMED: tuple[type[Exception], ...] = (
 
 @contextmanager
 def parsing(name: str, remedy: str, *also: type[Exception]) -> Iterator[None]:
-    """Turns every error of the block into `NAME cannot be read: REASON. REMEDY`.
+    """Turns errors of the block into the MultiviewError `NAME cannot be read: REASON. REMEDY`.
 
-    Args:
-        name: what is parsed, for example the path of a file.
-        remedy: a sentence that says what to do.
-        also: further exceptions of a parser, such as `yaml.YAMLError`.
-
-    Raises MultiviewError. A MultiviewError of the block passes unchanged.
+    also: further exceptions of a parser, such as `yaml.YAMLError`. A MultiviewError of the block
+    passes unchanged.
     """
     try:
         yield

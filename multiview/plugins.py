@@ -56,10 +56,7 @@ def installed(group: str) -> list[Plugin]:
 
 
 def find(group: str, name: str) -> Plugin:
-    """The plugin `name` (or `package/name`) of a group, which is one of GROUPS.
-
-    Raises MultiviewError for an unknown name and for a name that two packages register.
-    """
+    """The plugin `name` or `package/name`. Raises MultiviewError if unknown or registered twice."""
     plugins = installed(group)
     matches = [plugin for plugin in plugins if name in (plugin.name, plugin.whole)]
     if not matches:

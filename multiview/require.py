@@ -25,14 +25,7 @@ def fraction(owner: str, **values: float) -> None:
 def options(values: object, names: Iterable[str], accepts: Callable[[Any], bool], wanted: str, owner: str = "") -> None:
     """Raises MultiviewError for the first named option that is not accepted.
 
-    The message reads `batch is 0; give 1 or more.`
-
-    Args:
-        values: the object whose attributes the options are.
-        names: of the options to check.
-        accepts: whether a value is right.
-        wanted: what to give instead, for the message.
-        owner: stands before the option's name in the message.
+    The message reads `OWNER: batch is 0; give WANTED.` The options are attributes of `values`.
     """
     for name in names:
         given = getattr(values, name)

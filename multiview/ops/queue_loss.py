@@ -29,9 +29,7 @@ def info_nce(
         k: (n, d) keys of the same samples, without gradient.
         keys: (K, d) keys of the queue.
         samples: (K,) the sample of each key of the queue.
-        own: (n,) the sample of each query, whose older keys are then hidden from the query (None =
-            hide none).
-        temperature: a number, or a learned scalar.
+        own: (n,) the sample of each query, whose older keys are hidden from it (None = hide none).
     """
     return Terms(*_Terms.apply(q / temperature, k.detach(), keys, samples, own))
 

@@ -69,10 +69,7 @@ def check_batch_norm(model: MultiviewModel, situation: Situation, micro_batch: i
 def check_synchronised(model: MultiviewModel, missing: Mapping[str, int], situation: Situation) -> None:
     """Raises MultiviewError when SyncBatchNorm could wait for a process without samples of a view.
 
-    Args:
-        model: with the encoders to check.
-        missing: the number of training samples without each view.
-        situation: the numbers of samples and processes.
+    missing: the number of training samples without each view.
     """
     for name, count in missing.items():
         waits = any(isinstance(module, nn.SyncBatchNorm) for module in model.encoder(name).modules())

@@ -116,11 +116,8 @@ def of_scores(scores: Sequence[Tensor], present: Tensor) -> dict[str, Tensor]:
 
     positive: the softmax probability of the positive. rank: the rank of the positive, from 1.
     ceiling: ln(K + 1), the InfoNCE loss of a random guess. bound: a lower bound on the mutual
-    information in nats, `ceiling` - InfoNCE.
-
-    Args:
-        scores: (n, 1 + K) for each direction: the positive first, -inf where there is no negative.
-        present: (n,) the rows that have both views.
+    information in nats, `ceiling` - InfoNCE. scores: (n, 1 + K) for each direction: the positive
+    first, -inf where there is no negative. present: (n,) the rows that have both views.
     """
     rows = [_row_numbers(s)[present] for s in scores]
     sums = total(torch.cat([*rows]).sum(0))

@@ -34,8 +34,7 @@ def header(path: Path | IO[bytes], name: str) -> tuple[int, int, str]:
 def rgb(path: Path | IO[bytes], name: str, reduce: int = 1) -> np.ndarray:
     """Reads any image as upright sRGB, uint8 (height, width, 3).
 
-    Transparency is laid over white and 16-bit grey is scaled to 8 bits. Pillow converts palette,
-    grey, CMYK and YCbCr. Of several frames the first is read.
+    Transparency is laid over white, 16-bit grey is scaled to 8 bits, the first frame is read.
 
     Args:
         name: stands for the file in messages.

@@ -34,10 +34,7 @@ TOP = 44
 
 
 def render_view(view: View, stored: Modality, sample: np.ndarray) -> np.ndarray:
-    """One stored sample as the view converts it, (channels, ...), in the unit of the view.
-
-    The sample is neither cropped, augmented nor normalised; sound and video end after `SECONDS`.
-    """
+    """One stored sample as the view converts it, (channels, ...), but not cropped or normalised."""
     import torch
 
     from multiview.batch import Batch

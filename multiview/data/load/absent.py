@@ -10,13 +10,7 @@ from multiview.view import View
 
 
 def absent_modality(view: View, stored: Iterable[Modality], place: str) -> MultiviewError:
-    """Says what the view reads, what there is, and how a modality of another name is read.
-
-    Args:
-        view: the view.
-        stored: the modalities that there are.
-        place: the store, for the message.
-    """
+    """Says what the view reads, what there is, and how a modality of another name is read."""
     held = {each.name: each.kind for each in stored}
     listing = (
         ", ".join(name if name == kind else f"{name} ({kind})" for name, kind in sorted(held.items())) or "nothing"

@@ -26,9 +26,8 @@ def merge(
 ) -> Report:
     """Makes the store `out` of the stores `parts`, in their order. The parts stay unchanged.
 
-    The parts of one store (`preprocess(shard="1/8")` to `"8/8"`, in any order) give the same bytes
-    as one undivided run. Raises MultiviewError when a part is missing or given twice, or when the
-    stores have different modalities or share an id.
+    The parts of one store (`shard="1/8"` to `"8/8"`) give the bytes of one undivided run. Raises
+    MultiviewError for missing or repeated parts, different modalities, or a shared id.
     """
     stores = [Store.open(part) for part in parts]
     if out.resolve() in {part.resolve() for part in parts}:
