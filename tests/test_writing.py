@@ -18,7 +18,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from multiview.cli import run
+from multiview.cli import main, run
 from multiview.data.modality import ANY, Modality
 from multiview.data.source import BadSample, Plan, Row
 from multiview.data.sources.scenes import Scenes
@@ -348,8 +348,10 @@ def test_merge_and_split_from_the_command_line(tmp_path: Path, capsys: pytest.Ca
         assert run(["preprocess", "scenes", str(tmp_path / f"p{number}"), *words]) == 0
     assert run(["merge", str(tmp_path / "out"), str(tmp_path / "p1"), str(tmp_path / "p2")]) == 0
     assert f"{tmp_path / 'out'}: 6 samples in 3 shards." in capsys.readouterr().out
-    assert run(["merge", "--help"]) == 0
-    assert run(["merge", str(tmp_path / "out")]) == 2
+    for words, code in ((["merge", "--help"], 0), (["merge", str(tmp_path / "out")], 2)):
+        with pytest.raises(SystemExit) as end:
+            main(words)
+        assert end.value.code == code
 
 
 RAY = """

@@ -53,7 +53,10 @@ def preprocessing(
         killed, code = _lived(lambda: _prepare(ground, broken), draw.uniform(0.0, 0.9) * usual)
         done += killed
         there = _hashes(broken) if broken.is_dir() else {}
-        wrong += [f"{name} has its final name and other bytes" for name in there if there[name] != expected.get(name)]
+        # Between its two writes the manifest lacks the statistics of views, which a rerun adds.
+        early = {"manifest.json"} if killed else set()
+        odd = [name for name in there.keys() - early if there[name] != expected.get(name)]
+        wrong += [f"{name} has its final name and other bytes" for name in odd]
         if not killed:
             ends += 1
             wrong += [f"a continued preparation ended with exit code {code}"] if code else []

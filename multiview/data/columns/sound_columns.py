@@ -56,7 +56,9 @@ class SoundOptions:
         rate = self.rate or most_common_of([header.rate for header in headers])
         channels = self.channels or most_common_of([header.channels for header in headers])
         others = ", ".join(map(str, sorted({header.rate for header in headers} - {rate})))
-        notes = (f"sounds at {others} Hz are resampled to {rate} Hz; choose with --rate.",) if others else ()
+        notes: tuple[str, ...] = (
+            (f"sounds at {others} Hz are resampled to {rate} Hz; choose with --rate.",) if others else ()
+        )
         notes += _offset_note(headers)
         return SoundReader(rate, channels, ANY if self.seconds is None else max(1, round(self.seconds * rate))), notes
 

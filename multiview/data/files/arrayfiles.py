@@ -45,7 +45,7 @@ def headers(path: Path) -> Headers:
         raise MultiviewError(f"{path} does not exist; give an .npz or HDF5 file, or a folder of .npy files.")
     try:
         if path.is_dir():
-            found = {file.stem: _npy_header(file) for file in sorted(path.glob("*.npy"))}
+            found: dict[str, Any] = {file.stem: _npy_header(file) for file in sorted(path.glob("*.npy"))}
         else:
             found = _npz_headers(path) if path.suffix.lower() == ".npz" else _hdf5_headers(path)
     except Exception as cause:  # readers raise nearly every kind of error on damaged files

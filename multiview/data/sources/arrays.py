@@ -365,8 +365,7 @@ def _roles(
         "--modalities."
         for name in left
     ]
-    usual = (*IDS, *SPLITS)
-    apart = [name for name in file.forms if name not in (*used, *left) and _last(name) in usual]
+    apart = [name for name in file.forms if name not in (*used, *left) and _last(name) in (*IDS, *SPLITS)]
     notes += [f"skipped '{name}': it has not one value per sample." for name in apart]
     label = roles["label"]
     if label and len(file.forms[label][0]) == 2 and file.forms[label][0][1] > 1:

@@ -28,6 +28,8 @@ from multiview.errors import MultiviewError
 from multiview.files import sha256
 from multiview.parsing import reason
 
+EXAMINE_ERRORS: tuple[type[Exception], ...] = (MultiviewError, *HDF5_ERRORS)
+
 
 def faults_of(store: Store, facts: dict[str, Any]) -> Iterator[str]:
     """One sentence for each fault of a store with one shard; adds the counts to `facts`."""
@@ -148,7 +150,7 @@ def main(words: list[str]) -> None:
     for number in map(int, numbers):
         try:
             report = _report(Path(path), manifest, number)
-        except (MultiviewError, *HDF5_ERRORS) as cause:
+        except EXAMINE_ERRORS as cause:
             report = {"faults": [f"{type(cause).__name__}: {cause}"], "rows": 0, "ids": []}
         print(json.dumps(report), flush=True)
 

@@ -29,6 +29,7 @@ DIGEST = 16
 CHECKSUM = "checksum"
 """The key of the sha256 of all other values of a manifest."""
 REMEDY = "Restore it from a copy, or make the store again with `multiview preprocess ... --overwrite`."
+PARSE_ERRORS: tuple[type[Exception], ...] = (MultiviewError, *MALFORMED)
 LARGEST_SAMPLE = 2**36
 MOST_AXES = 8
 AXES = {"image": (3,), "depth": (2, 3), "normal": (3,), "mask": (2, 3), "bands": (3,), "video": (4,)}
@@ -141,7 +142,7 @@ class Manifest:
         try:
             _check_checksum(data)
             return _from_json(data)
-        except (*MALFORMED, MultiviewError) as cause:
+        except PARSE_ERRORS as cause:
             raise _damaged(name, reason(cause)) from cause
 
 

@@ -18,7 +18,7 @@ FLETCHER32 = 3
 CHECKSUM_BYTES = 4
 HEAD = 64
 """Bytes of a sample of which most samples have one that is not zero."""
-HDF5_ERRORS = (*MALFORMED, RuntimeError, SystemError)
+HDF5_ERRORS: tuple[type[Exception], ...] = (*MALFORMED, RuntimeError, SystemError)
 """What h5py raises for a malformed file."""
 
 
@@ -33,15 +33,17 @@ def structure_faults(file: Any, size: int) -> Iterator[str]:
         yield f"{name} {fault}"
     places = []
     for name, dataset in datasets.items():
-        if fault := _form_fault(dataset):
-            yield f"/{name} {fault}"
+        form = _form_fault(dataset)
+        if form:
+            yield f"/{name} {form}"
             continue
         chunks: list[Any] = []
         dataset.id.chunk_iter(chunks.append)
         places += [(chunk.byte_offset, chunk.size) for chunk in chunks]
         present = datasets.get(f"present/{name}") if f"length/{name}" not in datasets else None
-        if fault := _chunk_fault(dataset, chunks, present):
-            yield f"/{name} {fault}"
+        missing = _chunk_fault(dataset, chunks, present)
+        if missing:
+            yield f"/{name} {missing}"
     yield from _place_faults(places, size)
 
 

@@ -106,7 +106,7 @@ def _equal(written: Statistics | None, found: Statistics | None) -> bool:
     if written is None or found is None:
         return written is found
     numbers = [np.array([each.mean, each.std, each.low, each.high]) for each in (written, found)]
-    return written.count == found.count and bool(np.allclose(*numbers, rtol=1e-9, atol=1e-12))
+    return written.count == found.count and bool(np.allclose(numbers[0], numbers[1], rtol=1e-9, atol=1e-12))
 
 
 def _examine_shards(

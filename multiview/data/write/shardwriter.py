@@ -14,9 +14,8 @@ import numpy as np
 from multiview.data.files.encoded import decoded
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample, Plan, Row
-from multiview.data.store.manifest import NO_SPLIT
+from multiview.data.store.manifest import DIGEST, NO_SPLIT
 from multiview.data.store.shard import (
-    DIGEST,
     BadShardError,
     Layout,
     Reject,
