@@ -16,7 +16,7 @@ RUNS = $(SEEDS:%=runs/demo/seed-%)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow torture lint types bench bench-data bench-objectives clean
+.PHONY: help demo test test-slow test-lowest torture lint types bench bench-data bench-objectives clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)]"
@@ -35,6 +35,13 @@ test: $(VENV)/.dev ## run the tests in JOBS=2 processes (ARGS="-k name" selects 
 
 test-slow: $(VENV)/.dev ## run all tests, also those that take minutes
 	@$(BIN)/python -m pytest -n $(JOBS) --runslow $(ARGS)
+
+test-lowest: ## run the fast tests on the lowest versions that pyproject.toml declares, in .venv-lowest (ARGS)
+	@$(PYTHON) -m venv .venv-lowest
+	@.venv-lowest/bin/python -m pip install --disable-pip-version-check --quiet $$($(PYTHON) tests/lowest.py) \
+	  pytest hypothesis jaxtyping beartype scikit-image types-PyYAML transformers 'setuptools>=77'
+	@.venv-lowest/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@.venv-lowest/bin/python -m pytest -W default $(ARGS)
 
 torture: $(VENV)/.dev ## kill runs, damage files, limit memory and disk for MINUTES=20 (SEED=N repeats a campaign, ARGS="--only run")
 	@PYTHONPATH=tests $(BIN)/python -m torture --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -61,7 +68,7 @@ bench-objectives: $(VENV)/.dev ## compare objectives with the originals: time, p
 	@$(BIN)/python benchmarks/objectives.py $(ARGS)
 
 clean: ## remove .venv, caches and build output; keeps runs/ and data/
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) .venv-lowest build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Some systems have python3 without ensurepip (Debian without python3-venv). There, the installed pip installs pip.

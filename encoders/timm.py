@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import inspect
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import timm
 import torch
+from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from multiview.encoder import Encoder
+from multiview.encoders.weights import load_weights
 from multiview.errors import MultiviewError, suggestion, unknown_name
 from multiview.record import recorded
 
 Size = tuple[int, int]
 
+HUB_SECONDS = 5.0
+"""How long the hub may take to answer."""
+LONGEST = 300
+"""Characters of a foreign message that are shown."""
 OURS = ("in_chans", "num_classes", "features_only")
 """Options of timm that the encoder sets itself."""
 
@@ -57,6 +68,7 @@ def timm_model(
     *,
     width: float = 1.0,
     pretrained: bool | None = None,
+    weights: str | None = None,
     img_size: int | Size | None = None,
     **options: Any,
 ) -> TimmEncoder:
@@ -72,6 +84,8 @@ def timm_model(
         channels: of the view. timm sums or repeats weights that were made for three channels.
         width: 1; timm's models have a width of their own.
         pretrained: load weights; by default only for folders and models of the hub.
+        weights: a file (.safetensors, .pt, .pth) with the weights of this model, with or without
+            its classifier, instead of those of the hub.
         img_size: side of the images, or (height, width), for models built for one size.
         options: timm's own, such as drop_path_rate.
 
@@ -86,11 +100,33 @@ def timm_model(
         if option in OURS:
             raise MultiviewError(f"{option} is set by the encoder; leave it out of the options of timm:{model}.")
     weighty = model.startswith(("local-dir:", "hf-hub:"))
+    if weights is not None and (pretrained or weighty):
+        raise MultiviewError(f"weights={weights} and pretrained weights cannot both be loaded; give one of them.")
     if not (weighty or timm.is_model(model)):
         raise _unknown(model)
     size = (img_size, img_size) if isinstance(img_size, int) else img_size
     network = _create(model, channels, weighty if pretrained is None else pretrained, size, options)
+    if weights is not None:
+        _load(network, channels, weights)
     return TimmEncoder(network, channels, size or _made_for(network), model)
+
+
+def _load(network: nn.Module, channels: int, weights: str) -> None:
+    """Loads a file without its classifier; sums or repeats the first layer for `channels`."""
+    config = getattr(network, "pretrained_cfg", {})
+    first, last = (_names(config.get(key)) for key in ("first_conv", "classifier"))
+
+    def adapt(state: dict[str, Tensor]) -> dict[str, Tensor]:
+        for name in (f"{layer}.weight" for layer in first):
+            if name in state and state[name].ndim >= 4 and state[name].shape[1] == 3 != channels:
+                state = {**state, name: adapt_input_conv(channels, state[name])}
+        return state
+
+    load_weights(network, weights, ignore=tuple(f"{name}." for name in last), adapt=adapt)
+
+
+def _names(given: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given or ())
 
 
 def _made_for(network: Any) -> Size:
@@ -101,7 +137,8 @@ def _made_for(network: Any) -> Size:
 def _create(model: str, channels: int, pretrained: bool, size: Size | None, options: dict[str, Any]) -> nn.Module:
     sized = options if size is None else {**options, "img_size": tuple(size)}
     try:
-        return timm.create_model(model, pretrained=pretrained, in_chans=channels, num_classes=0, **sized)
+        with _quick_hub(pretrained and not model.startswith("local-dir:")):
+            return timm.create_model(model, pretrained=pretrained, in_chans=channels, num_classes=0, **sized)
     except TypeError as cause:
         if size is not None and "'img_size'" in str(cause):
             return _create(model, channels, pretrained, None, options)
@@ -109,6 +146,23 @@ def _create(model: str, channels: int, pretrained: bool, size: Size | None, opti
     except Exception as cause:
         # timm passes on all exceptions of the hub, the file formats and its own checks.
         raise _unmade(model, pretrained, cause) from cause
+
+
+@contextmanager
+def _quick_hub(asked: bool) -> Iterator[None]:
+    """Reads only local copies of the hub's files when its machine does not answer in seconds."""
+    from huggingface_hub import constants
+
+    offline = constants.HF_HUB_OFFLINE
+    if asked and not offline and not getproxies():
+        try:
+            socket.create_connection((urlsplit(constants.ENDPOINT).hostname or "", 443), timeout=HUB_SECONDS).close()
+        except OSError:
+            constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = offline
 
 
 def _trial(network: nn.Module, channels: int, size: Size, name: str) -> tuple[Tensor, list[str]]:
@@ -150,11 +204,10 @@ def _maps(network: nn.Module, x: Tensor, indices: list[int] | None) -> list[Tens
 
 
 def _line(cause: Exception) -> str:
-    return (
-        f"{type(cause).__name__}: {str(cause).strip().splitlines()[0] if str(cause).strip() else 'no message'}".rstrip(
-            "."
-        )
-    )
+    """Type and first line of an error; a line that ends in a colon takes the next one with it."""
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()] or ["no message"]
+    count = next((place for place, line in enumerate(lines, 1) if not line.endswith(":")), len(lines))
+    return f"{type(cause).__name__}: {' '.join(lines[:count])}"[:LONGEST].rstrip(".:")
 
 
 def _unknown(model: str) -> MultiviewError:
@@ -179,7 +232,7 @@ def _unmade(model: str, pretrained: bool, cause: Exception) -> MultiviewError:
     if not pretrained:
         return MultiviewError(f"timm cannot make {model}: {_line(cause)}.")
     return MultiviewError(
-        f"timm cannot load the weights of {model}: {_line(cause)}. Without a connection, name a folder that holds "
-        f"them, timm:local-dir:FOLDER (timm.models.save_for_hf(model, FOLDER) writes one); for random weights, give "
-        f"pretrained=False."
+        f"timm cannot load the weights of {model}: {_line(cause)}. Without a connection, give the file that holds "
+        "them, weights=FILE, or a folder, timm:local-dir:FOLDER (timm.models.save_for_hf writes one); for random "
+        "weights, give pretrained=False."
     )

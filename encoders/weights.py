@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -10,13 +11,20 @@ from torch import Tensor, nn
 from multiview.errors import MultiviewError
 
 
-def load_weights(network: nn.Module, path: str, *, ignore: tuple[str, ...] = ()) -> None:
+def load_weights(
+    network: nn.Module,
+    path: str,
+    *,
+    ignore: tuple[str, ...] = (),
+    adapt: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
+) -> None:
     """Loads the file `path` (.safetensors, .pt, .pth) into `network`.
 
-    ignore: beginnings of names that the file may have and the network has not. Raises
-    MultiviewError for a missing or unreadable file, and for a file of another network.
+    ignore: beginnings of names that the file may have and the network has not. adapt: changes the
+    read tensors so that they fit. Raises MultiviewError for a missing or unreadable file, and for
+    a file of another network.
     """
-    state = {name: x for name, x in _read(Path(path)).items() if not name.startswith(ignore)}
+    state = adapt({name: x for name, x in _read(Path(path)).items() if not name.startswith(ignore)})
     own = network.state_dict()
     missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     other = [name for name in own.keys() & state.keys() if own[name].shape != state[name].shape]
@@ -45,6 +53,9 @@ def _read(path: Path) -> dict[str, Tensor]:
             f"{path} cannot be read as weights ({type(cause).__name__}); give a .safetensors file, or one that "
             f"torch.save(network.state_dict(), FILE) wrote."
         ) from cause
+    for name in ("state_dict_ema", "state_dict", "model"):  # where training scripts put them
+        if isinstance(state, dict) and isinstance(state.get(name), dict):
+            state = state[name]
     if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
         raise MultiviewError(f"{path} holds more than a state_dict; save network.state_dict() alone.")
     return state

@@ -21,6 +21,10 @@ from multiview.trained import Trained
 __getattr__ = old_import_paths.names_of("run")
 
 
+PATIENCE = 500
+"""Steps, at most a third of the run, before an edge that learns nothing is worth a warning."""
+
+
 @naming_lost_ranks()
 def run(
     recipe: Recipe,
@@ -67,7 +71,12 @@ def train(prepared: Prepared, loop: Loop, folder: Path, messages: Sequence[str],
         display.say(message)
     objectives = {name: edge.objective for name, edge in prepared.setup.graph.named_edges().items()}
     resumed_at = loop.step if resumed else None
-    metrics = Metrics(folder, resumed_at, objectives) if accelerator.is_main_process else NoMetrics()
+    patience = min(PATIENCE, loop.steps // 3)
+    metrics = (
+        Metrics(folder, resumed_at, objectives, patience, prepared.constant)
+        if accelerator.is_main_process
+        else NoMetrics()
+    )
     try:
         return loop.run(metrics, display)
     finally:

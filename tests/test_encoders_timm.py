@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import timm
 import torch
 from encoder_tables import check_layers_against_hooks, images
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from multiview.encoder import make_encoder
 from multiview.encoders import TimmEncoder
+from multiview.encoders.timm import _line
 from multiview.errors import MultiviewError
 
 
@@ -109,3 +111,79 @@ def test_pretrained_weights_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(MultiviewError, match=r"weights of resnet10t.*local-dir:FOLDER.*pretrained=False"):
         make_encoder("timm:resnet10t", 1, pretrained=True, cache_dir="/nonexistent")
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "pth", "pt"])
+@pytest.mark.parametrize(("model", "channels"), [("resnet10t", 2), ("resnet10t", 3), ("mobilenetv3_small_050", 1)])
+def test_a_file_of_weights_is_loaded_without_its_classifier(
+    model: str, channels: int, ending: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    source = timm.create_model(model, num_classes=7)
+    path = tmp_path / f"weights.{ending}"
+    if ending == "safetensors":
+        safetensors.torch.save_model(source, str(path))
+    else:
+        torch.save({"state_dict": source.state_dict()} if ending == "pth" else source.state_dict(), path)
+    made = make_encoder(f"timm:{model}", channels, weights=str(path)).network
+    bare = timm.create_model(model, num_classes=0).state_dict()
+    loaded = made.state_dict()
+    same = [name for name in loaded if torch.equal(loaded[name], source.state_dict().get(name, torch.zeros(0)))]
+    assert len(same) >= len(bare) - 1, "all but the first layer, which has other channels"
+
+
+def _foreign(path: Path) -> None:
+    torch.save(nn.Linear(3, 4).state_dict(), path)
+
+
+def _pickled(path: Path) -> None:
+    torch.save({"x": Path("a")}, path)
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (_foreign, "holds the weights of another network"),
+        (_pickled, "cannot be read as weights|holds more than a state_dict"),
+        (lambda path: path.write_bytes(b"no"), "cannot be read as weights"),
+        (lambda path: None, "there is no file .* with weights"),
+    ],
+)
+def test_another_file_of_weights_is_refused(write: Any, message: str, tmp_path: Path) -> None:
+    write(tmp_path / "weights.pth")
+    with pytest.raises(MultiviewError, match=message):
+        make_encoder("timm:resnet10t", 3, weights=str(tmp_path / "weights.pth"))
+
+
+def test_a_file_and_weights_of_the_hub_are_not_both_loaded() -> None:
+    with pytest.raises(MultiviewError, match=r"^weights=a.pth and pretrained weights cannot both be loaded"):
+        make_encoder("timm:resnet10t", 3, weights="a.pth", pretrained=True)
+
+
+def test_a_hub_that_does_not_answer_is_left_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    def refuse(*_: Any, timeout: float, **__: Any) -> None:
+        assert timeout <= 5
+        raise TimeoutError
+
+    monkeypatch.setattr("multiview.encoders.timm.socket.create_connection", refuse)
+    monkeypatch.setattr("multiview.encoders.timm.getproxies", dict)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(MultiviewError, match=r"timm cannot load the weights of resnet10t.*weights=FILE") as error:
+        make_encoder("timm:resnet10t", 3, pretrained=True)
+    assert constants.HF_HUB_OFFLINE is False
+    assert len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("one line.", "ValueError: one line"),
+        ("Error(s) in loading:\n\tMissing key: a", "ValueError: Error(s) in loading: Missing key: a"),
+        ("a:\n b:\n c\n d", "ValueError: a: b: c"),
+        ("", "ValueError: no message"),
+    ],
+)
+def test_a_foreign_message_is_not_cut_at_its_colon(text: str, shown: str) -> None:
+    assert _line(ValueError(text)) == shown

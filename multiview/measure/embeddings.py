@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from multiview.data.load.dataset import Samples
 from multiview.data.store.reading import Store
+from multiview.data.write.progress import progress_bar
 from multiview.distributed import from_first, gather, rank, world
 from multiview.view import View
 from multiview.viewlayer import ViewLayer, present_views
@@ -44,7 +46,13 @@ class Embedded:
 
 
 def embed(
-    store: Store, split: str, views: Mapping[str, View], extract: Extract, device: torch.device, most: int | None = None
+    store: Store,
+    split: str,
+    views: Mapping[str, View],
+    extract: Extract,
+    device: torch.device,
+    most: int | None = None,
+    label: str | None = None,
 ) -> Embedded:
     """Features of the central crop of the samples of a split; every process must call it.
 
@@ -55,6 +63,7 @@ def embed(
         extract: a function from view tensors to features.
         device: where views and features are computed.
         most: at most so many samples, spread evenly over the split (None = all).
+        label: of the progress line (None = no line).
     """
     samples = Samples(store, split, views, train=False)
     count = len(samples) if most is None else min(most, len(samples))
@@ -63,14 +72,20 @@ def embed(
     own = chosen[np.minimum(np.arange(rank() * share, (rank() + 1) * share), count - 1)]
     layer = ViewLayer(views).to(device)
     parts = []
-    with torch.no_grad():
+    said = progress_bar(f"{label}, {split}") if label and rank() == 0 else nullcontext(_silent)
+    with torch.no_grad(), said as progress:
         for index in torch.from_numpy(own).split(BATCH):
+            progress(len(parts) * BATCH, len(own), 0)
             batch = samples[0, index].to(device)
             h = {name: x.float() for name, x in extract(layer(batch)).items()}
             parts.append((h, present_views(views, batch)))
     features = {name: gather(torch.cat([h[name] for h, _ in parts]))[:count].cpu().numpy() for name in views}
     present = {name: gather(torch.cat([p[name] for _, p in parts]))[:count].cpu().numpy() for name in views}
     return Embedded(features, samples.labels[chosen], present)
+
+
+def _silent(done: int, total: int, rejected: int) -> None:
+    """The progress of a process that prints nothing."""
 
 
 def share_buffers(model: nn.Module) -> None:

@@ -104,12 +104,15 @@ def _feature_sets(
         RANDOM: lambda views: pooled(untrained(views)),
         RAW: raw_pixels,
     }
-    return {name: _features(trained, splits, extract, device) for name, extract in extracts.items()}
+    return {name: _features(trained, splits, extract, device, name) for name, extract in extracts.items()}
 
 
-def _features(trained: Trained, splits: Sequence[str], extract: Extract, device: torch.device) -> dict[str, Features]:
+def _features(
+    trained: Trained, splits: Sequence[str], extract: Extract, device: torch.device, name: str
+) -> dict[str, Features]:
     views = trained.setup.views
-    parts = {split: embed(trained.store, split, views, extract, device) for split in splits}
+    label = f"evaluating: features of {name}"
+    parts = {split: embed(trained.store, split, views, extract, device, label=label) for split in splits}
     return {
         view: Features(**{split: (part.features[view], part.labels_of(view)) for split, part in parts.items()})
         for view in views

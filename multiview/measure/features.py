@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from multiview.data.write.progress import progress_bar
 from multiview.errors import MultiviewError
 from multiview.measure.knn import weighted_knn
 from multiview.measure.linear import Split, common_dim, prepared, probe_reduced
@@ -67,19 +68,20 @@ def measure_features(
     """
     chosen = {name: each_and_all(list(views)) if groups is None else groups for name, views in sets.items()}
     width = _common_width(sets, chosen) if dim is None else dim
-    return [
-        row
-        for name, views in sets.items()
-        for group in chosen[name]
-        for row in _measured(
-            side_by_side(views, group),
-            width,
-            {"neighbours": neighbours, "temperature": temperature},
-            weights=short_weights(name),
-            views=group,
-            group=group_name(group, list(views)),
-        )
-    ]
+    rows: list[Measure] = []
+    cells = [(name, views, group) for name, views in sets.items() for group in chosen[name]]
+    with progress_bar("evaluating: kNN and linear probe of groups of views") as progress:
+        for done, (name, views, group) in enumerate(cells):
+            rows += _measured(
+                side_by_side(views, group),
+                width,
+                {"neighbours": neighbours, "temperature": temperature},
+                weights=short_weights(name),
+                views=group,
+                group=group_name(group, list(views)),
+            )
+            progress(done + 1, len(cells), 0)
+    return rows
 
 
 def side_by_side(views: Mapping[str, Features], group: Group) -> Features:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,23 +72,43 @@ class Doctor:
         file: where warnings are written down.
         resumed_at: the step at which the run continues; None for a new run.
         objectives: the objective of each edge by name; it says what to change.
+        patience: steps for which an edge must have learned nothing before that is said.
+        constant: views whose values are all alike, which has been said: they get no other advice.
     """
 
     def __init__(
-        self, file: Path, resumed_at: int | None = None, objectives: Mapping[str, Objective] | None = None
+        self,
+        file: Path,
+        resumed_at: int | None = None,
+        objectives: Mapping[str, Objective] | None = None,
+        patience: int = 0,
+        constant: Collection[str] = (),
     ) -> None:
         self.objectives = objectives or {}
+        self.patience, self.constant = patience, constant
+        self.since: dict[tuple[str, str], int] = {}
         self.lines = LineFile(file)
         earlier = self.lines.keep_until(resumed_at or 0)
         self.reported = {(str(line.get("symptom")), str(line.get("of"))) for line in earlier}
 
     def look(self, step: int, values: Mapping[str, float]) -> list[str]:
         """New warnings for the values `measure/name` of a step; also writes them down."""
-        symptoms = diagnosed(values, self.objectives) if step >= SETTLED else ()
-        new = [x for x in symptoms if (x["symptom"], x["of"]) not in self.reported]
+        symptoms = [x for x in diagnosed(values, self.objectives) if not self._is_constant(x["of"])]
+        seen = {(x["symptom"], x["of"]): step for x in symptoms}
+        self.since = {key: self.since.get(key, now) for key, now in seen.items()}
+        lasting = [x for x in symptoms if step >= SETTLED and self._lasts(x["symptom"], x["of"], step)]
+        new = [x for x in lasting if (x["symptom"], x["of"]) not in self.reported]
         self.reported |= {(x["symptom"], x["of"]) for x in new}
         self.lines.append([{"step": step, **x} for x in new])
         return [x["text"] for x in new]
+
+    def _lasts(self, symptom: str, of: str, step: int) -> bool:
+        """Whether a symptom has been there long enough: every edge begins at chance."""
+        return symptom != "chance" or step - self.since[symptom, of] >= self.patience
+
+    def _is_constant(self, of: str) -> bool:
+        """Whether an edge `a-b:objective` or a view `a:edge` has a constant view."""
+        return any(view in self.constant for view in of.split(":")[0].split("-"))
 
 
 def diagnosed(

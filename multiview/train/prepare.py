@@ -28,6 +28,7 @@ from multiview.recipe import Recipe, Setup
 from multiview.setup import example_tensors, with_statistics
 from multiview.terminal import SafeConsole
 from multiview.train.checks import check_batch_norm, check_encoders, check_synchronised
+from multiview.train.constant_views import constant_note, constant_views
 from multiview.train.optimiser import make_optimiser
 from multiview.train.processes import compiles, start
 from multiview.train.schedule import planned_steps
@@ -48,6 +49,7 @@ class Prepared:
     """A run that is checked and built but has not begun.
 
     setup: with the statistics of the data. initial: the same with a copy of the initial encoders.
+    constant: the views whose values are all alike.
     """
 
     accelerator: Accelerator
@@ -61,6 +63,7 @@ class Prepared:
     initial: Setup
     model: MultiviewModel
     memories: Memories
+    constant: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -100,7 +103,12 @@ def prepare(
     initial = replace(setup, encoders={name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()})
     model = _checked_model(setup, samples, situation, train)
     memories = Memories(model, setup.graph, count, recipe.seed, steps)
-    return Prepared(accelerator, console, store, samples, batches, situation, train, setup, initial, model, memories)
+    constant = tuple(constant_views(samples, setup))
+    if note := constant_note(constant):
+        console.print(f"Note: {note}", highlight=False, markup=False, soft_wrap=True)
+    return Prepared(
+        accelerator, console, store, samples, batches, situation, train, setup, initial, model, memories, constant
+    )
 
 
 def assemble(

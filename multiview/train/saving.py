@@ -28,6 +28,10 @@ class Saved:
     at: float = field(default_factory=time.monotonic)
 
 
+FIRST_MINUTES = 3.0
+"""Most minutes before the first checkpoint of a run, when `save_minutes` is not 0."""
+
+
 class Saver:
     """Writes the checkpoints of a run, and restores the newest.
 
@@ -55,6 +59,8 @@ class Saver:
         between, minutes = self.train.save_every * len(self.batches), self.train.save_minutes
         if step // between > self.saved.step // between:
             return True
+        if self.saved.step == 0:  # a run shows early that it can save, and loses little
+            minutes = min(minutes, FIRST_MINUTES)
         return bool(minutes) and time.monotonic() - self.saved.at >= 60 * minutes
 
     def save(self, step: int) -> None:

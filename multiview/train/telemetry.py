@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -30,17 +30,22 @@ class Metrics:
     Args:
         out: the run folder.
         resumed_at: the step at which the run continues; None for a new run.
-        objectives: see `Doctor`.
+        objectives, patience, constant: see `Doctor`.
     """
 
     def __init__(
-        self, out: Path, resumed_at: int | None = None, objectives: Mapping[str, Objective] | None = None
+        self,
+        out: Path,
+        resumed_at: int | None = None,
+        objectives: Mapping[str, Objective] | None = None,
+        patience: int = 0,
+        constant: Collection[str] = (),
     ) -> None:
         self.lines = LineFile(out / METRICS)
         if resumed_at is not None:
             self.lines.keep_until(resumed_at)
         self.board = _board(out, resumed_at)
-        self.doctor = Doctor(out / HEALTH, resumed_at, objectives)
+        self.doctor = Doctor(out / HEALTH, resumed_at, objectives, patience, constant)
 
     def write(self, step: int, values: Mapping[str, float | int]) -> None:
         """Writes one line: the step and its numbers."""
