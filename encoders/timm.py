@@ -92,13 +92,7 @@ def timm_model(
     Raises:
         MultiviewError: for an unknown model or option, another width, and unreadable weights.
     """
-    if width != 1:
-        raise MultiviewError(
-            f"timm's models have a width of their own: leave width at 1, not {width}, and choose another model."
-        )
-    for option in options:
-        if option in OURS:
-            raise MultiviewError(f"{option} is set by the encoder; leave it out of the options of timm:{model}.")
+    _check_options(model, width, options)
     weighty = model.startswith(("local-dir:", "hf-hub:"))
     if weights is not None and (pretrained or weighty):
         raise MultiviewError(f"weights={weights} and pretrained weights cannot both be loaded; give one of them.")
@@ -109,6 +103,17 @@ def timm_model(
     if weights is not None:
         _load(network, channels, weights)
     return TimmEncoder(network, channels, size or _made_for(network), model)
+
+
+def _check_options(model: str, width: float, options: dict[str, Any]) -> None:
+    """Raises MultiviewError for a width, and for options that the encoder sets itself."""
+    if width != 1:
+        raise MultiviewError(
+            f"timm's models have a width of their own: leave width at 1, not {width}, and choose another model."
+        )
+    for option in options:
+        if option in OURS:
+            raise MultiviewError(f"{option} is set by the encoder; leave it out of the options of timm:{model}.")
 
 
 def _load(network: nn.Module, channels: int, weights: str) -> None:
