@@ -83,7 +83,7 @@ def begin(out: Path, origin: Provenance, overwrite: bool) -> Manifest | None:
             (out / JOURNAL).unlink(missing_ok=True)
             return whole
     elif (out / JOURNAL).exists():
-        if not _continues((out / JOURNAL), origin):
+        if not _continues(out, origin):
             raise _occupied(out, "an unfinished store of another command, or of an input that has changed since")
     elif any(_is_store_file(path) and not path.name.startswith(folderlock.NAME) for path in out.iterdir()):
         raise _occupied(out, "shards without a manifest")
@@ -103,11 +103,15 @@ def _journal_text(origin: Provenance) -> str:
     return f"{origin.origin()} {origin.part or ''}".strip() + f"\n{origin.files or ''}".rstrip() + "\n"
 
 
-def _continues(journal: Path, origin: Provenance) -> bool:
-    """Whether the unfinished store is of this origin; older versions wrote no second line."""
-    lines = read_text(journal, "Delete it to begin again.").splitlines()
+def _continues(out: Path, origin: Provenance) -> bool:
+    """Whether the unfinished store is of this origin; older versions wrote no second line.
+
+    A run that ended with too many rejects left a list of them, and asked to mend the files: these
+    files may have changed. A whole shard that lacks samples is then written again.
+    """
+    lines = read_text(out / JOURNAL, "Delete it to begin again.").splitlines()
     wanted = _journal_text(origin).splitlines()
-    return lines in (wanted, wanted[:1])
+    return lines in (wanted, wanted[:1]) or (lines[:1] == wanted[:1] and (out / REJECTS).exists())
 
 
 def _whole_store(out: Path, origin: Provenance) -> Manifest | None:
