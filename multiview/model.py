@@ -150,6 +150,13 @@ class MultiviewModel(nn.Module):
         """The predictor that `view` uses behind `projector`."""
         return self.predictors[f"{self._projector_name(view, projector)}/{head.name}"]  # type: ignore[return-value]
 
+    def train(self, mode: bool = True) -> MultiviewModel:
+        """Training or evaluation mode; frozen parts stay in evaluation mode."""
+        super().train(mode)
+        if mode:
+            set_frozen_to_eval(self)
+        return self
+
     def forward(self, views: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> Embeddings:
         """The embeddings that the edges read, from view tensors.
 
@@ -209,6 +216,16 @@ class MultiviewModel(nn.Module):
 def module_name(view: str) -> str:
     """The view's key in an `nn.ModuleDict`, which takes no names of its own members (`values`)."""
     return f"{view}~" if hasattr(nn.ModuleDict(), view) else view
+
+
+def set_frozen_to_eval(module: nn.Module) -> None:
+    """Sets modules whose parameters are all frozen to evaluation mode: their statistics stay."""
+    parameters = [p.requires_grad for p in module.parameters()]
+    if parameters and not any(parameters):
+        module.eval()
+        return
+    for child in module.children():
+        set_frozen_to_eval(child)
 
 
 def needs_of(graph: ContrastGraph) -> list[tuple[str, Needs]]:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from multiview.origin import origin_of, recipe_of
 from runs import run, signal_in_step
 
 import multiview as mv
 from multiview.data.sources.scenes import Scenes
 from multiview.data.write.preprocess import preprocess
 from multiview.files import sha256
+from multiview.recipe_origin import origin_of, recipe_of
 from multiview.train.checkpoint import newest
 
 ROOT = Path(__file__).parents[1]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from multiview.distributed import from_first, gather, own_rows
 from multiview.masked_forward import masked_forward
+from multiview.model import set_frozen_to_eval
 from multiview.objectives.needs import Keys
 
 
@@ -24,8 +25,8 @@ class KeyEncoder(nn.Module):
     def __init__(self, encoder: nn.Module, projector: nn.Module, keys: Keys, groups: int = 1) -> None:
         super().__init__()
         self.settings, self.groups = keys, groups
-        self.encoder = copy.deepcopy(encoder).requires_grad_(False).train()
-        self.projector = copy.deepcopy(projector).requires_grad_(False).train()
+        self.encoder = _copied(encoder)
+        self.projector = _copied(projector)
 
     def momentum(self, done: float) -> float:
         """m after a share `done` of the run: constant, or 1 - (1 - m)(cos(pi done) + 1) / 2.
@@ -77,3 +78,10 @@ class KeyEncoder(nn.Module):
         )
         from_first(list(self.buffers()))
         return output["key"]
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """A copy without gradient in training mode; frozen parts are in evaluation mode."""
+    copied = copy.deepcopy(module).train()
+    set_frozen_to_eval(copied)
+    return copied.requires_grad_(False)

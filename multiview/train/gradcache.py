@@ -127,6 +127,8 @@ def _seed(draws: Draws, part: int) -> None:
 def _frozen_statistics(model: nn.Module) -> Iterator[None]:
     """Freezes the running statistics of batch norm, because the second pass updates them."""
     norms = [(m, m.momentum) for m in model.modules() if isinstance(m, _BatchNorm)]
+    # With momentum=None the number of batches decides how much a batch counts.
+    counts = [(x, x.clone()) for m, _ in norms if (x := m.num_batches_tracked) is not None]
     for norm, _ in norms:
         norm.momentum = 0.0
     try:
@@ -134,3 +136,5 @@ def _frozen_statistics(model: nn.Module) -> Iterator[None]:
     finally:
         for norm, momentum in norms:
             norm.momentum = momentum
+        for counter, count in counts:
+            counter.copy_(count)
