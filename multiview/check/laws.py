@@ -13,6 +13,7 @@ from typing import TypeVar
 import docstring_parser
 
 from multiview.errors import MultiviewError
+from multiview.terminal import say
 
 S = TypeVar("S")
 Law = Callable[[S], "str | None"]

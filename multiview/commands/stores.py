@@ -8,6 +8,7 @@ from pathlib import Path
 
 from multiview import old_import_paths
 from multiview.exits import DONE, FAILED
+from multiview.terminal import say
 
 __getattr__ = old_import_paths.names_of("commands.stores")
 

@@ -8,7 +8,6 @@ from statistics import fmean, stdev
 
 from rich.box import SIMPLE, Box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from multiview.errors import MultiviewError
@@ -72,7 +71,7 @@ def _empty_table(leading: Sequence[str], names: Sequence[str], box: Box) -> Tabl
         table.add_column(heading, vertical="bottom")
     for title, columns in (("linear", names), ("over", names[1:]), ("kNN", names)):
         for name in columns:
-            heading = escape("\n".join([title, *name.split()]))
+            heading = "\n".join([title, *name.split()])
             table.add_column(heading, justify="right", vertical="bottom", style="bold" if name == names[0] else "")
     return table
 
@@ -85,7 +84,7 @@ def _table(runs: Mapping[str, Sequence[Measure]], box: Box) -> Table:
     table = _empty_table(("view", "run") if several else ("view",), names, box)
     for group in sorted(dict.fromkeys(row.group for row in rows), key=lambda name: name == CONCAT):
         for i, (run, texts) in enumerate(_block(runs, group, names)):
-            table.add_row("" if i else escape(group), *([escape(run)] if several else []), *texts)
+            table.add_row("" if i else group, *([run] if several else []), *texts)
         if several:
             table.add_section()
     return table

@@ -14,6 +14,7 @@ from multiview.data.source import BadSample, Plan, Source
 from multiview.data.store.manifest import NO_SPLIT, Manifest, Provenance
 from multiview.data.store.reading import Store
 from multiview.data.write.planning import layout_of_plan, make_plan, provenance_of
+from multiview.errors import printable
 
 FOLDER = "folder"
 """`folder:PATH` means: read the files below PATH themselves, without a store."""
