@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
