@@ -201,3 +201,99 @@ def test_npy_files_are_read_as_images(tmp_path: Path) -> None:
     np.save(tmp_path / "n.npy", np.full((2, 2, 3), np.nan))
     with pytest.raises(BadSample, match=r"n\.npy: normals are finite and have three channels"):
         images.normal(tmp_path / "n.npy", "n.npy")
+
+
+@pytest.mark.parametrize(("ending", "form"), [("jfif", "JPEG"), ("jpe", "JPEG"), ("avif", "AVIF"), ("jp2", "JPEG2000")])
+def test_further_endings_are_pictures(tmp_path: Path, ending: str, form: str) -> None:
+    assert ending in images.ENDINGS
+    save(tmp_path / f"x.{ending}", noise(0, 16, 16), format=form)
+    assert images.rgb(tmp_path / f"x.{ending}", "x").shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize("ending", ["jp2", "j2k"])
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
+def test_truncated_jpeg_2000_is_refused(tmp_path: Path, ending: str, share: float) -> None:
+    path = save(tmp_path / f"x.{ending}", noise(0, 64, 64))
+    assert images.rgb(path, "x").shape == (64, 64, 3)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(BadSample, match=r"^x: "):
+        images.rgb(path, "x")
+
+
+@pytest.mark.parametrize(
+    ("start", "reason"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", r"is HEIC, which needs `pip install 'multiview-cmc\[heic\]'`"),
+        (b"\x76\x2f\x31\x01\x02\0\0\0", "is OpenEXR, which is not read; save PNG"),
+        (b"8BPS\0\1", "is Photoshop"),
+        (b"\xff\x0a\0\0", "is JPEG XL"),
+    ],
+)
+def test_a_known_format_that_is_not_read_is_named(tmp_path: Path, start: bytes, reason: str) -> None:
+    (tmp_path / "x.jpg").write_bytes(start + bytes(100))
+    with pytest.raises(BadSample, match=f"^x.jpg: {reason}"):
+        images.rgb(tmp_path / "x.jpg", "x.jpg")
+
+
+@pytest.mark.parametrize("marks", [None, 0])
+def test_a_fourth_band_of_a_tiff_is_no_transparency(tmp_path: Path, marks: int | None) -> None:
+    colour = noise(3, 8, 9)
+    picture = np.dstack([colour, np.zeros((8, 9), "uint8")])
+    tifffile = pytest.importorskip("tifffile")
+    extra = ["unspecified"] if marks == 0 else None
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, picture, photometric="rgb", extrasamples=extra)
+    if marks is None:
+        data = bytearray(path.read_bytes())
+        place = data.index(struct.pack("<HH", 338, 3))
+        data[place : place + 2] = struct.pack("<H", 65000)  # the tag is missing
+        path.write_bytes(data)
+    assert np.array_equal(images.rgb(path, "x"), colour)
+    if marks is None:
+        assert np.array_equal(images.bands(path, "x"), picture)
+        return
+    with pytest.raises(BadSample, match=r"x: has 4 channels, of which Pillow reads 3; save it as \.npy"):
+        images.bands(path, "x")
+
+
+def test_marked_transparency_of_a_tiff_is_laid_over_white(tmp_path: Path) -> None:
+    save(tmp_path / "x.tif", np.dstack([noise(3, 8, 9), np.zeros((8, 9), "uint8")]))
+    assert (images.rgb(tmp_path / "x.tif", "x") == 255).all()
+
+
+def test_large_pictures_can_be_allowed(tmp_path: Path) -> None:
+    save(tmp_path / "x.png", noise(0, 40, 50))
+    with images.allow_pixels(0.0005), pytest.raises(BadSample, match=r"decompression bomb.*--max_megapixels"):
+        images.rgb(tmp_path / "x.png", "x")
+    with images.allow_pixels(0.0005), images.allow_pixels(0.01):
+        assert images.rgb(tmp_path / "x.png", "x").shape == (40, 50, 3)
+
+
+@pytest.mark.parametrize(
+    ("shift", "metres"), [(-1000.0, [0, 500, 0]), (0.0, [1000, 1500, 10]), (5.0, [1005, 1505, 15])]
+)
+def test_depth_has_an_offset(tmp_path: Path, shift: float, metres: list[float]) -> None:
+    save(tmp_path / "d.png", np.array([[1000, 1500, 10]], "uint16"))
+    got = images.depth(tmp_path / "d.png", "d", images.DepthUnits(scale=1.0, shift=shift))
+    assert got.tolist() == [metres]
+
+
+@pytest.mark.parametrize("shape", [(6, 5, 1), (1, 6, 5), (6, 5)])
+def test_arrays_of_one_channel_are_depth_and_masks(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    np.save(tmp_path / "x.npy", np.full(shape, 2.0, "float32"))
+    np.save(tmp_path / "m.npy", np.full(shape, 2, "uint8"))
+    assert images.depth(tmp_path / "x.npy", "x", images.DepthUnits()).shape == (6, 5)
+    assert images.mask(tmp_path / "m.npy", "m", "uint8").shape == (6, 5)
+
+
+@pytest.mark.parametrize("count", [1, 3, 6])
+def test_bands_are_resized_like_pictures(count: int) -> None:
+    picture = noise(0, 40, 30)
+    bands = np.repeat(picture[..., :1], count, axis=-1).astype("float32")
+    for policy in ("crop", "pad", "squash"):
+        resizer = Resizer(16, 16, policy)
+        small = resizer.resize("bands", bands)
+        assert small.shape == (16, 16, count)
+        inside = resizer.resize_image(picture)[..., 0].astype("float32")
+        middle = (slice(None), slice(4, 12))
+        assert np.abs(small[middle][..., 0] - inside[middle]).max() <= 1

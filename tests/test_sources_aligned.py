@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 from pictures import noise, rows, save, write_aligned
+from PIL import Image
 
 from multiview.data.source import BadSample
 from multiview.data.sources.aligned import Aligned
+from multiview.data.sources.folder import Folder
+from multiview.data.sources.manifest import Manifest
 from multiview.data.store.reading import Store
 from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
@@ -66,9 +69,9 @@ def test_modalities_can_be_chosen(aligned: Path) -> None:
 
 
 def test_sizes_must_agree_within_a_sample(aligned: Path) -> None:
-    save(aligned / "depth" / "s1.png", np.ones((12, 12), "uint16"))
+    save(aligned / "depth" / "s1.png", np.ones((12, 10), "uint16"))
     plan = Aligned().plan(aligned)
-    with pytest.raises(BadSample, match=r"^s1: its modalities differ in size: image 6x6, depth 12x12"):
+    with pytest.raises(BadSample, match=r"^s1: its modalities differ in size: image 6x6, depth 10x12"):
         plan.read(1)
     assert plan.read(0)["normal"].shape == (6, 6, 3)
     small = Aligned(size=3).plan(aligned).read(0)
@@ -214,3 +217,166 @@ def test_a_measured_stereo_scene(shared: Path, tmp_path: Path) -> None:
     measured = sample["depth"][sample["depth"] > 0]
     assert 2 < measured.min() < measured.max() < 5.1
     assert 0.05 < (sample["depth"] == 0).mean() < 0.1
+
+
+def turn(path: Path, orientation: int) -> None:
+    """Saves a picture again with an EXIF orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.open(path).save(path, exif=exif)
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 4, 5, 6, 7, 8])
+@pytest.mark.parametrize("store", ["raw", "encoded"])
+def test_pictures_of_a_sample_have_one_orientation(aligned: Path, orientation: int, store: str) -> None:
+    turn(aligned / "rgb" / "s1.png", orientation)
+    plan = Aligned(store=store, resize="keep").plan(aligned)  # type: ignore[arg-type]
+    with pytest.raises(BadSample, match=rf"^s1: .*different EXIF orientations: image {orientation}, depth 1"):
+        plan.read(1)
+    for name in ("depth", "normals", "mask"):
+        turn(aligned / name / "s1.png", orientation)
+    assert plan.read(1)["image"] is not None
+    lines = "id,photo,depth\n1,rgb/s1.png,depth/s2.png\n2,rgb/s2.png,depth/s2.png\n"
+    (aligned / "manifest.csv").write_text(lines)
+    manifest = Manifest().plan(aligned / "manifest.csv")
+    with pytest.raises(BadSample, match=r"manifest\.csv, row 1: .*different EXIF orientations"):
+        manifest.read(0)
+    assert manifest.read(1)["depth"].shape == (6, 6)
+
+
+def test_a_turned_photo_with_upright_depth_is_aligned(tmp_path: Path) -> None:
+    save(tmp_path / "rgb" / "a.jpg", noise(0, 8, 12))
+    turn(tmp_path / "rgb" / "a.jpg", 6)
+    save(tmp_path / "depth" / "a.png", np.full((12, 8), 900, "uint16"))
+    assert Aligned().plan(tmp_path).read(0)["image"].shape == (12, 8, 3)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+@pytest.mark.parametrize("resize", ["crop", "keep", "squash", "pad"])
+def test_depth_of_another_size_is_resized_to_the_nearest(tmp_path: Path, factor: int, resize: str) -> None:
+    small = np.random.default_rng(0).integers(1, 5000, (8, 12)).astype("uint16")
+    for name in "ab":
+        save(tmp_path / "rgb" / f"{name}.png", noise(0, 8, 12))
+        save(tmp_path / "depth" / f"{name}.png", small.repeat(factor, 0).repeat(factor, 1))
+    sample = Aligned(resize=resize).plan(tmp_path).read(0)  # type: ignore[arg-type]
+    np.testing.assert_allclose(sample["depth"], small * 0.001, rtol=1e-6)
+    save(tmp_path / "depth" / "b.png", np.ones((9, 12), "uint16"))
+    with pytest.raises(BadSample, match="b: its modalities differ in size: image 12x8, depth 12x9"):
+        Aligned(resize=resize).plan(tmp_path).read(1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("size", [None, 4, 8])
+def test_bands_go_through_the_geometry_of_pictures(tmp_path: Path, first: bool, size: int | None) -> None:
+    for name in "abc":
+        picture = noise(0, 12, 20)
+        save(tmp_path / "rgb" / f"{name}.png", picture)
+        bands = np.dstack([picture[..., 0], picture[..., 1]]).astype("float32")
+        (tmp_path / "bands").mkdir(exist_ok=True)
+        np.save(tmp_path / "bands" / f"{name}.npy", np.moveaxis(bands, -1, 0) if first else bands)
+    plan = Aligned(size=size, resize="crop").plan(tmp_path)
+    sample = plan.read(1)
+    side = (size, size) if size else (12, 20)
+    assert {name: array.shape for name, array in sample.items()} == {"image": (*side, 3), "bands": (*side, 2)}
+    assert np.abs(sample["bands"] - sample["image"][..., :2]).max() <= 1
+    assert any("channels first" in note for note in plan.notes) == first
+
+
+@pytest.mark.parametrize(("ending", "array"), [("tif", noise(0)), ("png", noise(0)[..., 0])])
+def test_pictures_under_bands_are_bands(tmp_path: Path, ending: str, array: np.ndarray) -> None:
+    save(tmp_path / "bands" / f"a.{ending}", array)
+    found = Aligned().plan(tmp_path).read(0)["bands"]
+    assert np.array_equal(found, np.atleast_3d(array))
+
+
+@pytest.mark.parametrize(
+    ("folder", "file", "message"),
+    [
+        ("points", "a.png", r"'points' is points, which \.npy files \(points, numbers\) hold, and 'points/a\.png' is"),
+        ("bands", "a.wav", r"'bands' is bands, which images or \.npy files .* hold, and 'bands/a\.wav' is none"),
+        ("depth", "a.exr", r"no file below .* fits 'depth'; .* \.exr is OpenEXR, which is not read; save PNG"),
+        ("rgb", "a.heic", r"no file below .* fits 'rgb'; .* \.heic is HEIC, which needs `pip install"),
+    ],
+)
+def test_files_of_another_kind_are_named(tmp_path: Path, folder: str, file: str, message: str) -> None:
+    (tmp_path / folder).mkdir()
+    if file.endswith("png"):
+        save(tmp_path / folder / file, noise(0))
+    else:
+        (tmp_path / folder / file).write_bytes(b"x")
+    with pytest.raises(MultiviewError, match=message):
+        Aligned().plan(tmp_path)
+
+
+@pytest.mark.parametrize("names", [("noto", "twemoji"), ("twemoji", "noto"), ("noto",)])
+def test_folders_of_any_name_can_be_listed(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in ("noto", "twemoji"):
+        save(tmp_path / name / "a.png", noise(0))
+    listed = Aligned(modalities=names).plan(tmp_path)
+    assert tuple(each.name for each in listed.modalities) == names
+    given = Aligned(modalities={name: name for name in names}).plan(tmp_path)
+    assert listed.modalities == given.modalities
+    with pytest.raises(MultiviewError, match=r"'nota'"):
+        Aligned(modalities=("nota",)).plan(tmp_path)
+
+
+@pytest.mark.parametrize("stem", ["-a", "?a", "- and"])
+def test_any_file_name_is_a_file(tmp_path: Path, stem: str) -> None:
+    save(tmp_path / f"{stem}_l.png", noise(1))
+    save(tmp_path / f"{stem}_r.png", noise(2))
+    plan = Aligned(modalities={"left": "*_l.png", "right": "*_r.png"}).plan(tmp_path)
+    assert np.array_equal(plan.read(0)["left"], noise(1))
+
+
+@pytest.mark.parametrize("ending", ["npy", "csv", "tsv"])
+@pytest.mark.parametrize("header", [True, False])
+def test_series_are_read_from_files(tmp_path: Path, ending: str, header: bool) -> None:
+    walk = np.random.default_rng(0).random((5, 30, 3))
+    folder = tmp_path / "series"
+    folder.mkdir()
+    for number, window in enumerate(walk):
+        path = folder / f"w{number}.{ending}"
+        comma = "\t" if ending == "tsv" else ","
+        if ending == "npy":
+            np.save(path, window.T if header else window)
+        else:
+            timed = np.column_stack([np.arange(30), window]) if header else window
+            names = comma.join(["time", "x", "y", "z"])
+            np.savetxt(path, timed, delimiter=comma, header=names if header else "", comments="")
+    plan = Aligned(series_rate=50).plan(tmp_path)
+    assert (plan.modalities[0].kind, plan.modalities[0].shape, plan.modalities[0].rate) == ("series", (30, 3), 50)
+    np.testing.assert_allclose(plan.read(3)["series"], walk[3], rtol=1e-6)
+    (tmp_path / "manifest.csv").write_text("\n".join(["id,walk", *(f"{n},series/w{n}.{ending}" for n in range(5))]))
+    modalities = {"walk:series": "walk"}
+    again = Manifest(modalities=modalities, rate=50).plan(tmp_path / "manifest.csv")
+    np.testing.assert_allclose(again.read(3)["walk"], walk[3], rtol=1e-6)
+    with pytest.raises(MultiviewError, match="'series' is a series of an unknown rate; give --series_rate"):
+        Aligned().plan(tmp_path)
+
+
+def test_the_axis_that_differs_is_the_time(tmp_path: Path) -> None:
+    (tmp_path / "series").mkdir()
+    for number, length in enumerate((20, 40, 12)):
+        np.save(tmp_path / "series" / f"{number}.npy", np.ones((64, length)))
+    plan = Aligned(series_rate=50).plan(tmp_path)
+    assert plan.modalities[0].shape == (-1, 64)
+    assert plan.read(1)["series"].shape == (40, 64)
+
+
+def test_notes_tell_what_is_read_in_part(tmp_path: Path) -> None:
+    dark = np.random.default_rng(0).integers(0, 4096, (6, 6)).astype("uint16")
+    save(tmp_path / "rgb" / "a.png", dark)
+    save(tmp_path / "depth" / "a.png", dark.astype("uint8"))
+    frames = [Image.fromarray(noise(number)) for number in range(3)]
+    (tmp_path / "photos").mkdir()
+    frames[0].save(tmp_path / "photos" / "a.tif", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "photos" / "b.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "photos" / "c.png", save_all=True, append_images=frames[1:])
+    notes = " ".join(Aligned().plan(tmp_path).notes)
+    assert "16-bit greys that end at" in notes
+    assert "hold 8 bits: their depth ends at 0.255 m with --depth_scale 0.001" in notes
+    assert "3 of 3 files of 'image' (a.tif) hold several pages or frames" in " ".join(
+        Folder().plan(tmp_path / "photos").notes
+    )
+    scaled = " ".join(Aligned(depth_scale=0.05).plan(tmp_path).notes)
+    assert "hold 8 bits" not in scaled

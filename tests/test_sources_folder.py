@@ -121,7 +121,7 @@ def test_images_of_another_size_can_be_rejected(pets: Path) -> None:
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MultiviewError, match=r"no image below .*looked for \.bmp, .*found no file at all"):
+    with pytest.raises(MultiviewError, match=r"no image below .*looked for \.avif, \.bmp, .*found no file at all"):
         Folder().plan(tmp_path)
     (tmp_path / "a.txt").touch()
     (tmp_path / "b.csv").touch()

@@ -299,3 +299,34 @@ def test_files_that_link_all_samples_lead_to_a_split_by_id_and_a_note(tmp_path: 
         splits.split_by_hash(f"s{number}", (70.0, 10.0, 20.0)) for number in range(19)
     ]
     assert any("link 19 of 19 samples" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize("name", ["../bilder/b.png", "{root}/bilder/b.png", "bilder/b.png"])
+def test_the_folder_of_the_files_can_be_named(animals: Path, tmp_path: Path, name: str) -> None:
+    (animals / "lists").mkdir()
+    given = name.format(root=animals)
+    path = write(animals / "lists", "csv", [{"id": 1, "photo": f'"{given}"'}])
+    plan = Manifest(root=str(animals)).plan(path)
+    assert np.array_equal(plan.read(0)["photo"], noise(1))
+    with pytest.raises(MultiviewError, match=r"leads out of|missing file"):
+        Manifest().plan(path)
+    save(tmp_path / "secret.png", noise(1))
+    outside = write(animals / "lists", "csv", [{"id": 1, "photo": "../../secret.png"}], "outside")
+    with pytest.raises(MultiviewError, match=r"row 1: '\.\./\.\./secret\.png' leads out of"):
+        Manifest(root=str(animals)).plan(outside)
+
+
+@pytest.mark.parametrize("name", ["category", "class_name", "labels"])
+def test_columns_of_class_names_are_used_and_noted(animals: Path, name: str) -> None:
+    plan = Manifest().plan(write(animals, "csv", [{"id": 1, "photo": "bilder/b.png", name: "lion", "sound": "a.m4a"}]))
+    assert [row.label for row in plan.rows] == ["lion"]
+    assert f"the classes come from the column '{name}'; choose another with --label_column." in plan.notes
+    assert any("the column 'sound' is called like a modality, but its cells, such as 'a.m4a'" in n for n in plan.notes)
+
+
+@pytest.mark.parametrize("names", [("class_1", "class_2"), ("label1", "label2", "label3"), ("target_0", "target_1")])
+def test_numbered_columns_of_labels_are_no_table(animals: Path, names: tuple[str, ...]) -> None:
+    rows = [{"id": 1, "photo": "bilder/b.png", **dict.fromkeys(names, 1)}]
+    plan = Manifest().plan(write(animals, "csv", rows))
+    assert [each.name for each in plan.modalities] == ["photo"]
+    assert any(note.startswith("skipped the columns") and names[0] in note for note in plan.notes)

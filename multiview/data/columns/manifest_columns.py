@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -69,6 +70,30 @@ def require_inside(file: Any, where: str) -> None:
         raise MultiviewError(
             f"{where}: '{file}' is outside the folder of the manifest and is refused; give paths inside this folder."
         )
+
+
+def paths_below(column: Sequence[Any], folder: Path, root: Path, where: str) -> list[str | None]:
+    """The cells as paths below `root`; relative names start at `folder`, or else at `root`.
+
+    Raises MultiviewError for a name that leads out of `root`.
+    """
+    found: list[str | None] = []
+    base = os.path.realpath(root)
+    for number, cell in enumerate(column):
+        if cell is None:
+            found.append(None)
+            continue
+        if not isinstance(cell, str) or "\0" in cell:
+            raise MultiviewError(f"{where}, row {number + 1}: {cell!r:.60} is no file name.")
+        places = [os.path.normpath(Path(os.path.realpath(start)) / cell) for start in (folder, root)]
+        inside = [place for place in places if place.startswith(base.rstrip("/") + "/")]
+        if not inside:
+            raise MultiviewError(
+                f"{where}, row {number + 1}: '{cell}' leads out of {root}; name a folder above with --root."
+            )
+        place = next((place for place in inside if Path(place).exists()), inside[0])
+        found.append(os.path.relpath(place, base))
+    return found
 
 
 def refuse_embedded_files(name: str, column: Sequence[Any]) -> None:

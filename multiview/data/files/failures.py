@@ -35,5 +35,5 @@ def _reason(cause: Exception) -> str:
     if isinstance(cause, UnidentifiedImageError):
         return "no image, or its beginning is damaged"
     if isinstance(cause, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
-        return f"refused as a decompression bomb: {cause}"
+        return f"refused as a decompression bomb: {cause} Allow honest pictures of this size with --max_megapixels"
     return str(cause) or type(cause).__name__

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -15,7 +19,43 @@ from multiview.data.source import BadSample
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-ENDINGS = frozenset(["jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm"])
+HEIC = ("heic", "heif")
+READS_HEIC = find_spec("pillow_heif") is not None
+USUAL = ["jpg", "jpeg", "jfif", "jpe", "png", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm", "avif", "jp2", "j2k"]
+ENDINGS = frozenset([*USUAL, *(HEIC if READS_HEIC else ())])
+CONVERT = "which is not read; save PNG, TIFF or .npy files instead"
+UNREAD = {
+    **dict.fromkeys(HEIC, "HEIC, which needs `pip install 'multiview-cmc[heic]'`"),
+    "exr": f"OpenEXR, {CONVERT}",
+    "pfm": f"PFM, {CONVERT}",
+    "hdr": f"Radiance HDR, {CONVERT}",
+    "jxl": f"JPEG XL, {CONVERT}",
+    "psd": f"Photoshop, {CONVERT}",
+    "svg": f"SVG, {CONVERT}",
+    **dict.fromkeys(("dng", "cr2", "cr3", "nef", "arw", "raf"), f"a raw photo, {CONVERT}"),
+}
+"""Endings of formats of pictures that are not read, and what to do."""
+MAGIC = (
+    (4, b"ftypheic", "heic"),
+    (4, b"ftypheix", "heic"),
+    (4, b"ftypmif1", "heic"),
+    (4, b"ftypmsf1", "heic"),
+    (4, b"ftyphevc", "heic"),
+    (0, b"\x76\x2f\x31\x01", "exr"),
+    (0, b"\xff\x0a", "jxl"),
+    (0, b"\0\0\0\x0cJXL ", "jxl"),
+    (0, b"8BPS", "psd"),
+    (0, b"PF\n", "pfm"),
+    (0, b"#?RADIANCE", "hdr"),
+    (0, b"<svg", "svg"),
+)
+"""Position and bytes by which a file of such a format is known."""
+MARKED_ALPHA = (1, 2)
+"""Values of the TIFF tag ExtraSamples that mean transparency."""
+EXTRA_SAMPLES, SAMPLES, PHOTOMETRIC = 338, 277, 262
+"""TIFF tags."""
+PNG_WITH_EXIF = (b"eXIf", b"zTXt", b"tEXt", b"iTXt")
+"""Chunks of a PNG that may hold the orientation."""
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "DIB", "PPM", "MPO", "JPEG2000", "AVIF", "HEIF")
 """Formats of Pillow that are read, whatever the file is called. EPS would start Ghostscript."""
 ARRAY = ".npy"
@@ -52,7 +92,7 @@ def rgb(path: Path | IO[bytes], name: str, reduce: int = 1) -> np.ndarray:
 class DepthUnits:
     """How the numbers of a depth map become metres.
 
-    Integers are multiplied by `scale`, floats are metres already. With `disparity` (baseline in
+    Integers are multiplied by `scale`, then `shift` metres are added; floats are metres already. With `disparity` (baseline in
     metres x focal length in pixels x stored units per pixel), metres = disparity / (number +
     offset). The number `invalid` means not measured.
     """
@@ -61,6 +101,7 @@ class DepthUnits:
     invalid: float = 0.0
     disparity: float | None = None
     offset: float = 0.0
+    shift: float = 0.0
 
     def metres(self, stored: np.ndarray, integers: bool) -> np.ndarray:
         """Converts float64 to float32, 0 where invalid, not finite or not above 0."""
@@ -71,8 +112,8 @@ class DepthUnits:
             valid &= shifted > 0
             metres = self.disparity / np.where(shifted > 0, shifted, 1.0)
         else:
-            metres = known * self.scale if integers else known
-        return np.where(valid, metres, 0).astype("float32")
+            metres = known * self.scale + self.shift if integers else known
+        return np.where(valid & (metres > 0), metres, 0).astype("float32")
 
 
 def depth(path: Path, name: str, units: DepthUnits) -> np.ndarray:
@@ -92,6 +133,7 @@ def normal(path: Path, name: str) -> np.ndarray:
     """
     with name_failures(name):
         stored = _array(path) if path.suffix == ARRAY else _normal_pixels(_upright(path))
+        stored = np.moveaxis(stored, 0, -1) if stored.shape[:1] == (3,) != stored.shape[-1:] else stored
         if stored.ndim != 3 or stored.shape[-1] != 3 or not np.isfinite(stored).all():
             raise BadSample(f"normals are finite and have three channels, this is {stored.shape}")
         vectors = stored / 127.5 - 1 if stored.dtype == np.uint8 else stored.astype("float64")
@@ -115,6 +157,114 @@ def mask(path: Path, name: str, dtype: str) -> np.ndarray:
         return stored.astype(dtype)
 
 
+def bands(path: Path, name: str, channels_first: bool = False) -> np.ndarray:
+    """Reads bands as float32 (height, width, bands): a `.npy` file, or all channels of all pages.
+
+    Raises BadSample.
+    """
+    with name_failures(name):
+        stored = _array(path) if path.suffix == ARRAY else _pages(path)
+        stored = stored[..., None] if stored.ndim == 2 else stored
+        if stored.ndim != 3 or stored.dtype.kind not in "buif":
+            raise BadSample(f"bands are numbers (height, width, bands), this is {stored.dtype}{stored.shape}")
+        stored = np.moveaxis(stored, 0, -1) if channels_first else stored
+        found = np.ascontiguousarray(stored, "float32")
+        if not np.isfinite(found).all():
+            raise BadSample("holds values that are not finite")
+        return found
+
+
+def bands_shape(path: Path, name: str) -> tuple[int, int, int]:
+    """The shape of a file of bands, as stored, with three axes. Raises BadSample."""
+    with name_failures(name):
+        if path.suffix != ARRAY:
+            return bands(path, name).shape  # type: ignore[return-value]
+        shape = _array(path).shape
+        if len(shape) not in (2, 3):
+            raise BadSample(f"bands are numbers (height, width, bands), this is {shape}")
+        return (*shape, 1) if len(shape) == 2 else shape  # type: ignore[return-value]
+
+
+def _pages(path: Path) -> np.ndarray:
+    from PIL import ImageOps
+
+    planes = []
+    with _open(path) as image:
+        turn = _orientation(image)
+        for page in range(getattr(image, "n_frames", 1)):
+            image.seek(page)
+            image.load()
+            upright = ImageOps.exif_transpose(image) if turn > 1 else image
+            planes.append(np.atleast_3d(np.asarray(upright)))
+            stated = getattr(image, "tag_v2", {}).get(SAMPLES, 0) if image.format == "TIFF" else 0
+            if stated > planes[-1].shape[-1]:
+                raise BadSample(f"has {stated} channels, of which Pillow reads {planes[-1].shape[-1]}; save it as .npy")
+    return np.concatenate(planes, axis=-1)
+
+
+def orientation(path: Path | IO[bytes], name: str) -> int:
+    """The EXIF orientation of a file, 1 to 8; 1 where none is stored. Raises BadSample."""
+    with name_failures(name):
+        if isinstance(path, Path) and path.suffix == ARRAY:
+            return 1
+        if _is_png_without_exif(path):
+            return 1
+        with _open(path) as image:
+            return _orientation(image)
+
+
+def _is_png_without_exif(path: Path | IO[bytes]) -> bool:
+    """Whether a file is a PNG without a chunk that may hold an orientation. Decodes nothing."""
+    file = path.open("rb") if isinstance(path, Path) else path
+    try:
+        if file.read(8) != b"\x89PNG\r\n\x1a\n":
+            return False
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind in PNG_WITH_EXIF:
+                return False
+            file.seek(length + 4, 1)
+        return True
+    finally:
+        file.close() if isinstance(path, Path) else file.seek(0)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a note may be about: the mode, whether there are more pages, an unmarked fourth channel."""
+
+    mode: str
+    pages: bool
+    fourth: bool
+
+
+def facts(path: Path, name: str) -> Facts:
+    """Reads what the header says beside the size. Raises BadSample."""
+    with name_failures(name), _open(path) as image:
+        tags = getattr(image, "tag_v2", {})
+        fourth = image.format == "TIFF" and tags.get(SAMPLES) == 4 and tags.get(PHOTOMETRIC) == 2
+        return Facts(image.mode, bool(getattr(image, "is_animated", False)), fourth)
+
+
+def largest_grey(path: Path, name: str) -> int:
+    """The largest value of a file of 16-bit greys. Raises BadSample."""
+    with name_failures(name):
+        return int(np.asarray(_upright(path)).max())
+
+
+@contextmanager
+def allow_pixels(megapixels: float | None) -> Iterator[None]:
+    """Within the block pictures may have so many million pixels; None: Pillow's limit of 89."""
+    from PIL import Image
+
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = before if megapixels is None else int(megapixels * 1e6)
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
 def _normal_pixels(image: Image) -> np.ndarray:
     if image.mode not in ("RGB", "RGBA", "P"):
         raise BadSample(f"normals have three channels, this is {image.mode}")
@@ -128,15 +278,62 @@ def _upright(path: Path | IO[bytes], reduce: int = 1) -> Image:
         if reduce > 1:
             image.draft(image.mode, (image.width // reduce, image.height // reduce))
         image.load()
+        if image.format == "JPEG2000":
+            _require_whole_jpeg2000(path)
         return ImageOps.exif_transpose(image) if _orientation(image) > 1 else image
 
 
+def _require_whole_jpeg2000(path: Path | IO[bytes]) -> None:
+    """Raises BadSample unless the codestream ends with its end marker; OpenJPEG reads it in part."""
+    if isinstance(path, Path):
+        data = path.read_bytes()
+    else:
+        path.seek(0)
+        data = path.read()
+    start, end = (0, len(data)) if data[:2] == b"\xff\x4f" else _codestream(data)
+    if end > len(data) or not data[start:end].rstrip(b"\0").endswith(b"\xff\xd9"):
+        raise BadSample("truncated: the end of its codestream is missing")
+
+
+def _codestream(data: bytes) -> tuple[int, int]:
+    """Where the codestream in a JP2 file starts and ends (ISO/IEC 15444-1, Annex I)."""
+    place = 0
+    while place + 8 <= len(data):
+        length, kind = struct.unpack(">I4s", data[place : place + 8])
+        head = 16 if length == 1 else 8
+        length = int.from_bytes(data[place + 8 : place + 16], "big") if length == 1 else length
+        end = place + length if length else len(data)
+        if kind == b"jp2c":
+            return place + head, end
+        place = max(end, place + 8)
+    return 0, len(data) + 1
+
+
 def _open(path: Path | IO[bytes]) -> Image:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     if isinstance(path, Path) and path.suffix == ARRAY:
         return _as_image(_array(path))
-    return Image.open(path, formats=[name for name in FORMATS if name in _readable()])
+    try:
+        return Image.open(path, formats=[name for name in FORMATS if name in _readable()])
+    except UnidentifiedImageError:
+        _name_format(path)
+        raise
+
+
+def _name_format(path: Path | IO[bytes]) -> None:
+    """Raises BadSample with the format of a file that Pillow does not know, if the format is known."""
+    if isinstance(path, Path):
+        with path.open("rb") as file:
+            start = file.read(32)
+    else:
+        path.seek(0)
+        start = path.read(32)
+    for place, magic, ending in MAGIC:
+        if start[place:].startswith(magic):
+            raise BadSample(f"is {UNREAD[ending]}")
+    if start[4:12] in (b"ftypavif", b"ftypavis"):
+        raise BadSample("is AVIF, which needs Pillow 11.3 or newer with AVIF: `pip install -U pillow`")
 
 
 @cache
@@ -145,6 +342,10 @@ def _readable() -> frozenset[str]:
     from PIL import Image
 
     Image.init()
+    if READS_HEIC:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
     return frozenset(Image.OPEN)
 
 
@@ -156,6 +357,10 @@ def _as_image(array: np.ndarray) -> Image:
     """An array of pixels or of numbers as an image; float64 and int64 are narrowed to 32 bits."""
     from PIL import Image
 
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    elif array.ndim == 3 and array.shape[-1] not in (3, 4) and array.shape[0] in (1, 3, 4):
+        array = array[0] if array.shape[0] == 1 else np.ascontiguousarray(np.moveaxis(array, 0, -1))
     narrow = {"f": "float32", "i": "int32"}.get(array.dtype.kind)
     return Image.fromarray(array.astype(narrow) if narrow else np.asarray(array))
 
@@ -182,8 +387,15 @@ def to_rgb(image: Image) -> Image:
         if stored.min() < 0 or stored.max() > 65535:
             raise BadSample(f"greys go from {stored.min()} to {stored.max()}; store 8 or 16 bits")
         return Image.fromarray(((stored + 128) // 257).astype("uint8")).convert("RGB")
-    if image.has_transparency_data:
+    if image.has_transparency_data and not _is_band(image):
         over = image.convert("RGBA")
         white = Image.new("RGBA", over.size, "white")
         return Image.alpha_composite(white, over).convert("RGB")
     return image.convert("RGB")
+
+
+def _is_band(image: Image) -> bool:
+    """Whether the fourth channel of a TIFF is not marked as transparency, so that it is a band."""
+    tags = getattr(image, "tag_v2", None)
+    marks = () if tags is None or image.format != "TIFF" else tags.get(EXTRA_SAMPLES, ())
+    return tags is not None and image.format == "TIFF" and not set(np.atleast_1d(marks)) & set(MARKED_ALPHA)

@@ -30,7 +30,9 @@ class Resizer:
     policy: str
 
     def resize(self, kind: str, array: np.ndarray) -> np.ndarray:
-        """Resizes an array of a modality: images bilinearly, all others to the nearest sample."""
+        """Resizes an array of a modality: images and bands bilinearly, others to the nearest sample."""
+        if kind == "bands":
+            return self.resize_bands(array)
         return self.resize_image(array) if kind == "image" else self.resize_nearest(array)
 
     def resize_image(self, array: np.ndarray) -> np.ndarray:
@@ -47,6 +49,23 @@ class Resizer:
         window = (left, top, right, bottom)
         small = Image.fromarray(array).resize((width, height), Image.Resampling.BILINEAR, box=window)
         return self._placed(np.array(small), 255)
+
+    def resize_bands(self, array: np.ndarray) -> np.ndarray:
+        """Resizes float32 (h, w, bands) like an image, but pads with 0.
+
+        Raises BadSample for another size under the policy `keep`.
+        """
+        from PIL import Image
+
+        if self._fits(array):
+            return array
+        height, width = self._inner(array)
+        window = self._window(array)
+        planes = [
+            Image.fromarray(np.ascontiguousarray(plane)).resize((width, height), Image.Resampling.BILINEAR, box=window)
+            for plane in np.moveaxis(array, -1, 0)
+        ]
+        return self._placed(np.stack([np.asarray(plane) for plane in planes], axis=-1), 0)
 
     def resize_nearest(self, array: np.ndarray) -> np.ndarray:
         """Resizes (h, w) or (h, w, c) to the nearest samples; pads with 0.

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from multiview.data.files.images import ENDINGS
+from multiview.data.files.images import ENDINGS, UNREAD
 from multiview.errors import MultiviewError
 from multiview.plurals import counted
 
@@ -55,7 +55,7 @@ class FileTree:
         """Sentences about skipped files and links."""
         no_kind = f"not {'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind}"
         what = counted(self.others.total(), f"file that is {no_kind}", f"files that are not {self.kind}s")
-        others = f"skipped {what} ({_endings(self.others)})." if self.others else ""
+        others = f"skipped {what} ({_endings(self.others)}).{self.unread_formats()}" if self.others else ""
         links = f"skipped {counted(self.links, 'link')}." if self.links else ""
         return (*(note for note in (others, links) if note), *self.passed_note())
 
@@ -66,6 +66,11 @@ class FileTree:
         names = ", ".join(map(printable, self.passed[:5])) + (", ..." if len(self.passed) > 5 else "")
         return (f"skipped {names}: stores, runs, contact sheets and files of the system are no data.",)
 
+    def unread_formats(self) -> str:
+        """Sentences about the known formats among the other files."""
+        known = sorted(ending for ending in self.others if ending[1:] in UNREAD)
+        return "".join(f" {ending} is {UNREAD[ending[1:]]}." for ending in known)
+
     def require_files(self) -> None:
         """Raises MultiviewError with the expected endings and the files there if none fits."""
         if not self.files:
@@ -75,7 +80,7 @@ class FileTree:
             endings = ", ".join(f".{ending}" for ending in sorted(self.endings))
             raise MultiviewError(
                 f"there is no {self.kind} below {self.root}: looked for {endings} there and in all folders below, "
-                f"found {seen}. Give the folder that holds your {self.kind}s."
+                f"found {seen}. Give the folder that holds your {self.kind}s.{self.unread_formats()}"
             )
 
 

@@ -62,10 +62,10 @@ class LabelTable:
         return column
 
     def label_column(self, given: str | None) -> str | None:
-        """The column of classes: the given one, else `class` or `label`, else None."""
+        """The column of classes: the given one, else `class` or `label` or the like, else None."""
         if given:
             return self.require_column(given, "label_column")
-        return next((name for name in USUAL_LABELS if name in self.columns), None)
+        return next((name for name in (*USUAL_LABELS, *OTHER_LABELS) if name in self.columns), None)
 
     def entries(self, label: str | None, split: str | None, ignore_label: str | None = None) -> dict[str, Entry]:
         """Class and split of every id; the class `ignore_label` means unlabelled."""

@@ -2,14 +2,22 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from multiview.data.columns.file_columns import ENDINGS, FileOptions
-from multiview.data.columns.picture_columns import Column, PictureReader
+from multiview.data.columns.picture_columns import (
+    PICTURES,
+    Column,
+    PictureReader,
+    have_one_shape,
+    require_one_orientation,
+)
+from multiview.data.files import images
+from multiview.data.files.resize import Resizer
 from multiview.data.listing import labels, splits
 from multiview.data.listing.filetree import FileTree, find_files, printable, without_ending
 from multiview.data.source import BadSample, Plan, Row
@@ -17,7 +25,7 @@ from multiview.data.values import NAMED, ModalityChoice, parse_modalities
 from multiview.errors import MultiviewError, unknown_name
 from multiview.plurals import counted
 
-KINDS = ("image", "depth", "normal", "mask", "audio", "video", "bands", "points")
+KINDS = ("image", "depth", "normal", "mask", "audio", "video", "bands", "points", "series")
 FOLDERS = {name: kind for name, kind in NAMED.items() if kind in KINDS and name not in ("photo", "sound")}
 """Names of folders and the kinds of modality that they mean."""
 MISSING = ("reject", "keep")
@@ -73,6 +81,7 @@ class Aligned(FileOptions):
         assert root is not None
         chosen = self._chosen(root)
         found = find_files(root, "file", ENDINGS)
+        found = replace(found, files=tuple(file for file in found.files if file not in (labels.USUAL_CSV, self.csv)))
         files = {each.name: _by_stem(found, each.where[0]) for each in chosen}
         rows, notes = self._rows(root, files)
         if self.modalities is None:
@@ -89,6 +98,13 @@ class Aligned(FileOptions):
         """The modalities and the pattern of each."""
         if isinstance(self.modalities, Mapping):
             return parse_modalities(self.modalities)
+        if self.modalities and any(FOLDERS.get(name) is None for name in self.modalities):
+            own = [name for name in self.modalities if (root / name).is_dir()]
+            if not modality_folders(root) and len(own) < len(self.modalities):
+                missing = next(name for name in self.modalities if name not in own)
+                raise unknown_name(f"folder of {root}", missing, _folders(root))
+            if len(own) == len(self.modalities):
+                return tuple(ModalityChoice(name, FOLDERS.get(name), (name,)) for name in own)
         there = modality_folders(root)
         if not there:
             raise MultiviewError(
@@ -98,7 +114,7 @@ class Aligned(FileOptions):
         kinds = list(there) if self.modalities is None else [FOLDERS.get(name, name) for name in self.modalities]
         for given, name in zip(self.modalities or kinds, kinds, strict=True):
             if name not in there:
-                raise unknown_name(f"modality of {root}", given, there)
+                raise unknown_name(f"modality of {root}", given, {*there, *_folders(root)})
         return tuple(ModalityChoice(kind, kind, (folder,)) for kind, folder in there.items() if kind in kinds)
 
     def _columns(
@@ -137,7 +153,7 @@ class Aligned(FileOptions):
 
 def modality_folders(root: Path) -> dict[str, str]:
     """Modality -> its folder in `root`. Raises MultiviewError if two folders mean one modality."""
-    names = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    names = _folders(root)
     found: dict[str, str] = {}
     for kind in KINDS:
         folders = [name for name in names if FOLDERS.get(name.casefold()) == kind]
@@ -146,6 +162,10 @@ def modality_folders(root: Path) -> dict[str, str]:
         if folders:
             found[kind] = folders[0]
     return found
+
+
+def _folders(root: Path) -> list[str]:
+    return sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
 
 
 def _table_notes(table: labels.LabelTable, label: str | None, stems: Sequence[str], rows: Sequence[Row]) -> list[str]:
@@ -197,6 +217,7 @@ def _by_stem(found: FileTree, pattern: str) -> dict[str, list[str]]:
     if not stems:
         raise MultiviewError(
             f"no file below {found.root} fits '{pattern}'; there is {', '.join(found.files[:3]) or 'none'}."
+            f"{found.unread_formats()}"
         )
     return stems
 
@@ -207,50 +228,70 @@ def _starred(path: str) -> str:
     return folder + slash + re.sub(r"^[^\W_]+", "*", name, count=1)
 
 
-def _the_file(files: Mapping[str, Sequence[str]], stem: str) -> str:
-    """The file of a stem; `-` and a message if missing, `?` and a message if there are two."""
+@dataclass(frozen=True)
+class _NoFile:
+    """Why a sample has no file of a modality. `missing`: there is none, and not two of them."""
+
+    reason: str
+    missing: bool
+
+
+def _the_file(files: Mapping[str, Sequence[str]], stem: str) -> str | _NoFile:
+    """The file of a stem."""
     paths = files.get(stem, ())
     if len(paths) == 1:
         return paths[0]
     if paths:
-        return f"?{' and '.join(map(printable, paths))} are two files of one sample"
+        return _NoFile(f"{' and '.join(map(printable, paths))} are two files of one sample", missing=False)
     other, example = next(iter(files.items()))
-    return f"-missing file {printable(example[0]).replace(other, stem)}"
+    return _NoFile(f"missing file {printable(example[0]).replace(other, stem)}", missing=True)
 
 
 @dataclass(frozen=True)
 class _Reader:
     root: Path
     ids: tuple[str, ...]
-    files: Mapping[str, tuple[str, ...]]
+    files: Mapping[str, tuple[str | _NoFile, ...]]
     columns: Mapping[str, Column]
     keep: bool
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
-        there = {name: paths[number] for name, paths in self.files.items()}
-        for file in there.values():
-            if file[0] == "?" or (file[0] == "-" and not self.keep):
-                raise BadSample(file[1:])
-        sample = {name: self._read(name, file) for name, file in there.items() if file[0] != "-"}
-        self._require_one_size(self.ids[number], sample)
-        return {name: self._resized(name, array, there[name]) for name, array in sample.items()}
-
-    def input_files(self) -> list[Path]:
-        """The files of all samples."""
-        return [self.root / file for paths in self.files.values() for file in paths if file[0] not in "-?"]
+        there: dict[str, str] = {}
+        for name, paths in self.files.items():
+            file = paths[number]
+            if isinstance(file, str):
+                there[name] = file
+            elif not (file.missing and self.keep):
+                raise BadSample(file.reason)
+        sample = {name: self._read(name, file) for name, file in there.items()}
+        size = self._common_size(self.ids[number], sample, there)
+        return {name: self._resized(name, array, there[name], size) for name, array in sample.items()}
 
     def _read(self, name: str, file: str) -> np.ndarray:
         read = self.columns[name].read
         decode = read.decoded if isinstance(read, PictureReader) else read
         return decode(self.root / file, printable(file))
 
-    def _require_one_size(self, identity: str, sample: Mapping[str, np.ndarray]) -> None:
+    def _common_size(
+        self, identity: str, sample: Mapping[str, np.ndarray], files: Mapping[str, str]
+    ) -> tuple[int, int] | None:
+        """The size of the first picture. Raises BadSample for other shapes or orientations."""
         pictures = [name for name in sample if isinstance(self.columns[name].read, PictureReader)]
-        sizes = {name: f"{sample[name].shape[1]}x{sample[name].shape[0]}" for name in pictures}
-        if len(set(sizes.values())) > 1:
-            listing = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        sizes = {name: (sample[name].shape[0], sample[name].shape[1]) for name in pictures}
+        turned = [name for name in sample if self.columns[name].modality.kind in PICTURES]
+        first = next(iter(sizes.values()), None)
+        if first and not all(have_one_shape(first, size) for size in sizes.values()):
+            listing = ", ".join(f"{name} {width}x{height}" for name, (height, width) in sizes.items())
             raise BadSample(f"{identity}: its modalities differ in size: {listing}")
+        if len(turned) > 1:
+            turns = {name: images.orientation(self.root / files[name], printable(files[name])) for name in turned}
+            require_one_orientation(identity, turns, sizes)
+        return first
 
-    def _resized(self, name: str, array: np.ndarray, file: str) -> np.ndarray:
+    def _resized(self, name: str, array: np.ndarray, file: str, size: tuple[int, int] | None) -> np.ndarray:
         read = self.columns[name].read
-        return read.resized(array, printable(file)) if isinstance(read, PictureReader) else array
+        if not isinstance(read, PictureReader):
+            return array
+        if size and read.resizer.policy == "keep" and array.shape[:2] != size:
+            array = Resizer(*size, "squash").resize(read.kind, array)
+        return read.resized(array, printable(file))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from multiview.data.columns.picture_columns import Column, check_store, encoded_column, picture_column
+from multiview.data.columns.picture_columns import Column, check_store, encoded_column, picture_column, picture_notes
 from multiview.data.columns.picture_sizes import SizeOptions
 from multiview.data.files import images
 from multiview.data.listing.classtree import ClassTreeOptions, FileReader
@@ -47,6 +47,7 @@ class Folder(ClassTreeOptions, SizeOptions):
 
     def _column(self, root: Path, files: Sequence[str]) -> tuple[Column, tuple[str, ...]]:
         if self.store == "encoded":
-            return encoded_column("image", files), ()
+            return encoded_column("image", files), picture_notes("image", "image", root, files)
         resizer, notes = self.resizer_for(root, files)
-        return picture_column("image", "image", root, files, resizer), notes
+        column = picture_column("image", "image", root, files, resizer, megapixels=self.max_megapixels)
+        return column, (*notes, *column.notes)

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,7 +12,11 @@ import numpy as np
 
 from multiview.data.columns import manifest_columns
 from multiview.data.columns.file_columns import FileOptions, kind_of_files
+from multiview.data.columns.picture_columns import DENSE, PICTURES, require_one_orientation
+from multiview.data.files import images
 from multiview.data.listing import splits
+from multiview.data.listing.filetree import printable
+from multiview.data.listing.labels import OTHER_LABELS, is_label_like
 from multiview.data.listing.tables import ENDINGS as TABLES
 from multiview.data.listing.tables import Columns, read_columns
 from multiview.data.source import Plan, Row
@@ -45,6 +49,8 @@ class Manifest(FileOptions):
         label_column: column of classes (null = `class` or `label`).
         split_column: column of splits (null = `split` if it exists, otherwise by a hash of ids).
         split: TRAIN/VAL/TEST in percent. A hash of each id decides the split where no column does.
+        root: folder that file names may point into, absolute or with `..` (null = the folder of the
+            manifest); links in it are refused.
         text_bytes: largest length of a text in bytes; longer texts are cut (null = the length of
             the longest text).
     """
@@ -55,6 +61,7 @@ class Manifest(FileOptions):
     split_column: str | None = None
     split: str = "70/10/20"
     text_bytes: int | None = None
+    root: str | None = None
 
     needs_input: ClassVar[bool] = True
 
@@ -71,11 +78,13 @@ class Manifest(FileOptions):
         path = manifest_file(root)
         columns = read_columns(path)
         identity = _role(path, columns, self.id_column, IDS)
-        label = _role(path, columns, self.label_column, LABELS)
+        label = _role(path, columns, self.label_column, LABELS) or _role(path, columns, None, OTHER_LABELS)
         split = _role(path, columns, self.split_column, SPLITS)
         ids = _ids(columns, identity)
         chosen, notes = self._chosen(path, columns, {name for name in (identity, label, split) if name})
         parts = [self._part(path, columns, each) for each in chosen]
+        if label and label.casefold() not in LABELS and not self.label_column:
+            notes.append(f"the classes come from the column '{label}'; choose another with --label_column.")
         notes += [note for part in parts for note in part.notes]
         labels = [_text(cell) or None for cell in columns[label]] if label else [None] * len(ids)
         if split:
@@ -121,7 +130,13 @@ class Manifest(FileOptions):
                 f"{path} has no column that looks like a modality; it has: {', '.join(columns)}. Choose columns with "
                 "--modalities '{NAME: COLUMN}'."
             )
-        return chosen, [f"skipped the columns {', '.join(others)}; add them with --modalities."] if others else []
+        notes = [f"skipped the columns {', '.join(others)}; add them with --modalities."] if others else []
+        return chosen, notes + [
+            f"the column '{name}' is called like a modality, but its cells, such as {_example(columns[name])!r:.60}, are no "
+            "files with a known ending."
+            for name in others
+            if name.casefold() in NAMED
+        ]
 
     def _part(self, path: Path, columns: Columns, each: ModalityChoice) -> manifest_columns.CellColumn:
         if len(each.where) > 1 or each.kind == "table":
@@ -137,13 +152,17 @@ class Manifest(FileOptions):
         return manifest_columns.text_column(each, column, self.text_bytes)
 
     def _files(self, path: Path, each: ModalityChoice, column: Sequence[Any]) -> manifest_columns.CellColumn:
+        where = f"column '{each.where[0]}'"
+        root = Path(self.root) if self.root else path.parent
+        if self.root:
+            column = manifest_columns.paths_below(column, path.parent, root, f"{path}, {where}")
         for number, cell in enumerate(column):
             if cell is not None:
-                manifest_columns.require_inside(cell, f"{path}, row {number + 1}, column '{each.where[0]}'")
+                manifest_columns.require_inside(cell, f"{path}, row {number + 1}, {where}")
         files = [cell for cell in column if cell is not None]
-        found = self.column(each.name, each.kind, path.parent, list(dict.fromkeys(files)))
+        found = self.column(each.name, each.kind, root, list(dict.fromkeys(files)))
         return manifest_columns.CellColumn(
-            found.modality, manifest_columns.FileCells(path.parent, tuple(column), found.read), found.notes
+            found.modality, manifest_columns.FileCells(root, tuple(column), found.read), found.notes
         )
 
 
@@ -187,6 +206,8 @@ def _guessed(columns: Columns) -> tuple[ModalityChoice, ...]:
     chosen: list[ModalityChoice] = []
     numbered: dict[str, list[str]] = {}
     for name, column in columns.items():
+        if is_label_like(name) and not manifest_columns.are_files(column):
+            continue
         listed = any(isinstance(cell, (list, dict, bytes)) for cell in column)
         if manifest_columns.are_files(column) or listed or NAMED.get(name.casefold()) == "text":
             chosen.append(ModalityChoice(_own_name(name, column), None, (name,)))
@@ -214,6 +235,10 @@ def _ids(columns: Columns, identity: str | None) -> list[str]:
     return ids
 
 
+def _example(column: Sequence[Any]) -> Any:
+    return next((cell for cell in column if cell is not None), None)
+
+
 def _text(cell: Any) -> str:
     return "" if cell is None else str(cell)
 
@@ -234,4 +259,20 @@ class _Reader:
             found = part.read(number, f"{self.manifest.name}, row {number + 1}")
             if found is not None:
                 sample[part.modality.name] = found
+        self._require_one_orientation(number, sample)
         return sample
+
+    def _require_one_orientation(self, number: int, sample: Mapping[str, np.ndarray]) -> None:
+        """Raises BadSample when dense maps and images of a sample are turned differently."""
+        kinds = {part.modality.name: part.modality.kind for part in self.parts if part.modality.name in sample}
+        pictures = [name for name, kind in kinds.items() if kind in PICTURES]
+        if len(pictures) < 2 or not any(kinds[name] in DENSE for name in pictures):
+            return
+        turns = {
+            part.modality.name: images.orientation(part.read.root / str(file), printable(str(file)))
+            for part in self.parts
+            if isinstance(part.read, manifest_columns.FileCells)
+            and part.modality.name in pictures
+            and (file := part.read.files[number])
+        }
+        require_one_orientation(f"{self.manifest}, row {number + 1}", turns, {})
