@@ -68,7 +68,8 @@ def require_inside(file: Any, where: str) -> None:
     path = PurePosixPath(file)
     if path.is_absolute() or ".." in path.parts:
         raise MultiviewError(
-            f"{where}: '{file}' is outside the folder of the manifest and is refused; give paths inside this folder."
+            f"{where}: '{file}' is outside the folder of the manifest and is refused; give paths inside this folder, "
+            "or name the folder that paths may point into with --root."
         )
 
 

@@ -109,7 +109,7 @@ def picture_column(
 def picture_notes(
     name: str, kind: str, root: Path, files: Sequence[str], conventions: Conventions = DEFAULT_CONVENTIONS
 ) -> tuple[str, ...]:
-    """Notes about files that are not read as a whole, or whose numbers are probably meant otherwise."""
+    """Notes about files that are read in part, or whose numbers are probably meant otherwise."""
     few = files[:: -(-len(files) // MOST_HEADERS) or 1]
     found = {}
     for file in few:

@@ -92,9 +92,9 @@ def rgb(path: Path | IO[bytes], name: str, reduce: int = 1) -> np.ndarray:
 class DepthUnits:
     """How the numbers of a depth map become metres.
 
-    Integers are multiplied by `scale`, then `shift` metres are added; floats are metres already. With `disparity` (baseline in
-    metres x focal length in pixels x stored units per pixel), metres = disparity / (number +
-    offset). The number `invalid` means not measured.
+    Integers are multiplied by `scale`, then `shift` metres are added; floats are metres already.
+    With `disparity` (baseline in metres x focal length in pixels x stored units per pixel),
+    metres = disparity / (number + offset). The number `invalid` means not measured.
     """
 
     scale: float = 0.001
@@ -231,7 +231,7 @@ def _is_png_without_exif(path: Path | IO[bytes]) -> bool:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a note may be about: the mode, whether there are more pages, an unmarked fourth channel."""
+    """What a note may be about: mode, further pages, the fourth channel of a TIFF."""
 
     mode: str
     pages: bool
