@@ -178,11 +178,11 @@ def bands_shape(path: Path, name: str) -> tuple[int, int, int]:
     """The shape of a file of bands, as stored, with three axes. Raises BadSample."""
     with name_failures(name):
         if path.suffix != ARRAY:
-            return bands(path, name).shape  # type: ignore[return-value]
+            return bands(path, name).shape
         shape = _array(path).shape
         if len(shape) not in (2, 3):
             raise BadSample(f"bands are numbers (height, width, bands), this is {shape}")
-        return (*shape, 1) if len(shape) == 2 else shape  # type: ignore[return-value]
+        return (*shape, 1) if len(shape) == 2 else shape
 
 
 def _pages(path: Path) -> np.ndarray:
@@ -284,7 +284,7 @@ def _upright(path: Path | IO[bytes], reduce: int = 1) -> Image:
 
 
 def _require_whole_jpeg2000(path: Path | IO[bytes]) -> None:
-    """Raises BadSample unless the codestream ends with its end marker; OpenJPEG reads it in part."""
+    """Raises BadSample unless the codestream has its end; OpenJPEG reads a part without error."""
     if isinstance(path, Path):
         data = path.read_bytes()
     else:
@@ -343,7 +343,7 @@ def _readable() -> frozenset[str]:
 
     Image.init()
     if READS_HEIC:
-        import pillow_heif
+        import pillow_heif  # type: ignore[import-not-found]
 
         pillow_heif.register_heif_opener()
     return frozenset(Image.OPEN)

@@ -132,8 +132,8 @@ class Manifest(FileOptions):
             )
         notes = [f"skipped the columns {', '.join(others)}; add them with --modalities."] if others else []
         return chosen, notes + [
-            f"the column '{name}' is called like a modality, but its cells, such as {_example(columns[name])!r:.60}, are no "
-            "files with a known ending."
+            f"the column '{name}' is called like a modality, but its cells, such as "
+            f"{_example(columns[name])!r:.60}, are no files with a known ending."
             for name in others
             if name.casefold() in NAMED
         ]
