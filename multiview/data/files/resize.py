@@ -30,7 +30,7 @@ class Resizer:
     policy: str
 
     def resize(self, kind: str, array: np.ndarray) -> np.ndarray:
-        """Resizes an array of a modality: images and bands bilinearly, others to the nearest sample."""
+        """Resizes an array of a modality: images and bands bilinearly, others to the nearest."""
         if kind == "bands":
             return self.resize_bands(array)
         return self.resize_image(array) if kind == "image" else self.resize_nearest(array)
