@@ -322,7 +322,7 @@ def _open(path: Path | IO[bytes]) -> Image:
 
 
 def _name_format(path: Path | IO[bytes]) -> None:
-    """Raises BadSample with the format of a file that Pillow does not know, if it is a known one."""
+    """Raises BadSample with the format of a file that Pillow does not know."""
     if isinstance(path, Path):
         with path.open("rb") as file:
             start = file.read(32)
