@@ -51,8 +51,9 @@ def finish(trained: Trained, recipe: Recipe, console: Console, *, reloadable: bo
 def _how_to_load(trained: Trained, reloadable: bool) -> str:
     if not reloadable:
         return (
-            f"\nThe run was saved in {trained.folder}. For its encoders, use the object that `mv.fit(...)` returned. "
-            "(`mv.load` can only load the runs of a recipe.)"
+            f"\nThe run was saved in {trained.folder}. Its encoders are in the object that `mv.fit(...)` returned. "
+            f'To get them again later, call `mv.fit` with the same setup and options, out="{trained.folder}" and '
+            "resume=True. `mv.load` cannot load this run, because it was not made from a recipe."
         )
     return (
         f"\nThe run is in {trained.folder}. Load its encoders with\n"

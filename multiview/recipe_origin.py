@@ -84,7 +84,8 @@ def recipe_of(folder: Path, *, trust_code: bool = False) -> Recipe:
     if origin is None:
         raise MultiviewError(
             f"{folder} was trained from Python without a recipe class, so the run cannot be rebuilt from its folder. "
-            "Use the object that `mv.fit(...)` returned, or write the setup as a recipe."
+            "Use the object that `mv.fit(...)` returned. To get this object again, call `mv.fit` with the same setup "
+            f'and options, out="{folder}" and resume=True. Or write the setup as a recipe.'
         )
     config(folder)
     prog = f"multiview train {origin['name']}" if "name" in origin else origin["file"]

@@ -44,7 +44,7 @@ MISTAKES = {
     "data is a file": (lambda f: _file(f, "data"), "data is a file, .*--cache"),
     "batch of one": (lambda f: ["--batch", "1"], "batch norm, which needs two samples"),
     "unknown encoder": (lambda f: ["--encoder", "resnet19"], "resnet19"),
-    "micro-batch of one": (lambda f: ["--micro_batch", "1"], "micro_batch is 1"),
+    "micro-batch of one": (lambda f: ["--micro_batch", "1"], r"micro_batch is 1: .* parts of 1 sample each"),
 }
 
 

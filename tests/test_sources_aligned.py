@@ -44,7 +44,7 @@ def test_a_file_missing_in_one_modality_is_rejected(aligned: Path, tmp_path: Pat
     save(aligned / "rgb" / "extra.png", noise(0))
     report = preprocess(Aligned(), aligned, tmp_path / "out", max_bad=0.5)
     assert report.rejected == 2
-    assert any("1 sample left out: " in note for note in report.notes)
+    assert any("1 sample left out: its file name is not in " in note for note in report.notes)
     listed = (tmp_path / "out" / "rejects.jsonl").read_text()
     assert '"missing file depth/s2.png"' in listed
     assert "rgb/s3.jpg and rgb/s3.png are two files of one sample" in listed

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from runs import losses, run
 
@@ -173,7 +174,11 @@ def test_a_run_without_a_recipe_does_not_offer_mv_load(
     output = capsys.readouterr().out
     assert trained.steps == 1
     assert "the object that `mv.fit(...)` returned" in " ".join(output.split())
+    assert "and resume=True" in " ".join(output.split())
     assert 'mv.load("' not in output
+    again = mv.fit(setup, data=str(scenes), out=str(tmp_path / "run"), evaluate=False, train=schedule, resume=True)
+    weights = again.encoder("L").state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in trained.encoder("L").state_dict().items())
 
 
 def test_a_script_without_a_main_guard_prepares_data_with_several_processes(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from multiview.errors import MultiviewError
 from multiview.model import MultiviewModel
 from multiview.objectives.base import Situation
+from multiview.plurals import counted
 
 
 def check_encoders(model: MultiviewModel, tensors: Mapping[str, Tensor]) -> None:
@@ -43,7 +44,8 @@ def _how_to_fit(encoder: nn.Module, channels: int) -> str:
     accepted = next((count for count in counts if isinstance(count, int)), channels)
     if accepted != channels:
         return (
-            f"The encoder takes {accepted} input channels and the view has {channels}: make the encoder for {channels}."
+            f"The encoder takes {counted(accepted, 'input channel')} and the view has {channels}: build the encoder "
+            f"with {counted(channels, 'input channel')}."
         )
     return "The number of channels fits; the crop is probably too small for this encoder: use a larger crop."
 
@@ -59,9 +61,10 @@ def check_batch_norm(model: MultiviewModel, situation: Situation, micro_batch: i
         )
     parts = -(-situation.per_rank // (micro_batch or situation.per_rank))
     if situation.per_rank // parts < 2:
+        single = "of 1 sample each" if parts == situation.per_rank else "(one of them has only 1 sample)"
         raise MultiviewError(
             f"micro_batch is {micro_batch}: a process would split its {situation.per_rank} samples per step into "
-            f"{parts} parts, some with only 1 sample. Batch norm needs at least 2 samples in every micro-batch. "
+            f"{parts} parts {single}. Batch norm needs at least 2 samples in every micro-batch. "
             f"Give --micro_batch {3 if situation.per_rank % 2 else 2} or more."
         )
 

@@ -181,7 +181,8 @@ def _table_notes(table: labels.LabelTable, label: str | None, stems: Sequence[st
     ]
     extra = len(known - {row.id for row in rows})
     if extra:
-        notes.append(f"{counted(extra, 'sample')} left out: {table.path} does not list the file names.")
+        whose = "its file name is" if extra == 1 else "their file names are"
+        notes.append(f"{counted(extra, 'sample')} left out: {whose} not in {table.path}.")
     return notes
 
 

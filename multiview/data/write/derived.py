@@ -66,7 +66,7 @@ def _splits_from_table(csv: Path, rows: Sequence[Row]) -> list[str | None]:
 
 
 def _split_classes(rows: Sequence[Row], shares: Sequence[float]) -> list[str | None]:
-    """Splits every class in the same shares, exact to one sample, by hashed ids."""
+    """Splits every class in the same shares, by hashed ids; the error is at most one sample."""
     by_class: dict[str | None, list[int]] = {}
     for number, row in enumerate(rows):
         by_class.setdefault(row.label, []).append(number)
