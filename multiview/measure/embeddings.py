@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +72,7 @@ def embed(
     share = -(-count // world())
     own = chosen[np.minimum(np.arange(rank() * share, (rank() + 1) * share), count - 1)]
     layer = ViewLayer(views).to(device)
-    parts = []
+    parts: list[Any] = []
     said = progress_bar(f"{label}, {split}") if label and rank() == 0 else nullcontext(_silent)
     with torch.no_grad(), said as progress:
         for index in torch.from_numpy(own).split(BATCH):

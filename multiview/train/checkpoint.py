@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Tensors = Mapping[str, Mapping[str, "Tensor"]]
 """File name -> named tensors."""
 
+DAMAGE: tuple[type[Exception], ...] = (SafetensorError, *MALFORMED)
 SCHEMA = 1
 MANIFEST = "manifest.json"
 STATE = "state.json"
@@ -250,7 +251,7 @@ def _reading(path: Path) -> Iterator[None]:
     """Turns every error of the block into `checkpoint PATH is not whole: REASON.`"""
     try:
         yield
-    except (*MALFORMED, SafetensorError) as cause:
+    except DAMAGE as cause:
         raise MultiviewError(f"checkpoint {path} is not whole: {reason(cause)}.") from cause
 
 

@@ -27,6 +27,7 @@ from multiview.writable import refuse_unwritable
 
 __getattr__ = old_import_paths.names_of("train.runfolder")
 
+MALFORMED_YAML: tuple[type[Exception], ...] = (yaml.YAMLError, *MALFORMED)
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
 CHECKPOINTS = "checkpoints"
@@ -136,7 +137,7 @@ def changed_options(out: Path, recipe: Recipe) -> list[str]:
     """`train.epochs 2 -> 3` for each option that has changed since the run was last started."""
     try:
         before = _flat(yaml.safe_load((out / CONFIG).read_text(encoding="utf-8")))
-    except (*MALFORMED, yaml.YAMLError):
+    except MALFORMED_YAML:
         return []
     now = _flat(to_dict(recipe))
     names = [name for name in now if name not in NOT_COMPARED and now[name] != before.get(name, now[name])]
