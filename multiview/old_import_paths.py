@@ -310,7 +310,7 @@ MOVED_NAMES = {
         "rate_factor": "train.schedule.rate_factor",
         "set_rate": "train.schedule.set_rate",
     },
-    "train.plan": {"WORTH_SAYING": "train.plan.NOTED_SHARE"},
+    "train.plan": {"WORTH_SAYING": "train.plan.NOTED_SHARE", "bytes_text": "files.size_text"},
     "train.processes": {"Launcher": "train.stopping.Launcher"},
     "train.runfolder": {"NOT_OF_THE_RUN": "train.runfolder.NOT_COMPARED", "environment": "runs.environment"},
     "trained": {"load": "load_run.load"},

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multiview.views.fast_roots import fifth_root
+from multiview.views.stored_numbers import as_given as as_given
 from multiview.views.stored_numbers import real
 
 GAMMA_KNEE = 0.04045
