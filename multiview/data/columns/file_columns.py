@@ -44,7 +44,7 @@ from multiview.errors import MultiviewError
 RAGGED = ("points", "series", "audio", "video")
 """Kinds of modality whose samples may differ in length."""
 ARRAY = frozenset(["npy"])
-SERIES = frozenset(["csv", "tsv", "txt"])
+SERIES = frozenset(["csv", "tsv"])
 """Endings of files that hold a series, one line per time and one column per channel."""
 TIMES = ("time", "timestamp", "times", "timestamps", "t", "seconds", "date", "datetime")
 """Headers of columns that hold the times of a series and are left out."""
