@@ -256,6 +256,10 @@ class _Reader:
     columns: Mapping[str, Column]
     keep: bool
 
+    def input_files(self) -> list[Path]:
+        """The files of all samples."""
+        return [self.root / file for paths in self.files.values() for file in paths if isinstance(file, str)]
+
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         there: dict[str, str] = {}
         for name, paths in self.files.items():

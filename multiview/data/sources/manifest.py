@@ -275,4 +275,4 @@ class _Reader:
             and part.modality.name in pictures
             and (file := part.read.files[number])
         }
-        require_one_orientation(f"{self.manifest}, row {number + 1}", turns, {})
+        require_one_orientation(f"{self.manifest.name}, row {number + 1}", turns, {})
