@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -69,3 +70,10 @@ def shared() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip(f"there is no {SHARED / 'data'}")
     return SHARED
+
+
+@pytest.fixture(autouse=True)
+def same_import_path() -> Iterator[None]:
+    """Commands protect their children by this variable; the next test starts without it."""
+    yield
+    os.environ.pop("PYTHONSAFEPATH", None)

@@ -111,5 +111,5 @@ def test_a_recipe_starts_as_a_module_from_any_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [{"dim": 8}, {"subsets": True}])
 def test_segment_refuses_options_that_it_does_not_use(options: dict[str, int]) -> None:
     (name,) = options
-    with pytest.raises(MultiviewError, match=rf"--{name} has no meaning beside it"):
+    with pytest.raises(MultiviewError, match=rf"--{name} has no effect; leave out"):
         evaluate(Evaluate(run="runs/none", segment="mask", layer="stage3", **options))  # type: ignore[arg-type]

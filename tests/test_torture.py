@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ CAMPAIGN = ("--seed", "7", "--rounds", "1", "--kills", "4", "--minutes", "10")
 def campaign(*words: str) -> subprocess.CompletedProcess[str]:
     """Runs the campaign in a fresh process, which forks its attempts."""
     command = [sys.executable, "-m", "torture", *words]
-    return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=900)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
 
 
 @pytest.mark.parametrize("part", ["store", "run", "preprocess", "conditions", "kill"])
