@@ -205,7 +205,8 @@ def _map_names(network: nn.Module, x: Tensor) -> list[str]:
 
 
 def _maps(network: nn.Module, x: Tensor, indices: list[int] | None) -> list[Tensor]:
-    return network.forward_intermediates(x, indices=indices, stop_early=True, intermediates_only=True)  # type: ignore[operator]
+    forward: Any = network.forward_intermediates
+    return forward(x, indices=indices, stop_early=True, intermediates_only=True)
 
 
 def _line(cause: Exception) -> str:

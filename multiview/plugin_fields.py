@@ -32,7 +32,8 @@ def open_fields(config: type) -> dict[str, type]:
 def kind_of(value: Any, base: type) -> str:
     """The registered name of a value's class, or `module:Class` for an unregistered class."""
     target = f"{type(value).__module__}:{type(value).__qualname__}"
-    names = [plugin.name for plugin in installed(base.plugins) if _is(plugin, type(value))]  # type: ignore[attr-defined]
+    group = base.plugins  # type: ignore[attr-defined]
+    names = [plugin.name for plugin in installed(group) if _is(plugin, type(value))]
     return names[0] if names else target
 
 
