@@ -99,6 +99,7 @@ def test_a_state_folder_that_cannot_be_written_does_no_harm(tmp_path: Path, monk
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     remember({"file": "/x.py", "class": "X"})
+    assert (tmp_path / "file").read_text() == ""
 
 
 HOSTILE = ["\x1b[2J", "\x1b]0;title\x07", "\x9b31m", "\u202egnp.exe", "\x08\x08\r", "\udcff"]
@@ -160,9 +161,11 @@ class NoFloat64(TorchDispatchMode):
 def test_measures_of_a_step_need_no_float64(rows: int) -> None:
     z = torch.nn.functional.normalize(torch.randn(rows, 32), dim=1)
     with NoFloat64():
-        spread(z, torch.arange(rows) != 1)
+        gauge = spread(z, torch.arange(rows) != 1)
         of_view(z)
-        mixed_orders(torch.rand(rows, 3), torch.ones(rows, dtype=torch.bool))
+        orders = mixed_orders(torch.rand(rows, 3), torch.ones(rows, dtype=torch.bool))
+    assert gauge.dtype == torch.float32
+    assert orders.shape == (3, rows)
 
 
 @pytest.mark.slow
