@@ -179,7 +179,12 @@ RENAMED = {
         "library": "import_av",
         "sound": "sound_track",
     },
-    "data.sources.tree": {"Tree": "FileTree", "entries": "walk_entries", "tree": "find_files"},
+    "data.sources.tree": {
+        "Tree": "FileTree",
+        "entries": "walk_entries",
+        "printable": "as_unicode",
+        "tree": "find_files",
+    },
     "evaluate.groups": {
         "BESIDE": "measure.rows.BESIDE",
         "CONCAT": "measure.rows.CONCAT",

@@ -10,16 +10,14 @@ from typing import Any
 import yaml
 
 from multiview.errors import MultiviewError
-from multiview.files import sha256
 from multiview.jsonlines import read_lines
 from multiview.measure.files import EVALUATION, SEGMENTATION, rows_from_json
 from multiview.measure.rows import Measure
-from multiview.parsing import MALFORMED, parsing
+from multiview.parsing import parsing
+from multiview.train.checkpoint import is_whole
 from multiview.train.runfolder import CHECKPOINTS, CONFIG, ENVIRONMENT, METRICS
 
 NO_RUN = "Type the folder that training wrote: the one given with --out, or one under runs/."
-MANIFEST, STATE = "manifest.json", "state.json"
-"""Files of a checkpoint; the manifest lists the SHA-256 of each other file by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +53,7 @@ class Run:
     def checkpoints(self) -> tuple[int, ...]:
         """Steps of the whole checkpoints, in rising order; hashes every file of each checkpoint."""
         named = {path.name.removeprefix("step-"): path for path in (self.folder / CHECKPOINTS).glob("step-*")}
-        return tuple(sorted(int(step) for step, path in named.items() if step.isdigit() and _is_whole(path)))
+        return tuple(sorted(int(step) for step, path in named.items() if step.isdigit() and is_whole(path)))
 
 
 def read(folder: str | Path) -> Run:
@@ -100,13 +98,3 @@ def _evaluation(folder: Path) -> tuple[Measure, ...] | None:
         except (MultiviewError, UnicodeDecodeError) as error:
             raise MultiviewError(f"{file}: {error}") from error
     return tuple(rows) if files else None
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    """Whether the folder holds exactly the files that its manifest lists, unaltered."""
-    try:
-        hashes = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
-        found = {file.name: sha256(file) for file in checkpoint.iterdir() if file.name != MANIFEST}
-    except MALFORMED:
-        return False
-    return STATE in found and found == hashes

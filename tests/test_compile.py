@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import RECIPES, assert_same_end, losses, run, signal_in_step
+from small_runs import RECIPES, assert_same_end, losses, run, signal_in_step
 from test_views_laws import NAMES, sample_batch, seen, view_of
 
 from multiview.train import processes

@@ -171,7 +171,7 @@ def test_measures_of_a_step_need_no_float64(rows: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["cmc_lab", "simclr", "moco", "simsiam", "mixed"])
 def test_a_logged_step_needs_no_float64(recipe: str, scenes: Path, tmp_path: Path, monkeypatch) -> None:
-    from runs import run
+    from small_runs import run
 
     from multiview.train import loop
 

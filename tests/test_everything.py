@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from runs import FAST, assert_same_end, losses, signal_in_step
+from small_runs import FAST, assert_same_end, losses, signal_in_step
 
 import multiview as mv
 from multiview.launch import exit_code

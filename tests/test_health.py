@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import losses, run
+from small_runs import losses, run
 from torch.nn.functional import normalize
 from trials import SAMPLES, trial
 

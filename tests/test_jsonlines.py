@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from runs import losses, run, signal_in_step
+from small_runs import losses, run, signal_in_step
 
 from multiview.errors import MultiviewError
 from multiview.jsonlines import LineFile, read_lines

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import run, signal_in_step
+from small_runs import run, signal_in_step
 
 import multiview as mv
 from multiview.data.sources.scenes import Scenes

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from runs import run
+from small_runs import run
 
 import multiview as mv
 from multiview.objectives.base import Situation

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from runs import losses, on_two_processes, run
+from small_runs import losses, on_two_processes, run
 
 import multiview as mv
 from multiview.data.load.sampler import Batches

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from runs import RECIPES, assert_same_end, assert_same_losses, losses, run, signal_in_step
+from small_runs import RECIPES, assert_same_end, assert_same_losses, losses, run, signal_in_step
 
 import multiview as mv
 from multiview.train.schedule import planned_steps

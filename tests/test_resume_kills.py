@@ -11,7 +11,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
-from runs import assert_same_end, assert_same_losses, losses, run
+from small_runs import assert_same_end, assert_same_losses, losses, run
 
 KILLS = 30
 STEPS = 600

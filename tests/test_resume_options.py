@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from runs import run
+from small_runs import run
 
 import multiview as mv
 from multiview.config import Train

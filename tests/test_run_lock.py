@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from runs import run, signal_in_step
+from small_runs import run, signal_in_step
 
 import multiview as mv
 from multiview.files import replace_text

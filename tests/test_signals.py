@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from runs import FAST, ROOT, losses
+from small_runs import FAST, ROOT, losses
 from torch.utils.data import DataLoader
 
 import multiview as mv

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from runs import losses, run
+from small_runs import losses, run
 
 import multiview as mv
 from multiview import plugins

@@ -64,7 +64,7 @@ def save(
     written; older checkpoints then stay.
     """
     final = folder / f"step-{step:08d}"
-    if _is_whole(final):  # the run was stopped again before its next step, so the state is the same
+    if _loads(final):  # the run was stopped again before its next step, so the state is the same
         return final
     draft = folder / f".{final.name}.{os.getpid()}"
     documents = {STATE: {"schema": SCHEMA, "step": step, **state}} | ({} if views is None else {VIEWS: views})
@@ -156,6 +156,15 @@ def newest(folder: Path) -> Checkpoint:
     raise MultiviewError(
         f"there is no whole checkpoint in {folder}; start again with --overwrite. " + " ".join(refused)
     )
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a checkpoint holds exactly the files of its manifest, unaltered. Needs no torch."""
+    try:
+        _require_whole(path)
+    except MultiviewError:
+        return False
+    return True
 
 
 def any_saved(folder: Path) -> bool:
@@ -304,7 +313,7 @@ def _fault(file: Path, expected: str | None) -> str | None:
     return None if sha256(file) == expected else "is altered"
 
 
-def _is_whole(path: Path) -> bool:
+def _loads(path: Path) -> bool:
     try:
         load(path)
     except (MultiviewError, OSError):

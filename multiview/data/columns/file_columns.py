@@ -25,7 +25,7 @@ from multiview.data.columns.video_columns import VideoOptions
 from multiview.data.files import audiofiles, images, videofiles
 from multiview.data.files.failures import name_failures
 from multiview.data.files.resize import Resizer, choose_resizer
-from multiview.data.listing.filetree import printable
+from multiview.data.listing.filetree import as_unicode
 from multiview.data.modality import ANY, Modality
 from multiview.data.source import BadSample
 from multiview.data.values import (
@@ -201,7 +201,7 @@ def _require_endings(name: str, kind: str, files: Sequence[str]) -> None:
     endings, words = READABLE[kind]
     other = next((file for file in files if PurePosixPath(file).suffix[1:].lower() not in endings), None)
     if other:
-        raise MultiviewError(f"'{name}' is {kind}, which {words} hold, and '{printable(other)}' is none of these.")
+        raise MultiviewError(f"'{name}' is {kind}, which {words} hold, and '{as_unicode(other)}' is none of these.")
 
 
 def kind_of_files(name: str, files: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from multiview.data.listing.filetree import printable
+from multiview.data.listing.filetree import as_unicode
 from multiview.data.source import BadSample
 from multiview.errors import MultiviewError
 
@@ -23,7 +23,7 @@ def read_headers(root: Path, files: Sequence[str], read: Callable[[Path, str], T
     found, reason = [], "there is none"
     for file in files[:: -(-len(files) // MOST_HEADERS) or 1]:
         try:
-            found.append(read(root / file, printable(file)))
+            found.append(read(root / file, as_unicode(file)))
         except BadSample as cause:
             reason = str(cause) if reason == "there is none" else reason
     if not found:

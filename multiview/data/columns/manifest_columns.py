@@ -14,7 +14,7 @@ import numpy as np
 from multiview.data.columns.file_columns import ENDINGS
 from multiview.data.columns.picture_columns import Reader
 from multiview.data.files.failures import name_failures
-from multiview.data.listing.filetree import printable
+from multiview.data.listing.filetree import as_unicode
 from multiview.data.listing.tables import Columns
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample
@@ -120,7 +120,7 @@ class FileCells:
         file = self.files[number]
         if file is None:
             return None
-        name = printable(file)
+        name = as_unicode(file)
         for part in (PurePosixPath(file), *PurePosixPath(file).parents):
             if part.name and (self.root / part).is_symlink():
                 raise BadSample(f"{name}: '{part}' is a link; a manifest does not follow links")

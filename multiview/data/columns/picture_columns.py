@@ -13,7 +13,7 @@ from multiview.data.columns.headers import MOST_HEADERS, read_headers
 from multiview.data.files import images
 from multiview.data.files.failures import name_failures
 from multiview.data.files.resize import Resizer
-from multiview.data.listing.filetree import printable
+from multiview.data.listing.filetree import as_unicode
 from multiview.data.modality import ANY, Modality
 from multiview.data.source import BadSample
 from multiview.data.values import DTYPES, UNITS
@@ -114,7 +114,7 @@ def picture_notes(
     found = {}
     for file in few:
         with suppress(BadSample):
-            found[file] = images.facts(root / file, printable(file))
+            found[file] = images.facts(root / file, as_unicode(file))
     pages = [file for file, facts in found.items() if facts.pages]
     notes = []
     if pages:
@@ -139,14 +139,14 @@ def picture_notes(
 
 
 def _of(name: str, some: Sequence[str], looked_at: Collection[str]) -> str:
-    return f"{len(some)} of {counted(len(looked_at), 'file')} of '{name}' ({printable(some[0])})"
+    return f"{len(some)} of {counted(len(looked_at), 'file')} of '{name}' ({as_unicode(some[0])})"
 
 
 def _dark_note(name: str, root: Path, deep: Sequence[str], looked_at: Collection[str]) -> list[str]:
     largest = 0
     for file in deep[:: -(-len(deep) // MOST_GREYS) or 1]:
         with suppress(BadSample):
-            largest = max(largest, images.largest_grey(root / file, printable(file)))
+            largest = max(largest, images.largest_grey(root / file, as_unicode(file)))
     if not 0 < largest < FULL_GREYS:
         return []
     return [

@@ -10,7 +10,7 @@ import numpy as np
 from multiview.data.columns.headers import most_common_of, read_headers
 from multiview.data.files import audiofiles
 from multiview.data.files.audiofiles import SoundHeader, SoundReader
-from multiview.data.listing.filetree import printable
+from multiview.data.listing.filetree import as_unicode
 from multiview.data.modality import ANY, Modality
 from multiview.data.source import BadSample
 from multiview.data.values import FULL_SCALE, UNITS, loud_sound_note
@@ -81,8 +81,8 @@ def _loud_note(root: Path, files: Sequence[str]) -> tuple[str, ...]:
     loudest, where = 0.0, ""
     for file in files[:: -(-len(files) // MOST_SOUNDS) or 1]:
         with suppress(BadSample):
-            level = float(np.abs(audiofiles.read_wave(root / file, printable(file))[0]).max())
-            loudest, where = max((loudest, where), (level, printable(file)))
+            level = float(np.abs(audiofiles.read_wave(root / file, as_unicode(file))[0]).max())
+            loudest, where = max((loudest, where), (level, as_unicode(file)))
     return (loud_sound_note(where, loudest),) if loudest > FULL_SCALE else ()
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from multiview.data.listing import labels, splits
-from multiview.data.listing.filetree import FileTree, find_files, ids_of, printable
+from multiview.data.listing.filetree import FileTree, as_unicode, find_files, ids_of
 from multiview.data.source import BadSample, Row
 from multiview.errors import MultiviewError
 from multiview.plurals import counted
@@ -63,7 +63,7 @@ class ClassTreeOptions:
         """
         found = find_files(root, kind, endings, links=self.links == "follow")
         found.require_files()
-        by_id = {printable(path): path for path in found.files} | dict(
+        by_id = {as_unicode(path): path for path in found.files} | dict(
             zip(ids_of(found.files), found.files, strict=True)
         )
         table = self._table(root, by_id)
@@ -135,7 +135,7 @@ def _table_notes(csv: Path, found: FileTree, paths: Sequence[str], shares: Seque
 def _empty_classes(found: FileTree, rows: Sequence[Row], level: int) -> list[str]:
     """A note about class folders without files, which become no class of the store."""
     folders = {
-        printable(parts[level]) for path in found.folders if len(parts := PurePosixPath(path).parts) == level + 1
+        as_unicode(parts[level]) for path in found.folders if len(parts := PurePosixPath(path).parts) == level + 1
     }
     empty = sorted(folders - {row.label for row in rows})
     if not empty:
@@ -176,7 +176,7 @@ def _folder_split(path: str) -> str:
 
 def _class(path: str, level: int) -> str | None:
     folders = PurePosixPath(path).parts[:-1]
-    return printable(folders[level]) if len(folders) > level else None
+    return as_unicode(folders[level]) if len(folders) > level else None
 
 
 @dataclass(frozen=True)
@@ -202,4 +202,4 @@ class FileReader:
         file = self.files[number]
         if not file:
             raise BadSample(f"{self.names[number]}: missing file")
-        return self.root / file, printable(file)
+        return self.root / file, as_unicode(file)

@@ -63,7 +63,7 @@ class FileTree:
         """The sentence about what is no data: nothing, or one sentence."""
         if not self.passed:
             return ()
-        names = ", ".join(map(printable, self.passed[:5])) + (", ..." if len(self.passed) > 5 else "")
+        names = ", ".join(map(as_unicode, self.passed[:5])) + (", ..." if len(self.passed) > 5 else "")
         return (f"skipped {names}: stores, runs, contact sheets and files of the system are no data.",)
 
     def unread_formats(self) -> str:
@@ -152,7 +152,7 @@ def ids_of(paths: Sequence[str]) -> list[str]:
     ids = [without_ending(path) for path in paths]
     while clashes := {name for name, count in Counter(ids).items() if count > 1}:
         ids = [path if name in clashes else name for path, name in zip(paths, ids, strict=True)]
-    return [printable(name) for name in ids]
+    return [as_unicode(name) for name in ids]
 
 
 def without_ending(path: str) -> str:
@@ -160,6 +160,6 @@ def without_ending(path: str) -> str:
     return PurePosixPath(path).with_suffix("").as_posix()
 
 
-def printable(name: str) -> str:
+def as_unicode(name: str) -> str:
     """A file name as valid Unicode; other bytes are written as `\\xff`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

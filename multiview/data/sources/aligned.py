@@ -19,7 +19,7 @@ from multiview.data.columns.picture_columns import (
 from multiview.data.files import images
 from multiview.data.files.resize import Resizer
 from multiview.data.listing import labels, splits
-from multiview.data.listing.filetree import FileTree, find_files, printable, without_ending
+from multiview.data.listing.filetree import FileTree, as_unicode, find_files, without_ending
 from multiview.data.source import BadSample, Plan, Row
 from multiview.data.values import NAMED, ModalityChoice, parse_modalities
 from multiview.errors import MultiviewError, unknown_name
@@ -214,7 +214,7 @@ def _by_stem(found: FileTree, pattern: str) -> dict[str, list[str]]:
     for path in found.files:
         if match := fits.fullmatch(path):
             stem = match[1] if after else without_ending(f"{match[1]}{path[match.end(1) :]}")
-            stems.setdefault(printable(stem), []).append(path)
+            stems.setdefault(as_unicode(stem), []).append(path)
     if not stems:
         raise MultiviewError(
             f"no file below {found.root} fits '{pattern}'; there is {', '.join(found.files[:3]) or 'none'}."
@@ -243,9 +243,9 @@ def _the_file(files: Mapping[str, Sequence[str]], stem: str) -> str | _NoFile:
     if len(paths) == 1:
         return paths[0]
     if paths:
-        return _NoFile(f"{' and '.join(map(printable, paths))} are two files of one sample", missing=False)
+        return _NoFile(f"{' and '.join(map(as_unicode, paths))} are two files of one sample", missing=False)
     other, example = next(iter(files.items()))
-    return _NoFile(f"missing file {printable(example[0]).replace(other, stem)}", missing=True)
+    return _NoFile(f"missing file {as_unicode(example[0]).replace(other, stem)}", missing=True)
 
 
 @dataclass(frozen=True)
@@ -275,7 +275,7 @@ class _Reader:
     def _read(self, name: str, file: str) -> np.ndarray:
         read = self.columns[name].read
         decode = read.decoded if isinstance(read, PictureReader) else read
-        return decode(self.root / file, printable(file))
+        return decode(self.root / file, as_unicode(file))
 
     def _common_size(
         self, identity: str, sample: Mapping[str, np.ndarray], files: Mapping[str, str]
@@ -289,7 +289,7 @@ class _Reader:
             listing = ", ".join(f"{name} {width}x{height}" for name, (height, width) in sizes.items())
             raise BadSample(f"{identity}: its modalities differ in size: {listing}")
         if len(turned) > 1:
-            turns = {name: images.orientation(self.root / files[name], printable(files[name])) for name in turned}
+            turns = {name: images.orientation(self.root / files[name], as_unicode(files[name])) for name in turned}
             require_one_orientation(identity, turns, sizes)
         return first
 
@@ -299,4 +299,4 @@ class _Reader:
             return array
         if size and read.resizer.policy == "keep" and array.shape[:2] != size:
             array = Resizer(*size, "squash").resize(read.kind, array)
-        return read.resized(array, printable(file))
+        return read.resized(array, as_unicode(file))

@@ -15,7 +15,7 @@ from multiview.data.columns.file_columns import FileOptions, kind_of_files
 from multiview.data.columns.picture_columns import DENSE, PICTURES, require_one_orientation
 from multiview.data.files import images
 from multiview.data.listing import splits
-from multiview.data.listing.filetree import printable
+from multiview.data.listing.filetree import as_unicode
 from multiview.data.listing.labels import OTHER_LABELS, is_label_like
 from multiview.data.listing.tables import ENDINGS as TABLES
 from multiview.data.listing.tables import Columns, read_columns
@@ -269,7 +269,7 @@ class _Reader:
         if len(pictures) < 2 or not any(kinds[name] in DENSE for name in pictures):
             return
         turns = {
-            part.modality.name: images.orientation(part.read.root / str(file), printable(str(file)))
+            part.modality.name: images.orientation(part.read.root / str(file), as_unicode(str(file)))
             for part in self.parts
             if isinstance(part.read, manifest_columns.FileCells)
             and part.modality.name in pictures

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from multiview.data.listing.filetree import printable, walk_entries
+from multiview.data.listing.filetree import as_unicode, walk_entries
 from multiview.data.source import Plan
 
 
@@ -36,6 +36,6 @@ def fingerprint(plan: Plan, root: Path | None) -> str | None:
             facts = path.stat()
         except OSError:  # a missing file is a bad sample
             continue
-        name = printable(os.path.relpath(path, top))
+        name = as_unicode(os.path.relpath(path, top))
         digest.update(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
     return digest.hexdigest()
