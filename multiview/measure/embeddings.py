@@ -17,6 +17,7 @@ from multiview.data.load.dataset import Samples
 from multiview.data.store.reading import Store
 from multiview.data.write.progress import progress_bar
 from multiview.distributed import from_first, gather, rank, world
+from multiview.measure.labelled_splits import spread_evenly
 from multiview.view import View
 from multiview.viewlayer import ViewLayer, present_views
 
@@ -29,7 +30,7 @@ RAW_SIDE = 64
 
 @dataclass(frozen=True)
 class Embedded:
-    """Features of one split.
+    """Features of samples of one split.
 
     Args:
         features: view -> float32 (n, width).
@@ -54,6 +55,7 @@ def embed(
     device: torch.device,
     most: int | None = None,
     label: str | None = None,
+    positions: NDArray[np.int64] | None = None,
 ) -> Embedded:
     """Features of the central crop of the samples of a split; every process must call it.
 
@@ -65,10 +67,11 @@ def embed(
         device: where views and features are computed.
         most: at most so many samples, spread evenly over the split (None = all).
         label: of the progress line (None = no line).
+        positions: the samples, by their place in the split, one or more (None = all of the split).
     """
     samples = Samples(store, split, views, train=False)
-    count = len(samples) if most is None else min(most, len(samples))
-    chosen = np.linspace(0, len(samples) - 1, count).astype(np.int64)
+    chosen = spread_evenly(np.arange(len(samples)) if positions is None else positions, most)
+    count = len(chosen)
     share = -(-count // world())
     own = chosen[np.minimum(np.arange(rank() * share, (rank() + 1) * share), count - 1)]
     layer = ViewLayer(views).to(device)

@@ -15,7 +15,7 @@ from multiview.files import replace_text
 from multiview.measure.embeddings import Extract, embed, raw_pixels, share_buffers
 from multiview.measure.features import Features, measure_features
 from multiview.measure.files import EVALUATION, to_json
-from multiview.measure.labelled_splits import filled_splits, why_no_labels
+from multiview.measure.labelled_splits import filled_splits, labelled_positions, why_no_labels
 from multiview.measure.rows import RANDOM, RAW, TRAINED, Group, Measure, group_name
 from multiview.measure.table import render
 from multiview.measure.untrained import untrained_features
@@ -112,7 +112,12 @@ def _features(
 ) -> dict[str, Features]:
     views = trained.setup.views
     label = f"evaluating: features of {name}"
-    parts = {split: embed(trained.store, split, views, extract, device, label=label) for split in splits}
+    chosen = {split: labelled_positions(trained.store, split, views) for split in splits}
+    parts = {
+        split: embed(trained.store, split, views, extract, device, label=label, positions=positions)
+        for split, positions in chosen.items()
+        if len(positions)
+    }
     return {
         view: Features(**{split: (part.features[view], part.labels_of(view)) for split, part in parts.items()})
         for view in views

@@ -1,8 +1,14 @@
-"""The splits of a store that can be measured on."""
+"""The splits and samples of a store that can be measured on by their labels."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
 from multiview.data.store.reading import Store
+from multiview.view import View
 
 
 def filled_splits(store: Store) -> list[str]:
@@ -16,6 +22,39 @@ def why_no_labels(store: Store, splits: list[str]) -> str:
     if missing:
         return f"the store has no {missing[0]} split (it has {', '.join(store.manifest.splits)})."
     for name in ("train", "test"):
-        if len(set(store.labels[store.rows(name)].tolist()) - {-1}) < 2:
+        if not has_two_classes(store, name):
             return f"kNN and the linear probe need labels of two classes or more in the {name} split."
     return ""
+
+
+def has_two_classes(store: Store, split: str) -> bool:
+    """Whether the samples of a split have labels of two classes or more."""
+    return len(set(store.labels[store.rows(split)].tolist()) - {-1}) > 1
+
+
+def labelled_positions(
+    store: Store, split: str, views: Mapping[str, View], most: int | None = None
+) -> NDArray[np.int64]:
+    """The positions in a split, ascending, of samples that have a label and one view or more.
+
+    Samples without a label are left out before `most` applies, so that they take no memory and no
+    place of a labelled sample.
+
+    Args:
+        store: the data.
+        split: its split.
+        views: name -> view.
+        most: for each view, at most so many samples that have it, spread evenly (None = all).
+    """
+    rows = store.rows(split)
+    labelled = store.labels[rows] >= 0
+    modalities = dict.fromkeys(view.modality for view in views.values())
+    usable = [np.flatnonzero(labelled & store.present(name)[rows]) for name in modalities]
+    return np.unique(np.concatenate([spread_evenly(positions, most) for positions in usable]))
+
+
+def spread_evenly(positions: NDArray[np.int64], most: int | None) -> NDArray[np.int64]:
+    """At most `most` of the positions, evenly spaced, the first and the last included."""
+    if most is None or len(positions) <= most:
+        return positions
+    return positions[np.linspace(0, len(positions) - 1, most).astype(np.int64)]
