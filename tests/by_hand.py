@@ -93,6 +93,53 @@ def info_nce(za: Tensor, zb: Tensor, temperature: float) -> Tensor:
     return total / (2 * len(za))
 
 
+def weighted(
+    positive: Tensor, negatives: list[Tensor], t: Tensor | float, decoupled: bool, beta: float, tau_plus: float
+) -> Tensor:
+    """-log of the positive's share: arXiv:2110.06848 Eq. 6, 2010.04592 Eq. 4, 2007.00224 Eq. 8."""
+    if not negatives:
+        return torch.zeros((), dtype=positive.dtype)
+    count, own = len(negatives), torch.exp(positive / t)
+    mean = sum(torch.exp(beta * s / t) for s in negatives) / count
+    total = sum(torch.exp(beta * s / t) / mean * torch.exp(s / t) for s in negatives)
+    lowest = count * torch.exp(torch.ones_like(own) * -1 / t)
+    total = torch.maximum((total - tau_plus * count * own) / (1 - tau_plus), lowest)
+    return -torch.log(own / (total if decoupled else own + total))
+
+
+def nt_xent_weighted(za: Tensor, zb: Tensor, t: Tensor | float, *weighting: float) -> Tensor:
+    """`nt_xent` with the negatives weighted."""
+    n, everyone = len(za), [*za, *zb]
+    total = torch.zeros((), dtype=za.dtype)
+    for i in range(2 * n):
+        partner = (i + n) % (2 * n)
+        negatives = [dot(everyone[i], everyone[k]) for k in range(2 * n) if k not in (i, partner)]
+        total = total + weighted(dot(everyone[i], everyone[partner]), negatives, t, *weighting)
+    return total / (2 * n)
+
+
+def info_nce_weighted(za: Tensor, zb: Tensor, t: Tensor | float, *weighting: float) -> Tensor:
+    """`info_nce` with the negatives weighted."""
+    total = torch.zeros((), dtype=za.dtype)
+    for queries, keys in ((za, zb), (zb, za)):
+        for i in range(len(za)):
+            negatives = [dot(queries[i], k) for j, k in enumerate(keys) if j != i]
+            total = total + weighted(dot(queries[i], keys[i]), negatives, t, *weighting)
+    return total / (2 * len(za))
+
+
+def moco_weighted(q: Tensor, k: Tensor, queue: Tensor, t: float, *weighting: float) -> Tensor:
+    """`moco` with the negatives weighted, against all keys of a queue."""
+    terms = [weighted(dot(x, y), [dot(x, key) for key in queue], t, *weighting) for x, y in zip(q, k, strict=True)]
+    return sum(terms) / len(q)
+
+
+def cmc_weighted(z: Tensor, bank: Tensor, drawn: Tensor, t: float, *weighting: float) -> Tensor:
+    """`cmc_softmax` with the negatives weighted."""
+    scores = [[dot(z[i], bank[k]) for k in drawn[i].tolist()] for i in range(len(z))]
+    return sum(weighted(row[0], row[1:], t, *weighting) for row in scores) / len(z)
+
+
 def moco(q: Tensor, k: Tensor, queue: list[tuple[int, Tensor]], ids: list[int] | None, temperature: float) -> Tensor:
     """arXiv:1911.05722 Eq. 1. queue: (sample, key) pairs. ids: leave out own older keys."""
     total = torch.zeros((), dtype=q.dtype)

@@ -11,6 +11,7 @@ import torch
 from edges import DIM
 from torch import Tensor
 
+from multiview.check.edges import SAMPLES
 from multiview.objectives import (
     BYOL,
     CMC,
@@ -24,6 +25,7 @@ from multiview.objectives import (
     Symile,
     VICReg,
 )
+from multiview.ops.negatives import draw_negatives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,22 @@ def symile(edge: EdgeInput, t: Tensor | float) -> Tensor:
     return by_hand.symile([side.z for side in edge.sides], orders, t)
 
 
+def moco(edge: EdgeInput, t: float, *weighting: float) -> Tensor:
+    """Both directions with weighted negatives; no query has older keys of its own in the queue."""
+    sides = (edge.a, edge.b), (edge.b, edge.a)
+    return sum(by_hand.moco_weighted(x.z, y.key, y.memory.filled_keys(), t, *weighting) for x, y in sides) / 2
+
+
+def cmc(edge: EdgeInput, negatives: int, t: float, *weighting: float) -> Tensor:
+    """Both directions with weighted negatives."""
+    drawn = draw_negatives(edge.index, negatives, SAMPLES, generator=torch.Generator().manual_seed(9), exclude=True)
+    sides = (edge.a, edge.b), (edge.b, edge.a)
+    return sum(by_hand.cmc_weighted(x.z, y.memory.rows, drawn, t, *weighting) for x, y in sides)
+
+
+DECOUPLED, HARD, DEBIASED = {"decoupled": True}, {"hardness": 0.5}, {"hardness": 1.0, "tau_plus": 0.1}
+"""Options of weighted negatives; their values by hand: decoupled, hardness, tau_plus."""
+
 CASES = {
     "CMC": Case(
         objective=CMC(negatives=11, temperature=0.2, dim=DIM),
@@ -77,6 +95,16 @@ CASES = {
         objective=MoCo(queue=12, temperature=0.2, dim=DIM),
         small=MoCo(queue=11, dim=5, momentum=0.9),
         at_chance=MoCo(queue=256, temperature=0.2, momentum=0.9, dim=16),
+    ),
+    "CMC-hard": Case(
+        objective=CMC(negatives=11, temperature=0.2, dim=DIM, variant="softmax", **DEBIASED),
+        paper=lambda edge: cmc(edge, 11, 0.2, False, 1.0, 0.1),
+        small=CMC(negatives=7, dim=5, variant="softmax", **HARD),
+    ),
+    "MoCo-decoupled": Case(
+        objective=MoCo(queue=12, temperature=0.2, dim=DIM, **DECOUPLED, **HARD),
+        paper=lambda edge: moco(edge, 0.2, True, 0.5, 0.0),
+        small=MoCo(queue=11, dim=5, momentum=0.9, **DECOUPLED),
     ),
     "MoCo-one-way": Case(
         objective=MoCo(queue=12, temperature=0.2, dim=DIM, symmetric=False, exclude=False),
@@ -99,6 +127,23 @@ CASES = {
         paper=of_pair(by_hand.info_nce, 0.2),
         small=SimCLR(dim=5, negatives="cross"),
         at_chance=SimCLR(temperature=0.2, dim=16, negatives="cross"),
+    ),
+    "SimCLR-decoupled": Case(
+        objective=SimCLR(temperature=0.2, learn_temperature=True, dim=DIM, **DECOUPLED),
+        paper=lambda edge: by_hand.nt_xent_weighted(edge.a.z, edge.b.z, temperature(edge), True, 0.0, 0.0),
+        small=SimCLR(dim=5, **DECOUPLED),
+        at_chance=SimCLR(temperature=0.2, dim=16, **DECOUPLED),
+    ),
+    "SimCLR-hard": Case(
+        objective=SimCLR(temperature=0.2, learn_temperature=True, dim=DIM, **DEBIASED),
+        paper=lambda edge: by_hand.nt_xent_weighted(edge.a.z, edge.b.z, temperature(edge), False, 1.0, 0.1),
+        small=SimCLR(dim=5, **DEBIASED),
+        at_chance=SimCLR(temperature=0.2, dim=16, **DEBIASED),
+    ),
+    "SimCLR-cross-hard": Case(
+        objective=SimCLR(temperature=0.2, dim=DIM, negatives="cross", **DECOUPLED, **HARD),
+        paper=of_pair(by_hand.info_nce_weighted, 0.2, True, 0.5, 0.0),
+        small=SimCLR(dim=5, negatives="cross", learn_temperature=True, **HARD),
     ),
     "SigLIP": Case(
         objective=SigLIP(bias=-2.0, dim=DIM),

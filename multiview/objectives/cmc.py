@@ -9,13 +9,14 @@ from multiview.errors import MultiviewError
 from multiview.objectives.base import Objective, Situation
 from multiview.objectives.edge import EdgeInput, EdgeOutput
 from multiview.objectives.needs import Bank, Head, Needs
+from multiview.objectives.weighted_negatives import is_weighted, require_weighting, weighting_of
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from multiview.ops.bank_scores import Scorer
-    from multiview.ops.bank_terms import BankTerms
+    from multiview.ops.bank_terms import BankTerms, Rule
 
 DEFAULT_NEGATIVES = 4096
 ORIGINAL: dict[str, Any] = {
@@ -65,6 +66,11 @@ class CMC(Objective):
         seed_defaults: the settings of the original code: nce, Z of the first batch, own row among
             the negatives, T .07, momentum .5, dim 128, and K 16384 unless negatives is given.
             Overrides the other fields.
+        decoupled: (softmax) leave the positive out of the denominator (DCL, arXiv:2110.06848).
+        hardness: (softmax) beta of arXiv:2010.04592: a negative with the score s weighs e^(beta s),
+            divided by the mean of these weights. 0 weights all alike.
+        tau_plus: (softmax) share of the negatives that are of the sample's own class. Their
+            expected part is subtracted (arXiv:2007.00224). 0 subtracts nothing.
 
     Example:
         >>> mv.CMC.original().negatives, mv.CMC(negatives=1024, variant="softmax").temperature
@@ -82,6 +88,9 @@ class CMC(Objective):
     shared: bool = False
     bank_dtype: Literal["float32", "bfloat16"] = "float32"
     seed_defaults: bool = False
+    decoupled: bool = False
+    hardness: float = 0.0
+    tau_plus: float = 0.0
 
     def __post_init__(self) -> None:
         if self.seed_defaults:
@@ -91,6 +100,12 @@ class CMC(Objective):
         require.fraction("CMC", momentum=self.momentum, z_momentum=self.z_momentum)
         if not isinstance(self.z, str):
             require.positive("CMC", z=self.z)
+        require_weighting(self)
+        if self.variant == "nce" and is_weighted(self):
+            raise MultiviewError(
+                "CMC: decoupled, hardness and tau_plus weight the negatives of a softmax, and the variant is nce; "
+                "give variant=softmax, or leave them out."
+            )
 
     @classmethod
     def original(cls) -> "CMC":
@@ -133,7 +148,7 @@ class CMC(Objective):
         """The embeddings z of one view against the bank of the other."""
         scaled, scorer = z / self.temperature, self._scorer(bank, edge.index, drawn)
         if self.variant == "softmax":
-            terms = ops.bank_terms.bank_terms(scaled, scorer, ops.nce.softmax)
+            terms = ops.bank_terms.bank_terms(scaled, scorer, self._softmax())
             return EdgeOutput(edge.mean(terms.loss), _log(edge, terms))
         log_z = self._log_z(edge, direction, scaled, scorer, len(bank))
         terms = ops.bank_terms.bank_terms(scaled, scorer, ops.nce.nce(log_z.nan_to_num(), self._count, len(bank)))
@@ -141,6 +156,10 @@ class CMC(Objective):
         after = ops.nce.updated_log_z(log_z, batch, self.z_momentum) if self.z == "ema" else log_z
         log = {**_log(edge, terms), "z_drift": (batch - log_z).nan_to_num()}
         return EdgeOutput(edge.mean(terms.loss), log, {"log_z": after})
+
+    def _softmax(self) -> "Rule":
+        weighting = weighting_of(self)
+        return ops.nce.softmax if weighting is None else ops.weighting.rule(self.temperature, weighting)
 
     def _log_z(self, edge: EdgeInput, direction: int, scaled: "Tensor", scorer: "Scorer", size: int) -> "Tensor":
         """log Z to use now: the edge's, else this batch's; NaN while no row was ever present."""

@@ -8,6 +8,7 @@ from multiview.errors import MultiviewError
 from multiview.objectives.base import Objective, Situation
 from multiview.objectives.edge import EdgeInput, EdgeOutput
 from multiview.objectives.needs import Head, Keys, Needs, Queue
+from multiview.objectives.weighted_negatives import require_weighting, weighting_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,6 +40,11 @@ class MoCo(Objective):
             (the original, on several GPUs). With one process it needs split_bn.
         split_bn: batch norm sees the rows of a process in this many groups, queries and keys alike,
             as that many processes would.
+        decoupled: leave the positive out of the denominator (DCL, arXiv:2110.06848).
+        hardness: beta of arXiv:2010.04592: a negative with the score s weighs e^(beta s), divided
+            by the mean of these weights. 0 weights all alike.
+        tau_plus: share of the negatives that are of the sample's own class. Their expected part is
+            subtracted (arXiv:2007.00224). 0 subtracts nothing.
 
     Example:
         >>> mv.MoCo.original("v2").temperature, mv.MoCo(queue=4096).momentum
@@ -54,11 +60,15 @@ class MoCo(Objective):
     exclude: bool = True
     shuffle_bn: bool = True
     split_bn: int = 1
+    decoupled: bool = False
+    hardness: float = 0.0
+    tau_plus: float = 0.0
 
     def __post_init__(self) -> None:
         queue = 1 if self.queue is None else self.queue
         require.positive("MoCo", temperature=self.temperature, queue=queue, split_bn=self.split_bn)
         require.fraction("MoCo", momentum=self.momentum)
+        require_weighting(self)
 
     @classmethod
     def original(cls, version: Literal["v1", "v2"] = "v1") -> "MoCo":
@@ -92,9 +102,9 @@ class MoCo(Objective):
 
     def loss(self, edge: EdgeInput) -> EdgeOutput:
         """One direction, or the mean of two."""
-        own = edge.index if self.exclude else None
+        own, weighting = edge.index if self.exclude else None, weighting_of(self)
         outputs = [
-            edge.output(ops.queue_loss.info_nce(q, k, keys, samples, own, self.temperature))
+            edge.output(ops.queue_loss.info_nce(q, k, keys, samples, own, self.temperature, weighting))
             for q, k, (keys, samples) in self._directions(edge)
         ]
         both = EdgeOutput.of_directions(outputs)

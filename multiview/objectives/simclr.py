@@ -7,6 +7,7 @@ from multiview import ops
 from multiview.objectives.edge import EdgeInput, EdgeOutput
 from multiview.objectives.in_batch import InBatchContrast
 from multiview.objectives.needs import Head, Needs
+from multiview.objectives.weighted_negatives import require_weighting, weighting_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +27,11 @@ class SimCLR(InBatchContrast):
             those of the other view (InfoNCE between modalities, as in CLIP, arXiv:2103.00020).
         dim: width of an embedding.
         hidden: width of the projector's hidden layer (null = the feature width).
+        decoupled: leave the positive out of the denominator (DCL, arXiv:2110.06848).
+        hardness: beta of arXiv:2010.04592: a negative with the score s weighs e^(beta s), divided
+            by the mean of these weights. 0 weights all alike.
+        tau_plus: share of the negatives that are of the sample's own class. Their expected part is
+            subtracted (arXiv:2007.00224). 0 subtracts nothing.
 
     Example:
         >>> import torch
@@ -41,6 +47,13 @@ class SimCLR(InBatchContrast):
     negatives: Literal["both", "cross"] = "both"
     dim: int = 128
     hidden: int | None = None
+    decoupled: bool = False
+    hardness: float = 0.0
+    tau_plus: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_weighting(self)
 
     def needs(self) -> tuple[Needs, Needs]:
         """A two-layer projector without biases on both sides."""
@@ -52,8 +65,8 @@ class SimCLR(InBatchContrast):
         a, b = edge.embeddings()
         everyone_a, everyone_b = edge.everyone(a, b)
         nt_xent = ops.ntxent.nt_xent if self.negatives == "both" else ops.ntxent.info_nce
-        temperature = edge.temperature(self.temperature)
-        return edge.output(nt_xent(a, b, everyone_a, everyone_b, edge.columns, edge.offset, temperature))
+        rest = edge.columns, edge.offset, edge.temperature(self.temperature), weighting_of(self)
+        return edge.output(nt_xent(a, b, everyone_a, everyone_b, *rest))
 
     def scores(self, edge: EdgeInput, rows: int) -> "tuple[Tensor, ...]":
         """Rows of a, and of b, against the batch of all processes."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from multiview.ops import precision as precision
     from multiview.ops import queue_loss as queue_loss
     from multiview.ops import spread as spread
+    from multiview.ops import weighting as weighting
 
 
 def __getattr__(name: str) -> ModuleType:

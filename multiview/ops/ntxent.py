@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -11,7 +12,9 @@ import torch
 from torch import Tensor
 
 from multiview import old_import_paths
+from multiview.ops.chunks import in_chunks
 from multiview.ops.softmax import softmax_of
+from multiview.ops.weighting import Weighting, weighted
 
 __getattr__ = old_import_paths.names_of("ops.ntxent")
 
@@ -27,7 +30,14 @@ class Terms(NamedTuple):
 
 
 def nt_xent(
-    a: Tensor, b: Tensor, all_a: Tensor, all_b: Tensor, columns: Tensor | None, offset: int, temperature: float | Tensor
+    a: Tensor,
+    b: Tensor,
+    all_a: Tensor,
+    all_b: Tensor,
+    columns: Tensor | None,
+    offset: int,
+    temperature: float | Tensor,
+    weighting: Weighting | None = None,
 ) -> Terms:
     """-log softmax of each row's partner among all other embeddings of both views.
 
@@ -39,37 +49,51 @@ def nt_xent(
         columns: (m,) which samples are negatives (None = all).
         offset: the place of this process's first row among all rows.
         temperature: a number, or a learned scalar.
+        weighting: of the negatives (None = all weigh 1, and the positive is in the denominator).
 
     Returns:
         Terms (2 n,): the rows of a, then those of b.
     """
     local, hidden = torch.cat([a, b]), None if columns is None else ~columns.repeat(2)
-    if all_a is a and all_b is b and len(local) ** 2 <= HELD_FLOATS:
+    if weighting is None and all_a is a and all_b is b and len(local) ** 2 <= HELD_FLOATS:
         if isinstance(temperature, Tensor):
             return Terms(*_Whole.apply(local * temperature**-0.5, 1.0, hidden))
         return Terms(*_Whole.apply(local, 1 / temperature, hidden))
     rows = torch.arange(offset, offset + len(a), device=a.device)
     places, everyone = torch.cat([rows, rows + len(all_a)]), torch.cat([all_a, all_b])
-    return among(local, everyone, temperature, positives=places.roll(len(a)), itself=places, hidden=hidden)
+    partners = places.roll(len(a))
+    return among(local, everyone, temperature, positives=partners, itself=places, hidden=hidden, weighting=weighting)
 
 
 def info_nce_one_way(
-    z: Tensor, other: Tensor, columns: Tensor | None, offset: int, temperature: float | Tensor
+    z: Tensor,
+    other: Tensor,
+    columns: Tensor | None,
+    offset: int,
+    temperature: float | Tensor,
+    weighting: Weighting | None = None,
 ) -> Terms:
     """-log softmax of each row's partner among the other view (CLIP, arXiv:2103.00020, Fig. 3).
 
     z: (n, d) embeddings of this process. other: (m, d) embeddings of the other view, of all
     processes. The other arguments are those of `nt_xent`. Returns terms (n,).
     """
-    places = torch.arange(offset, offset + len(z), device=z.device)
-    return among(z, other, temperature, positives=places, itself=None, hidden=None if columns is None else ~columns)
+    places, hidden = torch.arange(offset, offset + len(z), device=z.device), None if columns is None else ~columns
+    return among(z, other, temperature, positives=places, itself=None, hidden=hidden, weighting=weighting)
 
 
 def info_nce(
-    a: Tensor, b: Tensor, all_a: Tensor, all_b: Tensor, columns: Tensor | None, offset: int, temperature: float | Tensor
+    a: Tensor,
+    b: Tensor,
+    all_a: Tensor,
+    all_b: Tensor,
+    columns: Tensor | None,
+    offset: int,
+    temperature: float | Tensor,
+    weighting: Weighting | None = None,
 ) -> Terms:
     """`info_nce_one_way` of a, then of b. Arguments and result are those of `nt_xent`."""
-    rest = columns, offset, temperature
+    rest = columns, offset, temperature, weighting
     both = info_nce_one_way(a, all_b, *rest), info_nce_one_way(b, all_a, *rest)
     return Terms(*(torch.cat(column) for column in zip(*both, strict=True)))
 
@@ -82,6 +106,7 @@ def among(
     positives: Tensor,
     itself: Tensor | None,
     hidden: Tensor | None,
+    weighting: Weighting | None = None,
 ) -> Terms:
     """-log softmax of one score of each row; the scores are z everyone' / temperature, (r, m).
 
@@ -92,9 +117,33 @@ def among(
         positives: (r,) the column of each row's positive.
         itself: (r,) a column that is left out for the row, such as the row itself (None = none).
         hidden: (m,) columns that are left out for every row, except as positive (None = none).
+        weighting: of the negatives (None = a plain softmax).
     """
     alone = None if itself is None else itself[:, None]
+    if weighting is not None:
+        score = partial(_weighted, everyone=everyone, temperature=temperature, hidden=hidden, weighting=weighting)
+        return Terms(*in_chunks(score, HELD_FLOATS // len(everyone), z, positives[:, None], alone))
     return Terms(*_Terms.apply(z / temperature, everyone, positives[:, None], alone, hidden))
+
+
+def _weighted(
+    z: Tensor,
+    positives: Tensor,
+    itself: Tensor | None,
+    *,
+    everyone: Tensor,
+    temperature: float | Tensor,
+    hidden: Tensor | None,
+    weighting: Weighting,
+) -> Terms:
+    """The terms of some rows (s,) with weighted negatives. positives, itself: (s, 1)."""
+    scores = z @ everyone.T / temperature
+    positive = scores.gather(1, positives)[:, 0]
+    negatives = scores if hidden is None else scores.masked_fill(hidden, -math.inf)
+    for left_out in (positives, itself):
+        negatives = negatives if left_out is None else negatives.scatter(1, left_out, -math.inf)
+    found = positive.detach() >= negatives.detach().amax(1)
+    return Terms(weighted(positive, negatives, temperature, weighting), found.to(z.dtype))
 
 
 class _Whole(torch.autograd.Function):

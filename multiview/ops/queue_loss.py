@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from multiview import old_import_paths
+from multiview.ops.candidates import in_queue
+from multiview.ops.chunks import in_chunks
 from multiview.ops.ntxent import Terms
+from multiview.ops.weighting import Weighting, weighted
 
 __getattr__ = old_import_paths.names_of("ops.queue_loss")
 
 HELD_FLOATS = 3 << 17
 """Scores held at a time, 1.5 MiB in float32: they stay in the cache, with few calls."""
 
+WEIGHTED_FLOATS = 1 << 22
+"""Scores held at a time where negatives are weighted; the backward pass computes them again."""
+
 
 def info_nce(
-    q: Tensor, k: Tensor, keys: Tensor, samples: Tensor, own: Tensor | None, temperature: float | Tensor
+    q: Tensor,
+    k: Tensor,
+    keys: Tensor,
+    samples: Tensor,
+    own: Tensor | None,
+    temperature: float | Tensor,
+    weighting: Weighting | None = None,
 ) -> Terms:
     """-log softmax of <q, k> among <q, k> and the keys of a queue, (n,); 0 with an empty queue.
 
@@ -30,8 +43,28 @@ def info_nce(
         keys: (K, d) keys of the queue.
         samples: (K,) the sample of each key of the queue.
         own: (n,) the sample of each query, whose older keys are hidden from it (None = hide none).
+        weighting: of the negatives (None = a plain softmax).
     """
+    if weighting is not None:
+        score = partial(_weighted, keys=keys, samples=samples, temperature=temperature, weighting=weighting)
+        return Terms(*in_chunks(score, WEIGHTED_FLOATS // max(1, len(keys)), q, k.detach(), own))
     return Terms(*_Terms.apply(q / temperature, k.detach(), keys, samples, own))
+
+
+def _weighted(
+    q: Tensor,
+    k: Tensor,
+    own: Tensor | None,
+    *,
+    keys: Tensor,
+    samples: Tensor,
+    temperature: float | Tensor,
+    weighting: Weighting,
+) -> Terms:
+    """The terms of some queries (s,) with weighted negatives."""
+    scores = in_queue(q, k, keys, samples, own, temperature)
+    found = scores[:, 0].detach() >= scores.detach().amax(1)
+    return Terms(weighted(scores[:, 0], scores[:, 1:], temperature, weighting), found.to(q.dtype))
 
 
 class _Terms(torch.autograd.Function):
