@@ -70,6 +70,9 @@ def train(prepared: Prepared, loop: Loop, folder: Path, messages: Sequence[str],
     for message in messages:
         display.say(message)
     objectives = {name: edge.objective for name, edge in prepared.setup.graph.named_edges().items()}
+    for note in (objective.at_first(name) for name, objective in objectives.items() if loop.step == 0):
+        if note:
+            display.say(f"Note: {note}")
     resumed_at = loop.step if resumed else None
     patience = min(PATIENCE, loop.steps // 3)
     metrics = (

@@ -48,8 +48,9 @@ def losses(recipe: str, folder: Path) -> dict[str, list[float]]:
     with float64(), watched_losses() as total:
         assert command(*words) == 0
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text("utf8").splitlines()]
-    edges = sorted(name for name in lines[0] if name.startswith("loss/"))
-    return {"total": total} | {name: [line[name] for line in lines] for name in edges}
+    edges = sorted(name for name in lines[-1] if name.startswith("loss/"))
+    # While its queue is empty, an edge of MoCo has no loss; it was recorded as 0.
+    return {"total": total} | {name: [line.get(name, 0.0) for line in lines] for name in edges}
 
 
 @contextmanager

@@ -131,6 +131,7 @@ def test_only_the_vote_decides_whether_a_run_ends(received: int, monkeypatch: py
     here.train, here.stop = mv.Train(), StopRequest()
     monkeypatch.setattr(loop, "largest", lambda numbers, _: [0, 0])
     here.saver = type("Saver", (), {"is_due": lambda *_: False})()
+    here.window = loop.Window()
     here.parts = type(
         "Parts", (), {"accelerator": type("A", (), {"device": torch.device("cpu")}), "wrapped": torch.nn.ReLU()}
     )()

@@ -1,6 +1,7 @@
 """Barlow Twins: views agree, dimensions are uncorrelated (Zbontar et al., arXiv:2103.03230)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from multiview import ops, require
 from multiview.objectives.edge import EdgeInput, EdgeOutput
@@ -37,6 +38,8 @@ class BarlowTwins(InBatch):
     redundancy: float = 0.005
     dim: int = 2048
     hidden: int | None = None
+
+    least_rows: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         require.positive("BarlowTwins", redundancy=self.redundancy)

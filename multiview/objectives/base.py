@@ -85,6 +85,9 @@ class Objective(metaclass=ABCMeta):
     plugins: ClassVar[str] = "objectives"
     """The plugin group whose classes a field of this type accepts."""
 
+    least_rows: ClassVar[int] = 1
+    """Samples with all views that a batch of all processes needs before there is a loss."""
+
     pairwise: ClassVar[bool] = True
     """Whether it contrasts two views. False: three or more together, on a HyperEdge."""
 
@@ -125,6 +128,18 @@ class Objective(metaclass=ABCMeta):
     @abstractmethod
     def loss(self, edge: EdgeInput) -> EdgeOutput:
         """Scores the edge. Changes nothing."""
+
+    def has_loss(self, edge: EdgeInput) -> Tensor:
+        """Whether there is anything to contrast (scalar, bool), in this process at least.
+
+        Otherwise `loss` returns 0, which is not logged.
+        """
+        rows = edge.present if self.least_rows == 1 else edge.everyone_present
+        return rows.sum() >= self.least_rows
+
+    def at_first(self, edge: str) -> str:  # noqa: ARG002
+        """A sentence about the first steps of the edge that is called `edge`; empty = none."""
+        return ""
 
     def scores(self, edge: EdgeInput, rows: int) -> tuple[Tensor, ...]:  # noqa: ARG002
         """Scores of the first `rows` rows, from which the edge's health is measured.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from multiview import require
 from multiview.objectives.base import Objective, Situation, need_pairs
@@ -30,6 +31,8 @@ class InBatchContrast(InBatch):
     """
 
     temperature: float = 0.1
+
+    least_rows: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         require.positive(self.name, temperature=self.temperature)

@@ -1,7 +1,7 @@
 """MoCo: contrast against a queue of momentum keys (arXiv:1911.05722; v2: arXiv:2003.04297)."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from multiview import ops, require
 from multiview.errors import MultiviewError
@@ -12,6 +12,8 @@ from multiview.objectives.weighted_negatives import require_weighting, weighting
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from multiview.memory.queue import KeyQueue
 
 DEFAULT_QUEUE = 65536
 
@@ -115,6 +117,21 @@ class MoCo(Objective):
         (q_a, q_b), (k_a, k_b), (queue_a, queue_b) = edge.embeddings(), edge.keys(), edge.queues()
         directions = [(q_a, k_b, queue_b), (q_b, k_a, queue_a)]
         return directions if self.symmetric else directions[:1]
+
+    def has_loss(self, edge: EdgeInput) -> "Tensor":
+        """Not before the queues hold keys: a query without negatives has found its key."""
+        found = super().has_loss(edge)
+        for side in edge.sides:
+            if side.memory is not None:
+                found = found & (cast("KeyQueue", side.memory).fill > 0)
+        return found
+
+    def at_first(self, edge: str) -> str:
+        """The queue starts empty."""
+        return (
+            f"edge {edge}: step 1 has no negatives, because the queue is empty, and therefore no loss. The keys of "
+            "every step fill the queue; the loss rises until it is full."
+        )
 
     def scores(self, edge: EdgeInput, rows: int) -> "tuple[Tensor, ...]":
         """Queries against their keys and the queue."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from multiview import ops
 from multiview.objectives.edge import EdgeInput, EdgeOutput
@@ -38,6 +38,8 @@ class SigLIP(InBatchContrast):
     bias: float = -10.0
     dim: int = 128
     hidden: int | None = None
+
+    least_rows: ClassVar[int] = 1
 
     def needs(self) -> Needs:
         """A two-layer projector without biases on both sides."""

@@ -8,9 +8,14 @@ from typing import NamedTuple
 
 from multiview.jsonlines import LineFile
 from multiview.objectives.base import Objective
+from multiview.plurals import counted
 
 SETTLED = 50
 """Steps without warnings: at first, embeddings are alike and no edge has learned anything."""
+
+
+NO_LOSS = "no loss"
+"""The symptom of an edge that had nothing to contrast."""
 
 
 class Symptom(NamedTuple):
@@ -93,10 +98,11 @@ class Doctor:
 
     def look(self, step: int, values: Mapping[str, float]) -> list[str]:
         """New warnings for the values `measure/name` of a step; also writes them down."""
-        symptoms = [x for x in diagnosed(values, self.objectives) if not self._is_constant(x["of"])]
+        found = [*diagnosed(values, self.objectives), *self._without_loss(step, values)]
+        symptoms = [x for x in found if not self._is_constant(x["of"])]
         seen = {(x["symptom"], x["of"]): step for x in symptoms}
         self.since = {key: self.since.get(key, now) for key, now in seen.items()}
-        lasting = [x for x in symptoms if step >= SETTLED and self._lasts(x["symptom"], x["of"], step)]
+        lasting = [x for x in symptoms if self._lasts(x["symptom"], x["of"], step)]
         new = [x for x in lasting if (x["symptom"], x["of"]) not in self.reported]
         self.reported |= {(x["symptom"], x["of"]) for x in new}
         self.lines.append([{"step": step, **x} for x in new])
@@ -104,7 +110,24 @@ class Doctor:
 
     def _lasts(self, symptom: str, of: str, step: int) -> bool:
         """Whether a symptom has been there long enough: every edge begins at chance."""
-        return symptom != "chance" or step - self.since[symptom, of] >= self.patience
+        if symptom == NO_LOSS:
+            return True
+        return step >= SETTLED and (symptom != "chance" or step - self.since[symptom, of] >= self.patience)
+
+    def _without_loss(self, step: int, values: Mapping[str, float]) -> list[dict[str, str]]:
+        """The edges that a line of training lacks; at step 1 a queue may still be empty."""
+        silent = [name for name in self.objectives if f"loss/{name}" not in values]
+        if step == 1 or "samples_per_second" not in values:
+            return []
+        return [{"symptom": NO_LOSS, "of": name, "text": self._why_no_loss(name)} for name in silent]
+
+    def _why_no_loss(self, name: str) -> str:
+        least = counted(self.objectives[name].least_rows, "sample")
+        return (
+            f"edge {name}: no loss, because no batch since the last line held anything to contrast, which is at least "
+            f"{least} with all views of the edge. `multiview inspect STORE` shows how many samples have each view; "
+            "give a larger --batch, or leave the edge out."
+        )
 
     def _is_constant(self, of: str) -> bool:
         """Whether an edge `a-b:objective` or a view `a:edge` has a constant view."""

@@ -125,6 +125,8 @@ def of_scores(scores: Sequence[Tensor], present: Tensor) -> dict[str, Tensor]:
     if count == 0:
         return {}
     positive, rank, loss, ceiling = sums / count
+    if ceiling == 0:  # there were no negatives: nothing was ranked
+        return {}
     return {"positive": positive, "rank": rank, "ceiling": ceiling, "bound": ceiling - loss}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,6 +94,7 @@ class Loop:
     def run(self, metrics: Metrics, display: Display) -> Progress:
         """Trains to the last step, or to the end of the step with a stop signal; then saves."""
         with self.stop.listening(display.say), display:
+            self.window = Window()
             while not self._ended():
                 self._epoch(metrics, display)
             self.saver.save(self.step)
@@ -103,7 +105,7 @@ class Loop:
         per_epoch = len(self.batches)
         epoch, begin = divmod(self.step, per_epoch)
         self.parts.wrapped.train()
-        self.window = Window()
+        self.window.new_epoch()
         waiting_since = time.monotonic()
         for batch in self._loaded(epoch, begin):
             self.window.waited += time.monotonic() - waiting_since
@@ -132,7 +134,8 @@ class Loop:
         save = self._vote(self.saver.is_due(self.step))
         ended = bool(self.stopped_by) or self.step >= self.steps
         if save and not ended:
-            self.saver.save(self.step)
+            with self._not_training():
+                self.saver.save(self.step)
         return ended
 
     def _vote(self, save_due: bool) -> bool:
@@ -160,7 +163,8 @@ class Loop:
             values = {name: float(x) for name, x in output.health.items()} | {"lr": self.base_rate * factor}
             values |= self.window.summary()
             self.window = Window()
-            self._log(epoch, values, metrics, display)
+            with self._not_training():
+                self._log(epoch, values, metrics, display)
 
     def _log(self, epoch: int, values: dict[str, float], metrics: Metrics, display: Display) -> None:
         metrics.write(self.step, {"epoch": epoch, **values})
@@ -171,5 +175,10 @@ class Loop:
     def _end_of_epoch(self, epoch: int, metrics: Metrics) -> None:
         is_last = self.step >= self.steps
         if self.train.knn_every and ((epoch + 1) % self.train.knn_every == 0 or is_last):
-            values = self.on_epoch(epoch, self.step)
-            metrics.write(self.step, {"epoch": epoch, **values})
+            with self._not_training():
+                values = self.on_epoch(epoch, self.step)
+                metrics.write(self.step, {"epoch": epoch, **values})
+
+    def _not_training(self) -> AbstractContextManager[None]:
+        """The time of the block does not count for the speed."""
+        return self.window.paused(self.parts.accelerator.device)

@@ -15,8 +15,8 @@ from multiview.batch import Batch
 from multiview.counter_rng import Draws
 from multiview.errors import MultiviewError
 from multiview.graph import ContrastGraph
-from multiview.memory.memories import Memories
-from multiview.model import MultiviewModel
+from multiview.memory.memories import FoundKeys, Memories
+from multiview.model import Embeddings, MultiviewModel
 from multiview.objectives.edge import EdgeOutput
 from multiview.train.finite import Ids, Overflows, require_finite_gradients, require_finite_losses
 from multiview.train.gradcache import encoded, encoded_keys, micro_batches
@@ -48,11 +48,15 @@ class Parts:
 
 @dataclass
 class StepOutput:
-    """The weighted sum of the losses, the output of each edge, and health measures if asked for."""
+    """The weighted sum of the losses, the output of each edge, and health measures if asked for.
+
+    has_loss: whether each edge had anything to contrast, in this process.
+    """
 
     loss: Tensor
     edges: dict[str, EdgeOutput]
     health: dict[str, Tensor]
+    has_loss: dict[str, Tensor]
 
 
 def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: bool = False) -> StepOutput:
@@ -81,10 +85,7 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: 
         edges = parts.graph.named_edges()
         outputs = {n: e.objective.loss(i) for (n, e), i in zip(edges.items(), inputs, strict=True)}
         total = torch.stack([e.weight * outputs[n].loss for n, e in edges.items()]).sum()
-        seen = {
-            "View tensors": views.items(),
-            "embeddings": [(name, x) for part in (embeddings.z, embeddings.p, keys) for (name, *_), x in part.items()],
-        }
+        seen = {"View tensors": views.items(), "embeddings": _named(embeddings, keys)}
         losses = {**{n: out.loss.detach().to(total) for n, out in outputs.items()}, "sum": total.detach()}
         require_finite_losses(losses, seen, present, batch.index, parts.ids, step)
         backward(total)
@@ -96,8 +97,9 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: 
         parts.model.bound()
         parts.optimiser.zero_grad()
     health = measured(edges, inputs) if examine else {}
+    has_loss = {n: e.objective.has_loss(i) for (n, e), i in zip(edges.items(), inputs, strict=True)}
     parts.memories.update(embeddings, keys, batch.index, present, {n: out.state for n, out in outputs.items()})
-    return StepOutput(total.detach(), {n: _detached(out) for n, out in outputs.items()}, health)
+    return StepOutput(total.detach(), {n: _detached(out) for n, out in outputs.items()}, health, has_loss)
 
 
 def _clip(parts: Parts, index: Tensor, step: int) -> None:
@@ -119,6 +121,11 @@ def _clip(parts: Parts, index: Tensor, step: int) -> None:
         raise
     if parts.clip is not None:
         clip_grads_with_norm_(parts.model.parameters(), parts.clip, torch.linalg.vector_norm(norms))
+
+
+def _named(embeddings: Embeddings, keys: FoundKeys) -> list[tuple[str, Tensor]]:
+    """Embeddings, predictions and keys, each with the name of its view."""
+    return [(name, x) for part in (embeddings.z, embeddings.p, keys) for (name, *_), x in part.items()]
 
 
 def _laid_out(x: Tensor, channels_last: bool) -> Tensor:

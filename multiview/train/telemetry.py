@@ -162,5 +162,5 @@ def describe(values: Mapping[str, float]) -> str:
     edges = {name.removeprefix("loss/"): value for name, value in values.items() if name.startswith("loss/")}
     terms = "  ".join(f"{name} {value:.3f}" for name, value in edges.items())
     rate, waiting = values.get("samples_per_second", 0.0), values.get("data_share", 0.0)
-    text = terms if len(edges) == 1 else f"sum {values['loss']:.3f}  {terms}"
+    text = f"sum {values['loss']:.3f}  {terms}" if len(edges) > 1 else terms or "none"
     return f"loss {text}  {rate:.0f} samples/s  data {100 * waiting:.0f} %"

@@ -61,7 +61,7 @@ def train(store: Path) -> list[Any]:
 def losses(run: Path) -> list[Any]:
     """The losses of a run, by step."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [[line["step"], line["loss"]] for line in lines if "loss" in line]
+    return [[line["step"], line.get("loss")] for line in lines if "lr" in line]
 
 
 def embed(run: Path) -> dict[str, str]:
