@@ -19,12 +19,16 @@ LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in grey: ITU-R 601, in torchvision's digits."""
 
 
-def augmented(augment: Augment, x: Tensor, draws: Draws) -> Tensor:
-    """A changed copy of the RGB images `x` (n, 3, h, w) in [0, 1], one draw per sample."""
+def _require_rgb(x: Tensor) -> None:
     if x.dim() != 4 or x.shape[1] != 3:
         raise MultiviewError(
             f"augment works on RGB images (n, 3, h, w); this view reads {tuple(x.shape)}. Remove its augment."
         )
+
+
+def augmented(augment: Augment, x: Tensor, draws: Draws) -> Tensor:
+    """A changed copy of the RGB images `x` (n, 3, h, w) in [0, 1], one draw per sample."""
+    _require_rgb(x)
 
     def greyed(y: Tensor) -> Tensor:
         return _on_random_rows(y, augment.grey, draws.of("grey"), lambda z, _: grey(z).expand_as(z))

@@ -72,18 +72,22 @@ def _trouble(plugin: Plugin) -> str:
     return ""
 
 
+def _parsed(module: str) -> ast.Module | None:
+    file = source_of(module)
+    try:
+        return ast.parse(file.read_text("utf8")) if file else None
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
 def help_of(target: str) -> str:
     """The first sentence of the docstring of `module:attribute`, else of its module, else "".
 
     A name that is assigned (`left, right = 1, 2`) is described by the string below the assignment.
     """
     module, _, attribute = target.partition(":")
-    file = source_of(module)
-    if file is None:
-        return ""
-    try:
-        tree = ast.parse(file.read_text("utf8"))
-    except (OSError, SyntaxError, ValueError):
+    tree = _parsed(module)
+    if tree is None:
         return ""
     node: ast.AST | None = tree
     for name in attribute.split("."):

@@ -236,17 +236,15 @@ def needs_of(graph: ContrastGraph) -> list[tuple[str, Needs]]:
 
 def owners(encoders: Mapping[str, Encoder | str], views: tuple[str, ...]) -> dict[str, str]:
     """view -> the view whose encoder it uses."""
-    found = {}
-    for view in views:
-        if view not in encoders:
-            raise MultiviewError(
-                f"view '{view}' has no encoder; encoders are given for: {', '.join(encoders) or 'none'}."
-            )
-        target = encoders[view]
-        name = target if isinstance(target, str) else view
-        if isinstance(encoders.get(name, name), str):
-            raise unknown_name(
-                "view with an encoder of its own", name, [v for v in encoders if not isinstance(encoders[v], str)]
-            )
-        found[view] = name
-    return found
+    return {view: _owner(encoders, view) for view in views}
+
+
+def _owner(encoders: Mapping[str, Encoder | str], view: str) -> str:
+    if view not in encoders:
+        raise MultiviewError(f"view '{view}' has no encoder; encoders are given for: {', '.join(encoders) or 'none'}.")
+    target = encoders[view]
+    name = target if isinstance(target, str) else view
+    own = [each for each, encoder in encoders.items() if not isinstance(encoder, str)]
+    if name not in own:
+        raise unknown_name("view with an encoder of its own", name, own)
+    return name

@@ -34,13 +34,19 @@ def origin_of(recipe: type[Recipe]) -> dict[str, str] | None:
         file = Path(inspect.getfile(recipe)).resolve()
     except (OSError, TypeError):  # a class of a notebook or of `python -c`
         return None
+    if name := _installed_name(recipe, file):
+        return {"name": name}
+    found = file.suffix == ".py" and file.is_file() and "." not in recipe.__qualname__
+    return {"file": str(file), "class": recipe.__qualname__} if found else None
+
+
+def _installed_name(recipe: type[Recipe], file: Path) -> str | None:
     for plugin in installed("recipes"):
         module, _, attribute = plugin.target.partition(":")
         if attribute == recipe.__qualname__ and _is_same_file(file, module):
             unique = sum(other.name == plugin.name for other in installed("recipes")) == 1
-            return {"name": plugin.name if unique else plugin.whole}
-    found = file.suffix == ".py" and file.is_file() and "." not in recipe.__qualname__
-    return {"file": str(file), "class": recipe.__qualname__} if found else None
+            return plugin.name if unique else plugin.whole
+    return None
 
 
 def _is_same_file(file: Path, module: str) -> bool:
@@ -80,6 +86,14 @@ def recipe_of(folder: Path, *, trust_code: bool = False) -> Recipe:
     trust_code: run the Python file that the folder names, although this user never trained with it.
     Raises MultiviewError when the folder is no run, or its recipe is missing or not trusted.
     """
+    origin = _origin_in(folder)
+    config(folder)
+    prog = f"multiview train {origin['name']}" if "name" in origin else origin["file"]
+    words = ["--config", str(folder / CONFIG)]
+    return parse(_recipe_class(origin, folder, trust_code), words, prog=prog)
+
+
+def _origin_in(folder: Path) -> dict[str, str]:
     origin = environment(folder).get("recipe")
     if origin is None:
         raise MultiviewError(
@@ -87,10 +101,7 @@ def recipe_of(folder: Path, *, trust_code: bool = False) -> Recipe:
             "Use the object that `mv.fit(...)` returned. To get this object again, call `mv.fit` with the same setup "
             f'and options, out="{folder}" and resume=True. Or write the setup as a recipe.'
         )
-    config(folder)
-    prog = f"multiview train {origin['name']}" if "name" in origin else origin["file"]
-    words = ["--config", str(folder / CONFIG)]
-    return parse(_recipe_class(origin, folder, trust_code), words, prog=prog)
+    return origin
 
 
 def remember(origin: dict[str, str] | None) -> None:
@@ -137,6 +148,11 @@ def _recipe_class(origin: dict[str, str], folder: Path, trust_code: bool) -> typ
             "the recipe as a plugin."
         )
     _require_trust(file.resolve(), folder, trust_code)
+    return _class_in(file, origin)
+
+
+def _class_in(file: Path, origin: dict[str, str]) -> type[Recipe]:
+    """Runs the file, and gives the class of the recipe in it."""
     try:
         found = attrgetter(origin["class"])(_imported(file))
     except (Exception, SystemExit) as cause:  # whatever the file does

@@ -69,21 +69,25 @@ def train(prepared: Prepared, loop: Loop, folder: Path, messages: Sequence[str],
     display = Display(prepared.console, loop.steps, loop.step, accelerator.is_main_process)
     for message in messages:
         display.say(message)
-    objectives = {name: edge.objective for name, edge in prepared.setup.graph.named_edges().items()}
-    for note in (objective.at_first(name) for name, objective in objectives.items() if loop.step == 0):
-        if note:
-            display.say(f"Note: {note}")
-    resumed_at = loop.step if resumed else None
-    patience = min(PATIENCE, loop.steps // 3)
-    metrics = (
-        Metrics(folder, resumed_at, objectives, patience, prepared.constant)
-        if accelerator.is_main_process
-        else NoMetrics()
-    )
+    for note in _first_notes(prepared) if loop.step == 0 else ():
+        display.say(f"Note: {note}")
+    metrics = _metrics(prepared, loop, folder, resumed) if accelerator.is_main_process else NoMetrics()
     try:
         return loop.run(metrics, display)
     finally:
         metrics.close()
+
+
+def _first_notes(prepared: Prepared) -> list[str]:
+    """What the objectives say about a new run."""
+    edges = prepared.setup.graph.named_edges().items()
+    return [note for name, edge in edges if (note := edge.objective.at_first(name))]
+
+
+def _metrics(prepared: Prepared, loop: Loop, folder: Path, resumed: bool) -> Metrics:
+    objectives = {name: edge.objective for name, edge in prepared.setup.graph.named_edges().items()}
+    patience = min(PATIENCE, loop.steps // 3)
+    return Metrics(folder, loop.step if resumed else None, objectives, patience, prepared.constant)
 
 
 def _loop(prepared: Prepared, recipe: Recipe, folder: Path) -> Loop:

@@ -354,8 +354,6 @@ def make_view(
 
 def _written_options(name: str, words: list[str]) -> dict[str, Any]:
     """The options of `NAME:OPTION=VALUE`; YAML reads the values, a list gives a tuple."""
-    import yaml
-
     options = {}
     for word in words:
         option, equals, text = word.partition("=")
@@ -364,9 +362,16 @@ def _written_options(name: str, words: list[str]) -> dict[str, Any]:
             raise MultiviewError(
                 f"'{given}' is not a view with options; write NAME:OPTION=VALUE, such as bands:bands=8."
             )
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            value = text
-        options[option] = tuple(value) if isinstance(value, list) else value
+        options[option] = _read_value(text)
     return options
+
+
+def _read_value(text: str) -> Any:
+    """What YAML reads, else the text."""
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return tuple(value) if isinstance(value, list) else value

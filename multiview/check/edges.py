@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -31,11 +33,9 @@ def needs_of(objective: Objective) -> tuple[Needs, ...]:
 
 def edge_of(objective: Objective, sides: tuple[Side, ...], index: Tensor, present: Tensor | None = None) -> EdgeInput:
     """An edge as the memories give it at the first step."""
-    state = {name: torch.tensor(value, dtype=torch.float64) for name, value in objective.initial_state().items()}
-    scalars = {
-        name: torch.tensor(scalar.start, dtype=torch.float64, requires_grad=True)
-        for name, scalar in objective.scalars().items()
-    }
+    double = partial(torch.tensor, dtype=torch.float64)
+    state = {name: double(value) for name, value in objective.initial_state().items()}
+    scalars = {name: double(scalar.start, requires_grad=True) for name, scalar in objective.scalars().items()}
     return EdgeInput(
         sides,
         index=index,

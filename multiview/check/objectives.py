@@ -96,14 +96,14 @@ def agreement_is_better(objective: Objective) -> str:
     return _listed(losses)
 
 
+def _gets_gradient(objective: Objective, edge: EdgeInput, x: Tensor) -> bool:
+    return torch.autograd.grad(objective.loss(edge).loss, x, allow_unused=True)[0] is not None
+
+
 def gradient(objective: Objective) -> None:
     """Its gradient is that of its value, by finite differences."""
     edge = agreeing(objective, torch.arange(5), 0.5)
-    read = [
-        x
-        for x in inputs_of(edge)
-        if torch.autograd.grad(objective.loss(edge).loss, x, allow_unused=True)[0] is not None
-    ]
+    read = [x for x in inputs_of(edge) if _gets_gradient(objective, edge, x)]
 
     def again(*_: Tensor) -> Tensor:
         cast("torch.Generator", edge.generator).manual_seed(9)

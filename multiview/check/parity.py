@@ -74,13 +74,19 @@ class Difference:
     value: float
 
 
-def traced(trial: Trial) -> Trace:
-    """Trains the trial in the current process group, each process on its rows of every batch."""
+def _parts(trial: Trial) -> Parts:
+    """What a step of the trial works with, in double precision."""
     accelerator = start(trial.train, "recipes/RECIPE.py")
     for module in (trial.model, trial.memories):
         module.double().train(not trial.evaluation)
     parts = assemble(accelerator, trial.views, trial.model, trial.memories, trial.train, _numbers)
     parts.layer.double()
+    return parts
+
+
+def traced(trial: Trial) -> Trace:
+    """Trains the trial in the current process group, each process on its rows of every batch."""
+    parts = _parts(trial)
     trace: dict[str, list[Tensor]] = {}
     _watch_gradients(parts, trace)
     for step, batch in enumerate(trial.batches):
@@ -126,21 +132,18 @@ def traces(
 ) -> dict[str, dict[int, list[Trace]]]:
     """The traces of all processes, by the name of the trial and the number of processes.
 
-    Each process unpickles and calls the functions that make the trials.
-
-    Raises:
-        MultiviewError: a trial raised one in its process.
+    Each process unpickles and calls the functions that make the trials. Raises MultiviewError when
+    a trial raised one in its process.
     """
     with tempfile.TemporaryDirectory() as folder:
         for count in worlds:
             _run(count, trials, Path(folder))
-        return {
-            name: {
-                count: [load_file(Path(folder) / _file(name, count, number)) for number in range(count)]
-                for count in worlds
-            }
-            for name in trials
-        }
+        return {name: {count: _load(Path(folder), name, count) for count in worlds} for name in trials}
+
+
+def _load(folder: Path, name: str, count: int) -> list[Trace]:
+    """The traces that `count` processes wrote of one trial."""
+    return [load_file(folder / _file(name, count, number)) for number in range(count)]
 
 
 def _run(count: int, trials: Mapping[str, Callable[[], Trial]], folder: Path) -> None:

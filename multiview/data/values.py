@@ -134,14 +134,16 @@ def check_channel_axis(axis: str) -> None:
 
 
 def has_channels_first(kind: str, shape: tuple[int, ...], axis: ChannelAxis = "guess") -> bool:
-    """Whether samples of this shape have their channels first, as in PyTorch.
-
-    The guess: the channels of bands and series are their shortest axis, and the last one in doubt.
-    """
+    """Whether samples of this shape have their channels first, as in PyTorch."""
     channeled = (kind in ("image", "normal", "bands") and len(shape) == 3) or (kind == "video" and len(shape) == 4)
     paired = kind in ("series", "audio", "points") and len(shape) == 2
     if axis != "guess" or not (channeled or paired):
         return axis == "first" and (channeled or paired)
+    return _are_channels_first(kind, shape)
+
+
+def _are_channels_first(kind: str, shape: tuple[int, ...]) -> bool:
+    """Guesses: the channels of bands and series are their shortest axis, and the last in doubt."""
     if kind in ("image", "normal", "video"):
         heads = shape[:2] if kind == "video" else shape[:1]
         return shape[-1] != 3 and 3 in heads

@@ -99,11 +99,6 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     state = _json(path, STATE)
     views_of(path)
     with _reading(path):
-        schema = _whole_number(state, "schema")
-        if schema > SCHEMA:
-            raise MultiviewError(
-                f"checkpoint {path} has schema {schema}, this version reads up to {SCHEMA}: update multiview-cmc."
-            )
         _check_state(state, path)
         tensors = {file.stem: load_file(file) for file in sorted(path.glob("*.safetensors"))}
     return tensors, state
@@ -279,6 +274,16 @@ def _whole_number(state: Mapping[str, Any], name: str) -> int:
 
 
 def _check_state(state: Mapping[str, Any], path: Path) -> None:
+    """Raises MultiviewError, TypeError or ValueError when the state cannot be used."""
+    schema = _whole_number(state, "schema")
+    if schema > SCHEMA:
+        raise MultiviewError(
+            f"checkpoint {path} has schema {schema}, this version reads up to {SCHEMA}: update multiview-cmc."
+        )
+    _check_types(state, path)
+
+
+def _check_types(state: Mapping[str, Any], path: Path) -> None:
     """Raises TypeError or ValueError when a value that is read later has another type."""
     if _whole_number(state, "step") != int(path.name.removeprefix("step-")):
         raise ValueError(f"{STATE} is of step {state['step']}")

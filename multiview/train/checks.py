@@ -59,7 +59,12 @@ def check_batch_norm(model: MultiviewModel, situation: Situation, micro_batch: i
             f"the encoders have batch norm, which needs two samples per process and step. With {situation.ranks} "
             f"processes, each process would get {situation.per_rank}. Give --batch {2 * situation.ranks} or more."
         )
-    parts = -(-situation.per_rank // (micro_batch or situation.per_rank))
+    _require_pairs(situation, micro_batch or situation.per_rank)
+
+
+def _require_pairs(situation: Situation, micro_batch: int) -> None:
+    """Raises MultiviewError when a micro-batch would have one sample."""
+    parts = -(-situation.per_rank // micro_batch)
     if situation.per_rank // parts < 2:
         single = "of 1 sample each" if parts == situation.per_rank else "(one of them has only 1 sample)"
         raise MultiviewError(

@@ -61,13 +61,18 @@ def encoded(
     if len(micro) == 1:
         _seed(draws, 0)
         return wrapped(micro[0].views, micro[0].present), accelerator.backward
+    whole = _leaves(_encoded_in_parts(model, micro, draws))
+    return whole, partial(_backward, accelerator, wrapped, micro, draws, whole)
+
+
+def _encoded_in_parts(model: nn.Module, micro: list[MicroBatch], draws: Draws) -> list[Embeddings]:
+    """The embeddings of every micro-batch, without activations for the backward pass."""
+    parts = []
     with torch.no_grad(), _frozen_statistics(model):
-        parts = []
         for number, part in enumerate(micro):
             _seed(draws, number)
             parts.append(model(part.views, part.present))
-    whole = _leaves(parts)
-    return whole, partial(_backward, accelerator, wrapped, micro, draws, whole)
+    return parts
 
 
 def encoded_keys(memories: Memories, micro: list[MicroBatch], step: int) -> FoundKeys:

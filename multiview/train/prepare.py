@@ -183,21 +183,21 @@ def _console(accelerator: Accelerator) -> Console:
 
 def _open_store(recipe: Recipe, console: Console, workers: int) -> Store:
     """Opens the store of the run; the main process first prepares data that has no store yet."""
+    return open_data(on_first(partial(_make_store, recipe, console, workers)), Path(recipe.cache))
 
-    def make() -> str:
-        say = partial(console.print, highlight=False)
-        cache = Path(recipe.cache)
-        if not cache.is_dir() and not is_store(recipe.data):
-            refuse_unwritable(cache, "give another folder for prepared data with --cache")
-        try:
-            return open_data(recipe.data, cache, say=say, workers=workers).spec
-        except OSError as cause:
-            raise MultiviewError(
-                f"{recipe.data} cannot be read or prepared in {cache}: {cause}. Check the disk and the rights of these "
-                "folders, or give another folder for prepared data with --cache."
-            ) from cause
 
-    return open_data(on_first(make), Path(recipe.cache))
+def _make_store(recipe: Recipe, console: Console, workers: int) -> str:
+    """The name of the store of the run, which is made when there is none."""
+    say, cache = partial(console.print, highlight=False), Path(recipe.cache)
+    if not cache.is_dir() and not is_store(recipe.data):
+        refuse_unwritable(cache, "give another folder for prepared data with --cache")
+    try:
+        return open_data(recipe.data, cache, say=say, workers=workers).spec
+    except OSError as cause:
+        raise MultiviewError(
+            f"{recipe.data} cannot be read or prepared in {cache}: {cause}. Check the disk and the rights of these "
+            "folders, or give another folder for prepared data with --cache."
+        ) from cause
 
 
 def _checked_model(setup: Setup, samples: Samples, situation: Situation, train: Train) -> MultiviewModel:

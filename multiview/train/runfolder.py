@@ -52,12 +52,16 @@ def claim(recipe: Recipe, name: str) -> Path:
         raise MultiviewError(f"{given} cannot be used: {cause.strerror or cause}; give another --out.") from cause
 
 
+def _require_resumable(recipe: Recipe, out: Path) -> None:
+    if not (out / CONFIG).is_file():
+        hint = f"--out {out} holds no run" if recipe.out else "give the run folder with --out"
+        raise MultiviewError(f"there is nothing to resume: {hint}. Omit --resume to start a new run.")
+    refuse_unwritable(out, "give the run of another folder with --out")
+
+
 def _claimed(recipe: Recipe, out: Path) -> Path:
     if recipe.resume:
-        if not (out / CONFIG).is_file():
-            hint = f"--out {out} holds no run" if recipe.out else "give the run folder with --out"
-            raise MultiviewError(f"there is nothing to resume: {hint}. Omit --resume to start a new run.")
-        refuse_unwritable(out, "give the run of another folder with --out")
+        _require_resumable(recipe, out)
         return out
     refuse_unwritable(out, "give another --out")
     occupied = out.exists() and bool(_content(out))

@@ -100,6 +100,19 @@ def _board(out: Path, resumed_at: int | None) -> Any:
         return None
 
 
+def _progress_line(console: Console, live: bool) -> Progress:
+    return Progress(
+        TextColumn("epoch {task.fields[epoch]}", markup=False),
+        BarColumn(bar_width=20),
+        TextColumn("{task.completed}/{task.total}", markup=False),
+        TextColumn("{task.fields[text]}", markup=False),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not live,
+        transient=True,
+    )
+
+
 class Display:
     """A live progress line on a terminal; otherwise a plain line every ten seconds and at the end.
 
@@ -116,16 +129,7 @@ class Display:
         self.start, self.first, self.last = time.monotonic(), done, 0.0
         self.live = active and console.is_terminal
         self.plain = active and not console.is_terminal
-        self.progress = Progress(
-            TextColumn("epoch {task.fields[epoch]}", markup=False),
-            BarColumn(bar_width=20),
-            TextColumn("{task.completed}/{task.total}", markup=False),
-            TextColumn("{task.fields[text]}", markup=False),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not self.live,
-            transient=True,
-        )
+        self.progress = _progress_line(console, self.live)
         self.task = self.progress.add_task("train", total=steps, completed=done, epoch="1", text="")
 
     def __enter__(self) -> Display:

@@ -97,18 +97,11 @@ class FileOptions(VideoOptions):
         super().__post_init__()
         check_store(self.store)
         check_channel_axis(self.channel_axis)
-        if self.series_rate is not None and not self.series_rate > 0:
-            raise MultiviewError(f"series_rate is {self.series_rate}; give samples per second, more than 0.")
+        _require_positive("series_rate", self.series_rate, "samples per second, more than 0")
         if self.normal_y not in ("up", "down"):
             raise MultiviewError(f"normal_y is '{self.normal_y}'; give up or down.")
-        if not self.depth_scale > 0:
-            raise MultiviewError(
-                f"depth_scale is {self.depth_scale}; give metres per stored unit, 0.001 for millimetres."
-            )
-        if self.disparity is not None and not self.disparity > 0:
-            raise MultiviewError(
-                f"disparity is {self.disparity}; give baseline x focal length x stored units per pixel."
-            )
+        _require_positive("depth_scale", self.depth_scale, "metres per stored unit, 0.001 for millimetres")
+        _require_positive("disparity", self.disparity, "baseline x focal length x stored units per pixel")
 
     def column(
         self, name: str, kind: str | None, root: Path, files: Sequence[str], resizer: Resizer | None = None
@@ -160,6 +153,11 @@ class FileOptions(VideoOptions):
             column = picture_column(name, kind, root, files, resizer, conventions, self.max_megapixels)
         names = self.mask_names if kind == "mask" else ()
         return Column(replace(column.modality, names=names), column.read, (*notes, *column.notes))
+
+
+def _require_positive(option: str, value: float | None, right: str) -> None:
+    if value is not None and not value > 0:
+        raise MultiviewError(f"{option} is {value}; give {right}.")
 
 
 def npy(modality: Modality, path: Path, name: str, channels_first: bool = False) -> np.ndarray:

@@ -133,18 +133,16 @@ def number_column(each: ModalityChoice, columns: Columns) -> CellColumn:
     there = np.array([[cell is not None for cell in columns[name]] for name in each.where]).T
     some = np.any(there, axis=1)
     largest = np.finfo("float32").max
+    wrong = some[:, None] & (~(np.abs(table) <= largest) | ~there)
     bad: dict[int, str] = {}
-    for row, place in np.argwhere(~(np.abs(table) <= largest) | (there != some[:, None])).tolist():
+    for row, place in np.argwhere(wrong).tolist():
         name = each.where[place]
         bad.setdefault(row, _complaint(name, columns[name][row], each.name))
-    for row in np.flatnonzero(~some).tolist():
-        bad.pop(row, None)
     if some.any() and len(bad) == some.sum():
         raise MultiviewError(f"modality '{each.name}': {bad[min(bad)]}. Give another kind, as in '{each.name}:text'.")
     modality = declare_modality(each.name, "table", (len(each.where),), np.dtype("float32"), names=each.where)
-    return CellColumn(
-        modality, NumberCells(np.clip(np.nan_to_num(table), -largest, largest).astype("float32"), some, bad)
-    )
+    numbers = np.clip(np.nan_to_num(table), -largest, largest).astype("float32")
+    return CellColumn(modality, NumberCells(numbers, some, bad))
 
 
 def _values(column: Sequence[Any]) -> np.ndarray:

@@ -106,19 +106,21 @@ def _read_header(file: IO[bytes]) -> ArrayHeader:
 def _hdf5_headers(path: Path) -> dict[str, ArrayHeader | str]:
     import h5py
 
-    found: dict[str, ArrayHeader | str] = {}
     with h5py.File(path, "r") as file:
-        for name, dataset in _datasets(file):
-            if dataset is None:
-                found[name] = "is in another file, which is not followed; copy it into one file."
-                continue
-            if reason := complaint(partial(require_chunks, dataset)):
-                found[name] = reason
-                continue
-            text = h5py.check_string_dtype(dataset.dtype)
-            if dataset.shape is not None:
-                found[name] = dataset.shape, np.dtype("U") if text else dataset.dtype
-    return found
+        found = {name: _hdf5_header(dataset) for name, dataset in _datasets(file)}
+    return {name: header for name, header in found.items() if header is not None}
+
+
+def _hdf5_header(dataset: Any) -> ArrayHeader | str | None:
+    """Shape and dtype, or why the dataset cannot be read; None for a dataset that holds nothing."""
+    import h5py
+
+    if dataset is None:
+        return "is in another file, which is not followed; copy it into one file."
+    if reason := complaint(partial(require_chunks, dataset)):
+        return reason
+    text = h5py.check_string_dtype(dataset.dtype)
+    return None if dataset.shape is None else (dataset.shape, np.dtype("U") if text else dataset.dtype)
 
 
 def _datasets(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:

@@ -63,13 +63,18 @@ def read_wave(path: Path, name: str) -> tuple[np.ndarray, int]:
             require_rate(rate)
             require_size(path.stat().st_size, 2 * promised * file.channels)
             found = file.read(dtype="float64", always_2d=True)
-        if not len(found):
-            raise BadSample("holds no sound: its length is 0")
-        if len(found) < promised:
-            raise BadSample(f"truncated: {len(found)} of {promised} samples")
-        if not np.isfinite(found).all():
-            raise BadSample("holds values that are not finite")
+        _require_sound(found, promised)
         return found, rate
+
+
+def _require_sound(found: np.ndarray, promised: int) -> None:
+    """Raises BadSample unless there are finite samples, as many as the header promised."""
+    if not len(found):
+        raise BadSample("holds no sound: its length is 0")
+    if len(found) < promised:
+        raise BadSample(f"truncated: {len(found)} of {promised} samples")
+    if not np.isfinite(found).all():
+        raise BadSample("holds values that are not finite")
 
 
 @dataclass(frozen=True)
@@ -129,13 +134,17 @@ def _opened(path: Path) -> Any:
         if wav is None or not _is_unknown(wav.length, path.stat().st_size - wav.start):
             return soundfile.SoundFile(str(path))
         file.seek(0)
-        data = bytearray(file.read())
+        return soundfile.SoundFile(_with_lengths(bytearray(file.read()), wav))
+
+
+def _with_lengths(data: bytearray, wav: _WavData) -> io.BytesIO:
+    """A WAV file with the lengths that it has written into its headers."""
     left = len(data) - wav.start
     if wav.align and left % wav.align:
         raise BadSample(f"truncated: it ends within a sample, {left % wav.align} of {wav.align} bytes")
     data[4:8] = struct.pack("<I", min(len(data) - 8, 0xFFFFFFFF))
     data[wav.start - 4 : wav.start] = struct.pack("<I", min(left, 0xFFFFFFFF))
-    return soundfile.SoundFile(io.BytesIO(data))
+    return io.BytesIO(data)
 
 
 def _is_unknown(length: int, left: int) -> bool:

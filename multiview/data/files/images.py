@@ -383,15 +383,22 @@ def to_rgb(image: Image) -> Image:
     if image.mode == "F":
         raise BadSample("floating-point greys have no known range; store 8 or 16 bits")
     if image.mode.startswith("I"):
-        stored = np.asarray(image).astype("int64")
-        if stored.min() < 0 or stored.max() > 65535:
-            raise BadSample(f"greys go from {stored.min()} to {stored.max()}; store 8 or 16 bits")
-        return Image.fromarray(((stored + 128) // 257).astype("uint8")).convert("RGB")
+        return _narrowed(image).convert("RGB")
     if image.has_transparency_data and not _is_band(image):
         over = image.convert("RGBA")
         white = Image.new("RGBA", over.size, "white")
         return Image.alpha_composite(white, over).convert("RGB")
     return image.convert("RGB")
+
+
+def _narrowed(image: Image) -> Image:
+    """16-bit greys scaled to 8 bits."""
+    from PIL import Image
+
+    stored = np.asarray(image).astype("int64")
+    if stored.min() < 0 or stored.max() > 65535:
+        raise BadSample(f"greys go from {stored.min()} to {stored.max()}; store 8 or 16 bits")
+    return Image.fromarray(((stored + 128) // 257).astype("uint8"))
 
 
 def _is_band(image: Image) -> bool:

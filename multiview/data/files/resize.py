@@ -59,8 +59,7 @@ class Resizer:
 
         if self._fits(array):
             return array
-        height, width = self._inner(array)
-        window = self._window(array)
+        (height, width), window = self._inner(array), self._window(array)
         planes = [
             Image.fromarray(np.ascontiguousarray(plane)).resize((width, height), Image.Resampling.BILINEAR, box=window)
             for plane in np.moveaxis(array, -1, 0)

@@ -84,10 +84,8 @@ class ClassTreeOptions:
             for name, path in zip(ids, found.files, strict=True)
         ]
         notes = [] if by_folder else [splits.hash_split_note(shares)]
-        bare = sum(row.label is None for row in rows)
-        if bare:
-            notes.append(f"{bare} of {len(rows)} {found.kind}s are in no class folder; they have no label.")
-        return rows, list(found.files), [*notes, *_empty_classes(found, rows, int(by_folder))]
+        notes += _without_class(found, rows) + _empty_classes(found, rows, int(by_folder))
+        return rows, list(found.files), notes
 
     def _table(self, root: Path, by_id: Collection[str]) -> labels.LabelTable | None:
         if self.csv:
@@ -103,9 +101,7 @@ class ClassTreeOptions:
     def _by_table(
         self, found: FileTree, table: labels.LabelTable, by_id: Mapping[str, str]
     ) -> tuple[list[Row], list[str], list[str]]:
-        split = self.split_column and table.require_column(
-            self.split_column, "split_column", ", or split by a hash of the ids with --split_column null"
-        )
+        split = table.require_split_column(self.split_column)
         label = table.label_column(self.label_column)
         shares = splits.parse_shares(self.split)
         level = int(_splits_on_top(found.files))
@@ -130,6 +126,11 @@ def _table_notes(csv: Path, found: FileTree, paths: Sequence[str], shares: Seque
     if len(used) < len(found.files):
         notes.append(f"{len(found.files) - len(used)} {found.kind}s are left out: {csv} does not list them.")
     return notes + ([splits.hash_split_note(shares)] if shares else [])
+
+
+def _without_class(found: FileTree, rows: Sequence[Row]) -> list[str]:
+    bare = sum(row.label is None for row in rows)
+    return [f"{bare} of {len(rows)} {found.kind}s are in no class folder; they have no label."] if bare else []
 
 
 def _empty_classes(found: FileTree, rows: Sequence[Row], level: int) -> list[str]:

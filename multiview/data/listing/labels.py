@@ -61,6 +61,11 @@ class LabelTable:
             raise _no_column(self.path, self.columns, column, option, remedy)
         return column
 
+    def require_split_column(self, given: str | None) -> str | None:
+        """The column of splits; None where a hash of the ids decides."""
+        remedy = ", or split by a hash of the ids with --split_column null"
+        return self.require_column(given, "split_column", remedy) if given else given
+
     def label_column(self, given: str | None) -> str | None:
         """The column of classes: the given one, else `class` or `label` or the like, else None."""
         if given:
@@ -75,8 +80,9 @@ class LabelTable:
             )
             for name, cells in self.rows.items()
         }
-        if ignore_label is None:
-            return found
+        return found if ignore_label is None else self._without_label(found, ignore_label)
+
+    def _without_label(self, found: Mapping[str, Entry], ignore_label: str) -> dict[str, Entry]:
         classes = sorted({entry.label for entry in found.values() if entry.label})
         if ignore_label not in classes:
             near = suggestion(ignore_label, classes)

@@ -80,8 +80,7 @@ class Aligned(FileOptions):
         """Plans every id of the CSV file, or every stem. Raises MultiviewError if none fits."""
         assert root is not None
         chosen = self._chosen(root)
-        found = find_files(root, "file", ENDINGS)
-        found = replace(found, files=tuple(file for file in found.files if file not in (labels.USUAL_CSV, self.csv)))
+        found = self._data_files(root)
         files = {each.name: _by_stem(found, each.where[0]) for each in chosen}
         rows, notes = self._rows(root, files)
         if self.modalities is None:
@@ -90,9 +89,12 @@ class Aligned(FileOptions):
         columns = self._columns(root, chosen, files)
         table = {each.name: tuple(_the_file(files[each.name], row.id) for row in rows) for each in chosen}
         reader = _Reader(root, tuple(row.id for row in rows), table, columns, self.missing == "keep")
-        notes += [note for column in columns.values() for note in column.notes]
-        notes += found.passed_note()
+        notes += [*(note for column in columns.values() for note in column.notes), *found.passed_note()]
         return Plan(rows, tuple(column.modality for column in columns.values()), reader, notes=tuple(notes))
+
+    def _data_files(self, root: Path) -> FileTree:
+        found = find_files(root, "file", ENDINGS)
+        return replace(found, files=tuple(file for file in found.files if file not in (labels.USUAL_CSV, self.csv)))
 
     def _chosen(self, root: Path) -> tuple[ModalityChoice, ...]:
         """The modalities and the pattern of each."""
@@ -133,15 +135,12 @@ class Aligned(FileOptions):
     def _rows(self, root: Path, files: Mapping[str, Mapping[str, Sequence[str]]]) -> tuple[list[Row], list[str]]:
         stems = sorted(set().union(*files.values()))
         shares = splits.parse_shares(self.split)
-        if not self.csv and not (root / labels.USUAL_CSV).is_file():
+        csv = labels.find_csv(root, self.csv) if self.csv else root / labels.USUAL_CSV
+        if not self.csv and not csv.is_file():
             rows = [Row(stem, split=splits.split_by_hash(stem, shares)) for stem in stems]
             return rows, ["no CSV file: the samples have no classes.", splits.hash_split_note(shares)]
-        table = labels.read_table(
-            labels.find_csv(root, self.csv) if self.csv else root / labels.USUAL_CSV, self.id_column
-        )
-        split = self.split_column and table.require_column(
-            self.split_column, "split_column", ", or split by a hash of the ids with --split_column null"
-        )
+        table = labels.read_table(csv, self.id_column)
+        split = table.require_split_column(self.split_column)
         label = table.label_column(self.label_column)
         rows = [
             Row(name, label=entry.label, split=entry.split if split else splits.split_by_hash(name, shares))
@@ -173,8 +172,7 @@ def _table_notes(table: labels.LabelTable, label: str | None, stems: Sequence[st
     if not any(row.id in known for row in rows):
         raise MultiviewError(
             f"no id of {table.path} is the name of a file without its ending; ids are like '{rows[0].id}', names like "
-            f"'{stems[0]}'. "
-            "Name the right column with --id_column."
+            f"'{stems[0]}'. Name the right column with --id_column."
         )
     notes = [
         f"samples come from {table.path}" + (f", classes from its column '{label}'." if label else ", without classes.")

@@ -130,13 +130,7 @@ class Manifest(FileOptions):
                 f"{path} has no column that looks like a modality; it has: {', '.join(columns)}. Choose columns with "
                 "--modalities '{NAME: COLUMN}'."
             )
-        notes = [f"skipped the columns {', '.join(others)}; add them with --modalities."] if others else []
-        return chosen, notes + [
-            f"the column '{name}' is called like a modality, but its cells, such as "
-            f"{_example(columns[name])!r:.60}, are no files with a known ending."
-            for name in others
-            if name.casefold() in NAMED
-        ]
+        return chosen, _skipped(columns, others)
 
     def _part(self, path: Path, columns: Columns, each: ModalityChoice) -> manifest_columns.CellColumn:
         if len(each.where) > 1 or each.kind == "table":
@@ -201,6 +195,22 @@ def _expanded(path: Path, columns: Columns, each: ModalityChoice) -> ModalityCho
     return ModalityChoice(each.name, each.kind, tuple(found))
 
 
+def _skipped(columns: Columns, others: Sequence[str]) -> list[str]:
+    """Notes on columns that become no modality."""
+    notes = [f"skipped the columns {', '.join(others)}; add them with --modalities."] if others else []
+    return notes + [
+        f"the column '{name}' is called like a modality, but its cells, such as "
+        f"{_example(columns[name])!r:.60}, are no files with a known ending."
+        for name in others
+        if name.casefold() in NAMED
+    ]
+
+
+def _is_modality(name: str, column: Sequence[Any]) -> bool:
+    listed = any(isinstance(cell, (list, dict, bytes)) for cell in column)
+    return listed or manifest_columns.are_files(column) or NAMED.get(name.casefold()) == "text"
+
+
 def _guessed(columns: Columns) -> tuple[ModalityChoice, ...]:
     """Columns that look like modalities: files, lists, texts by name, numbered numbers."""
     chosen: list[ModalityChoice] = []
@@ -208,8 +218,7 @@ def _guessed(columns: Columns) -> tuple[ModalityChoice, ...]:
     for name, column in columns.items():
         if is_label_like(name) and not manifest_columns.are_files(column):
             continue
-        listed = any(isinstance(cell, (list, dict, bytes)) for cell in column)
-        if manifest_columns.are_files(column) or listed or NAMED.get(name.casefold()) == "text":
+        if _is_modality(name, column):
             chosen.append(ModalityChoice(_own_name(name, column), None, (name,)))
         elif (match := re.fullmatch(r"(.*?\D)[_.-]?\d+", name)) and manifest_columns.are_numbers(column):
             numbered.setdefault(match[1].rstrip("_.-"), []).append(name)

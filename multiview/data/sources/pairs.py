@@ -33,11 +33,7 @@ class Pairs(Audio):
         single = super().plan(root)
         assert isinstance(single.read, FileReader)
         chosen = list(_pairs(single.rows))
-        if not any(len(pair) == 2 and single.rows[pair[0]].split == "train" for pair in chosen):
-            raise MultiviewError(
-                f"no class of {root} has two sounds in the split train, so there is no pair to learn from. Add "
-                "sounds to a class folder, or make the split train larger with --split."
-            )
+        _require_pairs(chosen, single.rows, root)
         rows = [_row([single.rows[number] for number in pair]) for pair in chosen]
         modalities = tuple(replace(single.modalities[0], name=name) for name in NAMES)
         note = (
@@ -46,6 +42,14 @@ class Pairs(Audio):
         )
         notes = (*single.notes, note, *_left_over(single.rows, chosen))
         return Plan(rows, modalities, _Reader(single.read, tuple(chosen)), notes=notes)
+
+
+def _require_pairs(chosen: Sequence[tuple[int, ...]], rows: Sequence[Row], root: Path) -> None:
+    if not any(len(pair) == 2 and rows[pair[0]].split == "train" for pair in chosen):
+        raise MultiviewError(
+            f"no class of {root} has two sounds in the split train, so there is no pair to learn from. Add "
+            "sounds to a class folder, or make the split train larger with --split."
+        )
 
 
 def _pairs(rows: Sequence[Row]) -> Iterator[tuple[int, ...]]:

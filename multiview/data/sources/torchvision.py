@@ -154,8 +154,7 @@ def _class(name: str) -> type[Any]:
 def _parts(name: str, root: Path, arguments: Mapping[str, Any]) -> list[_Part]:
     """The splits of the class. Raises MultiviewError when the files of all of them are missing."""
     kind = _class(name)
-    makers = [base.__dict__["__init__"] for base in inspect.getmro(kind) if "__init__" in base.__dict__]
-    takes = {each for make in makers[:-1] for each in inspect.signature(make).parameters}
+    takes = _arguments_of(kind)
     fixed = dict(arguments) | ({"download": False} if "download" in takes else {})
 
     def part(word: str, split: str, more: Mapping[str, Any]) -> _Part:
@@ -166,7 +165,17 @@ def _parts(name: str, root: Path, arguments: Mapping[str, Any]) -> list[_Part]:
     chosen = next((word for word in ("split", "image_set") if word in takes and word not in fixed), None)
     if chosen is None:
         return [part("all", "", {})]
-    offered = [part(word, split, {chosen: word}) for word, split in SPLITS.items()]
+    return _there([part(word, split, {chosen: word}) for word, split in SPLITS.items()])
+
+
+def _arguments_of(kind: type) -> set[str]:
+    """The names of the arguments of a class and of its bases."""
+    makers = [base.__dict__["__init__"] for base in inspect.getmro(kind) if "__init__" in base.__dict__]
+    return {each for make in makers[:-1] for each in inspect.signature(make).parameters}
+
+
+def _there(offered: list[_Part]) -> list[_Part]:
+    """The splits whose files are there, without the union of two of them; else the first."""
     found = [each for each in offered if _is_there(each)]
     if any(each.name == "train" for each in found):
         found = [each for each in found if each.name != "trainval"]

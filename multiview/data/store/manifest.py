@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -265,8 +265,14 @@ def _from_json(data: dict[str, Any]) -> Manifest:
     values.pop(CHECKSUM, None)
     splits = [(each["name"], each["count"]) for each in values["splits"]]
     manifest = Manifest(**{**values, "splits": dict(splits)})
+    _check_names(manifest, [name for name, _ in splits])
+    _check_numbers(manifest)
+    return manifest
+
+
+def _check_names(manifest: Manifest, splits: Sequence[str]) -> None:
     for what, names in {
-        "split": [name for name, _ in splits],
+        "split": splits,
         "class": manifest.classes,
         "factor": manifest.factors,
         "modality": [each.name for each in manifest.modalities],
@@ -274,8 +280,6 @@ def _from_json(data: dict[str, Any]) -> Manifest:
     }.items():
         if len(set(names)) < len(names):
             raise ValueError(f"it names a {what} twice")
-    _check_numbers(manifest)
-    return manifest
 
 
 def _check_numbers(manifest: Manifest) -> None:

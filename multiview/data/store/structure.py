@@ -86,12 +86,9 @@ def only_checksums(dataset: Any) -> bool:
 def _chunk_fault(dataset: Any, chunks: list[Any], present: Any) -> str | None:
     """Why the chunks are not those of the dataset; `present` says which samples were written."""
     step = dataset.chunks[0]
-    if present is None:
-        wanted = np.arange(0, len(dataset), step)
-    elif len(present) != len(dataset) or step != 1:
+    if present is not None and (len(present) != len(dataset) or step != 1):
         return "does not hold one chunk per sample"
-    else:
-        wanted = np.flatnonzero(present[()])
+    wanted = np.arange(0, len(dataset), step) if present is None else np.flatnonzero(present[()])
     found = np.sort(np.array([chunk.chunk_offset[0] for chunk in chunks], np.int64))
     if not np.array_equal(found, wanted) or any(any(chunk.chunk_offset[1:]) for chunk in chunks):
         return f"lacks samples: its index leads to {len(found)} of {len(wanted)} parts, or to wrong ones"

@@ -93,6 +93,10 @@ def _count_faults(manifest: Manifest, results: Sequence[Mapping[str, Any]]) -> I
         found = sum(result["splits"][place] for result in results)
         if found != count:
             yield f"the manifest counts {counted(count, 'sample')} in the split {name}, the shards hold {found}"
+    yield from _statistics_faults(manifest, results)
+
+
+def _statistics_faults(manifest: Manifest, results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for modality in manifest.modalities:
         moments = Moments.none(channels(modality))
         for result in results:

@@ -133,12 +133,17 @@ def _add_ids(seen: dict[str, Path], store: Store) -> None:
         seen[name] = store.path
 
 
-def _rows_of(store: Store) -> list[Row]:
-    classes, names = store.manifest.classes, store.manifest.factors
+def _splits_of(store: Store) -> list[str | None]:
+    """The split of every row."""
     splits: list[str | None] = [None] * len(store)
     for name in store.split_names:
         for row in store.rows(name).tolist():
             splits[row] = name
+    return splits
+
+
+def _rows_of(store: Store) -> list[Row]:
+    classes, names, splits = store.manifest.classes, store.manifest.factors, _splits_of(store)
     factors = {name: store.factor(name) for name in names}
     return [
         Row(

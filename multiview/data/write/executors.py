@@ -28,13 +28,12 @@ def write_shards(
     workers = min(workers, len(numbers))
     if engine not in ENGINES:
         raise unknown_name("engine", engine, ENGINES)
-    results = (
-        _run_on_ray(job, numbers, workers, tick)
-        if engine == "ray"
-        else _run_in_processes(job, numbers, workers, tick)
-        if workers > 1
-        else (job.attempt(number, tick) for number in numbers)
-    )
+    if engine == "ray":
+        results = _run_on_ray(job, numbers, workers, tick)
+    elif workers > 1:
+        results = _run_in_processes(job, numbers, workers, tick)
+    else:
+        results = (job.attempt(number, tick) for number in numbers)
     for result in results:
         if not isinstance(result, FinishedShard):
             raise result
