@@ -22,10 +22,12 @@ _WHERE = {
     "Encoder": "encoder",
     "HyperEdge": "graph",
     "ImageRecipe": "recipe",
+    "KeyEncoder": "losses.key_encoder",
     "MoCo": "objectives",
     "MultiviewError": "errors",
     "Objective": "objectives",
     "Optimizer": "config",
+    "PairLoss": "losses.pair_loss",
     "Recipe": "recipe",
     "Setup": "recipe",
     "SigLIP": "objectives",
@@ -44,12 +46,13 @@ _WHERE = {
     "make_encoder": "encoder",
     "make_view": "view",
 }
-_MODULES = ("encoders", "views")
+_MODULES = ("encoders", "losses", "views")
 
 __all__ = sorted([*_WHERE, *_MODULES])
 
 if TYPE_CHECKING:
     from multiview import encoders as encoders
+    from multiview import losses as losses
     from multiview import views as views
     from multiview.config import Optimizer as Optimizer
     from multiview.config import Train as Train
@@ -64,6 +67,8 @@ if TYPE_CHECKING:
     from multiview.launch import fit as fit
     from multiview.launch import main as main
     from multiview.load_run import load as load
+    from multiview.losses.key_encoder import KeyEncoder as KeyEncoder
+    from multiview.losses.pair_loss import PairLoss as PairLoss
     from multiview.objectives import BYOL as BYOL
     from multiview.objectives import CMC as CMC
     from multiview.objectives import MoCo as MoCo

@@ -36,6 +36,11 @@ class Embeddings(NamedTuple):
     scalars: dict[str, dict[str, Tensor]]
 
 
+def onto_sphere(u: Tensor, head: Head) -> Tensor:
+    """Rows of length 1, in float32 also under autocast; unchanged when the head's unit is False."""
+    return F.normalize(full_precision(u), dim=1) if head.unit else u
+
+
 class Projection(nn.Module):
     """A projector or predictor built from its `Head`: (n, width) -> (n, dim)."""
 
@@ -49,8 +54,8 @@ class Projection(nn.Module):
         return self.layers(h)
 
     def onto_sphere(self, u: Tensor) -> Tensor:
-        """Rows of length 1, in float32 also under autocast; unchanged when unit is False."""
-        return F.normalize(full_precision(u), dim=1) if self.head.unit else u
+        """`onto_sphere` for this head."""
+        return onto_sphere(u, self.head)
 
     def forward(self, h: Tensor) -> Tensor:
         """Embeddings of features."""

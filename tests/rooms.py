@@ -30,7 +30,7 @@ FLOORS = (
         *("multiview/graph.py", "multiview/memory", "multiview/model.py", "multiview/objectives"),
         *("multiview/data/sources", "multiview/data/write"),
     ),
-    ("multiview/recipe.py", "multiview/setup.py", "multiview/data/inspect", "multiview/data/load"),
+    ("multiview/losses", "multiview/recipe.py", "multiview/setup.py", "multiview/data/inspect", "multiview/data/load"),
     ("multiview/measure", "multiview/train", "multiview/trained.py"),
     (
         *("multiview/check", "multiview/finish.py", "multiview/load_run.py", "multiview/recipe_origin.py"),

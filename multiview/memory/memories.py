@@ -33,7 +33,8 @@ class Memories(nn.Module):
     """The banks, queues and key encoders that a graph's edges ask for; edges share what is equal.
 
     Args:
-        model: whose encoders and projectors the key encoders follow.
+        model: whose encoders and projectors the key encoders follow (None = keys come from
+            elsewhere).
         graph: the edges.
         samples: length of the training split: the number of rows of a bank.
         seed: of the banks' first rows and of every draw of negatives.
@@ -41,12 +42,12 @@ class Memories(nn.Module):
     """
 
     def __init__(
-        self, model: MultiviewModel, graph: ContrastGraph, samples: int, seed: int, steps: int | None = None
+        self, model: MultiviewModel | None, graph: ContrastGraph, samples: int, seed: int, steps: int | None = None
     ) -> None:
         super().__init__()
         self.graph = graph
         self.seed, self.steps = seed, steps
-        self.owners = model.owners
+        self.owners = {} if model is None else model.owners
         self.stores, self.key_encoders = nn.ModuleDict(), nn.ModuleDict()
         self.states = nn.ModuleDict(
             {name: _State(edge.objective.initial_state()) for name, edge in graph.named_edges().items()}
@@ -56,14 +57,16 @@ class Memories(nn.Module):
         for view, needs in self.wanted:
             self._add(model, view, needs, samples, generator)
 
-    def _add(self, model: MultiviewModel, view: str, needs: Needs, samples: int, generator: torch.Generator) -> None:
+    def _add(
+        self, model: MultiviewModel | None, view: str, needs: Needs, samples: int, generator: torch.Generator
+    ) -> None:
         name = _store_name(view, needs)
         if isinstance(needs.memory, Bank) and name not in self.stores:
             momentum, dtype = needs.memory.momentum, getattr(torch, needs.memory.dtype)
             self.stores[name] = MemoryBank(samples, needs.projector.dim, momentum, generator, dtype)
         if isinstance(needs.memory, Queue) and name not in self.stores:
             self.stores[name] = KeyQueue(needs.memory.size, needs.projector.dim)
-        if needs.keys is not None:
+        if needs.keys is not None and model is not None:
             key = self._key_name(view, needs)
             if key not in self.key_encoders:
                 projector = model.projector(view, needs.projector)

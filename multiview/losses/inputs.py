@@ -1,0 +1,117 @@
+"""What a user gives to a loss: checked, masked, and in the form that objectives read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from multiview.distributed import gather, rank
+from multiview.errors import MultiviewError, unknown_name
+from multiview.masked_forward import masked_forward
+from multiview.model import onto_sphere
+from multiview.objectives.edge import EdgeInput
+from multiview.objectives.needs import Head
+
+Present = Tensor | Sequence[Tensor] | None
+"""Which rows exist: a bool tensor (n,), or one per view; None = all."""
+
+OWN = {field.name for field in fields(EdgeInput)}
+GIVEN = {"sides", "index", "present", "state", "scalars", "generator", "draws"}
+
+
+def require_rows(owner: str, named: Mapping[str, object], width: int | None = None) -> Tensor:
+    """Raises MultiviewError unless all are numbers (n, width) with the same n. Returns the first.
+
+    named: tensors by their names in the message. width: None = that of the first.
+    """
+    wanted = "(n, d)" if width is None else f"(n, {width})"
+    for name, x in named.items():
+        if not isinstance(x, Tensor) or x.ndim != 2 or not x.is_floating_point():
+            raise MultiviewError(f"{owner}: {name} is {_shown(x)}; give a tensor of embeddings {wanted}.")
+        if width is not None and x.shape[1] != width:
+            raise MultiviewError(
+                f"{owner}: {name} has {x.shape[1]} numbers per row, but the loss is made for {width}; give embeddings "
+                f"{wanted}, or make the loss with dim={x.shape[1]}."
+            )
+    (name, first), *others = cast("dict[str, Tensor]", named).items()
+    for other, x in others:
+        if x.shape != first.shape:
+            raise MultiviewError(
+                f"{owner}: {other} has shape {tuple(x.shape)} and {name} {tuple(first.shape)}; row i of each must "
+                "belong to the same sample, and all must have the same width."
+            )
+    return first
+
+
+def _shown(x: object) -> str:
+    """What was given, in a few words."""
+    return f"{x.dtype} {tuple(x.shape)}".removeprefix("torch.") if isinstance(x, Tensor) else f"a {type(x).__name__}"
+
+
+def masks(owner: str, present: Present, views: int, like: Tensor) -> list[Tensor]:
+    """One mask (n,) per view, on the device of the rows `like` (n, d)."""
+    if present is None:
+        return [torch.ones(len(like), dtype=torch.bool, device=like.device)] * views
+    given = [present] * views if isinstance(present, Tensor) else list(present)
+    for mask in given:
+        if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != (len(like),):
+            raise MultiviewError(
+                f"{owner}: present is {_shown(mask)}; give a bool tensor ({len(like)},), or one per view."
+            )
+    if len(given) != views:
+        raise MultiviewError(
+            f"{owner}: present holds {len(given)} masks; give one mask, or one for each of {views} views."
+        )
+    return [mask.to(like.device) for mask in given]
+
+
+def places(like: Tensor) -> Tensor:
+    """The place (n,) of each row of this process among the rows of all processes."""
+    return torch.arange(len(like), device=like.device) + rank() * len(like)
+
+
+def require_index(owner: str, index: Tensor, rows: int, samples: int | None) -> None:
+    """Raises MultiviewError, in every process, unless index holds `rows` places below `samples`."""
+    if not isinstance(index, Tensor) or index.shape != (rows,) or index.is_floating_point() or index.is_complex():
+        raise MultiviewError(
+            f"{owner}: index is {_shown(index)}; give whole numbers ({rows},), the place of each sample."
+        )
+    if samples is None or not rows:
+        return
+    low, high = (int(x) for x in torch.aminmax(gather(index)))
+    if low < 0 or high >= samples:
+        raise MultiviewError(
+            f"{owner}: index holds {low}..{high}, but the memory bank has {samples} rows, numbered from 0; make the "
+            "loss with samples=len(dataset)."
+        )
+
+
+def kept(x: Tensor, present: Tensor, head: Head) -> Tensor:
+    """The rows as an objective reads them: of length 1 if the head says so, zero where absent."""
+    return masked_forward(lambda rows: {"x": onto_sphere(rows, head)}, x, present, [])["x"]
+
+
+def with_extras(owner: str, edge: EdgeInput, rows: Mapping[str, Tensor]) -> EdgeInput:
+    """The edge with further numbers per row, such as the group of each sample.
+
+    A name must be a field of `EdgeInput`: what objectives can read.
+    """
+    for name, x in rows.items():
+        if name not in OWN - GIVEN:
+            raise unknown_name(f"keyword of {owner}", name, (OWN - GIVEN) | {"present"})
+        if not isinstance(x, Tensor) or len(x) != len(edge.index):
+            raise MultiviewError(f"{owner}: {name} is {_shown(x)}; give a tensor with {len(edge.index)} rows.")
+    extras: dict[str, Any] = {name: x.to(edge.index.device) for name, x in rows.items()}
+    return replace(edge, **extras) if extras else edge
+
+
+@contextmanager
+def full_precision_region(like: Tensor) -> Iterator[None]:
+    """Autocast is off: the losses convert what they need, and a bfloat16 cosine is too coarse."""
+    with torch.autocast(like.device.type, enabled=False):
+        yield
