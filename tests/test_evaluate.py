@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -19,7 +20,7 @@ import multiview.measure
 from multiview.errors import MultiviewError
 from multiview.measure.features import Features, concatenated, measure_features
 from multiview.measure.files import from_json, rows_from_json, to_json
-from multiview.measure.intervals import Interval, margin, wilson
+from multiview.measure.intervals import Interval, Margin, margin, wilson
 from multiview.measure.knn import weighted_knn
 from multiview.measure.linear import linear_probe, reduced
 from multiview.measure.rows import CONCAT, Measure
@@ -223,11 +224,36 @@ class TestEvaluateFeatures:
 
 
 class TestNoise:
-    def test_the_interval_is_agresti_and_caffos(self):
+    def test_the_interval_is_agresti_and_caffos_around_the_difference(self):
+        """The end towards zero, which decides, is theirs; the other end mirrors it."""
         m = margin(0.6, 0.5, 100, 50)
         p1, p2 = 61 / 102, 26 / 52
         half = 1.96 * math.sqrt(p1 * (1 - p1) / 102 + p2 * (1 - p2) / 52)
-        assert (m.points, m.low, m.high) == pytest.approx((0.1, p1 - p2 - half, p1 - p2 + half))
+        assert (m.points, m.low) == pytest.approx((0.1, p1 - p2 - half))
+        assert m.high == pytest.approx(0.2 - m.low)
+        assert m.high >= p1 - p2 + half
+        assert m.half == pytest.approx(0.1 - m.low)
+        worse = margin(0.5, 0.6, 50, 100)
+        assert (worse.points, worse.low, worse.high) == pytest.approx((-0.1, -m.high, -m.low))
+
+    @pytest.mark.parametrize("count", [3, 5, 11, 40, 600, 20_000])
+    def test_the_printed_figures_decide(self, count):
+        """Whoever reads `+a ± b` decides as the verdict does, for any two counts of hits."""
+        hits = [round(share * count) for share in (0, 0.02, 0.3, 0.31, 0.5, 0.52, 0.7, 0.97, 1)]
+        for ours in hits:
+            for theirs in hits:
+                rows = [score(linear=ours / count, test=count), score("raw pixels", linear=theirs / count, test=count)]
+                text = verdict(rows)
+                points, half = map(float, re.search(r", ([+-][\d.]+) ± ([\d.]+) over raw pixels", text).groups())
+                assert points == pytest.approx(100 * (ours - theirs) / count, abs=0.05)
+                assert ("the encoders learned." in text) == (points - half > 0)
+                assert ("(within noise)" in text) == (points - half <= 0 <= points + half)
+
+    @pytest.mark.parametrize(
+        ("low", "words"), [(0.0004, "+5.40 ± 5.36"), (0.00001, "+5.400 ± 5.399"), (-0.00001, "+5.4 ± 5.4")]
+    )
+    def test_decimals_are_added_until_the_side_of_zero_shows(self, low, words):
+        assert Margin(0.054, low, 0.108 - low).in_words == words
 
     def test_the_interval_of_one_accuracy_is_wilsons(self):
         """From either end, the measured accuracy is 1.96 standard deviations away."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
 import multiview as mv
 from multiview.cli import run
 from multiview.data.sources.scenes import Scenes
+from multiview.data.store.reading import Store
 from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
+from multiview.measure import segmentation
 from multiview.measure.files import rows_from_json
 from multiview.measure.segmentation import UNLABELLED, Pictures, Probe, commonest, confusion, fit_probe, segment
 from multiview.runs import read
@@ -41,6 +47,34 @@ def test_views_layers_and_controls_are_probed(trained: mv.Trained, capsys: pytes
     assert all(0 < miou.value <= pixel.value <= 1 for pixel, miou in zip(rows[::2], rows[1::2], strict=True))
     assert "mIoU %" in text
     assert "unlabelled pixels do not count." in text
+
+
+@pytest.mark.parametrize("lacking", [None, "depth", "mask", "image"])
+def test_each_picture_is_encoded_once_for_its_view(
+    trained: mv.Trained, lacking: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other views are neither made nor encoded, and no sample that lacks the view or the mask."""
+    store, seen, made = trained.store, Counter[str](), []
+    whole, layer = Store.present, segmentation.ViewLayer
+    monkeypatch.setattr(Store, "present", lambda self, name: whole(self, name) & _kept(self, name == lacking))
+    monkeypatch.setattr(segmentation, "ViewLayer", lambda views: made.append(set(views)) or layer(views))
+    hooks = [
+        trained.encoder(name).register_forward_pre_hook(lambda _, x, name=name: seen.update({name: len(x[0])}))
+        for name in ("L", "depth")
+    ]
+    segment(replace(trained, folder=None), "mask", "stage2")
+    for hook in hooks:
+        hook.remove()
+    modality = {"L": "image", "depth": "depth"}
+    rows = np.concatenate([store.rows("train"), store.rows("test")])
+    assert seen == {
+        view: int((store.present(modality[view]) & store.present("mask"))[rows].sum()) for view in ("L", "depth")
+    }
+    assert made == [{view, segmentation.LABELS} for view in ("L", "depth") for _ in range(6)]
+
+
+def _kept(store: Store, lacks: bool) -> np.ndarray:
+    return np.arange(len(store)) % 3 > 0 if lacks else np.ones(len(store), bool)
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,19 @@ class Interval:
 
 @dataclass(frozen=True)
 class Margin:
-    """How far one accuracy lies above another: `points` (-1 to 1), with a 95 % interval."""
+    """How far one value lies above another: `points` (-1 to 1), with a 95 % interval around it.
+
+    Tables and verdicts print `points` and `half`, and decide by the same numbers.
+    """
 
     points: float
     low: float
     high: float
+
+    @property
+    def half(self) -> float:
+        """Half the width of the interval."""
+        return (self.high - self.low) / 2
 
     @property
     def clear(self) -> bool:
@@ -35,6 +43,22 @@ class Margin:
     def noise(self) -> bool:
         """Whether the interval contains zero."""
         return self.low <= 0 <= self.high
+
+    @property
+    def in_words(self) -> str:
+        """`+18.2 ± 5.4`, in points, with as many decimals as show on which side of zero it lies."""
+        for decimals in (1, 2, 3):
+            unit = 10 ** (decimals + 2)
+            points, half = round(self.points * unit), round(self.half * unit)
+            if (points > half, -half <= points <= half) == (self.clear, self.noise):
+                break
+        return f"{100 * self.points:+.{decimals}f} ± {100 * self.half:.{decimals}f}"
+
+
+def around(points: float, low: float, high: float) -> Margin:
+    """The smallest interval from `points` - x to `points` + x that contains `low` to `high`."""
+    half = max(points - low, high - points)
+    return Margin(points, points - half, points + half)
 
 
 def wilson(accuracy: float, count: int) -> Interval:
@@ -48,11 +72,13 @@ def margin(subject: float, control: float, n_subject: int, n_control: int) -> Ma
     """The difference of two accuracies (0 to 1), each on n samples, with its 95 % interval.
 
     Agresti and Caffo (The American Statistician 54, 2000): with q = (hits + 1) / (n + 2) of either,
-    the interval is q1 - q2 +- 1.96 sqrt(q1 (1 - q1) / (n1 + 2) + q2 (1 - q2) / (n2 + 2)). It takes
-    the two accuracies for independent. Two probes on the same test samples mostly fail together, so
-    that the interval is too wide rather than too narrow.
+    the interval is q1 - q2 +- 1.96 sqrt(q1 (1 - q1) / (n1 + 2) + q2 (1 - q2) / (n2 + 2)).
+    Its centre lies a little nearer to zero than the difference. The end that is farther from zero
+    is moved out, so that the difference is in the middle. The interval takes the two accuracies for
+    independent. Two probes on the same test samples mostly fail together, so that it is too wide
+    rather than too narrow.
     """
     q1 = (subject * n_subject + 1) / (n_subject + 2)
     q2 = (control * n_control + 1) / (n_control + 2)
     half = Z * sqrt(q1 * (1 - q1) / (n_subject + 2) + q2 * (1 - q2) / (n_control + 2))
-    return Margin(subject - control, q1 - q2 - half, q1 - q2 + half)
+    return around(subject - control, q1 - q2 - half, q1 - q2 + half)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor, nn
 
@@ -111,34 +112,42 @@ def commonest(store: Store, modality: str, most: int) -> list[int]:
 
 
 def _pictures(trained: Trained, extract: Maps, view: str, modality: str, known: list[int], split: str) -> Pictures:
-    """Maps and labels of the central crops of the samples that have both the view and the mask."""
-    setup, device = trained.setup, next(trained.model.parameters()).device
-    source, crop = setup.views[view].modality, setup.views[view].crop
-    mask = View(modality=modality, channels=Channels("label", 1, "class", 0, 1), crop=crop, mean=(0.0,), std=(1.0,))
-    views = {**setup.views, LABELS: mask}
+    """Maps and labels of the central crops of the samples that have both the view and the mask.
+
+    No other view is made or encoded, and no other sample.
+    """
+    probed, device = trained.setup.views[view], next(trained.model.parameters()).device
+    label = Channels("label", 1, "class", 0, 1)
+    mask = View(modality=modality, channels=label, crop=probed.crop, mean=(0.0,), std=(1.0,))
+    views = {view: probed, LABELS: mask}
     samples, layer = Samples(trained.store, split, views, train=False), ViewLayer(views).to(device)
     maps, labels = [], []
     with torch.no_grad():
-        for index in torch.arange(len(samples)).split(BATCH):
+        for index in torch.from_numpy(_with_both(trained.store, split, views)).split(BATCH):
             batch = samples[0, index].to(device)
             tensors = layer(batch)
-            present = batch.present[source] & batch.present[modality]
-            features = extract({name: x for name, x in tensors.items() if name != LABELS})[view]
-            maps.append(features[present].float())
+            present = batch.present[probed.modality] & batch.present[modality]  # without unreadable files
+            maps.append(extract({view: tensors[view]})[view][present].float())
             labels.append(_numbered(tensors[LABELS][present, 0], known))
+    if not sum(map(len, maps)):
+        raise MultiviewError(f"no sample of the split '{split}' has both the view '{view}' and its labels.")
     pictures = Pictures(torch.cat(maps), torch.cat(labels))
-    _require_maps(pictures, view, split)
+    _require_maps(pictures, view)
     return pictures
 
 
-def _require_maps(pictures: Pictures, view: str, split: str) -> None:
+def _with_both(store: Store, split: str, views: Mapping[str, View]) -> NDArray[np.int64]:
+    """The positions in a split of the samples that have all of the views."""
+    rows = store.rows(split)
+    return np.flatnonzero(np.all([store.present(view.modality)[rows] for view in views.values()], axis=0))
+
+
+def _require_maps(pictures: Pictures, view: str) -> None:
     if pictures.maps.ndim != 4:
         raise MultiviewError(
             f"view '{view}' has no map at this layer but {tuple(pictures.maps.shape[1:])} per sample; choose an "
             "earlier layer with --layer."
         )
-    if not len(pictures.maps):
-        raise MultiviewError(f"no sample of the split '{split}' has both the view '{view}' and its labels.")
 
 
 def _numbered(labels: Tensor, known: list[int]) -> Tensor:

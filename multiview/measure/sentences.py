@@ -20,10 +20,7 @@ def verdict(rows: Iterable[Measure | Score]) -> str:
     measures = linear_rows(measures_of(rows))
     subject, *controls = headline(measures)
     margins = {control.weights_in_words: margin_over(subject, control) for control in controls}
-    comparisons = "".join(
-        f", {100 * m.points:+.1f} ± {50 * (m.high - m.low):.1f} over {name}{' (within noise)' * m.noise}"
-        for name, m in margins.items()
-    )
+    comparisons = "".join(f", {m.in_words} over {name}{' (within noise)' * m.noise}" for name, m in margins.items())
     return f"{_title(subject)}: linear {100 * subject.value:.1f} %{comparisons}{_conclusion(margins)}"
 
 
