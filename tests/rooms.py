@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -107,11 +107,25 @@ def lines_of_rooms(files: Mapping[Path, str]) -> dict[str, int]:
     return counts
 
 
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def function_lengths(source: str) -> dict[Function, int]:
+    """The lines of every function and method, also of those within functions, with docstrings."""
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, Function)]
+    return {node: (node.end_lineno or 0) - node.lineno + 1 for node in nodes}
+
+
 def long_functions(source: str, limit: int) -> list[str]:
-    """The functions with more than `limit` lines, docstring included."""
-    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    sizes = {node: (node.end_lineno or 0) - node.lineno + 1 for node in nodes}
-    return [f"{node.lineno}: {node.name} has {size} lines" for node, size in sizes.items() if size > limit]
+    """The functions with more than `limit` lines."""
+    lengths = function_lengths(source).items()
+    return [f"{node.lineno}: {node.name} has {length} lines" for node, length in lengths if length > limit]
+
+
+def percentile_90(files: Iterable[str]) -> int:
+    """The 90th percentile of the lengths of all functions in these sources."""
+    lengths = sorted(length for source in files for length in function_lengths(source).values())
+    return lengths[int(len(lengths) * 0.9)]
 
 
 def wide_lines(source: str, code: int, prose: int) -> list[str]:

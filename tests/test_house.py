@@ -20,7 +20,7 @@ from types import ModuleType
 import pytest
 import yaml
 from imports import python_files
-from rooms import long_functions, sources, wide_lines
+from rooms import long_functions, percentile_90, sources, wide_lines
 
 import multiview
 
@@ -117,6 +117,19 @@ def complaints(check: Callable[[str], list[str]]) -> list[str]:
 
 def test_no_function_is_longer_than_43_lines() -> None:
     assert complaints(partial(long_functions, limit=43)) == []
+
+
+def test_nine_of_ten_functions_have_at_most_15_lines() -> None:
+    files = [source for path, source in sources(ROOT).items() if path.parts[0] != "recipes"]
+    assert percentile_90(files) <= 15, "cut some of the functions that `long_functions(source, limit=15)` lists"
+
+
+def test_the_90th_percentile_is_found() -> None:
+    short, long = "def f():\n    return 1\n", "def g():\n    x = 1\n    return x\n"
+    assert percentile_90([short * 9, long]) == 3
+    assert percentile_90([short * 10, long]) == 2
+    nested = "class A:\n    def f(self):\n        def g():\n            return 1\n        return g\n"
+    assert percentile_90([nested]) == 4
 
 
 def test_code_is_at_most_120_columns_wide_and_prose_100() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from multiview.data.files.failures import name_failures
+from multiview.data.files.imagebytes import first_bytes, is_png_without_exif, require_whole_jpeg2000
 from multiview.data.source import BadSample
 
 if TYPE_CHECKING:
@@ -54,8 +54,6 @@ MARKED_ALPHA = (1, 2)
 """Values of the TIFF tag ExtraSamples that mean transparency."""
 EXTRA_SAMPLES, SAMPLES, PHOTOMETRIC = 338, 277, 262
 """TIFF tags."""
-PNG_WITH_EXIF = (b"eXIf", b"zTXt", b"tEXt", b"iTXt")
-"""Chunks of a PNG that may hold the orientation."""
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "DIB", "PPM", "MPO", "JPEG2000", "AVIF", "HEIF")
 """Formats of Pillow that are read, whatever the file is called. EPS would start Ghostscript."""
 ARRAY = ".npy"
@@ -207,26 +205,10 @@ def orientation(path: Path | IO[bytes], name: str) -> int:
     with name_failures(name):
         if isinstance(path, Path) and path.suffix == ARRAY:
             return 1
-        if _is_png_without_exif(path):
+        if is_png_without_exif(path):
             return 1
         with _open(path) as image:
             return _orientation(image)
-
-
-def _is_png_without_exif(path: Path | IO[bytes]) -> bool:
-    """Whether a file is a PNG without a chunk that may hold an orientation. Decodes nothing."""
-    file = path.open("rb") if isinstance(path, Path) else path
-    try:
-        if file.read(8) != b"\x89PNG\r\n\x1a\n":
-            return False
-        while len(head := file.read(8)) == 8:
-            length, kind = struct.unpack(">I4s", head)
-            if kind in PNG_WITH_EXIF:
-                return False
-            file.seek(length + 4, 1)
-        return True
-    finally:
-        file.close() if isinstance(path, Path) else file.seek(0)
 
 
 @dataclass(frozen=True)
@@ -279,34 +261,8 @@ def _upright(path: Path | IO[bytes], reduce: int = 1) -> Image:
             image.draft(image.mode, (image.width // reduce, image.height // reduce))
         image.load()
         if image.format == "JPEG2000":
-            _require_whole_jpeg2000(path)
+            require_whole_jpeg2000(path)
         return ImageOps.exif_transpose(image) if _orientation(image) > 1 else image
-
-
-def _require_whole_jpeg2000(path: Path | IO[bytes]) -> None:
-    """Raises BadSample unless the codestream has its end; OpenJPEG reads a part without error."""
-    if isinstance(path, Path):
-        data = path.read_bytes()
-    else:
-        path.seek(0)
-        data = path.read()
-    start, end = (0, len(data)) if data[:2] == b"\xff\x4f" else _codestream(data)
-    if end > len(data) or not data[start:end].rstrip(b"\0").endswith(b"\xff\xd9"):
-        raise BadSample("truncated: the end of its codestream is missing")
-
-
-def _codestream(data: bytes) -> tuple[int, int]:
-    """Where the codestream in a JP2 file starts and ends (ISO/IEC 15444-1, Annex I)."""
-    place = 0
-    while place + 8 <= len(data):
-        length, kind = struct.unpack(">I4s", data[place : place + 8])
-        head = 16 if length == 1 else 8
-        length = int.from_bytes(data[place + 8 : place + 16], "big") if length == 1 else length
-        end = place + length if length else len(data)
-        if kind == b"jp2c":
-            return place + head, end
-        place = max(end, place + 8)
-    return 0, len(data) + 1
 
 
 def _open(path: Path | IO[bytes]) -> Image:
@@ -323,12 +279,7 @@ def _open(path: Path | IO[bytes]) -> Image:
 
 def _name_format(path: Path | IO[bytes]) -> None:
     """Raises BadSample with the format of a file that Pillow does not know."""
-    if isinstance(path, Path):
-        with path.open("rb") as file:
-            start = file.read(32)
-    else:
-        path.seek(0)
-        start = path.read(32)
+    start = first_bytes(path, 32)
     for place, magic, ending in MAGIC:
         if start[place:].startswith(magic):
             raise BadSample(f"is {UNREAD[ending]}")
