@@ -20,6 +20,9 @@ _WHERE = {
     "Crop": "view",
     "Edge": "graph",
     "Encoder": "encoder",
+    "Graph": "graphs",
+    "GraphEdge": "graphs",
+    "GraphView": "graphs",
     "HyperEdge": "graph",
     "ImageRecipe": "recipe",
     "KeyEncoder": "losses.key_encoder",
@@ -29,6 +32,7 @@ _WHERE = {
     "Optimizer": "config",
     "PairLoss": "losses.pair_loss",
     "Recipe": "recipe",
+    "Schedule": "graph",
     "Setup": "recipe",
     "SigLIP": "objectives",
     "SimCLR": "objectives",
@@ -38,6 +42,7 @@ _WHERE = {
     "Symile": "objectives",
     "Train": "config",
     "Trained": "trained",
+    "Tuning": "tuning",
     "VICReg": "objectives",
     "View": "view",
     "fit": "launch",
@@ -64,6 +69,10 @@ if TYPE_CHECKING:
     from multiview.graph import ContrastGraph as ContrastGraph
     from multiview.graph import Edge as Edge
     from multiview.graph import HyperEdge as HyperEdge
+    from multiview.graph import Schedule as Schedule
+    from multiview.graphs import Graph as Graph
+    from multiview.graphs import GraphEdge as GraphEdge
+    from multiview.graphs import GraphView as GraphView
     from multiview.launch import fit as fit
     from multiview.launch import main as main
     from multiview.load_run import load as load
@@ -84,6 +93,7 @@ if TYPE_CHECKING:
     from multiview.recipe import Recipe as Recipe
     from multiview.recipe import Setup as Setup
     from multiview.trained import Trained as Trained
+    from multiview.tuning import Tuning as Tuning
     from multiview.view import Channels as Channels
     from multiview.view import Crop as Crop
     from multiview.view import View as View

@@ -5,11 +5,13 @@ It is a frozen value that is checked when it is made.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Literal
 
 from multiview.errors import MultiviewError, unknown_name
 from multiview.objectives.base import Objective, Situation
@@ -18,9 +20,56 @@ from multiview.objectives.needs import Needs
 VIEW_NAME = re.compile(r"\w+")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """A factor on the weight of an edge that changes over the run.
+
+    Args:
+        weight: first and last factor, 0 or more and not both 0.
+        until: where the last factor is reached: a share of the run, or epochs when above 1.
+        shape: of the way between both, linear or cosine.
+
+    Example:
+        >>> rising = mv.Schedule(weight=(0.0, 1.0), until=0.5)
+        >>> mv.Edge("L", "ab", mv.CMC(), schedule=rising).weight_at(0.25)
+        0.5
+    """
+
+    weight: tuple[float, float] = (0.0, 1.0)
+    until: float = 1.0
+    shape: Literal["linear", "cosine"] = "linear"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", tuple(self.weight))
+        if len(self.weight) != 2 or not all(0 <= w < math.inf for w in self.weight) or not any(self.weight):
+            raise MultiviewError(
+                f"schedule: weight is {list(self.weight)}; give [from, to], two numbers that are 0 or more, not both 0."
+            )
+        if not 0 < self.until < math.inf:
+            raise MultiviewError(
+                f"schedule: until is {self.until}; give a share of the run up to 1, or epochs above 1."
+            )
+        if self.shape not in ("linear", "cosine"):
+            raise unknown_name("shape of a schedule", str(self.shape), ("linear", "cosine"))
+
+    def factor(self, done: float, epochs: float) -> float:
+        """The factor when the share `done` of a run of `epochs` epochs is done."""
+        until = self.until if self.until <= 1 else self.until / epochs
+        share = min(1.0, done / until)
+        share = (1 - math.cos(math.pi * share)) / 2 if self.shape == "cosine" else share
+        return self.weight[0] + share * (self.weight[1] - self.weight[0])
+
+
+def _weight_at(edge: AnyEdge, done: float, epochs: float = 1.0) -> float:
+    """The weight of the edge when the share `done` of a run of `epochs` epochs is done."""
+    return edge.weight if edge.schedule is None else edge.weight * edge.schedule.factor(done, epochs)
+
+
 @dataclass(frozen=True)
 class Edge:
     """Views `a` and `b` contrasted by `objective`; its loss counts `weight` times.
+
+    schedule: changes the weight over the run (None = constant).
 
     Example:
         >>> mv.Edge("L", "ab", mv.CMC(), weight=0.5).label
@@ -31,6 +80,8 @@ class Edge:
     b: str
     objective: Objective
     weight: float = 1.0
+    schedule: Schedule | None = None
+    weight_at = _weight_at
 
     def __post_init__(self) -> None:
         if self.a == self.b:
@@ -61,6 +112,8 @@ class Edge:
 class HyperEdge:
     """Three `views` or more contrasted by one `objective`; its loss counts `weight` times.
 
+    schedule: changes the weight over the run (None = constant).
+
     Example:
         >>> mv.HyperEdge(("L", "depth", "audio"), mv.Symile()).label
         'L-depth-audio'
@@ -69,6 +122,8 @@ class HyperEdge:
     views: tuple[str, ...]
     objective: Objective
     weight: float = 1.0
+    schedule: Schedule | None = None
+    weight_at = _weight_at
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "views", tuple(self.views))
@@ -103,10 +158,13 @@ def _check_values(edge: AnyEdge) -> None:
         raise MultiviewError(
             f"edge {edge.label}: the objective is {edge.objective!r}; give an objective such as CMC() or SimCLR()."
         )
-    if not 0 < edge.weight < float("inf"):
+    number = isinstance(edge.weight, (int, float)) and not isinstance(edge.weight, bool)
+    if not number or not 0 < edge.weight < float("inf"):
         raise MultiviewError(
             f"edge {edge.label}: weight is {edge.weight}; give a finite number above 0, or leave the edge out."
         )
+    if edge.schedule is not None and not isinstance(edge.schedule, Schedule):
+        raise MultiviewError(f"edge {edge.label}: schedule is {edge.schedule!r}; give mv.Schedule(weight=(0, 1)).")
 
 
 @dataclass(frozen=True)

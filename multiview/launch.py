@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
-from functools import partial
 from itertools import pairwise
 from multiprocessing import current_process
 from pathlib import Path
@@ -80,7 +79,10 @@ def parse_recipe(recipe: type[R], argv: Sequence[str], prog: str | None = None) 
     """The recipe with the options in `argv`; --resume takes the other options from the run."""
     several = f"`accelerate launch {launch_target(recipe)} [options]` starts the same run in several processes."
     about = f"{(inspect.getdoc(recipe) or '').split(ARGUMENTS)[0]}\n\n{several}\n\n{EXITS}"
-    read = partial(parse, recipe, prog=prog or Path(sys.argv[0]).name, description=about)
+
+    def read(words: Sequence[str]) -> R:
+        return parse(recipe, recipe.as_options(words), prog=prog or Path(sys.argv[0]).name, description=about)
+
     configs = [Path(out) / CONFIG for word, out in pairwise(_split_out(argv)) if word == "--out"]
     if {"--resume", "--resume=true"} & set(argv) and configs and configs[-1].is_file():
         # Config first: the run's objective may have other options than the recipe's default.

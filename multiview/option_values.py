@@ -31,11 +31,11 @@ def as_list(value: str, of_texts: bool) -> str:
     if text in ("null", "None") or text.startswith(("[", "-")):
         return value
     inner = text[1:-1] if text.startswith("(") and text.endswith(")") else text
-    items = [item.strip().strip("'\"") for item in _split(inner) if item.strip()]
+    items = [item.strip().strip("'\"") for item in split(inner) if item.strip()]
     return json.dumps(items, ensure_ascii=False) if of_texts else f"[{', '.join(items)}]"
 
 
-def _split(text: str) -> list[str]:
+def split(text: str) -> list[str]:
     """The parts between commas, except commas in brackets: `table:columns=[0,3]` is one part."""
     parts, depth = [""], 0
     for character in text:

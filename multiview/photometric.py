@@ -60,3 +60,14 @@ class Augment:
         from multiview.augment import augmented
 
         return augmented(self, x, draws)
+
+
+NAMED: dict[str, Augment] = {
+    "small": Augment(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.5, jitter=0.8, grey=0.3),
+    "simclr": Augment(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, jitter=0.8, grey=0.2, blur=0.5),
+    "moco_v1": Augment(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.4, grey=0.2, grey_first=True),
+    "moco_v2": Augment(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, jitter=0.8, grey=0.2, blur=0.5),
+    "simsiam": Augment(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, jitter=0.8, grey=0.2, blur=0.5),
+}
+"""The ready augmentations that `augment` of a graph takes by name; `multiview.views` says of which
+papers they are."""

@@ -1,13 +1,14 @@
 """Recipes: the fields are the options of a run, `build` makes the views, encoders and graph."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from multiview.config import Train
 from multiview.errors import MultiviewError, unknown_name
 from multiview.graph import ContrastGraph
+from multiview.tuning import Tuning
 from multiview.view import Crop, View
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ class Setup:
     """The parts of a run: views, encoders, and the graph of which views are contrasted.
 
     views: by name. encoders: by the name of their view; the name of another view instead of an
-    encoder shares that view's encoder. Raises MultiviewError when the graph and the views differ.
+    encoder shares that view's encoder. tuning: how the encoders of some views learn, by view; an
+    encoder without an entry learns in full. Raises MultiviewError when graph and views differ.
 
     Example:
         >>> crop = mv.Crop(size=16)
@@ -33,8 +35,12 @@ class Setup:
     views: Mapping[str, View]
     encoders: "Mapping[str, Encoder | str]"
     graph: ContrastGraph
+    tuning: Mapping[str, Tuning] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for view in self.tuning:
+            if view not in self.views:
+                raise unknown_name("view of this run", view, self.views)
         for view in self.graph.views:
             if view not in self.views:
                 raise unknown_name("view of this run", view, self.views)
@@ -99,6 +105,14 @@ class Recipe:
             )
         if not 0 <= self.seed < 2**31:
             raise MultiviewError(f"seed is {self.seed}; give a whole number from 0 to {2**31 - 1}.")
+
+    @classmethod
+    def as_options(cls, words: Sequence[str]) -> list[str]:
+        """The words of the command line as options; a recipe with its own grammar overrides it.
+
+        Raises MultiviewError for a mistake in the words.
+        """
+        return list(words)
 
     def build(self) -> Setup:
         """The views, encoders and graph of the run; every recipe overrides it."""

@@ -89,8 +89,8 @@ def recipe_of(folder: Path, *, trust_code: bool = False) -> Recipe:
     origin = _origin_in(folder)
     config(folder)
     prog = f"multiview train {origin['name']}" if "name" in origin else origin["file"]
-    words = ["--config", str(folder / CONFIG)]
-    return parse(_recipe_class(origin, folder, trust_code), words, prog=prog)
+    kind = _recipe_class(origin, folder, trust_code)
+    return parse(kind, kind.as_options(["--config", str(folder / CONFIG)]), prog=prog)
 
 
 def _origin_in(folder: Path) -> dict[str, str]:

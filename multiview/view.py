@@ -67,6 +67,8 @@ class Crop:
         flip: probability of a mirror image.
         name: of the draw.
         seconds: length of the window that is cut from sound, video and time series; None = all.
+        draw: name of the crop whose random numbers it takes, so that two crops of different size
+            show the same place (None = its own name).
 
     Raises:
         MultiviewError: when a value is out of its range.
@@ -83,6 +85,7 @@ class Crop:
     flip: float = 0.5
     name: str = "crop"
     seconds: float | None = None
+    draw: str | None = None
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -134,6 +137,8 @@ class View:
         augment: augmentation of the modality's tensor, such as `Augment`, drawn once per crop.
         mask: augmentation of the converted tensor, such as `SpecAugment`.
         rate: sampling rate that `convert` was made for, Hz; None = any.
+        axes: names of the axes of a sample, as `Encoder.axes` has them; they choose the encoder of
+            a view that names none.
         made: the factory and the options that made the view, entered by the factory.
 
     Raises:
@@ -164,6 +169,7 @@ class View:
     augment: Augmentation | None = None
     mask: Augmentation | None = None
     rate: float | None = None
+    axes: tuple[str, ...] = ("channels", "height", "width")
     made: Made | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -263,7 +269,7 @@ class View:
 
 
 _AUGMENTATIONS = ("augment", "mask")
-_PLAIN = ("modality", "reads_bytes", "pointwise", "take", "mean", "std", "missing", "rate")
+_PLAIN = ("modality", "reads_bytes", "pointwise", "take", "mean", "std", "missing", "rate", "axes")
 
 
 def view_from(record: Mapping[str, Any]) -> View:
@@ -276,7 +282,8 @@ def view_from(record: Mapping[str, Any]) -> View:
             f"the view '{record['channels']['name']}' cannot be built from its record: {record['reason']}."
         )
     try:
-        values = {name: from_plain(record[name]) for name in (*_PLAIN, *_AUGMENTATIONS)}
+        known = (*_PLAIN, *_AUGMENTATIONS)
+        values = {name: from_plain(record[name]) for name in known if name in record or name != "axes"}
         values["channels"] = Channels(**{name: from_plain(value) for name, value in record["channels"].items()})
         values["crop"] = Crop(**{name: from_plain(value) for name, value in record["crop"].items()})
         name, options = record["name"], record["options"]

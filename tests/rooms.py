@@ -18,7 +18,7 @@ TOPS = ("multiview", "views", "encoders", "recipes")
 GROUND = (
     "augment batch catalogue child commandline config cores counter_rng distributed errors exits files "
     "folderlock heap jsonlines masked_forward old_import_paths option_values options parsing photometric plugin_fields "
-    "plugins plurals record require terminal typed writable"
+    "plugins plurals record require terminal tuning typed writable"
 )
 FLOORS = (
     (*(f"multiview/{name}.py" for name in GROUND.split()), "multiview/data"),
@@ -30,7 +30,10 @@ FLOORS = (
         *("multiview/graph.py", "multiview/memory", "multiview/model.py", "multiview/objectives"),
         *("multiview/data/sources", "multiview/data/write"),
     ),
-    ("multiview/losses", "multiview/recipe.py", "multiview/setup.py", "multiview/data/inspect", "multiview/data/load"),
+    (
+        *("multiview/graphs", "multiview/losses", "multiview/recipe.py", "multiview/setup.py"),
+        *("multiview/data/inspect", "multiview/data/load"),
+    ),
     ("multiview/measure", "multiview/train", "multiview/trained.py"),
     (
         *("multiview/check", "multiview/finish.py", "multiview/load_run.py", "multiview/recipe_origin.py"),

@@ -14,6 +14,7 @@ from multiview.view import Augmentation, Channels, Crop, View
 from multiview.views.colour import IMAGENET_MEAN, IMAGENET_STD, LUMINANCE
 from multiview.views.stored_numbers import as_given, real
 
+CLIP = ("channels", "frames", "height", "width")
 FASTEST = 10.0
 """Pixels per frame, about the most that a differential method can see."""
 
@@ -25,6 +26,7 @@ def video(crop: Crop, augment: Augmentation | None = None) -> View:
         modality="video",
         channels=Channels("video", 3, "sRGB", 0.0, 1.0),
         crop=crop,
+        axes=CLIP,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         augment=augment,
@@ -50,7 +52,8 @@ def frame(crop: Crop, augment: Augmentation | None = None, *, at: float = 0.5) -
     """
     if not 0 <= at <= 1:
         raise MultiviewError(f"frame: at is {at}; give a place from 0, the first frame, to 1, the last.")
-    return replace(video(crop, augment), channels=Channels("frame", 3, "sRGB", 0.0, 1.0), convert=Frame(at))
+    channels = Channels("frame", 3, "sRGB", 0.0, 1.0)
+    return replace(video(crop, augment), channels=channels, axes=CLIP[:1] + CLIP[2:], convert=Frame(at))
 
 
 def luminance(clip: Tensor) -> Tensor:
@@ -74,6 +77,7 @@ def frame_difference(crop: Crop, augment: Augmentation | None = None) -> View:
         channels=Channels("frame_difference", 1, "grey / frame", -1.0, 1.0),
         crop=crop,
         convert=differences,
+        axes=CLIP,
         mean=(0.0,),
         std=(0.1,),
         augment=augment,
@@ -143,6 +147,7 @@ def flow(
         channels=Channels("flow", 1, "pixel / frame", 0.0, FASTEST),
         crop=crop,
         convert=Speed(iterations, smooth),
+        axes=CLIP,
         mean=(0.0,),
         std=(std,),
         augment=augment,

@@ -12,6 +12,11 @@ from multiview.view import Augmentation, Channels, Crop, View
 if TYPE_CHECKING:
     from torch import Tensor
 
+_AXES = {
+    "bands": ("channels", "height", "width"),
+    "table": ("channels",),
+    "series": ("channels", "times"),
+}
 Selection = int | tuple[int, ...]
 """The number of all channels, or a tuple of channels, counted from 0."""
 Some = Selection
@@ -32,6 +37,7 @@ def _selected(kind: str, option: str, selection: Selection | None, crop: Crop, a
         channels=Channels(kind, count, "as stored", -math.inf, math.inf),
         crop=crop,
         take=take,
+        axes=_AXES[kind],
         augment=augment,
     )
 
@@ -94,6 +100,7 @@ def points(crop: Crop, augment: Augmentation | None = None) -> View:
         channels=Channels("points", 3, "share of the radius", -1.0, 1.0),
         crop=crop,
         convert=unit_ball,
+        axes=("channels", "points"),
         mean=(0.0,),
         std=(1.0,),
         augment=augment,
@@ -106,6 +113,7 @@ def text(crop: Crop, augment: Augmentation | None = None) -> View:
     return View(
         modality="text",
         channels=Channels("text", 1, "UTF-8 byte", 0.0, 255.0),
+        axes=("bytes",),
         crop=crop,
         mean=(0.0,),
         std=(1.0,),

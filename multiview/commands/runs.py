@@ -54,9 +54,14 @@ class Compare:
 
 
 def train(name: str, words: Sequence[str]) -> int:
-    """multiview train RECIPE [options]: trains in one process, without a launcher."""
+    """multiview train RECIPE [options]: trains in one process, without a launcher.
+
+    The name of a file in place of a recipe is a graph file, and so a word of the recipe `graph`.
+    """
     from multiview.launch import train_from_words
 
+    if name.endswith((".yaml", ".yml")) or Path(name).is_file():
+        return train_from_words(load("recipes", "graph"), [name, *words], prog="multiview train graph")
     return train_from_words(load("recipes", name), words, prog=f"multiview train {name}")
 
 

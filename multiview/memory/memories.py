@@ -80,7 +80,7 @@ class Memories(nn.Module):
     def follow(self, model: MultiviewModel, step: int = 1) -> None:
         """One momentum step of every key encoder towards the model, before step `step` (from 1)."""
         for key, query in self._queries(model):
-            key.follow(*query, self._done(step))
+            key.follow(*query, self.done(step))
 
     @contextmanager
     def followed(self, model: MultiviewModel, step: int) -> Iterator[None]:
@@ -96,7 +96,7 @@ class Memories(nn.Module):
             yield
         except BaseException:
             for key, query in self._queries(model):
-                key.step_back(*query, self._done(step))
+                key.step_back(*query, self.done(step))
             raise
 
     def _queries(self, model: MultiviewModel) -> Iterator[tuple[KeyEncoder, tuple[nn.Module, nn.Module]]]:
@@ -107,7 +107,7 @@ class Memories(nn.Module):
                 (model.encoder(view), model.projector(view, needs.projector)),
             )
 
-    def _done(self, step: int) -> float:
+    def done(self, step: int) -> float:
         """The share of the run that is done before step `step`."""
         return (step - 1) / self.steps if self.steps else 0.0
 

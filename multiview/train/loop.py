@@ -62,6 +62,7 @@ class Loop:
         self.parts, self.batches, self.train = parts, batches, train
         self.seed, self.on_epoch = seed, on_epoch
         self.steps = planned_steps(train, len(batches))
+        parts.epochs = self.steps / len(batches)
         self.base_rate = train.optimizer.rate(batches.batch)
         self.loader = Loader(samples, batches, train.workers, pin=parts.accelerator.device.type == "cuda")
         self.saver = Saver(parts, out, train, on_first(lambda: identity_of(samples)), batches, self.steps)
@@ -161,10 +162,15 @@ class Loop:
         self.window.add(output, len(batch))
         if logged:
             values = {name: float(x) for name, x in output.health.items()} | {"lr": self.base_rate * factor}
-            values |= self.window.summary()
+            values |= self.window.summary() | self._scheduled(step)
             self.window = Window()
             with self._not_training():
                 self._log(epoch, values, metrics, display)
+
+    def _scheduled(self, step: int) -> dict[str, float]:
+        """The weights of the edges that have a schedule, by name."""
+        edges, weights = self.parts.graph.named_edges(), self.parts.weights(step)
+        return {f"weight/{name}": weights[name] for name, edge in edges.items() if edge.schedule is not None}
 
     def _log(self, epoch: int, values: dict[str, float], metrics: Metrics, display: Display) -> None:
         metrics.write(self.step, {"epoch": epoch, **values})

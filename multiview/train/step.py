@@ -29,7 +29,7 @@ class Parts:
     """The parts of a training step.
 
     wrapped: `model` as wrapped by Accelerate; `optimiser` is wrapped too. ids: names samples by
-    their index.
+    their index. epochs: of the whole run, for schedules of edges that count epochs.
     """
 
     accelerator: Accelerator
@@ -43,7 +43,13 @@ class Parts:
     clip: float | None = None
     channels_last: bool = False
     micro_batch: int | None = None
+    epochs: float = 1.0
     overflows: Overflows = field(default_factory=Overflows)
+
+    def weights(self, step: int) -> dict[str, float]:
+        """The weight of every edge at a step."""
+        done = self.memories.done(step)
+        return {name: edge.weight_at(done, self.epochs) for name, edge in self.graph.named_edges().items()}
 
 
 @dataclass
@@ -84,7 +90,8 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: 
         inputs = parts.memories.edge_inputs(embeddings, keys, batch.index, present, step)
         edges = parts.graph.named_edges()
         outputs = {n: e.objective.loss(i) for (n, e), i in zip(edges.items(), inputs, strict=True)}
-        total = torch.stack([e.weight * outputs[n].loss for n, e in edges.items()]).sum()
+        weights = parts.weights(step)
+        total = torch.stack([weights[n] * outputs[n].loss for n in edges]).sum()
         seen = {"View tensors": views.items(), "embeddings": _named(embeddings, keys)}
         losses = {**{n: out.loss.detach().to(total) for n, out in outputs.items()}, "sum": total.detach()}
         require_finite_losses(losses, seen, present, batch.index, parts.ids, step)

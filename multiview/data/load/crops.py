@@ -64,12 +64,12 @@ class CropTransform:
 
     def _random(self, crop: Crop, arrays: Mapping[str, Stored], index: Ints, epoch: int) -> dict[str, Tensor]:
         modalities = self.reads[crop]
-        place = uniform(self.seed, epoch, f"crop {crop.name} time", index)[:, 0]
+        place = uniform(self.seed, epoch, f"crop {crop.draw or crop.name} time", index)[:, 0]
         spans = _spans(crop, modalities, arrays, place)
         stored = {each.name: _cut_span(each, arrays[each.name], spans) for each in modalities}
         sizes = {each.name: _sizes(each, stored[each.name]) for each in modalities if each.spatial}
         largest = _largest(list(sizes.values()), len(index))
-        drawn = uniform(self.seed, epoch, f"crop {crop.name}", index, 2 * TRIES + 3)
+        drawn = uniform(self.seed, epoch, f"crop {crop.draw or crop.name}", index, 2 * TRIES + 3)
         windows = draw_windows(crop, drawn, *largest)
         return {
             each.name: _cut(stored[each.name], each.kind, windows.scaled(largest, sizes[each.name]), crop.size)

@@ -1,0 +1,267 @@
+"""Builds the `Setup` of a graph: crops, copies of views, encoders, objectives and edges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from multiview.errors import MultiviewError
+from multiview.graph import AnyEdge, ContrastGraph, Edge, HyperEdge
+from multiview.graphs.topology import edges_of
+from multiview.graphs.values import GEOMETRY, Graph, GraphEdge, GraphView
+from multiview.graphs.yamlfile import At, Document
+from multiview.objectives.base import Objective
+from multiview.plugins import check_options, load
+from multiview.recipe import Setup
+from multiview.tuning import Tuning
+from multiview.view import Crop, View, make_view
+
+if TYPE_CHECKING:
+    from multiview.encoder import Encoder
+
+T = TypeVar("T")
+
+ENCODERS = {
+    ("channels",): "mlp",
+    ("channels", "times"): "resnet1d",
+    ("channels", "samples"): "waveconv",
+    ("channels", "points"): "pointnet",
+    ("channels", "frames", "height", "width"): "frames",
+    ("bytes",): "text",
+}
+"""The encoder of views whose axes are these; of all others convnet."""
+PICTURE = ("channels", "height", "width")
+OWN = "own"
+SHARED = "shared"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A view of the built graph: the view of the words that it shows, and its random draw."""
+
+    of: str
+    draw: str
+
+
+def setup_of(graph: Graph) -> Setup:
+    """The views, encoders, contrast graph and tuning that a graph names."""
+    parts, edges = parts_of(graph)
+    views = views_of(graph, parts)
+    built = tuple(_edge(graph, edge, names) for edge, names in edges)
+    return Setup(views, encoders_of(graph, parts, views), ContrastGraph(tuple(views), built), tuning_of(graph, parts))
+
+
+def views_of(graph: Graph, parts: Mapping[str, Part]) -> dict[str, View]:
+    """The view of every part."""
+    crops = crops_of(graph, parts)
+    return {
+        name: _said(f"view '{name}'", _view, graph.views[part.of], part.of, crops[name]) for name, part in parts.items()
+    }
+
+
+def _view(view: GraphView, name: str, crop: Crop) -> View:
+    return make_view(view.view or name, crop, view.augment, modality=view.modality, **view.options)
+
+
+def crops_of(graph: Graph, parts: Mapping[str, Part]) -> dict[str, Crop]:
+    """The crop of every part. Equal draws of another geometry keep the random numbers."""
+    names: dict[tuple[str, Crop], str] = {}
+    crops = {}
+    for name, part in parts.items():
+        own = {key: value for key in GEOMETRY if (value := getattr(graph.views[part.of], key)) is not None}
+        crop = replace(graph.crop, **own, name=part.draw)
+        first = not any(draw == part.draw for draw, _ in names)
+        called = names.setdefault((part.draw, crop), part.draw if first else f"{part.draw}_{name}")
+        crops[name] = crop if called == part.draw else replace(crop, name=called, draw=part.draw)
+    return crops
+
+
+def encoders_of(graph: Graph, parts: Mapping[str, Part], views: Mapping[str, View]) -> dict[str, Encoder | str]:
+    """An encoder for every view that shares none, in the order of the views."""
+    owners = {name: graph.owner(part.of) for name, part in parts.items()}
+    first = {owner: owner if owner in parts else name for name, owner in reversed(owners.items())}
+    return {
+        name: _said(f"view '{name}'", _encoder, graph.views[owner], views[name])
+        if name == first[owner]
+        else first[owner]
+        for name, owner in owners.items()
+    }
+
+
+def encoder_name(view: GraphView, built: View) -> str:
+    """The registered name of the encoder of a view."""
+    return view.encoder or ENCODERS.get(built.axes, "convnet")
+
+
+def _encoder(view: GraphView, built: View) -> Encoder:
+    from multiview.encoder import make_encoder
+
+    size = built.crop.size if built.axes == PICTURE else None
+    options = ({"img_size": size} if size else {}) | dict(view.encoder_options)
+    return make_encoder(encoder_name(view, built), built.channels.count, **options)
+
+
+def tuning_of(graph: Graph, parts: Mapping[str, Part]) -> dict[str, Tuning]:
+    """The tuning of every encoder that does not simply learn in full, by the view that owns it."""
+    own = {name: graph.views[part.of].tuning for name, part in parts.items() if name == part.of}
+    return {name: tuning for name, tuning in own.items() if tuning != Tuning()}
+
+
+def parts_of(graph: Graph) -> tuple[dict[str, Part], list[tuple[GraphEdge, tuple[str, ...]]]]:
+    """The views of the built graph, and every edge with the views that it joins.
+
+    A view that edges read under several draws gets copies NAME_2, NAME_3 that share its encoder.
+    """
+    edges = graph.edges or edges_of("full", tuple(graph.views))
+    read: dict[str, dict[str, None]] = {name: {} for name in graph.views}
+    ends = [_draws(graph, edge) for edge in edges]
+    for edge, draws in zip(edges, ends, strict=True):
+        for view, draw in zip(edge.views, draws, strict=True):
+            read[view].setdefault(draw)
+    names = _names(graph, read)
+    parts: dict[str, Part] = {}
+    for (view, draw), name in names.items():
+        parts[name] = Part(view, name if draw.startswith(f"{OWN} ") else draw)
+    joined = [
+        (edge, tuple(names[view, draw] for view, draw in zip(edge.views, draws, strict=True)))
+        for edge, draws in zip(edges, ends, strict=True)
+    ]
+    return parts, joined
+
+
+def _base(graph: Graph, view: str) -> str:
+    return graph.views[view].crop or graph.crop.name
+
+
+def _draws(graph: Graph, edge: GraphEdge) -> list[str]:
+    """The draw of every view of an edge; `own 2` for the second draw of a view's own."""
+    taken: set[str] = set()
+    draws: list[str] = []
+    seen: dict[str, int] = {}
+    for view in edge.views:
+        base = _base(graph, view) if edge.crop in (OWN, SHARED) else edge.crop
+        seen[view] = seen.get(view, 0) + 1
+        draw = base
+        if seen[view] > 1 or (edge.crop == OWN and base in taken):
+            draw = f"{OWN} {max(2, seen[view])}"
+        taken.add(draw)
+        draws.append(draw)
+    return draws
+
+
+def _names(graph: Graph, read: Mapping[str, Mapping[str, None]]) -> dict[tuple[str, str], str]:
+    """The name of each view under each draw: its own name for the first, else NAME_2, NAME_3."""
+    names: dict[tuple[str, str], str] = {}
+    taken = set(graph.views)
+    for view, draws in read.items():
+        base = _base(graph, view)
+        order = sorted(draws, key=lambda draw: draw != base) or [base]
+        names[view, order[0]] = view
+        for draw in order[1:]:
+            number = 2
+            while f"{view}_{number}" in taken:
+                number += 1
+            names[view, draw] = f"{view}_{number}"
+            taken.add(f"{view}_{number}")
+    return names
+
+
+def _edge(graph: Graph, edge: GraphEdge, names: tuple[str, ...]) -> AnyEdge:
+    objective = _with_dim(graph, edge, objective_of(graph, edge))
+    if len(names) == 2:
+        return Edge(*names, objective, weight=edge.weight, schedule=edge.schedule)
+    return HyperEdge(names, objective, weight=edge.weight, schedule=edge.schedule)
+
+
+def objective_of(graph: Graph, edge: GraphEdge) -> Objective:
+    """The objective of an edge; where none is named SimCLR, or Symile for three views and more."""
+    if edge.objective is not None:
+        return edge.objective
+    simclr: Objective = load("objectives", "simclr")()
+    named = graph.objective or simclr
+    return load("objectives", "symile")() if len(edge.views) > 2 and named == simclr else named
+
+
+def _with_dim(graph: Graph, edge: GraphEdge, objective: Objective) -> Objective:
+    """The objective with the width that the views of the edge ask for."""
+    wanted = {view: graph.views[view].dim for view in edge.views if graph.views[view].dim is not None}
+    if not wanted:
+        return objective
+    if len(set(wanted.values())) > 1:
+        said = " and ".join(f"{dim} of '{view}'" for view, dim in wanted.items())
+        raise MultiviewError(f"edge {edge.label}: dim is {said}; the embeddings of one edge need one width.")
+    if "dim" not in {each.name for each in fields(objective)}:
+        raise MultiviewError(f"edge {edge.label}: {objective.name} has no option dim; leave dim of its views out.")
+    return replace(objective, dim=next(iter(wanted.values())))  # type: ignore[call-arg]
+
+
+def _said(what: str, make: Callable[..., T], *args: Any) -> T:
+    """`make(*args)`; its mistakes begin with `what`."""
+    with mistakes_of(what):
+        return make(*args)
+
+
+@contextmanager
+def mistakes_of(what: str) -> Iterator[None]:
+    """A mistake of the block begins with `what`; TypeError and ValueError are mistakes too."""
+    try:
+        yield
+    except MultiviewError as error:
+        raise MultiviewError(f"{what}: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise MultiviewError(f"{what} has an option of the wrong kind: {error}.") from error
+
+
+def check(graph: Graph, document: Document) -> Graph:
+    """The graph with all names written out. Raises MultiviewError with the place of a mistake.
+
+    Builds views and edges, and asks for the encoders' options, but makes no encoder.
+    """
+    parts, edges = parts_of(graph)
+    crops = crops_of(graph, parts)
+    named = {}
+    for name, part in parts.items():
+        at, view = ("views", part.of), graph.views[part.of]
+        try:
+            built = _said(f"view '{part.of}'", _view, view, part.of, crops[name])
+            named[part.of] = _complete(graph, part.of, built)
+        except MultiviewError as error:
+            document.fail(_at_option(document, at, view), error)
+    _check_edges(graph, document, edges)
+    return replace(graph, views={name: named[name] for name in graph.views}, edges=tuple(edge for edge, _ in edges))
+
+
+def _at_option(document: Document, at: At, view: GraphView) -> At:
+    """The place of the name of the view, else of the whole view."""
+    return (*at, "view") if view.view and (*at, "view") in document.places else at
+
+
+def _complete(graph: Graph, name: str, built: View) -> GraphView:
+    """The view with its registered name, modality and encoder. Raises MultiviewError."""
+    view = graph.views[name]
+    full = replace(view, view=view.view or name, modality=built.modality)
+    if view.share is not None:
+        return full
+    encoder = encoder_name(view, built)
+    factory = load("encoders", encoder.partition(":")[0])
+    check_options(f"encoder '{encoder}'", factory, view.encoder_options, also=("width", "img_size", "seed"))
+    return replace(full, encoder=encoder)
+
+
+def _check_edges(graph: Graph, document: Document, edges: list[tuple[GraphEdge, tuple[str, ...]]]) -> None:
+    built = []
+    places = [at for at in document.places if at[:1] == ("edges",) and len(at) == 2]
+    for number, (edge, names) in enumerate(edges):
+        at = places[number] if len(places) == len(edges) else ("edges",)
+        try:
+            built.append(_edge(graph, edge, names))
+            ContrastGraph(tuple(dict.fromkeys(v for each in built for v in each.views)), tuple(built))
+        except MultiviewError as error:
+            document.fail(at, error)
+    try:
+        ContrastGraph(tuple(parts_of(graph)[0]), tuple(built))
+    except MultiviewError as error:
+        alone = [view for view in graph.views if f"'{view}'" in str(error)]
+        document.fail(("views", *alone[:1]), error)
