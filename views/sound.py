@@ -96,6 +96,19 @@ def _constants(mel: LogMel, device: str) -> tuple[Tensor, Tensor]:
     return torch.hann_window(mel.window).to(device), filters.to(device)
 
 
+def _logmel_of(rate: int, bands: int, window: float, hop: float) -> LogMel:
+    """The conversion for a window and hop in seconds. Raises MultiviewError when they are short."""
+    convert = LogMel(rate, bands, round(window * rate), round(hop * rate))
+    if convert.window < 2 or convert.hop < 1:
+        raise MultiviewError(f"logmel: window {window} s and hop {hop} s are too short at {rate} Hz; give longer ones.")
+    if 2 * bands > convert.fft:
+        raise MultiviewError(
+            f"logmel: {bands} bands are too many for windows of {convert.window} samples; "
+            f"give at most {convert.fft // 2} bands, or a longer window than {window} s."
+        )
+    return convert
+
+
 @recorded
 def logmel(
     crop: Crop,
@@ -121,14 +134,7 @@ def logmel(
         mask: augmentation of the spectrogram, such as `SpecAugment`.
     Raises MultiviewError when the window is too short for so many bands.
     """
-    convert = LogMel(rate, bands, round(window * rate), round(hop * rate))
-    if convert.window < 2 or convert.hop < 1:
-        raise MultiviewError(f"logmel: window {window} s and hop {hop} s are too short at {rate} Hz; give longer ones.")
-    if 2 * bands > convert.fft:
-        raise MultiviewError(
-            f"logmel: {bands} bands are too many for windows of {convert.window} samples; "
-            f"give at most {convert.fft // 2} bands, or a longer window than {window} s."
-        )
+    convert = _logmel_of(rate, bands, window, hop)
     return View(
         modality="audio",
         channels=Channels("logmel", 1, "ln power", math.log(FLOOR), math.log(convert.fft)),
