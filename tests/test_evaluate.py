@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import re
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from clusters import clusters, splits
-from rich.console import Console
+from made_scores import printed, score, three
 
 import multiview.measure
 from multiview.errors import MultiviewError
@@ -24,9 +23,9 @@ from multiview.measure.intervals import Interval, Margin, margin, wilson
 from multiview.measure.knn import weighted_knn
 from multiview.measure.linear import linear_probe, reduced
 from multiview.measure.rows import CONCAT, Measure
-from multiview.measure.scores import Score, evaluate_features, measures_of, scores_of
+from multiview.measure.scores import evaluate_features, measures_of, scores_of
 from multiview.measure.sentences import verdict
-from multiview.measure.table import compare, render
+from multiview.measure.table import render
 
 
 def knn_by_hand(train_x, train_y, test_x, test_y, neighbours, temperature, exclude=None):
@@ -51,23 +50,6 @@ def knn_by_hand(train_x, train_y, test_x, test_y, neighbours, temperature, exclu
         asked += 1
         hits += min(votes, key=lambda label: (-votes[label], label)) == y
     return hits / asked
-
-
-def score(features="trained", view="concat", linear=0.7, knn=0.6, **kwargs):
-    values = {"width": 64, "dim": 32, "balanced": linear, "c": 0.1, "converged": True, "train": 2000, "val": 200}
-    values |= {"test": 600, "classes": 8, "majority": 0.14, **kwargs}
-    return Score(features=features, view=view, linear=linear, knn=knn, **values)
-
-
-def three(trained, random, raw, **kwargs):
-    names = {"trained": trained, "random weights": random, "raw pixels": raw}
-    return [score(name, view, value, **kwargs) for name, value in names.items() for view in ("L", "ab", "concat")]
-
-
-def printed(show, what, **options):
-    console = Console(file=io.StringIO(), **options)
-    show(what, console)
-    return console.file.getvalue()
 
 
 class TestKnn:
@@ -372,77 +354,6 @@ class TestRows:
     def test_another_schema_is_refused(self):
         with pytest.raises(MultiviewError, match="schema 3, this version reads 1 and 2"):
             from_json('{"schema": 3, "rows": []}')
-
-
-class TestTables:
-    def test_a_run_as_plain_text(self):
-        text = printed(render, three(0.713, 0.531, 0.434))
-        lines = [line.split() for line in text.splitlines()]
-        assert ["view", "trained", "weights", "pixels", "weights", "pixels", "trained", "weights", "pixels"] in lines
-        assert ["concat", "71.3", "53.1", "43.4", "+18.2", "+27.9", "60.0", "60.0", "60.0"] in lines
-        assert [line[0] for line in lines if len(line) == 9][1:] == ["L", "ab", "concat"]
-        assert "2000 train, 200 validation, 600 test samples of 8 classes; every feature set was reduced to 32" in text
-        assert "chance 12.5, always the commonest class 14.0" in text
-        assert text.splitlines()[-1] == verdict(three(0.713, 0.531, 0.434))
-        assert text.isascii() or set(text) - set(map(chr, range(128))) == {"±"}
-
-    def test_differences_within_noise_stand_in_brackets(self):
-        assert "(+1.0)" in printed(render, three(0.54, 0.53, 0.40))
-        assert "In brackets: differences that may be chance on 600 test samples" in printed(
-            render, three(0.54, 0.53, 0.4)
-        )
-        assert "brackets" not in printed(render, three(0.713, 0.531, 0.434))
-
-    def test_unusual_facts_are_noted(self):
-        rows = three(0.7, 0.5, 0.4, majority=0.5, val=0)
-        rows[1], rows[4] = replace(rows[1], converged=False), replace(rows[4], test=400)
-        text = printed(render, rows)
-        assert "no validation (C was chosen on a fifth of train)" in text
-        assert (
-            "balanced accuracy of the linear probe on L+ab: trained 70.0, random weights 50.0, raw pixels 40.0" in text
-        )
-        assert "ran out of iterations before it converged: trained ab." in text
-        assert "Some samples lack a view" in text
-
-    def test_runs_are_listed_with_mean_and_deviation(self):
-        runs = {f"seed{seed}": three(0.70 + seed / 100, 0.53, 0.434) for seed in range(3)}
-        lines = [line.split() for line in printed(compare, runs).splitlines()]
-        for seed in range(3):
-            run = [f"seed{seed}", f"7{seed}.0", "53.0", "43.4", f"+1{7 + seed}.0", f"+2{6 + seed}.6"]
-            assert sum(line[-9:-3] == run for line in lines) == 3
-        assert lines.count(["mean", "71.0", "53.0", "43.4", "+18.0", "+27.6", "60.0", "60.0", "60.0"]) == 3
-        assert lines.count(["std", "1.0", "0.0", "0.0", "1.0", "1.0", "0.0", "0.0", "0.0"]) == 3
-
-    def test_a_comparison_ends_with_a_verdict(self):
-        runs = {"a": three(0.70, 0.53, 0.4), "b": three(0.54, 0.53, 0.4)}
-        text = printed(compare, runs)
-        assert "L+ab, mean of 2 runs: linear 62.0 % (54.0 to 70.0)" in text
-        assert "  +9.0 (+1.0 to +17.0) over random weights, beyond noise in 1 of 2" in text
-        assert text.splitlines()[-1] == "The encoders learned in 1 of 2 runs."
-
-    def test_runs_with_other_views_and_widths_are_compared_with_a_caution(self):
-        first = [row for row in three(0.7, 0.5, 0.4) if row.view != "ab"]
-        order = [
-            line.split()[0] for line in printed(compare, {"a": first, "b": three(0.7, 0.5, 0.4)}).splitlines() if line
-        ]
-        assert order.index("L") < order.index("ab") < order.index("concat")
-        short = [replace(row, dim=16) for row in three(0.6, 0.5, 0.4) if row.view == "L" and row.features == "trained"]
-        text = printed(compare, {"full": three(0.7, 0.5, 0.4), "[short]": short})
-        assert "dim differs between the runs (16, 32), so their results are not comparable." in text
-        assert ["[short]", "60.0", "-", "-", "-", "-", "60.0", "-", "-"] in [line.split() for line in text.splitlines()]
-
-    @pytest.mark.parametrize("show", [render, compare])
-    def test_fits_a_terminal_of_100_columns(self, show):
-        rows = three(0.713, 0.531, 0.434)
-        what = rows if show is render else {f"scenes-cmc-{seed}": rows for seed in range(3)}
-        text = printed(show, what, force_terminal=True, width=100, color_system=None)
-        assert max(map(len, text.splitlines())) <= 100
-        assert "…" not in text
-        assert "71.3" in text
-
-    def test_nothing_to_compare_is_an_error(self):
-        with pytest.raises(MultiviewError, match="no run to compare"):
-            compare({}, Console(file=io.StringIO()))
 
 
 def test_names_come_lazily_and_all_exist():
