@@ -20,10 +20,16 @@ def cmc_z(z: Tensor, bank: Tensor, drawn: Tensor, temperature: float) -> float:
     return sum(terms) / len(terms) * len(bank)
 
 
-def cmc_nce(z: Tensor, bank: Tensor, drawn: Tensor, temperature: float, z_constant: float) -> Tensor:
-    """Binary NCE against K uniform draws (arXiv:1906.05849 Sec. 3.4, arXiv:1805.01978 Eq. 4-8)."""
-    negatives, size, total = drawn.shape[1] - 1, len(bank), torch.zeros((), dtype=z.dtype)
+def cmc_nce(
+    z: Tensor, bank: Tensor, drawn: Tensor, temperature: float, z_constant: float, sizes: list[int] | None = None
+) -> Tensor:
+    """Binary NCE against K uniform draws (arXiv:1906.05849 Sec. 3.4, arXiv:1805.01978 Eq. 4-8).
+
+    sizes: of how many rows each sample's noise is (None = all rows of the bank).
+    """
+    negatives, total = drawn.shape[1] - 1, torch.zeros((), dtype=z.dtype)
     for i in range(len(z)):
+        size = sizes[i] if sizes else len(bank)
         for position, k in enumerate(drawn[i].tolist()):
             p = torch.exp(dot(z[i], bank[k]) / temperature) / z_constant
             h = p / (p + negatives / size)
@@ -71,25 +77,35 @@ def bank_update(bank: Tensor, z: Tensor, index: Tensor, momentum: float) -> Tens
     return out
 
 
-def nt_xent(za: Tensor, zb: Tensor, temperature: float) -> Tensor:
-    """arXiv:2002.05709 Eq. 1 and Algorithm 1."""
+def apart(i: int, k: int, groups: list[int] | None) -> bool:
+    """Whether sample k may be a negative of sample i."""
+    return groups is None or groups[i] != groups[k]
+
+
+def nt_xent(za: Tensor, zb: Tensor, temperature: float, groups: list[int] | None = None) -> Tensor:
+    """arXiv:2002.05709 Eq. 1 and Algorithm 1. groups: pairs of one group are no negatives."""
     n = len(za)
     everyone = [*za, *zb]
     total = torch.zeros((), dtype=za.dtype)
     for i in range(2 * n):
         partner = (i + n) % (2 * n)
-        others = [torch.exp(dot(everyone[i], everyone[k]) / temperature) for k in range(2 * n) if k != i]
+        others = [
+            torch.exp(dot(everyone[i], everyone[k]) / temperature)
+            for k in range(2 * n)
+            if k == partner or (k != i and apart(i % n, k % n, groups))
+        ]
         total = total - torch.log(torch.exp(dot(everyone[i], everyone[partner]) / temperature) / sum(others))
     return total / (2 * n)
 
 
-def info_nce(za: Tensor, zb: Tensor, temperature: float) -> Tensor:
+def info_nce(za: Tensor, zb: Tensor, temperature: float, groups: list[int] | None = None) -> Tensor:
     """Mean of both directions' cross entropy over the other view's samples (arXiv:2103.00020)."""
     total = torch.zeros((), dtype=za.dtype)
     for queries, keys in ((za, zb), (zb, za)):
         for i in range(len(za)):
             scores = [torch.exp(dot(queries[i], k) / temperature) for k in keys]
-            total = total - torch.log(scores[i] / sum(scores))
+            shown = [score for k, score in enumerate(scores) if k == i or apart(i, k, groups)]
+            total = total - torch.log(scores[i] / sum(shown))
     return total / (2 * len(za))
 
 
@@ -98,7 +114,7 @@ def weighted(
 ) -> Tensor:
     """-log of the positive's share: arXiv:2110.06848 Eq. 6, 2010.04592 Eq. 4, 2007.00224 Eq. 8."""
     if not negatives:
-        return torch.zeros((), dtype=positive.dtype)
+        return positive * 0
     count, own = len(negatives), torch.exp(positive / t)
     mean = sum(torch.exp(beta * s / t) for s in negatives) / count
     total = sum(torch.exp(beta * s / t) / mean * torch.exp(s / t) for s in negatives)
@@ -107,23 +123,28 @@ def weighted(
     return -torch.log(own / (total if decoupled else own + total))
 
 
-def nt_xent_weighted(za: Tensor, zb: Tensor, t: Tensor | float, *weighting: float) -> Tensor:
+def nt_xent_weighted(
+    za: Tensor, zb: Tensor, t: Tensor | float, *weighting: float, groups: list[int] | None = None
+) -> Tensor:
     """`nt_xent` with the negatives weighted."""
     n, everyone = len(za), [*za, *zb]
     total = torch.zeros((), dtype=za.dtype)
     for i in range(2 * n):
         partner = (i + n) % (2 * n)
-        negatives = [dot(everyone[i], everyone[k]) for k in range(2 * n) if k not in (i, partner)]
+        others = [k for k in range(2 * n) if k not in (i, partner) and apart(i % n, k % n, groups)]
+        negatives = [dot(everyone[i], everyone[k]) for k in others]
         total = total + weighted(dot(everyone[i], everyone[partner]), negatives, t, *weighting)
     return total / (2 * n)
 
 
-def info_nce_weighted(za: Tensor, zb: Tensor, t: Tensor | float, *weighting: float) -> Tensor:
+def info_nce_weighted(
+    za: Tensor, zb: Tensor, t: Tensor | float, *weighting: float, groups: list[int] | None = None
+) -> Tensor:
     """`info_nce` with the negatives weighted."""
     total = torch.zeros((), dtype=za.dtype)
     for queries, keys in ((za, zb), (zb, za)):
         for i in range(len(za)):
-            negatives = [dot(queries[i], k) for j, k in enumerate(keys) if j != i]
+            negatives = [dot(queries[i], k) for j, k in enumerate(keys) if j != i and apart(i, j, groups)]
             total = total + weighted(dot(queries[i], keys[i]), negatives, t, *weighting)
     return total / (2 * len(za))
 
@@ -189,11 +210,13 @@ def cmc_original(
     return loss, after, kept
 
 
-def siglip(za: Tensor, zb: Tensor, t: Tensor, bias: Tensor) -> Tensor:
+def siglip(za: Tensor, zb: Tensor, t: Tensor, bias: Tensor, groups: list[int] | None = None) -> Tensor:
     """arXiv:2303.15343, Sec. 3.2: every pair is a binary question; t is the inverse temperature."""
     total = torch.zeros((), dtype=za.dtype)
     for i in range(len(za)):
         for j in range(len(zb)):
+            if i != j and not apart(i, j, groups):
+                continue
             sign = 1 if i == j else -1
             total = total - torch.log(1 / (1 + torch.exp(-sign * (t * dot(za[i], zb[j]) + bias))))
     return total / len(za)
@@ -243,10 +266,13 @@ def barlow_twins(za: Tensor, zb: Tensor, redundancy: float) -> Tensor:
     return loss
 
 
-def symile(views: list[Tensor], orders: list[list[int]], temperature: Tensor | float) -> Tensor:
+def symile(
+    views: list[Tensor], orders: list[list[int]], temperature: Tensor | float, groups: list[int] | None = None
+) -> Tensor:
     """arXiv:2411.01053 Eq. 4 with n - 1 negatives: column j mixes the j-th samples of the orders.
 
-    In the column of a sample in its anchor's order stands the sample itself instead.
+    In the column of a sample in its anchor's order stands the sample itself instead. groups: a
+    column whose parts are all of the sample's group is no negative.
     """
     n, total = len(views[0]), torch.zeros((), dtype=views[0].dtype)
     for anchor in range(len(views)):
@@ -254,7 +280,8 @@ def symile(views: list[Tensor], orders: list[list[int]], temperature: Tensor | f
             own = torch.exp(multilinear([z[i] for z in views]) / temperature)
             others = own
             for j in range(n):
-                if orders[anchor][j] != i:
+                parts = [order[j] for m, order in enumerate(orders) if m != anchor]
+                if orders[anchor][j] != i and any(apart(i, part, groups) for part in parts):
                     mixed = [z[i if m == anchor else orders[m][j]] for m, z in enumerate(views)]
                     others = others + torch.exp(multilinear(mixed) / temperature)
             total = total - torch.log(own / others)

@@ -91,6 +91,7 @@ CASES = {
         objective=CMC(negatives=11, temperature=0.2, dim=DIM, variant="softmax", shared=True),
         small=CMC(negatives=7, dim=5, shared=True, variant="softmax"),
     ),
+    "CMC-shared-nce": Case(objective=CMC(negatives=11, temperature=0.2, dim=DIM, shared=True)),
     "MoCo": Case(
         objective=MoCo(queue=12, temperature=0.2, dim=DIM),
         small=MoCo(queue=11, dim=5, momentum=0.9),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from groups_by_hand import GROUPED as GROUPED_BY_HAND
 from objective_cases import CASES
 from trials import Forgetful, trial
 
@@ -24,6 +25,11 @@ def trained(make: partial, **options: object) -> partial:
     return partial(make, train=mv.Train(**{"batch": 8, "optimizer": mv.Optimizer(lr=0.1), **options}))
 
 
+GROUPED = {
+    f"{name}, views missing, groups": partial(make, missing=True, grouped=True)
+    for name, make in OBJECTIVES.items()
+    if name in GROUPED_BY_HAND
+}
 LOOPS = {
     "clipped and accumulated": trained(OBJECTIVES["CMC"], clip=0.1, accumulate=2),
     "lars": trained(OBJECTIVES["SimCLR"], optimizer=mv.Optimizer(name="lars", lr=0.1)),
@@ -47,7 +53,7 @@ BUG = {"a gradient forgotten": partial(trial, Forgetful(dim=5))}
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, dict[int, list[Trace]]]:
-    return traces({**OBJECTIVES, **MISSING, **LOOPS, **CACHED, **NORMED, **BUG})
+    return traces({**OBJECTIVES, **MISSING, **GROUPED, **LOOPS, **CACHED, **NORMED, **BUG})
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +61,7 @@ def apart(found: dict[str, dict[int, list[Trace]]]) -> dict[str, list[Difference
     return {name: differences(of) for name, of in found.items()}
 
 
-@pytest.mark.parametrize("name", [*OBJECTIVES, *MISSING, *LOOPS, *CACHED, "norms in evaluation"])
+@pytest.mark.parametrize("name", [*OBJECTIVES, *MISSING, *GROUPED, *LOOPS, *CACHED, "norms in evaluation"])
 def test_two_and_four_processes_equal_one(name: str, apart: dict[str, list[Difference]]) -> None:
     assert {d.kind for d in apart[name]} >= {"loss", "gradient", "parameter"}
     assert {d.world for d in apart[name]} == {2, 4}

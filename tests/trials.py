@@ -47,8 +47,12 @@ def trial(
     normed: bool = False,
     dropout: float = 0.0,
     ranks: int = 1,
+    grouped: bool = False,
 ) -> Trial:
-    """A chain of three views (shared: two views with one encoder), the same in every process."""
+    """A chain of three views (shared: two views with one encoder), the same in every process.
+
+    grouped: five samples after each other are of one group.
+    """
     torch.manual_seed(0)
     names = VIEWS[:2] if shared else VIEWS
     fitted = objective.resolved(Situation(samples=SAMPLES, per_rank=ROWS // ranks, ranks=ranks))
@@ -57,7 +61,8 @@ def trial(
     encoders: dict[str, Encoder | str] = {"a": built["a"], "b": "a"} if shared else {**built}
     model = MultiviewModel(encoders, graph)
     train = train or mv.Train(batch=ROWS, optimizer=mv.Optimizer(lr=0.1))
-    memories = Memories(model, graph, SAMPLES, 0, STEPS)
+    groups = torch.arange(SAMPLES) // 5 if grouped else None
+    memories = Memories(model, graph, SAMPLES, 0, STEPS, groups)
     views = {name: view(name) for name in names}
     return Trial(views, model, memories, batches(names, missing), train, evaluation=evaluation)
 

@@ -12,6 +12,7 @@ from multiview.counter_rng import Draws
 from multiview.memory.bank import MemoryBank
 from multiview.memory.queue import KeyQueue
 from multiview.objectives.base import Bank, EdgeInput, Needs, Objective, Queue, Side
+from multiview.ops.negatives import GroupRows
 
 SAMPLES = 23
 """In the training data."""
@@ -31,8 +32,14 @@ def needs_of(objective: Objective) -> tuple[Needs, ...]:
     return needs if isinstance(needs, tuple) else (needs,) * (2 if objective.pairwise else 3)
 
 
-def edge_of(objective: Objective, sides: tuple[Side, ...], index: Tensor, present: Tensor | None = None) -> EdgeInput:
-    """An edge as the memories give it at the first step."""
+def edge_of(
+    objective: Objective,
+    sides: tuple[Side, ...],
+    index: Tensor,
+    present: Tensor | None = None,
+    codes: Tensor | None = None,
+) -> EdgeInput:
+    """An edge as the memories give it at the first step. codes: (SAMPLES,) the samples' groups."""
     double = partial(torch.tensor, dtype=torch.float64)
     state = {name: double(value) for name, value in objective.initial_state().items()}
     scalars = {name: double(scalar.start, requires_grad=True) for name, scalar in objective.scalars().items()}
@@ -44,34 +51,43 @@ def edge_of(objective: Objective, sides: tuple[Side, ...], index: Tensor, presen
         scalars=scalars,
         generator=torch.Generator().manual_seed(9),
         draws=Draws(0, 1, index.numpy(), "edge"),
+        group=None if codes is None else codes[index],
+        bank_groups=None if codes is None else GroupRows.of(codes),
     )
 
 
-def agreeing(objective: Objective, rows: Tensor, agreement: float, present: Tensor | None = None) -> EdgeInput:
+def agreeing(
+    objective: Objective,
+    rows: Tensor,
+    agreement: float,
+    present: Tensor | None = None,
+    codes: Tensor | None = None,
+) -> EdgeInput:
     """An edge of the samples `rows`.
 
     agreement: of the last view with the others, from 0 to 1. Not the edge's first step: Z has a
-    value.
+    value. codes: (SAMPLES,) the samples' groups; keys of a queue take them in turn.
     """
     wanted = needs_of(objective)
     first = [unit(SAMPLES, seed, needs.projector.dim) for seed, needs in enumerate(wanted[:-1])]
     product = normalize(torch.stack(first).prod(0), dim=1)
     last = normalize(agreement * product + (1 - agreement) * unit(SAMPLES, 7, wanted[-1].projector.dim), dim=1)
-    sides = tuple(_side(z, rows, needs) for z, needs in zip([*first, last], wanted, strict=True))
-    edge = edge_of(objective, sides, rows, present)
+    sides = tuple(_side(z, rows, needs, codes) for z, needs in zip([*first, last], wanted, strict=True))
+    edge = edge_of(objective, sides, rows, present, codes)
     edge.state = {name: torch.full_like(value, 3.0) for name, value in edge.state.items()}
     return edge
 
 
-def _side(z: Tensor, rows: Tensor, needs: Needs) -> Side:
+def _side(z: Tensor, rows: Tensor, needs: Needs, codes: Tensor | None) -> Side:
     dim = z.shape[1]
     memory: MemoryBank | KeyQueue | None = None
     if isinstance(needs.memory, Bank):
         memory = MemoryBank(SAMPLES, dim, 0.5, torch.Generator().manual_seed(3)).double()
         memory.rows.copy_(z)
     if isinstance(needs.memory, Queue):
-        memory = KeyQueue(needs.memory.size, dim).double()
-        memory.update(unit(EARLIER, 8, dim), torch.arange(100, 100 + EARLIER))
+        memory = KeyQueue(needs.memory.size, dim, grouped=codes is not None).double()
+        groups = None if codes is None else codes[:EARLIER]
+        memory.update(unit(EARLIER, 8, dim), torch.arange(100, 100 + EARLIER), groups)
     mine = [z[rows].clone().requires_grad_() for _ in range(2)]
     return Side(z=mine[0], p=mine[1], key=z[rows].clone(), memory=memory)
 

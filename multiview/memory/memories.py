@@ -22,6 +22,7 @@ from multiview.memory.queue import KeyQueue
 from multiview.model import Embeddings, MultiviewModel, needs_of
 from multiview.objectives.edge import EdgeInput, Side
 from multiview.objectives.needs import Bank, Head, Keys, Needs, Queue
+from multiview.ops.negatives import GroupRows
 
 Memory = MemoryBank | KeyQueue
 
@@ -39,12 +40,21 @@ class Memories(nn.Module):
         samples: length of the training split: the number of rows of a bank.
         seed: of the banks' first rows and of every draw of negatives.
         steps: of the whole run, for a key encoder whose momentum rises (None = it does not rise).
+        groups: (samples,) int64, the group of each training sample, numbered from 0: samples of one
+            group are never each other's negatives (None = no groups).
     """
 
     def __init__(
-        self, model: MultiviewModel | None, graph: ContrastGraph, samples: int, seed: int, steps: int | None = None
+        self,
+        model: MultiviewModel | None,
+        graph: ContrastGraph,
+        samples: int,
+        seed: int,
+        steps: int | None = None,
+        groups: Tensor | None = None,
     ) -> None:
         super().__init__()
+        self.groups = None if groups is None else GroupRows.of(groups)
         self.graph = graph
         self.seed, self.steps = seed, steps
         self.owners = {} if model is None else model.owners
@@ -65,7 +75,7 @@ class Memories(nn.Module):
             momentum, dtype = needs.memory.momentum, getattr(torch, needs.memory.dtype)
             self.stores[name] = MemoryBank(samples, needs.projector.dim, momentum, generator, dtype)
         if isinstance(needs.memory, Queue) and name not in self.stores:
-            self.stores[name] = KeyQueue(needs.memory.size, needs.projector.dim)
+            self.stores[name] = KeyQueue(needs.memory.size, needs.projector.dim, grouped=self.groups is not None)
         if needs.keys is not None and model is not None:
             key = self._key_name(view, needs)
             if key not in self.key_encoders:
@@ -166,7 +176,17 @@ class Memories(nn.Module):
             scalars=embeddings.scalars.get(name, {}),
             generator=torch.Generator().manual_seed(draw_seed(self.seed, step, f"edge {name}")),
             draws=Draws(self.seed, step, index.cpu().numpy(), f"edge {name}"),
+            group=self._groups_of(index),
+            bank_groups=self.groups,
         )
+
+    def _groups_of(self, index: Tensor) -> Tensor | None:
+        """The groups of samples (n,), on their device; None without groups."""
+        if self.groups is None:
+            return None
+        if self.groups.codes.device != index.device:
+            self.groups = self.groups.to(index.device)
+        return self.groups.codes[index]
 
     def _side(self, view: str, needs: Needs, embeddings: Embeddings, keys: FoundKeys) -> Side:
         return Side(
@@ -195,9 +215,17 @@ class Memories(nn.Module):
             written.add(name)
             rows = keys[view, needs.projector, needs.keys] if needs.keys else embeddings.z[view, needs.projector]
             exists = gather(present[view])
-            cast("Memory", self.stores[name]).update(gather(rows)[exists], everyone[exists])
+            self._write(name, gather(rows)[exists], everyone[exists])
         for name, state in states.items():
             cast("_State", self.states[name]).commit(state)
+
+    def _write(self, name: str, rows: Tensor, index: Tensor) -> None:
+        """Writes rows (n, dim) of samples `index` (n,) into one bank or queue."""
+        store = cast("Memory", self.stores[name])
+        if isinstance(store, KeyQueue):
+            store.update(rows, index, self._groups_of(index))
+        else:
+            store.update(rows, index)
 
     def _keyed(self) -> dict[str, tuple[str, Needs]]:
         return {self._key_name(v, n): (v, n) for v, n in self.wanted if n.keys is not None}

@@ -12,18 +12,22 @@ from multiview.ops.queue_loss import info_nce
 class KeyQueue(nn.Module):
     """A ring of `size` keys of `dim` numbers, each with its sample.
 
-    The queue starts empty. Unwritten rows are not negatives.
+    The queue starts empty. Unwritten rows are not negatives. grouped: each key also carries the
+    code of its sample's group.
     """
 
     keys: Tensor
     ids: Tensor
+    groups: Tensor
     pointer: Tensor
     fill: Tensor
 
-    def __init__(self, size: int, dim: int) -> None:
+    def __init__(self, size: int, dim: int, *, grouped: bool = False) -> None:
         super().__init__()
         self.register_buffer("keys", torch.zeros(size, dim))
         self.register_buffer("ids", torch.full((size,), -1))
+        if grouped:
+            self.register_buffer("groups", torch.full((size,), -1))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
         self.register_buffer("fill", torch.zeros((), dtype=torch.int64))
 
@@ -43,16 +47,23 @@ class KeyQueue(nn.Module):
         """The sample of each filled key, (fill,)."""
         return self.ids[: len(self)]
 
+    def filled_groups(self) -> Tensor:
+        """The group of each filled key, (fill,), of a `grouped` queue."""
+        return self.groups[: len(self)]
+
     @torch.no_grad()
-    def update(self, keys: Tensor, index: Tensor) -> None:
+    def update(self, keys: Tensor, index: Tensor, groups: Tensor | None = None) -> None:
         """Appends keys (n, dim) of samples `index` (n,) in place of the oldest.
 
-        n may exceed the size of the queue: then the last keys stay.
+        n may exceed the size of the queue: then the last keys stay. groups: (n,) codes of the
+        samples' groups, for a `grouped` queue.
         """
         keys, index = keys[-self.size :], index[-self.size :]
         slots = (int(self.pointer) + torch.arange(len(keys), device=keys.device)) % self.size
         self.keys[slots] = keys.to(self.keys)
         self.ids[slots] = index.to(self.ids)
+        if groups is not None:
+            self.groups[slots] = groups[-self.size :].to(self.groups)
         self.pointer.copy_((self.pointer + len(keys)) % self.size)
         self.fill.copy_((self.fill + len(keys)).clamp(max=self.size))
 

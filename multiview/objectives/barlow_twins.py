@@ -40,6 +40,7 @@ class BarlowTwins(InBatch):
     hidden: int | None = None
 
     least_rows: ClassVar[int] = 2
+    excludes_groups: ClassVar[bool | None] = None
 
     def __post_init__(self) -> None:
         require.positive("BarlowTwins", redundancy=self.redundancy)

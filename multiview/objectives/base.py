@@ -91,6 +91,13 @@ class Objective(metaclass=ABCMeta):
     pairwise: ClassVar[bool] = True
     """Whether it contrasts two views. False: three or more together, on a HyperEdge."""
 
+    excludes_groups: ClassVar[bool | None] = False
+    """Whether samples of one group are never each other's negatives (`EdgeInput.groups`).
+
+    None: it has no negatives, so there is nothing to exclude. A run with `--group` refuses an
+    objective with False.
+    """
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         # `fitted` is the former name of `resolved`: a plugin may still define or call it.

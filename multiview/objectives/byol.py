@@ -1,6 +1,7 @@
 """BYOL: predict the other view's momentum embedding (Grill et al., arXiv:2006.07733)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from multiview import ops, require
 from multiview.objectives.edge import EdgeInput, EdgeOutput
@@ -36,6 +37,8 @@ class BYOL(InBatch):
     rise: bool = True
     dim: int = 256
     hidden: int = 4096
+
+    excludes_groups: ClassVar[bool | None] = None
 
     def __post_init__(self) -> None:
         require.fraction("BYOL", momentum=self.momentum)

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from multiview import ops, require
 from multiview.errors import MultiviewError
@@ -12,7 +12,6 @@ from multiview.objectives.needs import Bank, Head, Needs
 from multiview.objectives.weighted_negatives import is_weighted, require_weighting, weighting_of
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from multiview.ops.bank_scores import Scorer
@@ -92,6 +91,8 @@ class CMC(Objective):
     hardness: float = 0.0
     tau_plus: float = 0.0
 
+    excludes_groups: ClassVar[bool | None] = True
+
     def __post_init__(self) -> None:
         if self.seed_defaults:
             for name, value in {**ORIGINAL, "negatives": self.negatives or ORIGINAL_NEGATIVES}.items():
@@ -139,20 +140,22 @@ class CMC(Objective):
     def loss(self, edge: EdgeInput) -> EdgeOutput:
         """The sum of both directions. One draw of negatives serves both, as in the original."""
         (a, b), (bank_a, bank_b) = edge.embeddings(), edge.banks()
-        drawn = self._draw(edge.index, len(bank_a), edge.generator)
+        drawn = self._draw(edge, edge.index, len(bank_a))
         from_a = self._direction(edge, 0, a, bank_b, drawn)
         from_b = self._direction(edge, 1, b, bank_a, drawn)
         return EdgeOutput.of_directions([from_a, from_b])
 
     def _direction(self, edge: EdgeInput, direction: int, z: "Tensor", bank: "Tensor", drawn: "Tensor") -> EdgeOutput:
         """The embeddings z of one view against the bank of the other."""
-        scaled, scorer = z / self.temperature, self._scorer(bank, edge.index, drawn)
+        scaled, scorer = z / self.temperature, self._scorer(edge, bank, edge.index, drawn)
         if self.variant == "softmax":
             terms = ops.bank_terms.bank_terms(scaled, scorer, self._softmax())
             return EdgeOutput(edge.mean(terms.loss), _log(edge, terms))
-        log_z = self._log_z(edge, direction, scaled, scorer, len(bank))
-        terms = ops.bank_terms.bank_terms(scaled, scorer, ops.nce.nce(log_z.nan_to_num(), self._count, len(bank)))
-        batch = ops.nce.batch_log_z(terms.log_sum, edge.present, 1 + self._count, len(bank))
+        scores = self._count_scores(edge, drawn)
+        log_z = self._log_z(edge, direction, scaled, scorer, scores, len(bank))
+        rule = ops.nce.nce(log_z.nan_to_num(), self._count, len(bank))
+        terms = ops.bank_terms.bank_terms(scaled, scorer, rule, self._shift(edge, scaled))
+        batch = ops.nce.batch_log_z(terms.log_sum, edge.present, scores, len(bank))
         after = ops.nce.updated_log_z(log_z, batch, self.z_momentum) if self.z == "ema" else log_z
         log = {**_log(edge, terms), "z_drift": (batch - log_z).nan_to_num()}
         return EdgeOutput(edge.mean(terms.loss), log, {"log_z": after})
@@ -161,23 +164,54 @@ class CMC(Objective):
         weighting = weighting_of(self)
         return ops.nce.softmax if weighting is None else ops.weighting.rule(self.temperature, weighting)
 
-    def _log_z(self, edge: EdgeInput, direction: int, scaled: "Tensor", scorer: "Scorer", size: int) -> "Tensor":
+    def _log_z(
+        self,
+        edge: EdgeInput,
+        direction: int,
+        scaled: "Tensor",
+        scorer: "Scorer",
+        scores: "int | Tensor",
+        size: int,
+    ) -> "Tensor":
         """log Z to use now: the edge's, else this batch's; NaN while no row was ever present."""
         known = edge.state["log_z"][direction]
         if not known.isnan():
             return known
-        return ops.nce.batch_log_z(ops.bank_terms.log_sums(scaled, scorer), edge.present, 1 + self._count, size)
+        return ops.nce.batch_log_z(ops.bank_terms.log_sums(scaled, scorer), edge.present, scores, size)
 
-    def _draw(self, index: "Tensor", size: int, generator: "torch.Generator | None") -> "Tensor":
+    def _shift(self, edge: EdgeInput, scaled: "Tensor") -> "Tensor | None":
+        """What the noise of each sample's own rows changes; None without groups.
+
+        With one draw for the batch nothing: a row of another group is in it K / N times on average,
+        whatever rows are hidden.
+        """
+        if edge.bank_groups is None or self.shared:
+            return None
+        groups = edge.bank_groups
+        return ops.nce.log_more_noise(groups.others(groups.codes[edge.index]), len(groups.codes), scaled)
+
+    def _count_scores(self, edge: EdgeInput, drawn: "Tensor") -> "int | Tensor":
+        """Scores per sample: 1 + K, or (n,) where rows of the sample's group are hidden from it."""
+        if edge.bank_groups is None or not self.shared:
+            return 1 + self._count
+        codes = edge.bank_groups.codes
+        return 1 + (codes[edge.index, None] != codes[drawn]).sum(1)
+
+    def _draw(self, edge: EdgeInput, index: "Tensor", size: int) -> "Tensor":
         """Bank rows: K for the whole batch, or for each sample its own row and K others."""
+        draw, generator = ops.negatives, edge.generator
         if self.shared:
-            return ops.negatives.draw_shared(self._count, size, generator=generator).to(index.device)
-        drawn = ops.negatives.draw_negatives(index, self._count, size, generator=generator, exclude=self.exclude)
+            return draw.draw_shared(self._count, size, generator=generator).to(index.device)
+        if edge.bank_groups is not None:
+            drawn = draw.draw_other_groups(index, self._count, edge.bank_groups, generator=generator)
+        else:
+            drawn = draw.draw_negatives(index, self._count, size, generator=generator, exclude=self.exclude)
         return ops.bank_scores.in_reading_order(drawn, size)
 
-    def _scorer(self, bank: "Tensor", index: "Tensor", drawn: "Tensor") -> "Scorer":
+    def _scorer(self, edge: EdgeInput, bank: "Tensor", index: "Tensor", drawn: "Tensor") -> "Scorer":
         if self.shared:
-            return ops.bank_scores.shared_negatives(bank, index, drawn, exclude=self.exclude)
+            codes = None if edge.bank_groups is None else edge.bank_groups.codes
+            return ops.bank_scores.shared_negatives(bank, index, drawn, exclude=self.exclude, codes=codes)
         return ops.bank_scores.own_negatives(bank, drawn)
 
     @property
@@ -189,7 +223,7 @@ class CMC(Objective):
         (a, b), (bank_a, bank_b), index = edge.embeddings(), edge.banks(), edge.index[:rows]
         found = []
         for z, bank in ((a, bank_b), (b, bank_a)):
-            scorer = self._scorer(bank, index, self._draw(index, len(bank), edge.generator))
+            scorer = self._scorer(edge, bank, index, self._draw(edge, index, len(bank)))
             found.append(ops.bank_terms.all_scores(z[:rows] / self.temperature, scorer))
         return tuple(found)
 

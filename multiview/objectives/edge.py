@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from multiview.counter_rng import Draws
     from multiview.memory.bank import MemoryBank
     from multiview.memory.queue import KeyQueue
+    from multiview.ops.negatives import GroupRows
     from multiview.ops.ntxent import Terms
 
 
@@ -56,6 +57,9 @@ class EdgeInput:
         generator: seeded by the run's seed, the edge and the step, so that every process draws the
             same numbers.
         draws: random numbers per sample, with the same seed. They do not depend on the other rows.
+        group: (n,) int64 code of each row's group. Samples of one group are never each other's
+            negatives (None = there are no groups).
+        bank_groups: the groups of all training samples, for memory banks.
     """
 
     sides: tuple[Side, ...]
@@ -65,6 +69,8 @@ class EdgeInput:
     scalars: Mapping[str, Tensor] = field(default_factory=dict)
     generator: torch.Generator | None = None
     draws: Draws | None = None
+    group: Tensor | None = None
+    bank_groups: GroupRows | None = None
 
     @property
     def a(self) -> Side:
@@ -103,6 +109,34 @@ class EdgeInput:
         queues = cast("list[KeyQueue | None]", [side.memory for side in self.sides])
         nothing = self.index[:0]
         return tuple((q.filled_keys(), q.filled_ids()) if q is not None else (nothing, nothing) for q in queues)
+
+    def key_owners(self, *, exclude: bool) -> tuple[Tensor | None, tuple[Tensor, ...]]:
+        """Whose keys are hidden from a row: numbers of the rows (n,) and of each queue's keys (k,).
+
+        A key is no negative of a row with the same number. It is the number of the sample, or where
+        there are groups that of the sample's group. The first is None when nothing is hidden:
+        without groups and without `exclude`.
+        """
+        if self.group is None:
+            return self.index if exclude else None, tuple(samples for _, samples in self.queues())
+        queues = cast("list[KeyQueue | None]", [side.memory for side in self.sides])
+        return self.group, tuple(self.index[:0] if q is None else q.filled_groups() for q in queues)
+
+    def groups(self) -> tuple[Tensor, Tensor] | None:
+        """The groups of the rows of this process (n,) and of all processes (m,).
+
+        A loss leaves out, among a row's negatives, the columns of the row's own group. None when
+        the run has no groups: then nothing is left out.
+        """
+        return None if self.group is None else (self.group, self.everyone_groups)
+
+    @cached_property
+    def everyone_groups(self) -> Tensor:
+        """(m,) the groups of the rows of all processes. Only where there are groups."""
+        from multiview.distributed import gather
+
+        assert self.group is not None
+        return gather(self.group)
 
     def everyone(self, *local: Tensor) -> tuple[Tensor, ...]:
         """Rows (m, ...) of all processes per tensor of local rows (n, ...), with exact gradients.
@@ -181,9 +215,11 @@ class EdgeInput:
 
         a, b = self.embeddings()
         all_a, all_b, columns = gather(a), gather(b), self.everyone_present
+        groups = None if self.group is None else (self.group[:rows], self.everyone_groups)
+        rest = columns, self.offset, temperature, groups
         return (
-            ops.candidates.in_batch(a[:rows], all_a if own else None, all_b, columns, self.offset, temperature),
-            ops.candidates.in_batch(b[:rows], all_b if own else None, all_a, columns, self.offset, temperature),
+            ops.candidates.in_batch(a[:rows], all_a if own else None, all_b, *rest),
+            ops.candidates.in_batch(b[:rows], all_b if own else None, all_a, *rest),
         )
 
 

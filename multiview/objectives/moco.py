@@ -1,7 +1,7 @@
 """MoCo: contrast against a queue of momentum keys (arXiv:1911.05722; v2: arXiv:2003.04297)."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from multiview import ops, require
 from multiview.errors import MultiviewError
@@ -66,6 +66,8 @@ class MoCo(Objective):
     hardness: float = 0.0
     tau_plus: float = 0.0
 
+    excludes_groups: ClassVar[bool | None] = True
+
     def __post_init__(self) -> None:
         queue = 1 if self.queue is None else self.queue
         require.positive("MoCo", temperature=self.temperature, queue=queue, split_bn=self.split_bn)
@@ -104,18 +106,22 @@ class MoCo(Objective):
 
     def loss(self, edge: EdgeInput) -> EdgeOutput:
         """One direction, or the mean of two."""
-        own, weighting = edge.index if self.exclude else None, weighting_of(self)
+        weighting = weighting_of(self)
         outputs = [
-            edge.output(ops.queue_loss.info_nce(q, k, keys, samples, own, self.temperature, weighting))
-            for q, k, (keys, samples) in self._directions(edge)
+            edge.output(ops.queue_loss.info_nce(q, k, keys, owners, own, self.temperature, weighting))
+            for q, k, keys, owners, own in self._directions(edge)
         ]
         both = EdgeOutput.of_directions(outputs)
         return EdgeOutput(both.loss / len(outputs), both.log)
 
-    def _directions(self, edge: EdgeInput) -> "list[tuple[Tensor, Tensor, tuple[Tensor, Tensor]]]":
-        """Queries of a (when symmetric, also of b), with keys and queue of the other view."""
-        (q_a, q_b), (k_a, k_b), (queue_a, queue_b) = edge.embeddings(), edge.keys(), edge.queues()
-        directions = [(q_a, k_b, queue_b), (q_b, k_a, queue_a)]
+    def _directions(self, edge: EdgeInput) -> "list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]]":
+        """Queries of a (when symmetric, also of b), with the other view's keys and queue.
+
+        The last two say which keys of the queue are hidden: `EdgeInput.key_owners`.
+        """
+        (q_a, q_b), (k_a, k_b), ((queue_a, _), (queue_b, _)) = edge.embeddings(), edge.keys(), edge.queues()
+        own, (owners_a, owners_b) = edge.key_owners(exclude=self.exclude)
+        directions = [(q_a, k_b, queue_b, owners_b, own), (q_b, k_a, queue_a, owners_a, own)]
         return directions if self.symmetric else directions[:1]
 
     def has_loss(self, edge: EdgeInput) -> "Tensor":
@@ -135,10 +141,11 @@ class MoCo(Objective):
 
     def scores(self, edge: EdgeInput, rows: int) -> "tuple[Tensor, ...]":
         """Queries against their keys and the queue."""
-        own = edge.index[:rows] if self.exclude else None
         return tuple(
-            ops.candidates.in_queue(q[:rows], k[:rows], keys, samples, own, self.temperature)
-            for q, k, (keys, samples) in self._directions(edge)
+            ops.candidates.in_queue(
+                q[:rows], k[:rows], keys, owners, None if own is None else own[:rows], self.temperature
+            )
+            for q, k, keys, owners, own in self._directions(edge)
         )
 
     def meets_itself(self, situation: Situation) -> float:

@@ -40,6 +40,7 @@ class SigLIP(InBatchContrast):
     hidden: int | None = None
 
     least_rows: ClassVar[int] = 1
+    excludes_groups: ClassVar[bool | None] = True
 
     def needs(self) -> Needs:
         """A two-layer projector without biases on both sides."""
@@ -54,7 +55,8 @@ class SigLIP(InBatchContrast):
         a, b = edge.embeddings()
         (everyone_b,) = edge.everyone(b)
         scaled, bias = a / edge.temperature(self.temperature), edge.scalars["bias"]
-        terms = ops.pair_sigmoid.pair_sigmoid(scaled, everyone_b, bias, edge.columns, edge.offset)
+        rest = edge.columns, edge.offset, edge.groups()
+        terms = ops.pair_sigmoid.pair_sigmoid(scaled, everyone_b, bias, *rest)
         return edge.output(terms, bias=bias.detach())
 
     def scores(self, edge: EdgeInput, rows: int) -> "tuple[Tensor, ...]":

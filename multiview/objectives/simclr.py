@@ -1,7 +1,7 @@
 """SimCLR: contrast within the batch (Chen, Kornblith, Norouzi, Hinton, arXiv:2002.05709)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from multiview import ops
 from multiview.objectives.edge import EdgeInput, EdgeOutput
@@ -55,6 +55,8 @@ class SimCLR(InBatchContrast):
         super().__post_init__()
         require_weighting(self)
 
+    excludes_groups: ClassVar[bool | None] = True
+
     def needs(self) -> tuple[Needs, Needs]:
         """A two-layer projector without biases on both sides."""
         side = Needs(projector=Head(dim=self.dim, layers=2, hidden=self.hidden, bias=False))
@@ -65,7 +67,7 @@ class SimCLR(InBatchContrast):
         a, b = edge.embeddings()
         everyone_a, everyone_b = edge.everyone(a, b)
         nt_xent = ops.ntxent.nt_xent if self.negatives == "both" else ops.ntxent.info_nce
-        rest = edge.columns, edge.offset, edge.temperature(self.temperature), weighting_of(self)
+        rest = edge.columns, edge.offset, edge.temperature(self.temperature), weighting_of(self), edge.groups()
         return edge.output(nt_xent(a, b, everyone_a, everyone_b, *rest))
 
     def scores(self, edge: EdgeInput, rows: int) -> "tuple[Tensor, ...]":

@@ -1,6 +1,7 @@
 """SimSiam: no negatives, a predictor and a stop-gradient (Chen and He, arXiv:2011.10566)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from multiview import ops
 from multiview.objectives.edge import EdgeInput, EdgeOutput
@@ -33,6 +34,8 @@ class SimSiam(InBatch):
     dim: int = 2048
     hidden: int | None = None
     predictor: int = 512
+
+    excludes_groups: ClassVar[bool | None] = None
 
     def needs(self) -> tuple[Needs, Needs]:
         """A three-layer projector with batch norm and a two-layer predictor on both sides."""

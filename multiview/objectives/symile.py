@@ -38,6 +38,7 @@ class Symile(InBatchContrast):
     dim: int = 128
     hidden: int | None = None
 
+    excludes_groups: ClassVar[bool | None] = True
     pairwise: ClassVar[bool] = False
 
     def needs(self) -> Needs:
@@ -50,4 +51,4 @@ class Symile(InBatchContrast):
         (numbers,) = edge.everyone(edge.uniform("order", len(views)))
         orders = ops.multilinear.mixed_orders(numbers, edge.everyone_present)
         temperature = edge.temperature(self.temperature)
-        return edge.output(ops.multilinear.symile(views, edge.everyone(*views), orders, temperature))
+        return edge.output(ops.multilinear.symile(views, edge.everyone(*views), orders, temperature, edge.groups()))

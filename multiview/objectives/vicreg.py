@@ -1,6 +1,7 @@
 """VICReg: agreement, spread, no correlation (Bardes, Ponce, LeCun, arXiv:2105.04906)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from multiview import ops, require
 from multiview.objectives.edge import EdgeInput, EdgeOutput
@@ -38,6 +39,8 @@ class VICReg(InBatch):
     covariance: float = 1.0
     dim: int = 2048
     hidden: int | None = None
+
+    excludes_groups: ClassVar[bool | None] = None
 
     def __post_init__(self) -> None:
         weights = ("invariance", "variance", "covariance")

@@ -82,18 +82,25 @@ def own_negatives(rows: Tensor, drawn: Tensor) -> Scorer:
     return Scorer(block, step)
 
 
-def shared_negatives(rows: Tensor, index: Tensor, shared: Tensor, *, exclude: bool) -> Scorer:
+def shared_negatives(
+    rows: Tensor, index: Tensor, shared: Tensor, *, exclude: bool, codes: Tensor | None = None
+) -> Scorer:
     """Scores each sample against its own row `index` (n,) and the rows `shared` (K,).
 
-    exclude: a sample's own row, where it stands in `shared`, gets the score -inf.
+    exclude: a sample's own row, where it stands in `shared`, gets the score -inf. codes: (N,) the
+    groups of the rows; then all rows of the sample's group do (None = no groups).
     """
     negatives = rows[shared]
+    if codes is not None:
+        exclude, own_code, codes = True, codes[index], codes[shared]
+    else:
+        own_code, codes = index, shared
 
     def block(z: Tensor, part: slice) -> tuple[Tensor, Pull]:
         own, near = rows[index[part]].to(z.dtype), negatives.to(z.dtype)
         scores = torch.cat([(z * own).sum(1, keepdim=True), z @ near.T], dim=1)
         if exclude:
-            scores[:, 1:].masked_fill_(index[part, None] == shared, -math.inf)
+            scores[:, 1:].masked_fill_(own_code[part, None] == codes, -math.inf)
         return scores, lambda weights: weights[:, :1] * own + weights[:, 1:] @ near
 
     return Scorer(block, max(1, DENSE_FLOATS // len(shared)))

@@ -36,7 +36,7 @@ class BankTerms(NamedTuple):
 
 class _Terms(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, z: Tensor, scorer: Scorer, rule: Rule) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, z: Tensor, scorer: Scorer, rule: Rule, shift: Tensor | None) -> tuple[Tensor, ...]:
         terms = BankTerms(*z.new_empty(4, len(z)))
         grad = torch.empty_like(z)
         for part in parts(len(z), scorer.step):
@@ -45,6 +45,8 @@ class _Terms(torch.autograd.Function):
             terms.log_sum[part] = log_sum
             terms.positive[part] = (scores[:, 0] - log_sum).exp()
             terms.rank[part] = rank_of(scores[:, 0], scores[:, 1:])
+            if shift is not None:
+                scores, log_sum = scores - shift[part, None], log_sum - shift[part]
             terms.loss[part], weights = rule(scores, log_sum)
             if ctx.needs_input_grad[0]:
                 grad[part] = pull(weights)
@@ -54,14 +56,17 @@ class _Terms(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, upstream: Tensor, *_: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, upstream: Tensor, *_: Tensor) -> tuple[Tensor, None, None, None]:
         (grad,) = ctx.saved_tensors
-        return grad * upstream[:, None], None, None
+        return grad * upstream[:, None], None, None, None
 
 
-def bank_terms(z: Tensor, scorer: Scorer, rule: Rule) -> BankTerms:
-    """Scores z (n, d), divided by the temperature, against a bank; differentiable once, in z."""
-    return BankTerms(*_Terms.apply(z, scorer, rule))
+def bank_terms(z: Tensor, scorer: Scorer, rule: Rule, shift: Tensor | None = None) -> BankTerms:
+    """Scores z (n, d), divided by the temperature, against a bank; differentiable once, in z.
+
+    shift: (n,) is taken off each row's scores for the loss alone (None = nothing).
+    """
+    return BankTerms(*_Terms.apply(z, scorer, rule, shift))
 
 
 @torch.no_grad()

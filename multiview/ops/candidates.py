@@ -7,9 +7,17 @@ import math
 import torch
 from torch import Tensor
 
+from multiview.ops.ntxent import Groups
+
 
 def in_batch(
-    z: Tensor, own: Tensor | None, other: Tensor, columns: Tensor, offset: int, temperature: float | Tensor
+    z: Tensor,
+    own: Tensor | None,
+    other: Tensor,
+    columns: Tensor,
+    offset: int,
+    temperature: float | Tensor,
+    groups: Groups | None = None,
 ) -> Tensor:
     """Scores against the batch of all processes, -inf where there is no negative.
 
@@ -22,10 +30,13 @@ def in_batch(
         columns: (m,) which samples are negatives.
         offset: the place of this process's first row among all rows.
         temperature: divides the scores.
+        groups: of the rows (r,) and of all processes (m,): samples of the row's group are no
+            negatives of the row (None = no groups).
     """
+    hidden = ~columns if groups is None else ~columns | (groups[0][:, None] == groups[1])
     partners = torch.arange(offset, offset + len(z), device=z.device)[:, None]
     scores = [z @ x.to(z.dtype).T for x in ((other,) if own is None else (other, own))]
-    negatives = [s.masked_fill(~columns, -math.inf).scatter(1, partners, -math.inf) for s in scores]
+    negatives = [s.masked_fill(hidden, -math.inf).scatter(1, partners, -math.inf) for s in scores]
     return torch.cat([scores[0].gather(1, partners), *negatives], dim=1) / temperature
 
 

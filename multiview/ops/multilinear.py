@@ -10,7 +10,7 @@ from torch import Tensor
 
 from multiview import old_import_paths
 from multiview.distributed import own_rows
-from multiview.ops.ntxent import Terms, among
+from multiview.ops.ntxent import Groups, Terms, among
 
 __getattr__ = old_import_paths.names_of("ops.multilinear")
 
@@ -18,21 +18,32 @@ __getattr__ = old_import_paths.names_of("ops.multilinear")
 def mixed_orders(numbers: Tensor, present: Tensor) -> Tensor:
     """A random order of the `present` (n,) rows for each view, (views, rows) int64.
 
-    The rows are sorted by `numbers` (n, views).     Each number belongs to a sample. So the orders
+    The rows are sorted by `numbers` (n, views). Each number belongs to a sample. So the orders
     do not depend on the order of the batch or on its absent rows.
     """
     rows = present.nonzero()[:, 0]
     return rows[torch.argsort(numbers[rows], dim=0)].T
 
 
-def symile(local: Sequence[Tensor], everyone: Sequence[Tensor], orders: Tensor, temperature: float | Tensor) -> Terms:
+def symile(
+    local: Sequence[Tensor],
+    everyone: Sequence[Tensor],
+    orders: Tensor,
+    temperature: float | Tensor,
+    groups: Groups | None = None,
+) -> Terms:
     """The mean over all views as anchor of `anchored`, whose arguments these are; terms (n,)."""
-    anchors = [anchored(local, everyone, orders, anchor, temperature) for anchor in range(len(local))]
+    anchors = [anchored(local, everyone, orders, anchor, temperature, groups) for anchor in range(len(local))]
     return Terms(*(torch.stack(column).mean(0) for column in zip(*anchors, strict=True)))
 
 
 def anchored(
-    local: Sequence[Tensor], everyone: Sequence[Tensor], orders: Tensor, anchor: int, temperature: float | Tensor
+    local: Sequence[Tensor],
+    everyone: Sequence[Tensor],
+    orders: Tensor,
+    anchor: int,
+    temperature: float | Tensor,
+    groups: Groups | None = None,
 ) -> Terms:
     """-log softmax of a row's own product among the products of its anchor with mixed samples.
 
@@ -46,6 +57,8 @@ def anchored(
             out. The row's own product takes that place, as on the diagonal in the paper's code.
         anchor: the view that is not mixed.
         temperature: a number, or a learned scalar.
+        groups: of the samples of this process (n,) and of all processes (m,). A mixed sample is
+            left out for a row when all of its parts come from the row's group (None = no groups).
     """
     mixed = product([x[order] for view, (x, order) in enumerate(zip(everyone, orders, strict=True)) if view != anchor])
     own = product([x for view, x in enumerate(local) if view != anchor])
@@ -58,7 +71,19 @@ def anchored(
         positives=columns[len(mixed) :],
         itself=itself,
         hidden=columns >= len(mixed),
+        groups=None if groups is None else _mixed_groups(groups, orders, anchor),
     )
+
+
+def _mixed_groups(groups: Groups, orders: Tensor, anchor: int) -> Groups:
+    """The groups of the rows (n,) and of the mixed samples and own products (k + n,).
+
+    A mixed sample whose parts come from several groups has none: -1.
+    """
+    own, everyone = groups
+    parts = torch.stack([everyone[order] for view, order in enumerate(orders) if view != anchor])
+    mixed = torch.where((parts == parts[0]).all(0), parts[0], -1)
+    return own, torch.cat([mixed, own])
 
 
 def _places(order: Tensor, count: int) -> Tensor:

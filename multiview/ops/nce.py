@@ -47,15 +47,26 @@ def softmax(scores: Tensor, log_sum: Tensor) -> tuple[Tensor, Tensor]:
     return log_sum - scores[:, 0], weights
 
 
-def batch_log_z(log_sum: Tensor, present: Tensor, scores: int, size: int) -> Tensor:
+def log_more_noise(sizes: Tensor, size: int, like: Tensor) -> Tensor:
+    """log(N / M_i): the shift of sample i for `nce` when only M_i of the N rows are its noise.
+
+    The noise of the sample is then uniform over M_i rows: each has the probability 1 / M_i, and
+    K / M_i takes the place of K / N in h. sizes: (n,) M_i. size: N.
+    Returns (n,) in the dtype of `like`.
+    """
+    return (size / sizes.to(like.dtype)).log()
+
+
+def batch_log_z(log_sum: Tensor, present: Tensor, scores: int | Tensor, size: int) -> Tensor:
     """log Z of one batch: mean of e^s over all scores of all processes' present rows, times N.
 
-    log_sum: (n,) log sum exp of each row's scores. scores: their number per row. size: N. NaN when
-    no row is present in any process.
+    log_sum: (n,) log sum exp of each row's scores. scores: their number per row, one for all
+    rows or (n,). size: N. NaN when no row is present in any process.
     """
     per_row = gather(torch.where(present, log_sum, torch.full_like(log_sum, -math.inf)))
     rows = gather(present).sum()
-    log_mean = torch.logsumexp(per_row, dim=0) - torch.log((rows * scores).to(log_sum.dtype))
+    count = rows * scores if isinstance(scores, int) else gather(torch.where(present, scores, 0)).sum()
+    log_mean = torch.logsumexp(per_row, dim=0) - torch.log(count.to(log_sum.dtype))
     return torch.where(rows > 0, log_mean + math.log(size), torch.full_like(log_mean, math.nan))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -33,6 +35,59 @@ def draw_negatives(index: Tensor, count: int, size: int, *, generator: torch.Gen
     if exclude:
         drawn[:, 1:] += drawn[:, 1:] >= own
     return drawn
+
+
+class GroupRows(NamedTuple):
+    """The groups of the rows of a bank, prepared for draws.
+
+    codes: (N,) int64, the group of each row. order: (N,) rows, sorted by group. starts, counts:
+    (G,) where each group begins in `order`, and its number of rows.
+    """
+
+    codes: Tensor
+    order: Tensor
+    starts: Tensor
+    counts: Tensor
+
+    @classmethod
+    def of(cls, codes: Tensor) -> GroupRows:
+        """codes: (N,) int64, from 0 to the number of groups less 1."""
+        counts = torch.bincount(codes)
+        return cls(codes, torch.argsort(codes, stable=True), counts.cumsum(0) - counts, counts)
+
+    def to(self, device: torch.device | str) -> GroupRows:
+        """The same on a device."""
+        return GroupRows(*(x.to(device) for x in self))
+
+    def others(self, group: Tensor) -> Tensor:
+        """How many rows are of other groups than `group` (n,)."""
+        return len(self.codes) - self.counts[group]
+
+
+def draw_other_groups(index: Tensor, count: int, groups: GroupRows, *, generator: torch.Generator | None) -> Tensor:
+    """Each sample's own row, then `count` uniform draws among the rows of other groups.
+
+    With replacement. Every process draws the same table, as in `draw_negatives`. A draw is a whole
+    number from 0 to 2^63 - 1, modulo the number of rows of other groups: its bias is below 2^-31
+    for 2^32 rows.
+
+    Args:
+        index: (n,) bank rows of this process's samples. Each has a row of another group.
+        count: number of negatives.
+        groups: of the rows of the bank, on the device of `index`.
+        generator: in the same state in every process.
+
+    Returns:
+        (n, 1 + count) int32, or int64 for a bank of 2^31 rows or more.
+    """
+    rows = len(index)
+    table = torch.empty(rows * world(), count, dtype=torch.int64).random_(generator=generator)
+    drawn = table[rank() * rows : (rank() + 1) * rows].to(index.device)
+    own = groups.codes[index]
+    drawn %= groups.others(own)[:, None]
+    # The rows of the sample's own group are adjacent in the order: places behind them are moved on.
+    drawn += groups.counts[own][:, None] * (drawn >= groups.starts[own][:, None])
+    return torch.cat([index[:, None], groups.order[drawn]], dim=1).to(_smallest(len(groups.codes)))
 
 
 def draw_shared(count: int, size: int, *, generator: torch.Generator | None) -> Tensor:
