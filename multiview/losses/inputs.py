@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from multiview.distributed import gather, rank
 from multiview.errors import MultiviewError, unknown_name
@@ -93,7 +93,22 @@ def require_index(owner: str, index: Tensor, rows: int, samples: int | None) -> 
 
 def kept(x: Tensor, present: Tensor, head: Head) -> Tensor:
     """The rows as an objective reads them: of length 1 if the head says so, zero where absent."""
-    return masked_forward(lambda rows: {"x": onto_sphere(rows, head)}, x, present, [])["x"]
+    return read_rows(lambda rows: {"x": onto_sphere(rows, head)}, x, present)["x"]
+
+
+def read_rows(
+    read: Callable[[Tensor], dict[str, Tensor]],
+    x: Tensor,
+    present: Tensor,
+    modules: Sequence[nn.Module] = (),
+    groups: int = 1,
+) -> dict[str, Tensor]:
+    """`masked_forward`, where x (n, d) gets a gradient of 0 when no row is present.
+
+    Without a gradient, DistributedDataParallel would wait for it for ever.
+    """
+    found = masked_forward(read, x, present, modules, groups)
+    return {name: value + x[:0].sum() for name, value in found.items()}
 
 
 def with_extras(owner: str, edge: EdgeInput, rows: Mapping[str, Tensor]) -> EdgeInput:

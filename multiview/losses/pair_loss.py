@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from multiview import require
 from multiview.errors import MultiviewError
 from multiview.graph import ContrastGraph, needs_of_edge
 from multiview.losses.inputs import (
@@ -18,11 +19,11 @@ from multiview.losses.inputs import (
     kept,
     masks,
     places,
+    read_rows,
     require_index,
     require_rows,
     with_extras,
 )
-from multiview.masked_forward import masked_forward
 from multiview.memory.memories import FoundKeys, Memories
 from multiview.model import Embeddings, Learned, Projection, onto_sphere
 from multiview.objectives.base import Objective, Situation
@@ -86,6 +87,7 @@ class PairLoss(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        require.positive("PairLoss", accumulate=accumulate)
         graph = _graph(objective, samples, dim, views)
         ((self.name, self.edge),) = graph.named_edges().items()
         self.needs = dict(zip(self.edge.views, needs_of_edge(self.edge), strict=True))
@@ -170,8 +172,8 @@ class PairLoss(nn.Module):
         if len(tensors) != views:
             names = ", ".join(f"z_{name}" for name in self.needs)
             raise MultiviewError(
-                f"{self._owner} takes {views} embeddings and the index, pair({names}, index); {len(tensors)} tensors "
-                "were given."
+                f"{self._owner} takes {views} embeddings and the index, pair({names}, index), not "
+                f"{counted(len(tensors), 'tensor')}."
             )
         return list(tensors), index
 
@@ -215,7 +217,7 @@ class PairLoss(nn.Module):
                 continue
             heads = [self.predictors[name] for name in (view, "shared") if name in self.predictors]
             read = partial(_read, needs.projector, heads)
-            made = masked_forward(read, cast("Tensor", x), present[view], heads, needs.groups)
+            made = read_rows(read, cast("Tensor", x), present[view], heads, needs.groups)
             found.z[view, needs.projector] = made["z"]
             if needs.predictor is not None:
                 found.p[view, needs.projector, needs.predictor] = made["p"]
