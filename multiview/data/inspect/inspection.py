@@ -7,7 +7,7 @@ from pathlib import Path
 
 from multiview.data.inspect.contact_sheet import contact_sheet, render_view
 from multiview.data.inspect.summary import print_summary
-from multiview.data.load.absent import absent_modality
+from multiview.data.load.absent import require_modalities
 from multiview.data.load.viewstatistics import usable_views
 from multiview.data.store.reading import Store
 from multiview.errors import MultiviewError
@@ -42,11 +42,8 @@ def inspect_store(path: Path, out: Path | None = None, samples: int = 8, views: 
 def _choose_views(store: Store, names: Sequence[str] | None) -> dict[str, View]:
     if names is None:
         return usable_views(store)
-    stored = {modality.name: modality for modality in store.manifest.modalities}
     views = {name: _parse_view(name) for name in names}
-    for view in views.values():
-        if view.modality not in stored:
-            raise absent_modality(view, stored.values(), str(store.path))
+    require_modalities(views.values(), store)
     return views
 
 

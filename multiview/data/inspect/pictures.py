@@ -95,14 +95,17 @@ def waveform(samples: np.ndarray, height: int = 64, width: int = 128) -> np.ndar
     high = np.array([part.max(initial=0) for part in spans])
     level = np.linspace(1, -1, height)[:, None]
     step = 1 / height
-    inked = (level >= low - step) & (level <= high + step)
-    return np.where(inked[..., None], np.array([40, 80, 140]), GROUND).astype("uint8")
+    return _drawn((level >= low - step) & (level <= high + step))
 
 
 def bars(values: np.ndarray, low: float, high: float, height: int = 64) -> np.ndarray:
     """A row of a table (n,) as uint8 (height, n, 3): one bar per column."""
     share = np.clip((values.astype("float64") - low) / max(high - low, 1e-12), 0, 1)
-    inked = np.linspace(1, 0, height)[:, None] <= share
+    return _drawn(np.linspace(1, 0, height)[:, None] <= share)
+
+
+def _drawn(inked: np.ndarray) -> np.ndarray:
+    """Blue where `inked` (h, w), on the ground."""
     return np.where(inked[..., None], np.array([40, 80, 140]), GROUND).astype("uint8")
 
 

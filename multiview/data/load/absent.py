@@ -1,12 +1,25 @@
-"""The message about a view whose modality the data does not hold."""
+"""The check, and the message, about a view whose modality the data does not hold."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from multiview.data.modality import KINDS, Modality
 from multiview.errors import MultiviewError, suggestion
 from multiview.view import View
+
+if TYPE_CHECKING:
+    from multiview.data.store.reading import Store
+
+
+def require_modalities(views: Iterable[View], store: Store) -> dict[str, Modality]:
+    """The modalities of a store by name. Raises MultiviewError when a view reads another one."""
+    stored = {modality.name: modality for modality in store.manifest.modalities}
+    for view in views:
+        if view.modality not in stored:
+            raise absent_modality(view, stored.values(), str(store.path))
+    return stored
 
 
 def absent_modality(view: View, stored: Iterable[Modality], place: str) -> MultiviewError:

@@ -16,7 +16,7 @@ from multiview.batch import Batch
 from multiview.child import leave_stopping_to_parent
 from multiview.cores import own_cores
 from multiview.data.files.encoded import LazyImage
-from multiview.data.load.absent import absent_modality
+from multiview.data.load.absent import require_modalities
 from multiview.data.load.crops import CropTransform, Stored
 from multiview.data.load.sampler import Batches
 from multiview.errors import MultiviewError
@@ -61,12 +61,9 @@ class Samples(Dataset[Batch]):
     def __init__(
         self, store: Store, split: str | None, views: Mapping[str, View], train: bool, seed: int = 0, cache: int = CACHE
     ) -> None:
-        stored = {modality.name: modality for modality in store.manifest.modalities}
+        stored = require_modalities(views.values(), store)
         wanted = modalities_of(views.values())
         names = tuple(dict.fromkeys(name for read in wanted.values() for name in read))
-        for view in views.values():
-            if view.modality not in stored:
-                raise absent_modality(view, stored.values(), str(store.path))
         self.rows = store.rows(split)
         if len(self.rows) == 0:
             raise MultiviewError(f"the split '{split}' of this store has no sample; choose another split.")
