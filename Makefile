@@ -5,6 +5,7 @@ VENV ?= .venv
 SEEDS ?= 0 1 2
 JOBS ?= 2
 MINUTES ?= 20
+N ?= 1000
 SEED ?=
 ARGS ?=
 
@@ -16,7 +17,7 @@ RUNS = $(SEEDS:%=runs/demo/seed-%)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-lowest torture lint types bench bench-data bench-objectives clean
+.PHONY: help demo test test-slow test-lowest torture kills lint types bench bench-data bench-objectives clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)]"
@@ -45,6 +46,9 @@ test-lowest: ## run the fast tests on the lowest versions that pyproject.toml de
 
 torture: $(VENV)/.dev ## kill runs, damage files, limit memory and disk for MINUTES=20 (SEED=N repeats a campaign, ARGS="--only run")
 	@PYTHONPATH=tests $(BIN)/python -m torture --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+kills: $(VENV)/.dev ## kill N=1000 trainings at chosen moments, continue each, compare the end bit for bit (SEED=N repeats)
+	@PYTHONPATH=tests $(BIN)/python -m torture.aimed --kills $(N) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lint: $(VENV)/.dev types ## run ruff (rules and format) and mypy
 	$(BIN)/ruff check

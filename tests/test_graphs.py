@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from goldens import command
-from runs import assert_same_end
+from small_runs import assert_same_end
 
 import multiview as mv
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from small_runs import RECIPES, assert_same_end, assert_same_losses, losses, run, signal_in_step
+from torture.ends import differences
 
 import multiview as mv
 from multiview.train.schedule import planned_steps
@@ -39,6 +40,35 @@ def test_the_step_of_the_stop_does_not_matter(step: int, unbroken: Path, scenes:
     assert run("mixed", scenes, out, "--resume") == 0
     assert_same_end(out, unbroken)
     assert_same_losses(out, unbroken)
+
+
+@pytest.mark.parametrize("step", [3, 4, 6])
+def test_every_epoch_is_measured_once(step: int, scenes: Path, tmp_path: Path) -> None:
+    """Epochs end with steps 3 and 6. A run that is stopped there is measured when it goes on."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert run("cmc_lab", scenes, whole, "--knn_every", "1") == 0
+    with signal_in_step(step):
+        assert run("cmc_lab", scenes, broken, "--knn_every", "1") == 128 + signal.SIGINT
+    for _ in range(2):
+        assert run("cmc_lab", scenes, broken, "--knn_every", "1", "--resume") == 0
+        measured = [line for line in losses(broken) if "knn/L" in line]
+        assert [line["step"] for line in measured] == [3, 6]
+        assert measured == [line for line in losses(whole) if "knn/L" in line]
+
+
+@pytest.mark.parametrize("recipe", ["cmc_lab", "mixed"])
+@pytest.mark.parametrize("step", [4, 5])
+def test_a_line_of_metrics_counts_the_steps_before_the_stop(
+    recipe: str, step: int, scenes: Path, tmp_path: Path
+) -> None:
+    """The second epoch has the steps 4 to 6; the line of step 6 is their mean."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert run(recipe, scenes, whole, "--log_every", "6") == 0
+    with signal_in_step(step):
+        assert run(recipe, scenes, broken, "--log_every", "6") == 128 + signal.SIGINT
+    assert run(recipe, scenes, broken, "--log_every", "6", "--resume") == 0
+    assert [line["step"] for line in losses(whole)] == [1, 6]
+    assert differences(broken, whole) == []
 
 
 def test_a_run_may_be_stopped_several_times_and_resumed_with_workers(

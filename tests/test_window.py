@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from runs import losses, run
+from small_runs import losses, run
 from trials import trial
 
 import multiview as mv
@@ -23,7 +25,7 @@ from multiview.train.processes import start
 from multiview.train.saving import Saver
 from multiview.train.step import StepOutput, contrast_step
 from multiview.train.telemetry import Metrics, describe
-from multiview.train.window import Window
+from multiview.train.window import Rows, Window
 
 CPU = torch.device("cpu")
 
@@ -192,3 +194,48 @@ def test_an_edge_that_never_has_a_loss_is_named_once(step: int, said: int, tmp_p
     texts = doctor.look(step, values) + doctor.look(step + 1, values if said else {**values, "loss/a-b": 2.0})
     assert len(texts) == said
     assert all("edge a-b: no loss" in text and "at least 2 samples" in text for text in texts)
+
+
+def test_the_steps_of_a_checkpoint_are_kept_exactly() -> None:
+    values = torch.tensor([[0.1, 1e-30, 3.0], [torch.pi, 0.0, -7.5]])
+    rows = Rows(["loss", "loss/a-b", "found/a-b"], values, values != 0)
+    again = Rows.from_json(json.loads(json.dumps(rows.to_json())))
+    assert again.names == rows.names
+    assert torch.equal(again.values, rows.values)
+    assert torch.equal(again.counted, rows.counted)
+    both = rows.after(again)
+    assert both.values.shape == (4, 3)
+    assert rows.after(Rows(["loss"], values[:, :1], values[:, :1] != 0)) is rows, "other columns are left out"
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"names": ["loss"], "values": [[1.0, 2.0]], "counted": [[True, True]]},
+        {"names": ["loss"], "values": [[1.0], [2.0]], "counted": [[True]]},
+        {"names": ["loss"], "values": [["a"]], "counted": [[True]]},
+        {"names": ["loss"], "values": [1.0], "counted": [True]},
+        {"names": 3, "values": [[1.0]], "counted": [[True]]},
+        {"names": ["loss"]},
+    ],
+)
+def test_a_malformed_table_of_steps_is_an_error_that_resume_explains(table: dict[str, Any]) -> None:
+    with pytest.raises((ValueError, TypeError, LookupError)):
+        Rows.from_json(table)
+
+
+@pytest.mark.parametrize("stop", [50, 130, 240])
+def test_a_resumed_run_remembers_how_long_an_edge_is_at_chance(stop: int, tmp_path: Path) -> None:
+    def told(steps: range, resumed_at: int | None) -> list[int]:
+        metrics = Metrics(tmp_path / "run", resumed_at, {"a-b": mv.SimCLR()}, patience=200)
+        found = []
+        for step in steps:
+            values = {"bound/a-b": 0.0, "ceiling/a-b": 2.0, "loss/a-b": 2.0, "lr": 0.1, "samples_per_second": 1.0}
+            metrics.write(step, values)
+            found += [step] if metrics.diagnosed(step, values) else []
+        metrics.close()
+        return found
+
+    (tmp_path / "run").mkdir()
+    before, after = told(range(10, stop + 1, 10), None), told(range(stop + 10, 400, 10), stop)
+    assert before + after == [210]

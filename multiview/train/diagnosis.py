@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from multiview.jsonlines import LineFile
 from multiview.objectives.base import Objective
@@ -98,15 +99,28 @@ class Doctor:
 
     def look(self, step: int, values: Mapping[str, float]) -> list[str]:
         """New warnings for the values `measure/name` of a step; also writes them down."""
-        found = [*diagnosed(values, self.objectives), *self._without_loss(step, values)]
-        symptoms = [x for x in found if not self._is_constant(x["of"])]
-        seen = {(x["symptom"], x["of"]): step for x in symptoms}
-        self.since = {key: self.since.get(key, now) for key, now in seen.items()}
+        symptoms = self._noted(step, values)
         lasting = [x for x in symptoms if self._lasts(x["symptom"], x["of"], step)]
         new = [x for x in lasting if (x["symptom"], x["of"]) not in self.reported]
         self.reported |= {(x["symptom"], x["of"]) for x in new}
         self.lines.append([{"step": step, **x} for x in new])
         return [x["text"] for x in new]
+
+    def recall(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Notes since when each symptom was there in the lines of metrics before a resume."""
+        for line in lines:
+            values = {name: x for name, x in line.items() if isinstance(x, int | float)}
+            if "lr" in values:
+                with suppress(LookupError):  # an older version wrote fewer measures
+                    self._noted(int(values["step"]), values)
+
+    def _noted(self, step: int, values: Mapping[str, float]) -> list[dict[str, str]]:
+        """The symptoms of a step; also notes since when each of them is there."""
+        found = [*diagnosed(values, self.objectives), *self._without_loss(step, values)]
+        symptoms = [x for x in found if not self._is_constant(x["of"])]
+        seen = {(x["symptom"], x["of"]): step for x in symptoms}
+        self.since = {key: self.since.get(key, now) for key, now in seen.items()}
+        return symptoms
 
     def _lasts(self, symptom: str, of: str, step: int) -> bool:
         """Whether a symptom has been there long enough: every edge begins at chance."""

@@ -95,10 +95,11 @@ class Loop:
     def run(self, metrics: Metrics, display: Display) -> Progress:
         """Trains to the last step, or to the end of the step with a stop signal; then saves."""
         with self.stop.listening(display.say), display:
-            self.window = Window()
+            self.window = Window(earlier=self.saver.unlogged)
+            self._missed_measure(metrics)
             while not self._ended():
                 self._epoch(metrics, display)
-            self.saver.save(self.step)
+            self.saver.save(self.step, self.window.rows())
             self._vote(save_due=False)
         return Progress(self.step, self.stopped_by)
 
@@ -106,7 +107,8 @@ class Loop:
         per_epoch = len(self.batches)
         epoch, begin = divmod(self.step, per_epoch)
         self.parts.wrapped.train()
-        self.window.new_epoch()
+        if not begin:
+            self.window.new_epoch()
         waiting_since = time.monotonic()
         for batch in self._loaded(epoch, begin):
             self.window.waited += time.monotonic() - waiting_since
@@ -136,7 +138,7 @@ class Loop:
         ended = bool(self.stopped_by) or self.step >= self.steps
         if save and not ended:
             with self._not_training():
-                self.saver.save(self.step)
+                self.saver.save(self.step, self.window.rows())
         return ended
 
     def _vote(self, save_due: bool) -> bool:
@@ -177,6 +179,12 @@ class Loop:
         display.show(self.step, epoch, values)
         for line in metrics.diagnosed(self.step, values):
             display.say(line)
+
+    def _missed_measure(self, metrics: Metrics) -> None:
+        """Measures the epoch at whose end a resumed run was saved, if the run ended before that."""
+        epoch, begun = divmod(self.step, len(self.batches))
+        if self.step and not begun and not on_first(lambda: metrics.epoch_is_measured):
+            self._end_of_epoch(epoch - 1, metrics)
 
     def _end_of_epoch(self, epoch: int, metrics: Metrics) -> None:
         is_last = self.step >= self.steps

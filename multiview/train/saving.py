@@ -18,6 +18,7 @@ from multiview.train import checkpoint
 from multiview.train.resumable import check_resumable, starts, unused_starts
 from multiview.train.runfolder import CHECKPOINTS
 from multiview.train.step import Parts
+from multiview.train.window import Rows
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ FIRST_MINUTES = 3.0
 class Saver:
     """Writes the checkpoints of a run, and restores the newest.
 
-    A checkpoint holds everything that the next step depends on. Random numbers depend on the seed
-    and the step only, so that no generator is saved.
+    A checkpoint holds everything that the next step and the next line of metrics depend on. Random
+    numbers depend on the seed and the step only, so that no generator is saved.
 
     Args:
         parts: the model, memories and optimiser.
@@ -45,12 +46,15 @@ class Saver:
         samples: the training samples.
         batches: the order of the samples.
         steps: the number of steps of the whole run.
+
+    unlogged: after `resume`, the steps of the checkpoint that no line of metrics has yet.
     """
 
     def __init__(self, parts: Parts, out: Path, train: Train, samples: Identity, batches: Batches, steps: int) -> None:
         self.parts, self.out, self.train = parts, out, train
         self.samples, self.batches, self.steps = samples, batches, steps
         self.saved = Saved()
+        self.unlogged: Rows | None = None
 
     def is_due(self, step: int) -> bool:
         """Whether `save_every` epochs or `save_minutes` have passed since the last checkpoint."""
@@ -63,9 +67,12 @@ class Saver:
             minutes = min(minutes, FIRST_MINUTES)
         return bool(minutes) and time.monotonic() - self.saved.at >= 60 * minutes
 
-    def save(self, step: int) -> None:
-        """Writes the checkpoint of `step`; the first process writes and the others wait."""
-        on_first(lambda: self._write(step))
+    def save(self, step: int, unlogged: Rows | None = None) -> None:
+        """Writes the checkpoint of `step`; the first process writes and the others wait.
+
+        unlogged: the steps that no line of metrics has yet.
+        """
+        on_first(lambda: self._write(step, unlogged))
         self.saved = Saved(step)
 
     def resume(self) -> tuple[int, list[str]]:
@@ -92,7 +99,7 @@ class Saver:
         notes += unused_starts(newest.state, self.parts.graph)
         return step, [*newest.refused, *notes, f"resumed {self.out} at step {step} of {self.steps}"]
 
-    def _write(self, step: int) -> None:
+    def _write(self, step: int, unlogged: Rows | None) -> None:
         inner = _unwrapped(self.parts.optimiser)
         optimiser, groups = checkpoint.optimiser_tensors(inner)
         tensors = {
@@ -113,12 +120,14 @@ class Saver:
             "batch": self.batches.batch,
             "steps": self.steps,
             "per_epoch": len(self.batches),
+            "unlogged": unlogged.to_json() if unlogged else None,
         }
         views = checkpoint.view_records(self.parts.layer.views, self.parts.model)
         checkpoint.save(self.out / CHECKPOINTS, step, tensors, state, self.train.keep, views)
 
     def _restore(self, saved: checkpoint.Checkpoint) -> None:
         parts, tensors, state = self.parts, saved.tensors, saved.state
+        self.unlogged = Rows.from_json(state["unlogged"]) if state.get("unlogged") else None
         parts.model.load_state_dict(tensors["model"])
         parts.memories.load_state_dict(tensors["memory"])
         inner = _unwrapped(parts.optimiser)

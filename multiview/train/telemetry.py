@@ -31,6 +31,9 @@ class Metrics:
         out: the run folder.
         resumed_at: the step at which the run continues; None for a new run.
         objectives, patience, constant: see `Doctor`.
+
+    epoch_is_measured: whether the file holds what was measured at the end of the epoch that ended
+    with step `resumed_at`. A run may have ended between that step's checkpoint and the measurement.
     """
 
     def __init__(
@@ -42,10 +45,11 @@ class Metrics:
         constant: Collection[str] = (),
     ) -> None:
         self.lines = LineFile(out / METRICS)
-        if resumed_at is not None:
-            self.lines.keep_until(resumed_at)
+        kept = self.lines.keep_until(resumed_at) if resumed_at is not None else []
+        self.epoch_is_measured = any(line["step"] == resumed_at and "lr" not in line for line in kept)
         self.board = _board(out, resumed_at)
         self.doctor = Doctor(out / HEALTH, resumed_at, objectives, patience, constant)
+        self.doctor.recall(x for x in kept if x["step"] >= (resumed_at or 0) - 2 * patience)  # more is never asked for
 
     def write(self, step: int, values: Mapping[str, float | int]) -> None:
         """Writes one line: the step and its numbers."""
@@ -74,7 +78,7 @@ class NoMetrics(Metrics):
     """Metrics of a process that writes nothing."""
 
     def __init__(self) -> None:
-        self.board = None
+        self.board, self.epoch_is_measured = None, False
 
     def write(self, step: int, values: Mapping[str, float | int]) -> None:
         """Does nothing."""

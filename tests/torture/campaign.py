@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from . import conditions, kills, readers
+from .aimed import SETUPS, Runs
 from .attempts import MISTAKES, Outcome, attempt
 from .ground import Ground, copied, train_words
 from .mutations import damage
@@ -97,6 +98,7 @@ class Campaign:
 
     def __init__(self, ground: Ground, folder: Path, seed: int, only: str = "") -> None:
         self.ground, self.folder, self.draw, self.only = ground, folder, random.Random(seed), only
+        self.runs = Runs(ground.store, folder / "runs", self.draw, [name for name in SETUPS if "mixed" not in name])
         self.tally = Tally()
         self.expected: dict[str, Any] = {}
 
@@ -194,8 +196,10 @@ class Campaign:
 
     def kill(self, count: int, until: float) -> None:
         """Kills of training and of preprocessing, compared with the unbroken."""
-        for name, act in (("kill -9, train", kills.training), ("kill -9, preprocess", kills.preprocessing)):
-            done, ends, wrong = act(self.ground, self.folder, self.draw, count, until)
+        training = partial(kills.training, self.runs)
+        preprocessing = partial(kills.preprocessing, self.ground, self.folder, self.draw)
+        for name, act in (("kill -9, train", training), ("kill -9, preprocess", preprocessing)):
+            done, ends, wrong = act(count, until)
             self.tally.counts[name, "killed"] += done
             self.tally.counts[name, "compared with the unbroken"] += ends
             self.tally.counts[name, "silent wrong value"] += len(wrong)

@@ -11,31 +11,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .ground import Ground, train_words
-from .readers import losses
-
-STEPS = 24
+from .aimed import Runs
+from .ground import Ground
 
 
-def training(ground: Ground, folder: Path, draw: random.Random, kills: int, until: float) -> tuple[int, int, list[str]]:
+def training(runs: Runs, kills: int, until: float) -> tuple[int, int, list[str]]:
     """Kills and resumes training repeatedly; compares each result with the unbroken run.
 
     Returns the number of kills, the number of runs that reached their end, and what was wrong.
     """
-    unbroken = folder / "unbroken"
-    if not unbroken.is_dir():
-        _lived(lambda: _train(ground, unbroken), None)
-    usual = _time(lambda: _train(ground, folder / "timed"))
-    broken, done, ends, wrong = folder / "broken", 0, 0, []
-    shutil.rmtree(broken, ignore_errors=True)
-    while done < kills and time.monotonic() < until and not wrong:
-        killed, code = _lived(lambda: _train(ground, broken), draw.uniform(0.0, 0.8) * usual)
-        done += killed
-        if not killed:
-            ends += 1
-            wrong += [f"a continued run ended with exit code {code}"] if code else _differences(broken, unbroken)
-            shutil.rmtree(broken)
-    return done, ends, wrong
+    killed, ended, wrong = runs.count.killed, runs.count.ends.total(), len(runs.count.wrong)
+    count = runs.kill(killed + kills, until)
+    return count.killed - killed, count.ends.total() - ended, count.wrong[wrong:]
 
 
 def preprocessing(
@@ -63,14 +50,6 @@ def preprocessing(
             wrong += [f"{name} is missing at the end" for name in expected.keys() - there.keys()]
             shutil.rmtree(broken)
     return done, ends, wrong
-
-
-def _train(ground: Ground, out: Path) -> int:
-    from multiview.launch import exit_code
-    from multiview.plugins import load
-
-    words = train_words(ground.store, out, STEPS)[2:]
-    return exit_code(load("recipes", "cmc_lab"), [*words, *(["--resume"] if (out / "config.yaml").exists() else [])])
 
 
 def _prepare(ground: Ground, out: Path) -> int:
@@ -111,20 +90,6 @@ def _time(action: Callable[[], int]) -> float:
     began = time.monotonic()
     _lived(action, None)
     return time.monotonic() - began
-
-
-def _differences(one: Path, other: Path) -> list[str]:
-    """What differs between the ends of two runs: weights, memories, optimiser, state, losses."""
-    import torch
-
-    from multiview.train.checkpoint import newest
-
-    mine, theirs = newest(one / "checkpoints"), newest(other / "checkpoints")
-    wrong = [] if mine.state == theirs.state else ["the state of the last checkpoint differs"]
-    for file, tensors in theirs.tensors.items():
-        found = mine.tensors.get(file, {})
-        wrong += [f"{file}: {n} differs" for n, x in tensors.items() if n not in found or not torch.equal(x, found[n])]
-    return wrong + ([] if losses(one) == losses(other) else ["the logged losses differ"])
 
 
 def _hashes(folder: Path) -> dict[str, str]:
