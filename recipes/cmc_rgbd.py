@@ -16,7 +16,7 @@ class CmcRgbd(mv.ImageRecipe):
 
     Args:
         views: two or more of L, ab, depth and normal, or other installed views;
-            options may follow the name, as in depth:modality=distance.
+            options may follow the name, as in depth:modality=distance or left=rgb:left_camera.
         topology: full (every pair of views), core (the first view against all others), chain
             (every view against the next), or joint (all views at once, with --objective symile).
         objective: how each pair of views is contrasted.
@@ -29,9 +29,8 @@ class CmcRgbd(mv.ImageRecipe):
 
     def build(self) -> mv.Setup:
         """All views show the same crop. Crops and flips are the only augmentation."""
-        views = {name.partition(":")[0]: mv.make_view(name, self.crop) for name in self.views}
-        encoders = {name: self.encoder_of(view) for name, view in views.items()}
-        return mv.Setup(views, encoders, mv.ContrastGraph.of(self.topology, views, self.objective))
+        views = mv.GraphView.named(self.views, encoder=self.encoder, encoder_options={"width": self.width})
+        return mv.Graph.of(views, self.topology, self.objective, self.crop).setup()
 
 
 if __name__ == "__main__":

@@ -53,7 +53,11 @@ class GraphRecipe(mv.Recipe):
     def graph(self) -> mv.Graph:
         """The graph as a value."""
         return graph_of_plain(
-            crop=self.crop, views=self.views, edges=self.edges, topology=self.topology, objective=self.objective
+            crop=self.crop,
+            views=self.views,
+            edges=self.edges,
+            topology=self.topology,
+            objective=None if self.objective == mv.SimCLR() else self.objective,
         )
 
     def build(self) -> mv.Setup:

@@ -3,7 +3,7 @@
 accelerate launch -m multiview.recipes.image_sound --data scenes
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import multiview as mv
 
@@ -35,14 +35,9 @@ class ImageSound(mv.Recipe):
     def build(self) -> mv.Setup:
         """Both views use one crop: the sound of a clip is cut around the frame of the image."""
         crop = mv.Crop(size=self.size, scale=(0.6, 1.0), seconds=self.seconds)
-        views = {
-            "image": mv.make_view("rgb", crop),
-            "sound": mv.make_view("logmel", crop, rate=self.rate, bands=self.bands),
-        }
-        encoders = {
-            name: mv.make_encoder(self.encoder, view.channels.count, width=self.width) for name, view in views.items()
-        }
-        return mv.Setup(views, encoders, mv.ContrastGraph.full(views, self.objective))
+        image = mv.GraphView(view="rgb", encoder=self.encoder, encoder_options={"width": self.width})
+        sound = replace(image, view="logmel", options={"rate": self.rate, "bands": self.bands})
+        return mv.Graph(views={"image": image, "sound": sound}, crop=crop, objective=self.objective).setup()
 
 
 if __name__ == "__main__":

@@ -27,15 +27,15 @@ class Mixed(mv.ImageRecipe):
 
     def build(self) -> mv.Setup:
         """All views show the same crop; each edge of the graph has its own objective."""
-        views = {name: mv.make_view(name, self.crop) for name in ("L", "ab", "depth", "normal")}
-        encoders = {name: self.encoder_of(view) for name, view in views.items()}
+        view = mv.GraphView(encoder=self.encoder, encoder_options={"width": self.width})
         edges = (
-            mv.Edge("L", "ab", self.cmc),
-            mv.Edge("L", "depth", self.moco),
-            mv.Edge("L", "normal", self.simclr),
-            mv.Edge("depth", "normal", self.simsiam),
+            mv.GraphEdge(("L", "ab"), self.cmc),
+            mv.GraphEdge(("L", "depth"), self.moco),
+            mv.GraphEdge(("L", "normal"), self.simclr),
+            mv.GraphEdge(("depth", "normal"), self.simsiam),
         )
-        return mv.Setup(views, encoders, mv.ContrastGraph(tuple(views), edges))
+        views = dict.fromkeys(("L", "ab", "depth", "normal"), view)
+        return mv.Graph(views=views, edges=edges, crop=self.crop).setup()
 
 
 if __name__ == "__main__":

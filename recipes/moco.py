@@ -30,9 +30,17 @@ class MoCoRecipe(mv.ImageRecipe):
 
     def build(self) -> mv.Setup:
         """Two independent crops; both views share one encoder."""
-        views = {name: mv.views.rgb(self.crop.named(name), self.augment) for name in ("query", "key")}
-        encoder = self.encoder_of(views["query"])
-        return mv.Setup(views, {"query": encoder, "key": "query"}, mv.ContrastGraph.full(views, self.objective))
+        views = {
+            "query": mv.GraphView(
+                view="rgb",
+                crop="query",
+                augment=self.augment,
+                encoder=self.encoder,
+                encoder_options={"width": self.width},
+            ),
+            "key": mv.GraphView(view="rgb", crop="key", augment=self.augment, share="query"),
+        }
+        return mv.Graph(views=views, crop=self.crop, objective=self.objective).setup()
 
 
 if __name__ == "__main__":

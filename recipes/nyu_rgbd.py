@@ -16,7 +16,7 @@ class NyuRgbd(mv.ImageRecipe):
 
     Args:
         views: two or more of L, ab, depth and normal, or other installed views;
-            options may follow the name, as in depth:modality=distance.
+            options may follow the name, as in depth:modality=distance or left=rgb:left_camera.
         topology: full (every pair of views), core (the first view against all others), chain
             (every view against the next), or joint (all views at once, with --objective symile).
         size: side of the patches in pixels; the paper cuts 128 from 480 x 640.
@@ -38,9 +38,8 @@ class NyuRgbd(mv.ImageRecipe):
     def build(self) -> mv.Setup:
         """All views show the same patch. Crops and flips are the only augmentation."""
         crop = mv.Crop(size=self.size, scale=(self.min_scale, self.max_scale))
-        views = {name.partition(":")[0]: mv.make_view(name, crop) for name in self.views}
-        encoders = {name: self.encoder_of(view) for name, view in views.items()}
-        return mv.Setup(views, encoders, mv.ContrastGraph.of(self.topology, views, self.objective))
+        views = mv.GraphView.named(self.views, encoder=self.encoder, encoder_options={"width": self.width})
+        return mv.Graph.of(views, self.topology, self.objective, crop).setup()
 
 
 if __name__ == "__main__":

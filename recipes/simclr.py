@@ -28,9 +28,17 @@ class SimClrRecipe(mv.ImageRecipe):
 
     def build(self) -> mv.Setup:
         """Two independent crops with independent colours; both views share one encoder."""
-        views = {name: mv.views.rgb(self.crop.named(name), self.augment) for name in ("one", "two")}
-        encoder = self.encoder_of(views["one"])
-        return mv.Setup(views, {"one": encoder, "two": "one"}, mv.ContrastGraph.full(views, self.objective))
+        views = {
+            "one": mv.GraphView(
+                view="rgb",
+                crop="one",
+                augment=self.augment,
+                encoder=self.encoder,
+                encoder_options={"width": self.width},
+            ),
+            "two": mv.GraphView(view="rgb", crop="two", augment=self.augment, share="one"),
+        }
+        return mv.Graph(views=views, crop=self.crop, objective=self.objective).setup()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ multiview preprocess arrays mfeat6.npz stores/mfeat6
 accelerate launch -m multiview.recipes.six_tables --data stores/mfeat6
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import multiview as mv
 
@@ -34,14 +34,11 @@ class SixTables(mv.Recipe):
 
     def build(self) -> mv.Setup:
         """One view per table, without crops or augmentation."""
+        table = mv.GraphView(view="table", encoder=self.encoder, encoder_options={"width": self.width})
         views = {
-            name: mv.make_view("table", mv.Crop(), modality=name, columns=columns)
-            for name, columns in self.tables.items()
+            name: replace(table, modality=name, options={"columns": columns}) for name, columns in self.tables.items()
         }
-        encoders = {
-            name: mv.make_encoder(self.encoder, view.channels.count, width=self.width) for name, view in views.items()
-        }
-        return mv.Setup(views, encoders, mv.ContrastGraph.of(self.topology, views, self.objective))
+        return mv.Graph.of(views, self.topology, self.objective).setup()
 
 
 if __name__ == "__main__":

@@ -37,13 +37,18 @@ class SpokenLetters(mv.Recipe):
 
     def build(self) -> mv.Setup:
         """Two recordings with independent windows and masks; both views share one encoder."""
-        crop, mask = mv.Crop(seconds=self.seconds), SpecAugment()
-        views = {
-            name: mv.make_view("logmel", crop.named(name), modality=name, rate=self.rate, bands=self.bands, mask=mask)
-            for name in ("first", "second")
-        }
-        encoder = mv.make_encoder(self.encoder, 1, width=self.width)
-        return mv.Setup(views, {"first": encoder, "second": "first"}, mv.ContrastGraph.full(views, self.objective))
+        options = {"rate": self.rate, "bands": self.bands, "mask": SpecAugment()}
+        second = mv.GraphView(view="logmel", modality="second", options=options, crop="second", share="first")
+        first = mv.GraphView(
+            view="logmel",
+            modality="first",
+            options=options,
+            crop="first",
+            encoder=self.encoder,
+            encoder_options={"width": self.width},
+        )
+        crop = mv.Crop(seconds=self.seconds)
+        return mv.Graph(views={"first": first, "second": second}, crop=crop, objective=self.objective).setup()
 
 
 if __name__ == "__main__":

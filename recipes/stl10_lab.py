@@ -36,9 +36,8 @@ class Stl10Lab(mv.ImageRecipe):
 
     def build(self) -> mv.Setup:
         """Both views show the same crop. Crops and flips are the only augmentation."""
-        views = {"L": mv.views.Lab.lightness(self.crop), "ab": mv.views.Lab.chroma(self.crop)}
-        encoders = {name: self.encoder_of(view) for name, view in views.items()}
-        return mv.Setup(views, encoders, mv.ContrastGraph.full(views, self.objective))
+        view = mv.GraphView(encoder=self.encoder, encoder_options={"width": self.width})
+        return mv.Graph(views={"L": view, "ab": view}, crop=self.crop, objective=self.objective).setup()
 
 
 if __name__ == "__main__":

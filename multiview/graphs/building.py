@@ -179,9 +179,7 @@ def objective_of(graph: Graph, edge: GraphEdge) -> Objective:
     """The objective of an edge; where none is named SimCLR, or Symile for three views and more."""
     if edge.objective is not None:
         return edge.objective
-    simclr: Objective = load("objectives", "simclr")()
-    named = graph.objective or simclr
-    return load("objectives", "symile")() if len(edge.views) > 2 and named == simclr else named
+    return graph.objective or load("objectives", "symile" if len(edge.views) > 2 else "simclr")()
 
 
 def _with_dim(graph: Graph, edge: GraphEdge, objective: Objective) -> Objective:

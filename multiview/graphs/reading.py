@@ -195,6 +195,14 @@ def view_words(words: str) -> dict[str, Any]:
     return {"view": view} | ({"modality": modality} if modality is not None else {})
 
 
+def view_of_words(name: str, words: str | None, **fields: Any) -> GraphView:
+    """The view of `rgb:image:bands=8`; None = the view of the same name."""
+    given = view_words(words or name)
+    named = given["view"] if isinstance(given["view"], dict) else {"name": given["view"]}
+    options = {key: value for key, value in named.items() if key != "name"}
+    return GraphView(view=named["name"], modality=given.get("modality"), options=options, **fields)
+
+
 def named_words(words: str) -> tuple[str, dict[str, Any]]:
     """`timm:resnet18:width=0.5` as a name and options."""
     parts = words.strip().split(":")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,17 @@ class GraphView:
             )
         if self.dim is not None and self.dim < 1:
             raise MultiviewError(f"dim is {self.dim}; give the width of the embeddings, 1 or more.")
+
+    @classmethod
+    def named(cls, words: Iterable[str], **fields: Any) -> dict[str, GraphView]:
+        """Views by name from words such as `L`, `depth:modality=distance` or `photo=rgb:image`.
+
+        fields: of all of these views.
+        """
+        from multiview.graphs.reading import view_of_words
+        from multiview.graphs.words import view_pairs
+
+        return {name: view_of_words(name, text, **fields) for name, text in view_pairs(",".join(words))}
 
 
 @dataclass(frozen=True)
