@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -136,16 +136,12 @@ def make_encoder(
     >>> mv.make_encoder("resnet18", 2, width=0.5).features
     256
     """
-    plugin, colon, model = name.partition(":")
-    factory = plugins.load("encoders", plugin)
+    plugin, model, factory = encoder_factory(name)
     parameters = inspect.signature(factory).parameters
-    many = next(iter(parameters), "") == "model"
-    if many != bool(model) or (colon and not model):
-        raise _misnamed(plugin, name, many)
     if img_size is not None and "img_size" in parameters:
         options["img_size"] = img_size
     plugins.check_options(f"encoder '{plugin}'", factory, ["width", *options], also=("img_size", "seed"))
-    given = (model, channels) if many else (channels,)
+    given = (model, channels) if model else (channels,)
     with nullcontext() if seed is None else _drawn_from(seed):
         encoder = factory(*given, width=width, **options)
     if not isinstance(encoder, Encoder):
@@ -154,6 +150,19 @@ def make_encoder(
             f"its factory must return a multiview.encoder.Encoder."
         )
     return remember(encoder, plugin, factory, given, {"width": width, **options})
+
+
+def encoder_factory(name: str) -> tuple[str, str, Callable[..., Any]]:
+    """Plugin, model and factory of an encoder's name. Raises MultiviewError for a wrong name.
+
+    The model of `timm:resnet18` is `resnet18`; that of `convnet` is empty.
+    """
+    plugin, colon, model = name.partition(":")
+    factory = plugins.load("encoders", plugin)
+    many = next(iter(inspect.signature(factory).parameters), "") == "model"
+    if many != bool(model) or (colon and not model):
+        raise _misnamed(plugin, name, many)
+    return plugin, model, factory
 
 
 def scaled(planes: int, width: float) -> int:

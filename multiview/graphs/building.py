@@ -11,9 +11,8 @@ from multiview.errors import MultiviewError
 from multiview.graph import AnyEdge, ContrastGraph, Edge, HyperEdge
 from multiview.graphs.topology import edges_of
 from multiview.graphs.values import GEOMETRY, Graph, GraphEdge, GraphView
-from multiview.graphs.yamlfile import At, Document
 from multiview.objectives.base import Objective
-from multiview.plugins import check_options, load
+from multiview.plugins import load
 from multiview.recipe import Setup
 from multiview.tuning import Tuning
 from multiview.view import Crop, View, make_view
@@ -49,7 +48,7 @@ def setup_of(graph: Graph) -> Setup:
     """The views, encoders, contrast graph and tuning that a graph names."""
     parts, edges = parts_of(graph)
     views = views_of(graph, parts)
-    built = tuple(_edge(graph, edge, names) for edge, names in edges)
+    built = tuple(edge_between(graph, edge, names) for edge, names in edges)
     return Setup(views, encoders_of(graph, parts, views), ContrastGraph(tuple(views), built), tuning_of(graph, parts))
 
 
@@ -57,11 +56,13 @@ def views_of(graph: Graph, parts: Mapping[str, Part]) -> dict[str, View]:
     """The view of every part."""
     crops = crops_of(graph, parts)
     return {
-        name: _said(f"view '{name}'", _view, graph.views[part.of], part.of, crops[name]) for name, part in parts.items()
+        name: _said(f"view '{name}'", seen_by, graph.views[part.of], part.of, crops[name])
+        for name, part in parts.items()
     }
 
 
-def _view(view: GraphView, name: str, crop: Crop) -> View:
+def seen_by(view: GraphView, name: str, crop: Crop) -> View:
+    """The view that the words name, of a crop."""
     return make_view(view.view or name, crop, view.augment, modality=view.modality, **view.options)
 
 
@@ -70,12 +71,16 @@ def crops_of(graph: Graph, parts: Mapping[str, Part]) -> dict[str, Crop]:
     names: dict[tuple[str, Crop], str] = {}
     crops = {}
     for name, part in parts.items():
-        own = {key: value for key in GEOMETRY if (value := getattr(graph.views[part.of], key)) is not None}
-        crop = replace(graph.crop, **own, name=part.draw)
+        crop = replace(graph.crop, **own_geometry(graph.views[part.of]), name=part.draw)
         first = not any(draw == part.draw for draw, _ in names)
         called = names.setdefault((part.draw, crop), part.draw if first else f"{part.draw}_{name}")
         crops[name] = crop if called == part.draw else replace(crop, name=called, draw=part.draw)
     return crops
+
+
+def own_geometry(view: GraphView) -> dict[str, Any]:
+    """The fields of the crop that the view has of its own."""
+    return {key: value for key in GEOMETRY if (value := getattr(view, key)) is not None}
 
 
 def encoders_of(graph: Graph, parts: Mapping[str, Part], views: Mapping[str, View]) -> dict[str, Encoder | str]:
@@ -168,7 +173,8 @@ def _names(graph: Graph, read: Mapping[str, Mapping[str, None]]) -> dict[tuple[s
     return names
 
 
-def _edge(graph: Graph, edge: GraphEdge, names: tuple[str, ...]) -> AnyEdge:
+def edge_between(graph: Graph, edge: GraphEdge, names: tuple[str, ...]) -> AnyEdge:
+    """The edge of the words between the views of these names."""
     objective = _with_dim(graph, edge, objective_of(graph, edge))
     if len(names) == 2:
         return Edge(*names, objective, weight=edge.weight, schedule=edge.schedule)
@@ -210,56 +216,3 @@ def mistakes_of(what: str) -> Iterator[None]:
         raise MultiviewError(f"{what}: {error}") from error
     except (TypeError, ValueError) as error:
         raise MultiviewError(f"{what} has an option of the wrong kind: {error}.") from error
-
-
-def check(graph: Graph, document: Document) -> Graph:
-    """The graph with all names written out. Raises MultiviewError with the place of a mistake.
-
-    Builds views and edges, and asks for the encoders' options, but makes no encoder.
-    """
-    parts, edges = parts_of(graph)
-    crops = crops_of(graph, parts)
-    named = {}
-    for name, part in parts.items():
-        at, view = ("views", part.of), graph.views[part.of]
-        try:
-            built = _said(f"view '{part.of}'", _view, view, part.of, crops[name])
-            named[part.of] = _complete(graph, part.of, built)
-        except MultiviewError as error:
-            document.fail(_at_option(document, at, view), error)
-    _check_edges(graph, document, edges)
-    return replace(graph, views={name: named[name] for name in graph.views}, edges=tuple(edge for edge, _ in edges))
-
-
-def _at_option(document: Document, at: At, view: GraphView) -> At:
-    """The place of the name of the view, else of the whole view."""
-    return (*at, "view") if view.view and (*at, "view") in document.places else at
-
-
-def _complete(graph: Graph, name: str, built: View) -> GraphView:
-    """The view with its registered name, modality and encoder. Raises MultiviewError."""
-    view = graph.views[name]
-    full = replace(view, view=view.view or name, modality=built.modality)
-    if view.share is not None:
-        return full
-    encoder = encoder_name(view, built)
-    factory = load("encoders", encoder.partition(":")[0])
-    check_options(f"encoder '{encoder}'", factory, view.encoder_options, also=("width", "img_size", "seed"))
-    return replace(full, encoder=encoder)
-
-
-def _check_edges(graph: Graph, document: Document, edges: list[tuple[GraphEdge, tuple[str, ...]]]) -> None:
-    built = []
-    places = [at for at in document.places if at[:1] == ("edges",) and len(at) == 2]
-    for number, (edge, names) in enumerate(edges):
-        at = places[number] if len(places) == len(edges) else ("edges",)
-        try:
-            built.append(_edge(graph, edge, names))
-            ContrastGraph(tuple(dict.fromkeys(v for each in built for v in each.views)), tuple(built))
-        except MultiviewError as error:
-            document.fail(at, error)
-    try:
-        ContrastGraph(tuple(parts_of(graph)[0]), tuple(built))
-    except MultiviewError as error:
-        alone = [view for view in graph.views if f"'{view}'" in str(error)]
-        document.fail(("views", *alone[:1]), error)

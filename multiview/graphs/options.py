@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -34,20 +33,22 @@ def split_options(
         document.fail((*at, "view") if (*at, "view") in document.places else at, f"view '{name}': {error}")
     seen, any_seen = keywords_of(factory)
     kinds = hints_of(factory)
-    maker = (
-        None if share else _encoder(document, at, name, factory, encoder, {k: v for k, v in given.items() if k in seen})
-    )
+    of_view = {
+        key: _typed(document, (*at, key), name, value, kinds.get(key, Any))
+        for key, value in given.items()
+        if key in seen
+    }
+    maker = None if share else _encoder(document, at, name, factory, encoder, of_view)
     made, any_made = keywords_of(maker) if maker else (set(), False)
-    of_view: Options = {}
     of_encoder: Options = {}
     for key, value in given.items():
         if key in seen and key in made:
             document.fail((*at, key), _both(name, key, view, encoder))
-        if key in seen or (any_seen and key not in made):
-            of_view[key] = _typed(document, (*at, key), name, value, kinds.get(key, Any))
-        elif key in made or any_made:
+        if any_seen and key not in {*seen, *made}:
+            of_view[key] = _typed(document, (*at, key), name, value, Any)
+        elif key in made or (any_made and key not in seen):
             of_encoder[key] = _typed(document, (*at, key), name, value, hints_of(maker).get(key, Any) if maker else Any)
-        else:
+        elif key not in seen:
             _unknown(document, (*at, key), name, key, {*seen, *made})
     return of_view, of_encoder
 
@@ -58,8 +59,7 @@ def _encoder(document: Document, at: At, name: str, view: Any, encoder: str | No
 
     try:
         if encoder is None:
-            values = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
-            encoder = ENCODERS.get(view(Crop(), **values).axes, "convnet")
+            encoder = ENCODERS.get(view(Crop(), **options).axes, "convnet")
         return load("encoders", encoder.partition(":")[0])
     except (MultiviewError, TypeError, ValueError) as error:
         where = (*at, "encoder") if (*at, "encoder") in document.places else at
@@ -84,8 +84,3 @@ def _unknown(document: Document, at: At, name: str, key: str, known: set[str]) -
     from multiview.graphs.reading import OWN
 
     document.fail(at, f"view '{name}': {unknown_name('option of a view, or of its encoder', key, {*OWN, *known})}")
-
-
-def signature_of(factory: Any) -> list[str]:
-    """The options of a factory in their order."""
-    return [each.name for each in inspect.signature(factory).parameters.values() if each.kind is each.KEYWORD_ONLY]

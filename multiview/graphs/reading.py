@@ -63,7 +63,7 @@ def graph_of(document: Document) -> Graph:
     parts = document.value
     crop = crop_of(document, parts.get("crop"))
     views = views_of(document)
-    objective = _objective_at(document, ("objective",), parts.get("objective"), None)
+    objective = objective_at(document, ("objective",), parts.get("objective"), None)
     edges = edges_read(document, views, objective)
     try:
         return Graph(views=views, edges=edges, crop=crop, objective=objective)
@@ -312,7 +312,7 @@ def edge_of(
         named = {**({} if named is None else {"name": named}), **loose}
     elif loose and isinstance(named, Mapping):
         named = {**named, **loose}
-    objective = _objective_at(document, at, named, default, label)
+    objective = objective_at(document, at, named, default, label)
     if "schedule" in own and own["schedule"] is not None:
         own["schedule"] = _value(document, (*at, "schedule"), own["schedule"], Schedule)
     if not isinstance(own.get("crop", ""), str):
@@ -324,7 +324,7 @@ def edge_of(
         document.fail(at if key is None else (*at, key), error)
 
 
-def _objective_at(
+def objective_at(
     document: Document, at: At, given: Any, default: Objective | None, label: str = ""
 ) -> Objective | None:
     """The objective that a text or mapping names; options without a name change the default."""

@@ -13,8 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from multiview.errors import MultiviewError, unknown_name
-from multiview.graphs.building import check
-from multiview.graphs.reading import FILES, NAMES, check_top, graph_of, listed_edges, named_words, view_words
+from multiview.graphs.checking import check
+from multiview.graphs.reading import (
+    FILES,
+    NAMES,
+    check_top,
+    crop_of,
+    graph_of,
+    listed_edges,
+    named_words,
+    objective_at,
+    view_words,
+)
 from multiview.graphs.topology import edges_of
 from multiview.graphs.writing import plain_parts
 from multiview.graphs.yamlfile import At, Document, document_of, kind_of, read_document
@@ -48,7 +58,7 @@ def options_of(recipe: type[Recipe], words: Sequence[str]) -> list[str]:
             options.append(f"{option}={text}")
             if name.partition(".")[0] == "objective":
                 _objective_option(document, name.split("."), text)
-    if not document.value.get("views"):
+    if "views" not in document.value:
         raise MultiviewError(
             "there is no graph to train; give a graph file, as in `multiview train graph.yaml`, or views, as in "
             "--views photo=rgb,depth."
@@ -107,6 +117,8 @@ def _add_file(document: Document, path: Path, recipe: type[Recipe]) -> list[str]
         if key in read.value:
             document.put((key,), read.value[key], read.place((key,)))
             document.places |= {at: place for at, place in read.places.items() if at[:1] == (key,)}
+    crop_of(read, read.value.get("crop"))
+    objective_at(read, ("objective",), read.value.get("objective"), None)
     rest = {key: value for key, value in read.value.items() if key not in GRAPH}
     words = [word for key, value in rest.items() for word in _words((key,), value)]
     _check_rest(recipe, words, read)

@@ -95,7 +95,7 @@ def document_of(text: str, name: str, numbered: bool = True) -> Document:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "it is nested too deeply"
         raise MultiviewError(f"{name}: this is no YAML: {reason}.") from None
-    document = Document()
+    document = Document(places={(): _at(name, 1, numbered)})
     document.value = None if node is None else reader.value(node, (), document.places)
     return document
 
