@@ -60,14 +60,26 @@ COMMANDS = (
     ),
     Command(
         name="train",
-        summary="train a recipe in one process",
+        summary="train a recipe or a graph file in one process",
         words="RECIPE [options]",
         action="multiview.commands.runs:train",
         plugins="recipes",
-        about="Trains a recipe in one process. `accelerate launch -m multiview.recipes.RECIPE [options]` starts the "
-        "same run from any folder, with as many processes as `accelerate config` or --num_processes says; a recipe in "
+        about="Trains a recipe, or a graph file in its place, in one process. "
+        "`accelerate launch -m multiview.recipes.RECIPE [options]` starts the same run from any folder, with as many "
+        "processes as `accelerate config` or --num_processes says; a recipe in "
         "a file of your own is started with `accelerate launch FILE.py [options]`.",
         examples=("multiview train cmc_lab --plan", "multiview train cmc_lab --data stores/photos --out runs/photos"),
+    ),
+    Command(
+        name="graph",
+        summary="draw the views, encoders and edges of a graph file, a run or a recipe",
+        words="GRAPH [--svg OUT.svg] [options]",
+        action="multiview.commands.graph:draw",
+        plugins="recipes",
+        about="Draws the views, encoders, edges and memories of a graph file, a run folder or a recipe. The options "
+        "are those of `multiview train`. With --data, shapes and bytes are exact; without --data, some depend on data. "
+        "--svg also writes a picture.",
+        examples=("multiview graph graph.yaml --svg graph.svg", "multiview graph cmc_rgbd --topology core"),
     ),
     CHECK,
     Command(

@@ -70,7 +70,7 @@ class Memories(nn.Module):
     def _add(
         self, model: MultiviewModel | None, view: str, needs: Needs, samples: int, generator: torch.Generator
     ) -> None:
-        name = _store_name(view, needs)
+        name = store_name(view, needs)
         if isinstance(needs.memory, Bank) and name not in self.stores:
             momentum, dtype = needs.memory.momentum, getattr(torch, needs.memory.dtype)
             self.stores[name] = MemoryBank(samples, needs.projector.dim, momentum, generator, dtype)
@@ -193,7 +193,7 @@ class Memories(nn.Module):
             z=embeddings.z.get((view, needs.projector)),
             p=embeddings.p.get((view, needs.projector, needs.predictor)) if needs.predictor else None,
             key=keys.get((view, needs.projector, needs.keys)) if needs.keys else None,
-            memory=self.stores[_store_name(view, needs)] if needs.memory else None,  # type: ignore[arg-type]
+            memory=self.stores[store_name(view, needs)] if needs.memory else None,  # type: ignore[arg-type]
         )
 
     @torch.no_grad()
@@ -209,7 +209,7 @@ class Memories(nn.Module):
         everyone = gather(index)
         written: set[str] = set()
         for view, needs in self.wanted:
-            name = _store_name(view, needs)
+            name = store_name(view, needs)
             if needs.memory is None or name in written:
                 continue
             written.add(name)
@@ -249,7 +249,8 @@ class _State(nn.Module):
                 buffer.copy_(new[name])
 
 
-def _store_name(view: str, needs: Needs) -> str:
+def store_name(view: str, needs: Needs) -> str:
+    """The name of the bank or queue of a view that an edge reads; empty when it reads none."""
     if isinstance(needs.memory, Bank):
         dtype = "" if needs.memory.dtype == "float32" else f"_{needs.memory.dtype}"
         return f"{view}/{needs.projector.name}/bank{_digits(needs.memory.momentum)}{dtype}"

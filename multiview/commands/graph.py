@@ -1,0 +1,126 @@
+"""The command that draws a graph: views, encoders, edges and memories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from multiview.errors import MultiviewError
+from multiview.exits import DONE
+from multiview.files import replace_text
+from multiview.launch import parse_recipe
+from multiview.plugins import load
+from multiview.recipe import Recipe
+from multiview.recipe_origin import recipe_of
+from multiview.train.runfolder import CONFIG
+
+if TYPE_CHECKING:
+    from multiview.graphs.facts import Facts
+
+
+def draw(name: str, words: Sequence[str]) -> int:
+    """multiview graph GRAPH [--svg OUT.svg] [options]: draws what a run would contrast.
+
+    name: a graph file, a run folder, or a recipe.
+    """
+    svg, rest = _without_svg(words)
+    recipe, exact = recipe_named(name, rest)
+    facts = facts_with_data(recipe) if exact else facts_without_data(recipe)
+    _show(facts)
+    if not exact:
+        print("\nAxes with a name, and bytes per sample, depend on the data; --data DATA gives the numbers.")
+    if svg is not None:
+        from multiview.graphs.picture import svg_of
+
+        try:
+            replace_text(Path(svg), svg_of(facts))
+        except OSError as cause:
+            raise MultiviewError(f"{svg} cannot be written: {cause}; give another --svg.") from cause
+        print(f"\nwritten: {svg}")
+    return DONE
+
+
+def _without_svg(words: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The value of --svg, and the other words."""
+    rest, svg, left = [], None, list(words)
+    while left:
+        word = left.pop(0)
+        if word.startswith("--svg="):
+            svg = word.partition("=")[2]
+        elif word == "--svg" and left and not left[0].startswith("--"):
+            svg = left.pop(0)
+        elif word == "--svg":
+            raise MultiviewError("--svg needs a value; give the file to write, as in --svg graph.svg.")
+        else:
+            rest.append(word)
+    return svg, rest
+
+
+def recipe_named(name: str, words: Sequence[str]) -> tuple[Recipe, bool]:
+    """The recipe that a file, a run folder or a name gives, and whether its data is to be read."""
+    exact = any(word == "--data" or word.startswith("--data=") for word in words)
+    prog = f"multiview graph {name}"
+    if (Path(name) / CONFIG).is_file():
+        if words:
+            raise MultiviewError(f"{name} is a run, whose graph has no further options; leave out {words[0]}.")
+        return recipe_of(Path(name)), True
+    if name.endswith((".yaml", ".yml")) or Path(name).is_file():
+        return parse_recipe(load("recipes", "graph"), [name, *words], prog), exact
+    return parse_recipe(load("recipes", name), words, prog), exact
+
+
+def facts_without_data(recipe: Recipe) -> Facts:
+    """The facts of a recipe; what depends on the data says so."""
+    from multiview.graphs.facts import facts_of
+    from multiview.model import MultiviewModel
+
+    setup = recipe.build()
+    return facts_of(setup, MultiviewModel(setup.encoders, setup.graph))
+
+
+def facts_with_data(recipe: Recipe) -> Facts:
+    """The facts of a recipe on its data, which is prepared when it is not yet."""
+    from multiview.graphs.facts import facts_of
+    from multiview.setup import example_tensors
+    from multiview.train.prepare import prepare
+
+    prepared = prepare(recipe)
+    shapes = {name: tuple(x.shape[1:]) for name, x in example_tensors(prepared.samples, prepared.setup).items()}
+    return facts_of(prepared.setup, prepared.model, shapes, prepared.memories)
+
+
+def _show(facts: Facts) -> None:
+    from rich.table import Table
+
+    from multiview.terminal import SafeConsole
+    from multiview.train.prepare import PLAIN_WIDTH
+
+    console = SafeConsole()
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
+    tables = {
+        "Views": (
+            "view reads channels tensor draw",
+            [(v.name, v.reads, v.channels, v.shape, v.crop) for v in facts.views],
+        ),
+        "Encoders": (
+            "encoder views h parameters learns",
+            [
+                (e.kind, ", ".join(e.views), str(e.features), f"{e.parameters:,}", e.learns or "full")
+                for e in facts.encoders
+            ],
+        ),
+        "Edges": (
+            "edge objective options weight memories",
+            [(e.name, e.objective, e.options, e.weight, "\n".join(e.memories)) for e in facts.edges],
+        ),
+    }
+    for title, (columns, rows) in tables.items():
+        table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
+        for column in columns.split():
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        console.print(f"\n{title}", style="bold")
+        console.print(table)

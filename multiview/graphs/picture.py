@@ -1,0 +1,135 @@
+"""Draws the facts of a graph as one SVG file that needs no other file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from multiview.errors import printable
+from multiview.graphs.facts import EdgeFact, EncoderFact, Facts, ViewFact
+
+GAP, LINE, PAD, HEAD = 18, 17, 12, 56
+COLUMNS = ((24, 230), (340, 250), (680, 380))
+"""Left side and width of the columns: views, encoders, edges."""
+PALETTE = ("#2563eb", "#d97706", "#059669", "#9333ea", "#dc2626", "#0891b2", "#65a30d", "#db2777")
+"""One colour for each objective."""
+STYLE = """
+text{font:13px system-ui,-apple-system,"Segoe UI",Helvetica,Arial,sans-serif;fill:#334155}
+.name{font-weight:600;font-size:14px;fill:#0f172a}.head{font-weight:600;font-size:12px;fill:#64748b;letter-spacing:.08em}
+.box{fill:#fff;stroke:#cbd5e1;stroke-width:1.2}.way{fill:none;stroke:#94a3b8;stroke-width:1.4}
+.edge{fill:none;stroke-width:2;opacity:.75}
+"""
+
+
+@dataclass
+class Box:
+    """A box with lines of text; the first line is its name."""
+
+    lines: list[str]
+    column: int
+    colour: str = ""
+    top: float = 0.0
+
+    @property
+    def height(self) -> float:
+        """Pixels from the top to the bottom."""
+        return 2 * PAD + LINE * len(self.lines) - 4
+
+    @property
+    def middle(self) -> float:
+        """Pixels from the top of the picture to the middle of the box."""
+        return self.top + self.height / 2
+
+
+def svg_of(facts: Facts) -> str:
+    """The text of the SVG file."""
+    colours = {
+        name: PALETTE[i % len(PALETTE)] for i, name in enumerate(dict.fromkeys(e.objective for e in facts.edges))
+    }
+    views = {view.name: Box(_view_lines(view), 0) for view in facts.views}
+    encoders = {each.name: Box(_encoder_lines(each), 1) for each in facts.encoders}
+    edges = {edge.name: Box(_edge_lines(edge), 2, colours[edge.objective]) for edge in facts.edges}
+    stacks = [list(each.values()) for each in (views, encoders, edges)]
+    tallest = max(_stack(boxes) for boxes in stacks)
+    for boxes in stacks:
+        _stack(boxes, HEAD + (tallest - _stack(boxes)) / 2)
+    width, height = COLUMNS[2][0] + COLUMNS[2][1] + 24, HEAD + tallest + 24
+    owner = {view: each.name for each in facts.encoders for view in each.views}
+    ways = [_curve(views[view], encoders[name], "way") for view, name in owner.items()]
+    ways += [
+        _curve(encoders[owner[view]], edges[edge.name], "edge", number - (len(edge.views) - 1) / 2)
+        for edge in facts.edges
+        for number, view in enumerate(edge.views)
+    ]
+    heads = [
+        f'<text class="head" x="{left}" y="36">{text}</text>' for (left, _), text in zip(COLUMNS, HEADS, strict=True)
+    ]
+    drawn = [part for boxes in stacks for box in boxes for part in _drawn(box)]
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height:g}" '
+            f'viewBox="0 0 {width} {height:g}" role="img" aria-label="contrast graph">',
+            f"<style>{STYLE}</style>",
+            f'<rect width="{width}" height="{height:g}" fill="#f8fafc"/>',
+            *heads,
+            *ways,
+            *drawn,
+            "</svg>\n",
+        ]
+    )
+
+
+HEADS = ("VIEWS", "ENCODERS", "EDGES")
+
+
+def _view_lines(view: ViewFact) -> list[str]:
+    return [view.name, f"reads {view.reads}, draw {view.crop}", view.channels, view.shape]
+
+
+def _encoder_lines(encoder: EncoderFact) -> list[str]:
+    shared = f" of {', '.join(encoder.views)}" if len(encoder.views) > 1 else ""
+    lines = [f"{encoder.kind}{shared}", f"h {encoder.features}, {encoder.parameters:,} parameters"]
+    return lines + ([encoder.learns] if encoder.learns else [])
+
+
+def _edge_lines(edge: EdgeFact) -> list[str]:
+    options = f" ({edge.options})" if edge.options else ""
+    return [" – ".join(edge.views), f"{edge.objective}{options}", f"weight {edge.weight}", *edge.memories]
+
+
+def _stack(boxes: Sequence[Box], top: float = 0.0) -> float:
+    """Puts boxes below each other; returns their height together."""
+    at = top
+    for box in boxes:
+        box.top = at
+        at += box.height + GAP
+    return at - GAP - top
+
+
+def _curve(start: Box, end: Box, kind: str, shift: float = 0.0) -> str:
+    x1, x2 = sum(COLUMNS[start.column]), COLUMNS[end.column][0]
+    y1, y2, bend = (
+        start.middle + 5 * shift,
+        end.middle + 12 * shift,
+        (COLUMNS[end.column][0] - sum(COLUMNS[start.column])) / 2,
+    )
+    colour = f' stroke="{end.colour}"' if end.colour else ""
+    return f'<path class="{kind}"{colour} d="M{x1} {y1:g}C{x1 + bend:g} {y1:g} {x2 - bend:g} {y2:g} {x2} {y2:g}"/>'
+
+
+def _drawn(box: Box) -> Iterator[str]:
+    left, width = COLUMNS[box.column]
+    stroke = f' style="stroke:{box.colour}"' if box.colour else ""
+    yield f'<rect class="box"{stroke} x="{left}" y="{box.top:g}" width="{width}" height="{box.height:g}" rx="9"/>'
+    for number, line in enumerate(box.lines):
+        kind = ' class="name"' if number == 0 else ""
+        y = box.top + PAD + 12 + number * LINE
+        yield f'<text{kind} x="{left + PAD}" y="{y:g}">{_shown(line, width)}</text>'
+
+
+def _shown(line: str, width: int) -> str:
+    """The line, escaped, and cut where the box ends."""
+    fits = int((width - 2 * PAD) / 6.6)
+    text = printable(line)
+    return escape(text if len(text) <= fits else f"{text[: fits - 1]}…")
