@@ -29,7 +29,8 @@ def run(name: str, words: Sequence[str]) -> int:
     """multiview check parity RECIPE [options]: 0 when all processes agree, 1 when they do not."""
     kind = load("recipes", name)
     about = f"{ABOUT}\n\n{inspect.getdoc(kind) or ''}"
-    return report(compared(parse(kind, [*DEFAULTS, *words], prog=f"multiview check parity {name}", description=about)))
+    options = kind.as_options([*DEFAULTS, *words])
+    return report(compared(parse(kind, options, prog=f"multiview check parity {name}", description=about)))
 
 
 def compared(recipe: Recipe) -> dict[str, list[Difference]]:

@@ -16,8 +16,10 @@ PALETTE = ("#2563eb", "#d97706", "#059669", "#9333ea", "#dc2626", "#0891b2", "#6
 """One colour for each objective."""
 STYLE = """
 text{font:13px system-ui,-apple-system,"Segoe UI",Helvetica,Arial,sans-serif;fill:#334155}
-.name{font-weight:600;font-size:14px;fill:#0f172a}.head{font-weight:600;font-size:12px;fill:#64748b;letter-spacing:.08em}
-.box{fill:#fff;stroke:#cbd5e1;stroke-width:1.2}.way{fill:none;stroke:#94a3b8;stroke-width:1.4}
+.name{font-weight:600;font-size:14px;fill:#0f172a}
+.head{font-weight:600;font-size:12px;fill:#64748b;letter-spacing:.08em}
+.box{fill:#fff;stroke:#cbd5e1;stroke-width:1.2}
+.way{fill:none;stroke:#94a3b8;stroke-width:1.4}
 .edge{fill:none;stroke-width:2;opacity:.75}
 """
 
@@ -51,9 +53,9 @@ def svg_of(facts: Facts) -> str:
     encoders = {each.name: Box(_encoder_lines(each), 1) for each in facts.encoders}
     edges = {edge.name: Box(_edge_lines(edge), 2, colours[edge.objective]) for edge in facts.edges}
     stacks = [list(each.values()) for each in (views, encoders, edges)]
-    tallest = max(_stack(boxes) for boxes in stacks)
+    tallest = max(_height(boxes) for boxes in stacks)
     for boxes in stacks:
-        _stack(boxes, HEAD + (tallest - _stack(boxes)) / 2)
+        _spread(boxes, HEAD, tallest)
     width, height = COLUMNS[2][0] + COLUMNS[2][1] + 24, HEAD + tallest + 24
     owner = {view: each.name for each in facts.encoders for view in each.views}
     ways = [_curve(views[view], encoders[name], "way") for view, name in owner.items()]
@@ -98,13 +100,18 @@ def _edge_lines(edge: EdgeFact) -> list[str]:
     return [" – ".join(edge.views), f"{edge.objective}{options}", f"weight {edge.weight}", *edge.memories]
 
 
-def _stack(boxes: Sequence[Box], top: float = 0.0) -> float:
-    """Puts boxes below each other; returns their height together."""
-    at = top
+def _height(boxes: Sequence[Box]) -> float:
+    """The height of boxes below each other with the smallest gaps."""
+    return sum(box.height + GAP for box in boxes) - GAP
+
+
+def _spread(boxes: Sequence[Box], top: float, height: float) -> None:
+    """Puts boxes below each other, over the whole height; a single one in its middle."""
+    gap = GAP + (height - _height(boxes)) / max(len(boxes) - 1, 1)
+    at = top if len(boxes) > 1 else top + (height - boxes[0].height) / 2
     for box in boxes:
         box.top = at
-        at += box.height + GAP
-    return at - GAP - top
+        at += box.height + gap
 
 
 def _curve(start: Box, end: Box, kind: str, shift: float = 0.0) -> str:
