@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from goldens import command
 from PIL import Image
-from runs import assert_same_end
+from small_runs import assert_same_end
 
 from multiview.check.parity import TOLERANCE, Trace, differences, traces
 from multiview.check.recipe import trial_of
