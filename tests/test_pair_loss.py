@@ -256,10 +256,10 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "dim": (lambda: cmc()(Z[:, :5], Z, INDEX), r"z_a has 5 numbers per row, but the loss is made for 8; .* dim=5"),
     "dim of the original": (lambda: mv.PairLoss(mv.CMC.original(), samples=20000, dim=8), "embeddings of 128 numbers"),
     "rows": (lambda: cmc()(Z, Z[:3], INDEX), r"z_b has shape \(3, 8\) and z_a \(4, 8\)"),
-    "index outside": (lambda: cmc()(Z, Z, INDEX + 10), r"index holds 10\.\.24, but the memory bank has 20 rows"),
+    "index outside": (lambda: cmc()(Z, Z, INDEX + 10), r"index holds 10\.\.24, but the training data has 20 samples"),
     "index below": (lambda: cmc()(Z, Z, INDEX - 1), r"index holds -1\.\.13"),
     "index of floats": (lambda: cmc()(Z, Z, INDEX.float()), r"index is float32 \(4,\); give whole numbers \(4,\)"),
-    "no index": (lambda: cmc()(Z, Z), "keeps one row per sample; give the position"),
+    "no index": (lambda: cmc()(Z, Z), "looks up the memory or group of each sample; give"),
     "one tensor": (lambda: cmc()(Z), r"takes 2 embeddings and the index, pair\(z_a, z_b, index\), not 1 tensor\."),
     "no embedding": (lambda: cmc()(Z, None, INDEX), "z_b is a NoneType; give a tensor of embeddings"),
     "keys": (
@@ -275,6 +275,10 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "views": (lambda: mv.PairLoss(mv.Symile(), views=1), "views is 1; give a number from 2"),
     "two views": (lambda: mv.PairLoss(mv.Symile(), views=2), "needs three different views or more"),
     "keyword": (lambda: cmc()(Z, Z, INDEX, presnt=Z[:, 0]), "'presnt' is not a keyword of PairLoss.*'present'"),
+    "groups of another length": (lambda: cmc(groups=[0, 1]), "groups holds 2 values for 20 samples; give one per"),
+    "one group": (lambda: cmc(groups=[0] * 20), "holds one group only"),
+    "a group per call": (lambda: cmc()(Z, Z, INDEX, group=INDEX), "keeps earlier samples; give all groups once"),
+    "no index of groups": (lambda: mv.PairLoss(mv.SimCLR(), dim=8, groups=range(9))(Z, Z), "looks up the memory or gr"),
     "accumulate": (lambda: cmc(accumulate=0), "accumulate is 0; give a number above 0"),
 }
 
@@ -293,12 +297,49 @@ def test_a_refused_call_leaves_no_trace() -> None:
     assert pair(rows(0), rows(1), INDEX).item() == untouched(rows(0), rows(1), INDEX).item()
 
 
-def test_further_numbers_per_row_reach_the_objective() -> None:
-    """`pair` can be given what an objective can read: any further field of an edge."""
-    from multiview.losses.inputs import GIVEN, OWN
+GROUPED = {
+    "CMC": mv.CMC(negatives=200),
+    "MoCo": mv.MoCo(queue=40),
+    "SimCLR": mv.SimCLR(),
+    "SigLIP": mv.SigLIP(bias=-1.0),
+}
 
-    for name in OWN - GIVEN:
-        values = {name: torch.zeros(4, dtype=torch.int64)}
-        assert cmc()(rows(0), rows(1), INDEX, **values).isfinite()
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_samples_of_one_group_are_no_negatives(name: str) -> None:
+    """Two groups; all that is remembered or in the batch of the own group must not count."""
+    groups = ["left", "right"] * 200
+    pair = mv.PairLoss(GROUPED[name], dim=8, groups=groups)
+    assert pair.samples == 400
+    others = torch.tensor([1, 3, 5, 7])
+    for index, seed in ((others, 0), (others - 1, 5)):
+        keys = (rows(seed + 2), rows(seed + 3)) if name == "MoCo" else None
+        loss = pair(rows(seed), rows(seed + 1), index, keys=keys)
+        pair.update()
+    assert loss.isfinite()
+    if name in ("SimCLR", "SigLIP"):
+        plain = mv.PairLoss(GROUPED[name], dim=8)
+        same = plain(rows(5), rows(6), group=torch.tensor([0, 0, 0, 0]))
+        plain.update()
+        assert loss.item() == same.item() != plain(rows(5), rows(6)).item()
+        mixed = mv.losses.nt_xent(rows(5), rows(6), group=torch.tensor([0, 0, 1, 1]))
+        assert mixed.item() < mv.losses.nt_xent(rows(5), rows(6)).item()
+
+
+def test_groups_are_those_of_our_own_memories() -> None:
+    begin = start("CMC", steps=1)
+    pair = mv.PairLoss(begin.objective, dim=5, groups=torch.arange(24) // 3)
+    assert pair.memories.groups is not None
+    assert pair.memories.groups.codes.tolist() == [k // 3 for k in range(24)]
+
+
+def test_further_numbers_per_row_reach_the_objective() -> None:
+    """`pair` can be given what an objective can read: any further tensor of an edge."""
+    from multiview.losses.inputs import EXTRAS
+
+    assert "group" in EXTRAS
+    pair = mv.PairLoss(mv.VICReg(), dim=8)
+    for name in EXTRAS:
+        assert pair(rows(0), rows(1), **{name: torch.zeros(4, dtype=torch.int64)}).isfinite()
         with pytest.raises(mv.MultiviewError, match=f"{name} is .*; give a tensor with 4 rows"):
-            cmc()(rows(0), rows(1), INDEX, **{name: torch.zeros(3)})
+            pair(rows(0), rows(1), **{name: torch.zeros(3)})

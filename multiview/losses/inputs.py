@@ -20,8 +20,8 @@ from multiview.objectives.needs import Head
 Present = Tensor | Sequence[Tensor] | None
 """Which rows exist: a bool tensor (n,), or one per view; None = all."""
 
-OWN = {field.name for field in fields(EdgeInput)}
-GIVEN = {"sides", "index", "present", "state", "scalars", "generator", "draws"}
+EXTRAS = {field.name for field in fields(EdgeInput) if field.type == "Tensor | None"}
+"""What objectives can read of each row besides embeddings, such as `group`."""
 
 
 def require_rows(owner: str, named: Mapping[str, object], width: int | None = None) -> Tensor:
@@ -86,8 +86,8 @@ def require_index(owner: str, index: Tensor, rows: int, samples: int | None) -> 
     low, high = (int(x) for x in torch.aminmax(gather(index)))
     if low < 0 or high >= samples:
         raise MultiviewError(
-            f"{owner}: index holds {low}..{high}, but the memory bank has {samples} rows, numbered from 0; make the "
-            "loss with samples=len(dataset)."
+            f"{owner}: index holds {low}..{high}, but the training data has {samples} samples, numbered from 0; "
+            "make the loss with samples=len(dataset)."
         )
 
 
@@ -114,11 +114,11 @@ def read_rows(
 def with_extras(owner: str, edge: EdgeInput, rows: Mapping[str, Tensor]) -> EdgeInput:
     """The edge with further numbers per row, such as the group of each sample.
 
-    A name must be a field of `EdgeInput`: what objectives can read.
+    rows: by the names in `EXTRAS`.
     """
     for name, x in rows.items():
-        if name not in OWN - GIVEN:
-            raise unknown_name(f"keyword of {owner}", name, (OWN - GIVEN) | {"present"})
+        if name not in EXTRAS:
+            raise unknown_name(f"keyword of {owner}", name, EXTRAS | {"present"})
         if not isinstance(x, Tensor) or len(x) != len(edge.index):
             raise MultiviewError(f"{owner}: {name} is {_shown(x)}; give a tensor with {len(edge.index)} rows.")
     extras: dict[str, Any] = {name: x.to(edge.index.device) for name, x in rows.items()}
@@ -130,3 +130,18 @@ def full_precision_region(like: Tensor) -> Iterator[None]:
     """Autocast is off: the losses convert what they need, and a bfloat16 cosine is too coarse."""
     with torch.autocast(like.device.type, enabled=False):
         yield
+
+
+def group_codes(groups: Tensor | Sequence[Any] | None, samples: int | None) -> Tensor | None:
+    """The group of each of `samples` samples as a number from 0. groups: any hashable values."""
+    if groups is None:
+        return None
+    values = groups.tolist() if isinstance(groups, Tensor) else list(groups)
+    if samples is not None and len(values) != samples:
+        raise MultiviewError(f"PairLoss: groups holds {len(values)} values for {samples} samples; give one per sample.")
+    numbers = {value: number for number, value in enumerate(dict.fromkeys(values))}
+    if len(numbers) < 2:
+        raise MultiviewError(
+            "PairLoss: groups holds one group only, so that no sample has a negative; leave groups out."
+        )
+    return torch.tensor([numbers[value] for value in values])

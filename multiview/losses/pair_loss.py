@@ -16,6 +16,7 @@ from multiview.graph import ContrastGraph, needs_of_edge
 from multiview.losses.inputs import (
     Present,
     full_precision_region,
+    group_codes,
     kept,
     masks,
     places,
@@ -57,6 +58,8 @@ class PairLoss(nn.Module):
         samples: number of samples in the training data. An objective with a memory bank needs it.
         dim: width of the embeddings (None = the objective's `dim`).
         views: number of embeddings (None = 2, or 3 for an objective such as Symile).
+        groups: the group of every sample of the training data, such as its patient: samples of one
+            group are never each other's negatives (None = no groups).
         shared: one predictor for all views, when one encoder makes all embeddings.
         accumulate: number of calls that one `update` may follow.
         seed: of the first bank rows and of all draws; the same in every process.
@@ -82,18 +85,22 @@ class PairLoss(nn.Module):
         samples: int | None = None,
         dim: int | None = None,
         views: int | None = None,
+        groups: Tensor | Sequence[Any] | None = None,
         shared: bool = False,
         accumulate: int = 1,
         seed: int = 0,
     ) -> None:
         super().__init__()
         require.positive("PairLoss", accumulate=accumulate)
+        codes = group_codes(groups, samples)
+        samples = samples if codes is None else len(codes)
         graph = _graph(objective, samples, dim, views)
         ((self.name, self.edge),) = graph.named_edges().items()
         self.needs = dict(zip(self.edge.views, needs_of_edge(self.edge), strict=True))
         self.samples, self.dim = samples, next(iter(self.needs.values())).projector.dim
         self.accumulate, self.calls = accumulate, 0
-        self.memories = Memories(None, graph, samples or 0, seed)
+        self.memories = Memories(None, graph, samples or 0, seed, groups=codes)
+        self._require_groups()
         self.learned = Learned(self.edge.objective.scalars())
         self.predictors = _predictors(self.needs, shared)
         self.log: dict[str, Tensor] = {}
@@ -133,6 +140,10 @@ class PairLoss(nn.Module):
         like = self._require(z, keys)
         here = dict(zip(self.needs, masks(self._owner, present, len(z), like), strict=True))
         index = self._index(index, like)
+        if "group" in rows and self.memories.stores:
+            raise MultiviewError(
+                f"{self._owner} keeps earlier samples; give all groups once: PairLoss(..., groups=...)."
+            )
         embeddings, found = self._embeddings(z, here), self._keys(keys, here)
         with full_precision_region(like):
             (edge,) = self.memories.edge_inputs(embeddings, found, index, here, self.calls + 1)
@@ -196,18 +207,25 @@ class PairLoss(nn.Module):
     def _index(self, index: Tensor | None, like: Tensor) -> Tensor:
         """The sample of each row. Without an index, negative numbers that never come again."""
         if index is None:
-            if self._banks:
+            if self._looks_up:
                 raise MultiviewError(
-                    f"{self._owner} keeps one row per sample; give the position (n,) of each row's sample in the "
-                    "training data: pair(z_a, z_b, index)."
+                    f"{self._owner} looks up the memory or group of each sample; give the position (n,) of each row's "
+                    "sample in the training data: pair(z_a, z_b, index)."
                 )
             return -1 - (self.calls * 2**31 + places(like))
-        require_index(self._owner, index, len(like), self.samples if self._banks else None)
+        require_index(self._owner, index, len(like), self.samples if self._looks_up else None)
         return index.to(like.device)
 
     @property
-    def _banks(self) -> bool:
-        return any(isinstance(needs.memory, Bank) for needs in self.needs.values())
+    def _looks_up(self) -> bool:
+        """Whether a sample is found by its position in the training data."""
+        return self.memories.groups is not None or any(isinstance(n.memory, Bank) for n in self.needs.values())
+
+    def _require_groups(self) -> None:
+        if self.memories.groups is not None and self.objective.excludes_groups is False:
+            raise MultiviewError(
+                f"{self.objective.name} cannot leave out the negatives of a sample's group; leave groups out."
+            )
 
     def _embeddings(self, z: Sequence[Tensor | None], present: dict[str, Tensor]) -> Embeddings:
         """What the objective reads of z: rows of length 1 or as they are, and predictions."""
