@@ -20,6 +20,7 @@ _WHERE = {
     "Crop": "view",
     "Edge": "graph",
     "Encoder": "encoder",
+    "GRAM": "objectives.gram",
     "Graph": "graphs",
     "GraphEdge": "graphs",
     "GraphView": "graphs",
@@ -28,6 +29,7 @@ _WHERE = {
     "KeyEncoder": "losses.key_encoder",
     "MoCo": "objectives",
     "MultiviewError": "errors",
+    "NNCLR": "objectives.nnclr",
     "Objective": "objectives",
     "Optimizer": "config",
     "PairLoss": "losses.pair_loss",
@@ -39,6 +41,7 @@ _WHERE = {
     "SimSiam": "objectives",
     "Stopped": "errors",
     "Store": "data.store.reading",
+    "SupCon": "objectives.supcon",
     "Symile": "objectives",
     "Train": "config",
     "Trained": "trained",
@@ -88,6 +91,9 @@ if TYPE_CHECKING:
     from multiview.objectives import Symile as Symile
     from multiview.objectives import VICReg as VICReg
     from multiview.objectives.barlow_twins import BarlowTwins as BarlowTwins
+    from multiview.objectives.gram import GRAM as GRAM
+    from multiview.objectives.nnclr import NNCLR as NNCLR
+    from multiview.objectives.supcon import SupCon as SupCon
     from multiview.photometric import Augment as Augment
     from multiview.recipe import ImageRecipe as ImageRecipe
     from multiview.recipe import Recipe as Recipe

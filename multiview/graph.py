@@ -15,6 +15,7 @@ from typing import Literal
 
 from multiview.errors import MultiviewError, unknown_name
 from multiview.objectives.base import Objective, Situation
+from multiview.objectives.matryoshka import require_widths
 from multiview.objectives.needs import Needs
 
 VIEW_NAME = re.compile(r"\w+")
@@ -90,7 +91,7 @@ class Edge:
                 "different crops."
             )
         _check_values(self)
-        if not self.objective.pairwise:
+        if not self.objective.pairwise and not self.objective.also_pairs:
             raise MultiviewError(
                 f"edge {self.label}: {self.objective.name} contrasts three views or more together; "
                 f"give HyperEdge(('{self.a}', '{self.b}', ...), {self.objective.name}()), "
@@ -153,6 +154,11 @@ def needs_of_edge(edge: AnyEdge) -> tuple[Needs, ...]:
     return (needs,) * len(edge.views) if isinstance(needs, Needs) else needs
 
 
+def _prefixes(edge: AnyEdge) -> str:
+    widths = edge.objective.matryoshka
+    return f"  prefixes {', '.join(map(str, widths))}" if widths else ""
+
+
 def _check_values(edge: AnyEdge) -> None:
     if not isinstance(edge.objective, Objective):
         raise MultiviewError(
@@ -165,6 +171,8 @@ def _check_values(edge: AnyEdge) -> None:
         )
     if edge.schedule is not None and not isinstance(edge.schedule, Schedule):
         raise MultiviewError(f"edge {edge.label}: schedule is {edge.schedule!r}; give mv.Schedule(weight=(0, 1)).")
+    if edge.objective.matryoshka:
+        require_widths(edge.objective)
 
 
 @dataclass(frozen=True)
@@ -249,7 +257,8 @@ class ContrastGraph:
         joined = [" -- ".join(edge.views) for edge in self.edges]
         width = max(len(text) for text in joined)
         return "\n".join(
-            f"{text:<{width}}  {e.objective}  weight {e.weight:g}" for text, e in zip(joined, self.edges, strict=True)
+            f"{text:<{width}}  {e.objective}  weight {e.weight:g}{_prefixes(e)}"
+            for text, e in zip(joined, self.edges, strict=True)
         )
 
     def _check_views(self) -> None:

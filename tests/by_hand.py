@@ -266,6 +266,77 @@ def barlow_twins(za: Tensor, zb: Tensor, redundancy: float) -> Tensor:
     return loss
 
 
+def supcon(za: Tensor, zb: Tensor, labels: list[int], t: Tensor | float) -> Tensor:
+    """arXiv:2004.11362 Eq. 2 (L_out); a sample without a label (-1) has its partner alone."""
+    n, everyone = len(za), [*za, *zb]
+    total = torch.zeros((), dtype=za.dtype)
+    for i in range(2 * n):
+        others = [k for k in range(2 * n) if k != i]
+        whole = sum(torch.exp(dot(everyone[i], everyone[k]) / t) for k in others)
+        same = [k for k in others if k % n == i % n or labels[k % n] == labels[i % n] >= 0]
+        logs = [torch.log(torch.exp(dot(everyone[i], everyone[p]) / t) / whole) for p in same]
+        total = total - sum(logs) / len(same)
+    return total / (2 * n)
+
+
+def supcon_cross(za: Tensor, zb: Tensor, labels: list[int], t: Tensor | float) -> Tensor:
+    """`supcon` against the other view only."""
+    n, total = len(za), torch.zeros((), dtype=za.dtype)
+    for queries, keys in ((za, zb), (zb, za)):
+        for i in range(n):
+            whole = sum(torch.exp(dot(queries[i], k) / t) for k in keys)
+            same = [k for k in range(n) if k == i or labels[k] == labels[i] >= 0]
+            logs = [torch.log(torch.exp(dot(queries[i], keys[p]) / t) / whole) for p in same]
+            total = total - sum(logs) / len(same)
+    return total / (2 * n)
+
+
+def nnclr(za: Tensor, pa: Tensor, zb: Tensor, pb: Tensor, queues: list[Tensor], t: float) -> Tensor:
+    """arXiv:2104.14548 Eq. 2 and 4, both ways: neighbours of one view, predictions of the other."""
+    total = torch.zeros((), dtype=pa.dtype)
+    for z, p, queue in ((za, pb, queues[0]), (zb, pa, queues[1])):
+        for i in range(len(z)):
+            near = max(queue, key=lambda row, of=z[i]: float(dot(of.detach(), row)))
+            scores = [torch.exp(dot(near, other) / t) for other in p]
+            total = total - torch.log(scores[i] / sum(scores))
+    return total / (2 * len(pa))
+
+
+def volume(vectors: list[Tensor]) -> Tensor:
+    """sqrt(det(Gram)) as a product of heights, the first vector's last; each square + 1e-6."""
+    anchor, *others = vectors
+    axes, found = [], torch.ones((), dtype=anchor.dtype)
+    for vector in others:
+        rest = vector
+        for axis in axes:
+            rest = rest - dot(rest, axis) * axis
+        height = torch.sqrt(dot(rest, rest) + 1e-6)
+        axes.append(rest / height)
+        found = found * height
+    shadow = sum(dot(anchor, axis) ** 2 for axis in axes)
+    return found * torch.sqrt(dot(anchor, anchor) - shadow + 1e-6)
+
+
+def gram(views: list[Tensor], t: Tensor | float) -> Tensor:
+    """arXiv:2412.11959 Eq. 6 and 7: data to anchor and anchor to data; the first view is anchor."""
+    n, total = len(views[0]), torch.zeros((), dtype=views[0].dtype)
+    for i in range(n):
+        own = torch.exp(-volume([z[i] for z in views]) / t)
+        anchors = [torch.exp(-volume([views[0][j], *(z[i] for z in views[1:])]) / t) for j in range(n)]
+        data = [torch.exp(-volume([views[0][i], *(z[j] for z in views[1:])]) / t) for j in range(n)]
+        total = total - torch.log(own / sum(anchors)) - torch.log(own / sum(data))
+    return total / (2 * n)
+
+
+def matryoshka(za: Tensor, zb: Tensor, widths: tuple[int, ...], t: float) -> Tensor:
+    """arXiv:2205.13147 Eq. 1 with `nt_xent`: the mean over prefixes, each of length 1 again."""
+    total = nt_xent(za, zb, t)  # the whole width, of length 1 already
+    for width in widths[:-1]:
+        a, b = (torch.stack([row[:width] / torch.sqrt(dot(row[:width], row[:width])) for row in z]) for z in (za, zb))
+        total = total + nt_xent(a, b, t)
+    return total / len(widths)
+
+
 def symile(
     views: list[Tensor], orders: list[list[int]], temperature: Tensor | float, groups: list[int] | None = None
 ) -> Tensor:

@@ -15,6 +15,8 @@ from multiview.check.edges import SAMPLES
 from multiview.objectives import (
     BYOL,
     CMC,
+    GRAM,
+    NNCLR,
     BarlowTwins,
     EdgeInput,
     MoCo,
@@ -22,6 +24,7 @@ from multiview.objectives import (
     SigLIP,
     SimCLR,
     SimSiam,
+    SupCon,
     Symile,
     VICReg,
 )
@@ -177,6 +180,52 @@ CASES = {
         small=BarlowTwins(dim=5, hidden=6),
         trial={"evaluation": True},
         at_chance=BarlowTwins(dim=16),
+    ),
+    "GRAM": Case(
+        objective=GRAM(dim=DIM),
+        paper=lambda edge: by_hand.gram([side.z for side in edge.sides], temperature(edge)),
+        small=GRAM(dim=5),
+        trial={"joint": True},
+    ),
+    "GRAM-pair": Case(
+        objective=GRAM(dim=DIM, learn_temperature=False, temperature=0.2),
+        paper=lambda edge: by_hand.gram([side.z for side in edge.sides], 0.2),
+        small=GRAM(dim=5, learn_temperature=False),
+        at_chance=GRAM(temperature=0.2, dim=16),
+    ),
+    "SupCon": Case(
+        objective=SupCon(dim=DIM, temperature=0.3, learn_temperature=True),
+        paper=lambda edge: by_hand.supcon(edge.a.z, edge.b.z, edge.labels.tolist(), temperature(edge)),
+        small=SupCon(dim=5),
+    ),
+    "SupCon-cross": Case(
+        objective=SupCon(dim=DIM, temperature=0.3, negatives="cross"),
+        paper=lambda edge: by_hand.supcon_cross(edge.a.z, edge.b.z, edge.labels.tolist(), 0.3),
+        small=SupCon(dim=5, negatives="cross", learn_temperature=True),
+    ),
+    "NNCLR": Case(
+        objective=NNCLR(dim=DIM, queue=12),
+        paper=lambda edge: by_hand.nnclr(
+            edge.a.z, edge.a.p, edge.b.z, edge.b.p, [side.memory.filled_keys() for side in edge.sides], 0.1
+        ),
+        small=NNCLR(dim=5, queue=11, hidden=6, predictor=4, learn_temperature=True),
+        trial={"evaluation": True},
+        at_chance=NNCLR(dim=16, queue=64, hidden=32, predictor=32),
+    ),
+    "SimCLR-matryoshka": Case(
+        objective=SimCLR(temperature=0.2, dim=DIM, matryoshka=(2, 3, DIM)),
+        paper=of_pair(by_hand.matryoshka, (2, 3, DIM), 0.2),
+        small=SimCLR(dim=5, matryoshka=(2, 5), learn_temperature=True),
+        at_chance=SimCLR(temperature=0.2, dim=16, matryoshka=(4, 16)),
+    ),
+    "MoCo-matryoshka": Case(
+        objective=MoCo(queue=12, temperature=0.2, dim=DIM, matryoshka=(4, DIM)),
+        small=MoCo(queue=11, dim=5, momentum=0.9, matryoshka=(3, 5)),
+    ),
+    "VICReg-matryoshka": Case(
+        objective=VICReg(dim=DIM, matryoshka=(4, DIM)),
+        small=VICReg(dim=5, hidden=6, matryoshka=(3, 5)),
+        trial={"evaluation": True},
     ),
     "Symile": Case(
         objective=Symile(dim=DIM),

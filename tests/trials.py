@@ -62,7 +62,7 @@ def trial(
     model = MultiviewModel(encoders, graph)
     train = train or mv.Train(batch=ROWS, optimizer=mv.Optimizer(lr=0.1))
     groups = torch.arange(SAMPLES) // 5 if grouped else None
-    memories = Memories(model, graph, SAMPLES, 0, STEPS, groups)
+    memories = Memories(model, graph, SAMPLES, 0, STEPS, groups, torch.arange(SAMPLES) % 4 - 1)
     views = {name: view(name) for name in names}
     return Trial(views, model, memories, batches(names, missing), train, evaluation=evaluation)
 

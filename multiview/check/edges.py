@@ -53,6 +53,7 @@ def edge_of(
         draws=Draws(0, 1, index.numpy(), "edge"),
         group=None if codes is None else codes[index],
         bank_groups=None if codes is None else GroupRows.of(codes),
+        labels=torch.where(index % 5 < 2, index % 5, -1),
     )
 
 
@@ -70,8 +71,9 @@ def agreeing(
     """
     wanted = needs_of(objective)
     first = [unit(SAMPLES, seed, needs.projector.dim) for seed, needs in enumerate(wanted[:-1])]
-    product = normalize(torch.stack(first).prod(0), dim=1)
-    last = normalize(agreement * product + (1 - agreement) * unit(SAMPLES, 7, wanted[-1].projector.dim), dim=1)
+    stacked = torch.stack(first)
+    shared = normalize(stacked.sum(0) if objective.also_pairs else stacked.prod(0), dim=1)
+    last = normalize(agreement * shared + (1 - agreement) * unit(SAMPLES, 7, wanted[-1].projector.dim), dim=1)
     sides = tuple(_side(z, rows, needs, codes) for z, needs in zip([*first, last], wanted, strict=True))
     edge = edge_of(objective, sides, rows, present, codes)
     edge.state = {name: torch.full_like(value, 3.0) for name, value in edge.state.items()}

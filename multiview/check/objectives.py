@@ -76,7 +76,7 @@ def needs(objective: Objective) -> str:
 def scalar_loss(objective: Objective) -> str:
     """The loss is one finite number with a gradient."""
     edge = agreeing(objective, torch.arange(ROWS), 0.5)
-    out = objective.loss(edge)
+    out = objective.scored(edge)
     demand(
         isinstance(out, EdgeOutput) and out.loss.ndim == 0, "loss() must return an EdgeOutput whose loss is a scalar"
     )
@@ -91,13 +91,13 @@ def scalar_loss(objective: Objective) -> str:
 
 def agreement_is_better(objective: Objective) -> str:
     """The loss is lower where the views agree."""
-    losses = [objective.loss(agreeing(objective, torch.arange(ROWS), x)).loss.item() for x in (0.0, 0.5, 1.0)]
+    losses = [objective.scored(agreeing(objective, torch.arange(ROWS), x)).loss.item() for x in (0.0, 0.5, 1.0)]
     demand(losses[0] > max(losses[1:]), f"losses at no, half and full agreement are {_listed(losses)}")
     return _listed(losses)
 
 
 def _gets_gradient(objective: Objective, edge: EdgeInput, x: Tensor) -> bool:
-    return torch.autograd.grad(objective.loss(edge).loss, x, allow_unused=True)[0] is not None
+    return torch.autograd.grad(objective.scored(edge).loss, x, allow_unused=True)[0] is not None
 
 
 def gradient(objective: Objective) -> None:
@@ -107,7 +107,7 @@ def gradient(objective: Objective) -> None:
 
     def again(*_: Tensor) -> Tensor:
         cast("torch.Generator", edge.generator).manual_seed(9)
-        return objective.loss(edge).loss
+        return objective.scored(edge).loss
 
     demand(read, "no embedding gets a gradient")
     try:
@@ -121,7 +121,7 @@ def order(objective: Objective) -> str | None:
     """The order of the batch means nothing."""
     turned = torch.randperm(ROWS, generator=torch.Generator().manual_seed(0))
     edges = [agreeing(objective, rows, 0.5) for rows in (torch.arange(ROWS), turned)]
-    a, b = (objective.loss(edge).loss.item() for edge in edges)
+    a, b = (objective.scored(edge).loss.item() for edge in edges)
     if _drew(edges[0]):
         return "not decided: it draws numbers by position"
     demand(abs(a - b) <= CLOSE * max(1, abs(a)), f"shuffled, the loss is {b:.10g} instead of {a:.10g}")
@@ -137,7 +137,7 @@ def absent_rows(objective: Objective) -> None:
             for x in (side.z, side.p, side.key):
                 if x is not None:
                     x[~present] = 0.0
-    found, expected = objective.loss(edge), objective.loss(alone)
+    found, expected = objective.scored(edge), objective.scored(alone)
     demand(
         torch.isclose(found.loss, expected.loss, rtol=CLOSE),
         f"with 3 absent rows the loss is {found.loss.item():.10g} instead of {expected.loss.item():.10g}; "
@@ -157,11 +157,11 @@ def absent_rows(objective: Objective) -> None:
 def nobody_present(objective: Objective) -> None:
     """Without a present row the loss is 0, and every embedding keeps a gradient, of 0."""
     whole, edge = (agreeing(objective, torch.arange(4), 0.5, here) for here in (None, torch.zeros(4, dtype=torch.bool)))
-    out = objective.loss(edge)
+    out = objective.scored(edge)
     demand(out.loss.item() == 0, f"the loss is {out.loss.item()}, not 0; edge.mean gives 0")
     demand(out.loss.requires_grad, "the loss has no gradient: processes would wait for ever; multiply by 0 instead")
     out.loss.backward()
-    objective.loss(whole).loss.backward()
+    objective.scored(whole).loss.backward()
     for x, y in zip(inputs_of(edge), inputs_of(whole), strict=True):
         demand(
             (x.grad is None) == (y.grad is None),
@@ -177,7 +177,7 @@ def nobody_present(objective: Objective) -> None:
 def float32(objective: Objective) -> None:
     """Of embeddings in half precision the loss is float32."""
     for dtype in (torch.bfloat16, torch.float16):
-        found = objective.loss(in_precision(agreeing(objective, torch.arange(6), 0.5), dtype)).loss
+        found = objective.scored(in_precision(agreeing(objective, torch.arange(6), 0.5), dtype)).loss
         demand(
             found.dtype == torch.float32,
             f"of {dtype} embeddings the loss is {found.dtype}; read edge.embeddings(), or begin with .float()",
@@ -192,14 +192,14 @@ def pure(objective: Objective) -> None:
     """Scoring twice gives the same, and changes neither embeddings nor memories nor state."""
     edge = agreeing(objective, torch.arange(ROWS), 0.5)
     before = copy.deepcopy(_tensors(edge))
-    first = objective.loss(edge)
+    first = objective.scored(edge)
     demand(
         all(torch.equal(x, y) for x, y in zip(before, _tensors(edge), strict=True)),
         "loss() changes what it reads; return the new state instead",
     )
     cast("torch.Generator", edge.generator).manual_seed(9)
     demand(
-        torch.equal(first.loss, objective.loss(edge).loss),
+        torch.equal(first.loss, objective.scored(edge).loss),
         "scored again, the loss differs; draw from edge.generator or edge.draws",
     )
 

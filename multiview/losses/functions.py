@@ -205,4 +205,4 @@ def _of(
     here = torch.stack(masks(owner, present, len(sides), like)).all(0)
     edge = EdgeInput(tuple(sides), places(like), here, scalars=scalars or {}, draws=draws)
     with full_precision_region(like):
-        return objective.loss(with_extras(owner, edge, rows)).loss
+        return objective.scored(with_extras(owner, edge, rows)).loss

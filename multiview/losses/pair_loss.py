@@ -147,7 +147,7 @@ class PairLoss(nn.Module):
         embeddings, found = self._embeddings(z, here), self._keys(keys, here)
         with full_precision_region(like):
             (edge,) = self.memories.edge_inputs(embeddings, found, index, here, self.calls + 1)
-            out = self.objective.loss(with_extras(self._owner, edge, rows))
+            out = self.objective.scored(with_extras(self._owner, edge, rows))
         self.log = out.log
         if learns:
             self._remember(_Call(_detached(embeddings), found, index, here, {self.name: out.state}))
@@ -287,7 +287,7 @@ def _graph(objective: Objective, samples: int | None, dim: int | None, views: in
             f"mv.PairLoss(mv.{objective.name}(), samples=len(dataset))."
         )
     resolved = sized.resolved(Situation(samples=MANY if samples is None else samples, per_rank=MANY))
-    return ContrastGraph.of("full" if objective.pairwise else "joint", NAMES[:count], resolved)
+    return ContrastGraph.of("full" if count == 2 else "joint", NAMES[:count], resolved)
 
 
 def _needs(objective: Objective) -> tuple[Needs, ...]:

@@ -42,7 +42,11 @@ class Memories(nn.Module):
         steps: of the whole run, for a key encoder whose momentum rises (None = it does not rise).
         groups: (samples,) int64, the group of each training sample, numbered from 0: samples of one
             group are never each other's negatives (None = no groups).
+        labels: (samples,) int64 class of each training sample, -1 where it is unknown; read by
+            edges that need labels (None = no labels).
     """
+
+    labels: Tensor | None
 
     def __init__(
         self,
@@ -52,9 +56,11 @@ class Memories(nn.Module):
         seed: int,
         steps: int | None = None,
         groups: Tensor | None = None,
+        labels: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.groups = None if groups is None else GroupRows.of(groups)
+        self.register_buffer("labels", labels, persistent=False)
         self.graph = graph
         self.seed, self.steps = seed, steps
         self.owners = {} if model is None else model.owners
@@ -178,6 +184,7 @@ class Memories(nn.Module):
             draws=Draws(self.seed, step, index.cpu().numpy(), f"edge {name}"),
             group=self._groups_of(index),
             bank_groups=self.groups,
+            labels=None if self.labels is None else self.labels[index],
         )
 
     def _groups_of(self, index: Tensor) -> Tensor | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from multiview.ops.ntxent import Terms
@@ -50,6 +51,15 @@ class KeyQueue(nn.Module):
     def filled_groups(self) -> Tensor:
         """The group of each filled key, (fill,), of a `grouped` queue."""
         return self.groups[: len(self)]
+
+    def prefix(self, width: int) -> KeyQueue:
+        """A queue of the first `width` numbers of every key, of length 1 again."""
+        made = KeyQueue(0, width)
+        made.keys, made.ids = F.normalize(self.keys[:, :width], dim=1), self.ids
+        made.pointer, made.fill = self.pointer, self.fill
+        if "groups" in self._buffers:
+            made.groups = self.groups
+        return made
 
     @torch.no_grad()
     def update(self, keys: Tensor, index: Tensor, groups: Tensor | None = None) -> None:

@@ -9,16 +9,15 @@ needs:
   optimiser's step.
 """
 
-from __future__ import annotations
-
 from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from multiview import require
 from multiview.errors import MultiviewError
 from multiview.objectives.edge import EdgeInput, EdgeOutput, Side
+from multiview.objectives.matryoshka import averaged
 from multiview.objectives.needs import TEMPERATURES, Bank, Head, Keys, Needs, Queue, Scalar, log_temperature
 
 if TYPE_CHECKING:
@@ -50,13 +49,17 @@ temperature_of, temperature_log, batch_scores = EdgeInput.temperature, EdgeInput
 class Situation:
     """The data and processes that an objective is used with.
 
-    samples: in the training data. per_rank: samples per step in each process. ranks: number of
-    processes.
+    Args:
+        samples: number of samples in the training data.
+        per_rank: samples per step in each process.
+        ranks: number of processes.
+        labelled: number of training samples with a label (None = not known).
     """
 
     samples: int
     per_rank: int
     ranks: int = 1
+    labelled: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +69,11 @@ class Objective(metaclass=ABCMeta):
     The fields become command-line options. Do not write `from __future__ import annotations` in
     that file, because the types of the fields are read. Do not import torch at its top, because
     `--help` must not wait for torch.
+
+    Args:
+        matryoshka: widths of prefixes of the embedding, such as (16, 32, 64, 128), the last one
+            its whole width. The loss is the mean over the prefixes, each normalised anew
+            (arXiv:2205.13147). Not for objectives with a memory bank.
 
     Example:
         >>> from dataclasses import dataclass
@@ -98,6 +106,11 @@ class Objective(metaclass=ABCMeta):
     objective with False.
     """
 
+    also_pairs: ClassVar[bool] = False
+    """Whether an objective that is not pairwise can contrast two views too, on an Edge."""
+
+    matryoshka: tuple[int, ...] = field(default=(), repr=False)
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         # `fitted` is the former name of `resolved`: a plugin may still define or call it.
@@ -111,7 +124,7 @@ class Objective(metaclass=ABCMeta):
         """The name in logs and tables."""
         return type(self).__name__
 
-    def resolved(self, situation: Situation) -> Objective:  # noqa: ARG002
+    def resolved(self, situation: Situation) -> "Objective":  # noqa: ARG002
         """The objective with its open options (such as the length of a queue) chosen for this data.
 
         Raises MultiviewError when it cannot work with the data or the batch.
@@ -136,7 +149,11 @@ class Objective(metaclass=ABCMeta):
     def loss(self, edge: EdgeInput) -> EdgeOutput:
         """Scores the edge. Changes nothing."""
 
-    def has_loss(self, edge: EdgeInput) -> Tensor:
+    def scored(self, edge: EdgeInput) -> EdgeOutput:
+        """`loss`, or its mean over the prefixes that `matryoshka` names. The trainer calls it."""
+        return averaged(self, edge) if self.matryoshka else self.loss(edge)
+
+    def has_loss(self, edge: EdgeInput) -> "Tensor":
         """Whether there is anything to contrast (scalar, bool), in this process at least.
 
         Otherwise `loss` returns 0, which is not logged.
@@ -148,7 +165,7 @@ class Objective(metaclass=ABCMeta):
         """A sentence about the first steps of the edge that is called `edge`; empty = none."""
         return ""
 
-    def scores(self, edge: EdgeInput, rows: int) -> tuple[Tensor, ...]:  # noqa: ARG002
+    def scores(self, edge: EdgeInput, rows: int) -> "tuple[Tensor, ...]":  # noqa: ARG002
         """Scores of the first `rows` rows, from which the edge's health is measured.
 
         One tensor (rows, 1 + K) per direction: divided by the temperature, the positive first, -inf

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from multiview import ops
+from multiview.errors import MultiviewError
 
 if TYPE_CHECKING:
     import torch
@@ -60,6 +61,8 @@ class EdgeInput:
         group: (n,) int64 code of each row's group. Samples of one group are never each other's
             negatives (None = there are no groups).
         bank_groups: the groups of all training samples, for memory banks.
+        labels: (n,) the class of each row's sample, -1 where it is unknown; None unless the
+            objective needs labels.
     """
 
     sides: tuple[Side, ...]
@@ -71,6 +74,7 @@ class EdgeInput:
     draws: Draws | None = None
     group: Tensor | None = None
     bank_groups: GroupRows | None = None
+    labels: Tensor | None = None
 
     @property
     def a(self) -> Side:
@@ -137,6 +141,17 @@ class EdgeInput:
 
         assert self.group is not None
         return gather(self.group)
+
+    def classes(self) -> tuple[Tensor, Tensor]:
+        """Labels (n,) of this process's rows and (m,) of all processes' rows; -1 = unknown.
+
+        Raises MultiviewError when the edge was made without labels.
+        """
+        from multiview.distributed import gather
+
+        if self.labels is None:
+            raise MultiviewError("this objective reads the labels of the batch, but none were given; give labels (n,).")
+        return self.labels, gather(self.labels)
 
     def everyone(self, *local: Tensor) -> tuple[Tensor, ...]:
         """Rows (m, ...) of all processes per tensor of local rows (n, ...), with exact gradients.

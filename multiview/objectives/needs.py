@@ -103,6 +103,7 @@ class Needs:
         groups: encoder and heads see the rows of a process in this many groups. Each group has its
             own batch statistics, as that many processes would. Of several edges the largest number
             holds.
+        labels: whether the objective reads the labels of the batch (`EdgeInput.classes`).
     """
 
     projector: Head
@@ -111,6 +112,7 @@ class Needs:
     keys: Keys | None = None
     memory: Bank | Queue | None = None
     groups: int = 1
+    labels: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from multiview.ops import moments as moments
     from multiview.ops import multilinear as multilinear
     from multiview.ops import nce as nce
+    from multiview.ops import nearest as nearest
     from multiview.ops import negatives as negatives
     from multiview.ops import ntxent as ntxent
     from multiview.ops import pair_sigmoid as pair_sigmoid
     from multiview.ops import precision as precision
     from multiview.ops import queue_loss as queue_loss
+    from multiview.ops import same_class as same_class
     from multiview.ops import spread as spread
+    from multiview.ops import volume as volume
     from multiview.ops import weighting as weighting
 
 

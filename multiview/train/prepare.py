@@ -95,14 +95,15 @@ def prepare(
         if text:
             console.print(text, highlight=False, soft_wrap=True)
     train = replace(recipe.train, batch=batch)
-    situation = Situation(samples=count, per_rank=batch // processes, ranks=processes)
+    labelled = int((store.labels[store.rows(TRAIN_SPLIT)] >= 0).sum())
+    situation = Situation(samples=count, per_rank=batch // processes, ranks=processes, labelled=labelled)
     setup = with_statistics(setup, store, situation)
     samples = Samples(store, TRAIN_SPLIT, setup.views, train=True, seed=recipe.seed, cache=cache)
     batches = Batches(count, batch, recipe.seed, accelerator.process_index, processes)
     steps = planned_steps(train, len(batches))
     initial = replace(setup, encoders={name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()})
     model = _checked_model(setup, samples, situation, train)
-    memories = Memories(model, setup.graph, count, recipe.seed, steps)
+    memories = Memories(model, setup.graph, count, recipe.seed, steps, torch.from_numpy(samples.labels))
     constant = tuple(constant_views(samples, setup))
     if note := constant_note(constant):
         console.print(f"Note: {note}", highlight=False, markup=False, soft_wrap=True)

@@ -89,7 +89,7 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: 
             keys = encoded_keys(parts.memories, micro, step)
         inputs = parts.memories.edge_inputs(embeddings, keys, batch.index, present, step)
         edges = parts.graph.named_edges()
-        outputs = {n: e.objective.loss(i) for (n, e), i in zip(edges.items(), inputs, strict=True)}
+        outputs = {n: e.objective.scored(i) for (n, e), i in zip(edges.items(), inputs, strict=True)}
         weights = parts.weights(step)
         total = torch.stack([weights[n] * outputs[n].loss for n in edges]).sum()
         seen = {"View tensors": views.items(), "embeddings": _named(embeddings, keys)}
