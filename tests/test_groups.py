@@ -19,13 +19,18 @@ from multiview.ops.negatives import GroupRows, draw_other_groups
 
 CODES = torch.tensor([0, 1, 0, 2, 1, 0, 3, 4, 4, 5, 1, 0, 6, 2, 2, 7, 1, 0, 8, 8, 9, 3, 0])
 """Groups of 1 to 6 samples; those of one group are not adjacent."""
+ALL_NEGATIVES = {"GRAM", "NNCLR", "SupCon"}
+"""Objectives that do not know groups yet; a run with groups refuses them."""
 GROUPED = {name: (CASES[name].objective, by_hand) for name, by_hand in BY_HAND.items()}
 
 
 def test_every_objective_with_negatives_excludes_groups_and_has_a_reference() -> None:
     referenced = {type(objective) for objective, _ in GROUPED.values()}
     for name, case in CASES.items():
-        assert case.objective.excludes_groups is (True if type(case.objective) in referenced else None), name
+        if type(case.objective).__name__ not in ALL_NEGATIVES:
+            assert case.objective.excludes_groups is (True if type(case.objective) in referenced else None), name
+        else:
+            assert case.objective.excludes_groups is False, name
 
 
 @pytest.mark.parametrize("rows", [1, 2, 9])

@@ -103,7 +103,8 @@ def prepare(
     steps = planned_steps(train, len(batches))
     initial = replace(setup, encoders={name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()})
     model = _checked_model(setup, samples, situation, train)
-    memories = Memories(model, setup.graph, count, recipe.seed, steps, torch.from_numpy(samples.labels))
+    labels = torch.from_numpy(samples.labels)
+    memories = Memories(model, setup.graph, count, recipe.seed, steps, labels=labels)
     constant = tuple(constant_views(samples, setup))
     if note := constant_note(constant):
         console.print(f"Note: {note}", highlight=False, markup=False, soft_wrap=True)
