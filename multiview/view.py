@@ -212,7 +212,18 @@ class View:
         wanted = f"{self.channels.count} channels" if self.take is None else f"the channels {self.take}"
         return MultiviewError(
             f"view '{self.channels.name}' reads {wanted} of '{self.modality}', which has {count}, counted from 0"
-            f"{called}; give the view the number {count}, or a tuple of the channels to read."
+            f"{called}; give the view the number {count}, or a tuple of the channels to read.{self._sideways(stored)}"
+        )
+
+    def _sideways(self, stored: Mapping[str, Modality] | None) -> str:
+        """What to do when the stored channels are probably the times of a series."""
+        kind = stored.get(self.modality) if stored else None
+        if kind is None or kind.kind != "series" or self.channels.count != kind.shape[0]:
+            return ""
+        return (
+            f" But each sample of '{self.modality}' is stored as {kind.shape[0]} times of {kind.shape[1]} channels, "
+            "which looks transposed: a store holds (times, channels). If so, prepare the data again with "
+            "--channel_axis first."
         )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -11,11 +13,16 @@ import h5py
 import numpy as np
 import pytest
 import soundfile
+import torch
+from pictures import noise, save
 from PIL import Image
 
 import multiview as mv
 from multiview.data.files import arrayfiles, audiofiles, images
 from multiview.data.source import BadSample
+from multiview.data.sources.scenes import Scenes
+from multiview.data.sources.torchvision import Torchvision
+from multiview.data.write.preprocess import preprocess
 from multiview.files import create, open_to_append, replace_bytes, replace_text
 from multiview.train import checkpoint
 from multiview.train.telemetry import Metrics
@@ -40,6 +47,37 @@ def test_a_format_that_starts_programs_is_no_image(
     for read in (images.header, images.rgb):
         with pytest.raises(BadSample, match="no image"):
             read(file, "photo")
+
+
+@pytest.mark.parametrize("dataset", ["ImageFolder", "Flowers102", "OxfordIIITPet", "FakeData"])
+def test_torchvision_opens_only_listed_formats(dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class of torchvision opens pictures itself. Afterwards Pillow opens all formats again."""
+    from torchvision import datasets
+
+    file = tmp_path / "photo.jpg"
+    file.write_bytes(EPS)
+
+    class Opens(torch.utils.data.Dataset):
+        def __init__(self, root: str) -> None:
+            del root
+
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, place: int) -> tuple[Image.Image, int]:
+            return Image.open(file).convert("RGB"), place % 2
+
+    monkeypatch.setattr(datasets, dataset, Opens)
+    monkeypatch.setattr("subprocess.Popen.__init__", lambda *_, **__: pytest.fail("a program was started"))
+    with pytest.raises(mv.MultiviewError, match=r"has no sample that can be read: .*no image"):
+        Torchvision(dataset=dataset).plan(tmp_path)
+    with Image.open(file) as picture:
+        assert picture.format == "EPS"
+    save(tmp_path / "photo.jpg", noise(0, 8, 8))
+    plan = Torchvision(dataset=dataset).plan(tmp_path)
+    file.write_bytes(EPS)
+    with pytest.raises(BadSample, match="no image"):
+        plan.read(1)
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "JPEG2000"])
@@ -142,6 +180,45 @@ def test_an_hdf5_bomb_is_refused(shape: tuple[int, int], chunks: tuple[int, int]
         data[0, 0] = 1 if chunks[1] < 1 << 20 else 0
     with pytest.raises(mv.MultiviewError, match="decompression bomb"):
         arrayfiles.headers(tmp_path / "bomb.h5")
+
+
+def plant(file: h5py.File, name: str, shape: tuple[int, ...], dtype: str, chunks: tuple[int, ...]) -> None:
+    """A dataset of which nothing is written, in place of the dataset of a shard."""
+    del file[name]
+    file.create_dataset(name, shape, dtype, chunks=chunks, fletcher32=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "dtype", "chunks"),
+    [
+        ("image", (4, 60_000, 60_000, 3), "u1", (1, 30_000, 30_000, 3)),
+        ("image", (4, 30_000, 30_000, 3), "u1", (1, 30_000, 30_000, 3)),
+        ("depth", (4, 20_000, 20_000), "<f4", (1, 20_000, 20_000)),
+        ("label", (1 << 40,), "<i8", (1 << 10,)),
+        ("present/image", (1 << 40,), "u1", (1 << 10,)),
+    ],
+)
+def test_a_shard_that_would_become_gigabytes_is_refused_by_its_reader(
+    name: str, shape: tuple[int, ...], dtype: str, chunks: tuple[int, ...], tmp_path: Path
+) -> None:
+    preprocess(Scenes(count=4, size=16), None, tmp_path / "store")
+    shard = next((tmp_path / "store").glob("*.h5"))
+    with h5py.File(shard, "r+") as file:
+        plant(file, name, shape, dtype, chunks)
+    text = json.loads((tmp_path / "store" / "manifest.json").read_text())
+    text.pop("checksum")
+    text["shards"][0]["size"] = shard.stat().st_size
+    for modality in text["modalities"]:
+        if modality["name"] == name:
+            modality["shape"] = list(shape[1:])
+    (tmp_path / "store" / "manifest.json").write_text(json.dumps(text))
+    tracemalloc.start()
+    try:
+        with pytest.raises(mv.MultiviewError, match=r"is damaged|no sample has the shape"):
+            mv.Store.open(tmp_path / "store").read([0, 1], "depth" if name == "depth" else "image")
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("rate", [1, 10, 99, 4_000_000])

@@ -10,9 +10,11 @@ import pytest
 from pictures import noise, save
 from PIL import Image
 
-from multiview.data.files import images
+from multiview.cli import run
+from multiview.data.files import images, picture_formats
 from multiview.data.files.resize import Resizer
 from multiview.data.source import BadSample
+from multiview.data.store.reading import Store
 
 
 def test_palette_grey_alpha_cmyk_and_16_bits_become_rgb(tmp_path: Path) -> None:
@@ -208,6 +210,42 @@ def test_further_endings_are_pictures(tmp_path: Path, ending: str, form: str) ->
     assert ending in images.ENDINGS
     save(tmp_path / f"x.{ending}", noise(0, 16, 16), format=form)
     assert images.rgb(tmp_path / f"x.{ending}", "x").shape == (16, 16, 3)
+
+
+def heic(path: Path, picture: np.ndarray, **options: object) -> Path:
+    pillow_heif = pytest.importorskip("pillow_heif", reason="needs the extra heic: pip install 'multiview-cmc[heic]'")
+    pillow_heif.register_heif_opener()
+    Image.fromarray(picture).save(path, "HEIF", quality=-1, **options)
+    return path
+
+
+@pytest.mark.parametrize("name", ["x.heic", "x.heif", "called-by-a-phone.jpg"])
+@pytest.mark.parametrize("shape", [(16, 24), (33, 64)])
+def test_heic_is_read_with_its_extra(name: str, shape: tuple[int, int], tmp_path: Path) -> None:
+    picture = np.full((*shape, 3), (200, 90, 30), "uint8")
+    path = heic(tmp_path / name, picture)
+    assert images.header(path, "x") == (*shape, "RGB")
+    assert np.abs(images.rgb(path, "x").astype(int) - picture).max() <= 3
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(BadSample, match=r"^x: "):
+        images.rgb(path, "x")
+
+
+def test_a_folder_of_heic_becomes_a_store(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / "in" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        heic(tmp_path / "in" / "ab"[number % 2] / f"{number}.heic", noise(number, 20, 20))
+    assert run(["preprocess", "folder", str(tmp_path / "in"), str(tmp_path / "out")]) == 0
+    assert Store.open(tmp_path / "out").read([0], "image").shape == (1, 20, 20, 3)
+
+
+@pytest.mark.parametrize("start", ["ftypheic", "ftypheix", "ftypmif1", "ftyphevc"])
+def test_heic_without_its_extra_names_the_extra(start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture_formats, "readable_formats", lambda: ("JPEG", "PNG"))
+    monkeypatch.setattr(images, "readable_formats", lambda: ("JPEG", "PNG"))
+    (tmp_path / "x.heic").write_bytes(b"\0\0\0\x18" + start.encode() + bytes(100))
+    with pytest.raises(BadSample, match=r"pip install 'multiview-cmc\[heic\]'"):
+        images.rgb(tmp_path / "x.heic", "x")
 
 
 @pytest.mark.parametrize("ending", ["jp2", "j2k"])

@@ -9,11 +9,14 @@ import h5py
 import numpy as np
 import pytest
 
+from multiview.cli import run
+from multiview.data.load.viewstatistics import with_statistics
 from multiview.data.source import BadSample
 from multiview.data.sources.arrays import Arrays
 from multiview.data.store.reading import Store
 from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
+from multiview.view import Crop, make_view
 
 RNG = np.random.default_rng(0)
 TABLE = {
@@ -393,3 +396,18 @@ def test_whole_metres_and_loud_sounds_are_noted(tmp_path: Path) -> None:
     plan = Arrays(rate=8000).plan(saved(tmp_path, arrays, "npz"))
     assert any("'depth' holds whole numbers, which are read as metres" in note for note in plan.notes)
     assert any("the sound reaches 2.5 times full scale" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize(("times", "channels"), [(3, 128), (6, 50), (12, 1000)])
+def test_a_view_of_a_transposed_series_is_told_so(times: int, channels: int, tmp_path: Path) -> None:
+    """The wrong advice would be to give the view as many channels as the series has times."""
+    np.savez(tmp_path / "x.npz", accel=np.random.default_rng(0).normal(size=(20, times, channels)).astype("f4"))
+    words = ["preprocess", "arrays", str(tmp_path / "x.npz"), str(tmp_path / "store"), "--rate", "50"]
+    assert run([*words, "--channel_axis", "last"]) == 0
+    store = Store.open(tmp_path / "store")
+    view = make_view("series", Crop(seconds=0.05), channels=times, modality="accel")
+    with pytest.raises(MultiviewError, match=f"{times} times of {channels} channels, which looks transposed.*first"):
+        with_statistics(view, store)
+    other = make_view("series", Crop(seconds=0.05), channels=times + 1, modality="accel")
+    with pytest.raises(MultiviewError, match=f"give the view the number {channels}, or a tuple of .* to read\\.$"):
+        with_statistics(other, store)

@@ -1,5 +1,6 @@
 """Class folders of pictures: classes, splits, tables, names, links."""
 
+import io
 import os
 import pickle
 from collections import Counter
@@ -8,8 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pictures import noise, rows, save, write_list, write_pets
+from PIL import Image
 
+from multiview.cli import run
+from multiview.data.columns.picture_columns import encoded_column
 from multiview.data.files import images
+from multiview.data.files.encoded import LazyImage, decoded
 from multiview.data.listing.filetree import find_files, ids_of
 from multiview.data.listing.splits import parse_shares, split_by_hash
 from multiview.data.source import BadSample
@@ -270,6 +275,37 @@ def test_links_can_be_skipped(pets: Path) -> None:
     assert "skipped 2 links." in plan.notes
     with pytest.raises(MultiviewError, match="links is 'no'; give follow or skip"):
         Folder(links="no")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("form", "size"), [("png", 40), ("jpg", 50), ("webp", 45)])
+def test_large_pictures_can_be_stored_encoded(
+    form: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow's limit is 1,000 pixels here. The limit of a store holds for its readers too."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    pixels = noise(0, size, size)
+    save(tmp_path / "in" / "a" / f"1.{form}", pixels)
+    save(tmp_path / "in" / "a" / f"2.{form}", pixels[:20, :20])
+    report = preprocess(Folder(store="encoded"), tmp_path / "in", tmp_path / "usual", max_bad=1)
+    assert (report.written, report.rejected) == (1, 1)
+    assert "max_megapixels" not in (tmp_path / "usual" / "manifest.json").read_text().split('"options"')[0]
+    preprocess(Folder(store="encoded", max_megapixels=0.01), tmp_path / "in", tmp_path / "large")
+    store = Store.open(tmp_path / "large")
+    assert store.read([0], "image")[0].shape == (size, size, 3)
+    picture = store.read_for_crops(np.array([0]), "image")[0]
+    assert picture.part((0, 0, size, size), 8)[0].shape[-1] == 3  # type: ignore[union-attr]
+    assert picture.fault is None  # type: ignore[union-attr]
+    assert run(["verify", str(tmp_path / "large")]) == 0
+
+
+def test_an_encoded_bomb_is_refused_whatever_the_store_allows() -> None:
+    bomb = io.BytesIO()
+    Image.new("L", (20_000, 15_000)).save(bomb, "PNG")  # 900 MB as RGB
+    modality = encoded_column("image", ["x.png"], 1e9).modality
+    with pytest.raises(BadSample, match="decompression bomb"):
+        decoded(modality, np.frombuffer(bomb.getvalue(), "uint8"), "x.png")
+    with pytest.raises(BadSample, match="decompression bomb"):
+        LazyImage(modality, np.frombuffer(bomb.getvalue(), "uint8"), "x.png")
 
 
 def test_encoded_files_are_stored_unchanged(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 from pictures import noise, save
+from PIL import Image
 
 from multiview.data.listing import splits
 from multiview.data.source import BadSample
@@ -330,3 +331,30 @@ def test_numbered_columns_of_labels_are_no_table(animals: Path, names: tuple[str
     plan = Manifest().plan(write(animals, "csv", rows))
     assert [each.name for each in plan.modalities] == ["photo"]
     assert any(note.startswith("skipped the columns") and names[0] in note for note in plan.notes)
+
+
+def turned(path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.open(path).save(path, exif=exif)
+
+
+@pytest.mark.parametrize("orientation", [3, 4, 6, 8])
+@pytest.mark.parametrize("columns", [("left", "right"), ("visible", "thermal", "ultraviolet")])
+def test_images_of_a_row_with_different_orientations_are_noted(
+    orientation: int, columns: tuple[str, ...], tmp_path: Path
+) -> None:
+    lines = [",".join(["id", *columns])]
+    for row in range(4):
+        lines.append(",".join([f"{row}", *(f"{name}/{row}.jpg" for name in columns)]))
+        for name in columns:
+            save(tmp_path / name / f"{row}.jpg", noise(row, 8, 12))
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    assert not [note for note in Manifest().plan(tmp_path).notes if "orientation" in note]
+    turned(tmp_path / columns[1] / "2.jpg", orientation)
+    plan = Manifest().plan(tmp_path)
+    (note,) = [note for note in plan.notes if "orientation" in note]
+    assert note.startswith("1 of 4 rows have images with different EXIF orientations (row 3: ")
+    assert f"{columns[1]} {orientation}" in note
+    assert f"{columns[0]} 1" in note
+    assert len(plan.read(2)) == len(columns), "each image is upright by itself"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from multiview.errors import MultiviewError
 from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
 from multiview.views.colour import rgb_to_grey
+from multiview.views.light import transformed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,10 +46,43 @@ class Canny:
 
     def __call__(self, rgb: Tensor) -> Tensor:
         """(n, 3, h, w) in [0, 1] -> (n, 1, h, w): 1 on a line, else 0; no gradient."""
-        from kornia.filters import canny
-
         grey = rgb_to_grey(rgb)
-        return canny(grey, self.low, self.high)[1] if grey.numel() else grey
+        if not grey.numel():
+            return grey
+        return _mapped_lines(grey, self.low, self.high) if transformed() else _lines(grey, self.low, self.high)
+
+
+def _lines(grey: Tensor, low: float, high: float) -> Tensor:
+    from kornia.filters import canny
+
+    return canny(grey, low, high)[1]
+
+
+def _mapped_lines(grey: Tensor, low: float, high: float) -> Tensor:
+    """`_lines` within `torch.func`: following lines until none is left cannot be traced."""
+    import torch
+
+    class Lines(torch.autograd.Function):
+        @staticmethod
+        def forward(grey: Tensor) -> Tensor:
+            return _lines(grey, low, high)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:  # noqa: ARG004
+            ctx.mark_non_differentiable(output)
+
+        @staticmethod
+        def backward(ctx: Any, _: Tensor) -> None:  # noqa: ARG004
+            return None
+
+        @staticmethod
+        def vmap(info: Any, dims: tuple[int], grey: Tensor) -> tuple[Tensor, int]:
+            """All images of all samples at once, (m n, 1, h, w)."""
+            images = grey.movedim(dims[0], 0)
+            found = Lines.apply(images.flatten(0, 1))
+            return found.unflatten(0, (info.batch_size, -1)), 0
+
+    return Lines.apply(grey)
 
 
 @recorded

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from multiview.errors import MultiviewError, unknown_name
 
@@ -36,6 +37,7 @@ class Modality:
         names: names of the identities of a mask, of the columns of a table, or of bands.
         encoding: format (`jpeg`, `png`, ...) of images that are stored as the bytes of their files,
             with dtype uint8 and shape (ANY,). Reading the store decodes them.
+        max_megapixels: the largest of these images, in million pixels (None = 89).
     """
 
     name: str
@@ -46,6 +48,7 @@ class Modality:
     rate: float | None = None
     names: tuple[str, ...] = ()
     encoding: str | None = None
+    max_megapixels: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -67,6 +70,11 @@ class Modality:
     def ragged(self) -> bool:
         """Whether samples of this modality differ in length."""
         return self.shape[:1] == (ANY,)
+
+    def as_plain(self) -> dict[str, Any]:
+        """The fields by name, in JSON's types; without the limit of pixels where there is none."""
+        values = asdict(self)
+        return values if self.max_megapixels is not None else {n: x for n, x in values.items() if n != "max_megapixels"}
 
     def takes(self, shape: tuple[int, ...]) -> bool:
         """Whether a sample of this modality may have this shape."""

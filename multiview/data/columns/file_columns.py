@@ -142,8 +142,9 @@ class FileOptions(VideoOptions):
 
     def _pictures(self, name: str, kind: str, root: Path, files: Sequence[str], resizer: Resizer | None) -> Column:
         if kind == "image" and self.store == "encoded":
-            column = encoded_column(name, files)
-            return replace(column, notes=picture_notes(name, kind, root, files))
+            column = encoded_column(name, files, self.max_megapixels)
+            with images.allow_pixels(self.max_megapixels):
+                return replace(column, notes=picture_notes(name, kind, root, files))
         resizer, notes = (resizer, ()) if resizer else self.resizer_for(root, files)
         depth = images.DepthUnits(
             self.depth_scale, self.invalid, self.disparity, self.disparity_offset, self.depth_offset

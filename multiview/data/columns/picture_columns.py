@@ -180,12 +180,25 @@ def require_one_orientation(identity: str, turns: Mapping[str, int], sizes: Mapp
     )
 
 
-def encoded_column(name: str, files: Sequence[str]) -> Column:
-    """The column of these image files as the bytes of the files, each in its own size."""
+def encoded_column(name: str, files: Sequence[str], megapixels: float | None = None) -> Column:
+    """The column of these image files as the bytes of the files, each in its own size.
+
+    megapixels: largest picture that is decoded, in million pixels (None = 89).
+    """
     endings = {PurePosixPath(file).suffix[1:].lower().replace("jpg", "jpeg") for file in files}
     encoding = endings.pop() if len(endings) == 1 else "mixed"
-    modality = Modality(name=name, kind="image", dtype="uint8", shape=(ANY,), unit=UNITS["image"], encoding=encoding)
-    return Column(modality, file_bytes)
+    return Column(
+        Modality(
+            name=name,
+            kind="image",
+            dtype="uint8",
+            shape=(ANY,),
+            unit=UNITS["image"],
+            encoding=encoding,
+            max_megapixels=megapixels,
+        ),
+        file_bytes,
+    )
 
 
 def file_bytes(path: Path, name: str) -> np.ndarray:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from contextlib import AbstractContextManager
 
 import numpy as np
 
 from multiview.data.files import images
+from multiview.data.files.bombs import require_size
+from multiview.data.files.failures import name_failures
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample
 from multiview.errors import MultiviewError
@@ -18,10 +21,27 @@ def decoded(modality: Modality, sample: np.ndarray, name: str) -> np.ndarray:
     Raises BadSample with `name`, which stands for the file in messages.
     """
     check_encoding(modality)
-    return images.rgb(io.BytesIO(sample.tobytes()), name)
+    with _limits(modality):
+        data = sample.tobytes()
+        height, width, _ = images.header(io.BytesIO(data), name)
+        _require_plausible(len(data), height * width * 3, name)
+        return images.rgb(io.BytesIO(data), name)
+
+
+def _limits(modality: Modality) -> AbstractContextManager[None]:
+    """The pixels that pictures of this modality may have; a store may not ask for all memory."""
+    wanted = modality.max_megapixels
+    return images.allow_pixels(None if wanted is None else min(wanted, MOST_MEGAPIXELS))
+
+
+def _require_plausible(stored: int, unpacked: int, name: str) -> None:
+    with name_failures(name):
+        require_size(stored, unpacked)
 
 
 REDUCTIONS = (8, 4, 2)
+MOST_MEGAPIXELS = 4000.0
+"""Largest picture that a store may allow: 12 GB of pixels."""
 Window = tuple[int, int, int, int]
 """Top, left, height and width, in pixels."""
 
@@ -41,8 +61,11 @@ class LazyImage:
         check_encoding(modality)
         self.data, self.name = sample.tobytes(), name
         self.fault: BadSample | None = None
-        height, width, _ = images.header(io.BytesIO(self.data), name)
+        self.modality = modality
+        with _limits(modality):
+            height, width, _ = images.header(io.BytesIO(self.data), name)
         self.shape = (height, width, 3)
+        _require_plausible(len(self.data), self.size, name)
 
     @property
     def size(self) -> int:
@@ -57,7 +80,8 @@ class LazyImage:
         """
         reduce = next((factor for factor in REDUCTIONS if min(window[2:]) >= size * factor), 1)
         try:
-            pixels = images.rgb(io.BytesIO(self.data), self.name, reduce)
+            with _limits(self.modality):
+                pixels = images.rgb(io.BytesIO(self.data), self.name, reduce)
         except BadSample as fault:
             self.fault = fault
             return np.zeros((1, 1, 3), "uint8"), (0, 0, 1, 1)

@@ -2,60 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from multiview.data.files.failures import name_failures
-from multiview.data.files.imagebytes import first_bytes, is_png_without_exif, require_whole_jpeg2000
+from multiview.data.files.imagebytes import is_png_without_exif, require_whole_jpeg2000
+from multiview.data.files.picture_formats import ENDINGS as ENDINGS
+from multiview.data.files.picture_formats import FORMATS as FORMATS
+from multiview.data.files.picture_formats import allow_pixels as allow_pixels
+from multiview.data.files.picture_formats import name_format, readable_formats
 from multiview.data.source import BadSample
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-HEIC = ("heic", "heif")
-READS_HEIC = find_spec("pillow_heif") is not None
-USUAL = ["jpg", "jpeg", "jfif", "jpe", "png", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm", "avif", "jp2", "j2k"]
-ENDINGS = frozenset([*USUAL, *(HEIC if READS_HEIC else ())])
-CONVERT = "which is not read; save PNG, TIFF or .npy files instead"
-UNREAD = {
-    **dict.fromkeys(HEIC, "HEIC, which needs `pip install 'multiview-cmc[heic]'`"),
-    "exr": f"OpenEXR, {CONVERT}",
-    "pfm": f"PFM, {CONVERT}",
-    "hdr": f"Radiance HDR, {CONVERT}",
-    "jxl": f"JPEG XL, {CONVERT}",
-    "psd": f"Photoshop, {CONVERT}",
-    "svg": f"SVG, {CONVERT}",
-    **dict.fromkeys(("dng", "cr2", "cr3", "nef", "arw", "raf"), f"a raw photo, {CONVERT}"),
-}
-"""Endings of formats of pictures that are not read, and what to do."""
-MAGIC = (
-    (4, b"ftypheic", "heic"),
-    (4, b"ftypheix", "heic"),
-    (4, b"ftypmif1", "heic"),
-    (4, b"ftypmsf1", "heic"),
-    (4, b"ftyphevc", "heic"),
-    (0, b"\x76\x2f\x31\x01", "exr"),
-    (0, b"\xff\x0a", "jxl"),
-    (0, b"\0\0\0\x0cJXL ", "jxl"),
-    (0, b"8BPS", "psd"),
-    (0, b"PF\n", "pfm"),
-    (0, b"#?RADIANCE", "hdr"),
-    (0, b"<svg", "svg"),
-)
-"""Position and bytes by which a file of such a format is known."""
 MARKED_ALPHA = (1, 2)
 """Values of the TIFF tag ExtraSamples that mean transparency."""
 EXTRA_SAMPLES, SAMPLES, PHOTOMETRIC = 338, 277, 262
 """TIFF tags."""
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "DIB", "PPM", "MPO", "JPEG2000", "AVIF", "HEIF")
-"""Formats of Pillow that are read, whatever the file is called. EPS would start Ghostscript."""
 ARRAY = ".npy"
 ORIENTATION = 0x0112
 NO_NORMAL = 0.5
@@ -234,19 +201,6 @@ def largest_grey(path: Path, name: str) -> int:
         return int(np.asarray(_upright(path)).max())
 
 
-@contextmanager
-def allow_pixels(megapixels: float | None) -> Iterator[None]:
-    """Within the block pictures may have so many million pixels; None: Pillow's limit of 89."""
-    from PIL import Image
-
-    before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = before if megapixels is None else int(megapixels * 1e6)
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
-
-
 def _normal_pixels(image: Image) -> np.ndarray:
     if image.mode not in ("RGB", "RGBA", "P"):
         raise BadSample(f"normals have three channels, this is {image.mode}")
@@ -271,33 +225,10 @@ def _open(path: Path | IO[bytes]) -> Image:
     if isinstance(path, Path) and path.suffix == ARRAY:
         return _as_image(_array(path))
     try:
-        return Image.open(path, formats=[name for name in FORMATS if name in _readable()])
+        return Image.open(path, formats=readable_formats())
     except UnidentifiedImageError:
-        _name_format(path)
+        name_format(path)
         raise
-
-
-def _name_format(path: Path | IO[bytes]) -> None:
-    """Raises BadSample with the format of a file that Pillow does not know."""
-    start = first_bytes(path, 32)
-    for place, magic, ending in MAGIC:
-        if start[place:].startswith(magic):
-            raise BadSample(f"is {UNREAD[ending]}")
-    if start[4:12] in (b"ftypavif", b"ftypavis"):
-        raise BadSample("is AVIF, which needs Pillow 11.3 or newer with AVIF: `pip install -U pillow`")
-
-
-@cache
-def _readable() -> frozenset[str]:
-    """The formats that Pillow can read here; `HEIF` needs a package that registers it."""
-    from PIL import Image
-
-    Image.init()
-    if READS_HEIC:
-        import pillow_heif  # type: ignore[import-not-found]
-
-        pillow_heif.register_heif_opener()
-    return frozenset(Image.OPEN)
 
 
 def _array(path: Path) -> np.ndarray:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from multiview.data.files.images import ENDINGS, UNREAD
+from multiview.data.files.picture_formats import ENDINGS, UNREAD
 from multiview.errors import MultiviewError
 from multiview.plurals import counted
 

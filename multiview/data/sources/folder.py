@@ -47,7 +47,9 @@ class Folder(ClassTreeOptions, SizeOptions):
 
     def _column(self, root: Path, files: Sequence[str]) -> tuple[Column, tuple[str, ...]]:
         if self.store == "encoded":
-            return encoded_column("image", files), picture_notes("image", "image", root, files)
+            with images.allow_pixels(self.max_megapixels):
+                notes = picture_notes("image", "image", root, files)
+            return encoded_column("image", files, self.max_megapixels), notes
         resizer, notes = self.resizer_for(root, files)
         column = picture_column("image", "image", root, files, resizer, megapixels=self.max_megapixels)
         return column, (*notes, *column.notes)

@@ -2,7 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -19,10 +20,13 @@ from multiview.data.listing.filetree import as_unicode
 from multiview.data.listing.labels import OTHER_LABELS, is_label_like
 from multiview.data.listing.tables import ENDINGS as TABLES
 from multiview.data.listing.tables import Columns, read_columns
-from multiview.data.source import Plan, Row
+from multiview.data.source import BadSample, Plan, Row
 from multiview.data.values import NAMED, ModalityChoice, parse_modalities
 from multiview.errors import MultiviewError, suggestion
+from multiview.plurals import counted
 
+LOOKED_AT = 100
+"""Most rows whose images are compared by their orientation when the plan is made."""
 IDS = ("id",)
 LABELS = ("class", "label")
 SPLITS = ("split",)
@@ -94,7 +98,8 @@ class Manifest(FileOptions):
             notes += more
         rows = [Row(*each) for each in zip(ids, labels, named, strict=True)]
         modalities = tuple(part.modality for part in parts)
-        return Plan(rows, modalities, _Reader(path, tuple(parts)), notes=tuple(notes))
+        reader = _Reader(path, tuple(parts))
+        return Plan(rows, modalities, reader, notes=(*notes, *reader.orientation_notes()))
 
     def _split_by_hash(
         self, ids: Sequence[str], parts: Sequence[manifest_columns.CellColumn]
@@ -271,17 +276,42 @@ class _Reader:
         self._require_one_orientation(number, sample)
         return sample
 
+    def orientation_notes(self) -> list[str]:
+        """A note when images of a row are turned differently; beside a dense map it is rejected."""
+        images_only = [part.modality.name for part in self.parts if part.modality.kind in PICTURES]
+        kinds = {part.modality.kind for part in self.parts}
+        if len(images_only) < 2 or kinds & set(DENSE):
+            return []
+        cells = (part.read for part in self.parts if isinstance(part.read, manifest_columns.FileCells))
+        count = max((len(each.files) for each in cells), default=0)
+        rows = np.unique(np.linspace(0, count - 1, min(count, LOOKED_AT)).astype(int)).tolist()
+        turned = [row for row in rows if len(set(self._turns(row, images_only).values())) > 1]
+        if not turned:
+            return []
+        return [
+            f"{len(turned)} of {counted(len(rows), 'row')} have images with different EXIF orientations (row "
+            f"{turned[0] + 1}: {self._listing(turned[0], images_only)}). Each image is turned upright by itself. If "
+            "the images of a row show the same place pixel by pixel, turn them once and store them upright."
+        ]
+
+    def _listing(self, row: int, names: Sequence[str]) -> str:
+        return ", ".join(f"{name} {turn}" for name, turn in self._turns(row, names).items())
+
+    def _turns(self, number: int, names: Collection[str]) -> dict[str, int]:
+        """The EXIF orientation of the files of a row by modality, without unreadable files."""
+        turns = {}
+        for part in self.parts:
+            cells = part.read
+            if part.modality.name in names and isinstance(cells, manifest_columns.FileCells) and cells.files[number]:
+                file = str(cells.files[number])
+                with suppress(BadSample):
+                    turns[part.modality.name] = images.orientation(cells.root / file, as_unicode(file))
+        return turns
+
     def _require_one_orientation(self, number: int, sample: Mapping[str, np.ndarray]) -> None:
         """Raises BadSample when dense maps and images of a sample are turned differently."""
         kinds = {part.modality.name: part.modality.kind for part in self.parts if part.modality.name in sample}
         pictures = [name for name, kind in kinds.items() if kind in PICTURES]
         if len(pictures) < 2 or not any(kinds[name] in DENSE for name in pictures):
             return
-        turns = {
-            part.modality.name: images.orientation(part.read.root / str(file), as_unicode(str(file)))
-            for part in self.parts
-            if isinstance(part.read, manifest_columns.FileCells)
-            and part.modality.name in pictures
-            and (file := part.read.files[number])
-        }
-        require_one_orientation(f"{self.manifest.name}, row {number + 1}", turns, {})
+        require_one_orientation(f"{self.manifest.name}, row {number + 1}", self._turns(number, pictures), {})

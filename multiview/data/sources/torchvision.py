@@ -13,6 +13,7 @@ import numpy as np
 from multiview.data.columns.picture_sizes import SizeOptions
 from multiview.data.files import images
 from multiview.data.files.failures import name_failures
+from multiview.data.files.picture_formats import only_listed_formats
 from multiview.data.files.resize import Resizer, choose_resizer
 from multiview.data.listing import splits
 from multiview.data.listing.published import check_val, training_split
@@ -104,17 +105,30 @@ class _Part:
         return _opened(self)
 
     def looks(self, count: int) -> list[tuple[tuple[int, int], bool]]:
-        """Image size and whether the target is an image, for `count` evenly spread samples."""
+        """Image size and whether the target is an image, for `count` evenly spread samples.
+
+        Raises MultiviewError when none of them can be read.
+        """
         data = self.open()
-        found = []
+        found, fault = [], "it is empty"
         for place in np.linspace(0, len(data) - 1, min(count, len(data))):
-            picture, target = _pair(self.dataset, data[int(place)])
-            height, width, _ = _picture(self.dataset, picture).shape
-            masked = _is_picture(target)
-            if masked:
-                target.close()
-            found.append(((height, width), masked))
+            try:
+                found.append(self._look(data, int(place)))
+            except BadSample as cause:
+                fault = str(cause)
+        if not found:
+            raise MultiviewError(f"torchvision:{self.dataset} in {self.root} has no sample that can be read: {fault}.")
         return found
+
+    def _look(self, data: Any, place: int) -> tuple[tuple[int, int], bool]:
+        with name_failures(f"{self.name} {place}"):
+            sample = _sample(data, place)
+        picture, target = _pair(self.dataset, sample)
+        height, width, _ = _picture(self.dataset, picture).shape
+        masked = _is_picture(target)
+        if masked:
+            target.close()
+        return (height, width), masked
 
     def labels(self) -> list[str | None]:
         """The class name of every sample; None without a class or for a number below 0."""
@@ -131,7 +145,8 @@ class _Part:
 def _opened(part: _Part) -> Any:
     make = _class(part.dataset)
     try:
-        return make(str(part.root), **json.loads(part.arguments))
+        with only_listed_formats():  # some classes look into their pictures
+            return make(str(part.root), **json.loads(part.arguments))
     except TypeError as cause:
         raise MultiviewError(f"torchvision:{part.dataset} does not take these arguments: {cause}.") from cause
     except (RuntimeError, OSError) as cause:
@@ -139,6 +154,12 @@ def _opened(part: _Part) -> Any:
             f"torchvision:{part.dataset} does not find its files in {part.root}: {cause}. Download them there first; "
             "nothing is downloaded here."
         ) from cause
+
+
+def _sample(data: Any, place: int) -> Any:
+    """A sample of a dataset, which opens its pictures itself."""
+    with only_listed_formats():
+        return data[place]
 
 
 def _class(name: str) -> type[Any]:
@@ -201,7 +222,15 @@ def _targets(data: Any) -> Sequence[int | None]:
         found = getattr(data, name, None)
         if found is not None and len(found) == len(data) and isinstance(found[0], tuple):
             return [_number(each[-1]) for each in found]
-    return [_number(data[place][1]) for place in range(len(data))]
+    return [_read_number(data, place) for place in range(len(data))]
+
+
+def _read_number(data: Any, place: int) -> int | None:
+    try:
+        with name_failures(f"{place}"):
+            return _number(_sample(data, place)[1])
+    except BadSample:
+        return None
 
 
 def _number(target: Any) -> int | None:
@@ -248,7 +277,7 @@ class _Reader:
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         part, place = self.places[number]
         with name_failures(f"torchvision:{part.dataset}, {part.name} {place}"):
-            picture, target = _pair(part.dataset, part.open()[place])
+            picture, target = _pair(part.dataset, _sample(part.open(), place))
             sample = {"image": self.resizer.resize_image(_picture(part.dataset, picture))}
             return sample | {"mask": self.resizer.resize_nearest(_mask(target))} if self.masked else sample
 

@@ -154,6 +154,7 @@ def digest(value: Any) -> str:
 
 def _as_json(manifest: Manifest) -> dict[str, Any]:
     data = asdict(manifest)
+    data["modalities"] = [modality.as_plain() for modality in manifest.modalities]
     # A list, because the order of the splits has a meaning and JSON keys have no order.
     data["splits"] = [{"name": name, "count": count} for name, count in manifest.splits.items()]
     return {"schema": data.pop("schema"), **data}
@@ -219,6 +220,7 @@ _MODALITY = typed.record(
         "rate": typed.optional(typed.number),
         "names": typed.list_of(typed.text),
         "encoding": typed.optional(typed.text),
+        "max_megapixels": typed.optional(typed.number),
     },
 )
 _NUMBERS = typed.list_of(lambda value: float(typed.number(value)))

@@ -130,8 +130,11 @@ class Store:
             return self._decoded(pieces, wanted, kind) if kind.encoding and decode else pieces
         if modality in self._memory:
             return self._memory[modality][wanted]
+        parts = list(self._by_shard(wanted))
+        for shard, *_ in parts:  # no memory is taken before the shards are found to hold such samples
+            self._dataset(shard, kind)
         out = np.empty((len(wanted), *kind.shape), dtype=kind.dtype)
-        for shard, places, local in self._by_shard(wanted):
+        for shard, places, local in parts:
             self._read_into(out, places, local, shard, modality)
         return out
 
@@ -279,8 +282,7 @@ class Store:
 
     def _read_into(self, out: np.ndarray, places: np.ndarray, local: np.ndarray, shard: int, modality: str) -> None:
         """Fills `out[places]` with rows `local` of a shard; adjacent rows are one read."""
-        kind = self.modality(modality)
-        dataset = self.files.dataset(shard, modality, kind.dtype, (self.manifest.shards[shard].rows, *kind.shape))
+        dataset = self._dataset(shard, self.modality(modality))
         order = np.argsort(local, kind="stable")
         places, local = places[order], local[order]
         for run in np.split(np.arange(len(local)), np.flatnonzero(np.diff(local) > 1) + 1):
@@ -295,6 +297,10 @@ class Store:
             if lost:
                 raise self.files.damaged(shard, f"/{modality} lacks the sample of its row {lost[0]}")
             out[places[run]] = values[local[run] - first]
+
+    def _dataset(self, shard: int, kind: Modality) -> Any:
+        """The samples of a modality in a shard, all of one shape."""
+        return self.files.dataset(shard, kind.name, kind.dtype, (self.manifest.shards[shard].rows, *kind.shape))
 
     def _bad_row(self, dataset: Any, shard: int, modality: str, rows: range) -> MultiviewError:
         for row in rows:

@@ -6,11 +6,14 @@ that the index lacks reads as zeros, and a wrong address may lead to the chunk o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from multiview.data.files.bombs import FREE
+from multiview.files import size_text
 from multiview.parsing import MALFORMED
 
 FLETCHER32 = 3
@@ -33,7 +36,7 @@ def structure_faults(file: Any, size: int) -> Iterator[str]:
         yield f"{name} {fault}"
     places = []
     for name, dataset in datasets.items():
-        form = _form_fault(dataset)
+        form = _form_fault(dataset, size)
         if form:
             yield f"/{name} {form}"
             continue
@@ -41,6 +44,9 @@ def structure_faults(file: Any, size: int) -> Iterator[str]:
         dataset.id.chunk_iter(chunks.append)
         places += [(chunk.byte_offset, chunk.size) for chunk in chunks]
         present = datasets.get(f"present/{name}") if f"length/{name}" not in datasets else None
+        if present is not None and not _is_filled(present):
+            yield f"/present/{name} lacks samples: its parts are not there"
+            continue
         missing = _chunk_fault(dataset, chunks, present)
         if missing:
             yield f"/{name} {missing}"
@@ -65,7 +71,7 @@ def _walk(group: Any, prefix: str, datasets: dict[str, Any]) -> Iterator[tuple[s
             datasets[path[1:]] = found
 
 
-def _form_fault(dataset: Any) -> str | None:
+def _form_fault(dataset: Any, size: int) -> str | None:
     if dataset.is_virtual or dataset.external:
         return "is in another file"
     if not only_checksums(dataset):
@@ -74,7 +80,15 @@ def _form_fault(dataset: Any) -> str | None:
         return "has no checksums"
     if dataset.chunks[1:] != dataset.shape[1:]:
         return "is divided within its rows"
+    part = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    if part > max(size, FREE):
+        return f"would need {size_text(part)} for each part, in a file of {size_text(size)}"
     return None
+
+
+def _is_filled(dataset: Any) -> bool:
+    """Whether there are as many chunks as the rows need; else few bytes become many rows."""
+    return dataset.chunks is not None and dataset.id.get_num_chunks() == -(-len(dataset) // dataset.chunks[0])
 
 
 def only_checksums(dataset: Any) -> bool:
@@ -86,6 +100,8 @@ def only_checksums(dataset: Any) -> bool:
 def _chunk_fault(dataset: Any, chunks: list[Any], present: Any) -> str | None:
     """Why the chunks are not those of the dataset; `present` says which samples were written."""
     step = dataset.chunks[0]
+    if present is None and not _is_filled(dataset):
+        return f"lacks samples: its index leads to {len(chunks)} parts for {len(dataset)} rows"
     if present is not None and (len(present) != len(dataset) or step != 1):
         return "does not hold one chunk per sample"
     wanted = np.arange(0, len(dataset), step) if present is None else np.flatnonzero(present[()])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,7 @@ def _digest_plan(plan: Plan) -> str:
         for row in plan.rows
     ]
     return digest(
-        {"rows": rows, "modalities": [asdict(modality) for modality in plan.modalities], "classes": plan.classes}
+        {"rows": rows, "modalities": [modality.as_plain() for modality in plan.modalities], "classes": plan.classes}
     )
 
 
