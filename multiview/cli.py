@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -122,12 +121,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command and exits; `EXIT_CODES` says with which code."""
     words = list(sys.argv[1:] if argv is None else argv)
     protect_children()
-    try:
-        code = exit_code_of(lambda: run(words))
-    except BrokenPipeError:  # `multiview list | head` closes the pipe when it has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = DONE
-    sys.exit(code)
+    sys.exit(exit_code_of(lambda: run(words)))
 
 
 def run(words: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from multiview.errors import MultiviewError, printable
 
@@ -27,12 +28,24 @@ def stopped_by(number: int) -> int:
 
 
 def exit_code_of(action: Callable[[], int]) -> int:
-    """Calls `action`, prints its MultiviewError as one message, and returns the exit code."""
+    """Calls `action`, prints its MultiviewError as one message, and returns the exit code.
+
+    When the reader of the output has gone (`| head`), the command ends quietly.
+    """
     try:
-        return action()
+        code = action()
+        sys.stdout.flush()
+        return code
     except MultiviewError as error:
-        print_mistake(error)
+        with suppress(BrokenPipeError):
+            print_mistake(error)
         return MISTAKE
+    except BrokenPipeError:
+        from multiview.terminal import silence_closed_pipes
+
+        if not silence_closed_pipes():
+            raise
+        return DONE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return stopped_by(signal.SIGINT)

@@ -7,11 +7,14 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from multiview import old_import_paths
-from multiview.distributed import naming_lost_ranks, on_first
+from multiview.distributed import any_rank, naming_lost_ranks, on_first
 from multiview.finish import finish
 from multiview.recipe import Recipe, Setup
 from multiview.train.loop import Loop, Progress
+from multiview.train.lost_devices import naming_lost_devices
 from multiview.train.plan import show_plan
 from multiview.train.prepare import Prepared, assemble, prepare
 from multiview.train.runfolder import changed_options, claim, describe, open_folder
@@ -25,6 +28,7 @@ PATIENCE = 500
 """Steps, at most a third of the run, before an edge that learns nothing is worth a warning."""
 
 
+@naming_lost_devices()
 @naming_lost_ranks()
 def run(
     recipe: Recipe,
@@ -53,6 +57,8 @@ def run(
         return None
     with ExitStack() as held:  # the lock of the folder, in the first process
         folder = Path(on_first(lambda: str(open_folder(recipe, name, held))))
+        if note := unshared_note(folder, prepared.accelerator.device):
+            prepared.console.print(f"Note: {note}", highlight=False, soft_wrap=True)
         loop = _loop(prepared, recipe, folder)
         messages = loop.resume() if recipe.resume else []
         if prepared.accelerator.is_main_process:  # not before the checkpoint was found to fit these options
@@ -61,6 +67,16 @@ def run(
         trained = replace(_trained(prepared), folder=folder, steps=progress.step, stopped_by=progress.stopped_by)
         finish(trained, recipe, prepared.console, reloadable=origin is not None)
     return trained
+
+
+def unshared_note(folder: Path, device: torch.device) -> str:
+    """A sentence when another process does not see the run folder of the first; empty = all do."""
+    if not any_rank([not folder.is_dir()], device)[0]:
+        return ""
+    return (
+        f"some processes do not see {folder}, which is probably on another machine. The run trains as usual and the "
+        "first process writes its checkpoints; but --resume needs a folder that all machines share."
+    )
 
 
 def train(prepared: Prepared, loop: Loop, folder: Path, messages: Sequence[str], *, resumed: bool) -> Progress:

@@ -28,6 +28,10 @@ from multiview.train.window import Window
 __getattr__ = old_import_paths.names_of("train.loop")
 
 
+PIPE = getattr(signal, "SIGPIPE", 13)
+"""Stands for a closed output, as after `| head`: the run saves a checkpoint and ends."""
+
+
 @dataclass
 class Progress:
     """Where a run stands: the steps done, and the signal that stopped the run early (0 = none)."""
@@ -179,6 +183,8 @@ class Loop:
         display.show(self.step, epoch, values)
         for line in metrics.diagnosed(self.step, values):
             display.say(line)
+        if display.closed and not self.stop.signal:
+            self.stop.signal = PIPE
 
     def _missed_measure(self, metrics: Metrics) -> None:
         """Measures the epoch at whose end a resumed run was saved, if the run ended before that."""

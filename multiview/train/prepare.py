@@ -18,7 +18,7 @@ from multiview.data.load.dataset import CACHE, Samples
 from multiview.data.load.open_data import is_store, open_data
 from multiview.data.load.sampler import Batches, fit_batch
 from multiview.data.store.reading import Store
-from multiview.distributed import on_first
+from multiview.distributed import from_first, on_first
 from multiview.errors import MultiviewError
 from multiview.memory.memories import Memories
 from multiview.model import MultiviewModel
@@ -123,9 +123,13 @@ def assemble(
 ) -> Parts:
     """The parts of a training step, on the device and wrapped for all processes.
 
+    All processes start from the weights of the first process, also where their random numbers
+    or machines differ.
+
     ids: names samples by their index, for error messages.
     """
     memories.to(accelerator.device)
+    from_first([*model.state_dict().values(), *memories.key_encoders.state_dict().values()])
     if train.channels_last:
         # Before wrapping: DistributedDataParallel lays out its gradients like the weights.
         model.to(memory_format=torch.channels_last)

@@ -145,6 +145,11 @@ class Display:
     ) -> None:
         self.progress.stop()
 
+    @property
+    def closed(self) -> bool:
+        """Whether nobody reads the output any longer."""
+        return bool(getattr(self.console, "closed", False))
+
     def show(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """Shows the newest losses, the speed, and the share of the time spent waiting for data."""
         text = describe(values)

@@ -64,7 +64,7 @@ def readable_formats() -> tuple[str, ...]:
 
     Image.init()
     if READS_HEIC:
-        import pillow_heif  # type: ignore[import-not-found]
+        import pillow_heif  # type: ignore[import-not-found, unused-ignore]
 
         pillow_heif.register_heif_opener()
     return tuple(name for name in FORMATS if name in Image.OPEN)
