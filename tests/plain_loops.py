@@ -30,6 +30,7 @@ from multiview.viewlayer import ViewLayer, present_views
 
 STEPS = 20
 RATE = 0.005
+LABELS = torch.arange(SAMPLES) % 4
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def start(name: str, *, missing: bool = False, steps: int = STEPS) -> Start:
 def ours(begin: Start) -> tuple[list[float], MultiviewModel, Memories]:
     """Losses of our own steps, and what they leave."""
     model = copy.deepcopy(begin.model)
-    memories = Memories(model, model.graph, SAMPLES, seed=0, steps=len(begin.batches)).double()
+    memories = Memories(model, model.graph, SAMPLES, seed=0, steps=len(begin.batches), labels=LABELS).double()
     parts = Parts(
         accelerator=Accelerator(cpu=True),
         graph=model.graph,
@@ -126,7 +127,9 @@ class Whole(nn.Module):
     def forward(self, views: Mapping[str, Tensor], present: Mapping[str, Tensor], index: Tensor) -> Tensor:
         z = [encoded(self.encoders[self.own[v]], views[v], present[v]) for v in self.own]
         keys = [self.keys[v](views[v], present[v]) if v in self.keys else None for v in self.own]
-        return self.pair(*z, index, keys=keys if self.keys else None, present=[present[v] for v in self.own])
+        return self.pair(
+            *z, index, keys=keys if self.keys else None, present=[present[v] for v in self.own], labels=LABELS[index]
+        )
 
     def update(self) -> None:
         """After the optimiser's step."""
