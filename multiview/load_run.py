@@ -58,7 +58,9 @@ def load(run: str | Path, data: str | None = None, *, trust_code: bool = False) 
     setup = with_statistics(setup, store, Situation(saved.state["samples"], recipe.train.batch))
     encoders = {name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()}
     said = (*saved.refused, *notes, *_unfinished(saved, folder))
-    trained = Trained(setup, MultiviewModel(encoders, setup.graph), store, folder, saved.state["step"], notes=said)
+    model = MultiviewModel(encoders, setup.graph)
+    other = data if data and store.manifest.hash != environment(folder)["data"].get("manifest") else ""
+    trained = Trained(setup, model, store, folder, saved.state["step"], notes=said, other_data=other)
     try:
         trained.model.load_state_dict(saved.tensors["model"])
     except (RuntimeError, KeyError) as error:

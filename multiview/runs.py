@@ -64,7 +64,7 @@ def read(folder: str | Path) -> Run:
         environment=environment(folder),
         config=config(folder),
         metrics=tuple(read_lines(folder / METRICS, "remove the line that is no JSON object.")),
-        evaluation=_evaluation(folder),
+        evaluation=evaluation(folder),
     )
 
 
@@ -89,7 +89,8 @@ def config(folder: Path) -> dict[str, Any]:
     return options
 
 
-def _evaluation(folder: Path) -> tuple[Measure, ...] | None:
+def evaluation(folder: Path) -> tuple[Measure, ...] | None:
+    """The rows of evaluation.json and segmentation.json; None when the folder has neither."""
     files = [folder / name for name in (EVALUATION, SEGMENTATION) if (folder / name).is_file()]
     rows: list[Measure] = []
     for file in files:

@@ -30,7 +30,8 @@ class Trained:
 
     setup: views, graph, and the encoders with their initial weights. model: the trained weights.
     stopped_by: the number of the signal that stopped the run early, 0 for none. notes: what is
-    unusual about a loaded run, such as a damaged newest checkpoint.
+    unusual about a loaded run, such as a damaged newest checkpoint. other_data: the name of the
+    data when they are not those that the run was trained on, else empty.
 
     Example:
         >>> trained = mv.load("runs/lab")
@@ -47,6 +48,7 @@ class Trained:
     steps: int = 0
     stopped_by: int = 0
     notes: tuple[str, ...] = ()
+    other_data: str = ""
 
     def encoder(self, view: str) -> Encoder:
         """The trained encoder of a view: float32 (n, channels, ...) -> features (n, d)."""

@@ -1,4 +1,4 @@
-"""Evaluation of a run: trained encoders beside untrained encoders and raw pixels."""
+"""Evaluation of a run, with labels and without, beside untrained encoders and raw pixels."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
 from multiview.distributed import on_first, rank
 from multiview.files import replace_text
-from multiview.measure.embeddings import Extract, embed, raw_pixels, share_buffers
+from multiview.measure.embeddings import Embedded, Extract, embed, raw_pixels, share_buffers
 from multiview.measure.features import Features, measure_features
-from multiview.measure.files import EVALUATION, to_json
+from multiview.measure.files import EVALUATION, file_of, to_json
 from multiview.measure.labelled_splits import filled_splits, labelled_positions, why_no_labels
+from multiview.measure.partners import Plan, plan, searches
 from multiview.measure.rows import RANDOM, RAW, TRAINED, Group, Measure, group_name
 from multiview.measure.table import render
-from multiview.measure.untrained import untrained_features
+from multiview.measure.untrained import untrained_model
 from multiview.measure.view_subsets import each_and_all, why_not_measurable
 from multiview.measure.view_subsets import subsets as every_subset
+from multiview.model import MultiviewModel
 from multiview.terminal import SafeConsole
 
 if TYPE_CHECKING:
@@ -36,36 +39,87 @@ def evaluate(
     dim: int | None = None,
     subsets: bool = False,
 ) -> list[Measure]:
-    """kNN and linear probe of every view and of all together, for trained encoders and controls.
+    """kNN and linear probe of every view and of all together, and retrieval between the views.
 
-    Prints the table, writes `evaluation.json` into the run folder, and returns the rows; none when
-    the data has no labels. Every process must call it. The controls are raw pixels, and encoders
-    with the weights that the run started from and batch-norm statistics of training samples.
+    kNN and probe need labels. Retrieval needs none; of a view without a partner the effective rank
+    is measured. Prints tables and a verdict, writes the file of `file_of`, and returns the rows.
+    Every process must call it. The controls are raw pixels, and encoders with the weights that the
+    run started from and batch-norm statistics of training samples.
 
     Args:
         trained: the run.
         device: of the encoders (None = that of the model).
         console: where to print.
-        layer: a layer of the encoders, averaged over the picture (None = their features).
+        layer: a layer of the encoders, averaged over the picture (None = their features); retrieval
+            always uses the embeddings.
         dim: the width of every probe (None = the narrowest features).
-        subsets: measure every subset of the views, on the samples that have all its views.
+        subsets: probe every subset of the views, on the samples that have all its views.
     """
     console = console or SafeConsole(quiet=rank() != 0)
     device = device or next(trained.model.parameters()).device
     share_buffers(trained.model)
     splits = filled_splits(trained.store)
+    groups: list[Group] = []
     if reason := why_no_labels(trained.store, splits):
-        console.print(f"Not evaluated: {reason}", highlight=False)
+        console.print(f"Measured without labels: {reason}", highlight=False, markup=False, soft_wrap=True)
+    else:
+        groups = _measurable_groups(trained, splits, subsets, console)
+    search = plan(trained.setup, trained.store, splits)
+    if not groups and search is None:
+        console.print("Not evaluated: no split holds two samples of one view.", highlight=False)
         return []
-    groups = _measurable_groups(trained, splits, subsets, console)
-    if not groups:
-        return []
-    sets = _feature_sets(trained, splits, device, layer)
-    rows = on_first(lambda: measure_features(sets, dim=dim, groups=groups))
+    for sentence in search.left_out if search else ():
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    rows = _measured(trained, splits if groups else [], groups, search, device, layer, dim)
     render(rows, console)
-    if trained.folder is not None and rank() == 0:
-        replace_text(trained.folder / EVALUATION, to_json(rows))
+    _write(trained, rows, console)
     return rows
+
+
+def _measured(
+    trained: Trained,
+    splits: Sequence[str],
+    groups: Sequence[Group],
+    search: Plan | None,
+    device: torch.device,
+    layer: str | None,
+    dim: int | None,
+) -> list[Measure]:
+    """All rows: of the groups by labels in `splits`, and of the plan without labels."""
+    models = {TRAINED: trained.model.eval(), RANDOM: untrained_model(trained, device)}
+    labelled = {split: labelled_positions(trained.store, split, trained.setup.views) for split in splits}
+    searched = {search.split: search.positions} if search else {}
+    once = layer is None  # then one pass serves both
+    parts = _of_models(trained, models, merged(labelled, searched) if once else labelled, device, layer)
+    found = parts if once else _of_models(trained, models, searched, device, None)
+    if groups:
+        parts[RAW] = _embedded(trained, labelled, raw_pixels, device, RAW)
+    sets = {name: _features(trained, splits, of_splits) for name, of_splits in parts.items()} if groups else {}
+
+    def measure() -> list[Measure]:
+        rows = measure_features(sets, dim=dim, groups=groups) if groups else []
+        if search is None:
+            return rows
+        of_split = {weights: found[weights][search.split] for weights in models}
+        places = merged(labelled, searched)[search.split] if once else search.positions
+        return [*rows, *searches(search, models, of_split, places)]
+
+    return on_first(measure)
+
+
+def merged(*wanted: Mapping[str, NDArray[np.int64]]) -> dict[str, NDArray[np.int64]]:
+    """split -> the positions that any of them wants, ascending."""
+    splits = dict.fromkeys(split for each in wanted for split in each)
+    return {split: np.unique(np.concatenate([each[split] for each in wanted if split in each])) for split in splits}
+
+
+def _write(trained: Trained, rows: Sequence[Measure], console: Console) -> None:
+    if trained.folder is None or rank() != 0:
+        return
+    file = file_of(trained, EVALUATION)
+    replace_text(file, to_json(rows))
+    if trained.other_data:
+        console.print(f"Written to {file}; {EVALUATION} holds the run's own data.", highlight=False, markup=False)
 
 
 def pooled(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -94,31 +148,36 @@ def _measurable_groups(trained: Trained, splits: Sequence[str], subsets: bool, c
     return [group for group, reason in reasons.items() if not reason]
 
 
-def _feature_sets(
-    trained: Trained, splits: Sequence[str], device: torch.device, layer: str | None
-) -> dict[str, dict[str, Features]]:
-    """Weights -> view -> features of every split."""
-    untrained = untrained_features(trained, device, layer)
-    extracts: dict[str, Extract] = {
-        TRAINED: lambda views: pooled(trained.features(views, layer)),
-        RANDOM: lambda views: pooled(untrained(views)),
-        RAW: raw_pixels,
-    }
-    return {name: _features(trained, splits, extract, device, name) for name, extract in extracts.items()}
+def _of_models(
+    trained: Trained,
+    models: Mapping[str, MultiviewModel],
+    wanted: Mapping[str, NDArray[np.int64]],
+    device: torch.device,
+    layer: str | None,
+) -> dict[str, dict[str, Embedded]]:
+    """Weights -> split -> features, or a layer, of the wanted samples."""
+
+    def extract(model: MultiviewModel) -> Extract:
+        return lambda views: pooled(model.features(views, layer))
+
+    return {name: _embedded(trained, wanted, extract(model), device, name) for name, model in models.items()}
 
 
-def _features(
-    trained: Trained, splits: Sequence[str], extract: Extract, device: torch.device, name: str
-) -> dict[str, Features]:
-    views = trained.setup.views
-    label = f"evaluating: features of {name}"
-    chosen = {split: labelled_positions(trained.store, split, views) for split in splits}
-    parts = {
+def _embedded(
+    trained: Trained, wanted: Mapping[str, NDArray[np.int64]], extract: Extract, device: torch.device, name: str
+) -> dict[str, Embedded]:
+    """split -> features of the wanted samples; without splits of which none is wanted."""
+    views, label = trained.setup.views, f"evaluating: features of {name}"
+    return {
         split: embed(trained.store, split, views, extract, device, label=label, positions=positions)
-        for split, positions in chosen.items()
+        for split, positions in wanted.items()
         if len(positions)
     }
+
+
+def _features(trained: Trained, splits: Sequence[str], parts: Mapping[str, Embedded]) -> dict[str, Features]:
+    known = {split: parts[split] for split in splits if split in parts}
     return {
-        view: Features(**{split: (part.features[view], part.labels_of(view)) for split, part in parts.items()})
-        for view in views
+        view: Features(**{split: (part.features[view], part.labels_of(view)) for split, part in known.items()})
+        for view in trained.setup.views
     }

@@ -7,18 +7,37 @@ a list without a schema.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, fields
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from multiview.errors import MultiviewError
 from multiview.measure.intervals import Interval
 from multiview.measure.rows import MIOU, PIXEL_ACCURACY, Measure, short_weights
 from multiview.measure.scores import Score, measures_of, scores_of
 
+if TYPE_CHECKING:
+    from multiview.trained import Trained
+
 SCHEMA = 2
 EVALUATION = "evaluation.json"
 SEGMENTATION = "segmentation.json"
+
+
+def file_of(trained: Trained, name: str) -> Path:
+    """The file in the folder of a run for rows that were measured on its data.
+
+    `evaluation.json` for the run's own data; for other data `evaluation-DATA-HASH.json`, named
+    after the data and the hash of their manifest.
+    """
+    assert trained.folder is not None
+    if not trained.other_data:
+        return trained.folder / name
+    stem, _, ending = name.rpartition(".")
+    data = re.sub(r"[^\w.-]+", "-", Path(trained.other_data).name).strip("-.") or "data"
+    return trained.folder / f"{stem}-{data[:40]}-{trained.store.manifest.hash[:8]}.{ending}"
 
 
 def to_json(rows: Iterable[Measure | Score]) -> str:

@@ -1,7 +1,7 @@
 """The row type of all results: what was measured, with which weights, and the value.
 
-Every measure of a run (kNN, linear probe, segmentation) returns rows of this type. Tables, verdicts
-and comparisons read rows only. Nothing here needs PyTorch or NumPy.
+Every measure of a run (kNN, linear probe, retrieval, segmentation) returns rows of this type.
+Tables, verdicts and comparisons read rows only. Nothing here needs PyTorch or NumPy.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from multiview.measure.intervals import Interval, wilson
 
 KNN, LINEAR, BALANCED = "knn", "linear", "linear_balanced"
 PIXEL_ACCURACY, MIOU = "pixel_accuracy", "miou"
+RECALL = {k: f"retrieval_recall_{k}" for k in (1, 5, 10)}
+MEDIAN_RANK, EFFECTIVE_RANK = "retrieval_median_rank", "effective_rank"
 
 Group = tuple[str, ...]
 """Views whose features are used side by side."""

@@ -23,7 +23,7 @@ from multiview.data.store.reading import Store
 from multiview.distributed import rank
 from multiview.errors import MultiviewError
 from multiview.files import replace_text
-from multiview.measure.files import SEGMENTATION, to_json
+from multiview.measure.files import SEGMENTATION, file_of, to_json
 from multiview.measure.rows import MIOU, PIXEL_ACCURACY, RANDOM, RAW, TRAINED, Measure
 from multiview.measure.segmentation_table import render_segmentation
 from multiview.measure.untrained import untrained_features
@@ -90,7 +90,9 @@ def segment(
             rows += _measured(train, test, facts, views=(view,), group=view, weights=weights)
     render_segmentation(rows, console)
     if trained.folder is not None and rank() == 0:
-        replace_text(trained.folder / SEGMENTATION, to_json(rows))
+        replace_text(file := file_of(trained, SEGMENTATION), to_json(rows))
+        if trained.other_data:
+            console.print(f"Written to {file}; {SEGMENTATION} holds the run's own data.", highlight=False, markup=False)
     return rows
 
 

@@ -12,6 +12,14 @@ from rich.table import Table
 
 from multiview.errors import MultiviewError
 from multiview.measure.intervals import Margin
+from multiview.measure.retrieval_sentences import (
+    rank_rows,
+    retrieval_notes,
+    retrieval_rows,
+    retrieval_verdict,
+    retrieval_verdict_of_runs,
+)
+from multiview.measure.retrieval_table import retrieval_table
 from multiview.measure.rows import CONCAT, KNN, LINEAR, Measure
 from multiview.measure.scores import Score, measures_of
 from multiview.measure.sentences import linear_rows, margin_over, notes, verdict, verdict_of_runs
@@ -23,9 +31,12 @@ PLAIN = Box("    \n    \n -- \n    \n    \n -- \n    \n    \n", ascii=True)  # r
 
 
 def render(rows: Iterable[Measure | Score], console: Console) -> None:
-    """Prints one run: a line per group of views, columns of values and margins, and `verdict`."""
+    """Prints one run: values and margins of every group of views, retrieval, and the verdicts."""
     measures = measures_of(rows)
-    _print({"": measures}, verdict(measures), console)
+    if linear_rows(measures):
+        _print({"": measures}, verdict(measures), console)
+    if retrieval_rows(measures) or rank_rows(measures):
+        _print_retrieval({"": measures}, retrieval_verdict(measures), console)
 
 
 def compare(tables: Mapping[str, Iterable[Measure | Score]], console: Console) -> None:
@@ -37,7 +48,26 @@ def compare(tables: Mapping[str, Iterable[Measure | Score]], console: Console) -
     if not tables:
         raise MultiviewError("there is no run to compare; name one run or more.")
     runs = {name: measures_of(rows) for name, rows in tables.items()}
-    _print(runs, verdict_of_runs(list(runs.values())), console)
+    probed = {name: rows for name, rows in runs.items() if linear_rows(rows)}
+    if probed:
+        _print(probed, verdict_of_runs(list(probed.values())), console)
+    searched = {name: rows for name, rows in runs.items() if retrieval_rows(rows) or rank_rows(rows)}
+    if searched:
+        _print_retrieval(searched, retrieval_verdict_of_runs(list(searched.values())), console)
+
+
+def _print_retrieval(runs: Mapping[str, Sequence[Measure]], answer: str, console: Console) -> None:
+    whole = not console.is_terminal
+    console.print()
+    if any(map(retrieval_rows, runs.values())):
+        if whole:
+            _print_whole(retrieval_table(runs, PLAIN), console)
+        else:
+            console.print(retrieval_table(runs, SIMPLE))
+        for note in retrieval_notes(next(iter(runs.values()))):
+            console.print(note, markup=False, highlight=False, soft_wrap=whole, style="dim")
+        console.print()
+    console.print(answer, markup=False, highlight=False, soft_wrap=whole, style="bold")
 
 
 def _print_whole(table: Table, console: Console) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from multiview.data.load.dataset import Samples
 from multiview.data.store.reading import Store
 from multiview.encoder import Encoder
-from multiview.model import owners
+from multiview.model import MultiviewModel
 from multiview.recipe import Setup
 from multiview.viewlayer import ViewLayer, present_views
 
@@ -23,42 +23,69 @@ if TYPE_CHECKING:
 CALIBRATION = 1024
 """Training samples from which the batch-norm statistics of the untrained encoders are taken."""
 BATCH = 256
+SEED = 0
+"""Of the random weights of the untrained projectors."""
 
 
 def untrained_features(trained: Trained, device: torch.device, layer: str | None) -> Extract:
     """A function from view tensors to the features, or a layer, of the untrained encoders."""
+    model = untrained_model(trained, device)
+    return lambda views: model.features(views, layer)
+
+
+def untrained_model(trained: Trained, device: torch.device) -> MultiviewModel:
+    """The model before training, in evaluation mode, with calibrated batch norm.
+
+    The encoders have the weights that the run started from, the projectors have new random weights.
+    """
     setup = trained.setup
-    encoder_of = owners(setup.encoders, tuple(setup.views))
-    encoders = {name: copy.deepcopy(e).to(device) for name, e in setup.encoders.items() if isinstance(e, Encoder)}
-    calibrate_batch_norm(setup, encoders, encoder_of, trained.store, device)
-
-    def extract(views: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {view: encoders[encoder_of[view]](x, layer) for view, x in views.items()}
-
-    return extract
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        model = MultiviewModel(copy.deepcopy(dict(setup.encoders)), setup.graph).to(device)
+    projectors = {
+        view: [model.projector(view, needs.projector) for needs in model.online.get(view, ())] for view in setup.views
+    }
+    calibrate_batch_norm(setup, model.own_encoders(), model.owners, trained.store, device, projectors)
+    return model.requires_grad_(False).eval()
 
 
 def calibrate_batch_norm(
-    setup: Setup, encoders: Mapping[str, Encoder], encoder_of: Mapping[str, str], store: Store, device: torch.device
+    setup: Setup,
+    encoders: Mapping[str, Encoder],
+    encoder_of: Mapping[str, str],
+    store: Store,
+    device: torch.device,
+    projectors: Mapping[str, Sequence[nn.Module]] | None = None,
 ) -> None:
     """Gives untrained encoders batch-norm statistics of training samples, and evaluation mode.
 
-    The control would be too weak without them. encoder_of: view -> the view whose encoder it uses.
+    The control would be too weak without them.
+
+    Args:
+        setup: the views.
+        encoders: by the view that owns them.
+        encoder_of: view -> the view whose encoder it uses.
+        store: the data.
+        device: of the encoders.
+        projectors: view -> modules that follow its encoder; they are calibrated too.
     """
-    norms = [m for e in encoders.values() for m in e.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    heads = projectors or {}
+    parts = [*encoders.values(), *(head for each in heads.values() for head in each)]
+    norms = {m for part in parts for m in part.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)}
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the mean over all batches
-    if norms:
-        _forward_in_training_mode(setup, encoders, encoder_of, store, device)
-    for encoder in encoders.values():
-        encoder.eval()
+    with torch.no_grad():
+        for view, x in _present_tensors(setup, store, device) if norms else ():
+            h = encoders[encoder_of[view]].train()(x)
+            for head in heads.get(view, ()):
+                head.train()(h)
+    for part in parts:
+        part.eval()
 
 
-@torch.no_grad()
-def _forward_in_training_mode(
-    setup: Setup, encoders: Mapping[str, Encoder], encoder_of: Mapping[str, str], store: Store, device: torch.device
-) -> None:
+def _present_tensors(setup: Setup, store: Store, device: torch.device) -> Iterator[tuple[str, Tensor]]:
+    """Views of training samples that have them, in batches of two or more."""
     samples = Samples(store, "train", setup.views, train=False)
     layer = ViewLayer(setup.views).to(device)
     stride = max(1, len(samples) // CALIBRATION)
@@ -67,4 +94,4 @@ def _forward_in_training_mode(
         present = present_views(setup.views, batch)
         for view, x in layer(batch).items():
             if present[view].sum() > 1:
-                encoders[encoder_of[view]].train()(x[present[view]])
+                yield view, x[present[view]]

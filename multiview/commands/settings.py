@@ -1,0 +1,154 @@
+"""Which runs are replicates: runs of one setting differ in the seed alone.
+
+Between settings, runs of equal seeds are compared in pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import sqrt
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from multiview.errors import MultiviewError
+from multiview.measure.intervals import Margin
+from multiview.measure.retrieval_sentences import FIRST_TRY
+from multiview.measure.rows import EFFECTIVE_RANK, LINEAR, TRAINED, Measure
+from multiview.measure.sentences import headline, linear_rows
+from multiview.plurals import counted
+from multiview.runs import config, environment, evaluation
+from multiview.train.runfolder import CONFIG, ENVIRONMENT, NOT_COMPARED
+
+SEED = "seed"
+DATA, RECIPE = "data", "recipe"
+NO_EFFECT = {*(f"train.{name}" for name in ("workers", "threads", "keep", "log_every", "save_every", "save_minutes"))}
+"""Options that name no number of the training: speed, and what is written when."""
+ABSENT = "not an option"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """A run folder with an evaluation. options: what its settings are; None when it is unknown."""
+
+    name: str
+    rows: tuple[Measure, ...]
+    options: Mapping[str, Any] | None
+    seed: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Runs that differ in the seed alone. title: A, B, ... and the options that differ."""
+
+    letter: str
+    title: str
+    runs: tuple[Evaluated, ...]
+
+
+def evaluated(folder: Path, name: str) -> Evaluated:
+    """The evaluation and the options of a folder, which may lack everything but evaluation.json."""
+    rows = evaluation(folder) or ()
+    if not any(row.measure in (LINEAR, FIRST_TRY, EFFECTIVE_RANK) for row in rows):
+        raise MultiviewError(f"{folder} has no evaluation.json; run `multiview evaluate {folder}` first.")
+    if not (folder / CONFIG).is_file():
+        return Evaluated(name=name, rows=tuple(rows), options=None, seed=None)
+    options = dict(_flat(config(folder)))
+    seed = options.get(SEED, 0)
+    facts = environment(folder) if (folder / ENVIRONMENT).is_file() else {}
+    options[DATA] = facts.get("data", {}).get("manifest") or options.get(DATA)
+    options[RECIPE] = facts.get("recipe")
+    ignored = {SEED, *NOT_COMPARED, *NO_EFFECT}
+    return Evaluated(
+        name=name, rows=tuple(rows), options={k: v for k, v in options.items() if k not in ignored}, seed=seed
+    )
+
+
+def _flat(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def settings(runs: Sequence[Evaluated]) -> list[Setting]:
+    """The runs by setting, in the order of the runs; a run with unknown options stands alone."""
+    groups: list[list[Evaluated]] = []
+    for run in runs:
+        same = (g for g in groups if run.options is not None and g[0].options == run.options)
+        found = next(same, None)
+        groups.append([run]) if found is None else found.append(run)
+    known = [group[0].options for group in groups if group[0].options is not None]
+    names = dict.fromkeys(name for options in known for name in options)
+    differing = [name for name in names if len({repr(options.get(name, ABSENT)) for options in known}) > 1]
+    return [
+        Setting(letter=_letter(i), title=f"{_letter(i)}: {_title(group, differing)}", runs=tuple(group))
+        for i, group in enumerate(groups)
+    ]
+
+
+def _letter(number: int) -> str:
+    return chr(ord("A") + number) if number < 26 else f"S{number + 1}"
+
+
+def _title(group: Sequence[Evaluated], differing: Sequence[str]) -> str:
+    names = ", ".join(run.name for run in group)
+    options = group[0].options
+    if options is None:
+        return f"{names} (no {CONFIG}, so its options are unknown)"
+    said = (f"{name} {_short(options.get(name, ABSENT))}" for name in differing)
+    return f"{names} ({', '.join(said) or 'the only known options'})"
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 24 else f"{text[:12]}..."
+
+
+def paired_tests(found: Sequence[Setting]) -> list[str]:
+    """A sentence for every two settings: the difference over their common seeds."""
+    return [_paired(a, b) for a, b in combinations(found, 2)]
+
+
+def _paired(a: Setting, b: Setting) -> str:
+    title = f"{a.letter} minus {b.letter}"
+    ours, theirs = ({run.seed: run for run in each.runs if run.seed is not None} for each in (a, b))
+    seeds = sorted(ours.keys() & theirs.keys())
+    if not seeds:
+        return f"{title}: no common seed, so no test. Train both settings with the same seeds."
+    values = [(_value(ours[seed].rows), _value(theirs[seed].rows)) for seed in seeds]
+    names = {name for pair in values for name, _ in pair}
+    if len(names) > 1:
+        return f"{title}: they measured different things ({', '.join(sorted(names))}), so no test."
+    differences = [x - y for (_, x), (_, y) in values]
+    what, of = names.pop(), ", ".join(map(str, seeds))
+    if len(seeds) == 1:
+        return f"{title}: {100 * differences[0]:+.1f} points of {what} (seed {of}; one seed each: no test)"
+    m = t_interval(differences)
+    verdict = "beyond noise" if not m.noise else "within noise"
+    return f"{title}: {m.in_words} points of {what}, paired over {counted(len(seeds), 'seed')} ({of}): {verdict}"
+
+
+def t_interval(differences: Sequence[float]) -> Margin:
+    """The mean of two differences or more, with the 95 % interval of the paired t-test."""
+    from scipy.stats import t
+
+    n, mean = len(differences), fmean(differences)
+    half = float(t.ppf(0.975, n - 1)) * stdev(differences) / sqrt(n)
+    return Margin(mean, mean - half, mean + half)
+
+
+def _value(rows: Sequence[Measure]) -> tuple[str, float]:
+    """What settings are compared by: the linear probe, else the mean R@1 of all directions."""
+    probed = linear_rows(rows)
+    if probed:
+        head = headline(probed)[0]
+        return f"linear accuracy of {'+'.join(head.views)}", head.value
+    first = [row.value for row in rows if row.measure == FIRST_TRY and row.weights == TRAINED]
+    if first:
+        return f"mean R@1 of {counted(len(first), 'direction')}", fmean(first)
+    spread = [row for row in rows if row.measure == EFFECTIVE_RANK and row.weights == TRAINED]
+    return f"effective rank of {spread[0].group} / width", spread[0].value / spread[0].width
