@@ -297,3 +297,16 @@ def test_runs_without_labels_are_compared() -> None:
     assert json.loads(to_json(made(0.41, 0.32, 0.04)))["rows"][0] == json.loads(
         json.dumps(asdict(made(0.41, 0.32, 0.04)[0]))
     )
+
+
+@pytest.mark.parametrize(("data", "name"), [("/x/photos", "photos"), ("my photos!", "my-photos"), ("..", "data")])
+def test_other_data_leave_the_own_evaluation(
+    data: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "evaluation.json").write_text("own")
+    trained = replace(sparse(tmp_path / "store", train=0, test=0), folder=tmp_path, other_data=data)
+    rows = evaluate(trained)
+    file = tmp_path / f"evaluation-{name}-{trained.store.manifest.hash[:8]}.json"
+    assert rows_from_json(file.read_text()) == rows
+    assert (tmp_path / "evaluation.json").read_text() == "own"
+    assert file.name in capsys.readouterr().out.replace("\n", "")

@@ -13,13 +13,14 @@ from multiview.plugins import load
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Measures the frozen features of a run with weighted kNN and a linear probe.
+    """Measures a run: kNN and linear probe by labels, and retrieval between views without labels.
 
     Random weights and raw pixels are evaluated in the same way.
 
     Args:
         run: the run folder.
-        data: another store or folder than the one of the run (null = the one of the run).
+        data: another store or folder than the one of the run (null = the one of the run). Its rows
+            are written to a file named after it.
         layer: probe this layer of the encoders, averaged over the picture (null = the features).
         dim: number of dimensions to which PCA reduces all features before the probe (null = the
             width of the narrowest encoder).
@@ -42,9 +43,10 @@ class Evaluate:
 
 @dataclass(frozen=True, kw_only=True)
 class Compare:
-    """Shows the evaluations of several runs in one table.
+    """Shows the evaluations of several runs, with runs that differ in the seed alone together.
 
-    The table holds every value, mean and standard deviation, and the margins over the controls.
+    The tables hold every value, mean and standard deviation, and the margins over the controls.
+    Runs with other options or data are compared by a paired test over common seeds.
 
     Args:
         run: run folders that have been evaluated.
