@@ -55,11 +55,9 @@ def evaluate(
         dim: the width of every probe (None = the narrowest features).
         subsets: probe every subset of the views, on the samples that have all its views.
     """
-    console = console or SafeConsole(quiet=rank() != 0)
-    device = device or next(trained.model.parameters()).device
+    console, device = console or SafeConsole(quiet=rank() != 0), device or next(trained.model.parameters()).device
     share_buffers(trained.model)
-    splits = filled_splits(trained.store)
-    groups: list[Group] = []
+    splits, groups = filled_splits(trained.store), list[Group]()
     if reason := why_no_labels(trained.store, splits):
         console.print(f"Measured without labels: {reason}", highlight=False, markup=False, soft_wrap=True)
     else:
@@ -68,8 +66,8 @@ def evaluate(
     if not groups and search is None:
         console.print("Not evaluated: no split holds two samples of one view.", highlight=False)
         return []
-    for sentence in search.left_out if search else ():
-        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    if search and search.left_out:
+        console.print("\n".join(search.left_out), highlight=False, markup=False, soft_wrap=True)
     rows = _measured(trained, splits if groups else [], groups, search, device, layer, dim)
     render(rows, console)
     _write(trained, rows, console)
