@@ -28,7 +28,7 @@ from multiview.trained import Trained
 from multiview.view import View
 
 
-def load(run: str | Path, data: str | None = None, *, trust_code: bool = False) -> Trained:
+def load(run: str | Path, data: str | Path | None = None, *, trust_code: bool = False) -> Trained:
     """Loads a run: rebuilds it from its recipe, with the weights of its newest whole checkpoint.
 
     Args:
@@ -52,7 +52,7 @@ def load(run: str | Path, data: str | None = None, *, trust_code: bool = False) 
     folder = Path(run)
     recipe = recipe_of(folder, trust_code=trust_code)
     saved, own = newest(folder / CHECKPOINTS), _own_data(folder)
-    store = open_data(data or own, Path(recipe.cache))
+    store = open_data(str(data or own), Path(recipe.cache))
     torch.manual_seed(recipe.seed)
     setup, notes = _with_own_statistics(recipe.build(), saved, own if data else None, Path(recipe.cache))
     setup = with_statistics(setup, store, Situation(saved.state["samples"], recipe.train.batch))

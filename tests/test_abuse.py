@@ -65,7 +65,7 @@ HELD_ELSEWHERE = {
         "test_checkpoint::test_a_full_disk_gives_one_message_and_leaves_the_older_checkpoints",
     ),
     "a killed process": (
-        "test_resume_kills::test_a_run_killed_thirty_times_ends_as_if_it_had_not_been",
+        "test_resume_kills::test_runs_that_are_killed_end_as_if_they_had_not_been",
         "test_one_writer::test_killed_at_any_moment_a_rerun_ends_with_the_same_bytes",
     ),
 }
@@ -390,7 +390,12 @@ CLOSED: dict[str, Callable[[Path, Path], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("program", [pytest.param("train", marks=pytest.mark.slow), "a recipe", "plan", "list"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "program", [pytest.param("train", marks=SLOW), "a recipe", pytest.param("plan", marks=SLOW), "list"]
+)
 def test_a_closed_pipe_ends_a_command_quietly(program: str, scenes: Path, tmp_path: Path) -> None:
     """As `COMMAND | head -n 1`; a run saves a checkpoint and ends with 128 + SIGPIPE."""
     out = tmp_path / "run"
