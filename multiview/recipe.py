@@ -63,6 +63,11 @@ class Recipe:
         resume: continue the run in `out` from its newest checkpoint, with that run's options unless
             others are given.
         overwrite: replace the run in `out`.
+        group: column that says which samples belong together, such as the patient, the place or
+            the recording. Samples of one group are never each other's negatives. A column that the
+            store keeps (`preprocess --group`), `label`, a factor, `folder` (the folder of the id),
+            or 'id:REGEX' (what the first parentheses match in the id); for data that is prepared
+            here also a column of its table. A sample without a value is a group of its own.
         plan: print what would run, then stop.
         evaluate: after training, evaluate the encoders and compare them with random weights and raw
             pixels.
@@ -86,6 +91,7 @@ class Recipe:
     plan: bool = False
     evaluate: bool = True
     cache: str = "data"
+    group: str | None = None
     train: Train = Train()
 
     def __post_init__(self) -> None:

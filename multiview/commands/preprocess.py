@@ -31,6 +31,10 @@ class Preprocess:
             variable, for this machine.
         shard: write one part of the store, such as 2/8 in the second of eight jobs; join the parts
             with `multiview merge`.
+        group: column that says which samples belong together, such as the patient, the place or the
+            recording: a column of the table or CSV file, an array, a factor, `label`, `folder` (the
+            folder of the id), or 'id:REGEX' (what the first parentheses match in the id). The store
+            keeps it for `train --group`, and no group is in two of the splits made here.
         view_statistics: at the end, compute mean and std of the installed views from 1000 samples,
             for normalisation and `inspect`.
         overwrite: replace the store in OUT.
@@ -42,6 +46,7 @@ class Preprocess:
     workers: int = 0
     engine: Literal["local", "ray"] = "local"
     shard: str | None = None
+    group: str | None = None
     view_statistics: bool = True
     overwrite: bool = False
 

@@ -40,8 +40,9 @@ class Split:
         out: the folder of the new store.
         split: TRAIN/VAL/TEST in percent.
         by: what decides on the split of a sample. `id` takes a hash of the id, `class` gives every
-            class the same percentages, the name of a factor keeps samples with one value of the
-            factor together, and a CSV file with the columns id and split sets the splits.
+            class the same percentages, the name of a factor or of a stored column of groups
+            keeps samples with one value together, as do `folder` and 'id:REGEX' (see `preprocess
+            --group`), and a CSV file with the columns id and split sets the splits.
         workers: processes that write shards, 0 = one per core.
         overwrite: replace the store in OUT.
     """

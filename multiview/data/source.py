@@ -32,12 +32,14 @@ class Row:
         label: name of its class, None without a class.
         split: name of its split, None without a split.
         factors: named numbers that describe the sample.
+        groups: column -> the sample's group in it, such as the patient; filled in by `--group`.
     """
 
     id: str
     label: str | None = None
     split: str | None = None
     factors: Mapping[str, float] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,10 @@ class Plan:
             and shape. It raises BadSample with the file and the reason, and must be picklable.
         classes: class names in label order; None means the sorted labels of the rows.
         notes: sentences for the user.
+        column: the text of every row in a column of the input, None where a cell is empty, for
+            `--group`. It raises MultiviewError for an unknown column (None = there are no columns).
+        linked: for every row, the first id of the rows that must be in one split with it, because
+            they share files (None = none do).
     """
 
     rows: Sequence[Row]
@@ -58,6 +64,8 @@ class Plan:
     read: Callable[[int], Mapping[str, np.ndarray]]
     classes: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    column: Callable[[str], Sequence[str | None]] | None = None
+    linked: Sequence[str] | None = None
 
 
 class Source(Protocol):

@@ -187,6 +187,11 @@ class Memories(nn.Module):
             labels=None if self.labels is None else self.labels[index],
         )
 
+    @property
+    def codes(self) -> Tensor | None:
+        """(samples,) the group of each training sample; None without groups."""
+        return None if self.groups is None else self.groups.codes
+
     def _groups_of(self, index: Tensor) -> Tensor | None:
         """The groups of samples (n,), on their device; None without groups."""
         if self.groups is None:

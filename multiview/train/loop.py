@@ -69,7 +69,9 @@ class Loop:
         parts.epochs = self.steps / len(batches)
         self.base_rate = train.optimizer.rate(batches.batch)
         self.loader = Loader(samples, batches, train.workers, pin=parts.accelerator.device.type == "cuda")
-        self.saver = Saver(parts, out, train, on_first(lambda: identity_of(samples)), batches, self.steps)
+        self.saver = Saver(
+            parts, out, train, on_first(lambda: identity_of(samples, parts.memories.codes)), batches, self.steps
+        )
         self.stop = StopRequest()
         self.stopped_by = 0
         self.step = 0

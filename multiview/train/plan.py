@@ -64,6 +64,8 @@ def _run_facts(prepared: Prepared, recipe: Recipe) -> dict[str, str]:
         "device": str(prepared.accelerator.device),
         "out": recipe.out or "the next free folder under runs/",
     }
+    if prepared.grouping is not None:
+        facts["groups"] = prepared.grouping.fact()
     return facts | ({"resume": _resume_point(prepared, recipe)} if recipe.resume else {})
 
 
@@ -73,7 +75,9 @@ def _resume_point(prepared: Prepared, recipe: Recipe) -> str:
     if not any_saved(folder):
         return "no checkpoint yet: from the first step"
     saved = newest(folder)
-    check_resumable(saved.state, identity_of(prepared.samples), prepared.train.batch, prepared.train)
+    check_resumable(
+        saved.state, identity_of(prepared.samples, prepared.memories.codes), prepared.train.batch, prepared.train
+    )
     return f"from step {saved.state['step']:,} of {saved.path}"
 
 

@@ -29,6 +29,7 @@ from multiview.setup import example_tensors, with_statistics
 from multiview.terminal import SafeConsole
 from multiview.train.checks import check_batch_norm, check_encoders, check_synchronised
 from multiview.train.constant_views import constant_note, constant_views
+from multiview.train.groups import Grouping, grouping_of
 from multiview.train.optimiser import make_optimiser
 from multiview.train.processes import compiles, start
 from multiview.train.schedule import planned_steps
@@ -64,6 +65,7 @@ class Prepared:
     model: MultiviewModel
     memories: Memories
     constant: tuple[str, ...] = ()
+    grouping: Grouping | None = None
 
     @property
     def steps(self) -> int:
@@ -103,14 +105,14 @@ def prepare(
     steps = planned_steps(train, len(batches))
     initial = replace(setup, encoders={name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()})
     model = _checked_model(setup, samples, situation, train)
-    labels = torch.from_numpy(samples.labels)
-    memories = Memories(model, setup.graph, count, recipe.seed, steps, labels=labels)
+    grouping = _grouping(recipe, store, setup, batch, console)
+    codes, labels = grouping.codes if grouping else None, torch.from_numpy(samples.labels)
+    memories = Memories(model, setup.graph, count, recipe.seed, steps, codes, labels=labels)
     constant = tuple(constant_views(samples, setup))
     if note := constant_note(constant):
         console.print(f"Note: {note}", highlight=False, markup=False, soft_wrap=True)
-    return Prepared(
-        accelerator, console, store, samples, batches, situation, train, setup, initial, model, memories, constant
-    )
+    built = setup, initial, model, memories, constant, grouping
+    return Prepared(accelerator, console, store, samples, batches, situation, train, *built)
 
 
 def assemble(
@@ -189,7 +191,8 @@ def _console(accelerator: Accelerator) -> Console:
 
 def _open_store(recipe: Recipe, console: Console, workers: int) -> Store:
     """Opens the store of the run; the main process first prepares data that has no store yet."""
-    return open_data(on_first(partial(_make_store, recipe, console, workers)), Path(recipe.cache))
+    made = on_first(partial(_make_store, recipe, console, workers))
+    return open_data(made, Path(recipe.cache), group=recipe.group)
 
 
 def _make_store(recipe: Recipe, console: Console, workers: int) -> str:
@@ -198,12 +201,20 @@ def _make_store(recipe: Recipe, console: Console, workers: int) -> str:
     if not cache.is_dir() and not is_store(recipe.data):
         refuse_unwritable(cache, "give another folder for prepared data with --cache")
     try:
-        return open_data(recipe.data, cache, say=say, workers=workers).spec
+        return open_data(recipe.data, cache, say=say, workers=workers, group=recipe.group).spec
     except OSError as cause:
         raise MultiviewError(
             f"{recipe.data} cannot be read or prepared in {cache}: {cause}. Check the disk and the rights of these "
             "folders, or give another folder for prepared data with --cache."
         ) from cause
+
+
+def _grouping(recipe: Recipe, store: Store, setup: Setup, batch: int, console: Console) -> Grouping | None:
+    """The groups of the training samples; prints what the user may not expect of them."""
+    grouping = grouping_of(recipe.group, store, TRAIN_SPLIT, setup.graph)
+    for note in grouping.notes(setup.graph, batch) if grouping else ():
+        console.print(f"Note: {note}", highlight=False, markup=False, soft_wrap=True)
+    return grouping
 
 
 def _checked_model(setup: Setup, samples: Samples, situation: Situation, train: Train) -> MultiviewModel:

@@ -50,6 +50,11 @@ def refuse_other_data(state: Mapping[str, Any], samples: Identity, batch: int) -
             "the run was trained on other data: the training samples have the same ids, but other contents, as after "
             f"another preprocessing or in another data set. {ways}"
         )
+    if state.get("group_codes", "") != samples.groups:
+        raise MultiviewError(
+            "the run was trained with other groups of samples, or without groups, and its queues hold their codes; "
+            "resume with the --group and the data that the run began with, or start a new run."
+        )
     if state["batch"] != batch:
         raise MultiviewError(
             f"the run was trained with a batch of {state['batch']} and is resumed with {batch}, which would continue "

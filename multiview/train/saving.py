@@ -117,6 +117,7 @@ class Saver:
             "samples": self.samples.count,
             "ids": self.samples.ids,
             "contents": self.samples.contents,
+            "group_codes": self.samples.groups,
             "batch": self.batches.batch,
             "steps": self.steps,
             "per_epoch": len(self.batches),

@@ -51,6 +51,16 @@ def group_leaders(ids: Sequence[str], files: Iterable[Sequence[str | None]]) -> 
     """
     columns = [[file and posixpath.normpath(file) for file in column] for column in files]
     uses = Counter(file for row in zip(*columns, strict=True) for file in set(row))
+    return linked_leaders(
+        ids, [[file if file and 1 < uses[file] <= len(ids) / 2 else None for file in column] for column in columns]
+    )
+
+
+def linked_leaders(ids: Sequence[str], columns: Iterable[Sequence[str | None]]) -> list[str]:
+    """For each sample the first id, by name, of the samples that its values link to it.
+
+    Equal values link two samples, also across columns; None links nothing.
+    """
     first: dict[str, int] = {}
     above = list(range(len(ids)))
 
@@ -61,7 +71,7 @@ def group_leaders(ids: Sequence[str], files: Iterable[Sequence[str | None]]) -> 
 
     for column in columns:
         for number, file in enumerate(column):
-            if file is not None and 1 < uses[file] <= len(ids) / 2:
+            if file is not None:
                 one, other = root(number), root(first.setdefault(file, number))
                 least, most = sorted((one, other), key=lambda each: ids[each])
                 above[most] = least

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from multiview.data.load.dataset import Samples
 
@@ -22,17 +23,24 @@ class Identity:
         ids: sha256 of their ids, in order.
         contents: sha256 of the stored values of a few of them. It tells two data sets apart whose
             ids are mere numbers.
+        groups: sha256 of the samples' groups; empty without groups.
     """
 
     count: int
     ids: str
     contents: str
+    groups: str = ""
 
 
-def identity_of(samples: Samples) -> Identity:
-    """The identity of the samples; reads all ids and the values of at most `PROBED` samples."""
+def identity_of(samples: Samples, codes: Tensor | None = None) -> Identity:
+    """The identity of the samples; reads all ids and the values of at most `PROBED` samples.
+
+    codes: (N,) the groups of the samples (None = no groups).
+    """
     names = samples.store.ids
-    return Identity(len(samples), ids_digest([names[row] for row in samples.rows.tolist()]), _contents_digest(samples))
+    groups = "" if codes is None else hashlib.sha256(codes.cpu().numpy().tobytes()).hexdigest()
+    ids = ids_digest([names[row] for row in samples.rows.tolist()])
+    return Identity(len(samples), ids, _contents_digest(samples), groups)
 
 
 def ids_digest(ids: list[str]) -> str:

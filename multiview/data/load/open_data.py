@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from multiview.data.sources.folder import Folder
 from multiview.data.store import manifest
 from multiview.data.store.manifest import Manifest, Provenance
 from multiview.data.store.reading import Store
+from multiview.data.write.grouping import with_groups
 from multiview.data.write.inputs import fingerprint
 from multiview.data.write.planning import make_plan, options_of, provenance_of
 from multiview.data.write.preprocess import preprocess
@@ -37,7 +39,9 @@ MAKING, STORE = ".making", "store"
 """`NAME.making/store` is the store NAME while it is made."""
 
 
-def open_data(spec: str, cache: Path, say: Callable[[str], None] = terminal.say, workers: int = 1) -> Store:
+def open_data(
+    spec: str, cache: Path, say: Callable[[str], None] = terminal.say, workers: int = 1, group: str | None = None
+) -> Store:
     """The store that `spec` names. A store that must be made first is made in the folder `cache`.
 
     Args:
@@ -46,12 +50,13 @@ def open_data(spec: str, cache: Path, say: Callable[[str], None] = terminal.say,
             (reads the files themselves each time and writes nothing).
         say: called with one line when a store is made.
         workers: processes that make the store.
+        group: the column of groups that a store made here keeps, see `multiview preprocess`.
 
     Raises MultiviewError when `spec` names no data.
     """
-    path, maker = Path(spec), _StoreMaker(say, workers)
+    path, maker = Path(spec), _StoreMaker(say, workers, group)
     if spec.startswith(f"{FOLDER}:"):
-        return _open_files(Path(spec.partition(":")[2]))
+        return _open_files(Path(spec.partition(":")[2]), group)
     if spec.split(":")[0] == SCENES:  # a folder of that name is ./scenes
         return _open_scenes(spec, cache, maker)
     if not path.exists():
@@ -61,7 +66,9 @@ def open_data(spec: str, cache: Path, say: Callable[[str], None] = terminal.say,
     if is_store(spec):
         return Store.open(path)
     source = detect_source(path)
-    key = json.dumps([str(path.resolve()), type(source).__name__, options_of(source)], sort_keys=True)
+    key = json.dumps(
+        [str(path.resolve()), type(source).__name__, options_of(source), *filter(None, [group])], sort_keys=True
+    )
     short = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return maker.open(source, path, cache / f"{path.resolve().name or 'root'}-{short}")
 
@@ -72,13 +79,13 @@ def is_store(spec: str) -> bool:
     return (path / manifest.NAME).exists() or any(path.glob("shard-*.h5"))
 
 
-def _open_files(root: Path) -> Store:
+def _open_files(root: Path, group: str | None) -> Store:
     """The samples of a folder, read from the files themselves; images keep their sizes."""
     if not root.exists():
         raise MultiviewError(f"{root} does not exist; give `{FOLDER}:` and the folder that holds your data.")
     source = detect_source(root)
     unresized = replace(source, store="encoded") if isinstance(source, Folder) else source
-    return SourceStore.of(unresized, root, type(source).__name__.lower())
+    return SourceStore.of(unresized, root, type(source).__name__.lower(), group)
 
 
 def _open_scenes(spec: str, cache: Path, maker: _StoreMaker) -> Store:
@@ -96,6 +103,7 @@ class _StoreMaker(NamedTuple):
 
     say: Callable[[str], None]
     workers: int
+    group: str | None = None
 
     def open(self, source: Source, root: Path | None, base: Path) -> Store:
         """Opens the store of what `source` finds at `root` today, or makes it first.
@@ -103,7 +111,7 @@ class _StoreMaker(NamedTuple):
         The fingerprint of the files is part of the folder's name. A finished store is never
         written again, because other runs may be reading it.
         """
-        plan = make_plan(source, root)
+        plan = with_groups(make_plan(source, root), self.group, source, root)
         origin = provenance_of(source, type(source).__name__.lower(), root, plan)
         origin = replace(origin, shard_rows=SHARD_ROWS)
         out = _folder_of(base, origin)
@@ -142,10 +150,11 @@ class _StoreMaker(NamedTuple):
 
     def _write(self, source: Source, root: Path | None, draft: Path, out: Path) -> None:
         with progress_bar(f"preparing {root or SCENES}") as progress:
+            write = partial(preprocess, workers=self.workers, progress=progress, group=self.group)
             try:
-                report = preprocess(source, root, draft, workers=self.workers, progress=progress)
+                report = write(source, root, draft)
             except OccupiedError:  # a killed process left the beginning of a store of other files
-                report = preprocess(source, root, draft, workers=self.workers, progress=progress, overwrite=True)
+                report = write(source, root, draft, overwrite=True)
         describe_views(draft)
         _require_unchanged(source, root, draft)
         if out.exists():  # without a manifest, so no store: what an older version began

@@ -13,6 +13,8 @@ from multiview.data.modality import Modality
 from multiview.data.source import BadSample, Plan, Source
 from multiview.data.store.manifest import NO_SPLIT, Manifest, Provenance
 from multiview.data.store.reading import Store
+from multiview.data.store.shard import group_dataset
+from multiview.data.write.grouping import with_groups
 from multiview.data.write.planning import layout_of_plan, make_plan, provenance_of
 from multiview.errors import printable
 
@@ -36,9 +38,9 @@ class SourceStore(Store):
         self._decoded_samples: dict[str, list[np.ndarray]] = {}
 
     @classmethod
-    def of(cls, source: Source, root: Path, name: str) -> SourceStore:
+    def of(cls, source: Source, root: Path, name: str, group: str | None = None) -> SourceStore:
         """The samples that `source` finds at `root`. Raises MultiviewError when there are none."""
-        plan = make_plan(source, root)
+        plan = with_groups(make_plan(source, root), group, source, root)
         origin = provenance_of(source, name, root, plan)
         return cls(root, plan, _manifest(plan, origin))
 
@@ -129,6 +131,10 @@ class SourceStore(Store):
         if name == "split":
             numbers = {split: place for place, split in enumerate(self.split_names)}
             return np.array([NO_SPLIT if row.split is None else numbers[row.split] for row in rows], np.uint8)
+        for column, names in self.manifest.groups.items():
+            if name == group_dataset(column):
+                codes = {group: place for place, group in enumerate(names)}
+                return np.array([codes.get(row.groups.get(column, ""), -1) for row in rows], np.int64)
         if name.startswith("factor/"):
             return np.array([row.factors.get(name.removeprefix("factor/"), np.nan) for row in rows])
         return np.ones(len(rows), np.uint8)
@@ -150,6 +156,7 @@ def _manifest(plan: Plan, origin: Provenance) -> Manifest:
         splits=counts,
         classes=layout.classes,
         factors=layout.factors,
+        groups=layout.groups,
         statistics={},
         shards=(),
         provenance=origin,

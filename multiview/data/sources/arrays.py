@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -93,7 +94,8 @@ class Arrays:
         texts = {role: file.texts(name) for role, name in roles.items() if name}
         rows, last = _rows(file, texts, splits.parse_shares(self.split))
         notes += [*more, *file.notes, *(note for part in parts for note in part.notes), *last]
-        return Plan(rows, tuple(part.modality for part in parts), _Reader(file, tuple(parts)), notes=tuple(notes))
+        modalities, reader = tuple(part.modality for part in parts), _Reader(file, tuple(parts))
+        return Plan(rows, modalities, reader, notes=tuple(notes), column=partial(_column, file, len(rows)))
 
     def _chosen(self, file: ArrayFile, roles: set[str]) -> tuple[tuple[ModalityChoice, ...], list[str]]:
         if self.modalities:
@@ -127,6 +129,14 @@ class Arrays:
             shape = channels_last(kind, np.broadcast_to(np.uint8(0), shape)).shape
         modality = declare_modality(each.name, kind, shape, dtype, self.rate)
         return _ArrayPart(name, modality, first, tuple(notes))
+
+
+def _column(file: ArrayFile, rows: int, name: str) -> list[str | None]:
+    """The texts of an array with one value per sample; None where a number is not finite."""
+    file.require_role(name)
+    if file.forms[name][0] not in ((rows,), (rows, 1)):
+        raise MultiviewError(f"'{name}' in {file.path} has not one value per sample, so it cannot tell groups.")
+    return [text or None for text in file.texts(name)]
 
 
 def _text_part(file: ArrayFile, each: ModalityChoice) -> _ArrayPart:

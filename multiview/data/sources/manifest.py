@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -91,20 +92,25 @@ class Manifest(FileOptions):
             notes.append(f"the classes come from the column '{label}'; choose another with --label_column.")
         notes += [note for part in parts for note in part.notes]
         labels = [_text(cell) or None for cell in columns[label]] if label else [None] * len(ids)
+        linked = None
         if split:
             named = [splits.canonical_split(_text(cell)) or None for cell in columns[split]]
         else:
-            named, more = self._split_by_hash(ids, parts)
+            named, linked, more = self._split_by_hash(ids, parts)
             notes += more
         rows = [Row(*each) for each in zip(ids, labels, named, strict=True)]
         modalities = tuple(part.modality for part in parts)
-        reader = _Reader(path, tuple(parts))
-        return Plan(rows, modalities, reader, notes=(*notes, *reader.orientation_notes()))
+        reader, texts = _Reader(path, tuple(parts)), partial(_texts, path, columns)
+        notes += reader.orientation_notes()
+        return Plan(rows, modalities, reader, notes=tuple(notes), column=texts, linked=linked)
 
     def _split_by_hash(
         self, ids: Sequence[str], parts: Sequence[manifest_columns.CellColumn]
-    ) -> tuple[list[str | None], list[str]]:
-        """Splits by hash; samples with a shared file get one split: no test file is trained on."""
+    ) -> tuple[list[str | None], list[str] | None, list[str]]:
+        """Splits by hash, which samples share files, and notes.
+
+        Samples with a shared file get one split: no test file is trained on.
+        """
         shares = splits.parse_shares(self.split)
         leaders = splits.group_leaders(
             ids, [part.read.files for part in parts if isinstance(part.read, manifest_columns.FileCells)]
@@ -117,11 +123,12 @@ class Manifest(FileOptions):
                 "each sample is split by its own id, and test samples may share files with training samples. Give a "
                 "column of splits to decide otherwise."
             )
-            return [splits.split_by_hash(name, shares) for name in ids], [splits.hash_split_note(shares), note]
+            return [splits.split_by_hash(name, shares) for name in ids], None, [splits.hash_split_note(shares), note]
         notes = (
             [f"{count} samples share files with others; samples that share a file are in one split."] if count else []
         )
-        return [splits.split_by_hash(name, shares) for name in leaders], [splits.hash_split_note(shares), *notes]
+        named: list[str | None] = [splits.split_by_hash(name, shares) for name in leaders]
+        return named, leaders if count else None, [splits.hash_split_note(shares), *notes]
 
     def _chosen(self, path: Path, columns: Columns, taken: set[str]) -> tuple[tuple[ModalityChoice, ...], list[str]]:
         if self.modalities is not None:
@@ -187,6 +194,13 @@ def _role(path: Path, columns: Columns, given: str | None, usual: Sequence[str])
 
 def _no_column(path: Path, columns: Columns, given: str) -> MultiviewError:
     return MultiviewError(f"{path} has no column '{given}'; it has: {', '.join(columns)}.{suggestion(given, columns)}")
+
+
+def _texts(path: Path, columns: Columns, name: str) -> list[str | None]:
+    """The texts of a column; None in empty cells."""
+    if name not in columns:
+        raise _no_column(path, columns, name)
+    return [_text(cell) or None for cell in columns[name]]
 
 
 def _expanded(path: Path, columns: Columns, each: ModalityChoice) -> ModalityChoice:

@@ -21,7 +21,7 @@ from multiview.data.modality import Modality
 from multiview.data.source import BadSample
 from multiview.data.store.manifest import NAME, NO_SPLIT, Manifest, Shard
 from multiview.data.store.reading import Store
-from multiview.data.store.shard import BadShardError, check_shard, digest, layout_of
+from multiview.data.store.shard import BadShardError, check_shard, digest, group_dataset, layout_of
 from multiview.data.store.statistics import Moments, channels, moments_of
 from multiview.data.store.structure import HDF5_ERRORS, structure_faults
 from multiview.errors import MultiviewError
@@ -82,6 +82,10 @@ def _column_faults(store: Store) -> Iterator[str]:
     labels, splits = files.column(0, "label"), files.column(0, "split")
     if len(labels) and (labels.min() < -1 or labels.max() >= len(manifest.classes)):
         yield f"its labels go from {labels.min()} to {labels.max()}, of {len(manifest.classes)} classes"
+    for column, names in manifest.groups.items():
+        codes = files.column(0, group_dataset(column))
+        if len(codes) and (codes.min() < -1 or codes.max() >= len(names)):
+            yield f"its groups '{column}' go from {codes.min()} to {codes.max()}, of {len(names)} names"
     unknown = (splits >= len(manifest.splits)) & (splits != NO_SPLIT)
     if unknown.any():
         yield f"{unknown.sum()} rows have a split that the manifest lacks"

@@ -20,7 +20,8 @@ from multiview.data.store.statistics import Statistics, channels
 from multiview.errors import MultiviewError
 from multiview.parsing import MALFORMED, read_text, reason
 
-SCHEMA = 1
+SCHEMA = 2
+"""The newest schema that is read. A store with groups has schema 2, any other store 1."""
 NAME = "manifest.json"
 SHARD_NAME = re.compile(r"shard-\d{5,}\.h5")
 NO_SPLIT = 255
@@ -90,6 +91,7 @@ class Manifest:
         statistics: per modality and channel, over the split `train` or, without one, all rows.
         shards: in row order.
         views: statistics of installed views in their units; not part of the hash.
+        groups: column -> names of its groups; the shards store the position of a group, or -1.
     """
 
     count: int
@@ -102,7 +104,8 @@ class Manifest:
     shards: tuple[Shard, ...]
     provenance: Provenance
     views: Mapping[str, Statistics] = field(default_factory=dict)
-    schema: int = SCHEMA
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    schema: int = 1
 
     @property
     def hash(self) -> str:
@@ -157,6 +160,8 @@ def _as_json(manifest: Manifest) -> dict[str, Any]:
     data["modalities"] = [modality.as_plain() for modality in manifest.modalities]
     # A list, because the order of the splits has a meaning and JSON keys have no order.
     data["splits"] = [{"name": name, "count": count} for name, count in manifest.splits.items()]
+    if not manifest.groups:
+        del data["groups"]
     return {"schema": data.pop("schema"), **data}
 
 
@@ -256,9 +261,10 @@ _FORMS: Mapping[str, typed.Form] = {
     "shards": typed.list_of(lambda value: Shard(**_SHARD(value))),
     "provenance": lambda value: Provenance(**_PROVENANCE(value)),
     "views": typed.map_of(_statistics),
+    "groups": typed.map_of(typed.list_of(typed.text)),
     CHECKSUM: typed.text,
 }
-_OPTIONAL = ("views", CHECKSUM)
+_OPTIONAL = ("views", "groups", CHECKSUM)
 
 
 def _from_json(data: dict[str, Any]) -> Manifest:
@@ -279,6 +285,7 @@ def _check_names(manifest: Manifest, splits: Sequence[str]) -> None:
         "factor": manifest.factors,
         "modality": [each.name for each in manifest.modalities],
         "shard": [shard.name for shard in manifest.shards],
+        **{f"group of '{column}'": names for column, names in manifest.groups.items()},
     }.items():
         if len(set(names)) < len(names):
             raise ValueError(f"it names a {what} twice")

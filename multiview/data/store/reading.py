@@ -13,6 +13,7 @@ from multiview.data.modality import Modality
 from multiview.data.source import BadSample
 from multiview.data.store import manifest as manifests
 from multiview.data.store.manifest import Manifest
+from multiview.data.store.shard import group_dataset
 from multiview.data.store.shardfiles import ShardFiles, check_size
 from multiview.data.store.structure import HDF5_ERRORS, unwritten
 from multiview.errors import MultiviewError, unknown_name
@@ -102,6 +103,23 @@ class Store:
         if name not in self.manifest.factors:
             raise unknown_name("factor of this store", name, self.manifest.factors)
         return self._column(f"factor/{name}")
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """The columns of groups that the store keeps (`multiview preprocess --group`)."""
+        return tuple(self.manifest.groups)
+
+    def group(self, column: str) -> list[str | None]:
+        """The group of every row in a stored column; None in rows without a group."""
+        if column not in self.manifest.groups:
+            raise unknown_name("column of groups in this store", column, self.group_names)
+        names, codes = self.manifest.groups[column], self._column(group_dataset(column))
+        if len(codes) and not -1 <= codes.min() <= codes.max() < len(names):
+            raise MultiviewError(
+                f"{self.path} is damaged: its groups '{column}' go from {codes.min()} to {codes.max()}, of "
+                f"{len(names)} names. {manifests.REMEDY}"
+            )
+        return [names[code] if code >= 0 else None for code in codes.tolist()]
 
     def modality(self, name: str) -> Modality:
         """The description of a stored modality. Raises MultiviewError for an unknown name."""

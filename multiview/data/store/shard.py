@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class Layout:
     factors: tuple[str, ...]
     origin: str
     measured: str | None
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ class BadShardError(Exception):
     """A file is not the whole shard that its name promises."""
 
 
+def group_dataset(column: str) -> str:
+    """The name of the dataset of a column of groups; the name of the column may hold a slash."""
+    return f"group/{column.replace('/', '_')}"
+
+
 def shard_name(number: int) -> str:
     """The file name of shard `number`."""
     return f"shard-{number:05d}.h5"
@@ -106,7 +112,13 @@ def _read_summary(file: Any, shard: Shard, layout: Layout) -> ShardSummary:
     if file.attrs.get("origin") != layout.origin:
         raise ValueError("it belongs to another store")
     rows = len(file["label"])
-    for name in ("split", "id", "digest", *(f"factor/{each}" for each in layout.factors)):
+    for name in (
+        "split",
+        "id",
+        "digest",
+        *(f"factor/{each}" for each in layout.factors),
+        *map(group_dataset, layout.groups),
+    ):
         _require(len(file[name][()]) == rows, f"/{name} does not hold {rows} rows")
     for modality in layout.modalities:
         there = file[f"present/{modality.name}"][()]
@@ -160,6 +172,7 @@ def layout_of(manifest: Manifest, origin: Provenance) -> Layout:
         factors=manifest.factors,
         origin=origin.origin(),
         measured="train" if "train" in splits else None,
+        groups=manifest.groups,
     )
 
 

@@ -27,6 +27,7 @@ COLUMNS: Mapping[str, tuple[str, tuple[int, ...]]] = {
     "split": ("uint8", ()),
     "digest": ("uint8", (DIGEST,)),
     "factor": ("float64", ()),
+    "group": ("int64", ()),
     "present": ("uint8", ()),
     "length": ("int64", ()),
 }

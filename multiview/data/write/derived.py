@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
+from multiview.data.listing.groups import groups_by_id
 from multiview.data.listing.labels import read_table
 from multiview.data.listing.splits import NAMES, parse_shares, split_by_hash
 from multiview.data.modality import Modality
@@ -40,7 +41,7 @@ class Resplit:
         store = Store.open(self.store)
         rows = _rows_of(store)
         names = self._split_names(store, rows)
-        rows = [Row(row.id, row.label, name, row.factors) for row, name in zip(rows, names, strict=True)]
+        rows = [replace(row, split=name) for row, name in zip(rows, names, strict=True)]
         return Plan(rows, store.manifest.modalities, _Reader((store,)), classes=store.manifest.classes)
 
     def _split_names(self, store: Store, rows: Sequence[Row]) -> list[str | None]:
@@ -51,9 +52,16 @@ class Resplit:
             return _split_classes(rows, shares)
         if self.by in store.manifest.factors:
             return [split_by_hash(f"{self.by}={value!r}", shares) for value in store.factor(self.by).tolist()]
+        by_id = groups_by_id(self.by, [row.id for row in rows])
+        if self.by in store.group_names or by_id is not None:
+            groups = by_id or store.group(self.by)
+            keys = [f"{self.by}={name}" if name else row.id for row, name in zip(rows, groups, strict=True)]
+            return [split_by_hash(key, shares) for key in keys]
         if Path(self.by).is_file():
             return _splits_from_table(Path(self.by), rows)
-        raise unknown_name("way to split", self.by, ("id", "class", *store.manifest.factors), "Or give a CSV file.")
+        raise unknown_name(
+            "way to split", self.by, ("id", "class", *store.group_names, *store.manifest.factors), "Or give a CSV file."
+        )
 
 
 def _splits_from_table(csv: Path, rows: Sequence[Row]) -> list[str | None]:
@@ -145,12 +153,14 @@ def _splits_of(store: Store) -> list[str | None]:
 def _rows_of(store: Store) -> list[Row]:
     classes, names, splits = store.manifest.classes, store.manifest.factors, _splits_of(store)
     factors = {name: store.factor(name) for name in names}
+    groups = {name: store.group(name) for name in store.group_names}
     return [
         Row(
             identity,
             label=classes[label] if label >= 0 else None,
             split=split,
             factors={name: float(factors[name][row]) for name in names if np.isfinite(factors[name][row])},
+            groups={name: group for name, values in groups.items() if (group := values[row])},
         )
         for row, (identity, label, split) in enumerate(zip(store.ids, store.labels.tolist(), splits, strict=True))
     ]

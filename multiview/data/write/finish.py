@@ -104,6 +104,8 @@ def manifest_of(summaries: Sequence[ShardSummary], layout: Layout, origin: Prove
         statistics=_join_statistics(summaries, layout),
         shards=tuple(summary.shard for summary in summaries),
         provenance=origin,
+        groups=layout.groups,
+        schema=2 if layout.groups else 1,
     )
 
 

@@ -15,7 +15,7 @@ from multiview.data.store.shard import Layout
 from multiview.data.write.inputs import fingerprint
 from multiview.errors import MultiviewError
 
-RESERVED = ("label", "split", "id", "digest", "present", "length", "factor", "statistics", "rejects")
+RESERVED = ("label", "split", "id", "digest", "present", "length", "factor", "group", "statistics", "rejects")
 FIRST_SPLITS = ("train", "val", "test")
 
 
@@ -80,7 +80,17 @@ def layout_of_plan(plan: Plan, origin: str) -> Layout:
         factors=tuple(sorted({name for row in plan.rows for name in row.factors})),
         origin=origin,
         measured="train" if "train" in splits else None,
+        groups=_group_names(plan),
     )
+
+
+def _group_names(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """Column -> its groups, sorted."""
+    found: dict[str, set[str]] = {}
+    for row in plan.rows:
+        for column, name in row.groups.items():
+            found.setdefault(column, set()).add(name)
+    return {column: tuple(sorted(found[column])) for column in sorted(found)}
 
 
 def _sort_splits(splits: set[str]) -> tuple[str, ...]:
@@ -102,7 +112,13 @@ def provenance_of(source: Source, name: str, root: Path | None, plan: Plan) -> P
 
 def _digest_plan(plan: Plan) -> str:
     rows = [
-        [row.id, row.label, row.split, {name: repr(float(value)) for name, value in row.factors.items()}]
+        [
+            row.id,
+            row.label,
+            row.split,
+            {name: repr(float(value)) for name, value in row.factors.items()},
+            *([dict(row.groups)] if row.groups else []),
+        ]
         for row in plan.rows
     ]
     return digest(

@@ -23,6 +23,7 @@ from multiview.data.write.finish import (
     report_already_whole,
     unreadable,
 )
+from multiview.data.write.grouping import with_groups
 from multiview.data.write.planning import layout_of_plan, make_plan, provenance_of
 from multiview.data.write.progress import Progress
 from multiview.data.write.settings import Part, WriteSettings
@@ -44,6 +45,7 @@ def preprocess(
     engine: str = "local",
     shard: str | None = None,
     duplicates: str = "keep",
+    group: str | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Makes the store `out` from what `source` finds at `root`, or continues an interrupted call.
@@ -58,6 +60,7 @@ def preprocess(
         engine: `local`, or `ray` for a cluster.
         shard: `2/8` writes only the second of eight parts, for `merge`.
         duplicates: `keep` lists exact copies, `drop` leaves them out, `error` stops.
+        group: the column that says which samples belong together, see `multiview preprocess`.
         progress: called with (samples done, samples in all, samples rejected).
     """
     settings = WriteSettings(
@@ -65,7 +68,7 @@ def preprocess(
     )
     if shard_rows < 1:
         raise MultiviewError(f"shard_rows is {shard_rows}; give 1 or more.")
-    plan = make_plan(source, root)
+    plan = with_groups(make_plan(source, root), group, source, root)
     origin = provenance_of(source, name or type(source).__name__.lower(), root, plan)
     part = str(settings.part) if settings.part else None
     origin = replace(origin, shard_rows=shard_rows, duplicates=duplicates, part=part)

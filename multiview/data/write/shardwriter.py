@@ -23,6 +23,7 @@ from multiview.data.store.shard import (
     TooManyRejectsError,
     check_shard,
     digest,
+    group_dataset,
     reject_line,
 )
 from multiview.data.store.statistics import Moments, channels, moments_of
@@ -173,6 +174,10 @@ class _Draft:
         for name in self.layout.factors:
             values = [row.factors.get(name, np.nan) for row in rows]
             _create_column(self.file, f"factor/{name}", np.array(values, "float64"))
+        for column, names in self.layout.groups.items():
+            number = _number_names(names, -1)
+            codes = [number[row.groups.get(column)] for row in rows]
+            _create_column(self.file, group_dataset(column), np.array(codes, "int64"))
 
     def _write_presence(self) -> None:
         there = np.array(self.present, "uint8").reshape(len(self.rows), len(self.layout.modalities))
