@@ -63,15 +63,13 @@ def preprocess(
         group: the column that says which samples belong together, see `multiview preprocess`.
         progress: called with (samples done, samples in all, samples rejected).
     """
-    settings = WriteSettings(
-        max_bad=max_bad, workers=workers, engine=engine, part=Part.of(shard), duplicates=duplicates
-    )
+    part = Part.of(shard)
+    settings = WriteSettings(max_bad=max_bad, workers=workers, engine=engine, part=part, duplicates=duplicates)
     if shard_rows < 1:
         raise MultiviewError(f"shard_rows is {shard_rows}; give 1 or more.")
     plan = with_groups(make_plan(source, root), group, source, root)
     origin = provenance_of(source, name or type(source).__name__.lower(), root, plan)
-    part = str(settings.part) if settings.part else None
-    origin = replace(origin, shard_rows=shard_rows, duplicates=duplicates, part=part)
+    origin = replace(origin, shard_rows=shard_rows, duplicates=duplicates, part=str(part) if part else None)
     job = ShardJob(plan, layout_of_plan(plan, origin.origin()), out, shard_rows, 0)
     with storefolder.opened(out, origin, overwrite) as whole:
         if whole:
