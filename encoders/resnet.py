@@ -38,6 +38,8 @@ class ResNet(Encoder):
         MultiviewError: for an unknown stem, and for a width or stem_planes of 0 or less.
     """
 
+    classifier = ("fc.",)
+
     def __init__(
         self,
         channels: int,

@@ -12,13 +12,13 @@ from urllib.request import getproxies
 
 import timm
 import torch
-from timm.models import adapt_input_conv
+from timm.models import adapt_input_conv, group_parameters
 from torch import Tensor, nn
 
-from multiview.encoder import Encoder
-from multiview.encoders.weights import load_weights
+from multiview.encoder import Encoder, numbered
 from multiview.errors import MultiviewError, suggestion, unknown_name
 from multiview.record import recorded
+from multiview.weights import load_weights
 
 Size = tuple[int, int]
 
@@ -59,6 +59,18 @@ class TimmEncoder(Encoder):
                 f"timm's {self.name} was built for images of {right} and does not take {given} ({_line(cause)}). "
                 f"Build it with img_size={x.shape[-1]}, or make the crop {self.size[-1]} px."
             ) from cause
+
+    def load_weights(self, path: str) -> None:
+        """Loads a file of this model, with or without its classifier."""
+        _load(self.network, self.channels, path)
+
+    def blocks(self) -> dict[str, int]:
+        """The blocks by which timm decays the learning rate."""
+        matcher = getattr(self.network, "group_matcher", None)
+        if matcher is None:
+            return super().blocks()
+        found = group_parameters(self.network, matcher(coarse=False), reverse=True)
+        return numbered({f"network.{name}": place for name, place in found.items()})
 
 
 @recorded

@@ -8,9 +8,9 @@ import torchaudio
 from torch import Tensor
 
 from multiview.encoder import Encoder
-from multiview.encoders.weights import load_weights
 from multiview.errors import MultiviewError, unknown_name
 from multiview.record import recorded
+from multiview.weights import load_weights
 
 MODELS = (
     *("wav2vec2_base", "wav2vec2_large", "wav2vec2_large_lv60k"),
@@ -47,6 +47,10 @@ class Speech(Encoder):
         maps, _ = self.network.extract_features(x.mean(1), num_layers=depth)
         return maps[-1].mean(1) if last else maps[-1].transpose(1, 2)
 
+    def load_weights(self, path: str) -> None:
+        """Loads a file of the network's state."""
+        load_weights(self.network, path, ignore=("aux.",))
+
 
 @recorded
 def torchaudio_model(
@@ -75,6 +79,7 @@ def torchaudio_model(
         network = getattr(torchaudio.models, model)(**{"encoder_layer_drop": 0.0, **options})
     except TypeError as cause:
         raise MultiviewError(f"torchaudio cannot make {model} with the options {options}: {cause}.") from cause
+    encoder = Speech(network, channels)
     if weights is not None:
-        load_weights(network, weights, ignore=("aux.",))
-    return Speech(network, channels)
+        encoder.load_weights(weights)
+    return encoder

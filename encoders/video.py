@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torchvision.models.video import r3d_18 as torchvision_r3d_18
 
 from multiview.encoder import Encoder, make_encoder
-from multiview.encoders.weights import load_weights
 from multiview.errors import MultiviewError
 from multiview.record import recorded
 
@@ -32,6 +31,14 @@ class Frames(Encoder):
             )
         super().__init__(of.channels, of.features, of.layers)
         self.of = of
+
+    def load_weights(self, path: str) -> None:
+        """Loads a file of weights of the image encoder."""
+        self.of.load_weights(path)
+
+    def blocks(self) -> dict[str, int]:
+        """The blocks of the image encoder."""
+        return {f"of.{name}": block for name, block in self.of.blocks().items()}
 
     def encode(self, x: Tensor, layer: str) -> Tensor:
         """The output of the image encoder's `layer`, averaged over the frames."""
@@ -59,6 +66,7 @@ class R3d(Encoder):
     """
 
     axes = CLIP
+    classifier = ("fc.",)
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, 512, ("stem", "layer1", "layer2", "layer3", "layer4", "pool"))
@@ -82,5 +90,5 @@ def r3d_18(channels: int, *, width: float = 1.0, weights: str | None = None) -> 
         raise MultiviewError(f"r3d_18 has a width of its own: leave width at 1, not {width}.")
     encoder = R3d(channels)
     if weights is not None:
-        load_weights(encoder, weights, ignore=("fc.",))
+        encoder.load_weights(weights)
     return encoder

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from multiview import plugins
 from multiview.errors import MultiviewError, unknown_name
 from multiview.record import Made, from_plain, remember, to_plain
+from multiview.weights import load_weights
 
 
 class Encoder(nn.Module):
@@ -30,7 +31,8 @@ class Encoder(nn.Module):
     Raises:
         MultiviewError: when channels is below 1.
 
-    The class attribute `axes` names the axes of a sample, channels first.
+    The class attribute `axes` names the axes of a sample, channels first; `classifier` begins the
+    names of weights that a file may have and the encoder has not.
 
     >>> import multiview as mv, torch
     >>> encoder = mv.make_encoder("convnet", 2, width=0.5)
@@ -44,6 +46,7 @@ class Encoder(nn.Module):
     features: int
     layers: tuple[str, ...]
     axes: tuple[str, ...] = ("channels", "height", "width")
+    classifier: tuple[str, ...] = ()
     made: Made | None = None
 
     def __init__(self, channels: int, features: int, layers: Iterable[str]) -> None:
@@ -77,6 +80,27 @@ class Encoder(nn.Module):
         """The output of one layer; `x` is the output of the layer before."""
         return getattr(self, layer)(x)
 
+    def load_weights(self, path: str) -> None:
+        """Loads a file of weights into this encoder; a classifier in the file is left out.
+
+        Raises MultiviewError for a missing or unreadable file, and for one of another network.
+        """
+        load_weights(self, path, ignore=self.classifier)
+
+    def blocks(self) -> dict[str, int]:
+        """The block of every parameter by name, from 0 at the input to the last block.
+
+        Blocks are the layers that have parameters; without them, the items of the longest list of
+        modules. Parameters before the first block belong to block 0.
+        """
+        names = [name for name, _ in self.named_parameters()]
+        tops = {layer: f"{layer}." for layer in self.layers}
+        if not any(name.startswith(tuple(tops.values())) for name in names):
+            lists = [(len(m), n) for n, m in self.named_modules() if isinstance(m, (nn.ModuleList, nn.Sequential))]
+            length, longest = max(lists, default=(0, ""), key=lambda each: each[0])
+            tops = {f"{longest}.{number}": f"{longest}.{number}." for number in range(length)}
+        return numbered(_places(names, list(tops.values())))
+
     def record(self) -> dict[str, Any]:
         """A registered name, channels and options, in JSON's types: the input of `encoder_from`.
 
@@ -91,6 +115,21 @@ class Encoder(nn.Module):
             return {"name": self.made.name("encoders"), "channels": self.channels, "options": options}
         except MultiviewError as cause:
             return {"reason": str(cause), "channels": self.channels}
+
+
+def _places(names: Iterable[str], tops: list[str]) -> dict[str, int]:
+    """The place of every name among the beginnings `tops`; else that of the name before."""
+    places, place = {}, 0
+    for name in names:
+        place = next((number for number, top in enumerate(tops, 1) if name.startswith(top)), place)
+        places[name] = place
+    return places
+
+
+def numbered(places: Mapping[str, int]) -> dict[str, int]:
+    """The places of parameters, numbered without gaps from 0."""
+    order = {place: number for number, place in enumerate(sorted(set(places.values())))}
+    return {name: order[place] for name, place in places.items()}
 
 
 _NO_WEIGHTS = {"pretrained": False, "weights": None}

@@ -24,6 +24,7 @@ from multiview.runs import environment
 from multiview.setup import with_statistics
 from multiview.train.checkpoint import Checkpoint, newest, views_of
 from multiview.train.runfolder import CHECKPOINTS, ENVIRONMENT
+from multiview.train.tuned import tuned
 from multiview.trained import Trained
 from multiview.view import View
 
@@ -54,23 +55,28 @@ def load(run: str | Path, data: str | Path | None = None, *, trust_code: bool = 
     saved, own = newest(folder / CHECKPOINTS), _own_data(folder)
     store = open_data(str(data or own), Path(recipe.cache))
     torch.manual_seed(recipe.seed)
-    setup, notes = _with_own_statistics(recipe.build(), saved, own if data else None, Path(recipe.cache))
+    built = tuned(recipe.build(), weights=False)
+    setup, notes = _with_own_statistics(built, saved, own if data else None, Path(recipe.cache))
     setup = with_statistics(setup, store, Situation(saved.state["samples"], recipe.train.batch))
     encoders = {name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()}
     said = (*saved.refused, *notes, *_unfinished(saved, folder))
     model = MultiviewModel(encoders, setup.graph)
     other = data if data and store.manifest.hash != environment(folder)["data"].get("manifest") else ""
     trained = Trained(setup, model, store, folder, saved.state["step"], notes=said, other_data=other)
+    _load_weights(trained.model, saved, folder)
+    for note in said:
+        print(f"note: {note}", file=sys.stderr)
+    return trained
+
+
+def _load_weights(model: MultiviewModel, saved: Checkpoint, folder: Path) -> None:
     try:
-        trained.model.load_state_dict(saved.tensors["model"])
+        model.load_state_dict(saved.tensors["model"])
     except (RuntimeError, KeyError) as error:
         raise MultiviewError(
             f"the weights in {folder} do not fit its recipe, so the recipe has changed since the run: {error}"
         ) from error
-    trained.model.eval()
-    for note in said:
-        print(f"note: {note}", file=sys.stderr)
-    return trained
+    model.eval()
 
 
 def _with_own_statistics(setup: Setup, saved: Checkpoint, own: str | None, cache: Path) -> tuple[Setup, list[str]]:

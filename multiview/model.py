@@ -94,8 +94,9 @@ class MultiviewModel(nn.Module):
     """One encoder per view (or shared by name), with the projectors and predictors of the edges.
 
     encoders: view -> Encoder, or the name of another view whose encoder, projectors and predictors
-    it shares. Raises MultiviewError for a view without an encoder, and for an encoder or projector
-    that no edge would train.
+    it shares. given: views of which `forward` gets the features h instead of view tensors. Raises
+    MultiviewError for a view without an encoder, and for an encoder or projector that no edge would
+    train.
     """
 
     def __init__(self, encoders: Mapping[str, Encoder | str], graph: ContrastGraph) -> None:
@@ -110,6 +111,7 @@ class MultiviewModel(nn.Module):
             {n: Learned(s) for n, e in graph.named_edges().items() if (s := e.objective.scalars())}
         )
         self.online: dict[str, list[Needs]] = {}
+        self.given: frozenset[str] = frozenset()
         for view, needs in needs_of(graph):
             self._add(view, needs)
         self._refuse_idle()
@@ -185,8 +187,8 @@ class MultiviewModel(nn.Module):
         return Embeddings(z, p, scalars)
 
     def _embed(self, view: str, x: Tensor) -> dict[Role, Tensor]:
-        """Every embedding of the view that edges read, from view tensors x."""
-        h = self.encoder(view)(x)
+        """Every embedding of the view that edges read, from view tensors, or features, x."""
+        h = x if view in self.given else self.encoder(view)(x)
         heads = dict.fromkeys(n.projector for n in self.online[view])
         raw = {head: self.projector(view, head).raw(h) for head in heads}
         found: dict[Role, Tensor] = {

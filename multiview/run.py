@@ -11,6 +11,7 @@ import torch
 
 from multiview import old_import_paths
 from multiview.distributed import any_rank, naming_lost_ranks, on_first
+from multiview.encoded_once import encode_once
 from multiview.finish import finish
 from multiview.recipe import Recipe, Setup
 from multiview.train.loop import Loop, Progress
@@ -107,15 +108,20 @@ def _metrics(prepared: Prepared, loop: Loop, folder: Path, resumed: bool) -> Met
 
 
 def _loop(prepared: Prepared, recipe: Recipe, folder: Path) -> Loop:
+    frozen, setup, samples = encode_once(prepared), prepared.setup, prepared.samples
+    if frozen:
+        samples = samples.for_views({name: view for name, view in setup.views.items() if name not in frozen})
     parts = assemble(
         prepared.accelerator,
-        prepared.setup.views,
+        setup.views,
         prepared.model,
         prepared.memories,
         prepared.train,
-        prepared.samples.ids,
+        samples.ids,
+        setup.tuning,
+        frozen,
     )
-    return Loop(parts, prepared.samples, prepared.batches, prepared.train, recipe.seed, folder, _online_knn(prepared))
+    return Loop(parts, samples, prepared.batches, prepared.train, recipe.seed, folder, _online_knn(prepared))
 
 
 def _trained(prepared: Prepared) -> Trained:

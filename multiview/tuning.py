@@ -11,6 +11,7 @@ from multiview.errors import MultiviewError, suggestion
 TRAINED = ("full", "frozen", "heads", "lora")
 """The parts of an encoder that `Tuning.train` can name, besides `last N blocks`."""
 LAST = re.compile(r"last\s+(\d+)(?:\s+blocks?)?")
+LORA = re.compile(r"lora(?:\s+(\d+))?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +20,10 @@ class Tuning:
 
     Args:
         weights: file of the first weights (None = those that the encoder was made with).
-        train: `full` (all parameters), `frozen` (none, also not the heads), `heads` (the heads
-            behind the encoder), `lora` (small matrices beside the weights), or `last N blocks`.
+        train: what learns of the encoder; its heads always learn. `full`: all parameters. `frozen`:
+            nothing; each sample is encoded once, without augmentation, and its features are kept.
+            `heads`: nothing, but each step encodes augmented crops. `lora` or `lora RANK`: small
+            matrices beside the weights (arXiv:2106.09685; rank 8). `last N blocks`: the last N.
         lr_scale: factor on the learning rate of the encoder, above 0.
         layer_decay: factor on the learning rate from each block to the block before, in (0, 1].
         weight_decay: of the encoder (None = that of the optimiser).
@@ -42,9 +45,10 @@ class Tuning:
     def __post_init__(self) -> None:
         if self.weights is not None and not (isinstance(self.weights, str) and self.weights):
             raise MultiviewError(f"weights is {self.weights!r}; give the path of a file of weights.")
-        if self.train not in TRAINED and not self.blocks:
+        if self.train not in TRAINED and not self.blocks and not self.lora_rank:
             raise MultiviewError(
-                f"train is {self.train!r}; give one of {', '.join(TRAINED)}, or `last N blocks` with N of 1 or more."
+                f"train is {self.train!r}; give one of {', '.join(TRAINED)}, `lora RANK`, or `last N blocks` with N of "
+                "1 or more."
                 f"{suggestion(str(self.train), TRAINED)}"
             )
         if not _is_number(self.lr_scale) or not 0 < self.lr_scale < math.inf:
@@ -60,6 +64,12 @@ class Tuning:
         """The number N of `last N blocks`, at least 1; None for another value of `train`."""
         found = LAST.fullmatch(self.train) if isinstance(self.train, str) else None
         return int(found[1]) or None if found else None
+
+    @property
+    def lora_rank(self) -> int | None:
+        """The rank of `lora`, 8 unless it is given; None for another value of `train`."""
+        found = LORA.fullmatch(self.train) if isinstance(self.train, str) else None
+        return int(found[1] or 8) or None if found else None
 
 
 def _is_number(value: object) -> bool:

@@ -23,7 +23,15 @@ GROUND = (
 FLOORS = (
     (*(f"multiview/{name}.py" for name in GROUND.split()), "multiview/data"),
     (
-        *("views", "encoders", "multiview/encoder.py", "multiview/ops", "multiview/view.py", "multiview/viewlayer.py"),
+        *(
+            "views",
+            "encoders",
+            "multiview/encoder.py",
+            "multiview/ops",
+            "multiview/view.py",
+            "multiview/weights.py",
+            "multiview/viewlayer.py",
+        ),
         *(f"multiview/data/{wing}" for wing in ("columns", "files", "listing", "scenes", "store")),
     ),
     (
@@ -36,7 +44,13 @@ FLOORS = (
     ),
     ("multiview/measure", "multiview/train", "multiview/trained.py"),
     (
-        *("multiview/check", "multiview/finish.py", "multiview/load_run.py", "multiview/recipe_origin.py"),
+        *(
+            "multiview/check",
+            "multiview/encoded_once.py",
+            "multiview/finish.py",
+            "multiview/load_run.py",
+            "multiview/recipe_origin.py",
+        ),
         *("multiview/run.py", "multiview/runs.py"),
     ),
     ("recipes", "multiview/__init__.py", "multiview/cli.py", "multiview/commands", "multiview/launch.py"),

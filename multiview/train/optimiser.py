@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from multiview import old_import_paths
 from multiview.config import Optimizer
+from multiview.errors import MultiviewError
 from multiview.model import MultiviewModel
+from multiview.tuning import Tuning
 
 __getattr__ = old_import_paths.names_of("train.optimiser")
 
 
-def make_optimiser(config: Optimizer, model: MultiviewModel, batch: int) -> torch.optim.Optimizer:
+def make_optimiser(
+    config: Optimizer, model: MultiviewModel, batch: int, tuning: Mapping[str, Tuning] | None = None
+) -> torch.optim.Optimizer:
     """The optimiser with the learning rate for a global batch.
 
     adamw and lars do not decay biases and norms (tensors with fewer than two dimensions), and lars
     does not adapt their rate. Learned scalars of edges never decay. The schedule does not change
-    groups with `constant_rate`.
+    groups with `constant_rate`. `lr_factor` of a group multiplies its rate.
+
+    tuning: how the encoders of some views learn, by view. Raises MultiviewError when nothing
+    learns.
     """
-    rate, groups = config.rate(batch), _groups(config, model)
+    rate, groups = config.rate(batch), _groups(config, model, tuning or {})
+    if not groups:
+        raise MultiviewError("nothing of this run learns: every encoder and head is frozen.")
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=config.momentum)
     if config.name == "adamw":
@@ -31,18 +41,44 @@ def make_optimiser(config: Optimizer, model: MultiviewModel, batch: int) -> torc
     return Lars(groups, lr=rate, momentum=config.momentum)
 
 
-def _groups(config: Optimizer, model: MultiviewModel) -> list[dict[str, Any]]:
-    """Parameter groups by weight decay and constant rate, in the order of the model."""
+class Kind(NamedTuple):
+    """What the parameters of one group have in common."""
+
+    decay: float
+    adapts: bool
+    constant: bool
+    factor: float
+
+
+def _groups(config: Optimizer, model: MultiviewModel, tuning: Mapping[str, Tuning]) -> list[dict[str, Any]]:
+    """Parameter groups by weight decay, constant rate and factor, in the order of the model."""
     constant = set(model.constant_rate()) if config.fix_predictor_lr else set()
     scalars = set(model.scalars.parameters())
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    own = _own_kinds(config, model, tuning)
+    groups: dict[Kind, list[nn.Parameter]] = {}
     for p in model.parameters():
         if p.requires_grad:
+            factor, decay = own.get(p, (1.0, config.weight_decay))
             decays = p not in scalars and (config.name == "sgd" or p.ndim > 1)
-            groups.setdefault((decays, p in constant), []).append(p)
+            groups.setdefault(Kind(decay if decays else 0.0, decays, p in constant, factor), []).append(p)
     # Without weight decay timm's Lars adapts the rate only of a group with `always_adapt`.
     return [
-        {"params": params, "weight_decay": config.weight_decay if decays else 0.0, "constant_rate": fixed}
-        | ({"always_adapt": decays} if config.name == "lars" else {})
-        for (decays, fixed), params in groups.items()
+        {"params": params, "weight_decay": kind.decay, "constant_rate": kind.constant, "lr_factor": kind.factor}
+        | ({"always_adapt": kind.adapts} if config.name == "lars" else {})
+        for kind, params in groups.items()
     ]
+
+
+def _own_kinds(
+    config: Optimizer, model: MultiviewModel, tuning: Mapping[str, Tuning]
+) -> dict[nn.Parameter, tuple[float, float]]:
+    """Factor on the learning rate and weight decay of the parameters of tuned encoders."""
+    found = {}
+    for view, own in tuning.items():
+        encoder = model.encoder(view)
+        blocks = encoder.blocks()
+        last = max(blocks.values(), default=0)
+        decay = config.weight_decay if own.weight_decay is None else own.weight_decay
+        for name, parameter in encoder.named_parameters():
+            found[parameter] = (own.lr_scale * own.layer_decay ** (last - blocks.get(name, 0)), decay)
+    return found

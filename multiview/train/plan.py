@@ -107,10 +107,15 @@ def encoders_table(views: Mapping[str, View], model: MultiviewModel) -> Table:
         named = {n.split("/", 1)[1]: m for n, m in heads if n.split("/", 1)[0] == owner}
         encoder = model.encoder(owner)
         text = ", ".join(f"{n} ({count_parameters(m):,})" for n, m in named.items())
-        table.add_row(
-            owner, users, type(encoder).__name__, str(encoder.features), f"{count_parameters(encoder):,}", text
-        )
+        table.add_row(owner, users, type(encoder).__name__, str(encoder.features), _parameters_text(encoder), text)
     return table
+
+
+def _parameters_text(encoder: torch.nn.Module) -> str:
+    """`11,176,512`, or `11,176,512 (0 learn)` when some are frozen."""
+    count = count_parameters(encoder)
+    learned = sum(p.numel() for p in encoder.parameters() if p.requires_grad)
+    return f"{count:,}" if learned == count else f"{count:,} ({learned:,} learn)"
 
 
 def graph_table(graph: ContrastGraph, situation: Situation) -> Table:

@@ -29,11 +29,14 @@ from multiview.setup import example_tensors, with_statistics
 from multiview.terminal import SafeConsole
 from multiview.train.checks import check_batch_norm, check_encoders, check_synchronised
 from multiview.train.constant_views import constant_note, constant_views
+from multiview.train.frozen_features import FrozenFeatures
 from multiview.train.groups import Grouping, grouping_of
 from multiview.train.optimiser import make_optimiser
 from multiview.train.processes import compiles, start
 from multiview.train.schedule import planned_steps
 from multiview.train.step import Parts
+from multiview.train.tuned import tuned
+from multiview.tuning import Tuning
 from multiview.view import View
 from multiview.viewlayer import ViewLayer
 from multiview.writable import refuse_unwritable
@@ -49,8 +52,8 @@ PLAIN_WIDTH = 120
 class Prepared:
     """A run that is checked and built but has not begun.
 
-    setup: with the statistics of the data. initial: the same with a copy of the initial encoders.
-    constant: the views whose values are all alike.
+    setup: with the statistics of the data. initial: the same with copies of the encoders before
+    their `tuning` loads weights. constant: the views whose values are all alike.
     """
 
     accelerator: Accelerator
@@ -89,6 +92,8 @@ def prepare(
     console = _console(accelerator)
     torch.manual_seed(recipe.seed)
     setup = setup or recipe.build()
+    untrained = {name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()}
+    setup = tuned(setup)
     _check_before_data(setup, recipe.train, accelerator.num_processes)
     store = _open_store(recipe, console, workers)
     count, processes = _count_samples(store), accelerator.num_processes
@@ -103,7 +108,7 @@ def prepare(
     samples = Samples(store, TRAIN_SPLIT, setup.views, train=True, seed=recipe.seed, cache=cache)
     batches = Batches(count, batch, recipe.seed, accelerator.process_index, processes)
     steps = planned_steps(train, len(batches))
-    initial = replace(setup, encoders={name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()})
+    initial = replace(setup, encoders=untrained)
     model = _checked_model(setup, samples, situation, train)
     grouping = _grouping(recipe, store, setup, batch, console)
     codes, labels = grouping.codes if grouping else None, torch.from_numpy(samples.labels)
@@ -122,26 +127,27 @@ def assemble(
     memories: Memories,
     train: Train,
     ids: Callable[[Tensor], list[str]],
+    tuning: Mapping[str, Tuning] | None = None,
+    frozen: Mapping[str, FrozenFeatures] | None = None,
 ) -> Parts:
     """The parts of a training step, on the device and wrapped for all processes.
 
-    All processes start from the weights of the first process, also where their random numbers
-    or machines differ.
-
-    ids: names samples by their index, for error messages.
+    All processes start from the weights of the first process, also where machines differ. ids:
+    names samples by their index, for error messages. tuning: how the encoders of some views
+    learn. frozen: the features of the views that were encoded once.
     """
+    seen = {name: view for name, view in views.items() if name not in (frozen or {})}
     memories.to(accelerator.device)
     from_first([*model.state_dict().values(), *memories.key_encoders.state_dict().values()])
-    if train.channels_last:
+    for network in (model, memories.key_encoders) if train.channels_last else ():
         # Before wrapping: DistributedDataParallel lays out its gradients like the weights.
-        model.to(memory_format=torch.channels_last)
-        memories.key_encoders.to(memory_format=torch.channels_last)
-    optimiser = make_optimiser(train.optimizer, model, train.batch)
+        network.to(memory_format=torch.channels_last)
+    optimiser = make_optimiser(train.optimizer, model, train.batch, tuning)
     wrapped, optimiser = accelerator.prepare(model, optimiser)
     return Parts(
         accelerator=accelerator,
         graph=model.graph,
-        layer=ViewLayer(views, compiled=compiles(accelerator)).to(accelerator.device),
+        layer=ViewLayer(seen, compiled=compiles(accelerator)).to(accelerator.device),
         model=model,
         wrapped=wrapped,
         memories=memories,
@@ -150,6 +156,8 @@ def assemble(
         clip=train.clip,
         channels_last=train.channels_last,
         micro_batch=train.micro_batch,
+        frozen=frozen or {},
+        views=views,
     )
 
 

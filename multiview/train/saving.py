@@ -123,7 +123,7 @@ class Saver:
             "per_epoch": len(self.batches),
             "unlogged": unlogged.to_json() if unlogged else None,
         }
-        views = checkpoint.view_records(self.parts.layer.views, self.parts.model)
+        views = checkpoint.view_records(self.parts.views, self.parts.model)
         checkpoint.save(self.out / CHECKPOINTS, step, tensors, state, self.train.keep, views)
 
     def _restore(self, saved: checkpoint.Checkpoint) -> None:

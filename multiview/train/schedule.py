@@ -46,6 +46,10 @@ def rate_factor(config: Optimizer, epoch: float, epochs: float) -> float:
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float, factor: float) -> None:
-    """Sets `rate * factor` for all parameter groups, `rate` for groups with a constant rate."""
+    """Sets `rate * factor` for all parameter groups, `rate` for groups with a constant rate.
+
+    The `lr_factor` of a group multiplies its rate.
+    """
     for group in optimiser.param_groups:
-        group["lr"] = rate if group["constant_rate"] else rate * factor
+        now = rate if group["constant_rate"] else rate * factor
+        group["lr"] = now * group.get("lr_factor", 1.0)

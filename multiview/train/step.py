@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,8 +20,10 @@ from multiview.memory.memories import FoundKeys, Memories
 from multiview.model import Embeddings, MultiviewModel
 from multiview.objectives.edge import EdgeOutput
 from multiview.train.finite import Ids, Overflows, require_finite_gradients, require_finite_losses
+from multiview.train.frozen_features import FrozenFeatures
 from multiview.train.gradcache import encoded, encoded_keys, micro_batches
 from multiview.train.health import measured
+from multiview.view import View
 from multiview.viewlayer import ViewLayer, present_views
 
 
@@ -29,7 +32,9 @@ class Parts:
     """The parts of a training step.
 
     wrapped: `model` as wrapped by Accelerate; `optimiser` is wrapped too. ids: names samples by
-    their index. epochs: of the whole run, for schedules of edges that count epochs.
+    their index. epochs: of the whole run, for schedules of edges that count epochs. frozen: the
+    views that were encoded once; `layer` does not make them. views: all views, for the
+    record in the checkpoint (empty = those of `layer`).
     """
 
     accelerator: Accelerator
@@ -44,7 +49,12 @@ class Parts:
     channels_last: bool = False
     micro_batch: int | None = None
     epochs: float = 1.0
+    frozen: Mapping[str, FrozenFeatures] = field(default_factory=dict)
     overflows: Overflows = field(default_factory=Overflows)
+    views: Mapping[str, View] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.views = self.views or self.layer.views
 
     def weights(self, step: int) -> dict[str, float]:
         """The weight of every edge at a step."""
@@ -78,8 +88,7 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: 
     Raises:
         MultiviewError: a loss or gradient is not finite; weights and memories have not changed.
     """
-    views = {name: _laid_out(x, parts.channels_last) for name, x in parts.layer(batch, draws).items()}
-    present = present_views(parts.layer.views, batch)
+    views, present = _seen(parts, batch, draws)
     micro = micro_batches(views, present, parts.micro_batch)
     first = (step - 1) % parts.accelerator.gradient_accumulation_steps == 0
     followed = parts.memories.followed(parts.model, step) if first else nullcontext()
@@ -107,6 +116,15 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: 
     has_loss = {n: e.objective.has_loss(i) for (n, e), i in zip(edges.items(), inputs, strict=True)}
     parts.memories.update(embeddings, keys, batch.index, present, {n: out.state for n, out in outputs.items()})
     return StepOutput(total.detach(), {n: _detached(out) for n, out in outputs.items()}, health, has_loss)
+
+
+def _seen(parts: Parts, batch: Batch, draws: Draws) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The tensor of every view, and which samples have the view; features of frozen views."""
+    views = {name: _laid_out(x, parts.channels_last) for name, x in parts.layer(batch, draws).items()}
+    present = present_views(parts.layer.views, batch)
+    for name, features in parts.frozen.items():
+        views[name], present[name] = features.rows(batch.index)
+    return views, present
 
 
 def _clip(parts: Parts, index: Tensor, step: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,6 +69,7 @@ class Samples(Dataset[Batch]):
         if len(self.rows) == 0:
             raise MultiviewError(f"the split '{split}' of this store has no sample; choose another split.")
         self.store = store.cached(names, cache)
+        self.for_views = partial(Samples, store, split, train=train, seed=seed, cache=cache)
         self.labels: NDArray[np.int64] = np.asarray(store.labels)[self.rows]
         self.train = train
         self.transform = CropTransform(
