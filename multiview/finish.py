@@ -6,9 +6,13 @@ from collections.abc import Callable
 
 from rich.console import Console
 
+from multiview.data.load.memory import SPEC as MEMORY
 from multiview.recipe import Recipe
 from multiview.trained import Trained
 
+UNRECORDED = (
+    "setup is the one that was trained: a part of it is not registered as a plugin, so the folder does not describe it."
+)
 Step = Callable[[Trained, Recipe, Console], None]
 """Does one thing with a trained run: (the run, the options it was started with, where to print)."""
 
@@ -34,7 +38,7 @@ def finish(trained: Trained, recipe: Recipe, console: Console, *, reloadable: bo
         trained: the run.
         recipe: the options of the run.
         console: where to print.
-        reloadable: whether a recipe can rebuild the run from its folder.
+        reloadable: whether the run can be rebuilt from its folder alone.
     """
     if trained.stopped_by:
         text = (
@@ -49,13 +53,11 @@ def finish(trained: Trained, recipe: Recipe, console: Console, *, reloadable: bo
 
 
 def _how_to_load(trained: Trained, reloadable: bool) -> str:
-    if not reloadable:
-        return (
-            f"\nThe run was saved in {trained.folder}. Its encoders are in the object that `mv.fit(...)` returned. "
-            f'To get them again later, call `mv.fit` with the same setup and options, out="{trained.folder}" and '
-            "resume=True. `mv.load` cannot load this run, because it was not made from a recipe."
-        )
-    return (
+    given = ["setup=setup"] if not reloadable else []
+    given += ["data=data"] if trained.store.spec == MEMORY else []
+    words = ", ".join([f'"{trained.folder}"', *given])
+    text = (
         f"\nThe run is in {trained.folder}. Load its encoders with\n"
-        f'  import multiview as mv\n  trained = mv.load("{trained.folder}")\n  features = trained.embed("test")'
+        f'  import multiview as mv\n  trained = mv.load({words})\n  features = trained.embed("test")'
     )
+    return text if reloadable else f"{text}\n{UNRECORDED}"

@@ -6,12 +6,12 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from itertools import pairwise
 from multiprocessing import current_process
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, Unpack, cast
 
 from multiview import old_import_paths
 from multiview.child import protect_children, protected_children
@@ -138,15 +138,28 @@ def _unless_stopped(trained: Trained | None) -> Trained | None:
     )
 
 
-class FitOptions(TypedDict, total=False):
-    """The keyword arguments of `fit`: fields of `Recipe`."""
+class SizedDataset(Protocol):
+    """A dataset of PyTorch or Hugging Face, or a list: `data[number]` is a dict."""
 
-    data: str | os.PathLike[str]
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> Any: ...
+
+
+DataInMemory = Mapping[str, Any] | SizedDataset
+"""What `fit` takes in place of a path; a data frame is a `SizedDataset` for a type checker."""
+
+
+class FitOptions(TypedDict, total=False):
+    """The keyword arguments of `fit`: fields of `Recipe`; `data` may also be in memory."""
+
+    data: str | os.PathLike[str] | DataInMemory
     out: str | os.PathLike[str] | None
     seed: int
     resume: bool
     overwrite: bool
     evaluate: bool
+    group: str | None
     cache: str | os.PathLike[str]
     train: Train
 
@@ -154,13 +167,19 @@ class FitOptions(TypedDict, total=False):
 def fit(setup: Setup, **options: Unpack[FitOptions]) -> Trained:
     """Trains a setup from Python.
 
-    The run folder has no recipe, so `multiview evaluate` cannot rebuild the run: evaluate the
-    returned object. Raises Stopped, which carries the half-trained run, when a signal (Ctrl-C,
-    SIGTERM) stopped the training.
+    The run folder holds a record of the setup (`setup.json`), so that `mv.load`, `multiview
+    evaluate` and `compare` work as for a recipe. A part that is no plugin cannot be recorded:
+    `mv.load(run, setup=setup)` takes the setup again.
+
+    Raises Stopped, which carries the half-trained run, when a signal (Ctrl-C, SIGTERM) stopped the
+    training.
 
     Args:
         setup: views, encoders and graph.
-        options: fields of `Recipe`: data, out, seed, train, resume, overwrite, evaluate, cache.
+        options: fields of `Recipe`: data, out, seed, train, group, resume, overwrite, evaluate,
+            cache.
+            `data` may also be in memory: a dict of arrays or tensors, a data frame, or a dataset
+            whose samples are dicts (docs/data.md).
 
     Example:
         >>> views = {name: mv.views.rgb(mv.Crop(name=name, size=16)) for name in ("one", "two")}
@@ -171,6 +190,11 @@ def fit(setup: Setup, **options: Unpack[FitOptions]) -> Trained:
         step 1/1 ...
         >>> trained.steps
         1
+        >>> import torch
+        >>> samples = [{"image": torch.zeros(3, 16, 16, dtype=torch.uint8)} for _ in range(40)]
+        >>> mv.fit(setup, data=samples, train=train, evaluate=False).steps
+        splits ...
+        1
     """
     from multiview.run import run
 
@@ -180,9 +204,23 @@ def fit(setup: Setup, **options: Unpack[FitOptions]) -> Trained:
             raise unknown_name("option of fit", name, known, _options_of_training(name))
     if not isinstance(setup, Setup):
         raise MultiviewError(f"setup is a {type(setup).__name__}; give mv.Setup(views, encoders, graph).")
-    recipe = Recipe(**cast("dict[str, Any]", options))
+    data, plain = _without_data(options)
+    recipe = Recipe(**plain)
     with protected_children():
-        return cast("Trained", _unless_stopped(run(recipe, name="run", origin=None, setup=setup)))
+        return cast("Trained", _unless_stopped(run(recipe, name="run", origin=None, setup=setup, data=data)))
+
+
+def _without_data(options: FitOptions) -> tuple[Any, dict[str, Any]]:
+    """The data in memory, None without such data, and the options of a recipe."""
+    from multiview.data.load.memory import SPEC
+    from multiview.data.load.memory_columns import check_data, is_in_memory
+
+    plain = cast("dict[str, Any]", dict(options))
+    data = plain.get("data", SPEC)
+    if not is_in_memory(data):
+        return None, plain
+    check_data(data)
+    return data, plain | {"data": SPEC}
 
 
 def _options_of_training(name: str) -> str:

@@ -11,17 +11,22 @@ from typing import Any
 
 import torch
 
+from multiview.data.load.memory import SPEC as MEMORY
+from multiview.data.load.memory import open_memory
+from multiview.data.load.memory_columns import is_in_memory
 from multiview.data.load.open_data import open_data
 from multiview.data.load.viewstatistics import with_statistics as view_with_statistics
+from multiview.data.store.reading import Store
 from multiview.errors import MultiviewError
 from multiview.model import MultiviewModel
 from multiview.objectives.base import Situation
 from multiview.parsing import parsing
-from multiview.recipe import Setup
+from multiview.recipe import Recipe, Setup
 from multiview.recipe_origin import recipe_of
 from multiview.record import from_plain
 from multiview.runs import environment
 from multiview.setup import with_statistics
+from multiview.setup_record import setup_from, with_initial
 from multiview.train.checkpoint import Checkpoint, newest, views_of
 from multiview.train.runfolder import CHECKPOINTS, ENVIRONMENT
 from multiview.train.tuned import tuned
@@ -29,18 +34,21 @@ from multiview.trained import Trained
 from multiview.view import View
 
 
-def load(run: str | Path, data: str | Path | None = None, *, trust_code: bool = False) -> Trained:
-    """Loads a run: rebuilds it from its recipe, with the weights of its newest whole checkpoint.
+def load(run: str | Path, data: Any = None, *, setup: Setup | None = None, trust_code: bool = False) -> Trained:
+    """Loads a run: rebuilds it from its recipe, or from the record that `mv.fit` wrote.
+
+    The weights are those of the newest whole checkpoint.
 
     Args:
         run: the run folder.
-        data: a store or folder to use instead of the data that the run was trained on. Views keep
-            the mean and std of the training.
+        data: a store, a folder, or data in memory as `mv.fit` takes it, to use instead of the data
+            that the run was trained on. Views keep the mean and std of the training.
+        setup: the setup that `mv.fit` trained, for a run with a part that is no plugin, such as a
+            network of your own. Its encoders stay as they are; the run gets copies.
         trust_code: run the Python file of a recipe that the folder names, although you have never
             trained with that file here. Read the file first.
 
-    What is unusual, such as a damaged newest checkpoint, is printed to standard error and kept in
-    `Trained.notes`.
+    What is unusual is printed to standard error and kept in `Trained.notes`.
 
     Raises:
         MultiviewError: the folder is no run, its recipe is missing, or no checkpoint is whole.
@@ -52,16 +60,16 @@ def load(run: str | Path, data: str | Path | None = None, *, trust_code: bool = 
     """
     folder = Path(run)
     recipe = recipe_of(folder, trust_code=trust_code)
-    saved, own = newest(folder / CHECKPOINTS), _own_data(folder)
-    store = open_data(str(data or own), Path(recipe.cache))
+    saved, own, cache = newest(folder / CHECKPOINTS), _own_data(folder), Path(recipe.cache)
+    store = _opened(own if data is None else data, cache, recipe.group)
     torch.manual_seed(recipe.seed)
-    built = tuned(recipe.build(), weights=False)
-    setup, notes = _with_own_statistics(built, saved, own if data else None, Path(recipe.cache))
+    built = tuned(_built(recipe, folder, setup), weights=False)
+    setup, notes = _with_own_statistics(built, saved, None if data is None else own, cache)
     setup = with_statistics(setup, store, Situation(saved.state["samples"], recipe.train.batch))
     encoders = {name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()}
     said = (*saved.refused, *notes, *_unfinished(saved, folder))
     model = MultiviewModel(encoders, setup.graph)
-    other = data if data and store.manifest.hash != environment(folder)["data"].get("manifest") else ""
+    other = _other_data(data, store, folder)
     trained = Trained(setup, model, store, folder, saved.state["step"], notes=said, other_data=other)
     _load_weights(trained.model, saved, folder)
     for note in said:
@@ -74,9 +82,27 @@ def _load_weights(model: MultiviewModel, saved: Checkpoint, folder: Path) -> Non
         model.load_state_dict(saved.tensors["model"])
     except (RuntimeError, KeyError) as error:
         raise MultiviewError(
-            f"the weights in {folder} do not fit its recipe, so the recipe has changed since the run: {error}"
+            f"the weights in {folder} do not fit its recipe or setup, which has changed since the run: {error}"
         ) from error
     model.eval()
+
+
+def _other_data(data: Any, store: Store, folder: Path) -> str:
+    """The words for data that the run was not trained on; empty for the run's own data."""
+    if data is None or store.manifest.hash == environment(folder)["data"].get("manifest"):
+        return ""
+    return "data in memory" if is_in_memory(data) else str(data)
+
+
+def _opened(data: Any, cache: Path, group: str | None) -> Store:
+    return open_memory(data, group=group) if is_in_memory(data) else open_data(str(data), cache)
+
+
+def _built(recipe: Recipe, folder: Path, setup: Setup | None) -> Setup:
+    """The setup that is given, else that of the recipe, else that of the record in the folder."""
+    if setup is None and environment(folder)["recipe"] is not None:
+        return recipe.build()
+    return with_initial(setup or setup_from(folder), folder)
 
 
 def _with_own_statistics(setup: Setup, saved: Checkpoint, own: str | None, cache: Path) -> tuple[Setup, list[str]]:
@@ -105,6 +131,8 @@ def _own_data(folder: Path) -> str:
     """The data that the run was trained on: the path of its store, else the words of --data."""
     with parsing(f"the data of {folder} in its {ENVIRONMENT}", "Give the data, as in --data FOLDER."):
         facts = environment(folder)["data"]
+        if facts["spec"] == MEMORY:
+            return MEMORY
         return str(facts["path"] if Path(facts["path"]).exists() else facts["spec"])
 
 

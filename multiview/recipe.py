@@ -13,6 +13,7 @@ from multiview.view import Crop, View
 
 if TYPE_CHECKING:
     from multiview.encoder import Encoder
+    from multiview.graphs import Graph
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Setup:
 
     views: by name. encoders: by the name of their view; the name of another view instead of an
     encoder shares that view's encoder. tuning: how the encoders of some views learn, by view; an
-    encoder without an entry learns in full. Raises MultiviewError when graph and views differ.
+    encoder without an entry learns in full. source: the graph in words that built the setup.
+    Raises MultiviewError when graph and views differ.
 
     Example:
         >>> crop = mv.Crop(size=16)
@@ -36,6 +38,7 @@ class Setup:
     encoders: "Mapping[str, Encoder | str]"
     graph: ContrastGraph
     tuning: Mapping[str, Tuning] = field(default_factory=dict)
+    source: "Graph | None" = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for view in self.tuning:
@@ -133,9 +136,8 @@ def _no_path(name: str, value: object) -> str:
     if name != "data":
         return f"{name} is a {type(value).__name__}; give the path of a folder, as text."
     return (
-        f"data is a {type(value).__name__}; give the path of a store or of a folder of files, as text. Arrays and "
-        "tensors in memory go through a file: numpy.savez('data.npz', image=..., y=...), then data='data.npz'. Save a "
-        "Dataset as files, or write a source of your own that reads it."
+        f"data is a {type(value).__name__}; give the path of a store or of a folder of files, as text. Data in memory "
+        "(arrays, data frames, datasets) goes to mv.fit(setup, data=...)."
     )
 
 

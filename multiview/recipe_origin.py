@@ -83,25 +83,18 @@ def launch_target(recipe: type[Recipe]) -> str:
 def recipe_of(folder: Path, *, trust_code: bool = False) -> Recipe:
     """The recipe that wrote a run folder, with the options of that run.
 
+    A run of `fit` has the options that every recipe has; its setup is in the record of the folder.
+
     trust_code: run the Python file that the folder names, although this user never trained with it.
     Raises MultiviewError when the folder is no run, or its recipe is missing or not trusted.
     """
-    origin = _origin_in(folder)
+    origin = environment(folder).get("recipe")
     config(folder)
+    if origin is None:
+        return parse(Recipe, ["--config", str(folder / CONFIG)], prog="mv.fit")
     prog = f"multiview train {origin['name']}" if "name" in origin else origin["file"]
     kind = _recipe_class(origin, folder, trust_code)
     return parse(kind, kind.as_options(["--config", str(folder / CONFIG)]), prog=prog)
-
-
-def _origin_in(folder: Path) -> dict[str, str]:
-    origin = environment(folder).get("recipe")
-    if origin is None:
-        raise MultiviewError(
-            f"{folder} was trained from Python without a recipe class, so the run cannot be rebuilt from its folder. "
-            "Use the object that `mv.fit(...)` returned. To get this object again, call `mv.fit` with the same setup "
-            f'and options, out="{folder}" and resume=True. Or write the setup as a recipe.'
-        )
-    return origin
 
 
 def remember(origin: dict[str, str] | None) -> None:

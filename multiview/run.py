@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,6 +15,7 @@ from multiview.distributed import any_rank, naming_lost_ranks, on_first
 from multiview.encoded_once import encode_once
 from multiview.finish import finish
 from multiview.recipe import Recipe, Setup
+from multiview.setup_record import record_of, save_setup, unrecorded
 from multiview.train.loop import Loop, Progress
 from multiview.train.lost_devices import naming_lost_devices
 from multiview.train.plan import show_plan
@@ -39,6 +41,7 @@ def run(
     setup: Setup | None = None,
     workers: int = 1,
     script: str = "SCRIPT.py",
+    data: Any = None,
 ) -> Trained | None:
     """Prepares, trains and evaluates one recipe; returns None after --plan.
 
@@ -49,10 +52,11 @@ def run(
         setup: what to train instead of the recipe's own `build`.
         workers: processes that prepare the data when there is no store yet.
         script: what follows `accelerate launch` to start this run, for messages.
+        data: data in memory, which is used in place of `recipe.data`.
     """
     if recipe.resume or not recipe.plan:  # cheap mistakes before the data is prepared
         claim(recipe, name)
-    prepared = prepare(recipe, setup, workers=workers, script=script)
+    prepared = prepare(recipe, setup, workers=workers, script=script, data=data)
     if recipe.plan:
         show_plan(prepared, recipe)
         return None
@@ -64,9 +68,11 @@ def run(
         messages = loop.resume() if recipe.resume else []
         if prepared.accelerator.is_main_process:  # not before the checkpoint was found to fit these options
             _describe(prepared, recipe, folder, origin)
+            if setup is not None:
+                save_setup(folder, setup, None if recipe.resume else prepared.initial)
         progress = train(prepared, loop, folder, messages, resumed=recipe.resume)
         trained = replace(_trained(prepared), folder=folder, steps=progress.step, stopped_by=progress.stopped_by)
-        finish(trained, recipe, prepared.console, reloadable=origin is not None)
+        finish(trained, recipe, prepared.console, reloadable=setup is None or not unrecorded(record_of(setup)))
     return trained
 
 

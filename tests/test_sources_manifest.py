@@ -257,7 +257,8 @@ def test_files_inside_a_table_are_not_read(animals: Path) -> None:
     picture = {"bytes": (animals / "bilder" / "b.png").read_bytes(), "path": "b.png"}
     path = write(animals, "parquet", [{"image": picture, "f1": 1.0, "f2": 2.0}])
     with pytest.raises(
-        MultiviewError, match="the column 'image' holds files or objects inside the table, which are not"
+        MultiviewError,
+        match="the column 'image' holds files or objects inside the table, which this source",
     ):
         Manifest().plan(path)
     assert Manifest(modalities={"f": "f*"}).plan(path).read(0)["f"].tolist() == [1, 2]

@@ -62,10 +62,16 @@ class Numbers(torch.utils.data.Dataset[int]):
         return 10
 
 
-@pytest.mark.parametrize("data", [Numbers(), {"image": [1]}, torch.zeros(3), np.zeros(3), [1, 2], None, 3])
-def test_data_in_memory_is_refused_in_one_sentence(data: Any) -> None:
-    with pytest.raises(mv.MultiviewError, match=rf"^data is a {type(data).__name__}; give the path of a store or"):
+@pytest.mark.parametrize("data", [torch.zeros(3), np.zeros(3), None, 3])
+def test_data_without_names_is_refused_in_one_sentence(data: Any) -> None:
+    with pytest.raises(mv.MultiviewError, match=rf"^data is a {type(data).__name__}; give a dict of arrays or"):
         mv.fit(setup(), data=data)
+
+
+@pytest.mark.parametrize("data", [Numbers(), {"image": [1]}, torch.zeros(3), None, 3])
+def test_a_recipe_takes_no_data_in_memory(data: Any) -> None:
+    with pytest.raises(mv.MultiviewError, match=rf"^data is a {type(data).__name__}; give the path of a store or"):
+        mv.Recipe(data=data)
 
 
 @pytest.mark.parametrize(

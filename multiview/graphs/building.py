@@ -49,7 +49,8 @@ def setup_of(graph: Graph) -> Setup:
     parts, edges = parts_of(graph)
     views = views_of(graph, parts)
     built = tuple(edge_between(graph, edge, names) for edge, names in edges)
-    return Setup(views, encoders_of(graph, parts, views), ContrastGraph(tuple(views), built), tuning_of(graph, parts))
+    contrast = ContrastGraph(tuple(views), built)
+    return Setup(views, encoders_of(graph, parts, views), contrast, tuning_of(graph, parts), source=graph)
 
 
 def views_of(graph: Graph, parts: Mapping[str, Part]) -> dict[str, View]:

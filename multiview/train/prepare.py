@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from multiview.config import Train
 from multiview.data.load.dataset import CACHE, Samples
+from multiview.data.load.memory import open_memory
 from multiview.data.load.open_data import is_store, open_data
 from multiview.data.load.sampler import Batches, fit_batch
 from multiview.data.store.reading import Store
@@ -77,7 +79,12 @@ class Prepared:
 
 
 def prepare(
-    recipe: Recipe, setup: Setup | None = None, cache: int = CACHE, workers: int = 1, script: str = "SCRIPT.py"
+    recipe: Recipe,
+    setup: Setup | None = None,
+    cache: int = CACHE,
+    workers: int = 1,
+    script: str = "SCRIPT.py",
+    data: Any = None,
 ) -> Prepared:
     """Builds all parts of a run; raises MultiviewError for mistakes that would show later.
 
@@ -87,6 +94,7 @@ def prepare(
         cache: bytes of decoded samples to keep, see `Samples`.
         workers: processes that prepare the data when there is no store yet.
         script: what follows `accelerate launch` to start this run, for messages.
+        data: data in memory, which is used in place of `recipe.data`.
     """
     accelerator = start(recipe.train, script)
     console = _console(accelerator)
@@ -95,7 +103,7 @@ def prepare(
     untrained = {name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()}
     setup = tuned(setup)
     _check_before_data(setup, recipe.train, accelerator.num_processes)
-    store = _open_store(recipe, console, workers)
+    store = _open_store(recipe, console, workers, data)
     count, processes = _count_samples(store), accelerator.num_processes
     batch, note = fit_batch(recipe.train.batch, count, processes)
     for text in (note, few_samples(count)):
@@ -197,8 +205,14 @@ def _console(accelerator: Accelerator) -> Console:
     return console
 
 
-def _open_store(recipe: Recipe, console: Console, workers: int) -> Store:
+def _note(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _open_store(recipe: Recipe, console: Console, workers: int, data: Any = None) -> Store:
     """Opens the store of the run; the main process first prepares data that has no store yet."""
+    if data is not None:
+        return open_memory(data, partial(_note, console), recipe.group)
     made = on_first(partial(_make_store, recipe, console, workers))
     return open_data(made, Path(recipe.cache), group=recipe.group)
 

@@ -11,6 +11,7 @@ import numpy as np
 from multiview.data.files import arrayfiles
 from multiview.data.listing import splits
 from multiview.data.listing.labels import is_label_like
+from multiview.data.modality import Modality
 from multiview.data.values import FULL_SCALE, loud_sound_note, number_text
 from multiview.errors import MultiviewError, suggestion, unknown_name
 
@@ -68,6 +69,14 @@ class ArrayFile:
             near = suggestion(name, self.forms)
             raise MultiviewError(f"{self.path} has no array '{name}'; it has: {', '.join(self.forms)}.{near}")
         self.require_array(name)
+
+    def declared(self, name: str) -> Modality | None:  # noqa: ARG002
+        """What is known of an array beyond its shape and dtype: nothing."""
+        return None
+
+    def has(self, name: str, number: int) -> bool:  # noqa: ARG002
+        """Whether a sample has a value; in a file every sample has one."""
+        return True
 
     def read(self, name: str, number: int) -> np.ndarray:
         """One sample of an array."""

@@ -101,8 +101,9 @@ def refuse_embedded_files(name: str, column: Sequence[Any]) -> None:
     """Raises MultiviewError for cells that contain files, as in Parquet files of `datasets`."""
     if any(isinstance(cell, (bytes, dict)) for cell in islice(column, CELLS_LOOKED_AT)):
         raise MultiviewError(
-            f"the column '{name}' holds files or objects inside the table, which are not read; save them as files next "
-            "to the table and give their names, or choose other columns with --modalities."
+            f"the column '{name}' holds files or objects inside the table, which this source does not read; read "
+            "the table with the source hf, as in `multiview preprocess hf:FILE OUT`, or save them as files next to the "
+            "table and give their names."
         )
 
 

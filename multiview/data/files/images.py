@@ -81,7 +81,7 @@ class DepthUnits:
         return np.where(valid & (metres > 0), metres, 0).astype("float32")
 
 
-def depth(path: Path, name: str, units: DepthUnits) -> np.ndarray:
+def depth(path: Path | IO[bytes], name: str, units: DepthUnits) -> np.ndarray:
     """Reads a depth map as float32 (height, width), metres, 0 = not measured. Raises BadSample."""
     with name_failures(name):
         image = _upright(path)
@@ -107,7 +107,7 @@ def normal(path: Path, name: str) -> np.ndarray:
         return np.where(there, vectors / np.maximum(length, NO_NORMAL), 0).astype("float16")
 
 
-def mask(path: Path, name: str, dtype: str) -> np.ndarray:
+def mask(path: Path | IO[bytes], name: str, dtype: str) -> np.ndarray:
     """Reads a mask of identities as `uint8` or `uint16` (height, width).
 
     A palette image gives its indices. Raises BadSample.

@@ -15,10 +15,13 @@ from typing import NamedTuple
 
 from multiview import plugins, terminal
 from multiview.data.load.detect_source import detect_source
+from multiview.data.load.memory import SPEC as MEMORY
 from multiview.data.load.sourcestore import FOLDER, SourceStore
 from multiview.data.load.viewstatistics import describe_views
 from multiview.data.source import Source
 from multiview.data.sources.folder import Folder
+from multiview.data.sources.hf import PREFIX as HF
+from multiview.data.sources.hf import HuggingFace
 from multiview.data.store import manifest
 from multiview.data.store.manifest import Manifest, Provenance
 from multiview.data.store.reading import Store
@@ -46,8 +49,9 @@ def open_data(
 
     Args:
         spec: `scenes` or `scenes:COUNT` (the embedded data), the folder of a store, any other
-            folder or file (made a store, and again when a file there changes), or `folder:PATH`
-            (reads the files themselves each time and writes nothing).
+            folder or file (made a store, and again when a file there changes), `hf:PATH` or
+            `hf:NAME` (a dataset of Hugging Face, made a store), or `folder:PATH` (reads the files
+            themselves each time and writes nothing).
         say: called with one line when a store is made.
         workers: processes that make the store.
         group: the column of groups that a store made here keeps, see `multiview preprocess`.
@@ -55,10 +59,17 @@ def open_data(
     Raises MultiviewError when `spec` names no data.
     """
     path, maker = Path(spec), _StoreMaker(say, workers, group)
+    if spec == MEMORY:
+        raise MultiviewError(
+            "the run was trained on data in memory, which no file holds; give the data again: "
+            "mv.load(RUN, data=...), or `--data STORE` with the path of a store of the same modalities."
+        )
     if spec.startswith(f"{FOLDER}:"):
         return _open_files(Path(spec.partition(":")[2]), group)
     if spec.split(":")[0] == SCENES:  # a folder of that name is ./scenes
         return _open_scenes(spec, cache, maker)
+    if spec.startswith(f"{HF}:"):
+        return _open_hugging_face(spec, cache, maker)
     if not path.exists():
         raise MultiviewError(
             f"{spec} does not exist; give the path of a store, a folder of your data or a manifest, or `{SCENES}`."
@@ -86,6 +97,14 @@ def _open_files(root: Path, group: str | None) -> Store:
     source = detect_source(root)
     unresized = replace(source, store="encoded") if isinstance(source, Folder) else source
     return SourceStore.of(unresized, root, type(source).__name__.lower(), group)
+
+
+def _open_hugging_face(spec: str, cache: Path, maker: _StoreMaker) -> Store:
+    """The store of the dataset that `hf:PATH` or `hf:NAME` names."""
+    source, root = HuggingFace(dataset=spec.partition(":")[2]), Path(spec.partition(":")[2])
+    key = str(root.resolve()) if root.exists() else source.dataset
+    short = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return maker.open(source, root if root.exists() else None, cache / f"hf-{root.name or 'root'}-{short}")
 
 
 def _open_scenes(spec: str, cache: Path, maker: _StoreMaker) -> Store:
@@ -149,7 +168,8 @@ class _StoreMaker(NamedTuple):
             making.rmdir()
 
     def _write(self, source: Source, root: Path | None, draft: Path, out: Path) -> None:
-        with progress_bar(f"preparing {root or SCENES}") as progress:
+        called: object = root or getattr(source, "dataset", SCENES)
+        with progress_bar(f"preparing {called}") as progress:
             write = partial(preprocess, workers=self.workers, progress=progress, group=self.group)
             try:
                 report = write(source, root, draft)
@@ -162,7 +182,7 @@ class _StoreMaker(NamedTuple):
         draft.rename(out)
         sync(out.parent)
         lines = [line.replace(str(draft), str(out)) for line in report.lines()]
-        self.say(" ".join((f"prepared {root or SCENES}:", *lines)))
+        self.say(" ".join((f"prepared {called}:", *lines)))
 
 
 def _folder_of(base: Path, origin: Provenance) -> Path:

@@ -42,7 +42,7 @@ class SourceStore(Store):
         """The samples that `source` finds at `root`. Raises MultiviewError when there are none."""
         plan = with_groups(make_plan(source, root), group, source, root)
         origin = provenance_of(source, name, root, plan)
-        return cls(root, plan, _manifest(plan, origin))
+        return cls(root, plan, manifest_of_plan(plan, origin))
 
     def read(
         self, rows: Sequence[int] | np.ndarray, modality: str, decode: bool = True
@@ -106,7 +106,7 @@ class SourceStore(Store):
                 return decoded(kind, array, self.plan.rows[row].id) if kind.encoding and decode else array
         except BadSample as fault:
             self.report_damage(row, kind.name, fault)
-        return _empty_sample(kind)
+        return empty_sample(kind)
 
     def _picture(self, piece: np.ndarray, row: int, kind: Modality) -> np.ndarray | LazyImage:
         if piece.size:
@@ -114,7 +114,7 @@ class SourceStore(Store):
                 return LazyImage(kind, piece, self.plan.rows[row].id)
             except BadSample as fault:
                 self.report_damage(row, kind.name, fault)
-        return _empty_sample(kind)
+        return empty_sample(kind)
 
     def _column(self, name: str) -> np.ndarray:
         if name not in self._columns:
@@ -140,13 +140,15 @@ class SourceStore(Store):
         return np.ones(len(rows), np.uint8)
 
 
-def _empty_sample(kind: Modality) -> np.ndarray:
+def empty_sample(kind: Modality) -> np.ndarray:
+    """What stands for a sample that is absent or cannot be read."""
     if kind.encoding:
         return np.zeros((0, 0, 3), "uint8")
     return np.zeros((0, *kind.shape[1:]) if kind.ragged else kind.shape, kind.dtype)
 
 
-def _manifest(plan: Plan, origin: Provenance) -> Manifest:
+def manifest_of_plan(plan: Plan, origin: Provenance) -> Manifest:
+    """The manifest of samples that are in no shard; it has no statistics."""
     layout = layout_of_plan(plan, origin.origin())
     counts = {split: sum(row.split == split for row in plan.rows) for split in layout.splits}
     return Manifest(

@@ -67,7 +67,7 @@ def with_statistics(view: View, store: Store) -> View:
     The values come from the manifest or, if they are not there, from the central crops of up to
     `MEASURED` training samples. Raises MultiviewError like `View.with_statistics`.
     """
-    statistics = store.manifest.statistics
+    statistics = store.statistics
     stored = {modality.name: modality for modality in store.manifest.modalities}
     kind = stored.get(view.modality)
     if kind is None:
@@ -77,7 +77,7 @@ def with_statistics(view: View, store: Store) -> View:
     if known or plain:
         return view.with_statistics(statistics, stored)
     replace(view, mean=(0.0,), std=(1.0,)).with_statistics(statistics, stored)  # raises the other errors
-    found = store.manifest.views.get(view.channels.name) if _equals_installed(view) else None
+    found = store.view_statistics.get(view.channels.name) if _equals_installed(view) else None
     found = found or measure_views(store, {"view": view}).get("view")
     if found is None:
         raise MultiviewError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -11,10 +11,11 @@ from typing import ClassVar
 import numpy as np
 
 from multiview.data.columns.array_file import ArrayFile, find_array_file, is_one_hot, open_array_file
+from multiview.data.columns.file_columns import RAGGED
 from multiview.data.files.failures import name_failures
 from multiview.data.listing import splits
 from multiview.data.listing.labels import OTHER_LABELS, is_label_like
-from multiview.data.modality import Modality
+from multiview.data.modality import ANY, Modality
 from multiview.data.source import Plan, Row
 from multiview.data.values import (
     NAMED,
@@ -83,7 +84,10 @@ class Arrays:
     def plan(self, root: Path | None) -> Plan:
         """Plans one sample per row. Raises MultiviewError when the arrays do not match."""
         assert root is not None
-        file = open_array_file(find_array_file(root))
+        return self.plan_arrays(open_array_file(find_array_file(root)))
+
+    def plan_arrays(self, file: ArrayFile) -> Plan:
+        """Plans one sample per row of arrays that are open, or in memory."""
         given = {"id": self.id_column, "label": self.label_column, "split": self.split_column}
         for name in filter(None, given.values()):
             file.require_role(name)
@@ -104,7 +108,7 @@ class Arrays:
                 file.require_array(each.where[0])
             return chosen, []
         left = {
-            name: shape for name, (shape, _) in file.forms.items() if name not in roles and not _has_role(name, shape)
+            name: shape for name, (shape, _) in file.forms.items() if name not in roles and not has_role(name, shape)
         }
         lengths = [shape[0] for shape in left.values() if shape]
         count = max(set(lengths), key=lambda n: (lengths.count(n), n), default=0)
@@ -119,9 +123,13 @@ class Arrays:
         name = each.where[0]
         (_, *rest), dtype = file.forms[name]
         shape = tuple(rest)
+        if declared := file.declared(name):
+            return _ArrayPart(name, replace(declared, name=each.name))
         kind = each.kind or kind_of(each.name, shape, dtype, self.rate)
         if kind == "text":
             return _text_part(file, each)
+        if ANY in shape:
+            return _ragged_part(each, kind, shape, dtype, self.rate)
         first = has_channels_first(kind, shape, self.channel_axis)
         notes = [channels_first_note(each.name, kind, shape)] if first and self.channel_axis == "guess" else []
         notes += _kind_notes(file, each, kind)
@@ -137,6 +145,20 @@ def _column(file: ArrayFile, rows: int, name: str) -> list[str | None]:
     if file.forms[name][0] not in ((rows,), (rows, 1)):
         raise MultiviewError(f"'{name}' in {file.path} has not one value per sample, so it cannot tell groups.")
     return [text or None for text in file.texts(name)]
+
+
+def _ragged_part(
+    each: ModalityChoice, kind: str, shape: tuple[int, ...], dtype: np.dtype, rate: float | None
+) -> _ArrayPart:
+    """A part whose samples differ in the first axis, or in the last of two: channels are first."""
+    if kind not in RAGGED:
+        raise MultiviewError(
+            f"the samples of '{each.name}' differ in length, which {kind} samples cannot; bring all to one shape, or "
+            f"give another kind, as in '{each.name}:series' or '{each.name}:points'."
+        )
+    first = len(shape) == 2 and shape[1] == ANY
+    modality = declare_modality(each.name, kind, shape[::-1] if first else shape, dtype, rate)
+    return _ArrayPart(each.where[0], modality, first)
 
 
 def _text_part(file: ArrayFile, each: ModalityChoice) -> _ArrayPart:
@@ -171,7 +193,7 @@ def _tells_labels(name: str, shape: tuple[int, ...]) -> bool:
     return is_label_like(name) and (len(shape) <= 2 or _last(name) in LABELS)
 
 
-def _has_role(name: str, shape: tuple[int, ...]) -> bool:
+def has_role(name: str, shape: tuple[int, ...]) -> bool:
     """Whether an array holds labels, ids or splits by its name."""
     return _tells_labels(name, shape) or (_last(name) in (*IDS, *SPLITS) and len(shape) == 1)
 
@@ -282,7 +304,14 @@ class _Reader:
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         with name_failures(f"{self.file.path.name}, row {number}"):
-            return {part.modality.name: self._value(part, self.file.read(part.array, number)) for part in self.parts}
+            there = [part for part in self.parts if self.file.has(part.array, number)]
+            return {part.modality.name: self._value(part, self.file.read(part.array, number)) for part in there}
+
+    def one(self, number: int, modality: str) -> np.ndarray:
+        """One modality of a sample that has it. Raises BadSample."""
+        with name_failures(f"{self.file.path.name}, row {number}"):
+            part = next(part for part in self.parts if part.modality.name == modality)
+            return self._value(part, self.file.read(part.array, number))
 
     def _value(self, part: _ArrayPart, value: np.ndarray) -> np.ndarray:
         modality = part.modality

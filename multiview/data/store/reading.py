@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from multiview.data.store import manifest as manifests
 from multiview.data.store.manifest import Manifest
 from multiview.data.store.shard import group_dataset
 from multiview.data.store.shardfiles import ShardFiles, check_size
+from multiview.data.store.statistics import Statistics
 from multiview.data.store.structure import HDF5_ERRORS, unwritten
 from multiview.errors import MultiviewError, unknown_name
 
@@ -66,6 +67,16 @@ class Store:
     def split_names(self) -> tuple[str, ...]:
         """The names of the splits, `train` first."""
         return tuple(self.manifest.splits)
+
+    @property
+    def statistics(self) -> Mapping[str, Statistics]:
+        """Per modality and channel, over the training split."""
+        return self.manifest.statistics
+
+    @property
+    def view_statistics(self) -> Mapping[str, Statistics]:
+        """Of the installed views that were measured, by name."""
+        return self.manifest.views
 
     @property
     def ids(self) -> list[str]:
