@@ -176,8 +176,7 @@ def fit(setup: Setup, **options: Unpack[FitOptions]) -> Trained:
 
     Args:
         setup: views, encoders and graph.
-        options: fields of `Recipe`: data, out, seed, train, group, resume, overwrite, evaluate,
-            cache.
+        options: fields of `Recipe`, such as data, out, seed, train, resume and evaluate.
             `data` may also be in memory: a dict of arrays or tensors, a data frame, or a dataset
             whose samples are dicts (docs/data.md).
 

@@ -71,11 +71,14 @@ def save_setup(folder: Path, setup: Setup, initial: Setup | None) -> None:
     if setup.source is not None and _describes(setup.source, record):
         replace_text(folder / GRAPH, setup.source.to_yaml())
     if initial is not None:
-        own = {f"{name}.": each for name, each in initial.encoders.items() if not isinstance(each, str)}
-        states = {prefix: encoder.state_dict().items() for prefix, encoder in own.items()}
-        tensors = {prefix + key: value for prefix, state in states.items() for key, value in state}
-        copies = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-        replace_bytes(folder / INITIAL, save(copies))
+        replace_bytes(folder / INITIAL, save(_weights_of(initial)))
+
+
+def _weights_of(setup: Setup) -> dict[str, Tensor]:
+    """`VIEW.NAME` -> the tensors of all encoders."""
+    own = {name: each for name, each in setup.encoders.items() if not isinstance(each, str)}
+    tensors = {f"{name}.{key}": x for name, encoder in own.items() for key, x in encoder.state_dict().items()}
+    return {name: x.detach().cpu().contiguous().clone() for name, x in tensors.items()}
 
 
 def _describes(graph: Graph, record: Mapping[str, Any]) -> bool:

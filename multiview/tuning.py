@@ -48,8 +48,7 @@ class Tuning:
         if self.train not in TRAINED and not self.blocks and not self.lora_rank:
             raise MultiviewError(
                 f"train is {self.train!r}; give one of {', '.join(TRAINED)}, `lora RANK`, or `last N blocks` with N of "
-                "1 or more."
-                f"{suggestion(str(self.train), TRAINED)}"
+                f"1 or more.{suggestion(str(self.train), TRAINED)}"
             )
         if not _is_number(self.lr_scale) or not 0 < self.lr_scale < math.inf:
             raise MultiviewError(f"lr_scale is {self.lr_scale!r}; give a finite number above 0.")

@@ -60,10 +60,8 @@ def evaluated(folder: Path, name: str) -> Evaluated:
     facts = environment(folder) if (folder / ENVIRONMENT).is_file() else {}
     options[DATA] = facts.get("data", {}).get("manifest") or options.get(DATA)
     options[RECIPE] = facts.get("recipe")
-    ignored = {SEED, *NOT_COMPARED, *NO_EFFECT}
-    return Evaluated(
-        name=name, rows=tuple(rows), options={k: v for k, v in options.items() if k not in ignored}, seed=seed
-    )
+    kept = {k: v for k, v in options.items() if k not in {SEED, *NOT_COMPARED, *NO_EFFECT}}
+    return Evaluated(name=name, rows=tuple(rows), options=kept, seed=seed)
 
 
 def _flat(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -64,9 +64,8 @@ def ranks(query: NDArray[Any], gallery: NDArray[Any]) -> Ranks:
 
     By cosine, in float64. Every other row that is as similar counts as more similar, so that equal
     embeddings give the last rank. Similarities are rounded to 2^-30, because the last bits of a
-    product depend on the position of its rows. A zero vector has similarity 0 to every row.
-
-    Raises MultiviewError when an embedding is NaN or infinite.
+    product depend on the position of its rows. A zero vector has similarity 0 to every row. Raises
+    MultiviewError when an embedding is NaN or infinite.
     """
     q, g = _unit(query), _unit(gallery)
     found = np.empty(len(q), np.int64)

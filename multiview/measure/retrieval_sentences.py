@@ -120,9 +120,7 @@ def _conclusion(found: Sequence[Measure]) -> str:
 def _ranks(rows: Sequence[Measure]) -> list[str]:
     untrained = {row.group: row for row in rows if row.weights == RANDOM}
     lines = []
-    for row in rows:
-        if row.weights != TRAINED:
-            continue
+    for row in (row for row in rows if row.weights == TRAINED):
         other = untrained.get(row.group)
         against = f", with random weights {other.value:.1f}" if other else ""
         most = f"{row.range[1]:.0f}" if row.range else str(row.width)

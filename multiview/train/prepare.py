@@ -96,8 +96,7 @@ def prepare(
         script: what follows `accelerate launch` to start this run, for messages.
         data: data in memory, which is used in place of `recipe.data`.
     """
-    accelerator = start(recipe.train, script)
-    console = _console(accelerator)
+    console = _console(accelerator := start(recipe.train, script))
     torch.manual_seed(recipe.seed)
     setup = setup or recipe.build()
     untrained = {name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()}
@@ -106,25 +105,21 @@ def prepare(
     store = _open_store(recipe, console, workers, data)
     count, processes = _count_samples(store), accelerator.num_processes
     batch, note = fit_batch(recipe.train.batch, count, processes)
-    for text in (note, few_samples(count)):
-        if text:
-            console.print(text, highlight=False, soft_wrap=True)
+    _say(console, note, few_samples(count))
     train = replace(recipe.train, batch=batch)
-    labelled = int((store.labels[store.rows(TRAIN_SPLIT)] >= 0).sum())
-    situation = Situation(samples=count, per_rank=batch // processes, ranks=processes, labelled=labelled)
+    situation = _situation(store, batch, processes)
     setup = with_statistics(setup, store, situation)
     samples = Samples(store, TRAIN_SPLIT, setup.views, train=True, seed=recipe.seed, cache=cache)
     batches = Batches(count, batch, recipe.seed, accelerator.process_index, processes)
     steps = planned_steps(train, len(batches))
-    initial = replace(setup, encoders=untrained)
     model = _checked_model(setup, samples, situation, train)
     grouping = _grouping(recipe, store, setup, batch, console)
     codes, labels = grouping.codes if grouping else None, torch.from_numpy(samples.labels)
     memories = Memories(model, setup.graph, count, recipe.seed, steps, codes, labels=labels)
     constant = tuple(constant_views(samples, setup))
     if note := constant_note(constant):
-        console.print(f"Note: {note}", highlight=False, markup=False, soft_wrap=True)
-    built = setup, initial, model, memories, constant, grouping
+        _say(console, f"Note: {note}")
+    built = setup, replace(setup, encoders=untrained), model, memories, constant, grouping
     return Prepared(accelerator, console, store, samples, batches, situation, train, *built)
 
 
@@ -205,14 +200,21 @@ def _console(accelerator: Accelerator) -> Console:
     return console
 
 
-def _note(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+def _situation(store: Store, batch: int, processes: int) -> Situation:
+    rows = store.rows(TRAIN_SPLIT)
+    labelled = int((store.labels[rows] >= 0).sum())
+    return Situation(samples=len(rows), per_rank=batch // processes, ranks=processes, labelled=labelled)
+
+
+def _say(console: Console, *texts: str | None) -> None:
+    for text in filter(None, texts):
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _open_store(recipe: Recipe, console: Console, workers: int, data: Any = None) -> Store:
     """Opens the store of the run; the main process first prepares data that has no store yet."""
     if data is not None:
-        return open_memory(data, partial(_note, console), recipe.group)
+        return open_memory(data, partial(_say, console), recipe.group)
     made = on_first(partial(_make_store, recipe, console, workers))
     return open_data(made, Path(recipe.cache), group=recipe.group)
 

@@ -22,8 +22,7 @@ def tuned(setup: Setup, *, weights: bool = True) -> Setup:
     """The setup, after its encoders were changed in place as its `tuning` says.
 
     weights: load the files of weights; False when a checkpoint follows, which holds all weights.
-    Raises MultiviewError that names the view: a missing file, a file of another network, too few
-    blocks, or `lora` without the library.
+    Raises MultiviewError that names the view, as for a missing file or a file of another network.
     """
     for view, tuning in setup.tuning.items():
         encoder = setup.encoders[view]

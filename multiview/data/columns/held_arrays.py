@@ -126,13 +126,17 @@ def column_of(name: str, values: Any) -> HeldColumn:
     if array.ndim == 0:
         raise MultiviewError(f"data['{name}'] is {_kind(values)}, not an array with one row per sample.")
     _require_dtype(name, array.dtype, values)
-    missing, finite = _missing_rows(array), np.ones(len(array), bool)
-    if array.dtype.kind == "f":
-        for start in range(0, len(array), ROWS):
-            rows = array[start : start + ROWS]
-            finite[start : start + ROWS] = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
     dtype = np.dtype("U") if array.dtype.kind == "U" else array.dtype
-    return HeldColumn(array.shape[1:], dtype, ~missing, finite, _Rows(array))
+    return HeldColumn(array.shape[1:], dtype, ~_missing_rows(array), _finite_rows(array), _Rows(array))
+
+
+def _finite_rows(array: np.ndarray) -> np.ndarray:
+    """Which rows hold finite numbers only."""
+    finite = np.ones(len(array), bool)
+    for start in range(0, len(array) if array.dtype.kind == "f" else 0, ROWS):
+        rows = array[start : start + ROWS]
+        finite[start : start + ROWS] = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
+    return finite
 
 
 def _missing_rows(array: np.ndarray) -> np.ndarray:
@@ -148,10 +152,9 @@ def _missing_rows(array: np.ndarray) -> np.ndarray:
 def column_of_cells(
     name: str, cells: Sequence[np.ndarray | None], read: Callable[[int], np.ndarray] | None = None
 ) -> HeldColumn:
-    """The column of these cells, None where a sample is absent.
+    """The column of these cells, None where a sample is absent; `read` reads a cell again.
 
-    read: reads a cell again; None reads `cells`, which may otherwise be placeholders of the same
-    shape and dtype. Raises MultiviewError when the shapes do not fit each other.
+    Raises MultiviewError when the shapes do not fit each other.
     """
     cells = [None if cell is None or _is_missing(cell) else cell for cell in cells]
     known = [(number, cell) for number, cell in enumerate(cells) if cell is not None]
@@ -159,11 +162,15 @@ def column_of_cells(
     finite = np.array([cell is None or cell.dtype.kind != "f" or bool(np.isfinite(cell).all()) for cell in cells], bool)
     if not known:
         return HeldColumn((), np.dtype("float32"), present, finite, read or _Cells(cells))
-    texts = {cell.dtype.kind == "U" for _, cell in known}
+    dtype = _common_dtype(name, [cell for _, cell in known])
+    return HeldColumn(_common_shape(name, known), dtype, present, finite, read or _Cells(cells))
+
+
+def _common_dtype(name: str, cells: Sequence[np.ndarray]) -> np.dtype:
+    texts = {cell.dtype.kind == "U" for cell in cells}
     if len(texts) > 1:
         raise MultiviewError(f"'{name}' holds texts in some samples and numbers in others; give one kind.")
-    dtype = np.dtype("U") if texts == {True} else np.result_type(*{cell.dtype for _, cell in known})
-    return HeldColumn(_common_shape(name, known), dtype, present, finite, read or _Cells(cells))
+    return np.dtype("U") if texts == {True} else np.result_type(*{cell.dtype for cell in cells})
 
 
 def _is_missing(cell: np.ndarray) -> bool:

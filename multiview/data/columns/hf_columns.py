@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -156,14 +157,11 @@ class _Pixels:
 
 
 def _sounds(name: str, cells: _FileCells, present: np.ndarray, rate: float | None) -> tuple[HeldColumn, list[str]]:
-    rates, channels = [], []
+    found: list[tuple[int, int]] = []
     for number in np.flatnonzero(present).tolist():
-        try:
-            found = _header(cells(number), name)
-        except BadSample:
-            continue
-        rates.append(found[0])
-        channels.append(found[1])
+        with suppress(BadSample):
+            found.append(_header(cells(number), name))
+    rates, channels = [each[0] for each in found], [each[1] for each in found]
     if not rates:
         raise MultiviewError(f"none of the sounds in the column '{name}' can be read.")
     reader = SoundReader(round(rate or most_common_of(rates)), most_common_of(channels), ANY)

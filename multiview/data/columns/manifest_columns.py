@@ -132,8 +132,7 @@ def number_column(each: ModalityChoice, columns: Columns) -> CellColumn:
     """One or more columns of numbers as a table."""
     table = np.column_stack([_values(columns[name]) for name in each.where])
     there = np.array([[cell is not None for cell in columns[name]] for name in each.where]).T
-    some = np.any(there, axis=1)
-    largest = np.finfo("float32").max
+    some, largest = np.any(there, axis=1), np.finfo("float32").max
     wrong = some[:, None] & (~(np.abs(table) <= largest) | ~there)
     bad: dict[int, str] = {}
     for row, place in np.argwhere(wrong).tolist():

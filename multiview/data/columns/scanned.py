@@ -20,24 +20,27 @@ EXAMPLE = 'a dict per sample, such as {"image": image, "audio": sound, "label": 
 def columns_of_samples(samples: Any, limit: int, progress: Progress) -> dict[str, HeldColumn]:
     """The columns of a map-style dataset whose samples are mappings.
 
-    limit: the values stay in memory when they need at most so many bytes; otherwise a sample is
-    read again at each use. progress: called with (samples read, samples in all, 0). Raises
-    MultiviewError for samples that are no mappings.
+    limit: values that need more bytes together are read again at each use, not kept.
     """
     count, used = len(samples), 0
     cells: dict[str, list[np.ndarray | None]] = {}
     kept: dict[str, list[np.ndarray | None]] | None = {}
     for number in range(count):
-        for name, value in arrays_of_sample(samples, number).items():
+        sample = arrays_of_sample(samples, number)
+        used += sum(value.nbytes for value in sample.values() if value is not None)
+        kept = kept if used <= limit else None
+        for name, value in sample.items():
             cells.setdefault(name, [None] * count)[number] = _placeholder(value)
-            used += 0 if value is None else value.nbytes
-            kept = kept if used <= limit else None
             if kept is not None:
                 kept.setdefault(name, [None] * count)[number] = value
         progress(number + 1, count, 0)
     if kept is not None:
         return {name: column_of_cells(name, values) for name, values in kept.items()}
-    lazy = _LazySamples(samples)
+    return _lazy_columns(_LazySamples(samples), cells)
+
+
+def _lazy_columns(lazy: _LazySamples, cells: Mapping[str, list[np.ndarray | None]]) -> dict[str, HeldColumn]:
+    """The columns of placeholders; only single numbers and texts stay in memory."""
     alone = {name: all(value is None or not value.ndim for value in values) for name, values in cells.items()}
     reads = {name: None if alone[name] else _LazyCells(lazy, name) for name in cells}
     return {name: column_of_cells(name, values, reads[name]) for name, values in cells.items()}

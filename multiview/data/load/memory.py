@@ -17,7 +17,7 @@ from multiview.data.load.memory_columns import check_data, planned
 from multiview.data.load.sourcestore import SourceStore, empty_sample, manifest_of_plan
 from multiview.data.load.viewstatistics import CROP, measure_views
 from multiview.data.modality import Modality
-from multiview.data.source import BadSample, Plan
+from multiview.data.source import BadSample, Plan, Source
 from multiview.data.store.statistics import Moments, Statistics, channels, moments_of
 from multiview.data.write.grouping import with_groups
 from multiview.data.write.planning import make_plan, provenance_of
@@ -48,24 +48,24 @@ IN_PYTHON = {
 def open_memory(data: Any, say: Callable[[str], None] = terminal.say, group: str | None = None) -> MemoryStore:
     """The samples of data in memory as a store; reads the samples of a dataset once.
 
-    Args:
-        data: a mapping of arrays, a data frame, or a map-style dataset of mappings.
-        say: called with each note for the user.
-        group: key that says which samples belong together, see `multiview preprocess`.
-
+    say: called with each note for the user. group: key that says which samples belong together.
     Raises MultiviewError when the data cannot be read.
     """
-    check_data(data)
-    try:
-        made, source = planned(data)
-        plan = with_groups(make_plan(_Given(made), None), group, source, None)
-    except MultiviewError as error:
-        raise MultiviewError(in_python(str(error))) from error
+    plan, source = _planned(data, group)
     store = MemoryStore(Path("the data"), plan, manifest_of_plan(plan, provenance_of(source, "memory", None, plan)))
     store.there = {kind.name: _present(column, kind) for kind, column in _columns(plan)}
     for note in (*plan.notes, *_absent_notes(plan)):
         say(in_python(note))
     return store
+
+
+def _planned(data: Any, group: str | None) -> tuple[Plan, Source]:
+    check_data(data)
+    try:
+        made, source = planned(data)
+        return with_groups(make_plan(_Given(made), None), group, source, None), source
+    except MultiviewError as error:
+        raise MultiviewError(in_python(str(error))) from error
 
 
 def in_python(text: str) -> str:

@@ -33,8 +33,7 @@ def is_in_memory(data: object) -> bool:
 
 def check_data(data: Any) -> None:
     """Raises MultiviewError unless data in memory has one of the forms that can be read."""
-    kinds = {kind.__name__ for kind in type(data).__mro__}
-    name = type(data).__name__
+    kinds, name = {kind.__name__ for kind in type(data).__mro__}, type(data).__name__
     if kinds & ITERABLE:
         raise MultiviewError(
             f"data is an iterable {name}, which has no length and no order; give a dataset with __len__ and "
@@ -115,21 +114,22 @@ def _columns_of_frame(frame: Any) -> dict[str, HeldColumn]:
     if len(set(names)) < len(names):
         raise MultiviewError(f"two columns of the data frame have the same name: {', '.join(names)}.")
     values = {name: frame.iloc[:, place] for place, name in enumerate(names)}
+    tables = _numbered(values)
+    joined = {name for group in tables.values() for name in group}
+    columns = {name: column_of(name, _cells(column)) for name, column in values.items() if name not in joined}
+    for name, group in tables.items():
+        parts = [np.asarray(values[each].to_numpy(), "float64") for each in group]
+        columns[name] = column_of(name, np.stack(parts, axis=1))
+    return columns
+
+
+def _numbered(values: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Table -> its columns: numbers whose names differ in the number at the end alone."""
     numbered: dict[str, list[str]] = {}
     for name, column in values.items():
         if (match := re.fullmatch(r"(.*?\D)[_.-]?\d+", name)) and getattr(column.dtype, "kind", "O") in "buif":
             numbered.setdefault(match[1].rstrip("_.-"), []).append(name)
-    tables = {stem: group for stem, group in numbered.items() if len(group) > 1 and stem not in values}
-    joined = {name: stem for stem, group in tables.items() for name in group}
-    columns: dict[str, HeldColumn] = {}
-    for name, column in values.items():
-        table = joined.get(name)
-        if table is None:
-            columns[name] = column_of(name, _cells(column))
-        elif table not in columns:
-            parts = [np.asarray(values[each].to_numpy(), "float64") for each in tables[table]]
-            columns[table] = column_of(table, np.stack(parts, axis=1))
-    return columns
+    return {stem: group for stem, group in numbered.items() if len(group) > 1 and stem not in values}
 
 
 def _cells(column: Any) -> Any:

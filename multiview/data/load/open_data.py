@@ -181,8 +181,7 @@ class _StoreMaker(NamedTuple):
             out.rename(out.with_name(f"{out.name}.unfinished-{time.time_ns()}"))
         draft.rename(out)
         sync(out.parent)
-        lines = [line.replace(str(draft), str(out)) for line in report.lines()]
-        self.say(" ".join((f"prepared {called}:", *lines)))
+        self.say(" ".join((f"prepared {called}:", *report.lines())).replace(str(draft), str(out)))
 
 
 def _folder_of(base: Path, origin: Provenance) -> Path:

@@ -54,11 +54,10 @@ def draw_windows(crop: Crop, drawn: Floats, height: int | Ints, width: int | Int
     ratio = np.exp(log_low + (log_high - log_low) * drawn[:, TRIES : 2 * TRIES])
     w, h = np.rint(np.sqrt(area * ratio)), np.rint(np.sqrt(area / ratio))
     fits = (w > 0) & (w <= width[:, None]) & (h > 0) & (h <= height[:, None])
-    first, rows = fits.argmax(1), np.arange(len(drawn))
+    first, rows, none = fits.argmax(1), np.arange(len(drawn)), ~fits.any(1)
     w, h = w[rows, first].astype(np.int64), h[rows, first].astype(np.int64)
     top = np.floor(drawn[:, -3] * (height - h + 1)).astype(np.int64)
     left = np.floor(drawn[:, -2] * (width - w + 1)).astype(np.int64)
-    none = ~fits.any(1)
     top[none], left[none], h[none], w[none] = _central_windows(crop, height[none], width[none])
     return Windows(top, left, h, w, drawn[:, -1] < crop.flip)
 

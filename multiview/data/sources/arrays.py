@@ -103,13 +103,9 @@ class Arrays:
 
     def _chosen(self, file: ArrayFile, roles: set[str]) -> tuple[tuple[ModalityChoice, ...], list[str]]:
         if self.modalities:
-            chosen = parse_modalities(self.modalities)
-            for each in chosen:
-                file.require_array(each.where[0])
-            return chosen, []
-        left = {
-            name: shape for name, (shape, _) in file.forms.items() if name not in roles and not has_role(name, shape)
-        }
+            return _required(file, parse_modalities(self.modalities)), []
+        forms = {name: shape for name, (shape, _) in file.forms.items() if name not in roles}
+        left = {name: shape for name, shape in forms.items() if not has_role(name, shape)}
         lengths = [shape[0] for shape in left.values() if shape]
         count = max(set(lengths), key=lambda n: (lengths.count(n), n), default=0)
         names = [name for name, shape in left.items() if shape and shape[0] == count]
@@ -130,6 +126,13 @@ class Arrays:
             return _text_part(file, each)
         if ANY in shape:
             return _ragged_part(each, kind, shape, dtype, self.rate)
+        return self._even_part(file, each, kind)
+
+    def _even_part(self, file: ArrayFile, each: ModalityChoice, kind: str) -> _ArrayPart:
+        """A part whose samples have one shape."""
+        name = each.where[0]
+        (_, *rest), dtype = file.forms[name]
+        shape = tuple(rest)
         first = has_channels_first(kind, shape, self.channel_axis)
         notes = [channels_first_note(each.name, kind, shape)] if first and self.channel_axis == "guess" else []
         notes += _kind_notes(file, each, kind)
@@ -145,6 +148,12 @@ def _column(file: ArrayFile, rows: int, name: str) -> list[str | None]:
     if file.forms[name][0] not in ((rows,), (rows, 1)):
         raise MultiviewError(f"'{name}' in {file.path} has not one value per sample, so it cannot tell groups.")
     return [text or None for text in file.texts(name)]
+
+
+def _required(file: ArrayFile, chosen: tuple[ModalityChoice, ...]) -> tuple[ModalityChoice, ...]:
+    for each in chosen:
+        file.require_array(each.where[0])
+    return chosen
 
 
 def _ragged_part(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -103,12 +103,9 @@ class HuggingFace:
         roles = self._roles(features, several=len(named) > 1)
         chosen, skipped = self._chosen(features, {name for name in roles.values() if name})
         columns, notes = self._read(parts, features, list(chosen.values()))
-        named_roles = [name for name in roles.values() if name in features]
-        columns |= {name: _role_column(parts, features, name) for name in named_roles if name is not None}
-        if roles["split"] == PREFIX:
-            columns[PREFIX] = _split_column(named)
-        label = features.get(roles["label"] or "")
-        classes = tuple(label.names) if label is not None and kind_of_feature(label) == "class" else None
+        columns |= {name: _role_column(parts, features, name) for name in features if name in roles.values()}
+        columns |= {PREFIX: _split_column(named)} if roles["split"] == PREFIX else {}
+        classes = _classes(features.get(roles["label"] or ""))
         arrays = held_arrays(columns, len(parts))
         return arrays, self._arrays(chosen, roles), classes, [*notes, *skipped_note(skipped)]
 
@@ -129,9 +126,7 @@ class HuggingFace:
     def _roles(self, features: Mapping[str, Any], several: bool) -> dict[str, str | None]:
         """The columns of ids, classes and splits; `hf` stands for the splits of the dataset."""
         given = {"id": self.id_column, "label": self.label_column, "split": self.split_column}
-        for name in filter(None, given.values()):
-            if name not in features:
-                raise unknown_name("column of the dataset", name, features)
+        _require_columns(filter(None, given.values()), features)
         scalar = {name for name, each in features.items() if kind_of_feature(each) in ("class", "text", "number")}
         classes = [name for name in features if kind_of_feature(features[name]) == "class"]
         label = _first(CLASSES, scalar) or (classes[0] if len(classes) == 1 else None)
@@ -143,20 +138,16 @@ class HuggingFace:
         """Modality -> its column, and the columns that are left out."""
         if self.modalities:
             chosen = {each.name: each.where[0] for each in parse_modalities(self.modalities)}
-            for name in chosen.values():
-                if name not in features:
-                    raise unknown_name("column of the dataset", name, features)
+            _require_columns(chosen.values(), features)
             return chosen, []
         found = [name for name, feature in features.items() if name not in roles and _is_modality(name, feature)]
-        names = {name: RENAMED.get(name.rpartition(".")[2].casefold(), name) for name in found}
-        clear = {name: new if [*names.values()].count(new) == 1 else name for name, new in names.items()}
         if not found:
             raise MultiviewError(
                 f"no column of the dataset looks like a modality; it has: {', '.join(features)}. Choose columns with "
                 "--modalities '{NAME: COLUMN}'."
             )
         left = [name for name in features if name not in roles and name not in found and name != "__url__"]
-        return {new.replace(".", "_"): name for name, new in clear.items()}, left
+        return _modality_names(found), left
 
     def _read(
         self, parts: Parts, features: Mapping[str, Any], names: Sequence[str]
@@ -182,6 +173,11 @@ def _common_features(parts: Parts) -> dict[str, Any]:
     return features
 
 
+def _classes(feature: Any) -> tuple[str, ...] | None:
+    """The names of the classes of a ClassLabel."""
+    return tuple(feature.names) if feature is not None and kind_of_feature(feature) == "class" else None
+
+
 def _role_column(parts: Parts, features: Mapping[str, Any], name: str) -> HeldColumn:
     if kind_of_feature(features[name]) == "class":
         return class_column(parts, name, features[name].names)
@@ -190,6 +186,19 @@ def _role_column(parts: Parts, features: Mapping[str, Any], name: str) -> HeldCo
 
 def _first(words: Sequence[str], names: set[str]) -> str | None:
     return next((name for word in words for name in sorted(names) if name.casefold() == word), None)
+
+
+def _require_columns(names: Iterable[str], features: Mapping[str, Any]) -> None:
+    for name in names:
+        if name not in features:
+            raise unknown_name("column of the dataset", name, features)
+
+
+def _modality_names(columns: Sequence[str]) -> dict[str, str]:
+    """Modality -> its column; a name such as `jpg` becomes `image` where only one column does."""
+    names = {name: RENAMED.get(name.rpartition(".")[2].casefold(), name) for name in columns}
+    clear = {name: new if [*names.values()].count(new) == 1 else name for name, new in names.items()}
+    return {new.replace(".", "_"): name for name, new in clear.items()}
 
 
 def _is_modality(name: str, feature: Any) -> bool:
@@ -210,13 +219,7 @@ def load_dataset(name: str, config: str | None = None) -> Any:
     """
     if not name:
         raise MultiviewError("the source hf needs a dataset; type hf:PATH or hf:NAME, such as hf:photos.parquet.")
-    try:
-        import datasets
-    except ImportError as cause:
-        raise MultiviewError(
-            "the source hf needs the package `datasets`; type pip install 'multiview-cmc[hf]'."
-        ) from cause
-    datasets.disable_progress_bars()
+    datasets = _package()
     try:
         return _loaded(datasets, Path(name), config)
     except Exception as cause:  # whatever the builders of `datasets` raise
@@ -224,6 +227,17 @@ def load_dataset(name: str, config: str | None = None) -> Any:
             f"{name} cannot be loaded by `datasets`: {_first_line(cause)}. Give a .parquet or .tar file, a folder of "
             "such files, a folder that save_to_disk wrote, or the name of a dataset of the hub."
         ) from cause
+
+
+def _package() -> Any:
+    try:
+        import datasets
+    except ImportError as cause:
+        raise MultiviewError(
+            "the source hf needs the package `datasets`; type pip install 'multiview-cmc[hf]'."
+        ) from cause
+    datasets.disable_progress_bars()
+    return datasets
 
 
 def _loaded(datasets: Any, path: Path, config: str | None) -> Any:
