@@ -51,8 +51,9 @@ def view_to_plain(view: GraphView) -> dict[str, Any]:
     for name, options in (("view", view.options), ("encoder", view.encoder_options)):
         called = getattr(view, name)
         if options:
-            named = {} if called is None else {"name": called}
-            plain[name] = named | {key: _plain(value) for key, value in options.items()}
+            plain[name] = ({} if called is None else {"name": called}) | {
+                key: _plain(value) for key, value in options.items()
+            }
         elif called is not None:
             plain[name] = called
     for name in ("modality", "share", "crop", *GEOMETRY, "dim"):

@@ -37,8 +37,7 @@ def nt_xent(
         present: which rows exist.
         rows: further numbers (n,) per row that the objective reads.
 
-    Returns:
-        The mean over the rows of both views.
+    Returns the mean over the rows of both views.
     """
     sides = _sides("nt_xent", {"a": a, "b": b}, present)
     return _of("nt_xent", SimCLR(temperature=_fixed(temperature)), sides, present, rows, _learned(temperature))

@@ -150,12 +150,11 @@ def empty_sample(kind: Modality) -> np.ndarray:
 def manifest_of_plan(plan: Plan, origin: Provenance) -> Manifest:
     """The manifest of samples that are in no shard; it has no statistics."""
     layout = layout_of_plan(plan, origin.origin())
-    counts = {split: sum(row.split == split for row in plan.rows) for split in layout.splits}
     return Manifest(
         count=len(plan.rows),
         rejected=0,
         modalities=layout.modalities,
-        splits=counts,
+        splits={split: sum(row.split == split for row in plan.rows) for split in layout.splits},
         classes=layout.classes,
         factors=layout.factors,
         groups=layout.groups,
