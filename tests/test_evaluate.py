@@ -351,6 +351,35 @@ class TestRows:
         with pytest.raises(MultiviewError, match=r"not evaluation scores .* multiview evaluate RUN"):
             from_json(text)
 
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("value", 1e308),
+            ("value", -0.25),
+            ("value", float("inf")),
+            ("value", "0.5"),
+            ("split", "no split"),
+            ("split", 1e308),
+            ("weights", 7),
+            ("group", None),
+            ("views", "L"),
+            ("samples", {"test": 3}),
+            ("samples", {"train": 1, "val": 1, "test": -3}),
+            ("interval", {"low": 0.1}),
+            ("range", [0, "1"]),
+            ("facts", {}),
+            ("facts", {"extracted": 8, "classes": 0, "majority": 0.5, "c": 1.0, "converged": True}),
+            ("facts", {"extracted": 8, "classes": 2, "majority": 0.5, "c": 1.0}),
+            ("facts", {"extracted": 8, "classes": 2, "majority": 0.5, "c": 1.0, "converged": "yes"}),
+        ],
+    )
+    def test_a_row_with_a_value_that_cannot_be_is_refused(self, name, value, measured):
+        content = json.loads(to_json(measured))
+        assert content["rows"][1]["measure"] == "linear"
+        content["rows"][1][name] = value
+        with pytest.raises(MultiviewError, match="not evaluation scores"):
+            rows_from_json(json.dumps(content))
+
     def test_another_schema_is_refused(self):
         with pytest.raises(MultiviewError, match="schema 3, this version reads 1 and 2"):
             from_json('{"schema": 3, "rows": []}')

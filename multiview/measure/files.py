@@ -13,10 +13,13 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multiview import typed
 from multiview.errors import MultiviewError
 from multiview.measure.intervals import Interval
+from multiview.measure.rowform import checked
 from multiview.measure.rows import MIOU, PIXEL_ACCURACY, Measure, short_weights
 from multiview.measure.scores import Score, measures_of, scores_of
+from multiview.parsing import MALFORMED
 
 if TYPE_CHECKING:
     from multiview.trained import Trained
@@ -55,13 +58,13 @@ def rows_from_json(text: str) -> list[Measure]:
     try:
         content = json.loads(text)
         if isinstance(content, list) and content:
-            return [row for old in content for row in _old_segmentation(**old)]
+            return [checked(row) for old in content for row in _old_segmentation(**old)]
         schema = content["schema"]
         if schema == 1:
-            return measures_of(Score(**row) for row in content["scores"])
+            return [checked(row) for row in measures_of(Score(**row) for row in content["scores"])]
         if schema == SCHEMA:
-            return [_row(values) for values in content["rows"]]
-    except (ValueError, TypeError, KeyError) as cause:
+            return [checked(_row(values)) for values in content["rows"]]
+    except MALFORMED as cause:
         raise MultiviewError(
             f"these are not evaluation scores ({type(cause).__name__}: {cause}); expected 'schema' and a list 'rows' "
             f"of {', '.join(column.name for column in fields(Measure))}. "
@@ -75,12 +78,12 @@ def rows_from_json(text: str) -> list[Measure]:
 
 def _row(values: dict[str, Any]) -> Measure:
     limits, interval = values["range"], values["interval"]
-    typed = {
-        "views": tuple(values["views"]),
+    made = {
+        "views": typed.list_of(typed.text)(values["views"]),
         "range": limits and tuple(limits),
         "interval": interval and Interval(**interval),
     }
-    return Measure(**values | typed)
+    return Measure(**values | made)
 
 
 def _old_segmentation(
