@@ -192,7 +192,7 @@ def fit(setup: Setup, **options: Unpack[FitOptions]) -> Trained:
         >>> import torch
         >>> samples = [{"image": torch.zeros(3, 16, 16, dtype=torch.uint8)} for _ in range(40)]
         >>> mv.fit(setup, data=samples, train=train, evaluate=False).steps
-        splits ...
+        'image' (3, 16, 16) is taken ...
         1
     """
     from multiview.run import run
