@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
+from multiview.papers import PREFIX, about, paper_files
 from multiview.plugins import Plugin, installed
 
 OURS = "multiview-cmc"
@@ -41,7 +42,7 @@ def entries(group: str) -> list[Entry]:
 
 def lines(groups: Sequence[str]) -> Iterator[str]:
     """The lines that `multiview list` prints."""
-    by_group = {group: entries(group) for group in groups}
+    by_group = {group: [*entries(group), *(_papers() if group == "recipes" else ())] for group in groups}
     plugins = [entry.plugin for listed in by_group.values() for entry in listed]
     name_width = max((len(plugin.name) for plugin in plugins), default=0)
     origin_width = max((len(plugin.origin) for plugin in plugins), default=0)
@@ -50,6 +51,12 @@ def lines(groups: Sequence[str]) -> Iterator[str]:
         for entry in listed:
             text = f"BROKEN: {entry.trouble}" if entry.trouble else entry.help
             yield f"  {entry.plugin.name:<{name_width}}  {entry.plugin.origin:<{origin_width}}  {text}".rstrip()
+
+
+def _papers() -> list[Entry]:
+    """The graph files with the settings of papers, under the names that `multiview train` takes."""
+    named = paper_files().items()
+    return [Entry(Plugin(f"{PREFIX}{name}", "recipes", str(path), OURS), about(path)) for name, path in named]
 
 
 def _entry(plugin: Plugin, registered: int) -> Entry:

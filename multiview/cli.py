@@ -63,7 +63,8 @@ COMMANDS = (
         words="RECIPE [options]",
         action="multiview.commands.runs:train",
         plugins="recipes",
-        about="Trains a recipe, or a graph file in its place, in one process. "
+        about="Trains a recipe, or a graph file in its place, in one process. `paper:NAME` is a graph file with "
+        "the settings of a paper; `multiview list recipes` shows the names. "
         "`accelerate launch -m multiview.recipes.RECIPE [options]` starts the same run from any folder, with as many "
         "processes as `accelerate config` or --num_processes says; a recipe in "
         "a file of your own is started with `accelerate launch FILE.py [options]`.",

@@ -70,9 +70,11 @@ def _layers(width: int, head: Head) -> Iterator[nn.Module]:
             yield nn.BatchNorm1d(hidden)
         yield nn.ReLU(inplace=True)
         width = hidden
-    yield nn.Linear(width, head.dim, bias=head.bias and not head.norm_out)
-    if head.norm_out:
-        yield nn.BatchNorm1d(head.dim, affine=False)
+    yield nn.Linear(width, head.dim, bias=head.bias and not (head.norm_out or head.scale_out))
+    if head.norm_out or head.scale_out:
+        norm = nn.BatchNorm1d(head.dim, affine=head.scale_out)
+        norm.register_parameter("bias", None)
+        yield norm
 
 
 class Learned(nn.Module):

@@ -10,6 +10,7 @@ from multiview.errors import MultiviewError
 from multiview.exits import DONE
 from multiview.files import replace_text
 from multiview.launch import parse_recipe
+from multiview.papers import is_graph_file
 from multiview.plugins import load
 from multiview.recipe import Recipe
 from multiview.recipe_origin import recipe_of
@@ -65,7 +66,7 @@ def recipe_named(name: str, words: Sequence[str]) -> tuple[Recipe, bool]:
         if words:
             raise MultiviewError(f"{name} is a run, whose graph has no further options; leave out {words[0]}.")
         return recipe_of(Path(name)), True
-    if name.endswith((".yaml", ".yml")) or Path(name).is_file():
+    if is_graph_file(name):
         return parse_recipe(load("recipes", "graph"), [name, *words], prog), exact
     return parse_recipe(load("recipes", name), words, prog), exact
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from multiview.errors import MultiviewError
 from multiview.exits import DONE
+from multiview.papers import is_graph_file
 from multiview.plugins import load
 
 
@@ -62,7 +63,7 @@ def train(name: str, words: Sequence[str]) -> int:
     """
     from multiview.launch import train_from_words
 
-    if name.endswith((".yaml", ".yml")) or Path(name).is_file():
+    if is_graph_file(name):
         return train_from_words(load("recipes", "graph"), [name, *words], prog="multiview train graph")
     return train_from_words(load("recipes", name), words, prog=f"multiview train {name}")
 

@@ -15,7 +15,6 @@ from typing import Any
 from multiview.errors import MultiviewError, unknown_name
 from multiview.graphs.checking import check
 from multiview.graphs.reading import (
-    FILES,
     NAMES,
     check_top,
     crop_of,
@@ -30,6 +29,7 @@ from multiview.graphs.writing import plain_parts
 from multiview.graphs.yamlfile import At, Document, document_of, kind_of, read_document
 from multiview.option_values import split
 from multiview.options import parse
+from multiview.papers import is_graph_file, path_of
 from multiview.recipe import Recipe
 
 GRAPH = ("views", "edges", "encoders", "topology")
@@ -49,7 +49,7 @@ def options_of(recipe: type[Recipe], words: Sequence[str]) -> list[str]:
     for option, text in _split(words):
         name = option.removeprefix("--")
         if option == "--config" or not option:
-            options += _add_file(document, Path(text or ""), recipe)
+            options += _add_file(document, path_of(text or ""), recipe)
         elif text is None or not option.startswith("--"):
             options.append(option)
         elif name.partition(".")[0] in GRAPH:
@@ -103,7 +103,7 @@ def _joined(option: str, left: list[str]) -> str:
 
 
 def _is_file(word: str) -> bool:
-    return word.endswith(FILES) or (bool(word) and not word.startswith("-") and Path(word).is_file())
+    return not word.startswith("-") and is_graph_file(word)
 
 
 def _add_file(document: Document, path: Path, recipe: type[Recipe]) -> list[str]:

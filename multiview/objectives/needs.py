@@ -19,6 +19,7 @@ class Head:
         norm: batch norm after every hidden map.
         bias: whether the maps have a bias. A map before a batch norm never has one.
         norm_out: batch norm without scale and shift on the output, as SimSiam's projector has.
+        scale_out: batch norm with a scale and without a shift on the output, as SimCLR's has.
         unit: whether the output is normalised to length 1.
         constant_rate: keep the initial learning rate, whatever the schedule, as SimSiam's predictor
             does.
@@ -32,8 +33,11 @@ class Head:
     norm_out: bool = False
     unit: bool = True
     constant_rate: bool = False
+    scale_out: bool = False
 
     def __post_init__(self) -> None:
+        if self.norm_out and self.scale_out:
+            raise MultiviewError("a head has norm_out and scale_out; give one of the two.")
         if self.dim < 1 or self.layers < 1 or (self.hidden is not None and self.hidden < 1):
             raise MultiviewError(f"a head needs dim, layers and hidden of 1 or more, not {self}.")
 
@@ -42,7 +46,7 @@ class Head:
         """A short name that differs whenever the head differs: a key in state dictionaries."""
         kind = "linear" if self.layers == 1 else f"mlp{self.layers}_{self.hidden or 'in'}"
         flags = {"bn": self.norm, "nobias": not self.bias, "bnout": self.norm_out, "raw": not self.unit}
-        flags["constant"] = self.constant_rate
+        flags |= {"constant": self.constant_rate, "bnscale": self.scale_out}
         return "_".join([kind, str(self.dim), *(flag for flag, on in flags.items() if on)])
 
 

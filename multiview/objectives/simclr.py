@@ -32,6 +32,8 @@ class SimCLR(InBatchContrast):
             by the mean of these weights. 0 weights all alike.
         tau_plus: share of the negatives that are of the sample's own class. Their expected part is
             subtracted (arXiv:2007.00224). 0 subtracts nothing.
+        norm: batch norm behind both maps of the projector, the last without a shift, as the
+            original code has. The paper's text does not name it.
 
     Example:
         >>> import torch
@@ -50,6 +52,7 @@ class SimCLR(InBatchContrast):
     decoupled: bool = False
     hardness: float = 0.0
     tau_plus: float = 0.0
+    norm: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,8 +62,9 @@ class SimCLR(InBatchContrast):
 
     def needs(self) -> tuple[Needs, Needs]:
         """A two-layer projector without biases on both sides."""
-        side = Needs(projector=Head(dim=self.dim, layers=2, hidden=self.hidden, bias=False))
-        return side, side
+        norm = self.norm
+        head = Head(dim=self.dim, layers=2, hidden=self.hidden, bias=False, norm=norm, scale_out=norm)
+        return Needs(projector=head), Needs(projector=head)
 
     def loss(self, edge: EdgeInput) -> EdgeOutput:
         """The mean over both views' rows. Samples that lack a view take no part."""

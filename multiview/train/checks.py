@@ -74,6 +74,15 @@ def _require_pairs(situation: Situation, micro_batch: int) -> None:
         )
 
 
+def check_synchronisable(device: torch.device, processes: int) -> None:
+    """Raises MultiviewError when sync_bn is asked for several processes without GPUs."""
+    if processes > 1 and device.type == "cpu":
+        raise MultiviewError(
+            f"sync_bn joins the batch norms of {processes} processes, and PyTorch's SyncBatchNorm needs GPUs; give "
+            "--train.sync_bn false, or train in one process, which sees the whole batch."
+        )
+
+
 def check_synchronised(model: MultiviewModel, missing: Mapping[str, int], situation: Situation) -> None:
     """Raises MultiviewError when SyncBatchNorm could wait for a process without samples of a view.
 

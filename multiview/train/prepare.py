@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
 
 from multiview.config import Train
 from multiview.data.load.dataset import CACHE, Samples
@@ -29,7 +29,7 @@ from multiview.plurals import counted
 from multiview.recipe import Recipe, Setup
 from multiview.setup import example_tensors, with_statistics
 from multiview.terminal import SafeConsole
-from multiview.train.checks import check_batch_norm, check_encoders, check_synchronised
+from multiview.train.checks import check_batch_norm, check_encoders, check_synchronisable, check_synchronised
 from multiview.train.constant_views import constant_note, constant_views
 from multiview.train.frozen_features import FrozenFeatures
 from multiview.train.groups import Grouping, grouping_of
@@ -101,7 +101,7 @@ def prepare(
     setup = setup or recipe.build()
     untrained = {name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()}
     setup = tuned(setup)
-    _check_before_data(setup, recipe.train, accelerator.num_processes)
+    _check_before_data(setup, recipe.train, accelerator)
     store = _open_store(recipe, console, workers, data)
     count, processes = _count_samples(store), accelerator.num_processes
     batch, note = fit_batch(recipe.train.batch, count, processes)
@@ -185,8 +185,11 @@ def _count_samples(store: Store) -> int:
     )
 
 
-def _check_before_data(setup: Setup, train: Train, processes: int) -> None:
+def _check_before_data(setup: Setup, train: Train, accelerator: Accelerator) -> None:
     """Raises MultiviewError for mistakes in encoders, graph and batch, before data is prepared."""
+    processes = accelerator.num_processes
+    if train.sync_bn:
+        check_synchronisable(accelerator.device, processes)
     with torch.random.fork_rng(devices=[]):  # the heads of this model draw their weights too
         model = MultiviewModel(setup.encoders, setup.graph)
     per_rank = max(train.batch // processes, 1)
@@ -243,6 +246,8 @@ def _grouping(recipe: Recipe, store: Store, setup: Setup, batch: int, console: C
 
 def _checked_model(setup: Setup, samples: Samples, situation: Situation, train: Train) -> MultiviewModel:
     model = MultiviewModel(setup.encoders, setup.graph)
+    if train.sync_bn:
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)
     check_encoders(model, example_tensors(samples, setup))
     check_batch_norm(model, situation, train.micro_batch)
     missing = {name: samples.count_absent(view.modality) for name, view in setup.views.items()}
