@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -96,17 +97,16 @@ def _kept(file: Path | None) -> NDArray[np.float32] | None:
 
 def _keep(file: Path, table: NDArray[np.float32]) -> bool:
     """Writes the features as a whole; whether that was possible."""
+    partial = partial_path(file)
     try:
         file.parent.mkdir(exist_ok=True)
-        partial = partial_path(file)
-        try:
-            with create(partial) as opened:
-                np.save(opened, table)
-                opened.flush()
-                os.fsync(opened.fileno())
-            partial.replace(file)
-        finally:
-            partial.unlink(missing_ok=True)
+        with create(partial) as opened:
+            np.save(opened, table)
+            opened.flush()
+            os.fsync(opened.fileno())
+        partial.replace(file)
     except OSError:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         return False
     return True

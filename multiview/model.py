@@ -109,9 +109,8 @@ class MultiviewModel(nn.Module):
         self.encoders = nn.ModuleDict({module_name(o): encoders[o] for o in own})  # type: ignore[misc]
         self.projectors = nn.ModuleDict()
         self.predictors = nn.ModuleDict()
-        self.scalars = nn.ModuleDict(
-            {n: Learned(s) for n, e in graph.named_edges().items() if (s := e.objective.scalars())}
-        )
+        learned = {name: edge.objective.scalars() for name, edge in graph.named_edges().items()}
+        self.scalars = nn.ModuleDict({name: Learned(scalars) for name, scalars in learned.items() if scalars})
         self.online: dict[str, list[Needs]] = {}
         self.given: frozenset[str] = frozenset()
         for view, needs in needs_of(graph):

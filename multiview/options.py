@@ -159,8 +159,7 @@ def _expanded(argv: Sequence[str], known: list[str], config: type) -> list[str]:
 def _with_brackets(words: Sequence[str], lists: Mapping[str, bool], gather: bool) -> list[str]:
     """Writes the values of options that take lists as lists: `L,ab` as `["L", "ab"]`.
 
-    gather: whether `--views L ab` is a list too; not where a word of its own may follow an option.
-    """
+    gather: whether `--views L ab` is a list too, where no word of its own follows an option."""
     left, done = list(words), []
     while left:
         option, equals, value = left.pop(0).partition("=")

@@ -106,14 +106,12 @@ class Recipe:
                 raise MultiviewError(_no_path(name, value))
         if not isinstance(self.train, Train):
             raise MultiviewError(f"train is a {type(self.train).__name__}; give mv.Train(epochs=..., ...).")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
             raise MultiviewError(f"seed is {self.seed!r}; give a whole number from 0 to {2**31 - 1}.")
         if self.resume and self.overwrite:
             raise MultiviewError(
                 "--resume continues a run and --overwrite replaces it; give only one of the two options."
             )
-        if not 0 <= self.seed < 2**31:
-            raise MultiviewError(f"seed is {self.seed}; give a whole number from 0 to {2**31 - 1}.")
 
     @classmethod
     def as_options(cls, words: Sequence[str]) -> list[str]:

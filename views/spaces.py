@@ -99,11 +99,9 @@ def rgb_to_hsv(rgb: Tensor) -> Tensor:
     gradient 0. Equals `skimage.color.rgb2hsv`.
     """
     x = real(rgb)
-    r, g, b = x.unbind(-3)
-    value = x.amax(-3)
+    (r, g, b), value = x.unbind(-3), x.amax(-3)
     chroma = value - x.amin(-3)
-    # A divisor of 1 for greys keeps the gradient finite.
-    spread = chroma.masked_fill(chroma < NOTHING, 1.0)
+    spread = chroma.masked_fill(chroma < NOTHING, 1.0)  # 1 for greys keeps the gradient finite
     red, green, blue = (g - b) / spread, (b - r) / spread + 2, (r - g) / spread + 4
     sector = torch.where(value == b, blue, torch.where(value == g, green, red))
     hue = torch.where(chroma < NOTHING, 0.0, (sector / 6).remainder(1.0))

@@ -26,10 +26,7 @@ Some = Selection
 def _selected(kind: str, option: str, selection: Selection | None, crop: Crop, augment: Augmentation | None) -> View:
     """Channels of the modality `kind`, each normalised by its statistics from the store."""
     if not selection:
-        raise MultiviewError(
-            f"the view '{kind}' does not know how many {option} there are; give {option}=NUMBER to read all, or a "
-            f"tuple of {option}, counted from 0 (`multiview inspect STORE` shows what the store has)."
-        )
+        raise _unknown_number(kind, option)
     require_numbers(kind, option, selection)
     count, take = (selection, None) if isinstance(selection, int) else (len(selection), tuple(selection))
     return View(
@@ -39,6 +36,13 @@ def _selected(kind: str, option: str, selection: Selection | None, crop: Crop, a
         take=take,
         axes=_AXES[kind],
         augment=augment,
+    )
+
+
+def _unknown_number(kind: str, option: str) -> MultiviewError:
+    return MultiviewError(
+        f"the view '{kind}' does not know how many {option} there are; give {option}=NUMBER to read all, or a tuple of "
+        f"{option}, counted from 0 (`multiview inspect STORE` shows what the store has)."
     )
 
 

@@ -125,9 +125,13 @@ def _paired(a: Setting, b: Setting) -> str:
     what, of = names.pop(), ", ".join(map(str, seeds))
     if len(seeds) == 1:
         return f"{title}: {100 * differences[0]:+.1f} points of {what} (seed {of}; one seed each: no test)"
+    return f"{title}: {_tested(differences, what, of)}"
+
+
+def _tested(differences: list[float], what: str, seeds: str) -> str:
     m = t_interval(differences)
-    verdict = "beyond noise" if not m.noise else "within noise"
-    return f"{title}: {m.in_words} points of {what}, paired over {counted(len(seeds), 'seed')} ({of}): {verdict}"
+    verdict = "within noise" if m.noise else "beyond noise"
+    return f"{m.in_words} points of {what}, paired over {counted(len(differences), 'seed')} ({seeds}): {verdict}"
 
 
 def t_interval(differences: Sequence[float]) -> Margin:

@@ -282,10 +282,8 @@ def _graph(objective: Objective, samples: int | None, dim: int | None, views: in
         raise MultiviewError(f"PairLoss: views is {count}; give a number from 2 to {len(NAMES)}.")
     sized = _with_dim(objective, dim)
     if samples is None and any(isinstance(needs.memory, Bank) for needs in _needs(sized)):
-        raise MultiviewError(
-            f"{objective.name} keeps one row per training sample; say how many: "
-            f"mv.PairLoss(mv.{objective.name}(), samples=len(dataset))."
-        )
+        call = f"mv.PairLoss(mv.{objective.name}(), samples=len(dataset))"
+        raise MultiviewError(f"{objective.name} keeps one row per training sample; say how many: {call}.")
     resolved = sized.resolved(Situation(samples=MANY if samples is None else samples, per_rank=MANY))
     return ContrastGraph.of("full" if count == 2 else "joint", NAMES[:count], resolved)
 

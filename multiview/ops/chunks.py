@@ -22,11 +22,10 @@ def in_chunks(
     Several chunks are computed again in the backward pass, so that memory is that of one chunk.
     `others` have as many rows as z, or are None.
     """
-    step = max(1, step)
-    if step >= len(z):
+    if max(1, step) >= len(z):
         return tuple(score(z, *others))
     found = [
         checkpoint(score, *(x if x is None else x[part] for x in (z, *others)), use_reentrant=False)
-        for part in parts(len(z), step)
+        for part in parts(len(z), max(1, step))
     ]
     return tuple(map(torch.cat, zip(*found, strict=True)))

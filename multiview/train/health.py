@@ -122,10 +122,8 @@ def of_scores(scores: Sequence[Tensor], present: Tensor) -> dict[str, Tensor]:
     rows = [_row_numbers(s)[present] for s in scores]
     sums = total(torch.cat([*rows]).sum(0))
     count = total(torch.tensor(float(sum(len(r) for r in rows)), dtype=sums.dtype, device=sums.device))
-    if count == 0:
-        return {}
-    positive, rank, loss, ceiling = sums / count
-    if ceiling == 0:  # there were no negatives: nothing was ranked
+    positive, rank, loss, ceiling = sums / count.clamp(min=1)
+    if ceiling == 0:  # there were no rows or no negatives: nothing was ranked
         return {}
     return {"positive": positive, "rank": rank, "ceiling": ceiling, "bound": ceiling - loss}
 

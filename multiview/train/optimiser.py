@@ -49,6 +49,12 @@ class Kind(NamedTuple):
     constant: bool
     factor: float
 
+    def options(self, optimiser: str) -> dict[str, Any]:
+        """The options of the group."""
+        options = {"weight_decay": self.decay, "constant_rate": self.constant, "lr_factor": self.factor}
+        # Without weight decay timm's Lars adapts the rate only of a group with `always_adapt`.
+        return options | ({"always_adapt": self.adapts} if optimiser == "lars" else {})
+
 
 def _groups(config: Optimizer, model: MultiviewModel, tuning: Mapping[str, Tuning]) -> list[dict[str, Any]]:
     """Parameter groups by weight decay, constant rate and factor, in the order of the model."""
@@ -61,12 +67,7 @@ def _groups(config: Optimizer, model: MultiviewModel, tuning: Mapping[str, Tunin
             factor, decay = own.get(p, (1.0, config.weight_decay))
             decays = p not in scalars and (config.name == "sgd" or p.ndim > 1)
             groups.setdefault(Kind(decay if decays else 0.0, decays, p in constant, factor), []).append(p)
-    # Without weight decay timm's Lars adapts the rate only of a group with `always_adapt`.
-    return [
-        {"params": params, "weight_decay": kind.decay, "constant_rate": kind.constant, "lr_factor": kind.factor}
-        | ({"always_adapt": kind.adapts} if config.name == "lars" else {})
-        for kind, params in groups.items()
-    ]
+    return [{"params": params, **kind.options(config.name)} for kind, params in groups.items()]
 
 
 def _own_kinds(

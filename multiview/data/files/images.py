@@ -267,9 +267,8 @@ def to_rgb(image: Image) -> Image:
     if image.mode.startswith("I"):
         return _narrowed(image).convert("RGB")
     if image.has_transparency_data and not _is_band(image):
-        over = image.convert("RGBA")
-        white = Image.new("RGBA", over.size, "white")
-        return Image.alpha_composite(white, over).convert("RGB")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     return image.convert("RGB")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -126,15 +126,12 @@ class SourceStore(Store):
         if name == "id":
             return np.array([row.id.encode() for row in rows], object)
         if name == "label":
-            numbers = {label: place for place, label in enumerate(self.manifest.classes)}
-            return np.array([-1 if row.label is None else numbers[row.label] for row in rows], np.int64)
+            return np.array(_codes((row.label for row in rows), self.manifest.classes, -1), np.int64)
         if name == "split":
-            numbers = {split: place for place, split in enumerate(self.split_names)}
-            return np.array([NO_SPLIT if row.split is None else numbers[row.split] for row in rows], np.uint8)
+            return np.array(_codes((row.split for row in rows), self.split_names, NO_SPLIT), np.uint8)
         for column, names in self.manifest.groups.items():
             if name == group_dataset(column):
-                codes = {group: place for place, group in enumerate(names)}
-                return np.array([codes.get(row.groups.get(column, ""), -1) for row in rows], np.int64)
+                return np.array(_codes((row.groups.get(column) for row in rows), names, -1), np.int64)
         if name.startswith("factor/"):
             return np.array([row.factors.get(name.removeprefix("factor/"), np.nan) for row in rows])
         return np.ones(len(rows), np.uint8)
@@ -162,3 +159,9 @@ def manifest_of_plan(plan: Plan, origin: Provenance) -> Manifest:
         shards=(),
         provenance=origin,
     )
+
+
+def _codes(values: Iterable[str | None], names: Sequence[str], missing: int) -> list[int]:
+    """The place of every value among the names, `missing` for a value that is not there."""
+    places = {name: place for place, name in enumerate(names)}
+    return [missing if value is None else places[value] for value in values]

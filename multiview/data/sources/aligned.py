@@ -142,10 +142,9 @@ class Aligned(FileOptions):
         table = labels.read_table(csv, self.id_column)
         split = table.require_split_column(self.split_column)
         label = table.label_column(self.label_column)
-        rows = [
-            Row(name, label=entry.label, split=entry.split if split else splits.split_by_hash(name, shares))
-            for name, entry in sorted(table.entries(label, split, self.ignore_label).items())
-        ]
+        entries = sorted(table.entries(label, split, self.ignore_label).items())
+        of = {name: entry.split if split else splits.split_by_hash(name, shares) for name, entry in entries}
+        rows = [Row(name, label=entry.label, split=of[name]) for name, entry in entries]
         notes = _table_notes(table, label, stems, rows)
         return rows, notes if split else [*notes, splits.hash_split_note(shares)]
 

@@ -109,8 +109,8 @@ class Arrays:
         lengths = [shape[0] for shape in left.values() if shape]
         count = max(set(lengths), key=lambda n: (lengths.count(n), n), default=0)
         names = [name for name, shape in left.items() if shape and shape[0] == count]
-        others = sorted(set(left) - set(names))
-        notes = [f"skipped {', '.join(others)}: not an array with {count} rows."] if others else []
+        others = ", ".join(sorted(set(left) - set(names)))
+        notes = [f"skipped {others}: not an array with {count} rows."] if others else []
         for name in names:
             _refuse_single_picture(file, name)
         return tuple(ModalityChoice(name.replace("/", "_"), None, (name,)) for name in names), notes

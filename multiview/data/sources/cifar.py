@@ -85,10 +85,8 @@ class Cifar100:
         place, pickled = _located(root, layouts, "CIFAR-100")
         names = _names(place / "meta", f"{self.labels}_label_names") if pickled else _lines(place / text)
         column = 1 if self.labels == "coarse" else 2  # of the binary version: coarse, fine, pixels
-        train, test = (
-            _File(place / (name if pickled else f"{name}.bin"), f"{self.labels}_labels", column, 2)
-            for name in ("train", "test")
-        )
+        files = [place / (name if pickled else f"{name}.bin") for name in ("train", "test")]
+        train, test = (_File(file, f"{self.labels}_labels", column, 2) for file in files)
         return _plan([train], test, names, self.val)
 
 

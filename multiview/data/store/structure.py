@@ -62,13 +62,12 @@ def _walk(group: Any, prefix: str, datasets: dict[str, Any]) -> Iterator[tuple[s
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             yield path, "is a link to another place"
             continue
-        found = group[name]
-        if isinstance(found, h5py.Group):
-            yield from _walk(found, path, datasets)
-        elif not isinstance(found, h5py.Dataset):
+        if isinstance(group[name], h5py.Group):
+            yield from _walk(group[name], path, datasets)
+        elif not isinstance(group[name], h5py.Dataset):
             yield path, "is no dataset"
         else:
-            datasets[path[1:]] = found
+            datasets[path[1:]] = group[name]
 
 
 def _form_fault(dataset: Any, size: int) -> str | None:

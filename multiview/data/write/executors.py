@@ -25,16 +25,11 @@ def write_shards(
     job: ShardJob, numbers: Sequence[int], engine: str, workers: int, tick: Tick
 ) -> Iterator[FinishedShard]:
     """Writes shards and yields each when whole, in any order. Raises a worker's first error."""
-    workers = min(workers, len(numbers))
     if engine not in ENGINES:
         raise unknown_name("engine", engine, ENGINES)
-    if engine == "ray":
-        results = _run_on_ray(job, numbers, workers, tick)
-    elif workers > 1:
-        results = _run_in_processes(job, numbers, workers, tick)
-    else:
-        results = (job.attempt(number, tick) for number in numbers)
-    for result in results:
+    several = _run_on_ray if engine == "ray" else _run_in_processes if min(workers, len(numbers)) > 1 else None
+    one = (job.attempt(number, tick) for number in numbers)
+    for result in one if several is None else several(job, numbers, min(workers, len(numbers)), tick):
         if not isinstance(result, FinishedShard):
             raise result
         yield result
