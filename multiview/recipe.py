@@ -12,6 +12,7 @@ from multiview.tuning import Tuning
 from multiview.view import Crop, View
 
 if TYPE_CHECKING:
+    from multiview.data.store.reading import Store
     from multiview.encoder import Encoder
     from multiview.graphs import Graph
 
@@ -120,6 +121,16 @@ class Recipe:
         Raises MultiviewError for a mistake in the words.
         """
         return list(words)
+
+    def for_data(self, store: "Store") -> "tuple[Recipe, Sequence[str]]":
+        """The recipe to run on a store, and lines that say why; a recipe may choose by its data.
+
+        A run is that of the recipe returned here: it builds the setup, and is written into the run
+        folder. So a resumed or loaded run does not choose again. Must give the same in every
+        process.
+        """
+        del store
+        return self, ()
 
     def build(self) -> Setup:
         """The views, encoders and graph of the run; every recipe overrides it."""

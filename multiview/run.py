@@ -15,6 +15,7 @@ from multiview.distributed import any_rank, naming_lost_ranks, on_first
 from multiview.encoded_once import encode_once
 from multiview.finish import finish
 from multiview.recipe import Recipe, Setup
+from multiview.recipe_origin import origin_of
 from multiview.setup_record import record_of, save_setup, unrecorded
 from multiview.train.loop import Loop, Progress
 from multiview.train.lost_devices import naming_lost_devices
@@ -57,6 +58,7 @@ def run(
     if recipe.resume or not recipe.plan:  # cheap mistakes before the data is prepared
         claim(recipe, name)
     prepared = prepare(recipe, setup, workers=workers, script=script, data=data)
+    recipe, origin = prepared.recipe, _origin(recipe, prepared.recipe, origin)
     if recipe.plan:
         show_plan(prepared, recipe)
         return None
@@ -74,6 +76,11 @@ def run(
         trained = replace(_trained(prepared), folder=folder, steps=progress.step, stopped_by=progress.stopped_by)
         finish(trained, recipe, prepared.console, reloadable=setup is None or not unrecorded(record_of(setup)))
     return trained
+
+
+def _origin(given: Recipe, chosen: Recipe, origin: dict[str, str] | None) -> dict[str, str] | None:
+    """How to find the recipe that runs, when another one was chosen by the data."""
+    return origin if type(chosen) is type(given) else origin_of(type(chosen))
 
 
 def unshared_note(folder: Path, device: torch.device) -> str:

@@ -46,18 +46,18 @@ def options_of(recipe: type[Recipe], words: Sequence[str]) -> list[str]:
         return list(words)
     document = Document({})
     options: list[str] = []
-    for option, text in _split(words):
+    for option, text in split_words(words):
         name = option.removeprefix("--")
         if option == "--config" or not option:
-            options += _add_file(document, path_of(text or ""), recipe)
+            options += add_file(document, path_of(text or ""), recipe)
         elif text is None or not option.startswith("--"):
             options.append(option)
         elif name.partition(".")[0] in GRAPH:
-            _add_option(document, name, text)
+            add_option(document, name, text)
         else:
             options.append(f"{option}={text}")
             if name.partition(".")[0] == "objective":
-                _objective_option(document, name.split("."), text)
+                objective_option(document, name.split("."), text)
     if "views" not in document.value:
         raise MultiviewError(
             "there is no graph to train; give a graph file, as in `multiview train graph.yaml`, or views, as in "
@@ -68,7 +68,7 @@ def options_of(recipe: type[Recipe], words: Sequence[str]) -> list[str]:
     return [*options, f"--views={json.dumps(views)}", f"--edges={json.dumps(edges)}", "--topology=null"]
 
 
-def _split(words: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+def split_words(words: Sequence[str]) -> Iterator[tuple[str, str | None]]:
     """Options with their values; a graph file has no option: ("", file)."""
     left = list(words)
     takes = True
@@ -106,7 +106,7 @@ def _is_file(word: str) -> bool:
     return not word.startswith("-") and is_graph_file(word)
 
 
-def _add_file(document: Document, path: Path, recipe: type[Recipe]) -> list[str]:
+def add_file(document: Document, path: Path, recipe: type[Recipe]) -> list[str]:
     """Replaces the graph by that of a file; returns the other options of the file as words."""
     read = read_document(path)
     check_top(read, recipe)
@@ -158,7 +158,7 @@ def _words(at: tuple[str, ...], value: Any) -> list[str]:
     return [f"--{'.'.join(at)}={text}"] if at[-1] else []
 
 
-def _add_option(document: Document, name: str, text: str) -> None:
+def add_option(document: Document, name: str, text: str) -> None:
     """Applies one of the options of the graph."""
     first, *rest = name.split(".")
     place = f"--{name}"
@@ -175,7 +175,7 @@ def _add_option(document: Document, name: str, text: str) -> None:
         _edges_option(document, rest, text, place)
 
 
-def _objective_option(document: Document, name: Sequence[str], text: str) -> None:
+def objective_option(document: Document, name: Sequence[str], text: str) -> None:
     """Notes `--objective cmc` and `--objective.dim 64`, which are options of the recipe as well."""
     place = f"--{'.'.join(name)}"
     if len(name) > 1 and name[1] not in NAMES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from multiview.data.load.open_data import is_store, open_data
 from multiview.data.load.sampler import Batches, fit_batch
 from multiview.data.store.reading import Store
 from multiview.distributed import from_first, on_first
+from multiview.encoder import Encoder
 from multiview.errors import MultiviewError
 from multiview.memory.memories import Memories
 from multiview.model import MultiviewModel
@@ -56,6 +57,7 @@ class Prepared:
 
     setup: with the statistics of the data. initial: the same with copies of the encoders before
     their `tuning` loads weights. constant: the views whose values are all alike.
+    recipe: the options, also those that were chosen by the data.
     """
 
     accelerator: Accelerator
@@ -71,6 +73,7 @@ class Prepared:
     memories: Memories
     constant: tuple[str, ...] = ()
     grouping: Grouping | None = None
+    recipe: Recipe = field(default_factory=Recipe)
 
     @property
     def steps(self) -> int:
@@ -97,12 +100,11 @@ def prepare(
         data: data in memory, which is used in place of `recipe.data`.
     """
     console = _console(accelerator := start(recipe.train, script))
+    recipe, known = _for_data(recipe, console, workers, data)
     torch.manual_seed(recipe.seed)
-    setup = setup or recipe.build()
-    untrained = {name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()}
-    setup = tuned(setup)
+    setup, untrained = _built(setup or recipe.build())
     _check_before_data(setup, recipe.train, accelerator)
-    store = _open_store(recipe, console, workers, data)
+    store = known or _open_store(recipe, console, workers, data)
     count, processes = _count_samples(store), accelerator.num_processes
     batch, note = fit_batch(recipe.train.batch, count, processes)
     _say(console, note, few_samples(count))
@@ -119,7 +121,7 @@ def prepare(
     constant = tuple(constant_views(samples, setup))
     if note := constant_note(constant):
         _say(console, f"Note: {note}")
-    built = setup, replace(setup, encoders=untrained), model, memories, constant, grouping
+    built = setup, replace(setup, encoders=untrained), model, memories, constant, grouping, recipe
     return Prepared(accelerator, console, store, samples, batches, situation, train, *built)
 
 
@@ -212,6 +214,23 @@ def _situation(store: Store, batch: int, processes: int) -> Situation:
 def _say(console: Console, *texts: str | None) -> None:
     for text in filter(None, texts):
         console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _built(setup: Setup) -> tuple[Setup, dict[str, Encoder | str]]:
+    """The setup with loaded weights, and copies of the encoders before that."""
+    untrained = {name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()}
+    return tuned(setup), untrained
+
+
+def _for_data(recipe: Recipe, console: Console, workers: int, data: Any) -> tuple[Recipe, Store | None]:
+    """The recipe that runs; its store, when the recipe had to read the data to choose it."""
+    if type(recipe).for_data is Recipe.for_data:
+        return recipe, None
+    store = _open_store(recipe, console, workers, data)
+    _count_samples(store)
+    chosen, lines = recipe.for_data(store)
+    _say(console, *lines)
+    return chosen, store
 
 
 def _open_store(recipe: Recipe, console: Console, workers: int, data: Any = None) -> Store:

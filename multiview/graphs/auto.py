@@ -1,0 +1,269 @@
+"""Chooses a graph and the budget of a run from what a store holds, and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from multiview.config import Optimizer, Train
+from multiview.errors import MultiviewError
+from multiview.graphs.auto_views import LeftOut, Proposal, propose, size_of
+from multiview.graphs.building import OWN, SHARED
+from multiview.graphs.held import Holdings
+from multiview.graphs.topology import edges_of
+from multiview.graphs.values import Graph, GraphEdge
+from multiview.objectives.base import Objective
+from multiview.objectives.needs import Needs
+from multiview.plugins import load
+from multiview.view import Crop
+
+LEAST = 4
+"""Training samples that a view, and an edge, needs."""
+MOST_FULL = 6
+"""Views of which every pair is contrasted; of more views, the first one against all others."""
+LARGEST_BANK = 1_000_000
+"""Training samples up to which aligned views are contrasted by memory banks."""
+WIDE, NARROW = (0.7, 1.0), (0.3, 1.0)
+"""Share of the picture in a crop: of two different views, and of two crops of one view."""
+BATCHES = ((20_000, 256), (2_000, 128), (500, 64), (0, 32))
+"""From so many training samples on, samples per step."""
+LEAST_STEPS, LEAST_EPOCHS, MOST_EPOCHS = 2_000, 20, 500
+LONGEST = {"audio": 4.0, "video": 2.0}
+"""Seconds of the longest window of a kind."""
+LONGEST_SERIES = 1024
+"""Steps of the longest window of a series."""
+SHARE_OF_WINDOW = 0.6
+"""Length of a window as a share of the whole, where two windows of one view are contrasted."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One line of the report: what it is about, what was chosen, and why."""
+
+    about: str
+    chosen: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A chosen graph with its budget, and the reasons."""
+
+    graph: Graph
+    train: Train
+    reasons: tuple[Reason, ...]
+
+    def lines(self) -> list[str]:
+        """The reasons as a table of text."""
+        about = max(len(each.about) for each in self.reasons)
+        chosen = min(44, max(len(each.chosen) for each in self.reasons))
+        return [f"{each.about:<{about}}  {each.chosen:<{chosen}}  {each.why}" for each in self.reasons]
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user says about the graph: the objective of all edges, a topology, all views."""
+
+    objective: Objective | None = None
+    topology: str | None = None
+    views: tuple[Proposal, ...] = ()
+
+
+def choose(holdings: Holdings, wishes: Wishes = Wishes()) -> Choice:
+    """The graph of a store, the options of training, and a reason for each.
+
+    Raises MultiviewError when nothing in the store can be contrasted.
+    """
+    views, left = (list(wishes.views), []) if wishes.views else propose(holdings.held, LEAST)
+    views, edges, alone = _edges(views, holdings, wishes)
+    left += alone
+    if not edges:
+        why = "; ".join(f"{each.name}: {each.why}" for each in left)
+        raise MultiviewError(f"nothing here can be contrasted: {why or 'the store holds no modality'}.")
+    own = any(len(set(edge.views)) == 1 for edge in edges)
+    crop = _crop(views, own)
+    graph = Graph(views={each.name: each.view for each in views}, edges=edges, crop=crop)
+    train = train_of(holdings.samples)
+    said = [
+        *_about_views(views),
+        *_about_edges(graph, views, holdings),
+        *_about_crop(crop, views, own),
+        *_about_train(train, holdings.samples),
+        *(Reason(each.name, "left out", each.why) for each in left),
+    ]
+    return Choice(graph, train, tuple(said))
+
+
+def _edges(
+    views: Sequence[Proposal], holdings: Holdings, wishes: Wishes
+) -> tuple[list[Proposal], tuple[GraphEdge, ...], list[LeftOut]]:
+    """The views that an edge joins, the edges, and the views without one."""
+    if wishes.topology:
+        return list(views), _of_topology(views, holdings, wishes), []
+    joined = [
+        _edge(a, b, holdings.samples, wishes.objective)
+        for a, b in pairs_of(views)
+        if holdings.common(a.held.name, b.held.name) >= LEAST
+    ]
+    taken = {name for edge in joined for name in edge.views}
+    single = [each for each in views if each.name not in taken]
+    joined += [_self_edge(each, wishes.objective) for each in single if each.alone]
+    left = [
+        LeftOut(each.name, "one view has no second one to be contrasted with, and no augmentation makes another of it")
+        for each in single
+        if not each.alone
+    ]
+    return [each for each in views if each.name not in {one.name for one in left}], tuple(joined), left
+
+
+def _of_topology(views: Sequence[Proposal], holdings: Holdings, wishes: Wishes) -> tuple[GraphEdge, ...]:
+    """The edges of the topology that the user names; one of many views takes the common crop."""
+    by_name = {each.name: each for each in views}
+    edges = []
+    for edge in edges_of(wishes.topology or "full", tuple(by_name)):
+        if len(edge.views) > 2:
+            edges.append(GraphEdge(edge.views, wishes.objective))
+        elif len(set(edge.views)) == 1:
+            edges.append(_self_edge(by_name[edge.views[0]], wishes.objective))
+        else:
+            a, b = (by_name[name] for name in edge.views)
+            edges.append(_edge(a, b, holdings.samples, wishes.objective))
+    return tuple(edges)
+
+
+def pairs_of(views: Sequence[Proposal]) -> list[tuple[Proposal, Proposal]]:
+    """Every pair of up to `MOST_FULL` views; of more, the view that most samples have with each."""
+    if len(views) <= MOST_FULL:
+        return list(combinations(views, 2))
+    centre = max(views, key=lambda each: (each.held.present, len(each.held.changing)))
+    return [(centre, each) for each in views if each is not centre]
+
+
+def _edge(a: Proposal, b: Proposal, samples: int, objective: Objective | None) -> GraphEdge:
+    """An edge between two views: a bank where pixels are aligned, else the batch."""
+    aligned = bool(a.aligned) and _grids_agree(a, b)
+    chosen = objective or (_bank() if aligned and samples <= LARGEST_BANK else _in_batch(0.1, "cross"))
+    pictures = a.held.modality.spatial and b.held.modality.spatial
+    return GraphEdge((a.name, b.name), chosen, crop=OWN if pictures and not reads_memory(chosen) else SHARED)
+
+
+def _grids_agree(a: Proposal, b: Proposal) -> bool:
+    """Whether the pixels of two views lie on each other: not those of two different pictures."""
+    pictures = {each.held.name for each in (a, b) if each.kind in ("image", "video")}
+    return bool(b.aligned) and len(pictures) < 2
+
+
+def _self_edge(each: Proposal, objective: Objective | None) -> GraphEdge:
+    return GraphEdge((each.name, each.name), objective or _in_batch(0.2, "both"))
+
+
+def _bank() -> Objective:
+    return load("objectives", "cmc")(variant="softmax", temperature=0.1)
+
+
+def _in_batch(temperature: float, negatives: str) -> Objective:
+    return load("objectives", "simclr")(temperature=temperature, negatives=negatives)
+
+
+def reads_memory(objective: Objective) -> bool:
+    """Whether the negatives of an objective come from a bank or queue, and not from the batch."""
+    needs = objective.needs()
+    return any(each.memory is not None for each in ((needs,) if isinstance(needs, Needs) else needs))
+
+
+def _crop(views: Sequence[Proposal], own: bool) -> Crop:
+    """The geometry of all views."""
+    sides = [each.held.side for each in views if each.held.modality.spatial]
+    size = size_of(min(sides)) if sides else Crop().size
+    return Crop(size=size, scale=NARROW if own and sides else WIDE, seconds=_seconds(views, own))
+
+
+def _seconds(views: Sequence[Proposal], own: bool) -> float | None:
+    """The length of the window in time; None = the whole length."""
+    timed = {each.held.name: each.held for each in views if each.held.modality.timed}
+    if not timed:
+        return None
+    rates = {name: float(each.modality.rate or 1) for name, each in timed.items()}
+    most = [LONGEST.get(each.kind, LONGEST_SERIES / rates[name]) for name, each in timed.items()]
+    whole = min(each.seconds for each in timed.values())
+    ragged = any(each.modality.ragged for each in timed.values())
+    if not own and not ragged and all(each.seconds <= long for each, long in zip(timed.values(), most, strict=True)):
+        return None
+    slowest = min(rates.values())
+    length = min(whole * (SHARE_OF_WINDOW if own else 1.0), *most)
+    return round(max(1.0, length * slowest)) / slowest
+
+
+def train_of(samples: int) -> Train:
+    """Epochs, batch and optimiser for so many training samples."""
+    batch = min(next(batch for least, batch in BATCHES if samples >= least), max(samples, 1))
+    each = max(1, samples // batch)
+    epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, -(-LEAST_STEPS // each)))
+    optimizer = Optimizer(name="adamw", lr=1e-3, warmup=max(1.0, epochs / 20))
+    often = max(1, epochs // 10)
+    return Train(epochs=epochs, batch=batch, optimizer=optimizer, knn_every=often, save_every=often)
+
+
+def _about_views(views: Sequence[Proposal]) -> list[Reason]:
+    return [
+        Reason(
+            each.held.name,
+            f"view {each.name}" + (f", encoder of {each.view.share}" if each.view.share else f", {_encoder(each)}"),
+            each.why,
+        )
+        for each in views
+    ]
+
+
+def _encoder(each: Proposal) -> str:
+    options = "".join(f" {name} {value:g}" for name, value in each.view.encoder_options.items())
+    return f"{each.view.encoder}{options}"
+
+
+def _about_edges(graph: Graph, views: Sequence[Proposal], holdings: Holdings) -> list[Reason]:
+    said = [Reason("edges", edge.label, _why_edge(edge)) for edge in graph.edges[:12]]
+    if len(graph.edges) > len(said):
+        said.append(Reason("edges", f"{len(graph.edges) - len(said)} more", "likewise"))
+    if len(views) > MOST_FULL and len(graph.edges) == len(views) - 1:
+        centre = graph.edges[0].views[0]
+        why = f"{len(views)} views have {len(views) * (len(views) - 1) // 2} pairs: too many; --topology full takes all"
+        said.append(Reason("topology", f"{centre} against all others", why))
+    held = {each.name: each.held.name for each in views}
+    pairs = [{held[view] for view in edge.views} for edge in graph.edges]
+    fewest = min((holdings.common(*pair) for pair in pairs if len(pair) <= 2), default=holdings.samples)
+    if fewest < holdings.samples:
+        said.append(Reason("absent", f"at least {fewest} samples an edge", f"of {holdings.samples} training samples"))
+    return said
+
+
+def _why_edge(edge: GraphEdge) -> str:
+    if edge.objective is None:
+        return "symile: all views at once"
+    name = edge.objective.name
+    if len(set(edge.views)) == 1:
+        return f"{name}: one view, so two random crops of it share an encoder"
+    if edge.crop == OWN:
+        return f"{name}, own crops: a common crop would tell the pairs of a batch apart by its place"
+    if reads_memory(edge.objective):
+        return f"{name}, common crop: negatives from a memory have seen other crops"
+    return f"{name}: negatives from the batch"
+
+
+def _about_crop(crop: Crop, views: Sequence[Proposal], own: bool) -> list[Reason]:
+    said = []
+    sides = [each.held.side for each in views if each.held.modality.spatial]
+    if sides:
+        why = f"pictures of {min(sides)} px" + ("; small crops, because two of one view must differ" if own else "")
+        said.append(Reason("crop", f"{crop.size} px, {crop.scale[0]:g} to 1 of the area", why))
+    if any(each.held.modality.timed for each in views):
+        words = f"{crop.seconds:g} s" if crop.seconds else "whole length"
+        lengths = ", ".join(f"{each.held.name} {each.held.seconds:.3g} s" for each in views if each.held.seconds)
+        said.append(Reason("window", words, f"median lengths: {lengths}"))
+    return said
+
+
+def _about_train(train: Train, samples: int) -> list[Reason]:
+    steps = train.epochs * max(1, samples // train.batch)
+    words = f"{train.epochs} epochs, batch {train.batch}"
+    return [Reason("budget", words, f"{samples:,} training samples: {steps:,} steps")]

@@ -1,0 +1,348 @@
+"""The recipe `auto`: which graph is chosen for what data, and that the run keeps the choice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from goldens import command
+from small_runs import assert_same_end
+
+from multiview.data.load.open_data import open_data
+from multiview.data.modality import ANY, Modality
+from multiview.data.store.reading import Store
+from multiview.errors import MultiviewError
+from multiview.graphs import Graph
+from multiview.graphs.auto import Choice, Wishes, choose, train_of
+from multiview.graphs.held import Held, Holdings, holdings_of
+from multiview.launch import parse_recipe
+from multiview.objectives import SimCLR
+from multiview.recipe_origin import recipe_of
+from multiview.recipes.auto import Auto
+from multiview.recipes.graph import GraphRecipe
+
+FORMS: dict[str, tuple[str, tuple[int, ...], int, float | None]] = {
+    "image": ("uint8", (64, 64, 3), 3, None),
+    "depth": ("float32", (64, 64), 1, None),
+    "normal": ("float16", (64, 64, 3), 3, None),
+    "mask": ("uint8", (64, 64), 1, None),
+    "bands": ("float32", (64, 64, 5), 5, None),
+    "audio": ("int16", (ANY,), 1, 8000.0),
+    "video": ("uint8", (8, 64, 64, 3), 3, 4.0),
+    "series": ("float32", (50, 3), 3, 10.0),
+    "points": ("float32", (128, 3), 3, None),
+    "table": ("float32", (7,), 7, None),
+    "text": ("uint8", (40,), 1, None),
+}
+NOTHING = Wishes()
+PICTURES = ("image", "depth", "normal", "mask", "bands", "video")
+
+
+def held(kind: str, name: str | None = None, **values: object) -> Held:
+    """A modality of a store as it usually is."""
+    dtype, shape, width, rate = FORMS[kind]
+    modality = Modality(name=name or kind, kind=kind, dtype=dtype, shape=shape, unit="unit", rate=rate)
+    length = {"audio": 8000, "video": 8, "series": 50}.get(kind, 0)
+    side = 64 if kind in PICTURES else 0
+    usual = {"present": 1000, "changing": tuple(range(width)), "width": width, "side": side, "length": length}
+    return Held(modality, **(usual | values))  # type: ignore[arg-type]
+
+
+def chosen(*modalities: Held, samples: int = 1000, wishes: Wishes = NOTHING) -> Choice:
+    """The choice for these modalities, of which all samples have those that are present."""
+    together = {frozenset((a.name, b.name)): min(a.present, b.present) for a in modalities for b in modalities}
+    return choose(Holdings(modalities, samples, together), wishes)
+
+
+def edges(choice: Choice) -> list[str]:
+    """The labels of the edges."""
+    return [edge.label for edge in choice.graph.edges]
+
+
+def left_out(choice: Choice) -> dict[str, str]:
+    """What is left out, and why."""
+    return {each.about: each.why for each in choice.reasons if each.chosen == "left out"}
+
+
+ALONE = {
+    "image": (["L", "ab"], ["L-ab"]),
+    "depth": (["depth"], ["depth-depth"]),
+    "normal": (["normal"], ["normal-normal"]),
+    "bands": (["bands"], ["bands-bands"]),
+    "audio": (["audio"], ["audio-audio"]),
+    "video": (["frame", "frame_difference"], ["frame-frame_difference"]),
+    "series": (["series"], ["series-series"]),
+    "table": (["table_even", "table_odd"], ["table_even-table_odd"]),
+}
+
+
+@pytest.mark.parametrize("kind", ALONE)
+def test_one_modality_is_contrasted_with_itself(kind: str) -> None:
+    choice = chosen(held(kind))
+    assert (list(choice.graph.views), edges(choice)) == ALONE[kind]
+
+
+@pytest.mark.parametrize("kind", ["points", "text", "mask"])
+def test_what_cannot_be_contrasted_alone_is_named(kind: str) -> None:
+    with pytest.raises(MultiviewError, match=f"nothing here can be contrasted: {kind}: "):
+        chosen(held(kind))
+
+
+@pytest.mark.parametrize("kind", ["points", "text"])
+def test_with_a_second_modality_it_can(kind: str) -> None:
+    assert edges(chosen(held("image"), held(kind))) == ["L-ab", f"L-{kind}", f"ab-{kind}"]
+
+
+def test_grey_pictures_make_two_small_crops() -> None:
+    choice = chosen(held("image", coloured=False))
+    assert choice.graph.views["image"].view == "grey"
+    assert edges(choice) == ["image-image"]
+    assert (choice.graph.crop.size, choice.graph.crop.scale) == (64, (0.3, 1.0))
+
+
+def test_aligned_views_take_a_bank_and_others_the_batch() -> None:
+    choice = chosen(held("image"), held("depth"), held("audio"))
+    names = {edge.label: (edge.objective.name, edge.crop) for edge in choice.graph.edges if edge.objective}
+    assert names["L-depth"] == ("CMC", "shared")
+    assert names["L-audio"] == ("SimCLR", "shared")
+    assert set(names) == {"L-ab", "L-depth", "L-audio", "ab-depth", "ab-audio", "depth-audio"}
+
+
+def test_the_batch_gets_crops_of_its_own_where_the_user_wants_the_batch() -> None:
+    choice = chosen(held("image"), held("depth"), held("audio"), wishes=Wishes(objective=SimCLR()))
+    crops = {edge.label: edge.crop for edge in choice.graph.edges}
+    assert crops["L-ab"] == crops["L-depth"] == "own"
+    assert crops["L-audio"] == "shared"
+
+
+def test_a_large_set_is_contrasted_within_the_batch() -> None:
+    choice = chosen(held("image"), samples=2_000_000)
+    assert choice.graph.edges[0].crop == "own"
+    assert choice.graph.edges[0].objective == SimCLR(temperature=0.1, negatives="cross")
+
+
+def test_pictures_of_one_thing_share_an_encoder_and_no_crop() -> None:
+    names = ("anna", "bert", "carl", "dora")
+    choice = chosen(*(held("image", name) for name in names))
+    views = choice.graph.views
+    assert [views[name].view for name in names] == ["rgb"] * 4
+    assert [views[name].share for name in names] == [None, "anna", "anna", "anna"]
+    assert len(choice.graph.edges) == 6
+    assert {edge.crop for edge in choice.graph.edges} == {"own"}
+
+
+def test_sounds_of_one_rate_share_an_encoder() -> None:
+    assert chosen(held("audio", "en"), held("audio", "es")).graph.views["es"].share == "en"
+
+
+def test_tables_share_an_encoder_only_when_their_columns_have_the_same_names() -> None:
+    choice = chosen(held("table", "blood"), held("table", "urine"))
+    assert [view.share for view in choice.graph.views.values()] == [None, None]
+
+
+def test_twelve_tables_are_contrasted_with_the_first() -> None:
+    choice = chosen(*(held("table", f"t{number}") for number in range(12)))
+    assert edges(choice) == [f"t0-t{number}" for number in range(1, 12)]
+    assert any("66 pairs" in each.why for each in choice.reasons)
+
+
+def test_the_topology_of_the_user_holds() -> None:
+    tables = [held("table", f"t{number}") for number in range(8)]
+    assert len(chosen(*tables, wishes=Wishes(topology="full")).graph.edges) == 28
+    joint = chosen(*tables, wishes=Wishes(topology="joint")).graph.edges
+    assert [edge.objective for edge in joint] == [None]
+
+
+def test_masks_labels_ids_constants_and_rare_modalities_are_left_out() -> None:
+    choice = chosen(
+        held("image"),
+        held("mask"),
+        held("table", "kind", width=1, changing=(0,), role="label"),
+        held("table", "number", width=1, changing=(0,), role="id"),
+        held("depth", changing=()),
+        held("audio", present=3),
+    )
+    reasons = left_out(choice)
+    assert list(choice.graph.views) == ["L", "ab"]
+    assert set(reasons) == {"mask", "kind", "number", "depth", "audio"}
+    assert "looks like a label" in reasons["kind"]
+    assert "looks like an id" in reasons["number"]
+    assert "same value" in reasons["depth"]
+    assert "only 3 training samples" in reasons["audio"]
+
+
+def test_constant_channels_are_not_read() -> None:
+    choice = chosen(held("table", "a", changing=(0, 2, 3)), held("series"), held("bands", changing=(1, 2)))
+    views = choice.graph.views
+    assert views["a"].options == {"columns": (0, 2, 3)}
+    assert views["bands"].options == {"bands": (1, 2)}
+    assert views["series"].options == {"channels": 3}
+    assert left_out(choice)["bands"].endswith("counted from 0: 0, 3, 4")
+
+
+def test_views_that_no_sample_has_together_have_no_edge() -> None:
+    parts = held("image", "left", present=500), held("image", "right", present=500)
+    together = {frozenset(("left",)): 500, frozenset(("right",)): 500, frozenset(("left", "right")): 0}
+    choice = choose(Holdings(parts, 1000, together))
+    assert edges(choice) == ["left-left", "right-right"]
+
+
+def test_windows_in_time_follow_the_lengths() -> None:
+    assert chosen(held("audio")).graph.crop.seconds == pytest.approx(0.6)
+    assert chosen(held("audio"), held("image")).graph.crop.seconds == 1.0
+    assert chosen(held("series", "a"), held("series", "b")).graph.crop.seconds is None
+    assert chosen(held("audio", length=80_000), held("image")).graph.crop.seconds == 4.0
+
+
+@pytest.mark.parametrize(("side", "size", "stride"), [(8, 8, 1), (28, 28, 2), (32, 32, 2), (70, 64, 4), (256, 96, 4)])
+def test_crops_and_strides_fit_the_pictures(side: int, size: int, stride: int) -> None:
+    choice = chosen(held("image", side=side))
+    assert choice.graph.crop.size == size
+    assert choice.graph.views["L"].encoder_options == {"stride": stride}
+
+
+def test_the_budget_follows_the_number_of_samples() -> None:
+    budgets = {count: train_of(count) for count in (6, 200, 2_000, 50_000)}
+    assert {count: (each.batch, each.epochs) for count, each in budgets.items()} == {
+        6: (6, 500),
+        200: (32, 334),
+        2_000: (128, 134),
+        50_000: (256, 20),
+    }
+
+
+def test_names_that_are_no_words_become_words() -> None:
+    choice = chosen(held("table", "my table"), held("table", "2nd"), held("table", "my.table"))
+    assert list(choice.graph.views) == ["my_table", "view_2nd", "my_table_2"]
+    assert [view.modality for view in choice.graph.views.values()] == ["my table", "2nd", "my.table"]
+
+
+@pytest.mark.parametrize("kinds", [["image"], ["image", "depth", "normal", "audio"], ["table", "series", "text"]])
+def test_a_chosen_graph_is_a_graph_file(kinds: list[str]) -> None:
+    graph = chosen(*map(held, kinds)).graph
+    assert Graph.from_yaml(graph.to_yaml()) == graph
+    assert list(graph.setup().views)[: len(graph.views)] == list(graph.views)
+
+
+@pytest.fixture(scope="module")
+def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with pictures, a table with a constant column, labels, and a number of each row."""
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (80, 16, 16, 3), np.uint8)
+    table = np.concatenate([rng.normal(size=(80, 3)), np.ones((80, 1))], axis=1).astype(np.float32)
+    classes, grey = rng.integers(0, 2, 80), np.repeat(pictures[..., :1], 3, axis=3)
+    file = tmp_path_factory.mktemp("auto") / "things.npz"
+    np.savez(file, image=pictures, sketch=grey, numbers=table, kind=classes, row=np.arange(80), y=classes)
+    return file
+
+
+@pytest.fixture(scope="module")
+def store(arrays: Path) -> Store:
+    return open_data(str(arrays), arrays.parent / "cache", say=lambda text: None)
+
+
+def test_what_a_store_holds_is_measured(store: Store) -> None:
+    found = {each.name: each for each in holdings_of(store).held}
+    assert (found["image"].coloured, found["sketch"].coloured) == (True, False)
+    assert (found["numbers"].width, found["numbers"].changing) == (4, (0, 1, 2))
+    assert (found["kind"].role, found["row"].role, found["numbers"].role) == ("label", "id", "")
+    assert found["image"].side == 16
+
+
+def recipe_for(store: Store, *words: str) -> GraphRecipe:
+    recipe, _ = parse_recipe(Auto, [f"--data={store.path}", *words], "auto").for_data(store)
+    assert type(recipe) is GraphRecipe
+    return recipe
+
+
+OPTIONS: dict[str, tuple[list[str], Callable[[GraphRecipe], object], object]] = {
+    "steps": (["--train.steps", "7"], lambda each: (each.train.steps, each.train.batch), (7, 32)),
+    "the usual value": (["--batch", "128"], lambda each: each.train.batch, 128),
+    "a part of the optimiser": (
+        ["--lr=0.5"],
+        lambda each: (each.train.optimizer.lr, each.train.optimizer.name),
+        (0.5, "adamw"),
+    ),
+    "size": (["--crop.size", "12"], lambda each: (each.crop.size, each.crop.scale), (12, (0.7, 1.0))),
+    "one key of a view": (["--views.image.size", "8"], lambda each: each.graph.views["image"].size, 8),
+    "views": (
+        ["--views", "L,numbers=table:numbers:columns=4"],
+        lambda each: [edge.label for edge in each.graph.edges],
+        ["L-numbers"],
+    ),
+    "edges": (["--edges", "image-numbers: moco"], lambda each: [edge.label for edge in each.graph.edges], None),
+    "encoders": (
+        ["--encoders", "numbers=mlp:width=0.5"],
+        lambda each: each.graph.views["numbers"].encoder_options,
+        {"width": 0.5},
+    ),
+    "topology": (["--topology", "chain"], lambda each: len(each.graph.edges), 2),
+    "objective": (
+        ["--objective", "vicreg"],
+        lambda each: (type(each.graph.objective).__name__, {edge.objective for edge in each.graph.edges}),
+        ("VICReg", {None}),
+    ),
+    "an option of one edge": (
+        ["--edges.image-sketch.weight", "3"],
+        lambda each: each.graph.edges[0].weight,
+        3,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIONS if name != "edges"])
+def test_the_options_of_a_graph_replace_what_is_chosen(name: str, store: Store) -> None:
+    words, read, expected = OPTIONS[name]
+    assert read(recipe_for(store, *words)) == expected
+
+
+def test_edges_of_the_user_must_name_all_views(store: Store) -> None:
+    with pytest.raises(MultiviewError, match="sketch"):
+        recipe_for(store, *OPTIONS["edges"][0])
+    words = ("--views", "image=rgb:image,sketch=grey:sketch", "--edges", "image-sketch: moco")
+    assert [type(edge.objective).__name__ for edge in recipe_for(store, *words).graph.edges] == ["MoCo"]
+
+
+def test_options_in_python_replace_what_is_chosen(store: Store) -> None:
+    import multiview as mv
+
+    recipe, lines = Auto(data=str(store.path), train=mv.Train(steps=5), given=("train.batch",)).for_data(store)
+    assert (recipe.train.steps, recipe.train.batch, recipe.train.optimizer.name) == (5, 128, "adamw")
+    assert any(line.startswith("row") and "looks like an id" in line for line in lines)
+
+
+def test_without_data_there_is_no_graph() -> None:
+    with pytest.raises(MultiviewError, match="when it has read the data"):
+        Auto().build()
+
+
+TINY = ("--train.workers=0", "--train.threads=1", "--train.knn_every=0", "--evaluate=false", "--train.save_every=1")
+
+
+def test_a_run_is_one_of_a_graph_and_resumes_to_the_bit(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["train", "auto", f"--data={store.path}", *TINY, "--train.optimizer.schedule=constant"]
+    assert command(*data, f"--out={tmp_path / 'whole'}", "--train.steps=6") == 0
+    assert command(*data, f"--out={tmp_path / 'parts'}", "--train.steps=3") == 0
+    kept = recipe_of(tmp_path / "parts")
+    assert type(kept) is GraphRecipe
+    monkeypatch.setattr("multiview.graphs.auto.choose", None)  # later rules would choose otherwise
+    monkeypatch.setattr("multiview.graphs.auto_words.choose", None)
+    assert command("train", "auto", f"--out={tmp_path / 'parts'}", "--resume", "--train.steps=6") == 0
+    assert recipe_of(tmp_path / "parts").graph == kept.graph  # type: ignore[attr-defined]
+    assert_same_end(tmp_path / "parts", tmp_path / "whole")
+    capsys.readouterr()
+
+
+def test_plan_prints_a_graph_file(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("train", "auto", f"--data={store.path}", "--plan", "--train.threads=1") == 0
+    said = capsys.readouterr().out.partition("The graph file:\n")[2].partition("\nViews\n")[0]
+    file = tmp_path / "graph.yaml"
+    file.write_text(said)
+    of_file = parse_recipe(GraphRecipe, [str(file)], "graph")
+    assert isinstance(of_file, GraphRecipe)
+    assert of_file.graph == recipe_for(store).graph
+    assert of_file.train.batch == 32
