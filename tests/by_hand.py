@@ -266,39 +266,55 @@ def barlow_twins(za: Tensor, zb: Tensor, redundancy: float) -> Tensor:
     return loss
 
 
-def supcon(za: Tensor, zb: Tensor, labels: list[int], t: Tensor | float) -> Tensor:
-    """arXiv:2004.11362 Eq. 2 (L_out); a sample without a label (-1) has its partner alone."""
+def supcon(za: Tensor, zb: Tensor, labels: list[int], t: Tensor | float, groups: list[int] | None = None) -> Tensor:
+    """arXiv:2004.11362 Eq. 2 (L_out); a sample without a label (-1) has its partner alone.
+
+    groups: a sample of the own group stays a positive, and is no negative.
+    """
     n, everyone = len(za), [*za, *zb]
     total = torch.zeros((), dtype=za.dtype)
     for i in range(2 * n):
         others = [k for k in range(2 * n) if k != i]
-        whole = sum(torch.exp(dot(everyone[i], everyone[k]) / t) for k in others)
         same = [k for k in others if k % n == i % n or labels[k % n] == labels[i % n] >= 0]
+        shown = [k for k in others if k in same or apart(i % n, k % n, groups)]
+        whole = sum(torch.exp(dot(everyone[i], everyone[k]) / t) for k in shown)
         logs = [torch.log(torch.exp(dot(everyone[i], everyone[p]) / t) / whole) for p in same]
         total = total - sum(logs) / len(same)
     return total / (2 * n)
 
 
-def supcon_cross(za: Tensor, zb: Tensor, labels: list[int], t: Tensor | float) -> Tensor:
+def supcon_cross(
+    za: Tensor, zb: Tensor, labels: list[int], t: Tensor | float, groups: list[int] | None = None
+) -> Tensor:
     """`supcon` against the other view only."""
     n, total = len(za), torch.zeros((), dtype=za.dtype)
     for queries, keys in ((za, zb), (zb, za)):
         for i in range(n):
-            whole = sum(torch.exp(dot(queries[i], k) / t) for k in keys)
             same = [k for k in range(n) if k == i or labels[k] == labels[i] >= 0]
+            shown = [k for k in range(n) if k in same or apart(i, k, groups)]
+            whole = sum(torch.exp(dot(queries[i], keys[k]) / t) for k in shown)
             logs = [torch.log(torch.exp(dot(queries[i], keys[p]) / t) / whole) for p in same]
             total = total - sum(logs) / len(same)
     return total / (2 * n)
 
 
-def nnclr(za: Tensor, pa: Tensor, zb: Tensor, pb: Tensor, queues: list[Tensor], t: float) -> Tensor:
+def nnclr(
+    za: Tensor,
+    pa: Tensor,
+    zb: Tensor,
+    pb: Tensor,
+    queues: list[Tensor],
+    t: float,
+    groups: list[int] | None = None,
+) -> Tensor:
     """arXiv:2104.14548 Eq. 2 and 4, both ways: neighbours of one view, predictions of the other."""
     total = torch.zeros((), dtype=pa.dtype)
     for z, p, queue in ((za, pb, queues[0]), (zb, pa, queues[1])):
         for i in range(len(z)):
             near = max(queue, key=lambda row, of=z[i]: float(dot(of.detach(), row)))
             scores = [torch.exp(dot(near, other) / t) for other in p]
-            total = total - torch.log(scores[i] / sum(scores))
+            shown = [score for k, score in enumerate(scores) if k == i or apart(i, k, groups)]
+            total = total - torch.log(scores[i] / sum(shown))
     return total / (2 * len(pa))
 
 
@@ -317,13 +333,14 @@ def volume(vectors: list[Tensor]) -> Tensor:
     return found * torch.sqrt(dot(anchor, anchor) - shadow + 1e-6)
 
 
-def gram(views: list[Tensor], t: Tensor | float) -> Tensor:
+def gram(views: list[Tensor], t: Tensor | float, groups: list[int] | None = None) -> Tensor:
     """arXiv:2412.11959 Eq. 6 and 7: data to anchor and anchor to data; the first view is anchor."""
     n, total = len(views[0]), torch.zeros((), dtype=views[0].dtype)
     for i in range(n):
         own = torch.exp(-volume([z[i] for z in views]) / t)
-        anchors = [torch.exp(-volume([views[0][j], *(z[i] for z in views[1:])]) / t) for j in range(n)]
-        data = [torch.exp(-volume([views[0][i], *(z[j] for z in views[1:])]) / t) for j in range(n)]
+        shown = [j for j in range(n) if j == i or apart(i, j, groups)]
+        anchors = [torch.exp(-volume([views[0][j], *(z[i] for z in views[1:])]) / t) for j in shown]
+        data = [torch.exp(-volume([views[0][i], *(z[j] for z in views[1:])]) / t) for j in shown]
         total = total - torch.log(own / sum(anchors)) - torch.log(own / sum(data))
     return total / (2 * n)
 

@@ -106,6 +106,19 @@ def moco(edge: EdgeInput, symmetric: bool) -> Tensor:
     return sum(losses) / len(losses)
 
 
+def gram(edge: EdgeInput, t: Tensor | float) -> Tensor:
+    return by_hand.gram([side.z for side in edge.sides], t, edge.group.tolist())
+
+
+def supcon(loss: Callable[..., Tensor], t: Callable[[EdgeInput], Tensor | float]) -> Reference:
+    return lambda edge: in_batch(loss, edge.labels.tolist(), t(edge))(edge)
+
+
+def nnclr(edge: EdgeInput) -> Tensor:
+    queues = [side.memory.filled_keys() for side in edge.sides]
+    return by_hand.nnclr(edge.a.z, edge.a.p, edge.b.z, edge.b.p, queues, 0.1, edge.group.tolist())
+
+
 GROUPED: dict[str, Reference] = {
     "CMC": cmc,
     "CMC-softmax": cmc_softmax,
@@ -122,4 +135,9 @@ GROUPED: dict[str, Reference] = {
     "SigLIP": siglip,
     "Symile": lambda edge: symile(edge, temperature(edge)),
     "Symile-fixed": lambda edge: symile(edge, 0.1),
+    "GRAM": lambda edge: gram(edge, temperature(edge)),
+    "GRAM-pair": lambda edge: gram(edge, 0.2),
+    "SupCon": supcon(by_hand.supcon, temperature),
+    "SupCon-cross": supcon(by_hand.supcon_cross, lambda _: 0.3),
+    "NNCLR": nnclr,
 }

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from multiview.errors import MultiviewError
+from multiview.ops.precision import double
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,8 +102,7 @@ def _ranking(similarity: Tensor) -> Tensor:
 
 
 def _unit_rows(x: Array, split: str) -> Tensor:
-    rows = torch.as_tensor(x).detach()
-    rows = (rows.cpu() if rows.device.type == "mps" else rows).to(torch.float64)  # MPS has no float64
+    rows = double(torch.as_tensor(x).detach())
     require_finite(int((~torch.isfinite(rows)).any(1).sum()), len(rows), split)
     return F.normalize(rows, dim=1)
 

@@ -142,6 +142,12 @@ class EdgeInput:
         assert self.group is not None
         return gather(self.group)
 
+    def negatives_of(self, rows: int) -> Tensor:
+        """Which rows of all processes may be negatives of the first `rows` rows: (m,) or (r, m)."""
+        if self.group is None:
+            return self.everyone_present
+        return self.everyone_present & (self.group[:rows, None] != self.everyone_groups)
+
     def classes(self) -> tuple[Tensor, Tensor]:
         """Labels (n,) of this process's rows and (m,) of all processes' rows; -1 = unknown.
 

@@ -44,6 +44,7 @@ class GRAM(InBatchContrast):
 
     pairwise: ClassVar[bool] = False
     also_pairs: ClassVar[bool] = True
+    excludes_groups: ClassVar[bool | None] = True
 
     def needs(self) -> Needs:
         """A two-layer projector without biases for every view."""
@@ -52,11 +53,11 @@ class GRAM(InBatchContrast):
     def loss(self, edge: EdgeInput) -> EdgeOutput:
         """The mean of both directions. Logs the share of rows whose own volume is smallest."""
         views = edge.embeddings()
-        temperature = edge.temperature(self.temperature)
-        return edge.output(ops.volume.gram(views, edge.everyone(*views), edge.columns, edge.offset, temperature))
+        rest = edge.columns, edge.offset, edge.temperature(self.temperature), edge.groups()
+        return edge.output(ops.volume.gram(views, edge.everyone(*views), *rest))
 
     def scores(self, edge: EdgeInput, rows: int) -> "tuple[Tensor, ...]":
         """Anchors, and their data, against the batch of all processes."""
         views = edge.embeddings()
-        rest = edge.everyone_present, edge.offset, edge.temperature(self.temperature)
+        rest = edge.negatives_of(rows), edge.offset, edge.temperature(self.temperature)
         return ops.volume.candidate_scores([x[:rows] for x in views], edge.everyone(*views), *rest)

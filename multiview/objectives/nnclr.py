@@ -1,7 +1,7 @@
 """NNCLR: the positive is a nearest neighbour (Dwibedi et al., arXiv:2104.14548)."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from multiview import ops, require
 from multiview.objectives.base import Situation
@@ -54,6 +54,8 @@ class NNCLR(InBatchContrast):
     hidden: int | None = 2048
     predictor: int = 4096
 
+    excludes_groups: ClassVar[bool | None] = True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         require.positive("NNCLR", queue=1 if self.queue is None else self.queue)
@@ -75,7 +77,7 @@ class NNCLR(InBatchContrast):
         """The mean of both directions. Logs the share of neighbours that find their prediction."""
         p_a, p_b = edge.predictions()
         (near_a, near_b), (everyone_a, everyone_b) = self._neighbours(edge), edge.everyone(p_a, p_b)
-        rest = edge.columns, edge.offset, edge.temperature(self.temperature)
+        rest = edge.columns, edge.offset, edge.temperature(self.temperature), None, edge.groups()
         return edge.output(ops.ntxent.info_nce(near_a, near_b, everyone_a, everyone_b, *rest))
 
     def _neighbours(self, edge: EdgeInput) -> "list[Tensor]":
@@ -86,6 +88,6 @@ class NNCLR(InBatchContrast):
     def scores(self, edge: EdgeInput, rows: int) -> "tuple[Tensor, ...]":
         """Neighbours of a, and of b, against the other view's predictions of all processes."""
         (near_a, near_b), (p_a, p_b) = self._neighbours(edge), edge.everyone(*edge.predictions())
-        rest = edge.everyone_present, edge.offset, edge.temperature(self.temperature)
+        rest = edge.negatives_of(rows), edge.offset, edge.temperature(self.temperature)
         directions = (near_a, p_b), (near_b, p_a)
         return tuple(ops.candidates.in_batch(near[:rows], None, p, *rest) for near, p in directions)

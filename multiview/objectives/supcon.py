@@ -1,7 +1,7 @@
 """SupCon: samples of one class are positives (Khosla et al., arXiv:2004.11362)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from multiview import ops
 from multiview.errors import MultiviewError
@@ -22,6 +22,7 @@ class SupCon(InBatchContrast):
     P(i)} log(exp(<z_i, z_p>/T) / sum_{k != i} exp(<z_i, z_k>/T)), L_out of the paper; mean over
     both views' rows. A sample without a label has only its own partner as positive, as in SimCLR.
     Samples of all processes count, with exact gradients. Labels are those of the training data.
+    With groups, samples of one group and one class stay positives of each other.
 
     Args:
         temperature: T, by which scores are divided. Its first value when it is learned.
@@ -47,6 +48,8 @@ class SupCon(InBatchContrast):
     dim: int = 128
     hidden: int | None = None
 
+    excludes_groups: ClassVar[bool | None] = True
+
     def resolved(self, situation: Situation) -> Objective:
         """Raises MultiviewError when no training sample has a label."""
         if situation.labelled == 0:
@@ -65,14 +68,14 @@ class SupCon(InBatchContrast):
         a, b = edge.embeddings()
         among = ops.same_class.both_views if self.negatives == "both" else ops.same_class.other_view
         everyone_a, everyone_b = edge.everyone(a, b)
-        rest = edge.columns, edge.offset, edge.temperature(self.temperature)
+        rest = edge.columns, edge.offset, edge.temperature(self.temperature), edge.groups()
         return edge.output(among(a, b, everyone_a, everyone_b, edge.classes(), *rest))
 
     def scores(self, edge: EdgeInput, rows: int) -> "tuple[Tensor, ...]":
         """Rows of a, and of b, against the samples of all processes that are of other classes."""
         (a, b), (labels, everyone) = edge.embeddings(), edge.classes()
         (all_a, all_b), own = edge.everyone(a, b), labels[:rows, None]
-        columns = edge.everyone_present & ((own != everyone) | (own < 0))
+        columns = edge.negatives_of(rows) & ((own != everyone) | (own < 0))
         rest = columns, edge.offset, edge.temperature(self.temperature)
         both = self.negatives == "both"
         return (

@@ -5,6 +5,8 @@ A cosine in bfloat16, divided by T = .07, is wrong by up to .03.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,3 +20,17 @@ def full_precision(x: Tensor) -> Tensor:
 def normalised(x: Tensor) -> Tensor:
     """Rows of length 1; rows of zeros stay."""
     return F.normalize(x, dim=1)
+
+
+def double(x: Tensor) -> Tensor:
+    """`x` in float64, on its device, or on the CPU when the device has no float64 (such as MPS)."""
+    return (x if has_float64(x.device) else x.cpu()).to(torch.float64)
+
+
+@lru_cache(maxsize=8)
+def has_float64(device: torch.device) -> bool:
+    """Whether a device can hold and add numbers in float64."""
+    try:
+        return bool(torch.ones(2, device=device, dtype=torch.float32).double().sum() == 2)
+    except (TypeError, RuntimeError):
+        return False

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from multiview.ops.chunks import in_chunks
-from multiview.ops.ntxent import HELD_FLOATS, Terms
+from multiview.ops.ntxent import HELD_FLOATS, Groups, Terms
 
 EPSILON = 1e-6
 """Added to every squared height, so that equal embeddings have a finite gradient."""
@@ -21,6 +21,7 @@ def gram(
     columns: Tensor | None,
     offset: int,
     temperature: float | Tensor,
+    groups: Groups | None = None,
 ) -> Terms:
     """-log softmax of -volume / temperature of a sample's own views, in both directions.
 
@@ -34,6 +35,8 @@ def gram(
         columns: (m,) which samples are negatives (None = all).
         offset: the place of this process's first row among all rows.
         temperature: a number, or a learned scalar.
+        groups: of the samples of this process (n,) and of all processes (m,): samples of one group
+            are not each other's negatives (None = no groups).
 
     Returns:
         Terms (2 n,): the anchors, then the data.
@@ -42,15 +45,26 @@ def gram(
     places = torch.arange(offset, offset + len(anchor), device=anchor.device)[:, None]
     step = HELD_FLOATS // (len(all_anchors) * len(data))
     (axes, base), (all_axes, all_base) = spanned(data), spanned(all_data)
+    own = None if groups is None else groups[0][:, None]
 
-    def of_anchors(a: Tensor, places: Tensor) -> Terms:
-        return smallest_is_own(volumes(a, all_axes, all_base), places, columns, temperature)
+    def of_anchors(a: Tensor, places: Tensor, own: Tensor | None) -> Terms:
+        kept = shown(columns, own, groups)
+        return smallest_is_own(volumes(a, all_axes, all_base), places, kept, temperature)
 
-    def of_data(axes: Tensor, base: Tensor, places: Tensor) -> Terms:
-        return smallest_is_own(volumes(all_anchors, axes, base).T, places, columns, temperature)
+    def of_data(axes: Tensor, base: Tensor, places: Tensor, own: Tensor | None) -> Terms:
+        kept = shown(columns, own, groups)
+        return smallest_is_own(volumes(all_anchors, axes, base).T, places, kept, temperature)
 
-    both = in_chunks(of_anchors, step, anchor, places), in_chunks(of_data, step, axes, base, places)
+    both = in_chunks(of_anchors, step, anchor, places, own), in_chunks(of_data, step, axes, base, places, own)
     return Terms(*(torch.cat(column) for column in zip(*both, strict=True)))
+
+
+def shown(columns: Tensor | None, own: Tensor | None, groups: Groups | None) -> Tensor | None:
+    """Which columns are negatives: (m,), or (r, m) with the groups `own` (r, 1) of the rows."""
+    if own is None or groups is None:
+        return columns
+    apart = own != groups[1]
+    return apart if columns is None else apart & columns
 
 
 def spanned(views: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -81,7 +95,10 @@ def volumes(anchors: Tensor, axes: Tensor, base: Tensor) -> Tensor:
 
 
 def smallest_is_own(volume: Tensor, places: Tensor, columns: Tensor | None, temperature: float | Tensor) -> Terms:
-    """-log softmax of minus the volume (r, m) at each row's own column, `places` (r, 1)."""
+    """-log softmax of minus the volume (r, m) at each row's own column, `places` (r, 1).
+
+    columns: (m,) or (r, m), which columns are negatives (None = all).
+    """
     scores = -volume / temperature
     own = scores.gather(1, places)
     negatives = scores.scatter(1, places, -math.inf)
@@ -94,7 +111,10 @@ def smallest_is_own(volume: Tensor, places: Tensor, columns: Tensor | None, temp
 def candidate_scores(
     local: Sequence[Tensor], everyone: Sequence[Tensor], columns: Tensor, offset: int, temperature: float | Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Scores (r, 1 + m) of a few anchors, and of their data: the own first, -inf where absent."""
+    """Scores (r, 1 + m) of a few anchors, and of their data: the own first, -inf where absent.
+
+    columns: (m,) or (r, m), which columns are negatives.
+    """
     (anchor, *data), (all_anchors, *all_data) = local, everyone
     places = torch.arange(offset, offset + len(anchor), device=anchor.device)[:, None]
     found = []
