@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 from multiview.encoder import Encoder, numbered
 from multiview.errors import MultiviewError, suggestion, unknown_name
 from multiview.record import recorded
+from multiview.view import View
 from multiview.weights import load_weights
 
 Size = tuple[int, int]
@@ -26,6 +29,10 @@ HUB_SECONDS = 5.0
 """How long the hub may take to answer."""
 LONGEST = 300
 """Characters of a foreign message that are shown."""
+NOT_TIMMS = ("width", "pretrained", "weights", "img_size")
+"""Options of the encoder that timm does not know, or not by these values."""
+KEPT = ("interpolation", "crop_pct", "first_conv", "classifier", "pool_size", "fixed_input_size")
+"""What a model folder keeps of timm's description of a network."""
 OURS = ("in_chans", "num_classes", "features_only")
 """Options of timm that the encoder sets itself."""
 
@@ -40,10 +47,22 @@ class TimmEncoder(Encoder):
     that the network does not take.
     """
 
+    saved_as = "timm:local-dir:"
+
     def __init__(self, network: nn.Module, channels: int, size: Size, name: str = "timm") -> None:
         h, layers = _trial(network, channels, size, name)
         super().__init__(channels, h.shape[1], (*layers, "pool"))
         self.network, self.size, self.name = network, size, name
+
+    def network_with_weights(self) -> nn.Module:
+        """timm's model, so that `timm.create_model("local-dir:FOLDER")` reads the weights."""
+        return self.network
+
+    def save_beside(self, folder: Path, view: View) -> None:
+        """Writes timm's `config.json`, with mean and std of the view."""
+        options = {} if self.made is None else dict(self.made.options)
+        text = json.dumps(_timm_config(self, options, view), indent=2, default=str)
+        (folder / "config.json").write_text(text, encoding="utf-8")
 
     def encode(self, x: Tensor, layer: str) -> Tensor:
         """The output of `layer`: a map (n, c, h, w), except for the last layer."""
@@ -71,6 +90,23 @@ class TimmEncoder(Encoder):
             return super().blocks()
         found = group_parameters(self.network, matcher(coarse=False), reverse=True)
         return numbered({f"network.{name}": place for name, place in found.items()})
+
+
+def _timm_config(encoder: TimmEncoder, options: Mapping[str, Any], view: View) -> dict[str, Any]:
+    """What timm reads of a folder (channels from `input_size`), and transformers (`in_chans`)."""
+    known: dict[str, Any] = dict(getattr(encoder.network, "pretrained_cfg", {}))
+    theirs = {**getattr(encoder.network, "_model_args", {}), **options}  # timm below 1.0.31 has no _model_args
+    theirs = {name: x for name, x in theirs.items() if name not in (*NOT_TIMMS, *OURS) and x is not None}
+    about: dict[str, Any] = {"mean": view.mean, "std": view.std, "num_classes": 0, "custom_load": False}
+    about["input_size"] = [encoder.channels, *encoder.size]
+    size = {"img_size": list(encoder.size)} if known.get("fixed_input_size") else {}
+    return {
+        "architecture": getattr(encoder.network, "architecture", None) or known.get("architecture"),
+        "num_classes": 0,
+        "num_features": encoder.features,
+        "model_args": {**theirs, **size, "in_chans": encoder.channels},
+        "pretrained_cfg": {name: known[name] for name in KEPT if known.get(name) is not None} | about,
+    }
 
 
 @recorded

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from multiview.encoder import Encoder
 from multiview.errors import MultiviewError
 from multiview.record import recorded
+from multiview.view import View
 
 
 class TransformersEncoder(Encoder):
@@ -21,6 +23,7 @@ class TransformersEncoder(Encoder):
     """
 
     axes = ("bytes",)
+    saved_as = "transformers:"
     network: Any
 
     def __init__(self, network: Any, tokenizer: Any, channels: int, longest: int) -> None:
@@ -28,6 +31,16 @@ class TransformersEncoder(Encoder):
         layers = [f"layer{number}" for number in range(1, config.num_hidden_layers + 1)]
         super().__init__(channels, config.hidden_size, (*layers, "pool"))
         self.network, self.tokenizer, self.longest = network, tokenizer, longest
+
+    def network_with_weights(self) -> nn.Module:
+        """The language model, so that `AutoModel.from_pretrained(FOLDER)` reads the weights."""
+        return self.network
+
+    def save_beside(self, folder: Path, view: View) -> None:
+        """Writes the configuration of the language model and its tokeniser."""
+        del view
+        self.network.save_pretrained(folder, max_shard_size="1000GB")
+        self.tokenizer.save_pretrained(folder)
 
     def encode(self, x: Tensor, layer: str) -> Tensor:
         """The output of `layer`."""

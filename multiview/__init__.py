@@ -33,6 +33,7 @@ _WHERE = {
     "Objective": "objectives",
     "Optimizer": "config",
     "PairLoss": "losses.pair_loss",
+    "PortableModel": "portable.model",
     "Recipe": "recipe",
     "Schedule": "graph",
     "Setup": "recipe",
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     from multiview.objectives.nnclr import NNCLR as NNCLR
     from multiview.objectives.supcon import SupCon as SupCon
     from multiview.photometric import Augment as Augment
+    from multiview.portable.model import PortableModel as PortableModel
     from multiview.recipe import ImageRecipe as ImageRecipe
     from multiview.recipe import Recipe as Recipe
     from multiview.recipe import Setup as Setup

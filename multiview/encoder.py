@@ -6,7 +6,8 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,9 @@ from multiview import plugins
 from multiview.errors import MultiviewError, unknown_name
 from multiview.record import Made, from_plain, remember, to_plain
 from multiview.weights import load_weights
+
+if TYPE_CHECKING:
+    from multiview.view import View
 
 
 class Encoder(nn.Module):
@@ -48,6 +52,8 @@ class Encoder(nn.Module):
     axes: tuple[str, ...] = ("channels", "height", "width")
     classifier: tuple[str, ...] = ()
     made: Made | None = None
+    saved_as: str = ""
+    """Start of the name by which `make_encoder` builds this network from its model folder."""
 
     def __init__(self, channels: int, features: int, layers: Iterable[str]) -> None:
         if channels < 1:
@@ -100,6 +106,20 @@ class Encoder(nn.Module):
             length, longest = max(lists, default=(0, ""), key=lambda each: each[0])
             tops = {f"{longest}.{number}": f"{longest}.{number}." for number in range(length)}
         return numbered(_places(names, list(tops.values())))
+
+    def network_with_weights(self) -> nn.Module:
+        """The module whose tensors a model folder holds, under the names of that module."""
+        return self
+
+    def weights(self) -> dict[str, Tensor]:
+        """The tensors that a model folder holds."""
+        return self.network_with_weights().state_dict()
+
+    def save_beside(self, folder: Path, view: View) -> None:
+        """Writes the files that another library needs, beside the weights; most need none.
+
+        view: the view of the encoder, whose mean and std belong to the weights.
+        """
 
     def record(self) -> dict[str, Any]:
         """A registered name, channels and options, in JSON's types: the input of `encoder_from`.

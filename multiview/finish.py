@@ -7,6 +7,9 @@ from collections.abc import Callable
 from rich.console import Console
 
 from multiview.data.load.memory import SPEC as MEMORY
+from multiview.distributed import rank
+from multiview.errors import MultiviewError
+from multiview.portable.write import write_model
 from multiview.recipe import Recipe
 from multiview.trained import Trained
 
@@ -25,7 +28,19 @@ def evaluate(trained: Trained, recipe: Recipe, console: Console) -> None:
         measure(trained, console=console)
 
 
-STEPS: tuple[Step, ...] = (evaluate,)
+def deliver(trained: Trained, recipe: Recipe, console: Console) -> None:  # noqa: ARG001
+    """Writes the folder `model` of the run, which needs no data; the first process writes it."""
+    if trained.folder is None or rank() != 0:
+        return
+    try:
+        _, notes = write_model(trained)
+    except MultiviewError as error:  # the run itself is whole
+        notes = [str(error)]
+    for note in notes:
+        console.print(f"Note: {note}", highlight=False, markup=False, soft_wrap=True)
+
+
+STEPS: tuple[Step, ...] = (evaluate, deliver)
 """The steps after training, in order. Every step must also work later, on a loaded run."""
 
 

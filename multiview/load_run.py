@@ -21,6 +21,7 @@ from multiview.errors import MultiviewError
 from multiview.model import MultiviewModel
 from multiview.objectives.base import Situation
 from multiview.parsing import parsing
+from multiview.portable.dispatch import or_model
 from multiview.recipe import Recipe, Setup
 from multiview.recipe_origin import recipe_of
 from multiview.record import from_plain
@@ -34,13 +35,14 @@ from multiview.trained import Trained
 from multiview.view import View
 
 
+@or_model
 def load(run: str | Path, data: Any = None, *, setup: Setup | None = None, trust_code: bool = False) -> Trained:
     """Loads a run: rebuilds it from its recipe, or from the record that `mv.fit` wrote.
 
     The weights are those of the newest whole checkpoint.
 
     Args:
-        run: the run folder.
+        run: the run folder, or its folder `model`, which gives a `PortableModel` without data.
         data: a store, a folder, or data in memory as `mv.fit` takes it, to use instead of the data
             that the run was trained on. Views keep the mean and std of the training.
         setup: the setup that `mv.fit` trained, for a run with a part that is no plugin, such as a

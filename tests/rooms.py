@@ -43,7 +43,7 @@ FLOORS = (
         *("multiview/setup.py", "multiview/setup_record.py"),
         *("multiview/data/inspect", "multiview/data/load"),
     ),
-    ("multiview/measure", "multiview/train", "multiview/trained.py"),
+    ("multiview/measure", "multiview/portable", "multiview/train", "multiview/trained.py"),
     (
         *(
             "multiview/check",

@@ -198,6 +198,10 @@ class FileReader:
         """The files of all samples."""
         return [self.root / file for file in self.files if file]
 
+    def file_of(self, number: int) -> Path | None:
+        """The file of a sample; None when it is missing."""
+        return self.root / self.files[number] if self.files[number] else None
+
     def locate(self, number: int) -> tuple[Path, str]:
         """The path of a file, and its name in messages. Raises BadSample if it is missing."""
         file = self.files[number]

@@ -257,6 +257,11 @@ class _Reader:
         """The files of all samples."""
         return [self.root / file for paths in self.files.values() for file in paths if isinstance(file, str)]
 
+    def file_of(self, number: int) -> Path | None:
+        """The first file of a sample."""
+        files = (paths[number] for paths in self.files.values())
+        return next((self.root / file for file in files if isinstance(file, str)), None)
+
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         there: dict[str, str] = {}
         for name, paths in self.files.items():

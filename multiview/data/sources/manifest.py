@@ -281,6 +281,11 @@ class _Reader:
         named = [part.read for part in self.parts if isinstance(part.read, manifest_columns.FileCells)]
         return [self.manifest, *(cells.root / file for cells in named for file in cells.files if file)]
 
+    def file_of(self, number: int) -> Path | None:
+        """The first file of a row; None when the row names none."""
+        cells = (part.read for part in self.parts if isinstance(part.read, manifest_columns.FileCells))
+        return next((each.root / file for each in cells if (file := each.files[number])), None)
+
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         sample = {}
         for part in self.parts:

@@ -1,0 +1,136 @@
+"""The cards of a model folder: what it is, what it was trained on, and what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multiview.errors import MultiviewError, printable
+from multiview.measure.files import EVALUATION, rows_from_json
+from multiview.measure.rows import RAW, Measure
+
+if TYPE_CHECKING:
+    from multiview.trained import Trained
+
+HEAD = """---
+library_name: multiview-cmc
+license: other
+license_name: not-chosen
+tags: [self-supervised, contrastive, multiview]
+---
+"""
+LICENCE = (
+    "No licence was chosen. Write one into the field `license` at the top of this file, and think of the licence of "
+    "the data and of pretrained weights."
+)
+
+
+def card_of_model(trained: Trained, folders: Mapping[str, str], run: Mapping[str, Any]) -> str:
+    """The README.md of a model folder."""
+    versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
+    sections = {
+        "Use": _usage(next(iter(folders))),
+        "Training": f"{_table(('edge', 'objective'), _edges(trained))}\n{_data(trained)}",
+        "Results": _results(trained.folder),
+        "Licence": f"{LICENCE}\n",
+        "Versions": f"{versions}\n",
+    }
+    texts = [f"## {title}\n\n{text}" for title, text in sections.items()]
+    return "\n".join([HEAD, _opening(trained, folders, run), *texts])
+
+
+def _opening(trained: Trained, folders: Mapping[str, str], run: Mapping[str, Any]) -> str:
+    return (
+        f"# {plain(run['name']) or 'model'}\n\nEncoders of {len(folders)} views, trained together for {run['steps']} "
+        f"steps by contrastive multiview learning.\n\n"
+        f"{_table(('view', 'folder', 'reads', 'features'), _views(trained, folders))}"
+    )
+
+
+def card_of_view(view: str, about: Mapping[str, Any], owner: str | None) -> str:
+    """The README.md of the folder of a view; owner: the folder with the encoder it shares."""
+    record, channels = about["view"], about["view"]["channels"]
+    lines = [
+        f"# View {plain(view)}\n",
+        f"- reads the modality `{plain(record['modality'])}`",
+        f"- channels: {channels['count']} ({plain(channels['name'])}, {plain(channels['unit'])})",
+        f"- mean {record['mean']}, std {record['std']}",
+        f"- central crop of {record['crop']['size']} px",
+        _of_encoder(about["encoder"]) if owner is None else f"- its encoder is that of the folder `{owner}`",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _of_encoder(record: Mapping[str, Any]) -> str:
+    """Lines on an encoder, and on the library that also loads it."""
+    name = str(record.get("name") or record["class"])
+    line = f"- encoder: {plain(name)}, {record['features']} features"
+    if not record.get("beside"):
+        return line
+    if not name.startswith("timm:"):
+        return f"{line}\n\ntransformers loads it: `AutoModel.from_pretrained(FOLDER)`."
+    return (
+        f'{line}\n\ntimm loads it: `timm.create_model("local-dir:FOLDER", pretrained=True)`. The input of this\n'
+        "network is the converted view, normalised with the mean and std above."
+    )
+
+
+def plain(text: object) -> str:
+    """A foreign text that does not act as Markdown or HTML."""
+    return printable(text).replace("\n", " ").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
+
+
+def _usage(view: str) -> str:
+    return (
+        "```python\nimport multiview as mv\n\n"
+        'model = mv.load("THIS FOLDER")\n'
+        f"h = model[{view!r}](batch)      # stored values in, features out\n"
+        f"z = model.z[{view!r}](batch)    # the embedding that was trained\n"
+        'table = model.embed("new_files/")\n```\n'
+    )
+
+
+def _views(trained: Trained, folders: Mapping[str, str]) -> list[tuple[str, ...]]:
+    views, model = trained.setup.views, trained.model
+    return [
+        (plain(view), folder, plain(views[view].modality), str(model.encoder(view).features))
+        for view, folder in folders.items()
+    ]
+
+
+def _edges(trained: Trained) -> list[tuple[str, ...]]:
+    edges = trained.setup.graph.named_edges().items()
+    return [(plain(name), plain(type(edge.objective).__name__)) for name, edge in edges]
+
+
+def _data(trained: Trained) -> str:
+    manifest = trained.store.manifest
+    splits = ", ".join(f"{count:,} {plain(name)}" for name, count in manifest.splits.items())
+    return (
+        f"Data: {len(trained.store):,} samples ({splits or 'without splits'}) of the source "
+        f"`{plain(manifest.provenance.source)}`, manifest `{manifest.hash[:12]}`. The card does not know what the data "
+        "shows or where it was taken: write it here.\n"
+    )
+
+
+def _results(folder: Path | None) -> str:
+    try:
+        rows = rows_from_json((folder / EVALUATION).read_text(encoding="utf-8")) if folder else []
+    except (OSError, ValueError, MultiviewError):
+        rows = []
+    if not rows:
+        return "Nothing was measured. `multiview evaluate RUN` measures the run.\n"
+    head = ("measure", "views", "weights", "value", "95 % interval", "test samples")
+    note = "`random weights` and `raw pixels` are the controls." if any(row.weights == RAW for row in rows) else ""
+    return f"{_table(head, [_cells(row) for row in rows])}\n{note}\n"
+
+
+def _cells(row: Measure) -> tuple[str, ...]:
+    between = f"{row.interval.low:.3f} to {row.interval.high:.3f}" if row.interval else ""
+    return (row.measure, plain(row.group), row.weights_in_words, f"{row.value:.3f}", between, str(row.tested))
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

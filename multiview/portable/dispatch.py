@@ -1,0 +1,38 @@
+"""Lets one function load runs and portable models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+from multiview.errors import MultiviewError
+from multiview.portable.layout import is_model
+from multiview.portable.read import read_model
+
+P = ParamSpec("P")
+
+
+def or_model(load: Callable[P, Any]) -> Callable[P, Any]:
+    """The function `load`, which now also reads model folders; its first argument is the folder."""
+
+    @wraps(load)
+    def load_either(*args: P.args, **kwargs: P.kwargs) -> Any:
+        folder = Path(str(args[0] if args else kwargs.get("run", "")))
+        if not is_model(folder):
+            return load(*args, **kwargs)
+        given = [name for name, value in kwargs.items() if name != "run" and value is not None and value is not False]
+        _refuse(folder, given or ["data"] * (len(args) - 1))
+        return read_model(folder)
+
+    return load_either
+
+
+def _refuse(folder: Path, given: Sequence[str]) -> None:
+    """Raises MultiviewError when options are given that only a run has."""
+    if given:
+        raise MultiviewError(
+            f"{folder} is a model, which has no data of its own: leave out {given[0]}, and call model.embed(DATA). To "
+            "load the run with its data, give the run folder."
+        )

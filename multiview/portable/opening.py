@@ -1,0 +1,182 @@
+"""Opens any data for a portable model: reads files as the training data were read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from multiview.data.load.absent import absent_modality
+from multiview.data.load.detect_source import detect_source
+from multiview.data.load.open_data import SCENES, is_store, open_data
+from multiview.data.load.sourcestore import FOLDER, SourceStore
+from multiview.data.modality import Modality
+from multiview.data.source import Source
+from multiview.data.store.reading import Store
+from multiview.errors import MultiviewError, printable
+from multiview.portable.model import Column, PortableModel
+from multiview.view import View
+
+BATCH = 256
+"""Samples that are encoded at once, as in `Trained.embed`. Another number changes the last bits."""
+CARRIED = (
+    *("size", "resize", "max_megapixels", "store", "rate", "channels", "seconds", "fps", "frames", "text_bytes"),
+    *("depth_scale", "disparity", "disparity_offset", "invalid", "normal_y", "mask_names", "depth_offset"),
+    *("series_rate", "channel_axis"),
+)
+"""Options of a source that decide which values a file becomes."""
+SAME_SOURCE = ("modalities", "label_column", "id_column", "split_column")
+"""Options that are carried to data of the same source, where the data has such columns."""
+CACHE = Path("data")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Data that is open for a model.
+
+    Args:
+        model: the model.
+        store: the data.
+        views: the views that can be computed, as they read this store.
+        columns: the vectors of every sample.
+        batches: row numbers of the samples that are encoded together, split by split.
+    """
+
+    model: PortableModel
+    store: Store
+    views: Mapping[str, View]
+    columns: tuple[Column, ...]
+    batches: tuple[NDArray[np.int64], ...]
+
+    @property
+    def count(self) -> int:
+        """The number of samples."""
+        return sum(map(len, self.batches))
+
+
+def open_for(
+    model: PortableModel, spec: str, *, what: str = "h", split: str | None = None, views: Sequence[str] | None = None
+) -> Opened:
+    """Opens data for a model; the arguments are those of `PortableModel.embed`."""
+    model.columns(what, views)
+    store = open_store(model.layout.data, spec)
+    known = views_of(model, store, views)
+    columns = model.columns(what, tuple(known))
+    return Opened(model, store, known, columns, tuple(batches(store, split)))
+
+
+def open_store(data: Mapping[str, Any], spec: str) -> Store:
+    """The samples that `spec` names; files are read with the options of the training data.
+
+    data: what `facts_of_data` wrote. Nothing is written, except for `scenes`, which is generated.
+    """
+    name = spec.removeprefix(f"{FOLDER}:")
+    path = Path(name)
+    if spec.split(":")[0] == SCENES or not path.exists() or is_store(name):
+        return open_data(spec, CACHE)
+    source = detect_source(path)
+    return _first_that_opens(source_like(source, data), path)
+
+
+def _first_that_opens(sources: Sequence[Source], path: Path) -> Store:
+    """The store of the first source that finds samples; the error of the last one else."""
+    *first, last = sources
+    for source in first:
+        try:
+            return SourceStore.of(source, path, type(source).__name__.lower())
+        except MultiviewError:
+            continue
+    return SourceStore.of(last, path, type(last).__name__.lower())
+
+
+def source_like(source: Source, data: Mapping[str, Any]) -> list[Source]:
+    """The source with the options of the training data: first with its columns, then without."""
+    names = {field.name for field in fields(source)}  # type: ignore[arg-type]
+    known = {**_from_modalities(data.get("modalities", ())), **_given(data.get("options", {}), CARRIED)}
+    if "missing" in names:
+        known["missing"] = "keep"
+    plain = replace(source, **{name: x for name, x in known.items() if name in names})  # type: ignore[type-var]
+    if type(source).__name__.lower() != data.get("source"):
+        return [plain]
+    same = {name: x for name, x in _given(data.get("options", {}), SAME_SOURCE).items() if name in names}
+    return [replace(plain, **same), plain] if same else [plain]  # type: ignore[type-var]
+
+
+def _given(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    given = {name: options[name] for name in names if options.get(name) is not None}
+    return {name: tuple(x) if isinstance(x, list) else x for name, x in given.items()}
+
+
+def _from_modalities(modalities: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Options that the training data decided: size of pictures, rate and channels of sound."""
+    found: dict[str, Any] = {}
+    for each in modalities:
+        kind, shape = each["kind"], each["shape"]
+        if kind == "image":
+            found |= {"store": "encoded"} if each["encoding"] else {"size": shape[0]} if shape[0] == shape[1] else {}
+        if kind == "audio":
+            found |= {"rate": round(each["rate"]), "channels": shape[1] if len(shape) > 1 else 1}
+        if kind == "text":
+            found |= {"text_bytes": shape[0]}
+    return found
+
+
+def views_of(model: PortableModel, store: Store, wanted: Sequence[str] | None) -> dict[str, View]:
+    """The views that a store can be read for, by the name of the model's view.
+
+    A modality of another name is read when it is the only one of its kind.
+    """
+    stored = {each.name: each for each in store.manifest.modalities}
+    parts = {name: model.part(name) for name in (model.views if wanted is None else wanted)}
+    names = {each.modality.name for each in model.parts.values()}
+    read = {name: _reads(part.modality, stored, names) for name, part in parts.items()}
+    lacking = [name for name, other in read.items() if other is None]
+    if lacking and (wanted is not None or len(lacking) == len(read)):
+        raise absent_modality(parts[lacking[0]].view, stored.values(), str(store.path))
+    there = {name: other for name, other in read.items() if other is not None}
+    for name, other in there.items():
+        _require_alike(name, parts[name].modality, other, store)
+    return {name: parts[name].view.of(other.name) for name, other in there.items()}
+
+
+def _reads(own: Modality, stored: Mapping[str, Modality], names: set[str]) -> Modality | None:
+    if own.name in stored:
+        return stored[own.name]
+    alike = [each for each in stored.values() if each.kind == own.kind and each.name not in names]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _require_alike(view: str, own: Modality, other: Modality, store: Store) -> None:
+    """Raises MultiviewError when the stored values mean something else than in training."""
+    facts: dict[str, tuple[object, object]] = {"kind": (own.kind, other.kind)}
+    facts |= {"unit": (own.unit, other.unit), "rate": (own.rate, other.rate)}
+    if start := {"audio": 1, "table": -1, "bands": -1, "series": -1, "points": -1}.get(own.kind):
+        facts["numbers per place"] = (own.shape[start:], other.shape[start:])
+    facts["names"] = (own.names or other.names, other.names or own.names)
+    if other.name != own.name:
+        print(f"note: the view '{view}' reads '{printable(other.name)}' as its '{own.name}'", file=sys.stderr)
+    for what, (ours, theirs) in facts.items():
+        if ours != theirs:
+            raise MultiviewError(
+                f"the view '{view}' was trained on '{own.name}' with {what} {printable(ours)}, but {store.path} has "
+                f"{printable(theirs)}. Prepare the data like those of the training, with `multiview preprocess`."
+            )
+
+
+def batches(store: Store, split: str | None) -> Iterator[NDArray[np.int64]]:
+    """The rows of a split, or of all splits one after the other, in batches."""
+    if split is not None:
+        parts = [store.rows(split)]
+    else:
+        parts = [store.rows(name) for name in store.split_names]
+        rest = np.ones(len(store), bool)
+        rest[np.concatenate([np.empty(0, np.int64), *parts])] = False
+        parts.append(np.flatnonzero(rest))
+    for rows in parts:
+        for start in range(0, len(rows), BATCH):
+            yield rows[start : start + BATCH]
