@@ -174,7 +174,7 @@ class PortableModel:
 
     def embed(
         self,
-        data: str | Path,
+        data: Any,
         *,
         what: str = "h",
         split: str | None = None,
@@ -186,7 +186,7 @@ class PortableModel:
         Files are read as the training data were, and nothing is written beside them.
 
         Args:
-            data: what `--data` takes.
+            data: what `--data` or `mv.fit` takes: a path, or data in memory.
             what: `h` (features), or `z` (embeddings that were trained).
             split: one split (None = all samples, split by split).
             views: some of the views (None = all whose modality the data holds).
@@ -197,7 +197,7 @@ class PortableModel:
         from multiview.portable.opening import open_for
         from multiview.portable.vectors import collect
 
-        return collect(open_for(self, str(data), what=what, split=split, views=views), workers)
+        return collect(open_for(self, data, what=what, split=split, views=views), workers)
 
 
 class ViewFeatures:

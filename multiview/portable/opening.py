@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from multiview.data.load.absent import absent_modality
 from multiview.data.load.detect_source import detect_source
+from multiview.data.load.memory import open_memory
+from multiview.data.load.memory_columns import is_in_memory
 from multiview.data.load.open_data import SCENES, is_store, open_data
 from multiview.data.load.sourcestore import FOLDER, SourceStore
 from multiview.data.modality import Modality
@@ -60,11 +62,11 @@ class Opened:
 
 
 def open_for(
-    model: PortableModel, spec: str, *, what: str = "h", split: str | None = None, views: Sequence[str] | None = None
+    model: PortableModel, spec: Any, *, what: str = "h", split: str | None = None, views: Sequence[str] | None = None
 ) -> Opened:
     """Opens data for a model; the arguments are those of `PortableModel.embed`."""
     model.columns(what, views)
-    store = open_store(model.layout.data, spec)
+    store = open_memory(spec) if is_in_memory(spec) else open_store(model.layout.data, str(spec))
     known = views_of(model, store, views)
     columns = model.columns(what, tuple(known))
     return Opened(model, store, known, columns, tuple(batches(store, split)))
