@@ -346,3 +346,32 @@ def test_plan_prints_a_graph_file(store: Store, tmp_path: Path, capsys: pytest.C
     assert isinstance(of_file, GraphRecipe)
     assert of_file.graph == recipe_for(store).graph
     assert of_file.train.batch == 32
+
+
+def test_a_series_without_a_rate_needs_no_preprocessing(tmp_path: Path) -> None:
+    imu = np.random.default_rng(0).normal(size=(40, 3, 30)).astype(np.float32)
+    np.savez(tmp_path / "walk.npz", accelerometer=imu, gyroscope=imu[::-1])
+    said: list[str] = []
+    opened = open_data(str(tmp_path / "walk.npz"), tmp_path / "cache", say=said.append)
+    assert {(each.kind, each.shape, each.rate) for each in opened.manifest.modalities} == {("series", (30, 3), 1.0)}
+    assert any("one step of a series counts as one second" in line for line in said)
+    assert recipe_for(opened).graph.views["gyroscope"].share == "accelerometer"
+
+
+def test_folders_of_the_samples_of_a_csv_are_views(tmp_path: Path) -> None:
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for artist in ("anna", "bert", "carl"):
+        (tmp_path / "art" / artist).mkdir(parents=True)
+        for number in range(20):
+            Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(
+                tmp_path / "art" / artist / f"{number}.png"
+            )
+    rows = "".join(f"{number},{'train' if number < 15 else 'test'}\n" for number in range(20))
+    (tmp_path / "art" / "labels.csv").write_text(f"id,split\n{rows}")
+    opened = open_data(str(tmp_path / "art"), tmp_path / "cache", say=lambda text: None)
+    assert (opened.manifest.splits["train"], len(opened)) == (15, 20)
+    graph = recipe_for(opened).graph
+    assert [view.share for view in graph.views.values()] == [None, "anna", "anna"]
+    assert {edge.crop for edge in graph.edges} == {"own"}

@@ -80,6 +80,10 @@ class ModalityChoice:
     where: tuple[str, ...]
 
 
+class UnknownRateError(MultiviewError):
+    """A series has no rate. Learning does not need it, but a length in seconds does."""
+
+
 def parse_modalities(modalities: Mapping[str, str | Sequence[str]] | Sequence[str]) -> tuple[ModalityChoice, ...]:
     """Reads `{NAME: WHERE}`, `{NAME:KIND: WHERE}` or `[NAME, ...]`.
 
@@ -183,7 +187,8 @@ def declare_modality(
             f"--modalities '{{\"{name}:bands\": {name}}}'."
         )
     if kind in TIMED and not rate:
-        raise MultiviewError(f"'{name}' is {kind} of an unknown rate; give --rate, in samples per second.")
+        error = UnknownRateError if kind == "series" else MultiviewError
+        raise error(f"'{name}' is {kind} of an unknown rate; give --rate, in samples per second.")
     if kind == "mask":
         dtype = np.dtype("uint8" if dtype.itemsize == 1 else "uint16")
     form = str(dtype) if kind == "mask" else DTYPES.get(kind, "float32")

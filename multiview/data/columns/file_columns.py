@@ -31,6 +31,7 @@ from multiview.data.source import BadSample
 from multiview.data.values import (
     NAMED,
     ChannelAxis,
+    UnknownRateError,
     as_stored,
     channels_first_note,
     channels_last,
@@ -238,7 +239,7 @@ def _arrays(name: str, kind: str, root: Path, files: Sequence[str], rate: float 
     shape, dtype = forms[0]
     kind = kind_of(name, shape, dtype, rate) if kind == "array" else kind
     if kind == "series" and not rate:
-        raise MultiviewError(f"'{name}' is a series of an unknown rate; give --series_rate, in samples per second.")
+        raise UnknownRateError(f"'{name}' is a series of an unknown rate; give --series_rate, in samples per second.")
     first = _varying_axis(forms) == 1 if axis == "guess" and kind in RAGGED and len(shape) == 2 else None
     if first is None or (not first and _varying_axis(forms) is None):
         first = has_channels_first(kind, shape, axis)

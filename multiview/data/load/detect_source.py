@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from multiview.data.files import arrayfiles, audiofiles, images, videofiles
+from multiview.data.listing import labels
 from multiview.data.listing.filetree import find_files
 from multiview.data.listing.tables import ENDINGS as TABLES
 from multiview.data.source import Source
@@ -37,7 +38,8 @@ def detect_source(root: Path) -> Source:
     """The source for `root`: the first of these rules that holds decides.
 
     A published dataset, a manifest and a file of arrays have their own sources. Two or more folders
-    with names of modalities mean `Aligned`. Any other folder is read as class folders of its most
+    with names of modalities mean `Aligned`, and so do two or more that hold the samples of a
+    `labels.csv` under equal names. Any other folder is read as class folders of its most
     frequent kind of file: images, sounds or clips; a `labels.csv` with the columns `id` and `split`
     lists its samples. Raises MultiviewError for a file that no source reads.
     """
@@ -50,7 +52,26 @@ def detect_source(root: Path) -> Source:
         return Manifest()
     if len(modality_folders(root)) >= 2:
         return Aligned()
+    if names := folders_of_samples(root):
+        return Aligned(modalities=names)
     return _source_of_tree(root)
+
+
+def folders_of_samples(root: Path) -> tuple[str, ...]:
+    """The folders that hold a file of most samples of `labels.csv`, when there are two and more.
+
+    Such folders are views of the same samples; the ids of class folders contain the folder.
+    """
+    csv = root / labels.USUAL_CSV
+    if not root.is_dir() or not csv.is_file():
+        return ()
+    try:
+        ids = set(labels.read_table(csv, "id").rows)
+    except MultiviewError:
+        return ()
+    folders = sorted(path for path in root.iterdir() if path.is_dir())
+    full = [folder.name for folder in folders if 2 * len(ids & {file.stem for file in folder.iterdir()}) > len(ids)]
+    return tuple(full) if len(full) > 1 else ()
 
 
 def _source_of_file(file: Path) -> Source:

@@ -25,6 +25,7 @@ from multiview.data.sources.hf import HuggingFace
 from multiview.data.store import manifest
 from multiview.data.store.manifest import Manifest, Provenance
 from multiview.data.store.reading import Store
+from multiview.data.values import UnknownRateError
 from multiview.data.write.grouping import with_groups
 from multiview.data.write.inputs import fingerprint
 from multiview.data.write.planning import make_plan, options_of, provenance_of
@@ -77,11 +78,29 @@ def open_data(
     if is_store(spec):
         return Store.open(path)
     source = detect_source(path)
+    try:
+        return maker.open(source, path, _base(source, path, cache, group))
+    except UnknownRateError as cause:
+        timed = _with_steps(source)
+        if timed is source:
+            raise
+        say(f"{cause} Without it, one step of a series counts as one second.")
+    return maker.open(timed, path, _base(timed, path, cache, group))
+
+
+def _with_steps(source: Source) -> Source:
+    """The source with one step per second; the same source when it has no such option."""
+    option = next((name for name in ("series_rate", "rate") if getattr(source, name, 0) is None), None)
+    return source if option is None else replace(source, **{option: 1.0})  # type: ignore[type-var, return-value]
+
+
+def _base(source: Source, path: Path, cache: Path, group: str | None) -> Path:
+    """The folder of the store of a path, without the fingerprint of its files."""
     key = json.dumps(
         [str(path.resolve()), type(source).__name__, options_of(source), *filter(None, [group])], sort_keys=True
     )
     short = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return maker.open(source, path, cache / f"{path.resolve().name or 'root'}-{short}")
+    return cache / f"{path.resolve().name or 'root'}-{short}"
 
 
 def is_store(spec: str) -> bool:
