@@ -375,3 +375,10 @@ def test_folders_of_the_samples_of_a_csv_are_views(tmp_path: Path) -> None:
     graph = recipe_for(opened).graph
     assert [view.share for view in graph.views.values()] == [None, "anna", "anna"]
     assert {edge.crop for edge in graph.edges} == {"own"}
+
+
+def test_the_report_says_what_runs(store: Store) -> None:
+    words = [f"--data={store.path}", "--train.batch=16", "--steps=3", "--crop.size=12"]
+    _, lines = parse_recipe(Auto, words, "auto").for_data(store)
+    assert any(line.startswith("budget") and "batch 16" in line and ": 3 steps" in line for line in lines)
+    assert any(line.startswith("crop") and "12 px" in line and "named by you" in line for line in lines)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from multiview.config import Optimizer, Train
@@ -53,6 +54,16 @@ class Choice:
     graph: Graph
     train: Train
     reasons: tuple[Reason, ...]
+
+    def with_options(self, crop: Crop, train: Train, samples: int) -> Choice:
+        """The choice with the crop and the options of training that the user gave."""
+        old = [each for each in self.reasons if each.about in ("crop", "window")]
+        said = [each for each in self.reasons if each.about not in ("crop", "window", "budget")]
+        if crop != self.graph.crop:
+            length = f", {crop.seconds:g} s" if crop.seconds else ""
+            old = [Reason("crop", f"{crop.size} px, {crop.scale[0]:g} to 1 of the area{length}", "named by you")]
+        reasons = (*said, *old, *_about_train(train, samples))
+        return Choice(replace(self.graph, crop=crop), train, reasons)
 
     def lines(self) -> list[str]:
         """The reasons as a table of text."""
@@ -264,6 +275,6 @@ def _about_crop(crop: Crop, views: Sequence[Proposal], own: bool) -> list[Reason
 
 
 def _about_train(train: Train, samples: int) -> list[Reason]:
-    steps = train.epochs * max(1, samples // train.batch)
+    steps = min(train.epochs * max(1, samples // train.batch), train.steps or sys.maxsize)
     words = f"{train.epochs} epochs, batch {train.batch}"
     return [Reason("budget", words, f"{samples:,} training samples: {steps:,} steps")]

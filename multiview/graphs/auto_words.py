@@ -122,8 +122,9 @@ def chosen_for(recipe: Any, store: Store) -> tuple[Graph, Train, str, list[str]]
         add_option(document, name, text)
     if choice is None:
         choice = choose(holdings, replace(wishes, views=proposals_of(document, holdings, store)))
-    choice = replace(choice, graph=replace(choice.graph, crop=given.merged(choice.graph.crop, "crop")))
-    choice = replace(choice, train=given.merged(choice.train, "train"))
+    choice = choice.with_options(
+        given.merged(choice.graph.crop, "crop"), given.merged(choice.train, "train"), holdings.samples
+    )
     _add_edges(document, choice, recipe, given)
     graph = check(graph_of(document), document)
     return graph, choice.train, _yaml(document, recipe, choice), choice.lines()
