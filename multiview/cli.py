@@ -99,6 +99,14 @@ COMMANDS = (
         examples=("multiview compare runs/scenes/*",),
     ),
     Command(
+        name="report",
+        summary="write the page of a run, or of several, as one HTML file",
+        words="RUN [RUN ...] [options]",
+        action="multiview.commands.report:report",
+        options="multiview.commands.report:Report",
+        examples=("multiview report runs/photos", "multiview report runs/scenes/* -o scenes.html"),
+    ),
+    Command(
         name="list",
         summary="list the installed views, encoders, objectives, sources and recipes",
         words="[GROUP ...]",

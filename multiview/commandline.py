@@ -12,6 +12,8 @@ from multiview.errors import MultiviewError, unknown_name
 from multiview.exits import DONE
 
 HELP = ("-h", "--help")
+SHORT = {"-o": "--out"}
+"""Short forms of options."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +107,7 @@ def _options(command: Command, words: Sequence[str]) -> Any:
     examples = examples_text(command.examples) if command.examples else ""
     return parse(
         _imported(command.options),
-        words,
+        [SHORT.get(word, word) for word in words],
         prog=command.prog,
         description=command.about,
         words=command.words,

@@ -40,7 +40,15 @@ def deliver(trained: Trained, recipe: Recipe, console: Console) -> None:  # noqa
         console.print(f"Note: {note}", highlight=False, markup=False, soft_wrap=True)
 
 
-STEPS: tuple[Step, ...] = (evaluate, deliver)
+def report(trained: Trained, recipe: Recipe, console: Console) -> None:
+    """Writes the page of the run; with pictures unless --evaluate is false."""
+    from multiview.report.at_end import write_at_end
+
+    for sentence in write_at_end(trained, gallery=recipe.evaluate):
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+
+STEPS: tuple[Step, ...] = (evaluate, deliver, report)
 """The steps after training, in order. Every step must also work later, on a loaded run."""
 
 

@@ -43,9 +43,11 @@ FLOORS = (
         *("multiview/setup.py", "multiview/setup_record.py"),
         *("multiview/data/inspect", "multiview/data/load"),
     ),
-    ("multiview/measure", "multiview/portable", "multiview/train", "multiview/trained.py"),
+    ("multiview/gallery", "multiview/measure", "multiview/portable", "multiview/train", "multiview/trained.py"),
     (
         *(
+            "multiview/report",
+            "multiview/settings.py",
             "multiview/check",
             "multiview/encoded_once.py",
             "multiview/finish.py",

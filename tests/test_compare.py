@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from multiview.commands.compare import compare_runs
-from multiview.commands.settings import t_interval
 from multiview.errors import MultiviewError
 from multiview.measure import Score, to_json
+from multiview.settings import t_interval
 
 SCORE = {"width": 8, "dim": 8, "knn": 0.5, "balanced": 0.6, "c": 1.0, "converged": True, "train": 400, "val": 80}
 SCORE |= {"test": 200, "classes": 4, "majority": 0.3}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from multiview.commands.settings import evaluated, paired_tests, settings
 from multiview.measure.table import compare
+from multiview.settings import evaluated, paired_tests, settings
 from multiview.terminal import SafeConsole
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SCHEMA = 2
 EVALUATION = "evaluation.json"
 SEGMENTATION = "segmentation.json"
+REPORT_DATA = "report/data.json"
+"""What the page of a run needs from the data and the encoders."""
 
 
 def file_of(trained: Trained, name: str) -> Path:

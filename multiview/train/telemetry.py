@@ -17,7 +17,7 @@ from multiview.files import refuse_link
 from multiview.jsonlines import LineFile
 from multiview.objectives.base import Objective
 from multiview.train.diagnosis import Doctor
-from multiview.train.runfolder import HEALTH, METRICS
+from multiview.train.runfolder import HEALTH, METRICS, RESUMES
 
 NO_BOARD = "the files of TensorBoard cannot be written: {}. The run goes on without them."
 PLAIN_SECONDS = 10.0
@@ -47,6 +47,8 @@ class Metrics:
         self.lines = LineFile(out / METRICS)
         kept = self.lines.keep_until(resumed_at) if resumed_at is not None else []
         self.epoch_is_measured = any(line["step"] == resumed_at and "lr" not in line for line in kept)
+        if resumed_at is not None:
+            LineFile(out / RESUMES).append([{"step": resumed_at}])
         self.board = _board(out, resumed_at)
         self.doctor = Doctor(out / HEALTH, resumed_at, objectives, patience, constant)
         self.doctor.recall(x for x in kept if x["step"] >= (resumed_at or 0) - 2 * patience)  # more is never asked for

@@ -53,6 +53,11 @@ def evaluated(folder: Path, name: str) -> Evaluated:
     rows = evaluation(folder) or ()
     if not any(row.measure in (LINEAR, FIRST_TRY, EFFECTIVE_RANK) for row in rows):
         raise MultiviewError(f"{folder} has no evaluation.json; run `multiview evaluate {folder}` first.")
+    return with_options(folder, name, rows)
+
+
+def with_options(folder: Path, name: str, rows: Sequence[Measure]) -> Evaluated:
+    """The rows of a folder with its options; the folder may lack config.yaml."""
     if not (folder / CONFIG).is_file():
         return Evaluated(name=name, rows=tuple(rows), options=None, seed=None)
     options = dict(_flat(config(folder)))
@@ -143,8 +148,15 @@ def t_interval(differences: Sequence[float]) -> Margin:
     return Margin(mean, mean - half, mean + half)
 
 
+def value_of(rows: Sequence[Measure]) -> tuple[str, float] | None:
+    """What settings are compared by: the linear probe, else the mean R@1 of all directions.
+
+    None when neither, nor an effective rank, was measured.
+    """
+    return _value(rows) if any(row.measure in (LINEAR, FIRST_TRY, EFFECTIVE_RANK) for row in rows) else None
+
+
 def _value(rows: Sequence[Measure]) -> tuple[str, float]:
-    """What settings are compared by: the linear probe, else the mean R@1 of all directions."""
     probed = linear_rows(rows)
     if probed:
         head = headline(probed)[0]

@@ -1,0 +1,95 @@
+"""Which samples the page of a run shows, and of which of them it has pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from multiview.gallery.held_out import HeldOut
+from multiview.gallery.neighbours import Found, failures
+
+Key = tuple[str, int]
+"""A view, and the number of a sample."""
+SHOWN = 10
+"""Samples of the table of the data."""
+QUERIES = 24
+"""Most queries of the gallery."""
+FAILURES = 6
+"""Most failures of a pair of views."""
+PICTURES = 1100
+"""Most pictures of a page."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is shown, as numbers of samples.
+
+    Args:
+        table: the samples that are shown in all views.
+        queries: query -> view of the query -> view of the gallery -> what was found.
+        failures: pairs of views, with the queries that did not find their own sample.
+        pictures: the pictures to draw.
+    """
+
+    table: list[int]
+    queries: dict[int, dict[str, dict[str, Any]]]
+    failures: list[dict[str, Any]]
+    pictures: set[Key]
+
+
+def choose(held: HeldOut, found: Mapping[tuple[str, str], Found]) -> Choice:
+    """Chooses evenly over the samples, as many as `PICTURES` allows.
+
+    In this order: the table, queries and what they found, failures of every pair of views, and the
+    first view of further samples for the map.
+    """
+    views, count = list(held.z), len(held.rows)
+    table = _evenly(range(count), SHOWN)
+    pictures = {(view, i) for i in table for view in views}
+    queries: dict[int, dict[str, dict[str, Any]]] = {}
+    for i in _evenly(range(count), QUERIES):
+        of_query = {a: {b: found[a, b].of(i) for b in views if (a, b) in found} for a in views}
+        needed = {(view, i) for view in views} | _shown(of_query)
+        if len(pictures | needed) <= PICTURES // 2 or not queries:
+            pictures |= needed
+            queries[i] = of_query
+    missed = _failures(found, pictures)
+    spare = PICTURES - len(pictures)
+    pictures |= {(views[0], i) for i in _evenly(range(count), max(spare, 0))}
+    return Choice(table, queries, missed, pictures)
+
+
+def _failures(found: Mapping[tuple[str, str], Found], pictures: set[Key]) -> list[dict[str, Any]]:
+    """The failures of every pair; adds their pictures."""
+    between = [pair for pair in found if pair[0] != pair[1]]
+    most = max(1, min(FAILURES, PICTURES // (3 * 7 * max(len(between), 1))))
+    listed = []
+    for a, b in between:
+        cases = [{"sample": i, **found[a, b].of(i)} for i in failures(found[a, b], most)]
+        searched = found[a, b].rank > 0
+        listed.append(
+            {
+                "query": a,
+                "gallery": b,
+                "missed": int((found[a, b].rank > 1).sum()),
+                "of": int(searched.sum()),
+                "cases": cases,
+            }
+        )
+        pictures |= {key for case in cases for key in ((a, case["sample"]), (b, case["sample"]))}
+        pictures |= {(b, i) for case in cases for i in case["top"]}
+    return listed
+
+
+def _shown(of_query: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> set[Key]:
+    return {(b, i) for of_view in of_query.values() for b, found in of_view.items() for i in found["top"]}
+
+
+def _evenly(samples: Iterable[int], most: int) -> list[int]:
+    every = np.asarray(list(samples))
+    if len(every) > most:
+        every = every[np.linspace(0, len(every) - 1, most).astype(int)] if most else every[:0]
+    return [int(x) for x in every]

@@ -1,0 +1,95 @@
+"""The held-out samples that the page of a run shows, and their embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from multiview.measure.embeddings import embed
+from multiview.measure.evaluate import pooled
+from multiview.measure.labelled_splits import filled_splits
+from multiview.measure.partners import shared_heads
+from multiview.measure.retrieval import pool
+from multiview.model import needs_of
+from multiview.objectives.needs import Head
+
+if TYPE_CHECKING:
+    from multiview.trained import Trained
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """At most 2,000 samples of one split, with the embeddings of all views.
+
+    Args:
+        split: `test`, else `val`, else `train`.
+        rows: of the samples in the store, (n,).
+        present: view -> whether the sample has it, (n,).
+        z: view -> its embeddings (n, d) on the unit sphere, of the first edge of the view.
+        pairs: (query, gallery) -> the embeddings of both that are compared. A view is paired with
+            itself, and with every view that shares an embedding with it.
+    """
+
+    split: str
+    rows: NDArray[np.int64]
+    present: Mapping[str, NDArray[np.bool_]]
+    z: Mapping[str, Vectors]
+    pairs: Mapping[tuple[str, str], tuple[Vectors, Vectors]]
+
+
+def held_out(trained: Trained) -> HeldOut | None:
+    """The samples to show; None when no split holds a sample. Every process must call it."""
+    store, views = trained.store, trained.setup.views
+    filled = filled_splits(store)
+    split = next((name for name in ("test", "val", *filled) if name in filled), None)
+    if split is None:
+        return None
+    rows = store.rows(split)
+    usable = np.flatnonzero(np.any([store.present(view.modality)[rows] for view in views.values()], axis=0))
+    positions = pool(usable)
+    if not len(positions):
+        return None
+    device = next(trained.model.parameters()).device
+    model = trained.model.eval()
+    of = embed(store, split, views, lambda x: pooled(model.features(x)), device, positions=positions)
+    z = _embeddings(trained, of.features, device)
+    known = {view: needs.projector for view, needs in reversed(needs_of(trained.setup.graph))}
+    first = {view: known[view] for view in trained.setup.graph.views}
+    pairs = {
+        (a, b): (z[a, heads[0]], z[b, heads[1]])
+        for a, b in product(first, repeat=2)
+        if (heads := _heads(trained, first, a, b))
+    }
+    return HeldOut(
+        split=split,
+        rows=rows[positions],
+        present=of.present,
+        z={view: z[view, head] for view, head in first.items()},
+        pairs=pairs,
+    )
+
+
+def _heads(trained: Trained, first: Mapping[str, Head], a: str, b: str) -> tuple[Head, Head] | None:
+    if a == b:
+        return first[a], first[a]
+    shared = shared_heads(trained.setup.graph, a, b)
+    return shared[1:] if shared else None
+
+
+@torch.no_grad()
+def _embeddings(trained: Trained, features: Mapping[str, Any], device: torch.device) -> dict[tuple[str, Head], Vectors]:
+    """(view, projector) -> embeddings (n, d) on the unit sphere."""
+    made = {}
+    for view, needs in needs_of(trained.setup.graph):
+        h = torch.from_numpy(features[view]).to(device)
+        z = trained.model.projector(view, needs.projector)(h).float().cpu().numpy()
+        made[view, needs.projector] = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
+    return made

@@ -1,0 +1,55 @@
+"""Every view against every view: how often one finds the other, and other measures of two views."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from multiview.measure.retrieval_sentences import FIRST_TRY
+from multiview.measure.rows import MEDIAN_RANK, TRAINED, Measure
+
+NAMES = {"cka": "CKA", "modality_gap": "modality gap"}
+"""Further measures of two views, and how the page calls them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One ordered pair of views. shade: 0 to 100. lines: what stands below the value."""
+
+    query: str
+    gallery: str
+    value: str
+    shade: int
+    title: str
+    lines: Sequence[str]
+
+
+def matrix(rows: Sequence[Measure], views: Sequence[str]) -> list[list[Cell | None]]:
+    """A row of cells for every query view; None for pairs that were not measured."""
+    known = {(row.measure, row.views): row for row in rows if row.weights == TRAINED and len(row.views) == 2}
+    if not any(measure in (FIRST_TRY, *NAMES) for measure, _ in known):
+        return []
+    return [[_cell(known, a, b) for b in views] for a in views]
+
+
+def _cell(known: dict[tuple[str, tuple[str, ...]], Measure], a: str, b: str) -> Cell | None:
+    first, median = known.get((FIRST_TRY, (a, b))), known.get((MEDIAN_RANK, (a, b)))
+    others = [_other(name, known.get((key, (a, b))) or known.get((key, (b, a)))) for key, name in NAMES.items()]
+    lines = [text for text in others if text]
+    if first is None:
+        return Cell(query=a, gallery=b, value="", shade=0, title="", lines=lines) if lines and a != b else None
+    most = first.facts.get("pool", first.tested)
+    lines = ([f"median rank {median.value:g} of {most}"] if median else []) + lines
+    between = f", 95 % {100 * first.interval.low:.1f} to {100 * first.interval.high:.1f}" if first.interval else ""
+    return Cell(
+        query=a,
+        gallery=b,
+        value=f"{100 * first.value:.1f} %",
+        shade=round(100 * first.value),
+        title=f"{a} finds {b} at the first try: {100 * first.value:.1f} %{between}; by chance {100 / most:.2g} %",
+        lines=lines,
+    )
+
+
+def _other(name: str, row: Measure | None) -> str:
+    return f"{name} {row.value:.2f}" if row else ""

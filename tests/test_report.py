@@ -1,0 +1,204 @@
+"""The page of a run: what it says, that it holds everything, and that foreign names do no harm."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import report_runs
+from report_runs import HOSTILE, copied, hostile_run
+from small_runs import run
+
+from multiview import cli
+from multiview.errors import MultiviewError
+from multiview.measure.files import REPORT_DATA
+from multiview.measure.intervals import Interval
+from multiview.measure.rows import Measure
+from multiview.report.at_end import write_at_end
+from multiview.report.gather import gather
+from multiview.report.page import html_of, write_page
+
+trained = report_runs.trained
+
+
+class Tags(HTMLParser):
+    """The start tags of a page, with their attributes, and the texts of its script elements."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def page_data(text: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="page-data">(.*?)</script>', text, flags=re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+def test_a_run_makes_its_page_and_the_page_holds_everything(trained: Path) -> None:
+    text = (trained / "report.html").read_text("utf8")
+    assert len(text.encode()) < 5_000_000
+    tags = Tags(text).tags
+    sections = [attributes["id"] for tag, attributes in tags if tag == "section"]
+    order = ["verdict", "graph", "matrix", "curves", "subsets", "gallery", "map", "data", "reproduce"]
+    assert sections == order
+    assert not [a for tag, a in tags if tag in ("link", "iframe", "object", "embed") or "src" in a]
+    assert "default-src 'none'" in text
+    assert "learned" in text and "R@1" in text and "train.batch" not in text and "batch: 16" in text
+
+
+def test_the_gallery_holds_what_the_measure_of_retrieval_ranks(trained: Path) -> None:
+    data = json.loads((trained / REPORT_DATA).read_text("utf8"))
+    rows = {(row.group, row.measure): row for row in gather([trained])[0].rows if row.weights == "trained"}
+    for pair in data["failures"]:
+        first = rows[f"{pair['query']} -> {pair['gallery']}", "retrieval_recall_1"]
+        assert pair["of"] == first.tested
+        assert pair["missed"] == round((1 - first.value) * first.tested)
+        for case in pair["cases"]:
+            assert case["rank"] > 1
+            assert (case["sample"] in case["top"]) == (case["rank"] <= 5)
+    assert data["views"] == ["L", "ab"]
+    assert len(data["samples"]) == len(data["map"]["points"]["L"]) == first.tested
+    assert all(len(query["found"]["L"]["ab"]["top"]) == 5 for query in data["queries"])
+    assert all(text.startswith("data:image/jpeg;base64,") for of in data["pictures"].values() for text in of.values())
+    assert {str(i) for i in data["table"]} <= data["pictures"]["ab"].keys()
+
+
+def test_the_page_is_made_without_torch(trained: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys; from multiview.cli import run; run(['report', sys.argv[1], '-o', sys.argv[2]]);"
+        "print([name for name in ('torch', 'h5py', 'sklearn') if name in sys.modules])"
+    )
+    words = [sys.executable, "-c", program, str(trained), str(tmp_path / "page.html")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert (tmp_path / "page.html").read_text("utf8").startswith("<!doctype html>")
+
+
+def test_curves_hold_ceilings_warnings_and_resumes(trained: Path, tmp_path: Path) -> None:
+    copy = copied(trained, tmp_path)
+    (copy / "health.jsonl").write_text(
+        json.dumps({"step": 3, "symptom": "x", "of": "L-ab", "text": "mind the gap"}) + "\n"
+    )
+    (copy / "resumes.jsonl").write_text('{"step": 2}\n')
+    text = html_of(gather([copy]))
+    figures = {figure["title"]: figure for figure in page_data(text)["figures"]}
+    shared = figures["shared information of L-ab"]
+    assert [line["name"] for line in shared["lines"]] == ["information shown", "ceiling ln(K+1)"]
+    assert [(mark["kind"], mark["step"]) for mark in shared["marks"]] == [("resume", 2), ("warning", 3)]
+    assert len(figures["loss of L-ab"]["lines"][0]["x"]) == 6
+    assert "Training gave 1 warning." in text and "continued at step 2" in text and "mind the gap" in text
+
+
+def test_a_continued_run_writes_down_where(tmp_path: Path) -> None:
+    assert run("simsiam", Path("scenes:48"), tmp_path / "run", "--cache", str(tmp_path)) == 0
+    assert not (tmp_path / "run/resumes.jsonl").exists()
+    words = ["--cache", str(tmp_path), "--resume", "--steps", "8"]
+    assert run("simsiam", Path("scenes:48"), tmp_path / "run", *words) == 0
+    assert gather([tmp_path / "run"])[0].resumes == (6,)
+    assert "continued at step 6" in (tmp_path / "run/report.html").read_text("utf8")
+    assert "was not evaluated" in (tmp_path / "run/report.html").read_text("utf8")
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=lambda name: repr(name[:12]))
+def test_hostile_names_stay_text(trained: Path, tmp_path: Path, name: str) -> None:
+    text = html_of(gather([hostile_run(trained, tmp_path, name)]))
+    clean = Tags(html_of(gather([trained]))).tags
+    tags = Tags(text).tags
+    assert [tag for tag, _ in tags if tag in ("script", "img", "iframe")] == [
+        tag for tag, _ in clean if tag == "script"
+    ]
+    assert not [key for _, attributes in tags for key in attributes if key.startswith("on")]
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069]", without_plotly(text))
+    assert "49" not in re.findall(r"<h1[^>]*>(.*?)</h1>", text)
+    assert page_data(text)["gallery"]["views"]
+
+
+def without_plotly(text: str) -> str:
+    return re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+
+
+def test_two_runs_show_what_differs_and_intervals_over_seeds(trained: Path, tmp_path: Path) -> None:
+    runs = [trained]
+    for number, (seed, width) in enumerate([(1, 0.25), (0, 0.5), (1, 0.5)]):
+        copy = copied(trained, tmp_path / str(number)).rename(tmp_path / f"run{number}")
+        config = (copy / "config.yaml").read_text("utf8")
+        (copy / "config.yaml").write_text(
+            config.replace("seed: 0", f"seed: {seed}").replace("width: 0.25", f"width: {width}")
+        )
+        runs.append(copy)
+    out = write_page(runs, tmp_path / "all.html")
+    text = out.read_text("utf8")
+    sections = [attributes["id"] for tag, attributes in Tags(text).tags if tag == "section"]
+    assert sections == ["verdict", "options", "matrix", "curves", "reproduce"]
+    assert re.search(r"<tr><th>width</th><td>0\.25</td><td>0\.5</td></tr>", text)
+    assert "<tr><th>size</th>" not in text
+    assert "paired over 2 seeds (0, 1): within noise" in text
+    loss = next(figure for figure in page_data(text)["figures"] if figure["title"] == "loss of L-ab")
+    assert [(line["name"], line["colour"]) for line in loss["lines"]] == [
+        ("run", 0),
+        ("run0", 0),
+        ("run1", 1),
+        ("run2", 1),
+    ]
+
+
+def test_further_measures_of_two_views_stand_in_the_matrix(trained: Path) -> None:
+    from multiview.report.matrix import matrix
+
+    row = Measure(
+        measure="cka",
+        views=("L", "ab"),
+        group="L + ab",
+        weights="trained",
+        value=0.25,
+        interval=Interval(0.2, 0.3, "x"),
+        width=8,
+        samples={"test": 9},
+    )
+    cells = matrix([*gather([trained])[0].rows, row], ["L", "ab"])
+    assert [[cell and cell.lines[-1] for cell in line] for line in cells] == [[None, "CKA 0.25"], ["CKA 0.25", None]]
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [(REPORT_DATA, "{"), (REPORT_DATA, '{"samples": 3}'), (REPORT_DATA, "[]"), ("report/cost.json", "{")],
+)
+def test_a_damaged_side_file_is_a_sentence(trained: Path, tmp_path: Path, file: str, text: str) -> None:
+    copy = copied(trained, tmp_path)
+    (copy / file).write_text(text)
+    page = html_of(gather([copy]))
+    assert f"{Path(file).name}" in page and "left out" in page
+
+
+def test_a_folder_that_is_no_run_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(MultiviewError, match="is no run folder"):
+        write_page([tmp_path])
+    with pytest.raises(SystemExit) as end:
+        cli.main(["report"])
+    assert end.value.code == 2
+    assert "RUN is missing" in capsys.readouterr().err
+
+
+def test_a_page_that_cannot_be_written_ends_no_run(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from multiview.load_run import load
+    from multiview.report import at_end
+
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(at_end, "write_page", full)
+    monkeypatch.setattr(at_end, "_gallery", full)
+    said = write_at_end(load(trained), gallery=True)
+    assert [sentence for sentence in said if "no space left on device" in sentence] == said
+    assert said[-1].startswith("Note: The page of the run was not written") and len(said) == 2
