@@ -177,5 +177,6 @@ def test_wheel_and_sdist_hold_every_module_once(tmp_path: Path) -> None:
             names = [name for name in wheel.namelist() if ".dist-info/" not in name]
         assert len(names) == len(set(names))
         assert {name for name in names if name.endswith(".py")} == tree_of_modules()
+        page = {f"multiview/report/page/{path.name}" for path in (ROOT / "multiview/report/page").iterdir()}
         papers = {f"multiview/recipes/paper/{path.name}" for path in (ROOT / "recipes/paper").iterdir()}
-        assert {name for name in names if not name.endswith(".py")} == {"multiview/py.typed", *papers}
+        assert {name for name in names if not name.endswith(".py")} == {"multiview/py.typed", *papers, *page}
