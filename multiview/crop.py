@@ -4,6 +4,9 @@ from dataclasses import dataclass, replace
 
 from multiview.errors import MultiviewError
 
+LARGEST = 1 << 15
+"""Pixels of the longest side; a picture of this side in float32 has 12 GiB."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Crop:
@@ -40,8 +43,10 @@ class Crop:
     draw: str | None = None
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise MultiviewError(f"crop '{self.name}': size is {self.size}; give a number of pixels, 1 or more.")
+        if not 1 <= self.size <= LARGEST:
+            raise MultiviewError(
+                f"crop '{self.name}': size is {self.size}; give a number of pixels, 1 or more and at most {LARGEST}."
+            )
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise MultiviewError(
                 f"crop '{self.name}': scale is {self.scale}; give (low, high) with 0 < low <= high <= 1."

@@ -69,12 +69,17 @@ class Encoder(nn.Module):
         if layer is not None and layer not in self.layers:
             raise unknown_name(f"layer of {type(self).__name__}", layer, self.layers)
         if x.ndim != 1 + len(self.axes) or (self.axes[0] == "channels" and x.shape[1] != self.channels):
-            sizes = [str(self.channels) if name == "channels" else name for name in self.axes]
-            raise MultiviewError(
-                f"this {type(self).__name__} takes a batch of shape (n, {', '.join(sizes)}), "
-                f"not {tuple(x.shape)}; build it with as many channels as the view has."
-            )
+            raise self._other_shape(x)
         return self.encode(x, self.layers[-1] if layer is None else layer)
+
+    def _other_shape(self, x: Tensor) -> MultiviewError:
+        sizes = [str(self.channels) if name == "channels" else name for name in self.axes]
+        fits = x.ndim == 1 + len(self.axes)
+        remedy = "build it with as many channels as the view has" if fits else "use an encoder that reads such views"
+        return MultiviewError(
+            f"this {type(self).__name__} takes a batch of shape (n, {', '.join(sizes)}), not {tuple(x.shape)}; "
+            f"{remedy}."
+        )
 
     def encode(self, x: Tensor, layer: str) -> Tensor:
         """The output of `layer`, one of `self.layers`; deeper layers are not computed."""

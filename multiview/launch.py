@@ -71,7 +71,11 @@ def train_from_words(recipe: type[Recipe], argv: Sequence[str], prog: str | None
 
     `prog`: the words to type before `argv`, for help and errors; None = the name of the script.
     """
-    trained = _start(parse_recipe(recipe, argv, prog), workers=0)
+    try:
+        trained = _start(parse_recipe(recipe, argv, prog), workers=0)
+    except MultiviewError as error:
+        error.args = (recipe.explained(argv, str(error)), *error.args[1:])
+        raise
     return stopped_by(trained.stopped_by) if trained is not None else DONE
 
 

@@ -132,6 +132,11 @@ class Recipe:
         del store
         return self, ()
 
+    @classmethod
+    def explained(cls, words: Sequence[str], message: str) -> str:  # noqa: ARG003
+        """The message of a mistake of the run; a recipe with its own grammar adds where it is."""
+        return message
+
     def build(self) -> Setup:
         """The views, encoders and graph of the run; every recipe overrides it."""
         raise MultiviewError(

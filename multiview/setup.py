@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def with_statistics(setup: Setup, store: Store, situation: Situation) -> Setup:
     """The setup with the store's mean and std in its views, and objectives sized for the data."""
-    views = {name: view_with_statistics(view, store) for name, view in setup.views.items()}
+    views = {name: view_with_statistics(view, store, name) for name, view in setup.views.items()}
     return replace(setup, views=views, graph=setup.graph.resolved(situation))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import multiview as mv
 from multiview.graphs.reading import graph_of_plain
-from multiview.graphs.words import options_of
+from multiview.graphs.words import options_of, place_of_mistake
 from multiview.graphs.writing import plain_parts
 
 
@@ -42,6 +42,11 @@ class GraphRecipe(mv.Recipe):
     def as_options(cls, words: Sequence[str]) -> list[str]:
         """Files and options of a graph as the options of this recipe."""
         return options_of(cls, words)
+
+    @classmethod
+    def explained(cls, words: Sequence[str], message: str) -> str:
+        """The message behind the line of the view or edge that it is about."""
+        return place_of_mistake(cls, words, message)
 
     def __post_init__(self) -> None:
         super().__post_init__()

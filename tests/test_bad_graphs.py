@@ -128,7 +128,38 @@ BAD: dict[str, tuple[str, int | None, tuple[str, ...]]] = {
         None,
         ("8 of 'L' and 16 of 'ab'", "one width"),
     ),
+    "augmentations in a list": ("views:\n  L: {augment: [simclr]}\n  ab: \n", 2, ("augment is a list", "simclr")),
+    "size without end": ("views:\n  L: {size: 99999999999}\n  ab: \n", 2, ("size is 99999999999", "at most 32768")),
+    "training without options": (f"{TWO}train:\n", 2, ("train is empty", "epochs")),
     "dim 0": ("views:\n  L: {dim: 0}\n  ab: \n", 2, ("dim is 0",)),
+}
+LATER: dict[str, tuple[str, int, tuple[str, ...]]] = {
+    "weights that are missing": (
+        "views:\n  ab: \n  L: {weights: none.pt}\n",
+        3,
+        ("view 'L': there is no file none.pt",),
+    ),
+    "a run that is missing": (
+        "views:\n  ab: \n  L:\n    size: 8\n    weights: runs/none:ab\n",
+        5,
+        ("view 'L'", "runs/none"),
+    ),
+    "too many blocks": ("views:\n  ab: \n  L: {train: last 99 blocks}\n", 3, ("view 'L'", "last 4 blocks")),
+    "width 0 of an encoder": ("views:\n  ab: \n  L:\n    size: 8\n    width: 0\n", 5, ("view 'L'", "width")),
+    "unknown model of timm": ("views:\n  ab: \n  L: {encoder: 'timm:resnet99'}\n", 3, ("view 'L'", "'resnet99'")),
+    "encoder of other axes": ("views:\n  ab: \n  L: {encoder: mlp}\n", 3, ("view 'L': this MLP", "use an encoder")),
+    "modality that is missing": ("views:\n  ab: \n  L: {modality: photo}\n", 3, ("view 'L' reads 'photo'",)),
+    "table under another name": ("views:\n  ab: \n  t: {view: table, columns: 3}\n", 3, ("view 't' reads 'table'",)),
+    "more negatives than samples": (
+        f"{TWO}edges:\n  - L - ab: {{objective: cmc, negatives: 9999}}\n",
+        3,
+        ("edge L-ab", "9999"),
+    ),
+    "matryoshka wider than the embedding": (
+        f"{TWO}objective:\n  name: simclr\n  matryoshka: [16, 999]\n",
+        4,
+        ("matryoshka is (16, 999)",),
+    ),
 }
 WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "unknown view in an option": ("--views.phota.size 8", ("--views.phota.size", "'phota'")),
@@ -139,6 +170,7 @@ WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "encoder of no view": ("--encoders convnet", ("VIEW=ENCODER",)),
     "unknown encoder in an option": ("--encoders L=convnat", ("--encoders", "'convnet'")),
     "a view twice": ("--views L,ab,L", ("'L' occurs twice",)),
+    "width of no view": ("--width 0.25", ("--width", "--views.photo.width")),
     "option without a value": ("--views", ("--views needs a value",)),
     "unknown topology in an option": ("--topology ful", ("--topology", "'full'")),
     "unknown objective in an option": ("--objective cmcc", ("--objective", "'cmc'")),
@@ -167,6 +199,18 @@ def test_a_bad_graph_is_one_sentence_with_its_line(
     assert [part for part in wanted if part not in message] == [], message
     if line is not None:
         assert message.startswith(f"error: graph.yaml:{line}: "), message
+
+
+@pytest.mark.parametrize("case", LATER)
+def test_a_mistake_that_is_found_with_the_data_has_its_line_too(
+    case: str, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text, line, wanted = LATER[case]
+    Path("graph.yaml").write_text(text)
+    message = said(["graph.yaml", "--data", str(scenes)], capsys)
+    assert message.startswith(f"error: graph.yaml:{line}: "), message
+    assert [part for part in wanted if part not in message] == [], message
 
 
 @pytest.mark.parametrize("case", WORDS)

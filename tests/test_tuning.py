@@ -201,3 +201,5 @@ def test_lora_trains_small_matrices_and_is_loaded_again(data: Path, tmp_path: Pa
     again.load_state_dict(encoder.state_dict())
     x = torch.rand(2, 3, 16, 16)
     assert torch.equal(again.eval()(x), encoder.eval()(x))
+    merged = tuned(setup({"photo": mv.Tuning(weights=str(tmp_path / "run"))}, seed=1)).encoders["photo"]
+    assert torch.allclose(merged.eval()(x), encoder(x), rtol=1e-4, atol=1e-5)

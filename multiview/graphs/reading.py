@@ -162,6 +162,10 @@ def _tuning(document: Document, at: At, given: Mapping[str, Any]) -> Tuning:
 
 
 def _augment(document: Document, at: At, given: Any) -> Any:
+    if isinstance(given, (list, tuple, bool, int, float)):
+        document.fail(
+            at, f"view '{at[1]}': augment is {kind_of(given)}; give a name such as simclr, or options of mv.Augment."
+        )
     if given is None or not isinstance(given, (str, Mapping)):
         return given
     if isinstance(given, str):

@@ -14,6 +14,7 @@ from typing import Any
 
 from multiview.errors import MultiviewError, unknown_name
 from multiview.graphs.checking import check
+from multiview.graphs.placing import placed
 from multiview.graphs.reading import (
     NAMES,
     check_top,
@@ -33,6 +34,8 @@ from multiview.papers import is_graph_file, path_of
 from multiview.recipe import Recipe
 
 GRAPH = ("views", "edges", "encoders", "topology")
+OF_ONE_VIEW = ("width", "encoder", "augment", "modality", "share", "weights", "lr_scale", "dim")
+"""Options that other recipes have for all views; a graph has them for each."""
 NAMED = ("view", "encoder", "objective")
 """Keys whose value is a name, or a mapping with the name and options."""
 
@@ -44,10 +47,35 @@ def options_of(recipe: type[Recipe], words: Sequence[str]) -> list[str]:
     """
     if {"-h", "--help"} & set(words):
         return list(words)
+    document, options = _read(recipe, words)
+    if "views" not in document.value:
+        raise MultiviewError(
+            "there is no graph to train; give a graph file, as in `multiview train graph.yaml`, or views, as in "
+            "--views photo=rgb,depth."
+        )
+    graph = check(graph_of(document), document)
+    views, edges = plain_parts(graph.views, graph.edges)
+    return [*options, f"--views={json.dumps(views)}", f"--edges={json.dumps(edges)}", "--topology=null"]
+
+
+def place_of_mistake(recipe: type[Recipe], words: Sequence[str], message: str) -> str:
+    """The message of a mistake that was found later, behind its file and line, or its option."""
+    try:
+        return placed(_read(recipe, words)[0], message)
+    except MultiviewError:  # the words themselves are wrong, and the message says where
+        return message
+
+
+def _read(recipe: type[Recipe], words: Sequence[str]) -> tuple[Document, list[str]]:
+    """The graph that the words name, and the other words."""
     document = Document({})
     options: list[str] = []
     for option, text in split_words(words):
         name = option.removeprefix("--")
+        if name in OF_ONE_VIEW:
+            raise MultiviewError(
+                f"{option} is an option of one view; give it for each, as in --views.photo.{name} VALUE."
+            )
         if option == "--config" or not option:
             options += add_file(document, path_of(text or ""), recipe)
         elif text is None or not option.startswith("--"):
@@ -58,14 +86,7 @@ def options_of(recipe: type[Recipe], words: Sequence[str]) -> list[str]:
             options.append(f"{option}={text}")
             if name.partition(".")[0] == "objective":
                 objective_option(document, name.split("."), text)
-    if "views" not in document.value:
-        raise MultiviewError(
-            "there is no graph to train; give a graph file, as in `multiview train graph.yaml`, or views, as in "
-            "--views photo=rgb,depth."
-        )
-    graph = check(graph_of(document), document)
-    views, edges = plain_parts(graph.views, graph.edges)
-    return [*options, f"--views={json.dumps(views)}", f"--edges={json.dumps(edges)}", "--topology=null"]
+    return document, options
 
 
 def split_words(words: Sequence[str]) -> Iterator[tuple[str, str | None]]:
@@ -118,6 +139,10 @@ def add_file(document: Document, path: Path, recipe: type[Recipe]) -> list[str]:
             document.put((key,), read.value[key], read.place((key,)))
             document.places |= {at: place for at, place in read.places.items() if at[:1] == (key,)}
     crop_of(read, read.value.get("crop"))
+    if "train" in read.value and not isinstance(read.value["train"], (dict, str)):
+        read.fail(
+            ("train",), f"train is {kind_of(read.value['train'])}; give its options, as in `train: {{epochs: 20}}`."
+        )
     objective_at(read, ("objective",), read.value.get("objective"), None)
     rest = {key: value for key, value in read.value.items() if key not in GRAPH}
     words = [word for key, value in rest.items() for word in _words((key,), value)]

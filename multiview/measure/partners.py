@@ -87,7 +87,8 @@ def _why_not(setup: Setup, split: str, query: str, gallery: str, is_shared: bool
 
 
 def _facts(setup: Setup, query: str, gallery: str, shared: tuple[str, Head, Head]) -> dict[str, Any]:
-    same_crop = setup.views[query].crop == setup.views[gallery].crop
+    first, second = setup.views[query], setup.views[gallery]
+    same_crop = first.crop == second.crop and len(first.axes) > 1 and len(second.axes) > 1  # a table has no places
     facts = {"embedding": "z", "head": shared[1].name, "edge": shared[0], "similarity": "cosine"}
     return {**facts, "crop": "central", "same_crop": same_crop}
 

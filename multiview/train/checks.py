@@ -26,6 +26,8 @@ def check_encoders(model: MultiviewModel, tensors: Mapping[str, Tensor]) -> None
         try:
             with torch.no_grad():
                 h = model.encoder(name)(x)
+        except MultiviewError as error:
+            raise MultiviewError(f"view '{name}': {error}") from error
         except (RuntimeError, ValueError) as error:
             raise MultiviewError(
                 f"the encoder of view '{name}' does not accept tensors of shape {tuple(x.shape)}: "

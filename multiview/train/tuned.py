@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from multiview.encoder import Encoder
 from multiview.errors import MultiviewError, unknown_name
@@ -16,6 +16,8 @@ from multiview.tuning import Tuning
 
 FROZEN = ("frozen", "heads")
 """The values of `Tuning.train` with which nothing of an encoder learns."""
+SCALE = 2
+"""Factor on the product of LoRA's matrices."""
 
 
 def tuned(setup: Setup, *, weights: bool = True) -> Setup:
@@ -61,10 +63,22 @@ def load_first_weights(encoder: Encoder, view: str, source: str) -> None:
     begin = f"encoders.{named}."
     state = {name.removeprefix(begin): x for name, x in tensors.items() if name.startswith(begin)}
     try:
-        encoder.load_state_dict(state)
+        encoder.load_state_dict(_with_lora_added(state))
     except RuntimeError as cause:
         first = str(cause).splitlines()[-1].strip()
         raise MultiviewError(f"the encoder '{named}' of the run {run} is another network: {first}") from cause
+
+
+def _with_lora_added(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of an encoder that learned with `lora`: W + scale B A in place of W, A and B."""
+    found = {}
+    for name, x in state.items():
+        a, b = (name.replace("base_layer.weight", f"lora_{side}.default.weight") for side in "AB")
+        if a != name and a in state:
+            x = x + SCALE * (state[b].flatten(1) @ state[a].flatten(1)).view_as(x)
+        if ".lora_" not in name:
+            found[name.replace(".base_layer.", ".")] = x
+    return found
 
 
 def _freeze_before(encoder: Encoder, count: int) -> None:
@@ -90,7 +104,7 @@ def _add_lora(encoder: Encoder, rank: int) -> None:
     targets = list(_targets(encoder))
     if not targets:
         raise MultiviewError("lora finds no linear layer and no convolution in its encoder; give `last N blocks`.")
-    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets), encoder)
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=SCALE * rank, target_modules=targets), encoder)
 
 
 def _targets(encoder: Encoder) -> Iterator[str]:

@@ -22,15 +22,19 @@ def require_modalities(views: Iterable[View], store: Store) -> dict[str, Modalit
     return stored
 
 
-def absent_modality(view: View, stored: Iterable[Modality], place: str) -> MultiviewError:
-    """Says what the view reads, what there is, and how a modality of another name is read."""
+def absent_modality(view: View, stored: Iterable[Modality], place: str, called: str | None = None) -> MultiviewError:
+    """Says what the view reads, what there is, and how a modality of another name is read.
+
+    called: the name of the view in the graph (None = that of its channels).
+    """
     held = {each.name: each.kind for each in stored}
     listing = (
         ", ".join(name if name == kind else f"{name} ({kind})" for name, kind in sorted(held.items())) or "nothing"
     )
     name = view.made.factory.rpartition(":")[2] if view.made else view.channels.name
     return MultiviewError(
-        f"view '{view.channels.name}' reads '{view.modality}', which {place} does not hold; it holds {listing}."
+        f"view '{called or view.channels.name}' reads '{view.modality}', which {place} does not hold; it holds "
+        f"{listing}."
         f"{_remedy(view, name, held)}"
     )
 
