@@ -30,6 +30,7 @@ from multiview.catalogue import lines
 from multiview.counter_rng import Draws
 from multiview.data.sources.arrays import Arrays
 from multiview.data.sources.folder import Folder
+from multiview.data.store.manifest import SCHEMA
 from multiview.data.write import diskspace
 from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
@@ -180,7 +181,7 @@ def test_a_store_that_was_moved(
 def test_a_store_of_a_newer_version(scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = Path(shutil.copytree(scenes, tmp_path / "store"))
     facts = json.loads((store / "manifest.json").read_text())
-    (store / "manifest.json").write_text(json.dumps({**facts, "schema": facts["schema"] + 1, "new": {}}))
+    (store / "manifest.json").write_text(json.dumps({**facts, "schema": SCHEMA + 1, "new": {}}))
     assert "update multiview-cmc" in refused(capsys, "simclr", "--data", str(store), "--out", str(tmp_path / "run"))
 
 
@@ -394,7 +395,8 @@ SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    "program", [pytest.param("train", marks=SLOW), "a recipe", pytest.param("plan", marks=SLOW), "list"]
+    "program",
+    [pytest.param("train", marks=SLOW), pytest.param("a recipe", marks=SLOW), pytest.param("plan", marks=SLOW), "list"],
 )
 def test_a_closed_pipe_ends_a_command_quietly(program: str, scenes: Path, tmp_path: Path) -> None:
     """As `COMMAND | head -n 1`; a run saves a checkpoint and ends with 128 + SIGPIPE."""
