@@ -14,7 +14,7 @@ from multiview.view import Augmentation, Channels, Crop, View
 from multiview.views.stored_numbers import as_given, real
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, dtype
 
     from multiview.counter_rng import Draws
 
@@ -65,9 +65,10 @@ class LogMel:
         Sound: floats in [-1, 1] or 16 bit. Channels are averaged. Full-scale noise has a power of
         about 1 in each bin.
         """
+        from torch import get_default_dtype
         from torchaudio.functional import spectrogram
 
-        window, filters = _constants(self, sound.device.type)
+        window, filters = _constants(self, sound.device.type, get_default_dtype())
         wave = mono(real(sound, "int16"))[:, 0]
         if not len(wave):  # the Fourier transform refuses an empty batch
             return sound.new_zeros((0, 1, self.bands, 1 + wave.shape[1] // self.hop), dtype=wave.dtype)
@@ -87,8 +88,8 @@ class LogMel:
 
 
 @lru_cache(maxsize=16)
-def _constants(mel: LogMel, device: str) -> tuple[Tensor, Tensor]:
-    """Hann window and mel filters on a kind of device."""
+def _constants(mel: LogMel, device: str, dtype: dtype) -> tuple[Tensor, Tensor]:  # noqa: ARG001
+    """Hann window and mel filters on a kind of device, in PyTorch's default type: `dtype`."""
     import torch
     from torchaudio.functional import melscale_fbanks
 

@@ -68,7 +68,7 @@ def _failures(found: Mapping[tuple[str, str], Found], pictures: set[Key]) -> lis
     most = max(1, min(FAILURES, PICTURES // (3 * 7 * max(len(between), 1))))
     listed = []
     for a, b in between:
-        cases = [{"sample": i, **found[a, b].of(i)} for i in failures(found[a, b], most)]
+        cases: list[dict[str, Any]] = [{"sample": i, **found[a, b].of(i)} for i in failures(found[a, b], most)]
         searched = found[a, b].rank > 0
         listed.append(
             {

@@ -12,6 +12,10 @@ NAMES = {"cka": "CKA", "modality_gap": "modality gap"}
 """Further measures of two views, and how the page calls them."""
 
 
+Rows = dict[tuple[str, tuple[str, ...]], Measure]
+"""The rows by measure and views."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """One ordered pair of views. shade: 0 to 100. lines: what stands below the value."""
@@ -26,13 +30,13 @@ class Cell:
 
 def matrix(rows: Sequence[Measure], views: Sequence[str]) -> list[list[Cell | None]]:
     """A row of cells for every query view; None for pairs that were not measured."""
-    known = {(row.measure, row.views): row for row in rows if row.weights == TRAINED and len(row.views) == 2}
+    known: Rows = {(row.measure, row.views): row for row in rows if row.weights == TRAINED and len(row.views) == 2}
     if not any(measure in (FIRST_TRY, *NAMES) for measure, _ in known):
         return []
     return [[_cell(known, a, b) for b in views] for a in views]
 
 
-def _cell(known: dict[tuple[str, tuple[str, ...]], Measure], a: str, b: str) -> Cell | None:
+def _cell(known: Rows, a: str, b: str) -> Cell | None:
     first, median = known.get((FIRST_TRY, (a, b))), known.get((MEDIAN_RANK, (a, b)))
     others = [_other(name, known.get((key, (a, b))) or known.get((key, (b, a)))) for key, name in NAMES.items()]
     lines = [text for text in others if text]

@@ -91,7 +91,7 @@ def open_data(
 def _with_steps(source: Source) -> Source:
     """The source with one step per second; the same source when it has no such option."""
     option = next((name for name in ("series_rate", "rate") if getattr(source, name, 0) is None), None)
-    return source if option is None else replace(source, **{option: 1.0})  # type: ignore[type-var, return-value]
+    return source if option is None else replace(source, **{option: 1.0})  # type: ignore[type-var]
 
 
 def _base(source: Source, path: Path, cache: Path, group: str | None) -> Path:
