@@ -46,7 +46,23 @@ def encode_once(prepared: Prepared) -> dict[str, FrozenFeatures]:
     """
     names = views_encoded_once(prepared.setup)
     prepared.model.given = frozenset(names)
-    return {name: _of_view(prepared, name) for name in names}
+    found = {name: _of_view(prepared, name) for name in names}
+    _note_equal_views(prepared, found)
+    return found
+
+
+def _note_equal_views(prepared: Prepared, found: dict[str, FrozenFeatures]) -> None:
+    """Says which edges contrast features with themselves, such as two crops of one frozen view."""
+    for name, edge in prepared.setup.graph.named_edges().items():
+        tables = [found[view].table for view in edge.views if view in found]
+        if len(tables) == len(edge.views) and all(torch.equal(tables[0], other) for other in tables[1:]):
+            prepared.console.print(
+                f"Note: edge {name}: its frozen views have equal features, because they are encoded without crops and "
+                "augmentation, so that there is nothing to learn; give their encoder `train: heads`",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
 
 
 def _of_view(prepared: Prepared, name: str) -> FrozenFeatures:

@@ -203,3 +203,15 @@ def test_lora_trains_small_matrices_and_is_loaded_again(data: Path, tmp_path: Pa
     assert torch.equal(again.eval()(x), encoder.eval()(x))
     merged = tuned(setup({"photo": mv.Tuning(weights=str(tmp_path / "run"))}, seed=1)).encoders["photo"]
     assert torch.allclose(merged.eval()(x), encoder(x), rtol=1e-4, atol=1e-5)
+
+
+def test_an_edge_between_equal_frozen_features_is_noted(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    view = mv.GraphView(view="rgb", encoder_options={"width": 0.25}, tuning=mv.Tuning(train="frozen"))
+    edges = (mv.GraphEdge(("photo", "photo")), mv.GraphEdge(("photo", "depth")))
+    views = {"photo": view, "depth": mv.GraphView(encoder_options={"width": 0.25})}
+    fit(mv.Graph(views=views, edges=edges, crop=mv.Crop(size=16)).setup(), data, tmp_path / "run")
+    said = capsys.readouterr().out
+    assert "Note: edge photo-photo_2: its frozen views have equal features" in said
+    assert "edge photo-depth: its frozen" not in said
