@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -76,9 +77,24 @@ def run(command: Command, words: Sequence[str]) -> int:
             f"{command.choice} is missing; type `{command.prog} {command.words}` with one of "
             f"{', '.join(_names(command))}."
         )
+    if command.plugins and words[0].startswith("-"):
+        raise MultiviewError(_order(command, words))
     if command.plugins:
         return int(_imported(command.action)(words[0], words[1:]))
     return run(_subcommand(command, words[0]), words[1:])
+
+
+def _order(command: Command, words: Sequence[str]) -> str:
+    """The message about options that stand before the word to which they belong."""
+    from multiview.papers import is_graph_file
+
+    names = _names(command)
+    first = next((word for word in words if word in names or is_graph_file(word)), command.choice)
+    rest = [word for word in words if word != first]
+    return (
+        f"{words[0]} stands where the {command.choice.lower()} belongs, which is the first word; type "
+        f"`{command.prog} {first} {shlex.join(rest)}`."
+    )
 
 
 def help_text(command: Command) -> str:

@@ -32,14 +32,18 @@ def draw(name: str, words: Sequence[str]) -> int:
     if not exact:
         print("\nAxes with a name, and bytes per sample, depend on the data; --data DATA gives the numbers.")
     if svg is not None:
-        from multiview.graphs.picture import svg_of
-
-        try:
-            replace_text(Path(svg), svg_of(facts))
-        except OSError as cause:
-            raise MultiviewError(f"{svg} cannot be written: {cause}; give another --svg.") from cause
-        print(f"\nwritten: {svg}")
+        _write(svg, facts)
     return DONE
+
+
+def _write(svg: str, facts: Facts) -> None:
+    from multiview.graphs.picture import svg_of
+
+    try:
+        replace_text(Path(svg), svg_of(facts))
+    except OSError as cause:
+        raise MultiviewError(f"{svg} cannot be written: {cause}; give another --svg.") from cause
+    print(f"\nwritten: {svg}")
 
 
 def _without_svg(words: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -91,8 +95,22 @@ def facts_with_data(recipe: Recipe) -> Facts:
     return facts_of(prepared.setup, prepared.model, shapes, prepared.memories)
 
 
+def _tables(facts: Facts) -> dict[str, tuple[str, list[tuple[str, ...]]]]:
+    """Columns and rows of the three tables, by title."""
+    views = [(v.name, v.reads, v.channels, v.shape, v.crop) for v in facts.views]
+    encoders = [
+        (e.kind, ", ".join(e.views), str(e.features), f"{e.parameters:,}", e.learns or "full") for e in facts.encoders
+    ]
+    edges = [(e.name, e.objective, e.options, e.weight, "\n".join(e.memories)) for e in facts.edges]
+    return {
+        "Views": ("view reads channels tensor draw", list(views)),
+        "Encoders": ("encoder views h parameters learns", list(encoders)),
+        "Edges": ("edge objective options weight memories", list(edges)),
+    }
+
+
 def _show(facts: Facts) -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from multiview.terminal import SafeConsole
     from multiview.train.prepare import PLAIN_WIDTH
@@ -100,27 +118,9 @@ def _show(facts: Facts) -> None:
     console = SafeConsole()
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
-    tables = {
-        "Views": (
-            "view reads channels tensor draw",
-            [(v.name, v.reads, v.channels, v.shape, v.crop) for v in facts.views],
-        ),
-        "Encoders": (
-            "encoder views h parameters learns",
-            [
-                (e.kind, ", ".join(e.views), str(e.features), f"{e.parameters:,}", e.learns or "full")
-                for e in facts.encoders
-            ],
-        ),
-        "Edges": (
-            "edge objective options weight memories",
-            [(e.name, e.objective, e.options, e.weight, "\n".join(e.memories)) for e in facts.edges],
-        ),
-    }
-    for title, (columns, rows) in tables.items():
-        table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
-        for column in columns.split():
-            table.add_column(column, overflow="fold")
+    for title, (columns, rows) in _tables(facts).items():
+        heads = [Column(column, overflow="fold") for column in columns.split()]
+        table = Table(*heads, box=None, padding=(0, 2, 0, 2), header_style="dim")
         for row in rows:
             table.add_row(*row)
         console.print(f"\n{title}", style="bold")

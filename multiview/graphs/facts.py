@@ -130,10 +130,17 @@ def _memories(view: str, needs: Needs, memories: Memories | None) -> dict[str, s
     if needs.memory is not None:
         name = store_name(view, needs)
         size = size_text(memories.sizes()[name]) if memories else _size(needs)
-        said[name] = f"{'bank' if isinstance(needs.memory, Bank) else 'queue'} of {view}, {size}"
+        said[name] = f"{_memory_words(view, needs.memory)}, {size}"
     if needs.keys is not None:
-        said[f"{view} keys"] = f"key encoder of {view}"
+        said[f"{view} {needs.keys.name}"] = f"key encoder of {view}, momentum {needs.keys.momentum:g}"
     return said
+
+
+def _memory_words(view: str, memory: Bank | Queue) -> str:
+    """`bank of depth, momentum 0.5`: banks and queues that differ in this are different ones."""
+    if isinstance(memory, Bank):
+        return f"bank of {view}, momentum {memory.momentum:g}"
+    return f"queue of {view}, {memory.size:,} keys"
 
 
 def _size(needs: Needs) -> str:

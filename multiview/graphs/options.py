@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from multiview.errors import MultiviewError, unknown_name
@@ -14,43 +15,61 @@ from multiview.view import Crop
 Options = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class _Taker:
+    """The options that a factory takes: their names and kinds, and whether it takes any other."""
+
+    names: set[str]
+    anything: bool
+    kinds: Options
+
+    @classmethod
+    def of(cls, factory: Any) -> _Taker:
+        return cls(*keywords_of(factory), hints_of(factory)) if factory else cls(set(), False, {})
+
+
 def split_options(
-    document: Document,
-    at: At,
-    name: str,
-    view: str,
-    encoder: str | None,
-    share: str | None,
-    given: Mapping[str, Any],
+    document: Document, at: At, name: str, view: str, encoder: str | None, share: str | None, given: Mapping[str, Any]
 ) -> tuple[Options, Options]:
     """The options of the view, and of its encoder, from those that stand beside each other.
 
     Raises MultiviewError for an option that both have, or neither.
     """
+    factory = _view(document, at, name, view)
+    seen = _Taker.of(factory)
+    of_view = _all_typed(document, at, name, seen, {key: given[key] for key in given if key in seen.names})
+    made = _Taker.of(None if share else _encoder(document, at, name, factory, encoder, of_view))
+    whose = {key: _whose(key, seen, made) for key in given}
+    for key, owner in whose.items():
+        if owner == "both":
+            document.fail((*at, key), _both(name, key, view, encoder))
+        if not owner:
+            _unknown(document, (*at, key), name, key, seen.names | made.names)
+    rest = {key: given[key] for key in given if whose[key] == "view"}
+    own = {key: given[key] for key in given if whose[key] == "encoder"}
+    return _all_typed(document, at, name, seen, rest), _all_typed(document, at, name, made, own)
+
+
+def _whose(key: str, seen: _Taker, made: _Taker) -> str:
+    """Whose option it is: `view`, `encoder`, `both`, or "" for neither."""
+    if key in seen.names:
+        return "both" if key in made.names else "view"
+    if key in made.names:
+        return "encoder"
+    return "view" if seen.anything else "encoder" if made.anything else ""
+
+
+def _all_typed(document: Document, at: At, name: str, taker: _Taker, given: Mapping[str, Any]) -> Options:
+    """The values as the annotations of the factory have them."""
+    return {key: _typed(document, (*at, key), name, x, taker.kinds.get(key, Any)) for key, x in given.items()}
+
+
+def _view(document: Document, at: At, name: str, view: str) -> Any:
+    """The factory of the view."""
     try:
-        factory = load("views", view)
+        return load("views", view)
     except MultiviewError as error:
         document.fail((*at, "view") if (*at, "view") in document.places else at, f"view '{name}': {error}")
-    seen, any_seen = keywords_of(factory)
-    kinds = hints_of(factory)
-    of_view = {
-        key: _typed(document, (*at, key), name, value, kinds.get(key, Any))
-        for key, value in given.items()
-        if key in seen
-    }
-    maker = None if share else _encoder(document, at, name, factory, encoder, of_view)
-    made, any_made = keywords_of(maker) if maker else (set(), False)
-    of_encoder: Options = {}
-    for key, value in given.items():
-        if key in seen and key in made:
-            document.fail((*at, key), _both(name, key, view, encoder))
-        if any_seen and key not in {*seen, *made}:
-            of_view[key] = _typed(document, (*at, key), name, value, Any)
-        elif key in made or (any_made and key not in seen):
-            of_encoder[key] = _typed(document, (*at, key), name, value, hints_of(maker).get(key, Any) if maker else Any)
-        elif key not in seen:
-            _unknown(document, (*at, key), name, key, {*seen, *made})
-    return of_view, of_encoder
 
 
 def _encoder(document: Document, at: At, name: str, view: Any, encoder: str | None, options: Options) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -46,40 +46,50 @@ class Box:
 
 def svg_of(facts: Facts) -> str:
     """The text of the SVG file."""
-    colours = {
-        name: PALETTE[i % len(PALETTE)] for i, name in enumerate(dict.fromkeys(e.objective for e in facts.edges))
-    }
-    views = {view.name: Box(_view_lines(view), 0) for view in facts.views}
-    encoders = {each.name: Box(_encoder_lines(each), 1) for each in facts.encoders}
-    edges = {edge.name: Box(_edge_lines(edge), 2, colours[edge.objective]) for edge in facts.edges}
+    views, encoders, edges = boxes_of(facts)
     stacks = [list(each.values()) for each in (views, encoders, edges)]
     tallest = max(_height(boxes) for boxes in stacks)
     for boxes in stacks:
         _spread(boxes, HEAD, tallest)
-    width, height = COLUMNS[2][0] + COLUMNS[2][1] + 24, HEAD + tallest + 24
     owner = {view: each.name for each in facts.encoders for view in each.views}
     ways = [_curve(views[view], encoders[name], "way") for view, name in owner.items()]
-    ways += [
-        _curve(encoders[owner[view]], edges[edge.name], "edge", number - (len(edge.views) - 1) / 2)
-        for edge in facts.edges
-        for number, view in enumerate(edge.views)
-    ]
-    heads = [
+    ways += [line for edge in facts.edges for line in _edge_curves(edge, encoders, owner, edges[edge.name])]
+    drawn = [part for boxes in stacks for box in boxes for part in _drawn(box)]
+    return _svg(HEAD + tallest + 24, [*_heads(), *ways, *drawn])
+
+
+def boxes_of(facts: Facts) -> tuple[dict[str, Box], dict[str, Box], dict[str, Box]]:
+    """The boxes of the views, the encoders and the edges, by name."""
+    objectives = dict.fromkeys(edge.objective for edge in facts.edges)
+    colours = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(objectives)}
+    return (
+        {view.name: Box(_view_lines(view), 0) for view in facts.views},
+        {each.name: Box(_encoder_lines(each), 1) for each in facts.encoders},
+        {edge.name: Box(_edge_lines(edge), 2, colours[edge.objective]) for edge in facts.edges},
+    )
+
+
+def _edge_curves(edge: EdgeFact, encoders: Mapping[str, Box], owner: Mapping[str, str], box: Box) -> list[str]:
+    """One line for each view of an edge, side by side where they arrive."""
+    middle = (len(edge.views) - 1) / 2
+    return [_curve(encoders[owner[view]], box, "edge", number - middle) for number, view in enumerate(edge.views)]
+
+
+def _heads() -> list[str]:
+    return [
         f'<text class="head" x="{left}" y="36">{text}</text>' for (left, _), text in zip(COLUMNS, HEADS, strict=True)
     ]
-    drawn = [part for boxes in stacks for box in boxes for part in _drawn(box)]
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height:g}" '
-            f'viewBox="0 0 {width} {height:g}" role="img" aria-label="contrast graph">',
-            f"<style>{STYLE}</style>",
-            f'<rect width="{width}" height="{height:g}" fill="#f8fafc"/>',
-            *heads,
-            *ways,
-            *drawn,
-            "</svg>\n",
-        ]
+
+
+def _svg(height: float, parts: Sequence[str]) -> str:
+    """The file around the parts of the picture."""
+    width = COLUMNS[2][0] + COLUMNS[2][1] + 24
+    opening = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height:g}" '
+        f'viewBox="0 0 {width} {height:g}" role="img" aria-label="contrast graph">'
     )
+    ground = f'<rect width="{width}" height="{height:g}" fill="#f8fafc"/>'
+    return "\n".join([opening, f"<style>{STYLE}</style>", ground, *parts, "</svg>\n"])
 
 
 HEADS = ("VIEWS", "ENCODERS", "EDGES")
@@ -90,8 +100,10 @@ def _view_lines(view: ViewFact) -> list[str]:
 
 
 def _encoder_lines(encoder: EncoderFact) -> list[str]:
-    shared = f" of {', '.join(encoder.views)}" if len(encoder.views) > 1 else ""
-    lines = [f"{encoder.kind}{shared}", f"h {encoder.features}, {encoder.parameters:,} parameters"]
+    lines = [
+        f"{encoder.kind} of {', '.join(encoder.views)}",
+        f"h {encoder.features}, {encoder.parameters:,} parameters",
+    ]
     return lines + ([encoder.learns] if encoder.learns else [])
 
 

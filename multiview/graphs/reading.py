@@ -33,6 +33,8 @@ EDGE = ("weight", "crop", "schedule")
 """The keys of an edge that are no option of its objective."""
 NAMES = ("name", "kind", "objective")
 """The keys that name an objective in a mapping."""
+Listed = tuple[At, tuple[str, ...], dict[str, Any]]
+"""Where an edge stands, its views, and its options."""
 
 
 def graph_from_yaml(source: str | Path) -> Graph:
@@ -116,34 +118,43 @@ def views_of(document: Document) -> dict[str, GraphView]:
 def view_of(document: Document, name: str, given: Any) -> GraphView:
     """One view from its mapping, from words such as `rgb:image`, or from nothing."""
     at: At = ("views", name)
+    if isinstance(given := _view_mapping(document, at, given), GraphView):
+        return given
+    values = _view_fields(document, at, given)
+    try:
+        return GraphView(**values)
+    except MultiviewError as error:
+        keys = [key for key in given if str(error).startswith(f"{key} is")] or [key for key in given if key == "share"]
+        document.fail((*at, *keys[:1]), f"view '{name}': {error}")
+
+
+def _view_mapping(document: Document, at: At, given: Any) -> Mapping[str, Any] | GraphView:
+    """What is said of a view as a mapping. Raises MultiviewError for a wrong name or kind."""
+    name = str(at[1])
     if not VIEW_NAME.fullmatch(name):
         document.fail(
             at, f"'{name}' is not a name for a view; use letters, digits and underscores, as in 'depth_left'."
         )
-    if isinstance(given, GraphView):
-        return given
     given = view_words(given) if isinstance(given, str) else {} if given is None else given
-    if not isinstance(given, Mapping):
+    if not isinstance(given, (Mapping, GraphView)):
         document.fail(at, f"view '{name}' is {kind_of(given)}; give a mapping such as `{{view: rgb, size: 64}}`.")
-    values: dict[str, Any] = {}
-    for key in OWN:
-        if key in given and key not in (*TUNING, "view", "encoder", "augment"):
-            values[key] = _typed(document, (*at, key), given[key], hints_of(GraphView)[key])
+    return given
+
+
+def _view_fields(document: Document, at: At, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a `GraphView` by name."""
+    plain = [key for key in OWN if key in given and key not in (*TUNING, "view", "encoder", "augment")]
+    values = {key: _typed(document, (*at, key), given[key], hints_of(GraphView)[key]) for key in plain}
     values["augment"] = _augment(document, (*at, "augment"), given.get("augment"))
     values["view"], options = _named(document, (*at, "view"), given.get("view"))
-    values["encoder"], encoder_options = _named(document, (*at, "encoder"), given.get("encoder"))
-    tuning = {key: given[key] for key in TUNING if key in given}
-    values["tuning"] = _tuning(document, at, tuning)
+    values["encoder"], made = _named(document, (*at, "encoder"), given.get("encoder"))
+    values["tuning"] = _tuning(document, at, {key: given[key] for key in TUNING if key in given})
     loose = {key: value for key, value in given.items() if key not in OWN}
     if loose:
-        shared = values.get("share")
-        seen, encoder = split_options(document, at, name, values["view"] or name, values["encoder"], shared, loose)
-        options, encoder_options = options | seen, encoder_options | encoder
-    try:
-        return GraphView(**values, options=options, encoder_options=encoder_options)
-    except MultiviewError as error:
-        keys = [key for key in given if str(error).startswith(f"{key} is")] or [key for key in given if key == "share"]
-        document.fail((*at, *keys[:1]), f"view '{name}': {error}")
+        name, shared = str(at[1]), values.get("share")
+        more = split_options(document, at, name, values["view"] or name, values["encoder"], shared, loose)
+        options, made = options | more[0], made | more[1]
+    return values | {"options": options, "encoder_options": made}
 
 
 def _typed(document: Document, at: At, value: Any, kind: Any) -> Any:
@@ -233,9 +244,7 @@ def edges_read(
         if given:
             document.fail(("topology",), "the graph has edges and a topology; leave out one of the two.")
         return _of_topology(document, topology, views)
-    return tuple(
-        edge_of(document, at, names, options, views, objective) for at, names, options in listed_edges(document, given)
-    )
+    return tuple(edge_of(document, listed, views, objective) for listed in listed_edges(document, given))
 
 
 def _of_topology(document: Document, topology: Any, views: Mapping[str, GraphView]) -> tuple[GraphEdge, ...]:
@@ -253,33 +262,32 @@ def _of_topology(document: Document, topology: Any, views: Mapping[str, GraphVie
         document.fail(("topology",), error)
 
 
-def listed_edges(document: Document, given: Any) -> list[tuple[At, tuple[str, ...], dict[str, Any]]]:
+def listed_edges(document: Document, given: Any) -> list[Listed]:
     """The edges as they are listed: where, between which views, and their options."""
     if isinstance(given, Mapping):
         return [_listed(document, ("edges", name), name, options) for name, options in given.items()]
     if not isinstance(given, (list, tuple)):
         document.fail(("edges",), f"edges is {kind_of(given)}; give a list such as `- photo - depth: cmc`.")
-    found = []
-    for number, item in enumerate(given):
-        at: At = ("edges", number)
-        if isinstance(item, GraphEdge):
-            found.append((at, item.views, {"edge": item}))
-        elif isinstance(item, str):
-            found.append(_listed(document, at, item, None))
-        elif isinstance(item, Mapping) and "views" in item:
-            found.append(_listed(document, at, item["views"], {k: v for k, v in item.items() if k != "views"}))
-        elif isinstance(item, Mapping) and len(item) == 1:
-            ((name, options),) = item.items()
-            found.append(_listed(document, (*at, name), name, options))
-        elif isinstance(item, Mapping) and item:
-            name = next(iter(item))
-            document.fail(at, f"edge '{name}': indent its options further than the name, or write {name}: {{...}}.")
-        else:
-            document.fail(at, f"an edge is {kind_of(item)}; write `photo - depth: cmc`.")
-    return found
+    return [_listed_item(document, ("edges", number), item) for number, item in enumerate(given)]
 
 
-def _listed(document: Document, at: At, names: Any, options: Any) -> tuple[At, tuple[str, ...], dict[str, Any]]:
+def _listed_item(document: Document, at: At, item: Any) -> Listed:
+    """One item of the list of edges."""
+    if isinstance(item, GraphEdge):
+        return at, item.views, {"edge": item}
+    if isinstance(item, str):
+        return _listed(document, at, item, None)
+    if not isinstance(item, Mapping) or not item:
+        document.fail(at, f"an edge is {kind_of(item)}; write `photo - depth: cmc`.")
+    if "views" in item:
+        return _listed(document, at, item["views"], {key: x for key, x in item.items() if key != "views"})
+    name = next(iter(item))
+    if len(item) > 1:
+        document.fail(at, f"edge '{name}': indent its options further than the name, or write {name}: {{...}}.")
+    return _listed(document, (*at, name), name, item[name])
+
+
+def _listed(document: Document, at: At, names: Any, options: Any) -> Listed:
     views = re.split(r"\s*-+\s*", names.strip()) if isinstance(names, str) else list(names or ())
     if not all(isinstance(view, str) and VIEW_NAME.fullmatch(view) for view in views):
         document.fail(
@@ -292,35 +300,17 @@ def _listed(document: Document, at: At, names: Any, options: Any) -> tuple[At, t
     return at, tuple(views), dict(options)
 
 
-def edge_of(
-    document: Document,
-    at: At,
-    names: tuple[str, ...],
-    options: Mapping[str, Any],
-    views: Mapping[str, GraphView],
-    default: Objective | None,
-) -> GraphEdge:
+def edge_of(document: Document, listed: Listed, views: Mapping[str, GraphView], default: Objective | None) -> GraphEdge:
     """One edge from its views and options."""
+    at, names, options = listed
     if "edge" in options:
         return options["edge"]
     label = "-".join(names)
     for name in names:
         if name not in views:
             document.fail(at, f"edge {label}: {unknown_name('view of this graph', name, views)}")
-    own = {key: options[key] for key in EDGE if key in options}
-    loose = {key: value for key, value in options.items() if key not in (*EDGE, "objective")}
-    named = options.get("objective")
-    if loose and (named is None or isinstance(named, str)):
-        if named is None and default is None and len(names) > 2:
-            named = "symile"
-        named = {**({} if named is None else {"name": named}), **loose}
-    elif loose and isinstance(named, Mapping):
-        named = {**named, **loose}
-    objective = objective_at(document, at, named, default, label)
-    if "schedule" in own and own["schedule"] is not None:
-        own["schedule"] = _value(document, (*at, "schedule"), own["schedule"], Schedule)
-    if not isinstance(own.get("crop", ""), str):
-        document.fail((*at, "crop"), f"edge {label}: crop is {kind_of(own['crop'])}; give shared, own, or a name.")
+    objective = objective_at(document, at, _objective_words(options, names, default), default, label)
+    own = _edge_fields(document, at, options, label)
     try:
         return GraphEdge(names, objective, **own)
     except MultiviewError as error:
@@ -328,29 +318,56 @@ def edge_of(
         document.fail(at if key is None else (*at, key), error)
 
 
+def _objective_words(options: Mapping[str, Any], names: tuple[str, ...], default: Objective | None) -> Any:
+    """The objective of an edge, with the options that stand beside its name."""
+    named = options.get("objective")
+    loose = {key: value for key, value in options.items() if key not in (*EDGE, "objective")}
+    if not loose or not isinstance(named, (str, Mapping, type(None))):
+        return named
+    if named is None:
+        return loose if default is not None or len(names) == 2 else {"name": "symile", **loose}
+    return {**({"name": named} if isinstance(named, str) else named), **loose}
+
+
+def _edge_fields(document: Document, at: At, options: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """Weight, crop and schedule of an edge, where they are given."""
+    own = {key: options[key] for key in EDGE if key in options}
+    if own.get("schedule") is not None:
+        own["schedule"] = _value(document, (*at, "schedule"), own["schedule"], Schedule)
+    if not isinstance(own.get("crop", ""), str):
+        document.fail((*at, "crop"), f"edge {label}: crop is {kind_of(own['crop'])}; give shared, own, or a name.")
+    return own
+
+
 def objective_at(
     document: Document, at: At, given: Any, default: Objective | None, label: str = ""
 ) -> Objective | None:
     """The objective that a text or mapping names; options without a name change the default."""
-    before = f"edge {label}: " if label else ""
     if given is None or isinstance(given, Objective):
         return given
-    if isinstance(given, str):
-        name, options = named_words(given)
-        given = {"name": name, **options}
-    if not isinstance(given, Mapping):
-        document.fail(at, f"{before}objective is {kind_of(given)}; give a name such as cmc, or {{name: cmc, dim: 64}}.")
-    names = [given[key] for key in NAMES if key in given]
-    options = {key: value for key, value in given.items() if key not in NAMES}
-    if len(names) > 1 or not all(isinstance(name, str) for name in names):
-        document.fail(at, f"{before}objective needs one name; give {{name: cmc, dim: 64}}.")
+    before = f"edge {label}: " if label else ""
+    name, options = _name_and_options(document, at, given, before)
     try:
-        kind = objective_class(names[0]) if names else type(default) if default else objective_class("simclr")
+        kind = objective_class(name) if name is not None else type(default) if default else objective_class("simclr")
         made = _with_options(kind, options)
     except MultiviewError as error:
         key = next((key for key in options if re.search(rf"(?<!\w){re.escape(key)}(?!\w)", str(error))), "objective")
         document.fail((*at, key), f"{before}{error}")
-    return made if names or default is None else replace(default, **{key: getattr(made, key) for key in options})
+    if name is not None or default is None:
+        return made
+    return replace(default, **{key: getattr(made, key) for key in options})
+
+
+def _name_and_options(document: Document, at: At, given: Any, before: str) -> tuple[str | None, dict[str, Any]]:
+    """The name (None = not named) and the options of an objective."""
+    if isinstance(given, str):
+        return named_words(given)
+    if not isinstance(given, Mapping):
+        document.fail(at, f"{before}objective is {kind_of(given)}; give a name such as cmc, or {{name: cmc, dim: 64}}.")
+    names = [given[key] for key in NAMES if key in given]
+    if len(names) > 1 or not all(isinstance(name, str) for name in names):
+        document.fail(at, f"{before}objective needs one name; give {{name: cmc, dim: 64}}.")
+    return names[0] if names else None, {key: value for key, value in given.items() if key not in NAMES}
 
 
 def objective_class(name: str) -> type[Objective]:

@@ -16,14 +16,7 @@ def edges_of(topology: str, views: tuple[str, ...]) -> tuple[GraphEdge, ...]:
 
     `core:photo` contrasts `photo` with all others, `core` the first view.
     """
-    found = re.fullmatch(r"\s*(\w+)\s*(?::\s*(\w+)\s*)?", topology)
-    name, centre = (found[1], found[2]) if found else (topology, None)
-    if name not in TOPOLOGIES:
-        raise unknown_name("topology", name, TOPOLOGIES)
-    if centre is not None and name != "core":
-        raise MultiviewError(f"the topology {name} has no centre; write {name}, or core:{centre}.")
-    if centre is not None and centre not in views:
-        raise unknown_name("view of this graph", centre, views)
+    name, centre = _name_and_centre(topology, views)
     if len(views) == 1:
         return (GraphEdge(views * 2),)
     middle = centre or views[0]
@@ -34,3 +27,16 @@ def edges_of(topology: str, views: tuple[str, ...]) -> tuple[GraphEdge, ...]:
         "joint": iter([views]),
     }
     return tuple(GraphEdge(each) for each in joined[name])
+
+
+def _name_and_centre(topology: str, views: tuple[str, ...]) -> tuple[str, str | None]:
+    """`core` and `photo` of `core:photo`. Raises MultiviewError for what is no topology."""
+    found = re.fullmatch(r"\s*(\w+)\s*(?::\s*(\w+)\s*)?", topology)
+    name, centre = (found[1], found[2]) if found else (topology, None)
+    if name not in TOPOLOGIES:
+        raise unknown_name("topology", name, TOPOLOGIES)
+    if centre is not None and name != "core":
+        raise MultiviewError(f"the topology {name} has no centre; write {name}, or core:{centre}.")
+    if centre is not None and centre not in views:
+        raise unknown_name("view of this graph", centre, views)
+    return name, centre

@@ -47,21 +47,20 @@ def plain_parts(views: Mapping[str, Any], edges: Sequence[Any]) -> tuple[dict[st
 
 def view_to_plain(view: GraphView) -> dict[str, Any]:
     """A view: what is not the default; options stand with the name that they belong to."""
-    plain: dict[str, Any] = {}
-    for name, options in (("view", view.options), ("encoder", view.encoder_options)):
-        called = getattr(view, name)
-        if options:
-            plain[name] = ({} if called is None else {"name": called}) | {
-                key: _plain(value) for key, value in options.items()
-            }
-        elif called is not None:
-            plain[name] = called
+    plain = _named("view", view.view, view.options) | _named("encoder", view.encoder, view.encoder_options)
     for name in ("modality", "share", "crop", *GEOMETRY, "dim"):
         if getattr(view, name) is not None:
             plain[name] = _plain(getattr(view, name))
     if view.augment is not None:
         plain["augment"] = augment_to_plain(view.augment)
     return plain | fields_of(view.tuning, Tuning())
+
+
+def _named(key: str, name: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """`{view: rgb}`, `{view: {name: rgb, option: 1}}`, or nothing."""
+    if options:
+        return {key: ({} if name is None else {"name": name}) | {each: _plain(x) for each, x in options.items()}}
+    return {} if name is None else {key: name}
 
 
 def augment_to_plain(augment: Any) -> Any:
