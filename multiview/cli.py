@@ -107,6 +107,22 @@ COMMANDS = (
         examples=("multiview report runs/photos", "multiview report runs/scenes/* -o scenes.html"),
     ),
     Command(
+        name="embed",
+        summary="write the vectors of any data to a Parquet file",
+        words="MODEL INPUT OUT [options]",
+        action="multiview.commands.embed:embed",
+        options="multiview.commands.embed:Embed",
+        examples=("multiview embed runs/photos/model new_photos vectors.parquet --what z --workers 4",),
+    ),
+    Command(
+        name="search",
+        summary="find the samples nearest to ids or files",
+        words="GALLERY QUERY [QUERY ...] [options]",
+        action="multiview.commands.embed:search",
+        options="multiview.commands.embed:Search",
+        examples=("multiview search vectors.parquet cat.jpg --model runs/photos/model --sheet found.png",),
+    ),
+    Command(
         name="list",
         summary="list the installed views, encoders, objectives, sources and recipes",
         words="[GROUP ...]",

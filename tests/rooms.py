@@ -43,7 +43,10 @@ FLOORS = (
         *("multiview/setup.py", "multiview/setup_record.py"),
         *("multiview/data/inspect", "multiview/data/load"),
     ),
-    ("multiview/gallery", "multiview/measure", "multiview/portable", "multiview/train", "multiview/trained.py"),
+    (
+        *("multiview/embed", "multiview/gallery", "multiview/measure", "multiview/portable", "multiview/train"),
+        "multiview/trained.py",
+    ),
     (
         *(
             "multiview/report",

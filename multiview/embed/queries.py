@@ -1,0 +1,114 @@
+"""What is searched for: ids of the gallery, files, folders and stores."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from multiview.embed.gallery import Gallery
+from multiview.embed.search import nearest
+from multiview.errors import MultiviewError, printable, unknown_name
+from multiview.portable.model import PortableModel
+from multiview.portable.opening import open_for
+from multiview.portable.vectors import collect
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The samples of a gallery that are nearest to one query, the nearest first."""
+
+    name: str
+    path: str
+    view: str
+    within: str
+    similarities: NDArray[np.float32]
+    rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Query:
+    """One query: its vectors by column of the gallery, and its row when it is in the gallery."""
+
+    name: str
+    path: str
+    vectors: dict[str, NDArray[np.float32]]
+    row: int | None = None
+
+
+def answers(
+    gallery: Gallery, words: Sequence[str], model: PortableModel | None, view: str | None, within: str | None, k: int
+) -> list[Answer]:
+    """The answers to all queries. Raises MultiviewError for what is no id and no file."""
+    if not words:
+        raise MultiviewError("QUERY is missing; give ids of the gallery, or files with --model MODEL.")
+    if k < 1:
+        raise MultiviewError(f"k is {k}; give 1 or more.")
+    queries = [query for word in words for query in _queries(gallery, word, model, view)]
+    return [_answer(gallery, query, view, within, k) for query in queries]
+
+
+def _answer(gallery: Gallery, query: _Query, view: str | None, within: str | None, k: int) -> Answer:
+    names = {column["name"]: column["view"] for column in gallery.about["columns"]}
+    there = list(dict.fromkeys(names[name] for name in query.vectors))
+    if not there or (view is not None and view not in there):
+        raise MultiviewError(f"the query '{query.name}' has no vector of {view or 'any view of the gallery'}.")
+    own = view or there[0]
+    target = within or own
+    ours, theirs = gallery.pair(own, target)
+    present = gallery.present[target].copy()
+    if query.row is not None and own == target:
+        present[query.row] = False
+    best, rows = nearest(query.vectors[ours["name"]][None], gallery.values[theirs["name"]], k, present)
+    return Answer(query.name, query.path, own, target, best[0], rows[0])
+
+
+def _queries(gallery: Gallery, word: str, model: PortableModel | None, view: str | None) -> Iterator[_Query]:
+    if word in gallery.ids:
+        row = gallery.row(word)
+        columns = [each for each in gallery.about["columns"] if gallery.present[each["view"]][row]]
+        yield _Query(word, gallery.paths[row], {c["name"]: gallery.values[c["name"]][row] for c in columns}, row)
+        return
+    if not Path(word).exists():
+        raise unknown_name("file, and no id of the gallery", printable(word), gallery.ids[:20])
+    if model is None:
+        raise MultiviewError(f"the query {printable(word)} is a file: give the model of the gallery, --model MODEL.")
+    if model.digest != gallery.about["model"]:
+        raise MultiviewError(
+            f"{model.folder} is another model than the one that made the gallery; give that model, or embed the "
+            "gallery again with this one."
+        )
+    yield from _of_files(gallery, Path(word), model, view)
+
+
+def _of_files(gallery: Gallery, path: Path, model: PortableModel, view: str | None) -> Iterator[_Query]:
+    """The queries of a folder, a store, a manifest, or one picture or sound."""
+    what, views = gallery.about["what"], None if view is None else [view]
+    with tempfile.TemporaryDirectory() as folder:
+        spec = path
+        if path.is_file() and path.suffix.lower() in _single():
+            spec = Path(folder)
+            (spec / f"query{path.suffix}").symlink_to(path.absolute())
+        found = collect(open_for(model, str(spec), what=what, views=views))
+    if found.rejected:
+        raise MultiviewError(f"the query {found.rejected[0].id} cannot be read: {found.rejected[0].reason}")
+    names = {(each["view"], each["head"]): each["name"] for each in gallery.about["columns"]}
+    for row, identity in enumerate(found.ids):
+        vectors = {
+            names[column[:2]]: values[row]
+            for column, values in found.values.items()
+            if column[:2] in names and found.present[column.view][row]
+        }
+        single = spec != path
+        yield _Query(str(path) if single else identity, str(path) if single else found.paths[row], vectors)
+
+
+def _single() -> set[str]:
+    """Endings of files that are one sample each."""
+    from multiview.data.load.detect_source import TREES
+
+    return {f".{ending}" for endings in TREES.values() for ending in endings}
