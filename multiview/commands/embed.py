@@ -144,12 +144,17 @@ def search(options: Search) -> int:
     model = model_of(Path(options.model)) if options.model else None
     found = answers(gallery, options.query, model, options.view, options.within, options.k)
     for answer in found:
-        say(f"{answer.name} ({answer.view} in {answer.within})")
+        say(_one_line(f"{answer.name} ({answer.view} in {answer.within})"))
         for similarity, row in zip(answer.similarities, answer.rows, strict=True):
             path = f"  {gallery.paths[row]}" if gallery.paths[row] else ""
-            say(f"  {similarity:.4f}  {gallery.ids[row]}{path}")
+            say(_one_line(f"  {similarity:.4f}  {gallery.ids[row]}{path}"))
     if options.sheet:
         from multiview.embed.sheet import draw_sheet
 
         print(f"drawn: {draw_sheet(Path(options.sheet), gallery, found)}", file=sys.stderr)
     return DONE
+
+
+def _one_line(text: str) -> str:
+    """The text with its line ends and tabs written as codes; file names may hold them."""
+    return text.replace("\n", "\\n").replace("\t", "\\t")
