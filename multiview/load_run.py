@@ -14,7 +14,7 @@ import torch
 from multiview.data.load.memory import SPEC as MEMORY
 from multiview.data.load.memory import open_memory
 from multiview.data.load.memory_columns import is_in_memory
-from multiview.data.load.open_data import open_data
+from multiview.data.load.open_data import FOLDER, HF, SCENES, open_data
 from multiview.data.load.viewstatistics import with_statistics as view_with_statistics
 from multiview.data.store.reading import Store
 from multiview.errors import MultiviewError
@@ -63,7 +63,7 @@ def load(run: str | Path, data: Any = None, *, setup: Setup | None = None, trust
     folder = Path(run)
     recipe = recipe_of(folder, trust_code=trust_code)
     saved, own, cache = newest(folder / CHECKPOINTS), _own_data(folder), Path(recipe.cache)
-    store = _opened(own if data is None else data, cache, recipe.group)
+    store = _own_store(own, folder, cache) if data is None else _opened(data, cache, recipe.group)
     torch.manual_seed(recipe.seed)
     built = tuned(_built(recipe, folder, setup), weights=False)
     setup, notes = _with_own_statistics(built, saved, None if data is None else own, cache)
@@ -94,6 +94,20 @@ def _other_data(data: Any, store: Store, folder: Path) -> str:
     if data is None or store.manifest.hash == environment(folder)["data"].get("manifest"):
         return ""
     return "data in memory" if is_in_memory(data) else str(data)
+
+
+def _own_store(own: str, folder: Path, cache: Path) -> Store:
+    """The data that the run was trained on. Raises MultiviewError when it is there no more."""
+    try:
+        return open_data(own, cache)
+    except MultiviewError as error:
+        made = own == MEMORY or own.split(":")[0] in (SCENES, HF)
+        if made or Path(own.removeprefix(f"{FOLDER}:")).exists():
+            raise
+        raise MultiviewError(
+            f"the data that {folder} was trained on is not there: {error} If it was moved, name its new place: "
+            f"mv.load({str(folder)!r}, data='PLACE') in Python, or --data PLACE for a command."
+        ) from error
 
 
 def _opened(data: Any, cache: Path, group: str | None) -> Store:

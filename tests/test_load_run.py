@@ -239,3 +239,11 @@ def test_a_stopped_fit_raises_and_carries_the_half_trained_run(scenes: Path, tmp
     whole = mv.fit(setup, data=str(scenes), out=str(tmp_path / "run"), train=train, evaluate=False, resume=True)
     assert (whole.steps, whole.stopped_by) == (3, 0)
     assert torch.is_tensor(next(whole.model.parameters()))
+
+
+@pytest.mark.parametrize("data", ["moved/store", "folder:moved/photos", "moved.csv"])
+def test_data_that_was_moved_are_asked_for(data: str, tmp_path: Path) -> None:
+    from multiview.load_run import _own_store
+
+    with pytest.raises(mv.MultiviewError, match=r"was trained on is not there: .* mv\.load\('run', data='PLACE'\)"):
+        _own_store(data, Path("run"), tmp_path)

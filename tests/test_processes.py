@@ -111,3 +111,47 @@ def newest_samples(steps: int) -> list[int]:
     batches = Batches(56, 16, 0)
     seen = [i for step in range(steps) for i in next(batches.for_epoch(*divmod(step, 3))).tolist()]
     return seen[-56:]
+
+
+TWO_MACHINES = """
+import json, os, sys
+from pathlib import Path
+
+import torch
+
+from multiview.launch import main
+from multiview.recipes.cmc_lab import CmcLab as Recipe
+from multiview.train import loop
+
+rank, step = int(os.environ["RANK"]), loop.contrast_step
+seeded = torch.manual_seed
+torch.manual_seed = lambda seed: seeded(seed + rank)  # another machine, other random numbers
+
+def noted(parts, *others, **named):
+    before = [float(x.double().abs().sum()) for x in parts.model.parameters()]
+    with open(f"weights-{rank}.jsonl", "a") as file:
+        print(json.dumps(before), file=file)
+    return step(parts, *others, **named)
+
+loop.contrast_step = noted
+main(Recipe, [*sys.argv[1:], "--out", str(Path(f"machine-{rank}") / "run")])
+"""
+
+
+def test_two_machines_with_folders_of_their_own_train_the_same_weights(scenes: Path, tmp_path: Path) -> None:
+    """The weights before each step are equal, although both machines draw other random numbers."""
+    script = tmp_path / "train.py"
+    script.write_text(TWO_MACHINES)
+    words = on_two_processes("cmc_lab", scenes, tmp_path, "--steps", "3")
+    del words[words.index("--out") : words.index("--out") + 2]
+    words[next(i for i, word in enumerate(words) if word.endswith("cmc_lab.py"))] = str(script)
+    done = subprocess.run(
+        words, env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, second = ((tmp_path / f"weights-{rank}.jsonl").read_text().splitlines() for rank in (0, 1))
+    assert len(first) == 3
+    assert first == second
+    assert len(set(first)) > 1, "the weights are trained"
+    assert (tmp_path / "machine-0" / "run" / "checkpoints").is_dir()
+    assert not (tmp_path / "machine-1" / "run" / "checkpoints").exists()

@@ -411,3 +411,15 @@ def test_a_view_of_a_transposed_series_is_told_so(times: int, channels: int, tmp
     other = make_view("series", Crop(seconds=0.05), channels=times + 1, modality="accel")
     with pytest.raises(MultiviewError, match=f"give the view the number {channels}, or a tuple of .* to read\\.$"):
         with_statistics(other, store)
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [("label", np.arange(39) % 4), ("y", np.arange(41) % 4), ("target", np.eye(3)[np.arange(7) % 3])],
+)
+def test_labels_of_another_number_of_rows_are_refused(name: str, labels: np.ndarray, tmp_path: Path) -> None:
+    file = tmp_path / "made.npz"
+    np.savez(file, image=np.zeros((40, 8, 8, 3), "uint8"), **{name: labels})
+    with pytest.raises(MultiviewError, match=f"'{name}' in .* has {len(labels)} labels for 40 samples"):
+        Arrays().plan(file)
+    assert [each.name for each in Arrays(modalities=("image",)).plan(file).modalities] == ["image"]

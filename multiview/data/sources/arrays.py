@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import ClassVar
 
@@ -32,6 +33,7 @@ from multiview.data.values import (
     text_bytes,
 )
 from multiview.errors import MultiviewError
+from multiview.plurals import counted
 
 IDS = ("id", "ids")
 LABELS = ("label", "labels", "y", "target", "targets", "class", *OTHER_LABELS)
@@ -94,6 +96,8 @@ class Arrays:
         chosen, notes = self._chosen(file, {name for name in given.values() if name})
         roles, more = _roles(file, given, chosen)
         _require_rows(file, chosen, [name for role, name in roles.items() if name and given[role]])
+        if not self.modalities and not roles["label"]:
+            _refuse_other_labels(file, chosen)
         parts = [self._part(file, each) for each in chosen]
         texts = {role: file.texts(name) for role, name in roles.items() if name}
         rows, last = _rows(file, texts, splits.parse_shares(self.split))
@@ -231,6 +235,21 @@ def _roles(
     if label and file.forms[label][0][1:] and not _serves(file, "label", label, count):
         raise MultiviewError(f"'{label}' in {file.path} is neither one class per row nor one-hot.")
     return roles, _role_notes(file, roles, taken)
+
+
+def _refuse_other_labels(file: ArrayFile, chosen: Sequence[ModalityChoice]) -> None:
+    """Labels of another number of rows than the samples beside them are a mistake."""
+    taken = [each.where[0] for each in chosen]
+    for first, name in product(taken[:1], file.forms):
+        (rows, *rest), (samples, *_) = file.forms[name][0] or (None,), file.forms[first][0]
+        beside = name.rpartition("/")[0] == first.rpartition("/")[0] and name not in taken
+        if not beside or _last(name) not in LABELS or rows in (None, samples):
+            continue
+        if not rest or (len(rest) == 1 and is_one_hot(file.read_all(name))):
+            raise MultiviewError(
+                f"'{name}' in {file.path} has {counted(rows, 'label')} for {counted(samples, 'sample')}. Give one "
+                f"label per sample, or read the samples without labels: --modalities '[{', '.join(taken)}]'."
+            )
 
 
 def _likely(file: ArrayFile, role: str, taken: Sequence[str]) -> list[str]:
