@@ -34,6 +34,7 @@ LIGHT = (
     "multiview.plugins",
     "multiview.recipe",
     "multiview.config",
+    "multiview.report.page",
     "multiview.runs",
     "multiview.tuning",
     "multiview.view",
@@ -66,6 +67,7 @@ COMMANDS = (
     "check source --help",
     "evaluate --help",
     "compare --help",
+    "report --help",
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ class Found:
     top: NDArray[np.int64]
     rank: NDArray[np.int64]
 
-    def of(self, sample: int) -> dict[str, object]:
+    def of(self, sample: int) -> dict[str, Any]:
         """The nearest samples of one sample, and the rank of its own, as plain values."""
         return {"top": [int(x) for x in self.top[sample] if x >= 0], "rank": int(self.rank[sample])}
 

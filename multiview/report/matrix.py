@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from multiview.measure.retrieval_sentences import FIRST_TRY
 from multiview.measure.rows import MEDIAN_RANK, TRAINED, Measure
@@ -36,7 +37,7 @@ def matrix(rows: Sequence[Measure], views: Sequence[str]) -> list[list[Cell | No
     return [[_cell(known, a, b) for b in views] for a in views]
 
 
-def _cell(known: Rows, a: str, b: str) -> Cell | None:
+def _cell(known: Mapping[Any, Measure], a: str, b: str) -> Cell | None:
     first, median = known.get((FIRST_TRY, (a, b))), known.get((MEDIAN_RANK, (a, b)))
     others = [_other(name, known.get((key, (a, b))) or known.get((key, (b, a)))) for key, name in NAMES.items()]
     lines = [text for text in others if text]
