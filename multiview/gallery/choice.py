@@ -19,7 +19,7 @@ QUERIES = 24
 """Most queries of the gallery."""
 FAILURES = 6
 """Most failures of a pair of views."""
-PICTURES = 1100
+PICTURES = 800
 """Most pictures of a page."""
 
 

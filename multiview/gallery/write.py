@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from multiview.data.inspect.summary import summarise
 from multiview.distributed import rank
 from multiview.files import refuse_link, replace_text
@@ -75,10 +77,15 @@ def graph_of(trained: Trained) -> dict[str, Any]:
 def _pictures(trained: Trained, held: HeldOut, choice: Choice) -> dict[str, dict[str, str]]:
     """view -> number of the sample -> its picture or text."""
     made: dict[str, dict[str, str]] = {}
-    for side in SIDES:
-        made = _drawn(trained, held, choice, side)
-        if sum(len(text) for of_view in made.values() for text in of_view.values()) <= MOST_BYTES:
-            break
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # one small picture at a time: threads would only wait for each other
+    try:
+        for side in SIDES:
+            made = _drawn(trained, held, choice, side)
+            if sum(len(text) for of_view in made.values() for text in of_view.values()) <= MOST_BYTES:
+                break
+    finally:
+        torch.set_num_threads(threads)
     return made
 
 
