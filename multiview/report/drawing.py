@@ -63,9 +63,11 @@ def svg(run: Gathered) -> Markup:
     for edge in edges:
         number = seen[edge.views] = seen.get(edge.views, -1) + 1
         lines.append(_line(edge, [places[view] for view in edge.views if view in places], thickest, number, taken))
+    drawn = [*(line for line, _ in lines), *(value for _, value in lines)]  # no line crosses a value
+    drawn += [_node(view, *places[view], run) for view in views]
     return Markup(
-        '<svg id="graph-drawing" viewBox="0 0 {} {}" role="group" aria-label="contrast graph">{}{}</svg>'
-    ).format(WIDTH, height, Markup("").join(lines), Markup("").join(_node(view, *places[view], run) for view in views))
+        '<svg id="graph-drawing" viewBox="0 0 {} {}" role="group" aria-label="contrast graph">{}</svg>'
+    ).format(WIDTH, height, Markup("").join(drawn))
 
 
 def _places(views: Sequence[str], height: int) -> dict[str, tuple[float, float]]:
@@ -79,8 +81,10 @@ def _places(views: Sequence[str], height: int) -> dict[str, tuple[float, float]]
     }
 
 
-def _line(edge: Edge, ends: Sequence[tuple[float, float]], thickest: float, number: int, taken: Places) -> Markup:
-    """An edge. number: of edges of the same views before. taken: where values stand already."""
+def _line(
+    edge: Edge, ends: Sequence[tuple[float, float]], thickest: float, number: int, taken: Places
+) -> tuple[Markup, Markup]:
+    """An edge and its value. number: of edges of the same views before. taken: where values stand already."""
     width = round(2 + 6 * edge.weight / thickest, 1)
     paths, x, y = _paths(ends, number)
     if len(ends) == 2 and number == 0 and any(abs(x - a) < 50 and abs(y - b) < 24 for a, b in taken):
@@ -88,14 +92,18 @@ def _line(edge: Edge, ends: Sequence[tuple[float, float]], thickest: float, numb
     taken.append((x, y))
     level = UNKNOWN if edge.share is None else str(min(int(edge.share * 5), 4))
     name, share = printable(edge.name), "?" if edge.share is None else f"{100 * edge.share:.0f} %"
-    line = Markup('<path class="hit" d="{0}"/><path d="{0}" stroke-width="{1}"/>')
-    drawn = Markup("").join(line.format(path, width) for path in paths)
+    path_of = Markup('<path class="hit" d="{0}"/><path d="{0}" stroke-width="{1}"/>')
+    drawn = Markup("").join(path_of.format(path, width) for path in paths)
     tag, text = (round(x - 24, 1), round(y - 10, 1)), (round(x, 1), round(y + 4, 1))
-    return Markup(
+    line = Markup(
         '<g class="edge level-{}" tabindex="0" role="button" data-edge="{}" aria-label="edge {}">'
-        '<title>{}: {}</title>{}<rect class="tag" x="{}" y="{}" width="48" height="20" rx="10"/>'
+        "<title>{}: {}</title>{}</g>"
+    ).format(level, name, name, name, edge.said, drawn)
+    value = Markup(
+        '<g class="of level-{}"><rect class="tag" x="{}" y="{}" width="48" height="20" rx="10"/>'
         '<text class="share" x="{}" y="{}">{}</text></g>'
-    ).format(level, name, name, name, edge.said, drawn, *tag, *text, share)
+    ).format(level, *tag, *text, share)
+    return line, value
 
 
 def _paths(ends: Sequence[tuple[float, float]], number: int) -> tuple[list[str], float, float]:

@@ -30,8 +30,13 @@ const themed = () => ({
 const drawn = [];
 by("theme").addEventListener("click", () => { chosen = isDark() ? "light" : "dark"; paint(isDark()); });
 prefers.addEventListener("change", () => paint(isDark()));
-window.addEventListener("beforeprint", () => paint(false));
-window.addEventListener("afterprint", () => paint(isDark()));
+let closed = [];
+window.addEventListener("beforeprint", () => {
+  closed = [...document.querySelectorAll("details:not([open])")];
+  closed.forEach(each => { each.open = true; });
+  paint(false);
+});
+window.addEventListener("afterprint", () => { closed.forEach(each => { each.open = false; }); paint(isDark()); });
 paint(isDark());
 
 // ---- curves
