@@ -84,7 +84,7 @@ def _places(views: Sequence[str], height: int) -> dict[str, tuple[float, float]]
 def _line(
     edge: Edge, ends: Sequence[tuple[float, float]], thickest: float, number: int, taken: Places
 ) -> tuple[Markup, Markup]:
-    """An edge and its value. number: of earlier edges of the same views. taken: by other values."""
+    """An edge and its value. number: of edges of the same views before. taken: places of values."""
     width = round(2 + 6 * edge.weight / thickest, 1)
     paths, x, y = _paths(ends, number)
     if len(ends) == 2 and number == 0 and any(abs(x - a) < 50 and abs(y - b) < 24 for a, b in taken):
