@@ -14,8 +14,10 @@ import torch
 from multiview.data.load.memory import SPEC as MEMORY
 from multiview.data.load.memory import open_memory
 from multiview.data.load.memory_columns import is_in_memory
-from multiview.data.load.open_data import FOLDER, HF, SCENES, open_data
+from multiview.data.load.open_data import SCENES, open_data
+from multiview.data.load.sourcestore import FOLDER
 from multiview.data.load.viewstatistics import with_statistics as view_with_statistics
+from multiview.data.sources.hf import PREFIX as HF
 from multiview.data.store.reading import Store
 from multiview.errors import MultiviewError
 from multiview.model import MultiviewModel
