@@ -90,6 +90,19 @@ def test_a_damaged_file_is_a_sample_without_its_image_and_named_once(
     assert "é 4" in said
 
 
+@pytest.mark.parametrize("cache", [0, 10**6])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_file_of_a_fixed_size_is_absent_too(photos: Path, cache: int, workers: int) -> None:
+    bad = photos / "train" / "a" / "é 4.png"
+    bad.write_bytes(bad.read_bytes()[:200])
+    store = SourceStore.of(Folder(size=24), photos, "folder")
+    samples = Samples(store, "train", views(), train=True, cache=cache)
+    place = store.ids.index("train/a/é 4")
+    for batch in Loader(samples, Batches(9, 3), workers=workers).for_epoch(0):
+        rows = samples.rows[batch.index.numpy()].tolist()
+        assert batch.present["image"].tolist() == [row != place for row in rows]
+
+
 def test_a_folder_without_images(tmp_path: Path) -> None:
     with pytest.raises(MultiviewError, match="there is no image below"):
         open_data(f"folder:{tmp_path}", tmp_path)

@@ -97,7 +97,7 @@ class Samples(Dataset[Batch]):
         arrays, present = {}, {}
         for name, there in self._present.items():
             read = self.store.read_for_crops(rows, name) if self.train else self.store.read(rows, name)
-            present[name] = there[positions] & _not_empty(read)
+            present[name] = there[positions] & _not_empty(read) & self.store.was_read(rows, name)
             arrays[name] = _zero_absent(read, present[name])
         crops = self.transform(arrays, positions, epoch)
         for name, samples in arrays.items():

@@ -35,6 +35,7 @@ class SourceStore(Store):
         super().__init__(path, manifest)
         self.plan = plan
         self.reported: set[tuple[int, str]] = set()
+        self._absent: set[tuple[int, str]] = set()
         self._decoded_samples: dict[str, list[np.ndarray]] = {}
 
     @classmethod
@@ -86,6 +87,10 @@ class SourceStore(Store):
             self.reported.add((row, modality))
             print(f"left out: {printable(fault)}", file=sys.stderr)
 
+    def was_read(self, rows: np.ndarray, modality: str) -> np.ndarray:
+        """See `Store.was_read`."""
+        return np.array([(int(row), modality) not in self._absent for row in rows], bool)
+
     def is_in_memory(self, modality: str) -> bool:
         """See `Store.is_in_memory`."""
         return modality in self._decoded_samples
@@ -106,6 +111,7 @@ class SourceStore(Store):
                 return decoded(kind, array, self.plan.rows[row].id) if kind.encoding and decode else array
         except BadSample as fault:
             self.report_damage(row, kind.name, fault)
+        self._absent.add((row, kind.name))
         return empty_sample(kind)
 
     def _picture(self, piece: np.ndarray, row: int, kind: Modality) -> np.ndarray | LazyImage:

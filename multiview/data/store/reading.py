@@ -187,6 +187,10 @@ class Store:
         shard = int(np.searchsorted(self._starts, row, side="right") - 1)
         raise self.files.damaged(shard, f"/{modality} cannot be decoded: {fault}") from fault
 
+    def was_read(self, rows: np.ndarray, modality: str) -> np.ndarray:  # noqa: ARG002
+        """Which of these rows had a value when they were read; their presence is another matter."""
+        return np.ones(len(rows), bool)
+
     def checked_rows(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Row numbers as int64 (n,). Raises IndexError when a row does not exist."""
         wanted = np.asarray(rows, dtype=np.int64).reshape(-1)
