@@ -278,8 +278,9 @@ def _graph(objective: Objective, samples: int | None, dim: int | None, views: in
     count = (2 if objective.pairwise else 3) if views is None else views
     if objective.pairwise and count != 2:
         raise MultiviewError(f"{objective.name} contrasts 2 views, not {count}; make one PairLoss for every pair.")
-    if not 2 <= count <= len(NAMES):
-        raise MultiviewError(f"PairLoss: views is {count}; give a number from 2 to {len(NAMES)}.")
+    least = 2 if objective.pairwise or objective.also_pairs else 3
+    if not least <= count <= len(NAMES):
+        raise MultiviewError(f"PairLoss: views is {count}; give {objective.name} {least} to {len(NAMES)} views.")
     sized = _with_dim(objective, dim)
     if samples is None and any(isinstance(needs.memory, Bank) for needs in _needs(sized)):
         call = f"mv.PairLoss(mv.{objective.name}(), samples=len(dataset))"
