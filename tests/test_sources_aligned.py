@@ -295,7 +295,6 @@ def test_pictures_under_bands_are_bands(tmp_path: Path, ending: str, array: np.n
         ("points", "a.png", r"'points' is points, which \.npy files \(points, numbers\) hold, and 'points/a\.png' is"),
         ("bands", "a.wav", r"'bands' is bands, which images or \.npy files .* hold, and 'bands/a\.wav' is none"),
         ("depth", "a.exr", r"no file below .* fits 'depth'; .* \.exr is OpenEXR, which is not read; save PNG"),
-        ("rgb", "a.heic", r"no file below .* fits 'rgb'; .* \.heic is HEIC, which needs `pip install"),
     ],
 )
 def test_files_of_another_kind_are_named(tmp_path: Path, folder: str, file: str, message: str) -> None:

@@ -379,7 +379,7 @@ def test_numbers_that_may_be_a_series_are_noted(tmp_path: Path) -> None:
 
 
 def test_another_array_of_the_file_refuses_no_view(tmp_path: Path) -> None:
-    arrays = {"x": RNG.random((6, 4)), "meta": np.array([{}, []], dtype=object), "class": np.array(["a", "b"])}
+    arrays = {"x": RNG.random((6, 4)), "meta": np.array([{}, []], dtype=object)}
     for ending in ("npz", "npy"):
         path = saved(tmp_path, arrays, ending)
         for options in ({"modalities": ("x",)}, {}):

@@ -303,7 +303,7 @@ def rewrite(folder: Path, **changes: object) -> None:
 def test_a_newer_schema_says_what_to_do(tmp_path: Path) -> None:
     preprocess(Made(), None, tmp_path / "s", max_bad=0.5)
     rewrite(tmp_path / "s", schema=3, unheard_of=1)
-    with pytest.raises(MultiviewError, match=r"made by schema 3, this version reads up to 1: update multiview-cmc"):
+    with pytest.raises(MultiviewError, match=r"made by schema 3, this version reads up to 2: update multiview-cmc"):
         Store.open(tmp_path / "s")
 
 

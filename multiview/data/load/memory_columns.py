@@ -11,7 +11,6 @@ import numpy as np
 
 from multiview.data.columns.held_arrays import HeldArrays, HeldColumn, column_of, held_arrays
 from multiview.data.columns.scanned import columns_of_samples
-from multiview.data.load.dataset import CACHE
 from multiview.data.source import Plan, Source
 from multiview.data.sources.arrays import Arrays, has_role
 from multiview.data.sources.hf import HuggingFace
@@ -88,6 +87,8 @@ def _columns(data: Any) -> dict[str, HeldColumn]:
     if type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "columns"):
         return _columns_of_frame(data)
     with progress_bar("reading the data once") as progress:
+        from multiview.data.load.dataset import CACHE
+
         return columns_of_samples(data, CACHE, progress)
 
 
