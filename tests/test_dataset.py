@@ -65,6 +65,9 @@ class FakeStore:
             os.kill(os.getpid(), signal.SIGKILL)
         return self.data[modality][rows]
 
+    def was_read(self, rows: NDArray[np.int64], modality: str) -> NDArray[np.bool_]:
+        return np.ones(len(rows), bool)
+
     def read_for_crops(self, rows: NDArray[np.int64], modality: str) -> list[NDArray]:
         return list(self.read(rows, modality))
 
