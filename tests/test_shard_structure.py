@@ -7,7 +7,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -326,3 +326,35 @@ def test_a_shard_of_an_older_version_without_attributes_stays(store: Path) -> No
     report = preprocess(Toy(), None, store, shard_rows=100)
     assert (report.reused, shard.read_bytes() == before) == (1, True)
     assert verify(store).faults == ()
+
+
+LINKS = {"soft": h5py.SoftLink("/label"), "external": h5py.ExternalLink("other.h5", "/label")}
+
+
+@pytest.mark.parametrize("kind", ["soft", "external"])
+def test_a_column_that_is_a_link_is_refused(kind: str, scenes: Path) -> None:
+    shard = Store.open(scenes).manifest.shards[0]
+    copy = scenes.parent / f"{kind}-{shard.name}"
+    copy.write_bytes((scenes / shard.name).read_bytes())
+    with h5py.File(copy, "r+") as file:
+        del file["split"]
+        file["split"] = LINKS[kind]
+    files = shardfiles.ShardFiles(copy.parent, [replace(shard, name=copy.name)])
+    assert len(files.column(0, "label")) == shard.rows  # the other column is whole
+    with pytest.raises(MultiviewError, match="/split is a link to another place"):
+        files.column(0, "split")
+
+
+def test_a_fault_of_another_dataset_is_found_before_the_first_sample(scenes: Path) -> None:
+    store = Store.open(scenes)
+    shard = store.manifest.shards[0]
+    copy = scenes.parent / f"other-{shard.name}"
+    copy.write_bytes((scenes / shard.name).read_bytes())
+    with h5py.File(copy, "r+") as file:
+        del file["image"]
+        file["image"] = np.zeros((shard.rows, 2), "uint8")
+    files = shardfiles.ShardFiles(copy.parent, [replace(shard, name=copy.name)])
+    assert len(files.column(0, "split")) == shard.rows
+    depth = store.modality("depth")
+    with pytest.raises(MultiviewError, match=r"/image .*"):
+        files.dataset(0, "depth", depth.dtype, (shard.rows, *depth.shape))

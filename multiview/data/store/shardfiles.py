@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from multiview.data.store.manifest import DIGEST, Shard
 from multiview.data.store.structure import FLETCHER32 as FLETCHER32
-from multiview.data.store.structure import HDF5_ERRORS, structure_faults, unwritten
+from multiview.data.store.structure import HDF5_ERRORS, column_faults, structure_faults, unwritten
 from multiview.data.store.structure import only_checksums as only_checksums
 from multiview.errors import MultiviewError
 from multiview.parsing import reason
@@ -38,22 +38,38 @@ class ShardFiles:
     """The shards of a store in `folder`. Cheap to make and to pickle.
 
     Each process opens its own files, at most `OPEN_SHARDS` at a time, because open HDF5 files can
-    neither be pickled nor survive a fork. The structure of a shard is checked when the shard is
-    first opened; processes that are made afterwards need not check the shard again.
+    neither be pickled nor survive a fork. The structure of a shard is checked before its first
+    sample is read, that of a column before the column is read; processes that are made afterwards
+    need not check again.
     """
 
     def __init__(self, folder: Path, shards: Sequence[Shard]) -> None:
         self.folder = folder
         self.shards = tuple(shards)
-        self._checked: set[int] = set()
+        self._checked: set[tuple[int, str]] = set()
         self._forget()
 
     def dataset(self, shard: int, name: str, dtype: str, shape: tuple[int, ...]) -> Any:
-        """A dataset of a shard, of this dtype and shape.
+        """A dataset of samples, of this dtype and shape, after a check of the whole shard.
 
         Raises MultiviewError when the dataset is missing or has another form, or when the shard
         is damaged or holds what no shard holds.
         """
+        self._require(shard, "", structure_faults)
+        return self._dataset(shard, name, dtype, shape)
+
+    def _require(self, shard: int, name: str, faults: Callable[..., Iterator[str]], *words: str) -> None:
+        """Raises MultiviewError for the first fault; asks once per shard and name."""
+        if (shard, name) in self._checked or (shard, "") in self._checked:
+            return
+        file, _ = self._file(shard)
+        with self.damage(shard):
+            for fault in faults(file, *words, self.path(shard).stat().st_size):
+                self._open().pop(shard)[0].close()
+                raise self.damaged(shard, fault)
+        self._checked.add((shard, name))
+
+    def _dataset(self, shard: int, name: str, dtype: str, shape: tuple[int, ...]) -> Any:
         file, known = self._file(shard)
         if name not in known:
             with self.damage(shard):
@@ -81,7 +97,8 @@ class ShardFiles:
     def column(self, shard: int, name: str) -> np.ndarray:
         """All rows of a column of a shard."""
         dtype, row = COLUMNS.get(name.partition("/")[0], (TEXT, ()))
-        dataset = self.dataset(shard, name, dtype, (self.shards[shard].rows, *row))
+        self._require(shard, name, column_faults, name)
+        dataset = self._dataset(shard, name, dtype, (self.shards[shard].rows, *row))
         with self.damage(shard, f"the checksum of /{name} does not match"):
             whole: np.ndarray = dataset[()]
             if len(whole) and unwritten(dataset, whole, 0):
@@ -141,14 +158,7 @@ class ShardFiles:
 
         # Nobody writes into a finished shard; locks fail on some network file systems.
         with self.damage(shard):
-            file = h5py.File(self.path(shard), "r", locking=False)
-        if shard not in self._checked:
-            with self.damage(shard):
-                for fault in structure_faults(file, self.path(shard).stat().st_size):
-                    file.close()
-                    raise self.damaged(shard, fault)
-            self._checked.add(shard)
-        return file
+            return h5py.File(self.path(shard), "r", locking=False)
 
     @contextmanager
     def damage(self, shard: int, fault: str = "") -> Iterator[None]:

@@ -21,6 +21,8 @@ FLETCHER32 = 3
 CHECKSUM_BYTES = 4
 HEAD = 64
 """Bytes of a sample of which most samples have one that is not zero."""
+Place = tuple[int, int]
+"""First byte and length of a chunk in its file."""
 HDF5_ERRORS: tuple[type[Exception], ...] = (*MALFORMED, RuntimeError, SystemError)
 """What h5py raises for a malformed file."""
 
@@ -34,23 +36,44 @@ def structure_faults(file: Any, size: int) -> Iterator[str]:
     datasets: dict[str, Any] = {}
     for name, fault in _walk(file, "", datasets):
         yield f"{name} {fault}"
-    places = []
+    places: list[Place] = []
     for name, dataset in datasets.items():
-        form = _form_fault(dataset, size)
-        if form:
-            yield f"/{name} {form}"
-            continue
-        chunks: list[Any] = []
-        dataset.id.chunk_iter(chunks.append)
-        places += [(chunk.byte_offset, chunk.size) for chunk in chunks]
         present = datasets.get(f"present/{name}") if f"length/{name}" not in datasets else None
-        if present is not None and not _is_filled(present):
-            yield f"/present/{name} lacks samples: its parts are not there"
-            continue
-        missing = _chunk_fault(dataset, chunks, present)
-        if missing:
-            yield f"/{name} {missing}"
+        yield from _dataset_faults(name, dataset, size, present, places)
     yield from _place_faults(places, size)
+
+
+def column_faults(file: Any, name: str, size: int) -> Iterator[str]:
+    """The faults of one column of an open shard, without a look at its other datasets.
+
+    All columns of a store are read at its start: a look at every dataset of every shard would take
+    many times as long. `structure_faults` is asked before the first sample of a shard is read.
+    """
+    import h5py
+
+    for path in dict.fromkeys((name.partition("/")[0], name)):
+        if isinstance(file.get(path, getlink=True), h5py.SoftLink | h5py.ExternalLink):
+            yield f"/{path} is a link to another place"
+            return
+    places: list[Place] = []
+    found = file.get(name)
+    if isinstance(found, h5py.Dataset):  # its absence is reported where it is asked for
+        yield from _dataset_faults(name, found, size, None, places)
+    yield from _place_faults(places, size)
+
+
+def _dataset_faults(name: str, dataset: Any, size: int, present: Any, places: list[Place]) -> Iterator[str]:
+    """The faults of one dataset; adds the places of its chunks to `places`."""
+    if form := _form_fault(dataset, size):
+        yield f"/{name} {form}"
+        return
+    chunks: list[Any] = []
+    dataset.id.chunk_iter(chunks.append)
+    places += [(chunk.byte_offset, chunk.size) for chunk in chunks]
+    if present is not None and not _is_filled(present):
+        yield f"/present/{name} lacks samples: its parts are not there"
+    elif missing := _chunk_fault(dataset, chunks, present):
+        yield f"/{name} {missing}"
 
 
 def _walk(group: Any, prefix: str, datasets: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -62,12 +85,12 @@ def _walk(group: Any, prefix: str, datasets: dict[str, Any]) -> Iterator[tuple[s
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             yield path, "is a link to another place"
             continue
-        if isinstance(group[name], h5py.Group):
-            yield from _walk(group[name], path, datasets)
-        elif not isinstance(group[name], h5py.Dataset):
+        if isinstance(found := group[name], h5py.Group):
+            yield from _walk(found, path, datasets)
+        elif not isinstance(found, h5py.Dataset):
             yield path, "is no dataset"
         else:
-            datasets[path[1:]] = group[name]
+            datasets[path[1:]] = found
 
 
 def _form_fault(dataset: Any, size: int) -> str | None:
@@ -135,7 +158,7 @@ def unwritten(dataset: Any, values: np.ndarray, start: int) -> list[int]:
     return lost
 
 
-def _place_faults(places: list[tuple[int, int]], size: int) -> Iterator[str]:
+def _place_faults(places: list[Place], size: int) -> Iterator[str]:
     ends = 0
     for start, length in sorted(places):
         if start < ends or start + length > size:
