@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from multiview.distributed import on_first
-from multiview.files import create, partial_path
+from multiview.files import replacing
 from multiview.measure.embeddings import embed
 from multiview.model import needs_of
 from multiview.recipe import Setup
@@ -113,16 +111,10 @@ def _kept(file: Path | None) -> NDArray[np.float32] | None:
 
 def _keep(file: Path, table: NDArray[np.float32]) -> bool:
     """Writes the features as a whole; whether that was possible."""
-    partial = partial_path(file)
     try:
         file.parent.mkdir(exist_ok=True)
-        with create(partial) as opened:
+        with replacing(file) as opened:
             np.save(opened, table)
-            opened.flush()
-            os.fsync(opened.fileno())
-        partial.replace(file)
     except OSError:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         return False
     return True

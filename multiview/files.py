@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -40,10 +42,17 @@ def replace_bytes(path: Path, content: bytes | memoryview) -> None:
 
     A link at `path` is replaced by a file; the file that the link names stays as it is.
     """
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file to write into, which becomes `path` when the block ends without an error."""
     partial = partial_path(path)
     try:
         with create(partial) as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
