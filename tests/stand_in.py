@@ -6,6 +6,7 @@ device, float64 is refused, and so are operations between its tensors and those 
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
@@ -54,6 +55,7 @@ class NoFloat64(TorchDispatchMode):
         return computed(func, args, kwargs or {})
 
     def __enter__(self) -> NoFloat64:
+        forget_constants()
         self.swapped = torch.__future__.get_swap_module_params_on_conversion()
         torch.__future__.set_swap_module_params_on_conversion(True)  # parameters stay the same objects
         self.constants = ConstantsArrive()
@@ -64,6 +66,7 @@ class NoFloat64(TorchDispatchMode):
         super().__exit__(*error)
         self.constants.__exit__(*error)
         torch.__future__.set_swap_module_params_on_conversion(self.swapped)
+        forget_constants()
 
 
 class ConstantsArrive(TorchFunctionMode):
@@ -75,6 +78,15 @@ class ConstantsArrive(TorchFunctionMode):
         if device is None or torch.device(device).type != DEVICE.type:
             return func(*args, **kwargs)
         return func(*args, **{**kwargs, "device": "cpu"}).to(device)
+
+
+def forget_constants() -> None:
+    """Clears the caches of constants: one that was made for the stand-in is not one of `meta`."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith(("multiview.views.", "multiview.ops.", "views.")):
+            for value in vars(module).values():
+                if callable(clear := getattr(value, "cache_clear", None)):
+                    clear()
 
 
 def computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:

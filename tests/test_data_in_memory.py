@@ -13,7 +13,7 @@ import torch
 from small_runs import assert_same_losses
 
 import multiview as mv
-from multiview.data.load import memory_columns
+from multiview.data.load import dataset
 from multiview.data.load.dataset import Loader, Samples
 from multiview.data.load.memory import MemoryStore, open_memory
 from multiview.data.load.sampler import Batches
@@ -190,7 +190,7 @@ def test_numbers_that_are_not_finite_make_a_sample_absent_and_are_told() -> None
 
 def test_a_large_dataset_is_read_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     held = opened(Dicts(without={"sensors": (2,)}))
-    monkeypatch.setattr(memory_columns, "CACHE", 0)
+    monkeypatch.setattr(dataset, "CACHE", 0)
     lazy = opened(Dicts(without={"sensors": (2,)}))
     assert lazy.manifest == held.manifest
     views = setup().views
@@ -206,7 +206,7 @@ def test_a_large_dataset_is_read_when_it_is_used(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_dataset_that_changes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_columns, "CACHE", 0)
+    monkeypatch.setattr(dataset, "CACHE", 0)
     data = Dicts()
     store = opened(data)
     data.without = {"depth": (1,)}
