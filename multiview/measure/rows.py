@@ -16,6 +16,9 @@ KNN, LINEAR, BALANCED = "knn", "linear", "linear_balanced"
 PIXEL_ACCURACY, MIOU = "pixel_accuracy", "miou"
 RECALL = {k: f"retrieval_recall_{k}" for k in (1, 5, 10)}
 MEDIAN_RANK, EFFECTIVE_RANK = "retrieval_median_rank", "effective_rank"
+ALIGNMENT, UNIFORMITY, CKA, MODALITY_GAP = "alignment", "uniformity", "cka", "modality_gap"
+KEPT = "kept_"
+"""The start of the names of rows that say what the features keep: `kept_colour`, `kept_level`."""
 
 Group = tuple[str, ...]
 """Views whose features are used side by side."""
@@ -23,7 +26,14 @@ CONCAT = "concat"
 BESIDE = " + "
 
 TRAINED, RANDOM, RAW = "trained", "random", "raw"
-IN_WORDS = {RANDOM: "random weights", RAW: "raw pixels"}
+RIDGE, CCA, FUSED = "ridge", "cca", "fused"
+IN_WORDS = {
+    RANDOM: "random weights",
+    RAW: "raw pixels",
+    RIDGE: "ridge regression",
+    CCA: "CCA",
+    FUSED: "trained and the better of ridge and CCA",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +44,8 @@ class Measure:
         measure: what was measured: `knn`, `linear`, `miou`, ...
         views: the views whose features were used side by side.
         group: how these views are called in tables: `L`, `L + depth`, or `concat` for all views.
-        weights: `trained`, or the control: `random` (untrained encoders), `raw` (the view itself).
+        weights: `trained`, or the control: `random` (untrained encoders), `raw` (the view itself),
+            `ridge` and `cca` (no network); `fused`: the trained encoders and the better of both.
         value: in `unit`.
         interval: of the value; None when it is not known.
         unit: `fraction` for values from 0 to 1.
