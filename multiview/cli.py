@@ -130,6 +130,14 @@ COMMANDS = (
         options="multiview.commands.plugins:ListPlugins",
         examples=("multiview list views encoders",),
     ),
+    Command(
+        name="doctor",
+        summary="examine this machine: what works, what could work better, what is broken",
+        words="[FOLDER ...] [options]",
+        action="multiview.commands.doctor:doctor",
+        options="multiview.commands.doctor:Doctor",
+        examples=("multiview doctor", "multiview doctor /mnt/data --json > doctor.json"),
+    ),
 )
 
 MULTIVIEW = Command(

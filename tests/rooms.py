@@ -16,7 +16,7 @@ from imports import imported, module_of, python_files
 
 TOPS = ("multiview", "views", "encoders", "recipes")
 GROUND = (
-    "augment batch catalogue child commandline config cores counter_rng crop distributed errors exits files "
+    "augment batch catalogue cgroups child commandline config cores counter_rng crop distributed errors exits files "
     "folderlock heap jsonlines masked_forward old_import_paths option_values options papers parsing photometric "
     "plugin_fields plugins plurals record require terminal tuning typed writable"
 )
@@ -49,6 +49,7 @@ FLOORS = (
     ),
     (
         *(
+            "multiview/doctor",
             "multiview/report",
             "multiview/settings.py",
             "multiview/check",
