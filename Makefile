@@ -17,7 +17,7 @@ RUNS = $(SEEDS:%=runs/demo/seed-%)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-lowest torture kills lint types bench bench-data bench-objectives clean
+.PHONY: help demo test test-slow test-lowest torture kills lint types docs bench bench-data bench-objectives clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)]"
@@ -57,6 +57,10 @@ lint: $(VENV)/.dev types ## run ruff (rules and format) and mypy
 types: $(VENV)/.dev ## run mypy only
 	$(BIN)/mypy
 
+docs: $(VENV)/.docs ## build the documentation site into build/site; a broken link fails
+	@$(BIN)/python docs/make_site.py
+	@$(BIN)/zensical build --strict --clean
+
 bench: $(VENV)/.dev ## run every benchmark, each with ARGS
 	@set -e; count=0; \
 	for file in benchmarks/[!_]*.py; do \
@@ -95,6 +99,10 @@ $(VENV)/.demo: pyproject.toml $(BIN)/python
 $(VENV)/.dev: pyproject.toml $(BIN)/python
 	@$(call install,dev)
 	@touch $(VENV)/.demo $@
+
+$(VENV)/.docs: pyproject.toml $(BIN)/python
+	@$(call install,docs)
+	@touch $@
 
 define install
 start=$$(date +%s); \

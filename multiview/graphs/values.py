@@ -30,7 +30,11 @@ class GraphView:
         encoder_options: of the encoder.
         share: another view, whose encoder and heads this view uses.
         crop: name of the random draw; views with the same draw are aligned (None = the graph's).
-        size, scale, ratio, flip, seconds: of the crop, where they differ from the graph's crop.
+        size: of the crop, where it differs from the graph's crop; so are the next four.
+        scale: share of the area.
+        ratio: width by height.
+        flip: probability of mirroring.
+        seconds: of sound, series and video.
         augment: augmentation of the modality's tensor.
         tuning: how the encoder learns.
         dim: width of the embeddings on the edges of this view (None = that of the objective).

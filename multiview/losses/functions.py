@@ -32,7 +32,8 @@ def nt_xent(
     """NT-Xent of SimCLR (arXiv:2002.05709, Eq. 1): negatives are the other samples of both views.
 
     Args:
-        a, b: (n, d) embeddings of the two views, of any length.
+        a: (n, d) embeddings of one view, of any length.
+        b: those of the other view.
         temperature: divides the cosines; a tensor is learned.
         present: which rows exist.
         rows: further numbers (n,) per row that the objective reads.
@@ -67,7 +68,8 @@ def siglip(
     """The pairwise sigmoid loss of SigLIP (arXiv:2303.15343, Algorithm 1).
 
     Args:
-        a, b: (n, d) embeddings of the two views, of any length.
+        a: (n, d) embeddings of one view, of any length.
+        b: those of the other view.
         temperature: divides the cosines (the paper's 1 / t); a tensor is learned.
         bias: is added to the scores; a tensor is learned. The paper starts it at -10.
         present: which rows exist.
