@@ -11,7 +11,7 @@ import griffe
 class ExampleSections(griffe.Extension):
     """Renames the section in every docstring that is read."""
 
-    def on_instance(self, *, obj: griffe.Object, **kwargs: Any) -> None:
+    def on_instance(self, *, obj: griffe.Object, **_others: Any) -> None:
         """Changes the text before it is parsed."""
         if obj.docstring:
             obj.docstring.value = re.sub(r"^( *)Example:$", r"\1Examples:", obj.docstring.value, flags=re.MULTILINE)

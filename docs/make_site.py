@@ -56,7 +56,8 @@ def help_of(command: Command) -> str:
     """The help text of a command at 88 columns, without colours."""
     words = [sys.executable, "-m", "multiview.cli", *command.prog.split()[1:], "--help"]
     plain = os.environ | {"COLUMNS": "88", "NO_COLOR": "1"}
-    return subprocess.run(words, env=plain, capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(words, env=plain, capture_output=True, text=True, check=True).stdout
+    return printed.replace(" \b", "")  # argparse's words for `--print_config[=flags]`, which a terminal shows so
 
 
 def names_page(title: str, names: Iterable[str]) -> str:
