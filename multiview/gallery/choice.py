@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,14 @@ import numpy as np
 
 from multiview.gallery.held_out import HeldOut
 from multiview.gallery.neighbours import Found, failures
+from multiview.gallery.orders import SPREAD, Numbers
 
 Key = tuple[str, int]
 """A view, and the number of a sample."""
 SHOWN = 10
 """Samples of the table of the data."""
-QUERIES = 24
-"""Most queries of the gallery."""
+QUERIES = 48
+"""Most queries of the gallery, of all orders together."""
 FAILURES = 6
 """Most failures of a pair of views."""
 PICTURES = 800
@@ -32,34 +33,54 @@ class Choice:
         queries: query -> view of the query -> view of the gallery -> what was found.
         failures: pairs of views, with the queries that did not find their own sample.
         pictures: the pictures to draw.
+        orders: name of an order -> its queries, see `multiview.gallery.orders`.
     """
 
     table: list[int]
     queries: dict[int, dict[str, dict[str, Any]]]
+    orders: dict[str, list[int]]
     failures: list[dict[str, Any]]
     pictures: set[Key]
 
 
-def choose(held: HeldOut, found: Mapping[tuple[str, str], Found]) -> Choice:
-    """Chooses evenly over the samples, as many as `PICTURES` allows.
+def choose(
+    held: HeldOut,
+    found: Mapping[tuple[str, str], Found],
+    wanted: Mapping[str, Numbers],
+    doubled: Iterable[int] = (),
+) -> Choice:
+    """Chooses as many samples as `PICTURES` allows.
 
-    In this order: the table, queries and what they found, failures of every pair of views, and the
-    first view of further samples for the map.
+    In this order: the table and `doubled` samples in all views, queries of every order and what
+    they found, failures of every pair of views, and the first view of further samples for the map.
     """
     views, count = list(held.z), len(held.rows)
     table = _evenly(range(count), SHOWN)
-    pictures = {(view, i) for i in table for view in views}
+    most = PICTURES // (4 * len(views))
+    pictures = {(view, i) for i in dict.fromkeys([*table, *list(doubled)[:most]]) for view in views}
     queries: dict[int, dict[str, dict[str, Any]]] = {}
-    for i in _evenly(range(count), QUERIES):
-        of_query = {a: {b: found[a, b].of(i) for b in views if (a, b) in found} for a in views}
+    orders: dict[str, list[int]] = {name: [] for name in wanted}
+    for name, i in _in_turns(wanted):
+        of_query = queries.get(i) or {a: {b: found[a, b].of(i) for b in views if (a, b) in found} for a in views}
         needed = {(view, i) for view in views} | _shown(of_query)
         if len(pictures | needed) <= PICTURES // 2 or not queries:
             pictures |= needed
             queries[i] = of_query
+            orders[name].append(i)
     missed = _failures(found, pictures)
     spare = PICTURES - len(pictures)
     pictures |= {(views[0], i) for i in _evenly(range(count), max(spare, 0))}
-    return Choice(table, queries, missed, pictures)
+    return Choice(table, queries, {name: each for name, each in orders.items() if each}, missed, pictures)
+
+
+def _in_turns(wanted: Mapping[str, Numbers]) -> Iterator[tuple[str, int]]:
+    """An order and one of its samples, the orders in turns, as many as `QUERIES` allows."""
+    most = QUERIES // max(len(wanted), 1)
+    firsts = {
+        name: _evenly(each, most) if name == SPREAD else [int(i) for i in each[:most]] for name, each in wanted.items()
+    }
+    for place in range(most):
+        yield from ((name, each[place]) for name, each in firsts.items() if place < len(each))
 
 
 def _failures(found: Mapping[tuple[str, str], Found], pictures: set[Key]) -> list[dict[str, Any]]:
@@ -93,3 +114,10 @@ def _evenly(samples: Iterable[int], most: int) -> list[int]:
     if len(every) > most:
         every = every[np.linspace(0, len(every) - 1, most).astype(int)] if most else every[:0]
     return [int(x) for x in every]
+
+
+def shown_first(choice: Choice, view: str) -> list[int]:
+    """The samples with a picture in a view: queries and table first, then the others."""
+    pictured = {i for each, i in choice.pictures if each == view}
+    ordered = dict.fromkeys([*choice.queries, *choice.table, *sorted(pictured)])
+    return [i for i in ordered if i in pictured]

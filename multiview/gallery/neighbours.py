@@ -18,10 +18,17 @@ ROWS = 512
 
 @dataclass(frozen=True)
 class Found:
-    """top: the nearest samples of every sample (n, at most 5). rank: of its own, 0 = unknown."""
+    """What every sample finds.
+
+    Args:
+        top: the nearest samples (n, at most 5), -1 = none.
+        rank: of its own sample (n,), 0 = unknown.
+        best: the cosine of the nearest sample (n,), -inf = none.
+    """
 
     top: NDArray[np.int64]
     rank: NDArray[np.int64]
+    best: NDArray[np.float64]
 
     def of(self, sample: int) -> dict[str, Any]:
         """The nearest samples of one sample, and the rank of its own, as plain values."""
@@ -40,7 +47,7 @@ def neighbours(held: HeldOut) -> dict[tuple[str, str], Found]:
 def _found(held: HeldOut, a: str, b: str) -> Found:
     query, gallery = held.pairs[a, b]
     n = len(query)
-    top, rank = np.full((n, min(FOUND, n)), -1), np.zeros(n, np.int64)
+    top, rank, best = np.full((n, min(FOUND, n)), -1), np.zeros(n, np.int64), np.full(n, -np.inf)
     for start in range(0, n, ROWS):
         here = np.arange(start, min(start + ROWS, n))
         similarity = np.where(held.present[b], query[here] @ gallery.T, -np.inf)
@@ -50,9 +57,11 @@ def _found(held: HeldOut, a: str, b: str) -> Found:
         else:
             rank[here] = np.where(np.isfinite(own), (similarity >= own[:, None]).sum(1), 0)
         order = np.argsort(-similarity, axis=1, kind="stable")[:, : top.shape[1]]
-        usable = np.isfinite(np.take_along_axis(similarity, order, axis=1))
-        top[here] = np.where(usable, order, -1)
-    return Found(np.where(held.present[a][:, None], top, -1), np.where(held.present[a], rank, 0))
+        ordered = np.take_along_axis(similarity, order, axis=1)
+        top[here] = np.where(np.isfinite(ordered), order, -1)
+        best[here] = ordered[:, 0]
+    there = held.present[a]
+    return Found(np.where(there[:, None], top, -1), np.where(there, rank, 0), np.where(there, best, -np.inf))
 
 
 def failures(found: Found, most: int) -> list[int]:

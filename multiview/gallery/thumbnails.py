@@ -22,6 +22,8 @@ SIDE = 64
 READ_SIDE = 160
 """Larger stored images are made so small before the view converts them."""
 QUALITY = 70
+WIDE = ("audio", "series")
+"""Kinds of modality that are drawn twice as wide as high; their longer side is doubled."""
 LETTERS = 160
 """Characters of a text that are kept."""
 
@@ -35,7 +37,7 @@ def thumbnail(store: Store, view: View, row: int, side: int = SIDE) -> str | Non
     if stored.kind == "text":
         text = bytes(sample).rstrip(b"\0").decode("utf-8", "replace")
         return text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…"
-    return _jpeg(_drawn(view, stored, sample), side)
+    return _jpeg(_drawn(view, stored, sample), side * (2 if stored.kind in WIDE else 1))
 
 
 def _drawn(view: View, stored: Modality, sample: np.ndarray) -> np.ndarray:

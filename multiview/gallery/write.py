@@ -12,10 +12,15 @@ import torch
 from multiview.data.inspect.summary import summarise
 from multiview.distributed import rank
 from multiview.files import refuse_link, replace_text
-from multiview.gallery.choice import Choice, choose
+from multiview.gallery.choice import Choice, choose, shown_first
+from multiview.gallery.duplicates import duplicates
 from multiview.gallery.held_out import HeldOut, held_out
 from multiview.gallery.neighbours import neighbours
+from multiview.gallery.numbers import numbers
+from multiview.gallery.orders import orders
 from multiview.gallery.projection import projected
+from multiview.gallery.sounds import sounds
+from multiview.gallery.store_facts import store_facts
 from multiview.gallery.thumbnails import SIDE, thumbnail
 from multiview.graphs.facts import facts_of
 from multiview.measure.embeddings import share_buffers
@@ -48,10 +53,17 @@ def write_gallery(trained: Trained) -> Path | None:
 
 def content(trained: Trained, held: HeldOut | None) -> dict[str, Any]:
     """All that the file holds, as plain values, with the keys that `multiview.report` reads."""
-    facts = {"schema": SCHEMA, "graph": graph_of(trained), "store": [list(line) for line in summarise(trained.store)]}
+    facts = {
+        "schema": SCHEMA,
+        "graph": graph_of(trained),
+        "store": [list(line) for line in summarise(trained.store)],
+        **store_facts(trained.store),
+    }
     if held is None:
         return facts
-    choice = choose(held, neighbours(held))
+    found = neighbours(held)
+    pairs = duplicates(trained.store, held, found)
+    choice = choose(held, found, orders(held, found), [i for pair in pairs for i in (pair["a"], pair["b"])])
     ids, labels, classes = trained.store.ids, trained.store.labels, trained.store.manifest.classes
     samples = [{"id": ids[row], "label": int(labels[row])} for row in held.rows.tolist()]
     return facts | {
@@ -61,10 +73,34 @@ def content(trained: Trained, held: HeldOut | None) -> dict[str, Any]:
         "samples": samples,
         "table": choice.table,
         "queries": [{"sample": i, "found": of_query} for i, of_query in choice.queries.items()],
+        "orders": choice.orders,
+        "duplicates": pairs,
         "failures": choice.failures,
         "map": projected(held),
         "pictures": _pictures(trained, held, choice),
+        **_heard_and_read(trained, held, choice),
     }
+
+
+def _heard_and_read(trained: Trained, held: HeldOut, choice: Choice) -> dict[str, Any]:
+    """`sounds` and `numbers` of the views of sound and of tables.
+
+    View -> the sounds of `multiview.gallery.sounds`; two views of one modality share them: the
+    second one holds the name of the first. View -> the numbers of `multiview.gallery.numbers`.
+    """
+    store, views = trained.store, {view: trained.setup.views[view].modality for view in held.z}
+    heard: dict[str, Any] = {}
+    read: dict[str, Any] = {}
+    first: dict[str, str] = {}
+    for view, modality in views.items():
+        kind = store.modality(modality).kind
+        again = first.setdefault(modality, view)
+        rows = [(i, int(held.rows[i])) for i in shown_first(choice, view)]
+        if kind == "audio":
+            heard[view] = again if again != view else sounds(store, modality, rows)
+        elif kind == "table":
+            read[view] = again if again != view else numbers(store, modality, rows)
+    return {"sounds": heard, "numbers": read}
 
 
 def graph_of(trained: Trained) -> dict[str, Any]:

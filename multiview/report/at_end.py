@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multiview.distributed import rank
+from multiview.distributed import rank, world
 from multiview.files import replace_text
 from multiview.report.page import write_page
 from multiview.train.runfolder import COST, ENVIRONMENT
@@ -29,7 +29,7 @@ def write_at_end(trained: Trained, *, gallery: bool) -> list[str]:
         said += _attempted("The pictures of the page were not made", lambda: _gallery(trained))
     if rank() != 0:
         return []
-    said += _attempted("Seconds and memory were not written down", lambda: _write_cost(folder))
+    said += _attempted("Seconds and memory were not written down", lambda: _write_cost(folder, trained))
     failed = _attempted("The page of the run was not written", lambda: write_page([folder]))
     return [*said, *failed] if failed else [*said, f"The page of the run: {folder / 'report.html'}"]
 
@@ -48,12 +48,25 @@ def _gallery(trained: Trained) -> None:
     write_gallery(trained)
 
 
-def _write_cost(folder: Path) -> None:
-    """Seconds since training began, and the most memory of this process and of its device."""
+def _write_cost(folder: Path, trained: Trained) -> None:
+    """Seconds since training began, the most memory, the device, processes and threads."""
     started = (folder / ENVIRONMENT).stat().st_mtime
-    cost = {"seconds": round(time.time() - started, 1), "memory": _memory(), "gpu": _device_memory()}
+    cost = {
+        "seconds": round(time.time() - started, 1),
+        "memory": _memory(),
+        "gpu": _device_memory(),
+        **_device(trained),
+    }
     (folder / COST).parent.mkdir(exist_ok=True)
     replace_text(folder / COST, json.dumps({name: x for name, x in cost.items() if x}) + "\n")
+
+
+def _device(trained: Trained) -> dict[str, Any]:
+    import torch
+
+    device = next(trained.model.parameters()).device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {"device": name, "processes": world(), "threads": torch.get_num_threads()}
 
 
 def _memory() -> int:

@@ -116,12 +116,28 @@ def checked(data: dict[str, Any]) -> dict[str, Any]:
     for sample in data.get("samples", []):
         sample["id"].strip(), int(sample["label"])
     numbers = [*data.get("table", []), *(each["sample"] for each in data.get("queries", []))]
+    numbers += [i for pair in data.get("duplicates", []) for i in (pair["a"], pair["b"])]
+    known = {each["sample"] for each in data.get("queries", [])}
+    if any(i not in known for of in data.get("orders", {}).values() for i in of):
+        raise ValueError("an order names a sample that is no query")
+    _check_facts(data)
     if any(number not in samples for number in numbers):
         raise ValueError("it names a sample that it does not hold")
     for points in data.get("map", {}).get("points", {}).values():
         if len(points) != len(samples) or any(point is not None and len(point) != 2 for point in points):
             raise ValueError("its map has other samples")
     return data
+
+
+def _check_facts(data: Mapping[str, Any]) -> None:
+    for names, count in data.get("presence", []):
+        [name.strip() for name in names], int(count)
+    for name, count in data.get("splits", []):
+        name.strip(), int(count)
+    rejected = data.get("rejected", {"count": 0, "first": []})
+    int(rejected["count"]), [(name.strip(), reason.strip()) for name, reason in rejected["first"]]
+    for leak in data.get("leaks", []):
+        bool(leak["found"]), leak["text"].strip()
 
 
 def require_runs(folders: Sequence[Path]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from multiview.measure.retrieval_sentences import FIRST_TRY
 from multiview.measure.rows import MEDIAN_RANK, TRAINED, Measure
+from multiview.report.measured import WEIGHTS
 
 NAMES = {"cka": "CKA", "modality_gap": "modality gap"}
 """Further measures of two views, and how the page calls them."""
@@ -19,7 +20,13 @@ Rows = dict[tuple[str, tuple[str, ...]], Measure]
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One ordered pair of views. shade: 0 to 100. lines: what stands below the value."""
+    """One ordered pair of views.
+
+    Args:
+        shade: 0 to 100.
+        lines: what stands below the value.
+        controls: the same measure with random weights, ridge regression and the like.
+    """
 
     query: str
     gallery: str
@@ -27,6 +34,7 @@ class Cell:
     shade: int
     title: str
     lines: Sequence[str]
+    controls: Sequence[str] = ()
 
 
 def matrix(rows: Sequence[Measure], views: Sequence[str]) -> list[list[Cell | None]]:
@@ -34,10 +42,11 @@ def matrix(rows: Sequence[Measure], views: Sequence[str]) -> list[list[Cell | No
     known: Rows = {(row.measure, row.views): row for row in rows if row.weights == TRAINED and len(row.views) == 2}
     if not any(measure in (FIRST_TRY, *NAMES) for measure, _ in known):
         return []
-    return [[_cell(known, a, b) for b in views] for a in views]
+    controls = [row for row in rows if row.measure == FIRST_TRY and row.weights != TRAINED]
+    return [[_cell(known, controls, a, b) for b in views] for a in views]
 
 
-def _cell(known: Mapping[Any, Measure], a: str, b: str) -> Cell | None:
+def _cell(known: Mapping[Any, Measure], controls: Sequence[Measure], a: str, b: str) -> Cell | None:
     first, median = known.get((FIRST_TRY, (a, b))), known.get((MEDIAN_RANK, (a, b)))
     others = [_other(name, known.get((key, (a, b))) or known.get((key, (b, a)))) for key, name in NAMES.items()]
     lines = [text for text in others if text]
@@ -53,6 +62,7 @@ def _cell(known: Mapping[Any, Measure], a: str, b: str) -> Cell | None:
         shade=round(100 * first.value),
         title=f"{a} finds {b} at the first try: {100 * first.value:.1f} %{between}; by chance {100 / most:.2g} %",
         lines=lines,
+        controls=[f"{WEIGHTS.get(r.weights, r.weights)} {100 * r.value:.1f} %" for r in controls if r.views == (a, b)],
     )
 
 

@@ -6,31 +6,53 @@ import base64
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from multiview.errors import MultiviewError, printable
-from multiview.files import replace_text, size_text
+from multiview.files import replace_text
 from multiview.report.curves import figures
+from multiview.report.data_facts import data_facts, store_lines
 from multiview.report.drawing import svg
 from multiview.report.gather import Gathered, gather, require_runs
 from multiview.report.matrix import matrix
+from multiview.report.measured import tables
+from multiview.report.reproduce import reproduce
 from multiview.report.several import several
+from multiview.report.upset import upsets
 from multiview.report.verdict import cards, subsets
 
 NAME = "report.html"
 MOST_BYTES = 5_000_000
 LETTERS = 200
 """Most characters of the name of a sample."""
-GALLERY = ("split", "views", "classes", "samples", "table", "queries", "failures", "map", "pictures")
+GALLERY = (
+    "split",
+    "views",
+    "classes",
+    "samples",
+    "table",
+    "queries",
+    "orders",
+    "duplicates",
+    "failures",
+    "map",
+    "pictures",
+    "sounds",
+    "numbers",
+)
 """The parts of report/data.json that the script of the page reads."""
-NO_PICTURES = "The pictures are left out, because the page would be larger than 5 MB with them."
+DATA = re.compile(r"data:(image/jpeg|audio/mpeg);base64,[A-Za-z0-9+/=]+\Z")
+"""Pictures and sounds, which need no check of every character."""
+NO_PICTURES = "The pictures and sounds are left out, because the page would be larger than 5 MB with them."
+SCRIPTS = ("page.js", "curves.js", "samples.js", "gallery.js", "map.js", "filter.js")
+"""The parts of the script of the page, in order."""
 
 
 def write_page(folders: Sequence[Path], out: Path | None = None) -> Path:
@@ -62,7 +84,8 @@ def html_of(runs: Sequence[Gathered]) -> str:
 
 def _rendered(runs: Sequence[Gathered], *, pictures: bool) -> str:
     context = _of_one(runs[0], pictures) if len(runs) == 1 else _of_several(runs)
-    plotly, script = (_asset(name) for name in ("plotly-basic.min.js", "page.js"))
+    plotly = _asset("plotly-basic.min.js")
+    script = "\n".join(['"use strict";', "(() => {", *(_asset(name) for name in SCRIPTS), "})();"])
     page = environment().from_string(_asset("page.html.j2"))
     return page.render(
         **{**context, "data": Markup(_as_json(context["data"]))},
@@ -78,9 +101,9 @@ def _of_one(run: Gathered, pictures: bool) -> dict[str, Any]:
     if "samples" in gallery:
         gallery["samples"] = [{**each, "id": each["id"][:LETTERS]} for each in gallery["samples"]]
     if not pictures:
-        gallery["pictures"] = {}
+        gallery |= {"pictures": {}, "sounds": {}}
     notes = [*run.notes, *([] if pictures else [NO_PICTURES])]
-    drawn = figures([run], [0])
+    drawn, sets = figures([run], [0]), upsets(run.rows)
     return {
         "title": run.name,
         "single": True,
@@ -91,11 +114,14 @@ def _of_one(run: Gathered, pictures: bool) -> dict[str, Any]:
         "matrix": matrix(run.rows, run.views),
         "views": run.views,
         "figures": drawn,
+        "tables": tables(run.rows),
         "subsets": subsets(run),
+        "upsets": sets,
         "samples": gallery.get("samples", []),
-        "store": _store(run),
-        "reproduce": [_reproduce(run)],
-        "data": {"figures": drawn, "gallery": gallery, "several": False},
+        "store": store_lines(run),
+        "facts": data_facts(run),
+        "reproduce": [reproduce(run)],
+        "data": {"figures": drawn, "upsets": sets, "gallery": gallery, "several": False},
     }
 
 
@@ -112,42 +138,8 @@ def _of_several(runs: Sequence[Gathered]) -> dict[str, Any]:
         "notes": [note for run in runs for note in run.notes],
         "matrices": [(run.name, run.views, matrix(run.rows, run.views)) for run in runs],
         "figures": drawn,
-        "reproduce": [_reproduce(run) for run in runs],
-        "data": {"figures": drawn, "gallery": {}, "several": True},
-    }
-
-
-def _store(run: Gathered) -> list[tuple[str, str]]:
-    """What the data holds, in words; of the measured views only those of the run."""
-    lines = [(str(heading), str(text)) for heading, text in run.data.get("store", [])]
-    return [line for line in lines if not line[0].startswith("view ") or line[0][5:] in run.views]
-
-
-def _reproduce(run: Gathered) -> dict[str, Any]:
-    """How to make the run again, and what it took."""
-    facts, cost = run.run.environment, run.cost
-    took = []
-    if isinstance(cost.get("seconds"), int | float):
-        took.append(f"{cost['seconds']:.0f} s of training and evaluation (since the run was last started)")
-    took += [
-        f"at most {size_text(cost[key])} of {name}"
-        for key, name in (("memory", "memory"), ("gpu", "GPU memory"))
-        if isinstance(cost.get(key), int | float)
-    ]
-    packages = facts.get("packages") or {}
-    return {
-        "name": run.name,
-        "folder": str(run.run.folder),
-        "seed": run.run.config.get("seed"),
-        "command": " ".join(map(str, facts.get("command") or [])),
-        "versions": ", ".join(
-            f"{name} {version}" for name, version in {"python": facts.get("python"), **packages}.items() if version
-        ),
-        "platform": facts.get("platform"),
-        "git": facts.get("git"),
-        "manifest": (facts.get("data") or {}).get("manifest"),
-        "took": ", ".join(took),
-        "config": yaml.safe_dump(run.run.config, sort_keys=False, allow_unicode=True),
+        "reproduce": [reproduce(run) for run in runs],
+        "data": {"figures": drawn, "upsets": [], "gallery": {}, "several": True},
     }
 
 
@@ -186,5 +178,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     if isinstance(value, str):
-        return value if value.startswith("data:image/jpeg;base64,") and value.isascii() else printable(value)
+        return value if DATA.match(value) else printable(value)
     return value
