@@ -16,6 +16,8 @@ from multiview.trained import Trained
 UNRECORDED = (
     "setup is the one that was trained: a part of it is not registered as a plugin, so the folder does not describe it."
 )
+EVERY_SET = 3
+"""Up to so many views, every set of them is measured; see `multiview evaluate --subsets`."""
 Step = Callable[[Trained, Recipe, Console], None]
 """Does one thing with a trained run: (the run, the options it was started with, where to print)."""
 
@@ -25,7 +27,8 @@ def evaluate(trained: Trained, recipe: Recipe, console: Console) -> None:
     if recipe.evaluate:
         from multiview.measure.evaluate import evaluate as measure
 
-        measure(trained, console=console)
+        every = len(trained.setup.graph.views) <= EVERY_SET
+        measure(trained, console=console, subsets=every)
 
 
 def deliver(trained: Trained, recipe: Recipe, console: Console) -> None:  # noqa: ARG001

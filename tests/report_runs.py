@@ -6,10 +6,13 @@ import json
 import shutil
 from pathlib import Path
 
+import many_kinds
 import pytest
 from small_runs import FAST
 
 from multiview import plugins
+from multiview.gallery.held_out import held_out
+from multiview.gallery.write import content
 from multiview.launch import exit_code
 from multiview.measure.files import REPORT_DATA, to_json
 from multiview.measure.rows import Measure
@@ -24,7 +27,12 @@ HOSTILE = (
     "\x1b[31mred\x1b[0m",
     "\u202egnp.exe\u2066",
     "n" * 300,
+    "__proto__",
+    "constructor",
+    "{% for x in ''.__class__.__mro__ %}{{ x }}{% endfor %}\u200f\u2028",
 )
+
+SOUND = "data:audio/mpeg;base64,SUQz"
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +74,20 @@ def hostile_run(trained: Path, tmp_path: Path, name: str) -> Path:
             each.update({"views": [views[view] for view in each["views"]]} if "views" in each else {})
     data["graph"]["edges"][0].update(name=edge, views=list(views.values()), objective=name, options=name)
     data["store"] = [[name, name]]
-    data["map"]["points"] = {views[view]: points for view, points in data["map"]["points"].items()}
+    for plane in (data["map"], data["map"]["centred"]):
+        plane["points"] = {views[view]: points for view, points in plane["points"].items()}
     data["pictures"] = {name: dict.fromkeys(data["pictures"]["L"], name), other: data["pictures"]["ab"]}
     for query in data["queries"]:
         query["found"] = {views[a]: {views[b]: of for b, of in found.items()} for a, found in query["found"].items()}
     for pair in data["failures"]:
         pair.update(query=views[pair["query"]], gallery=views[pair["gallery"]])
+    data |= {"presence": [[[name, other], 3]], "splits": [[name, 3]], "leaks": [{"found": True, "text": name}]}
+    data["rejected"] = {"count": 1, "first": [[name, name]]}
+    data["sounds"] = {name: {"0": name, "1": SOUND}, other: name}
+    data["numbers"] = {
+        other: {"columns": [name, other], "more": 2, "rows": {i: [1.5, None] for i in data["pictures"][name]}}
+    }
+    data["duplicates"] = [{"a": 0, "b": 1, "alike": 0.999}]
     (copy / REPORT_DATA).write_text(json.dumps(data))
     rows = [
         Measure(
@@ -89,4 +105,13 @@ def hostile_run(trained: Path, tmp_path: Path, name: str) -> Path:
     (copy / "config.yaml").write_text(json.dumps({"data": name, "seed": 0}))
     facts = json.loads((copy / "environment.json").read_text("utf8"))
     (copy / "environment.json").write_text(json.dumps({**facts, "command": [name], "platform": name, "git": name}))
+    return copy
+
+
+def run_of_every_kind(trained: Path, tmp_path: Path) -> Path:
+    """A run whose page shows sound, series, a table, a text, and two nearly equal samples."""
+    store = many_kinds.make(tmp_path / "store", many_kinds.Leaky())
+    of = many_kinds.of_names(store, "rgb", "logmel", "series", "table", "text")
+    copy = copied(trained, tmp_path)
+    (copy / REPORT_DATA).write_text(json.dumps(content(of, held_out(of))))
     return copy

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import report_runs
-from report_runs import HOSTILE, hostile_run
+from report_runs import HOSTILE, hostile_run, run_of_every_kind
+
+from multiview.report.page import write_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -63,7 +65,9 @@ def test_every_click_works(browser: Any, trained: Path) -> None:
     assert page.evaluate("document.querySelector('.plot')._fullLayout.font.color") == "#e6eaf0"
     page.click('#graph-drawing [data-view="L"]')
     assert page.inner_text("#filter").startswith("only view L")
-    assert page.evaluate("document.querySelectorAll('.matrix tbody tr.out').length") == 1
+    assert page.evaluate("document.querySelectorAll('#found .line.out').length") == 1  # of ab by ab
+    assert page.evaluate("document.querySelector('#upset-plot').data[0].x.length") == 2  # L, and L + ab
+    assert page.evaluate("document.querySelectorAll('.matrix td.out').length") == 0
     page.click("#filter")
     assert page.is_hidden("#filter") and page.evaluate(shown) == every
     page.locator('#graph-drawing [data-edge="L-ab"]').dispatch_event("click")
@@ -76,10 +80,42 @@ def test_every_click_works(browser: Any, trained: Path) -> None:
     page.click("#queries .sample >> nth=1")
     assert page.evaluate("document.querySelectorAll('#queries .on').length") == 1
     assert page.evaluate("[...document.querySelectorAll('#found img')].every(i => i.naturalWidth > 0)")
-    assert page.evaluate("document.querySelectorAll('#found .line').length") == 5
+    assert page.evaluate("document.querySelectorAll('#found .line').length") == 4
+    for order in ("hardest", "disagreeing", "spread", "nearest"):
+        page.click(f"#orders [data-order={order}]")
+        assert page.get_attribute(f"#orders [data-order={order}]", "aria-pressed") == "true"
+        assert page.evaluate("document.querySelectorAll('#queries .sample').length") > 0
+    page.select_option("#from", "ab")
+    assert page.evaluate("document.querySelectorAll('#found .line').length") == 2
+    page.select_option("#upset-measure", label="kNN accuracy")
+    assert "kNN accuracy" in page.evaluate("document.querySelector('#upset-plot')._fullLayout.yaxis.title.text")
+    lines = "document.querySelector('#map-plot').data[0].x.length"
+    assert page.evaluate(lines) == 3 * samples_of(page)
+    page.click("#map-join")
+    assert page.evaluate(lines) == 0
+    page.click("#map-centre")
+    ab = page.evaluate("document.querySelector('#map-plot').data.find(trace => trace.name === 'ab').x")
+    assert abs(sum(ab)) < 0.01 * len(ab)
     page.select_option("#map-colour", "view")
-    assert page.evaluate("document.querySelector('#map-plot').data.map(trace => trace.name)") == ["L", "ab"]
+    assert page.evaluate("document.querySelector('#map-plot').data.map(trace => trace.name || '')") == ["", "L", "ab"]
     page.click("summary >> nth=0")
+    assert faults == []
+
+
+def samples_of(page: Any) -> int:
+    return page.evaluate("JSON.parse(document.getElementById('page-data').textContent).gallery.samples.length")
+
+
+def test_sounds_numbers_and_duplicates_are_shown(browser: Any, trained: Path, tmp_path: Path) -> None:
+    page, faults = opened(browser, write_page([run_of_every_kind(trained, tmp_path)]))
+    player = page.locator("#found .large audio >> nth=0")
+    player.evaluate("async player => { await player.play(); player.pause(); }")
+    assert player.evaluate("player => player.duration") > 0.05
+    page.click("#found .line .play >> nth=0")
+    assert page.inner_text("#found .numbers tr >> nth=0").startswith("a")
+    page.click("#orders [data-order=duplicates]")
+    assert "correlate with" in page.inner_text("#found")
+    assert page.is_hidden("#from-label")
     assert faults == []
 
 
@@ -95,8 +131,7 @@ def test_a_lasso_shows_the_samples_and_their_neighbours(browser: Any, trained: P
         page.mouse.move(*place, steps=5)
     page.mouse.up()
     page.wait_for_selector("#selected .sample")
-    samples = page.evaluate("JSON.parse(document.getElementById('page-data').textContent).gallery.samples.length")
-    assert f"{samples} samples selected" in page.inner_text("#map-said")
+    assert f"{samples_of(page)} samples selected" in page.inner_text("#map-said")
     page.click("#selected .ring >> nth=2")
     name = page.locator("#selected .ring >> nth=2").get_attribute("title").split(",")[0]
     assert name in page.inner_text("#found h4 >> nth=0")
@@ -105,14 +140,17 @@ def test_a_lasso_shows_the_samples_and_their_neighbours(browser: Any, trained: P
 
 @pytest.mark.parametrize("name", HOSTILE, ids=lambda name: repr(name[:12]))
 def test_no_foreign_name_runs_as_a_script(browser: Any, trained: Path, tmp_path: Path, name: str) -> None:
-    from multiview.report.page import write_page
-
     page, faults = opened(browser, write_page([hostile_run(trained, tmp_path, name)]), 400)
     page.locator("#graph-drawing [data-edge]").dispatch_event("click")
     page.click("#filter")
     page.click(".pair >> nth=0")
     page.click("#queries .sample >> nth=1")
+    page.click("#found .play >> nth=0") if page.locator("#found .play").count() else None
+    page.click("#orders [data-order=duplicates]")
+    page.click("#orders [data-order=hardest]")
+    page.select_option("#from", index=2)
     page.select_option("#map-colour", "view")
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
     page.locator(".figure >> nth=0").hover()
     assert page.evaluate("window.hurt") is None
     assert page.evaluate("document.querySelectorAll('script').length") == 3

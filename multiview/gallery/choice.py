@@ -21,7 +21,7 @@ QUERIES = 48
 FAILURES = 6
 """Most failures of a pair of views."""
 PICTURES = 800
-"""Most pictures of a page."""
+"""Most pictures of a page; twice as many when no view is an image."""
 
 
 @dataclass(frozen=True)
@@ -48,27 +48,28 @@ def choose(
     found: Mapping[tuple[str, str], Found],
     wanted: Mapping[str, Numbers],
     doubled: Iterable[int] = (),
+    most: int = PICTURES,
 ) -> Choice:
-    """Chooses as many samples as `PICTURES` allows.
+    """Chooses as many samples as `most` pictures allow.
 
     In this order: the table and `doubled` samples in all views, queries of every order and what
     they found, failures of every pair of views, and the first view of further samples for the map.
     """
     views, count = list(held.z), len(held.rows)
     table = _evenly(range(count), SHOWN)
-    most = PICTURES // (4 * len(views))
-    pictures = {(view, i) for i in dict.fromkeys([*table, *list(doubled)[:most]]) for view in views}
+    twins = list(doubled)[: most // (4 * len(views))]
+    pictures = {(view, i) for i in dict.fromkeys([*table, *twins]) for view in views}
     queries: dict[int, dict[str, dict[str, Any]]] = {}
     orders: dict[str, list[int]] = {name: [] for name in wanted}
     for name, i in _in_turns(wanted):
         of_query = queries.get(i) or {a: {b: found[a, b].of(i) for b in views if (a, b) in found} for a in views}
         needed = {(view, i) for view in views} | _shown(of_query)
-        if len(pictures | needed) <= PICTURES // 2 or not queries:
+        if len(pictures | needed) <= most // 2 or not queries:
             pictures |= needed
             queries[i] = of_query
             orders[name].append(i)
-    missed = _failures(found, pictures)
-    spare = PICTURES - len(pictures)
+    missed = _failures(found, pictures, most)
+    spare = most - len(pictures)
     pictures |= {(views[0], i) for i in _evenly(range(count), max(spare, 0))}
     return Choice(table, queries, {name: each for name, each in orders.items() if each}, missed, pictures)
 
@@ -83,13 +84,13 @@ def _in_turns(wanted: Mapping[str, Numbers]) -> Iterator[tuple[str, int]]:
         yield from ((name, each[place]) for name, each in firsts.items() if place < len(each))
 
 
-def _failures(found: Mapping[tuple[str, str], Found], pictures: set[Key]) -> list[dict[str, Any]]:
-    """The failures of every pair; adds their pictures."""
+def _failures(found: Mapping[tuple[str, str], Found], pictures: set[Key], most: int) -> list[dict[str, Any]]:
+    """The failures of every pair; adds their pictures, a third of `most` at the most."""
     between = [pair for pair in found if pair[0] != pair[1]]
-    most = max(1, min(FAILURES, PICTURES // (3 * 7 * max(len(between), 1))))
+    each = max(1, min(FAILURES, most // (3 * 7 * max(len(between), 1))))
     listed = []
     for a, b in between:
-        cases: list[dict[str, Any]] = [{"sample": i, **found[a, b].of(i)} for i in failures(found[a, b], most)]
+        cases: list[dict[str, Any]] = [{"sample": i, **found[a, b].of(i)} for i in failures(found[a, b], each)]
         searched = found[a, b].rank > 0
         listed.append(
             {

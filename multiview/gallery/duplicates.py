@@ -59,7 +59,7 @@ class Fingerprints:
         self.known: dict[tuple[str, int], np.ndarray] = {}
 
     def alike(self, modality: str, a: int, b: int) -> float | None:
-        """The correlation of two rows; None when one lacks the modality, or holds one value only."""
+        """The correlation of two rows; None when one lacks the modality or holds a constant."""
         there = self.store.present(modality)
         if not (there[a] and there[b]):
             return None

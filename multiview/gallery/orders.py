@@ -62,15 +62,14 @@ def _agreement(held: HeldOut, found: Mapping[tuple[str, str], Found]) -> NDArray
     Similarities are compared with those of random pairs in the same view, because views differ in
     their spread.
     """
-    values = []
-    for (a, own), neighbours in found.items():
-        for b in held.z if a == own else ():
-            if b != a:
-                values.append(_seen_in(held.z[b], neighbours.top, held.present[a] & held.present[b], held.present[b]))
+    within = [(a, b, found[a, a].top) for a, own in found if a == own for b in held.z if b != a]
+    values = [_seen_in(held.z[b], top, held.present[a] & held.present[b], held.present[b]) for a, b, top in within]
     return _mean(values) if values else np.full(len(held.rows), np.nan)
 
 
-def _seen_in(z: NDArray[np.float32], top: Numbers, there: NDArray[np.bool_], has: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _seen_in(
+    z: NDArray[np.float32], top: Numbers, there: NDArray[np.bool_], has: NDArray[np.bool_]
+) -> NDArray[np.float64]:
     usable = (top >= 0) & has[np.maximum(top, 0)] & there[:, None]
     likeness = np.einsum("nd,nkd->nk", z, z[np.maximum(top, 0)]).astype(np.float64)
     mean = _mean(list(np.where(usable, likeness, np.nan).T))

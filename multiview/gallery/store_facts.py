@@ -1,4 +1,4 @@
-"""What the page says about the data: presence, splits, rejected samples, and leaks between splits."""
+"""What the page says about the data: presence, splits, rejected samples, leaks between splits."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _reject(line: dict[str, Any]) -> list[str]:
 
 
 def leaks(store: Store, split_of: np.ndarray) -> list[dict[str, Any]]:
-    """Sentences on what two splits share, each with `found`: a leak, none, or null = not checked."""
+    """Sentences on what splits share. `found`: whether it is a leak; None = not checked."""
     if len(store.split_names) < 2:
         return [{"found": None, "text": "There is one split, so nothing can leak between splits."}]
     made = [_groups(store, column, split_of) for column in store.group_names]

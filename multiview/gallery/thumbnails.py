@@ -22,8 +22,10 @@ SIDE = 64
 READ_SIDE = 160
 """Larger stored images are made so small before the view converts them."""
 QUALITY = 70
-WIDE = ("audio", "series")
+WIDE = ("audio", "series", "table")
 """Kinds of modality that are drawn twice as wide as high; their longer side is doubled."""
+SPREAD = 3.0
+"""Bars of a table go from so many standard deviations below the mean to as many above it."""
 LETTERS = 160
 """Characters of a text that are kept."""
 
@@ -47,6 +49,8 @@ def _drawn(view: View, stored: Modality, sample: np.ndarray) -> np.ndarray:
         return pictures.spectrogram(mono / max(float(np.abs(mono).max()), 1e-12))
     if stored.kind == "points":
         return pictures.scatter(sample)
+    if stored.kind == "table":
+        return _bars(view, sample)
     if stored.kind == "mask":
         return pictures.of_identities(sample)
     values = render_view(view, stored, _smaller(sample) if stored.kind == "image" else sample)
@@ -55,6 +59,18 @@ def _drawn(view: View, stored: Modality, sample: np.ndarray) -> np.ndarray:
     if stored.kind == "depth" and values.ndim == 3 and len(values) == 1:
         return pictures.ramp(values[0], low, high, measured)
     return pictures.of_view(values, low, high, measured)
+
+
+def _bars(view: View, sample: np.ndarray) -> np.ndarray:
+    """A bar for each column, in standard deviations from its mean where the view knows them."""
+    values = np.nan_to_num(np.asarray(sample, "float64").reshape(-1))
+    mean, std = np.asarray(view.mean or ()), np.asarray(view.std or ())
+    if len(mean) == len(std) == len(values):
+        picture = pictures.bars((values - mean) / np.maximum(std, 1e-12), -SPREAD, SPREAD)
+    else:
+        picture = pictures.bars(values, *_limits(view, values))
+    wide = 2 * picture.shape[0]
+    return picture[:, np.arange(wide) * len(values) // wide] if len(values) < wide else picture
 
 
 def _limits(view: View, values: np.ndarray) -> tuple[float, float]:
@@ -82,7 +98,8 @@ def _jpeg(picture: np.ndarray, side: int) -> str:
     image = Image.fromarray(picture)
     scale = side / max(image.size)
     way = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
-    image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), way)
+    height = max(image.height, image.width // 2) if image.width > 2 * image.height else image.height
+    image = image.resize((max(1, round(image.width * scale)), max(1, round(height * scale))), way)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -12,7 +12,7 @@ import torch
 from multiview.data.inspect.summary import summarise
 from multiview.distributed import rank
 from multiview.files import refuse_link, replace_text
-from multiview.gallery.choice import Choice, choose, shown_first
+from multiview.gallery.choice import PICTURES, Choice, choose, shown_first
 from multiview.gallery.duplicates import duplicates
 from multiview.gallery.held_out import HeldOut, held_out
 from multiview.gallery.neighbours import neighbours
@@ -63,7 +63,8 @@ def content(trained: Trained, held: HeldOut | None) -> dict[str, Any]:
         return facts
     found = neighbours(held)
     pairs = duplicates(trained.store, held, found)
-    choice = choose(held, found, orders(held, found), [i for pair in pairs for i in (pair["a"], pair["b"])])
+    doubled = [i for pair in pairs for i in (pair["a"], pair["b"])]
+    choice = choose(held, found, orders(held, found), doubled, _most_pictures(trained))
     ids, labels, classes = trained.store.ids, trained.store.labels, trained.store.manifest.classes
     samples = [{"id": ids[row], "label": int(labels[row])} for row in held.rows.tolist()]
     return facts | {
@@ -101,6 +102,11 @@ def _heard_and_read(trained: Trained, held: HeldOut, choice: Choice) -> dict[str
         elif kind == "table":
             read[view] = again if again != view else numbers(store, modality, rows)
     return {"sounds": heard, "numbers": read}
+
+
+def _most_pictures(trained: Trained) -> int:
+    spatial = any(trained.store.modality(view.modality).spatial for view in trained.setup.views.values())
+    return PICTURES if spatial else 2 * PICTURES
 
 
 def graph_of(trained: Trained) -> dict[str, Any]:

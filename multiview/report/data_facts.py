@@ -17,9 +17,7 @@ def store_lines(run: Gathered) -> list[tuple[str, str]]:
     lines = [(str(heading), str(text)) for heading, text in run.data.get("store", [])]
     drawn = OWN_DRAWING if "splits" in run.data else ()
     return [
-        line
-        for line in lines
-        if line[0] not in drawn and (not line[0].startswith("view ") or line[0][5:] in run.views)
+        line for line in lines if line[0] not in drawn and (not line[0].startswith("view ") or line[0][5:] in run.views)
     ]
 
 

@@ -123,7 +123,8 @@ def checked(data: dict[str, Any]) -> dict[str, Any]:
     _check_facts(data)
     if any(number not in samples for number in numbers):
         raise ValueError("it names a sample that it does not hold")
-    for points in data.get("map", {}).get("points", {}).values():
+    plane = data.get("map", {})
+    for points in [*plane.get("points", {}).values(), *plane.get("centred", {}).get("points", {}).values()]:
         if len(points) != len(samples) or any(point is not None and len(point) != 2 for point in points):
             raise ValueError("its map has other samples")
     return data

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from multiview.measure.retrieval_sentences import FIRST_TRY
-from multiview.measure.rows import MEDIAN_RANK, TRAINED, Measure
-from multiview.report.measured import WEIGHTS
+from multiview.measure.rows import CCA, CKA, MEDIAN_RANK, MODALITY_GAP, TRAINED, Measure
 
-NAMES = {"cka": "CKA", "modality_gap": "modality gap"}
+NAMES = {CKA: "CKA", MODALITY_GAP: "modality gap"}
 """Further measures of two views, and how the page calls them."""
 
 
@@ -62,8 +61,12 @@ def _cell(known: Mapping[Any, Measure], controls: Sequence[Measure], a: str, b: 
         shade=round(100 * first.value),
         title=f"{a} finds {b} at the first try: {100 * first.value:.1f} %{between}; by chance {100 / most:.2g} %",
         lines=lines,
-        controls=[f"{WEIGHTS.get(r.weights, r.weights)} {100 * r.value:.1f} %" for r in controls if r.views == (a, b)],
+        controls=[_control(row) for row in controls if row.views == (a, b)],
     )
+
+
+def _control(row: Measure) -> str:
+    return f"{row.weights.upper() if row.weights == CCA else row.weights} {100 * row.value:.1f} %"
 
 
 def _other(name: str, row: Measure | None) -> str:

@@ -1,4 +1,4 @@
-"""Every measured value as tables: a table for each measure, a column for the weights and controls."""
+"""Every measured value: a table for each measure, a column for the weights and each control."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from multiview.measure.rows import (
     BALANCED,
     BESIDE,
+    CKA,
     CONCAT,
     EFFECTIVE_RANK,
+    FUSED,
+    IN_WORDS,
+    KEPT,
     KNN,
     LINEAR,
     MEDIAN_RANK,
@@ -30,11 +34,12 @@ TITLES = {
     EFFECTIVE_RANK: "effective rank (RankMe)",
     PIXEL_ACCURACY: "pixel accuracy",
     MIOU: "mean IoU",
-    "cka": "CKA",
+    CKA: "linear CKA",
     **{name: f"R@{k}" for k, name in RECALL.items()},
 }
 """Measures, and how the page calls them; others by their own name."""
-WEIGHTS = {RANDOM: "random weights", RAW: "raw values"}
+WEIGHTS = {**IN_WORDS, RAW: "raw values", FUSED: "fused"}
+"""Weights and controls, and how the page calls them."""
 MOST = 60
 """Most lines of a table."""
 
@@ -52,7 +57,8 @@ class Table:
 
 def title_of(row: Measure) -> str:
     """How the page calls what a row measured, with the target when it is not the class."""
-    name = TITLES.get(row.measure, row.measure.replace("_", " "))
+    known = row.measure.startswith(KEPT) and isinstance(row.facts.get("fact"), str)
+    name = f"kept: {row.facts['fact']}" if known else TITLES.get(row.measure, row.measure.replace("_", " "))
     target = row.facts.get("target")
     return f"{name} of {target}" if isinstance(target, str) and target else name
 

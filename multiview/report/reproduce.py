@@ -58,7 +58,9 @@ def _compute(run: Gathered) -> list[str]:
 
 def _memory(run: Gathered) -> list[str]:
     known = (("memory", "of the first process"), ("gpu", "on its GPU"))
-    return [f"at most {size_text(run.cost[key])} {name}" for key, name in known if isinstance(run.cost.get(key), NUMBER)]
+    return [
+        f"at most {size_text(run.cost[key])} {name}" for key, name in known if isinstance(run.cost.get(key), NUMBER)
+    ]
 
 
 def _duration(seconds: float) -> str:

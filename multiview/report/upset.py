@@ -5,7 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from multiview.measure.rows import BALANCED, BESIDE, CONCAT, EFFECTIVE_RANK, KNN, LINEAR, RANDOM, RAW, TRAINED, Measure
+from multiview.measure.rows import (
+    ALIGNMENT,
+    BALANCED,
+    BESIDE,
+    CONCAT,
+    EFFECTIVE_RANK,
+    KEPT,
+    KNN,
+    LINEAR,
+    RANDOM,
+    RAW,
+    TRAINED,
+    UNIFORMITY,
+    Measure,
+)
 from multiview.report.matrix import NAMES
 from multiview.report.measured import title_of
 
@@ -13,7 +27,7 @@ MOST = 32
 """Most sets of a drawing."""
 FIRST = (LINEAR, KNN, BALANCED)
 """Measures that come first."""
-NO_SETS = (*NAMES, EFFECTIVE_RANK)
+NO_SETS = (*NAMES, EFFECTIVE_RANK, ALIGNMENT, UNIFORMITY)
 """Measures of a pair or of a single view, whose rows name no set of views."""
 
 
@@ -34,7 +48,11 @@ def upsets(rows: Sequence[Measure]) -> list[dict[str, Any]]:
 
 def is_of_set(row: Measure) -> bool:
     """Whether a row is about the features of some views side by side."""
-    return row.measure not in NO_SETS and row.group in (CONCAT, BESIDE.join(row.views))
+    return (
+        row.measure not in NO_SETS
+        and not row.measure.startswith((KEPT, "retrieval_"))
+        and row.group in (CONCAT, BESIDE.join(row.views))
+    )
 
 
 def _place(measure: str) -> int:

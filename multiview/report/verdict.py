@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -15,7 +15,7 @@ from multiview.measure.retrieval_sentences import (
     retrieval_rows,
     retrieval_verdict,
 )
-from multiview.measure.rows import CONCAT, KNN, RANDOM, RAW, TRAINED, Measure
+from multiview.measure.rows import CONCAT, KEPT, KNN, RANDOM, RAW, TRAINED, Measure
 from multiview.measure.sentences import headline, linear_rows, margin_over, notes, verdict
 from multiview.plurals import counted
 from multiview.report.dots import Dot, dots, nice_top
@@ -38,8 +38,11 @@ class Card:
 
 
 def cards(run: Gathered) -> list[Card]:
-    """What the probe sees, what one view finds of another, and whether the training was healthy."""
-    return [by_labels(run), between_views(run), health(run)]
+    """What the probe sees, what one view finds of another, and whether the training was healthy.
+
+    A further card says what the features keep of simple facts, when that was measured.
+    """
+    return [by_labels(run), between_views(run), health(run), *kept(run)]
 
 
 def by_labels(run: Gathered) -> Card:
@@ -51,7 +54,7 @@ def by_labels(run: Gathered) -> Card:
     subject, *controls = headline(rows)
     margins = [margin_over(subject, control) for control in controls]
     state = "good" if margins and all(m.clear for m in margins) else "bad" if margins else "unknown"
-    shown = [row for row in rows if len(row.views) == 1 or row.group == CONCAT][:MOST]
+    shown = first_groups([row for row in rows if len(row.views) == 1 or row.group == CONCAT])
     return Card(
         title=title,
         state=state,
@@ -71,15 +74,54 @@ def between_views(run: Gathered) -> Card:
     if not first:
         return Card(title=title, state="unknown", sentence=text[0], lines=text[1:])
     at = next((i for i, line in enumerate(text) if line.startswith(("Without labels", "No control"))), len(text) - 1)
+    shown = first_groups(first)
+    missing = len({row.group for row in first}) - len({row.group for row in shown})
+    more = [f"{counted(missing, 'direction')} more in the table of all measured values."] if missing else []
     learned = "better than random weights in" in text[at] or "the encoders learned what" in text[at]
     return Card(
         title=title,
         state="good" if learned else "bad",
         sentence=text[at],
-        lines=text[:at] + text[at + 1 :],
-        drawing=drawing(first[:MOST], "R@1"),
+        lines=text[:at] + text[at + 1 :] + more,
+        drawing=drawing(shown, "R@1"),
         notes=retrieval_notes(retrieval_rows(run.rows)),
     )
+
+
+def first_groups(rows: Sequence[Measure], most: int = MOST) -> list[Measure]:
+    """The rows of the first groups with their controls: at most `most` rows, or one group."""
+    kept: list[Measure] = []
+    for group in dict.fromkeys(row.group for row in rows):
+        of_group = [row for row in rows if row.group == group]
+        if kept and len(kept) + len(of_group) > most:
+            break
+        kept += of_group
+    return kept
+
+
+def kept(run: Gathered) -> list[Card]:
+    """What the features keep of simple facts, such as the mean colour, beside random weights."""
+    rows = [row for row in run.rows if row.measure.startswith(KEPT)]
+    trained = [row for row in rows if row.weights == TRAINED]
+    if not trained:
+        return []
+    more = sum(row.facts.get("over_random", {}).get("low", 0) > 0 for row in trained)
+    less = sum(row.facts.get("over_random", {}).get("high", 0) < 0 for row in trained)
+    sentence = (
+        f"Of {counted(len(trained), 'simple fact')} of the samples, the trained features keep {more} better and {less} "
+        "worse than those of random weights, beyond noise."
+    )
+    named = [replace(row, group=f"{row.group} {row.measure.removeprefix(KEPT)}") for row in first_groups(rows)]
+    how = "The share of the variance of a fact that a ridge regression predicts from the features (R²), held out."
+    return [
+        Card(
+            title="Simple facts",
+            state="unknown",
+            sentence=sentence,
+            drawing=drawing(named, "R²"),
+            notes=[how],
+        )
+    ]
 
 
 def health(run: Gathered) -> Card:

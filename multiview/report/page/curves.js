@@ -4,7 +4,7 @@ const base = extra => {
     margin: {l: 54, r: 14, t: 8, b: 38}, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true,
     font: {family: "system-ui, sans-serif", size: 12, color: colour("--ink")}, hovermode: "closest", dragmode: "zoom",
     xaxis: {gridcolor: colour("--line"), linecolor: colour("--line"), zerolinecolor: colour("--line")},
-    yaxis: {automargin: true, gridcolor: colour("--line"), linecolor: colour("--line"), zerolinecolor: colour("--line")},
+    yaxis: {automargin: true, exponentformat: "e", gridcolor: colour("--line"), linecolor: colour("--line"), zerolinecolor: colour("--line")},
     hoverlabel: {bgcolor: colour("--card"), font: {color: colour("--ink")}, align: "left"},
     legend: {orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: {size: 11}},
   };
@@ -38,7 +38,9 @@ const curve = figure => {
   const all = traces(figure), layout = base({showlegend: all.length > 1});
   layout.xaxis.title = {text: "step", standoff: 4};
   layout.xaxis.tickformat = ",d";
-  if (Math.max(...figure.lines.flatMap(line => line.x)) <= 5) layout.xaxis.dtick = 1;
+  const steps = figure.lines.flatMap(line => line.x), first = Math.min(...steps), last = Math.max(...steps);
+  if (last - first <= 5) layout.xaxis.dtick = 1;
+  if (last === first) layout.xaxis.range = [first - 2, first + 2];
   if (figure.from_zero) layout.yaxis.rangemode = "tozero";
   layout.yaxis.title = {text: escaped(figure.unit), standoff: 6};
   if (all.length > 1) layout.margin.t = 26 + (data.several ? 14 * Math.ceil(all.length / 2) : 0);
@@ -83,7 +85,8 @@ const upset = () => {
   const layout = base({showlegend: true}), rows = 24 * views.length + 16, height = 230 + rows;
   layout.height = height;
   layout.width = Math.max(by("upset-plot").parentElement.clientWidth, 150 + 44 * sets.length);
-  layout.margin = {l: 110, r: 14, t: 30, b: 8};
+  layout.margin = {l: 110, r: 14, t: 40, b: 8};
+  Object.assign(layout.legend, {yref: "container", y: 1, yanchor: "top"});
   Object.assign(layout.xaxis, {showticklabels: false, showgrid: false, zeroline: false, range: [-0.6, sets.length - 0.4], fixedrange: true});
   Object.assign(layout.yaxis, {domain: [rows / height + 0.03, 1], title: {text: escaped(title) + suffix, standoff: 6}, rangemode: "tozero", automargin: false});
   layout.yaxis2 = {domain: [0, rows / height], tickvals: views.map(place), ticktext: views.map(view => escaped(view.length > 14 ? view.slice(0, 13) + "…" : view)), range: [-0.6, views.length - 0.4], showgrid: false, zeroline: false, fixedrange: true, color: colour("--ink")};

@@ -43,5 +43,6 @@ if (data.upsets.length && by("upset-plot")) {
   upset();
   repainted.push(upset);
   by("upset-measure").addEventListener("change", upset);
-  window.addEventListener("resize", upset);
+  let width = window.innerWidth;
+  window.addEventListener("resize", () => { if (window.innerWidth !== width) { width = window.innerWidth; upset(); } });
 }

@@ -1,18 +1,23 @@
 // ---- map
-const plane = gallery.map;
+let plane = gallery.map;
 if (samples.length && plane && by("map-plot")) {
   const views = Object.keys(plane.points), labels = samples.map((_, i) => labelOf(i)), classes = [...new Set(labels)].filter(Boolean).sort();
   const colourBy = by("map-colour");
   if (classes.length < 2) { colourBy.value = "view"; colourBy.closest("label").hidden = true; }
   const shade = i => COLOURS[Math.max(classes.indexOf(labels[i]), 0) % COLOURS.length];
-  by("map-share").textContent = `Two principal components of the embeddings of ${views.join(", ")}: ${Math.round(100 * (plane.share[0] + plane.share[1]))} % of the variance.` + (plane.left_out.length ? ` Left out, because of another width: ${plane.left_out.join(", ")}.` : "");
+  const whole = gallery.map, centre = by("map-centre");
+  centre.closest("label").hidden = views.length < 2 || !whole.centred;
+  const explain = () => {
+    by("map-share").textContent = `Two principal components of the embeddings of ${views.join(", ")}: ${Math.round(100 * (plane.share[0] + plane.share[1]))} % of the variance.` + (whole.left_out.length ? ` Left out, because of another width: ${whole.left_out.join(", ")}.` : "");
+  };
+  explain();
   const trace = (view, at, name, extra) => ({
     type: "scatter", mode: "markers", name: escaped(name), x: at.map(i => plane.points[view][i][0]), y: at.map(i => plane.points[view][i][1]),
     customdata: at, text: at.map(i => escaped(`${samples[i].id}${labels[i] ? ", " + labels[i] : ""}, ${view}`)), hoverinfo: "text", ...extra,
   });
   const of = view => (isKept(view) ? samples.map((_, i) => i).filter(i => plane.points[view][i]) : []);
   const join = by("map-join");
-  join.checked = views.length > 1 && samples.length <= 150;
+  join.checked = views.length > 1 && samples.length * views.length <= 240;
   join.closest("label").hidden = views.length < 2;
   // One line of every sample from view to view.
   const joined = () => {
@@ -25,7 +30,7 @@ if (samples.length && plane && by("map-plot")) {
     if (colourBy.value === "view") return [joined(), ...views.map((view, k) => trace(view, of(view), view, {marker: {size, color: COLOURS[k % COLOURS.length], symbol: SYMBOLS[k % SYMBOLS.length], opacity: 0.75}}))];
     const points = views.map((view, k) => trace(view, of(view), view, {showlegend: false, marker: {size, color: of(view).map(shade), symbol: SYMBOLS[k % SYMBOLS.length], opacity: 0.75}}));
     const shapes = views.map((view, k) => ({type: "scatter", mode: "markers", x: [null], y: [null], name: escaped(view), marker: {size: 9, color: "#888", symbol: SYMBOLS[k % SYMBOLS.length]}}));
-    const names = classes.slice(0, 20).map((name, k) => ({type: "scatter", mode: "markers", x: [null], y: [null], name: escaped(name.length > 24 ? name.slice(0, 23) + "…" : name), marker: {size: 9, color: COLOURS[k % COLOURS.length]}}));
+    const names = classes.slice(0, window.innerWidth < 600 ? 8 : 20).map((name, k) => ({type: "scatter", mode: "markers", x: [null], y: [null], name: escaped(name.length > 24 ? name.slice(0, 23) + "…" : name), marker: {size: 9, color: COLOURS[k % COLOURS.length]}}));
     return [joined(), ...points, ...shapes, ...names];
   };
   const layout = () => base({dragmode: "lasso", showlegend: true, margin: {l: 40, r: 14, t: 34, b: 34}, legend: {orientation: "h", y: -0.08, yanchor: "top", x: 0, font: {size: 11}}, modebar: {bgcolor: "rgba(0,0,0,0)", color: colour("--soft"), activecolor: colour("--accent")}});
@@ -57,6 +62,7 @@ if (samples.length && plane && by("map-plot")) {
   const again = () => Plotly.react(element, clouds(), layout());
   colourBy.addEventListener("change", again);
   join.addEventListener("change", again);
+  centre.addEventListener("change", () => { plane = centre.checked ? whole.centred : whole; explain(); again(); });
   repainted.push(again);
 }
 
