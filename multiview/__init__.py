@@ -49,6 +49,7 @@ _WHERE = {
     "Tuning": "tuning",
     "VICReg": "objectives",
     "View": "view",
+    "export_view": "exports.export",
     "fit": "launch",
     "load": "load_run",
     "main": "launch",
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from multiview.encoder import make_encoder as make_encoder
     from multiview.errors import MultiviewError as MultiviewError
     from multiview.errors import Stopped as Stopped
+    from multiview.exports.export import export_view as export_view
     from multiview.graph import ContrastGraph as ContrastGraph
     from multiview.graph import Edge as Edge
     from multiview.graph import HyperEdge as HyperEdge

@@ -62,7 +62,7 @@ class Command:
     @property
     def choice(self) -> str:
         """The first word of the usage line: RECIPE, SUBJECT, STORE."""
-        return re.findall(r"[A-Z]+", self.words)[0]
+        return re.findall(r"[A-Z][A-Z_]*", self.words)[0]
 
 
 def run(command: Command, words: Sequence[str]) -> int:

@@ -44,7 +44,8 @@ def load(run: str | Path, data: Any = None, *, setup: Setup | None = None, trust
     The weights are those of the newest whole checkpoint.
 
     Args:
-        run: the run folder, or its folder `model`, which gives a `PortableModel` without data.
+        run: the run folder; its folder `model`, or `hf:OWNER/NAME` of the Hugging Face hub, gives a
+            `PortableModel` without data.
         data: a store, a folder, or data in memory as `mv.fit` takes it, to use instead of the data
             that the run was trained on. Views keep the mean and std of the training.
         setup: the setup that `mv.fit` trained, for a run with a part that is no plugin, such as a

@@ -102,7 +102,7 @@ def parse(
     Raises:
         MultiviewError: a word is missing, unknown or has a wrong value.
     """
-    positional = list(dict.fromkeys(name.lower() for name in re.findall(r"[A-Z]+", words)))
+    positional = list(dict.fromkeys(name.lower() for name in re.findall(r"[A-Z][A-Z_]*", words)))
     about = (inspect.getdoc(config) or "" if description is None else description).split("\n\nArgs:")[0]
     parser = _Parser(prog, words, about, "\n\n".join([PREFIXES, *([epilog] if epilog else [])]))
     narrow, given, kinds = narrowed(config, argv)
@@ -121,12 +121,14 @@ def parse(
 
 
 def _add_positional(parser: _Parser, config: type, name: str) -> None:
-    """Adds a positional word: one, or several where the field is a tuple."""
+    """Adds a positional word: one, none or one where the field may be None, several for a tuple."""
     about = {param.arg_name: param.description for param in docstring_parser.parse(config.__doc__ or "").params}
     (own,) = (field for field in fields(config) if field.name == name)
     several: dict[str, Any] = {}
     if get_type_hints(config)[name] == tuple[str, ...]:
         several = {"nargs": "+"} if own.default is MISSING else {"nargs": "*", "default": list(own.default)}
+    elif own.default is None:
+        several = {"nargs": "?", "default": None}
     parser.add_argument(name, type=str, help=about.get(name) or "a folder", **several)
 
 

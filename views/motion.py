@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +16,7 @@ from multiview.views.colour import IMAGENET_MEAN, IMAGENET_STD, LUMINANCE
 from multiview.views.stored_numbers import as_given, real
 
 CLIP = ("channels", "frames", "height", "width")
+Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 FASTEST = 10.0
 """Pixels per frame, about the most that a differential method can see."""
 
@@ -115,11 +117,29 @@ def flow_between(before: Tensor, after: Tensor, iterations: int, smooth: float) 
     down = (middle[..., 2:, 1:-1] - middle[..., :-2, 1:-1]) / 2
     change = after - before
     weight = smooth**2 + across.square() + down.square()
-    u = v = torch.zeros_like(before)
-    for _ in range(iterations):
+
+    def step(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         u, v = _neighbours(u), _neighbours(v)
         error = (across * u + down * v + change) / weight
-        u, v = u - across * error, v - down * error
+        return u - across * error, v - down * error
+
+    return _repeated(step, torch.zeros_like(before), torch.zeros_like(before), iterations)
+
+
+def _repeated(step: Step, u: Tensor, v: Tensor, times: int) -> tuple[Tensor, Tensor]:
+    """`step` applied `times` times; an exported graph holds it once, in a loop."""
+    if not torch.compiler.is_exporting():
+        for _ in range(times):
+            u, v = step(u, v)
+        return u, v
+
+    def left(count: Tensor, u: Tensor, v: Tensor) -> Tensor:  # noqa: ARG001
+        return count < times
+
+    def once(count: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return count + 1, *step(u, v)
+
+    _, u, v = torch.while_loop(left, once, (torch.tensor(0), u, v))
     return u, v
 
 

@@ -70,10 +70,10 @@ class LogMel:
 
         window, filters = _constants(self, sound.device.type, get_default_dtype())
         wave = mono(real(sound, "int16"))[:, 0]
-        if not len(wave):  # the Fourier transform refuses an empty batch
+        if not wave.shape[0]:  # the Fourier transform refuses an empty batch; `len` would fix it in a graph
             return sound.new_zeros((0, 1, self.bands, 1 + wave.shape[1] // self.hop), dtype=wave.dtype)
         power = spectrogram(
-            wave if wave.shape[1] else wave.new_zeros((len(wave), 1)),
+            wave if wave.shape[1] else wave.new_zeros((wave.shape[0], 1)),
             pad=0,
             window=window.to(wave),
             n_fft=self.fft,

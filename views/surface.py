@@ -78,9 +78,9 @@ class HHA:
         # Unmeasured pixels do not count as the lowest point.
         lowest = up.masked_fill(~there, torch.inf).amin((2, 3), keepdim=True)
         height = (up - lowest) / self.tall
-        angle = normals(depth, self.fov)[:, 1:2].clamp(-1, 1).acos() / math.pi
+        angle = normals(depth, self.fov)[:, 1:2].clamp(-1.0, 1.0).acos() / math.pi
         shares = torch.cat((self.near / depth.clamp(min=self.near), height, angle), dim=1)
-        return shares.clamp(LEAST, 1).masked_fill(~there, 0.0)
+        return shares.clamp(LEAST, 1.0).masked_fill(~there, 0.0)
 
 
 def _check(fov: float) -> None:

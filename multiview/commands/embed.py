@@ -80,14 +80,17 @@ class Search:
 
 
 def model_of(folder: Path) -> PortableModel:
-    """The model in a folder, or that of a run; a run of an older version gets its model first."""
+    """The model in a folder, of a run, or of the hub; a run of an older version gets one first."""
     from multiview.load_run import load
+    from multiview.portable.hub import cached, is_on_hub
     from multiview.portable.layout import FOLDER, is_model
     from multiview.portable.read import read_model
     from multiview.portable.write import write_model
 
     if is_model(folder):
         return read_model(folder)
+    if is_on_hub(folder):
+        return read_model(cached(str(folder)))
     if not is_model(folder / FOLDER):
         write_model(load(folder))
     return read_model(folder / FOLDER)

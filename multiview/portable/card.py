@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 from multiview.errors import MultiviewError, printable
 from multiview.measure.files import EVALUATION, rows_from_json
 from multiview.measure.rows import RAW, Measure
+from multiview.portable.layout import CARD
 
 if TYPE_CHECKING:
     from multiview.trained import Trained
 
-HEAD = """---
+UNCHOSEN = "not-chosen"
+HEAD = f"""---
 library_name: multiview-cmc
 license: other
-license_name: not-chosen
+license_name: {UNCHOSEN}
 tags: [self-supervised, contrastive, multiview]
 ---
 """
@@ -24,6 +27,18 @@ LICENCE = (
     "No licence was chosen. Write one into the field `license` at the top of this file, and think of the licence of "
     "the data and of pretrained weights."
 )
+
+
+def licence_of(folder: Path) -> str | None:
+    """The licence in the card of a model folder; None when nobody has chosen one."""
+    try:
+        head = (folder / CARD).read_text(encoding="utf-8").partition("\n---")[0]
+    except (OSError, UnicodeDecodeError):
+        return None
+    fields = dict(re.findall(r"^(license|license_name):[ \t]*(\S.*)$", head, flags=re.MULTILINE))
+    name = fields.get("license")
+    chosen = fields.get("license_name", name) if name == "other" else name
+    return None if chosen == UNCHOSEN else chosen
 
 
 def card_of_model(trained: Trained, folders: Mapping[str, str], run: Mapping[str, Any]) -> str:

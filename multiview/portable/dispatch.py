@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 from multiview.errors import MultiviewError
+from multiview.portable.hub import cached, is_on_hub
 from multiview.portable.layout import is_model
 from multiview.portable.read import read_model
 
@@ -15,21 +16,25 @@ P = ParamSpec("P")
 
 
 def or_model(load: Callable[P, Any]) -> Callable[P, Any]:
-    """The function `load`, which now also reads model folders; its first argument is the folder."""
+    """The function `load`, which now also reads model folders, and models of the hub.
+
+    Its first argument is a folder, or `hf:OWNER/NAME`.
+    """
 
     @wraps(load)
     def load_either(*args: P.args, **kwargs: P.kwargs) -> Any:
-        folder = Path(str(args[0] if args else kwargs.get("run", "")))
-        if not is_model(folder):
+        first = str(args[0] if args else kwargs.get("run", ""))
+        folder = Path(first)
+        if not is_model(folder) and not is_on_hub(first):
             return load(*args, **kwargs)
         given = [name for name, value in kwargs.items() if name != "run" and value is not None and value is not False]
-        _refuse(folder, given or ["data"] * (len(args) - 1))
-        return read_model(folder)
+        _refuse(first, given or ["data"] * (len(args) - 1))
+        return read_model(folder if is_model(folder) else cached(first))
 
     return load_either
 
 
-def _refuse(folder: Path, given: Sequence[str]) -> None:
+def _refuse(folder: str, given: Sequence[str]) -> None:
     """Raises MultiviewError when options are given that only a run has."""
     if given:
         raise MultiviewError(

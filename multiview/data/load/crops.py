@@ -16,7 +16,7 @@ from torchvision.transforms.v2.functional import center_crop, resize, resized_cr
 from multiview.counter_rng import uniform
 from multiview.data.files.encoded import LazyImage
 from multiview.data.load.windows import TRIES, Floats, Ints, Windows, draw_windows, span_places, span_starts
-from multiview.data.modality import Modality
+from multiview.data.modality import SPATIAL, Modality
 from multiview.errors import MultiviewError
 from multiview.view import Crop
 
@@ -122,7 +122,8 @@ def _cut_span(modality: Modality, stored: Stored, spans: tuple[Floats, float] | 
     if spans is None or not modality.timed:
         return stored
     first, count = span_places(*spans, _rate(modality), _lengths(stored))
-    out = np.zeros((len(stored), count, *modality.shape[1:]), modality.dtype)
+    frame = stored[0].shape[1:] if len(stored) else modality.shape[1:]  # videos of a model may have another size
+    out = np.zeros((len(stored), count, *frame), modality.dtype)
     for row, (sample, start) in enumerate(zip(stored, first.tolist(), strict=True)):
         part = sample[start : start + count]
         out[row, : len(part)] = part
@@ -211,18 +212,22 @@ def _centre(stored: Stored, modality: Modality, size: int) -> Tensor:
 
 def to_batch_layout(modality: Modality, stored: NDArray) -> Tensor:
     """Stored samples (n, ...) of one shape in the layout of a batch, uncropped."""
-    if not modality.spatial:
-        return _whole(modality, stored)
-    planes = _channels_first(torch.from_numpy(stored), modality.kind).to(_dtype(modality.kind))
-    return _channels_second(planes.contiguous(), modality.kind)
+    return in_batch_layout(modality.kind, torch.from_numpy(stored))
+
+
+def in_batch_layout(kind: str, stored: Tensor) -> Tensor:
+    """A tensor of stored samples (n, ...) in the layout and dtype of a batch, channels second."""
+    if kind in SPATIAL:
+        return _channels_second(_channels_first(stored, kind).to(_dtype(kind)).contiguous(), kind)
+    x = stored.to(_dtype(kind))
+    if kind == "audio" and x.ndim == 2:
+        return x.unsqueeze(1)
+    return x.transpose(1, 2).contiguous() if kind in ("audio", "series", "points") else x
 
 
 def _whole(modality: Modality, stored: Stored) -> Tensor:
     """Samples of a modality that is not spatial as a tensor, channels second."""
-    x = torch.from_numpy(np.asarray(stored)).to(_dtype(modality.kind))
-    if modality.kind == "audio" and x.ndim == 2:
-        return x.unsqueeze(1)
-    return x.transpose(1, 2).contiguous() if modality.kind in ("audio", "series", "points") else x
+    return in_batch_layout(modality.kind, torch.from_numpy(np.asarray(stored)))
 
 
 def _no_crops(stored: Stored, kind: str, size: int) -> Tensor:
