@@ -9,6 +9,7 @@ from rich.console import Console
 from multiview.data.load.memory import SPEC as MEMORY
 from multiview.distributed import rank
 from multiview.errors import MultiviewError
+from multiview.portable.layout import FOLDER, is_model
 from multiview.portable.write import write_model
 from multiview.recipe import Recipe
 from multiview.trained import Trained
@@ -75,7 +76,7 @@ def finish(trained: Trained, recipe: Recipe, console: Console, *, reloadable: bo
         return
     for step in STEPS:
         step(trained, recipe, console)
-    console.print(_how_to_load(trained, reloadable), highlight=False, markup=False)
+    console.print(_how_to_load(trained, reloadable), highlight=False, markup=False, soft_wrap=True)
 
 
 def _how_to_load(trained: Trained, reloadable: bool) -> str:
@@ -86,4 +87,17 @@ def _how_to_load(trained: Trained, reloadable: bool) -> str:
         f"\nThe run is in {trained.folder}. Load its encoders with\n"
         f'  import multiview as mv\n  trained = mv.load({words})\n  features = trained.embed("test")'
     )
+    text += _how_to_use(trained)
     return text if reloadable else f"{text}\n{UNRECORDED}"
+
+
+def _how_to_use(trained: Trained) -> str:
+    """Where the model folder is, and how it is loaded without the data; empty without one."""
+    if trained.folder is None or not is_model(trained.folder / FOLDER):
+        return ""
+    model, view = trained.folder / FOLDER, next(iter(trained.setup.graph.views))
+    return (
+        f"\nWithout the data, also on another machine, load its folder {FOLDER}:\n"
+        f'  model = mv.load("{model}")\n  h = model["{view}"](batch)\n'
+        f"  multiview embed {model} NEW_FILES features.parquet"
+    )

@@ -71,7 +71,9 @@ def train(name: str, words: Sequence[str]) -> int:
 def evaluate(options: Evaluate) -> int:
     """multiview evaluate RUN [options]."""
     from multiview.load_run import load as load_run
+    from multiview.portable.card import refresh_results
 
+    _refuse_model(Path(options.run))
     if options.segment is not None:
         if options.layer is None:
             raise MultiviewError("--segment probes the maps of a layer; name the layer, such as --layer stage3.")
@@ -90,7 +92,21 @@ def evaluate(options: Evaluate) -> int:
 
     run = load_run(options.run, options.data, trust_code=options.trust_code)
     measure(run, layer=options.layer, dim=options.dim, subsets=options.subsets)
+    if not run.other_data:
+        refresh_results(Path(options.run))
     return DONE
+
+
+def _refuse_model(folder: Path) -> None:
+    """Raises MultiviewError for a model folder, which has no data and no first weights."""
+    from multiview.portable.layout import is_model
+
+    if is_model(folder):
+        raise MultiviewError(
+            f"{folder} is a model without data and without the weights before training, so that it cannot be compared "
+            f"with controls. Type multiview evaluate {folder.absolute().parent} if that is its run, or write its "
+            f"features of other data with multiview embed {folder} DATA features.parquet."
+        )
 
 
 def compare(options: Compare) -> int:

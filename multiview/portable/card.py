@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiview.errors import MultiviewError, printable
+from multiview.files import replace_text
 from multiview.measure.files import EVALUATION, rows_from_json
 from multiview.measure.rows import RAW, Measure
-from multiview.portable.layout import CARD
+from multiview.portable.layout import CARD, FOLDER
 
 if TYPE_CHECKING:
     from multiview.trained import Trained
 
+RESULTS = "Results"
 UNCHOSEN = "not-chosen"
 HEAD = f"""---
 library_name: multiview-cmc
@@ -41,13 +43,28 @@ def licence_of(folder: Path) -> str | None:
     return None if chosen == UNCHOSEN else chosen
 
 
+def refresh_results(run: Path) -> None:
+    """Writes the results of a run into the card of its model folder, when it has one.
+
+    Only the section Results changes: whatever the user wrote into the other sections stays.
+    """
+    card = run / FOLDER / CARD
+    try:
+        before, title, rest = card.read_text(encoding="utf-8").partition(f"## {RESULTS}\n")
+    except (OSError, UnicodeDecodeError):
+        return
+    if title:
+        after = rest[rest.index("\n## ") :] if "\n## " in rest else ""
+        replace_text(card, f"{before}{title}\n{_results(run)}{after}")
+
+
 def card_of_model(trained: Trained, folders: Mapping[str, str], run: Mapping[str, Any]) -> str:
     """The README.md of a model folder."""
     versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
     sections = {
         "Use": _usage(next(iter(folders))),
         "Training": f"{_table(('edge', 'objective'), _edges(trained))}\n{_data(trained)}",
-        "Results": _results(trained.folder),
+        RESULTS: _results(trained.folder),
         "Licence": f"{LICENCE}\n",
         "Versions": f"{versions}\n",
     }

@@ -1,0 +1,76 @@
+"""The card of a model: its licence, its results, and what a later evaluation changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import many_kinds
+import pytest
+
+import multiview as mv
+from multiview.cli import run
+from multiview.finish import _how_to_load
+from multiview.measure.files import EVALUATION, to_json
+from multiview.measure.rows import RANDOM, TRAINED, Measure
+from multiview.portable.card import licence_of, refresh_results
+from multiview.portable.write import write_model
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> mv.Trained:
+    root = tmp_path_factory.mktemp("card")
+    store = many_kinds.make(root / "store")
+    views = {name: many_kinds.view(name) for name in ("rgb", "table")}
+    encoders = {name: many_kinds.encoder(name, view) for name, view in views.items()}
+    (root / "run").mkdir()
+    return many_kinds.trained_of(store, views, encoders, folder=root / "run")
+
+
+def measured(value: float, weights: str) -> Measure:
+    samples = {"train": 20, "test": 10}
+    return Measure(
+        measure="knn", views=("rgb",), group="rgb", weights=weights, width=64, value=value, samples=samples, facts={}
+    )
+
+
+def test_a_later_evaluation_changes_the_results_and_nothing_else(trained: mv.Trained) -> None:
+    folder, _ = write_model(trained)
+    assert trained.folder is not None
+    card = folder / "README.md"
+    assert "Nothing was measured." in card.read_text()
+    assert licence_of(folder) is None
+    edited = card.read_text().replace("license: other\nlicense_name: not-chosen", "license: mit")
+    card.write_text(edited.replace("## Licence\n", "## Licence\n\nAsk me.\n"))
+    (trained.folder / EVALUATION).write_text(to_json([measured(0.75, TRAINED), measured(0.25, RANDOM)]))
+    refresh_results(trained.folder)
+    text = card.read_text()
+    assert "| knn | rgb | trained | 0.750 |" in text
+    assert "| knn | rgb | random weights | 0.250 |" in text
+    assert "Nothing was measured." not in text
+    assert "Ask me." in text and licence_of(folder) == "mit"
+    refresh_results(trained.folder)
+    assert card.read_text() == text
+    assert mv.load(folder).card == text
+
+
+def test_a_card_without_results_or_no_card_stays(trained: mv.Trained, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    refresh_results(tmp_path)
+    (tmp_path / "model" / "README.md").write_text("my own words")
+    refresh_results(tmp_path)
+    assert (tmp_path / "model" / "README.md").read_text() == "my own words"
+    assert licence_of(tmp_path / "model") is None
+    assert licence_of(tmp_path) is None
+
+
+def test_a_model_is_not_evaluated_and_the_run_is_named(trained: mv.Trained) -> None:
+    folder, _ = write_model(trained)
+    with pytest.raises(mv.MultiviewError, match=rf"Type multiview evaluate {trained.folder} if that is its run"):
+        run(["evaluate", str(folder)])
+
+
+def test_the_end_of_a_run_says_how_to_load_the_model(trained: mv.Trained) -> None:
+    folder, _ = write_model(trained)
+    said = _how_to_load(trained, True)
+    assert f'model = mv.load("{folder}")' in said
+    assert f"multiview embed {folder} NEW_FILES features.parquet" in said
