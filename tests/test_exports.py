@@ -148,6 +148,9 @@ def test_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
         run(["export", str(folder), "rgbb", str(tmp_path / "x")])
     with pytest.raises(mv.MultiviewError, match=r"'onx' is none of onnx, .*Did you mean 'onnx'"):
         run(["export", str(folder), "rgb", "--to", "onx"])
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(mv.MultiviewError, match="mine is a folder that no export wrote"):
+        run(["export", str(folder), "rgb", str(tmp_path / "mine"), "--overwrite"])
     with pytest.raises(mv.MultiviewError, match="'onx' is not a format"):
         mv.export_view(folder, "rgb", "onx")
 

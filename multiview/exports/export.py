@@ -20,12 +20,19 @@ from multiview.exports.graphs import run_onnx, run_torch_export, write_onnx, wri
 from multiview.exports.network import StoredToVectors, outputs_of, stored_dtype, stored_shape
 from multiview.exports.samples import random_values
 from multiview.files import partial_path, refuse_link
+from multiview.portable.layout import MODEL, VIEW
 from multiview.portable.model import PortableModel, ViewPart
 from multiview.portable.read import read_model
 
 ENDINGS = {"onnx": ".onnx", "torch-export": ".pt2", "timm": "-timm", "hf": "-hf"}
 """Format -> what follows the view in the name of the result."""
-GRAPHS = {"onnx": (write_onnx, run_onnx), "torch-export": (write_torch_export, run_torch_export)}
+RUN_ONNX = 'onnxruntime.InferenceSession("{path}").run(None, {{"values": values}})'
+RUN_TORCH = 'torch.export.load("{path}").module()(values)'
+GRAPHS = {
+    "onnx": (write_onnx, run_onnx, RUN_ONNX),
+    "torch-export": (write_torch_export, run_torch_export, RUN_TORCH),
+}
+"""Format -> how it is written, run for the comparison, and run by the user."""
 
 
 @dataclass(frozen=True)
@@ -89,17 +96,19 @@ def export_view(
     path.absolute().parent.mkdir(parents=True, exist_ok=True)
     draft = partial_path(path)
     try:
-        made = (_graph if to in GRAPHS else _folder)(known, view, to, draft)
+        found, takes, load = (_graph if to in GRAPHS else _folder)(known, view, to, draft)
         _put(draft, path)
     except OSError as cause:
         raise MultiviewError(f"{path} could not be written: {cause}.") from cause
     finally:
         _remove(draft)
-    return Exported(path, to, *made(path))
+    return Exported(path, to, found, takes, load.format(path=path, view=view))
 
 
 def _require_free(path: Path, force: bool) -> None:
     refuse_link(path)
+    if path.is_dir() and not any((path / name).is_file() for name in (MODEL, VIEW)):
+        raise MultiviewError(f"{path} is a folder that no export wrote; choose another name.")
     if path.exists() and not force:
         raise MultiviewError(f"{path} exists already; give --overwrite to replace it, or choose another name.")
 
@@ -118,16 +127,20 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _graph(model: PortableModel, view: str, to: str, draft: Path) -> Any:
+Made = tuple[tuple[Difference, ...], str, str]
+"""Differences, what the network takes, and the Python that loads it, with {path} and {view}."""
+
+
+def _graph(model: PortableModel, view: str, to: str, draft: Path) -> Made:
     """Writes and compares a file of ONNX or torch.export."""
     part, outputs = model.part(view), outputs_of(model, view)
-    write, run_of = GRAPHS[to]
+    write, run_of, load = GRAPHS[to]
     about = _about(model, view, list(outputs))
     write(StoredToVectors(part), random_values(part, 2), about, draft)
     run = run_of(draft, list(outputs))
     values = {count: random_values(part, count, seed=1) for count in BATCHES}
     found = differences(partial(_of_model, model, view, values), lambda count: run(values[count]))
-    return lambda path: (found, about["takes"], _how_to_run(to, path))
+    return found, about["takes"], load
 
 
 def _of_model(model: PortableModel, view: str, values: Mapping[int, NDArray], count: int) -> Vectors:
@@ -149,13 +162,7 @@ def _about(model: PortableModel, view: str, outputs: list[str]) -> dict[str, Any
     return facts | {"record": part.view.record(), "multiview-cmc": version("multiview-cmc")}
 
 
-def _how_to_run(to: str, path: Path) -> str:
-    if to == "onnx":
-        return f'onnxruntime.InferenceSession("{path}").run(None, {{"values": values}})'
-    return f'torch.export.load("{path}").module()(values)'
-
-
-def _folder(model: PortableModel, view: str, to: str, draft: Path) -> Any:
+def _folder(model: PortableModel, view: str, to: str, draft: Path) -> Made:
     """Writes and compares a folder of timm or of Hugging Face."""
     part = model.part(view)
     library = write_folder(model, view, to, draft)
@@ -171,7 +178,7 @@ def _folder(model: PortableModel, view: str, to: str, draft: Path) -> Any:
 
     found = differences(of_model, of_folder)
     takes = _about(model, view, ["h"])["takes"] if load.stored else _normalised(part)
-    return lambda path: (found, takes, load.how.format(path=path, view=view))
+    return found, takes, load.how
 
 
 def _normalised(part: ViewPart) -> str:
