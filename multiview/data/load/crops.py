@@ -122,7 +122,7 @@ def _cut_span(modality: Modality, stored: Stored, spans: tuple[Floats, float] | 
     if spans is None or not modality.timed:
         return stored
     first, count = span_places(*spans, _rate(modality), _lengths(stored))
-    frame = stored[0].shape[1:] if len(stored) else modality.shape[1:]  # videos of a model may have another size
+    frame = stored.shape[2:] if isinstance(stored, np.ndarray) else modality.shape[1:]
     out = np.zeros((len(stored), count, *frame), modality.dtype)
     for row, (sample, start) in enumerate(zip(stored, first.tolist(), strict=True)):
         part = sample[start : start + count]
