@@ -41,7 +41,8 @@ class ViewLayer(nn.Module):
     def forward(self, batch: Batch, draws: Draws | None = None) -> dict[str, Tensor]:
         """The views of `batch`, augmented by `draws`; without augmentation when `draws` is None."""
         device = batch.index.device.type
-        exact = torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+        lowers = torch.amp.is_autocast_available(device) and not torch.compiler.is_exporting()
+        exact = torch.autocast(device, enabled=False) if lowers else nullcontext()
         with torch.no_grad(), exact:
             converted = self._converted(batch, draws)
             return {name: self._normalised(position, converted[name]) for position, name in enumerate(self.views)}

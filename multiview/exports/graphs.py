@@ -30,7 +30,7 @@ FACTS = "multiview.json"
 def write_torch_export(network: StoredToVectors, example: NDArray, about: Mapping[str, Any], path: Path) -> None:
     """Writes `torch.export`'s file (.pt2), with facts for `read_facts`."""
     program = _captured(network, example, about)
-    with _quiet():
+    with _refusing(about, "torch.export"), _quiet():
         torch.export.save(program, path, extra_files={FACTS: json.dumps(about)})
 
 
