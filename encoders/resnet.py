@@ -29,7 +29,8 @@ class ResNet(Encoder):
         depths: number of blocks in each of the four stages.
         width: multiplier of the channels of all layers.
         stem: "imagenet" (7 x 7 convolution of stride 2, max pool; output stride 32) or "cifar"
-            (3 x 3 convolution of stride 1; output stride 8, for images of about 32 px).
+            (3 x 3 convolution of stride 1; output stride 8, for images of about 32 px), or
+            "solo_learn" (the same with a padding of 2, for solo-learn's weights of small images).
         stem_planes: channels of the stem, 64 * width by default; CMC's networks always have 64.
         zero_init: start with the last batch-norm scale of each block at zero. Training may profit,
             but a network with random weights is then little more than its stem: no good control.
@@ -86,7 +87,9 @@ def _stem(kind: str, channels: int, planes: int) -> tuple[nn.Module, nn.Module]:
         return nn.Conv2d(channels, planes, 7, 2, 3, bias=False), nn.MaxPool2d(3, 2, 1)
     if kind == "cifar":
         return nn.Conv2d(channels, planes, 3, 1, 1, bias=False), nn.Identity()
-    raise unknown_name("stem of a ResNet", kind, ("imagenet", "cifar"))
+    if kind == "solo_learn":
+        return nn.Conv2d(channels, planes, 3, 1, 2, bias=False), nn.Identity()
+    raise unknown_name("stem of a ResNet", kind, ("imagenet", "cifar", "solo_learn"))
 
 
 def _stage(block: Block, before: int, planes: int, depth: int, stride: int) -> nn.Sequential:

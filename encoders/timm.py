@@ -14,14 +14,14 @@ from urllib.request import getproxies
 
 import timm
 import torch
-from timm.models import adapt_input_conv, group_parameters
+from timm.models import group_parameters
 from torch import Tensor, nn
 
 from multiview.encoder import Encoder, numbered
 from multiview.errors import MultiviewError, suggestion, unknown_name
 from multiview.record import recorded
 from multiview.view import View
-from multiview.weights import load_weights
+from multiview.weights import Target
 
 Size = tuple[int, int]
 
@@ -79,9 +79,13 @@ class TimmEncoder(Encoder):
                 f"Build it with img_size={x.shape[-1]}, or make the crop {self.size[-1]} px."
             ) from cause
 
-    def load_weights(self, path: str) -> None:
-        """Loads a file of this model, with or without its classifier."""
-        _load(self.network, self.channels, path)
+    def weights_target(self) -> Target:
+        """timm's model, with timm's names of the first layer, of the classifier, and its scale."""
+        config = getattr(self.network, "pretrained_cfg", {})
+        first, last = (_names(config.get(key)) for key in ("first_conv", "classifier"))
+        scales = {"rgb": (tuple(config["mean"]), tuple(config["std"]))} if {"mean", "std"} <= set(config) else None
+        first, heads = tuple(f"{name}.weight" for name in first), tuple(f"{name}." for name in last)
+        return Target(self.network, self.channels, heads, first, unasked="timm", scales=scales)
 
     def blocks(self) -> dict[str, int]:
         """The blocks by which timm decays the learning rate."""
@@ -148,9 +152,10 @@ def timm_model(
         raise _unknown(model)
     size = (img_size, img_size) if isinstance(img_size, int) else img_size
     network = _create(model, channels, weighty if pretrained is None else pretrained, size, options)
+    encoder = TimmEncoder(network, channels, size or _made_for(network), model)
     if weights is not None:
-        _load(network, channels, weights)
-    return TimmEncoder(network, channels, size or _made_for(network), model)
+        encoder.load_weights(weights)
+    return encoder
 
 
 def _check_options(model: str, width: float, options: dict[str, Any]) -> None:
@@ -162,20 +167,6 @@ def _check_options(model: str, width: float, options: dict[str, Any]) -> None:
     for option in options:
         if option in OURS:
             raise MultiviewError(f"{option} is set by the encoder; leave it out of the options of timm:{model}.")
-
-
-def _load(network: nn.Module, channels: int, weights: str) -> None:
-    """Loads a file without its classifier; sums or repeats the first layer for `channels`."""
-    config = getattr(network, "pretrained_cfg", {})
-    first, last = (_names(config.get(key)) for key in ("first_conv", "classifier"))
-
-    def adapt(state: dict[str, Tensor]) -> dict[str, Tensor]:
-        for name in (f"{layer}.weight" for layer in first):
-            if name in state and state[name].ndim >= 4 and state[name].shape[1] == 3 != channels:
-                state = {**state, name: adapt_input_conv(channels, state[name])}
-        return state
-
-    load_weights(network, weights, ignore=tuple(f"{name}." for name in last), adapt=adapt)
 
 
 def _names(given: str | tuple[str, ...] | None) -> tuple[str, ...]:

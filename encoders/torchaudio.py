@@ -10,7 +10,7 @@ from torch import Tensor
 from multiview.encoder import Encoder
 from multiview.errors import MultiviewError, unknown_name
 from multiview.record import recorded
-from multiview.weights import load_weights
+from multiview.weights import Target
 
 MODELS = (
     *("wav2vec2_base", "wav2vec2_large", "wav2vec2_large_lv60k"),
@@ -47,9 +47,9 @@ class Speech(Encoder):
         maps, _ = self.network.extract_features(x.mean(1), num_layers=depth)
         return maps[-1].mean(1) if last else maps[-1].transpose(1, 2)
 
-    def load_weights(self, path: str) -> None:
-        """Loads a file of the network's state."""
-        load_weights(self.network, path, ignore=("aux.",))
+    def weights_target(self) -> Target:
+        """torchaudio's model."""
+        return Target(self.network, self.channels, ("aux.",))
 
 
 @recorded

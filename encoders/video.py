@@ -10,6 +10,7 @@ from torchvision.models.video import r3d_18 as torchvision_r3d_18
 from multiview.encoder import Encoder, make_encoder
 from multiview.errors import MultiviewError
 from multiview.record import recorded
+from multiview.weights import Target
 
 CLIP = ("channels", "frames", "height", "width")
 
@@ -32,9 +33,9 @@ class Frames(Encoder):
         super().__init__(of.channels, of.features, of.layers)
         self.of = of
 
-    def load_weights(self, path: str) -> None:
-        """Loads a file of weights of the image encoder."""
-        self.of.load_weights(path)
+    def weights_target(self) -> Target:
+        """The network of the image encoder."""
+        return self.of.weights_target()
 
     def blocks(self) -> dict[str, int]:
         """The blocks of the image encoder."""

@@ -147,6 +147,14 @@ COMMANDS = (
         examples=("multiview pull my-name/photos models/photos",),
     ),
     Command(
+        name="weights",
+        summary="say what a file of weights holds and which encoder it fits",
+        words="FILE [options]",
+        action="multiview.commands.weights:weights",
+        options="multiview.commands.weights:Weights",
+        examples=("multiview weights moco_v2.pth", "multiview weights dino.pth:student --all"),
+    ),
+    Command(
         name="list",
         summary="list the installed views, encoders, objectives, sources and recipes",
         words="[GROUP ...]",

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from multiview import plugins
 from multiview.errors import MultiviewError, unknown_name
 from multiview.record import Made, from_plain, remember, to_plain
-from multiview.weights import load_weights
+from multiview.weights import Report, Target, load_into, read_file
 
 if TYPE_CHECKING:
     from multiview.view import View
@@ -91,12 +91,29 @@ class Encoder(nn.Module):
         """The output of one layer; `x` is the output of the layer before."""
         return getattr(self, layer)(x)
 
-    def load_weights(self, path: str) -> None:
-        """Loads a file of weights into this encoder; a classifier in the file is left out.
+    def load_weights(
+        self, path: str, *, network: str | None = None, in_channels: str | None = None, partial: bool = False
+    ) -> Report:
+        """Loads a published file of weights into this encoder, as docs/weights.md lists them.
 
-        Raises MultiviewError for a missing or unreadable file, and for one of another network.
+        Args:
+            path: of a .safetensors file, or of one that PyTorch wrote.
+            network: which one, where the file holds several; None = the usual one.
+            in_channels: repeat, mean or fresh, to adapt the first convolution to other channels.
+            partial: load what fits; all else keeps its weights.
+
+        Returns:
+            What became of every parameter.
+
+        Raises:
+            MultiviewError: for a missing or unreadable file, and for one of another network.
         """
-        load_weights(self, path, ignore=self.classifier)
+        stored = read_file(Path(path))
+        return load_into(self.weights_target(), stored, tower=network, in_channels=in_channels, partial=partial)
+
+    def weights_target(self) -> Target:
+        """The network that takes the weights of a file, which may hold its `classifier` too."""
+        return Target(self.network_with_weights(), self.channels, self.classifier)
 
     def blocks(self) -> dict[str, int]:
         """The block of every parameter by name, from 0 at the input to the last block.

@@ -76,6 +76,8 @@ class Recipe:
         evaluate: after training, evaluate the encoders and compare them with random weights and raw
             pixels.
         cache: folder for data that is prepared automatically.
+        weights: first weights of the encoders: a published file, a run or a model folder for every
+            encoder, or VIEW=FILE,VIEW=FILE. docs/weights.md lists the formats.
         train: the options of training.
 
     Example:
@@ -96,6 +98,7 @@ class Recipe:
     evaluate: bool = True
     cache: str = "data"
     group: str | None = None
+    weights: str | None = None
     train: Train = Train()
 
     def __post_init__(self) -> None:

@@ -10,6 +10,10 @@ from multiview.errors import MultiviewError, suggestion
 
 TRAINED = ("full", "frozen", "heads", "lora")
 """The parts of an encoder that `Tuning.train` can name, besides `last N blocks`."""
+IN_CHANNELS = ("repeat", "mean", "fresh")
+"""How a first convolution is adapted to another number of channels."""
+NORMALISE = ("weights", "view")
+"""Whose mean and std normalise a view whose encoder loads weights."""
 LAST = re.compile(r"last\s+(\d+)(?:\s+blocks?)?")
 LORA = re.compile(r"lora(?:\s+(\d+))?")
 
@@ -19,7 +23,13 @@ class Tuning:
     """How the encoder of one view learns.
 
     Args:
-        weights: file of the first weights (None = those that the encoder was made with).
+        weights: file of the first weights, `FILE:NETWORK` for one network of a file, a run or a
+            model folder, `RUN:VIEW` (None = those that the encoder was made with).
+        in_channels: how weights of a first convolution are adapted to another number of channels:
+            `repeat`, `mean` (both scaled) or `fresh`; None refuses other numbers.
+        partial: load what fits of a file of another network.
+        normalise: `weights` takes the mean and std that the weights were trained with, where the
+            view shows the same numbers; `view` leaves those of the view or its data.
         train: what learns of the encoder; its heads always learn. `full`: all parameters. `frozen`:
             nothing; each sample is encoded once, without augmentation, and its features are kept.
             `heads`: nothing, but each step encodes augmented crops. `lora` or `lora RANK`: small
@@ -37,6 +47,9 @@ class Tuning:
     """
 
     weights: str | None = None
+    in_channels: str | None = None
+    partial: bool = False
+    normalise: str = "weights"
     train: str = "full"
     lr_scale: float = 1.0
     layer_decay: float = 1.0
@@ -45,6 +58,13 @@ class Tuning:
     def __post_init__(self) -> None:
         if self.weights is not None and not (isinstance(self.weights, str) and self.weights):
             raise MultiviewError(f"weights is {self.weights!r}; give the path of a file of weights.")
+        for name, known in (("in_channels", (None, *IN_CHANNELS)), ("normalise", NORMALISE)):
+            if getattr(self, name) not in known:
+                words = [word for word in known if word]
+                given = getattr(self, name)
+                raise MultiviewError(
+                    f"{name} is {given!r}; give one of {', '.join(words)}.{suggestion(str(given), words)}"
+                )
         if self.train not in TRAINED and not self.blocks and not self.lora_rank:
             raise MultiviewError(
                 f"train is {self.train!r}; give one of {', '.join(TRAINED)}, `lora RANK`, or `last N blocks` with N of "

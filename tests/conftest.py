@@ -73,6 +73,19 @@ def shared() -> Path:
 
 
 @pytest.fixture(autouse=True)
+def pickles_read_here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads pickled weights in this process: a process for each of them takes seconds to start."""
+    if "in_child_process" not in request.keywords:
+        monkeypatch.setattr("multiview.weights.reading.in_child", _read_here)
+
+
+def _read_here(path: Path, out: Path) -> dict[str, object]:
+    from multiview.weights.unpickle import read_into
+
+    return read_into(path, out)
+
+
+@pytest.fixture(autouse=True)
 def same_import_path() -> Iterator[None]:
     """Commands protect their children by this variable; the next test starts without it."""
     yield

@@ -29,7 +29,7 @@ FLOORS = (
             "multiview/encoder.py",
             "multiview/ops",
             "multiview/view.py",
-            "multiview/weights.py",
+            "multiview/weights",
             "multiview/viewlayer.py",
         ),
         *(f"multiview/data/{wing}" for wing in ("columns", "files", "listing", "scenes", "store")),

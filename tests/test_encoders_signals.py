@@ -197,7 +197,7 @@ def test_r3d_equals_torchvision(tmp_path: Path) -> None:
     assert encoder(clip, "layer2").shape == (1, 128, 2, 6, 6)
     assert make_encoder("r3d_18", 1).eval()(clip[:, :1]).shape == (1, 512)
     with pytest.raises(
-        MultiviewError, match=r"0 names are missing, 0 are unknown and 1 have another shape, for example 'stem.0.w"
+        MultiviewError, match=r"0 names are missing; 0 are unknown; 1 have another shape: stem.0.w.*in_channels: rep"
     ):
         make_encoder("r3d_18", 2, weights=str(tmp_path / "r3d.pth"))
 

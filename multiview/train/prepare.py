@@ -38,7 +38,7 @@ from multiview.train.optimiser import make_optimiser
 from multiview.train.processes import compiles, start
 from multiview.train.schedule import planned_steps
 from multiview.train.step import Parts
-from multiview.train.tuned import tuned
+from multiview.train.tuned import tuned, with_weights
 from multiview.tuning import Tuning
 from multiview.view import View
 from multiview.viewlayer import ViewLayer
@@ -102,7 +102,7 @@ def prepare(
     console = _console(accelerator := start(recipe.train, script))
     recipe, known = _for_data(recipe, console, workers, data)
     torch.manual_seed(recipe.seed)
-    setup, untrained = _built(setup or recipe.build())
+    setup, untrained = _built(with_weights(setup or recipe.build(), recipe.weights), console)
     _check_before_data(setup, recipe.train, accelerator)
     store = known or _open_store(recipe, console, workers, data)
     count, processes = _count_samples(store), accelerator.num_processes
@@ -216,10 +216,10 @@ def _say(console: Console, *texts: str | None) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _built(setup: Setup) -> tuple[Setup, dict[str, Encoder | str]]:
+def _built(setup: Setup, console: Console) -> tuple[Setup, dict[str, Encoder | str]]:
     """The setup with loaded weights, and copies of the encoders before that."""
     untrained = {name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()}
-    return tuned(setup), untrained
+    return tuned(setup, say=partial(_say, console)), untrained
 
 
 def _for_data(recipe: Recipe, console: Console, workers: int, data: Any) -> tuple[Recipe, Store | None]:
