@@ -14,6 +14,7 @@ import multiview as mv
 from multiview.config import Optimizer
 from multiview.encoded_once import SUFFIX, views_encoded_once
 from multiview.model import MultiviewModel
+from multiview.portable.write import write_model
 from multiview.train.optimiser import make_optimiser
 from multiview.train.schedule import set_rate
 from multiview.train.tuned import tuned
@@ -187,6 +188,22 @@ def test_weights_come_from_a_file_and_from_a_run(data: Path, tmp_path: Path) -> 
         tuned(setup({"depth": mv.Tuning(weights=f"{tmp_path / 'run'}:depht")}))
     with pytest.raises(mv.MultiviewError, match="another network"):
         tuned(setup({"depth": mv.Tuning(weights=f"{tmp_path / 'run'}:photo")}))
+
+
+def test_weights_come_from_a_model_folder_with_the_scale_of_its_view(data: Path, tmp_path: Path) -> None:
+    run, model = fit(setup({}), data, tmp_path / "run"), tmp_path / "run" / "model"
+    if not model.is_dir():
+        write_model(run)
+    said: list[str] = []
+    built = tuned(setup({"depth": mv.Tuning(weights=f"{model}:depth")}, seed=4), say=said.append)
+    assert not changed(state(run.encoder("depth")), built.encoders["depth"])
+    assert built.views["depth"].mean == run.setup.views["depth"].mean
+    assert "a model folder of this package" in said[0]
+    with pytest.raises(mv.MultiviewError, match=r"'depht' is not an encoder of the run .*Write .*model:VIEW"):
+        tuned(setup({"depth": mv.Tuning(weights=f"{model}:depht")}))
+    (model / "depth" / "model.safetensors").write_bytes(b"")
+    with pytest.raises(mv.MultiviewError, match=r"is not whole: depth/model.safetensors is missing or damaged"):
+        tuned(setup({"depth": mv.Tuning(weights=f"{model}:depth")}))
 
 
 def test_lora_trains_small_matrices_and_is_loaded_again(data: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import timm
 import torch
 import torchvision
 from reference_networks import ClipVit, CmcAlexNet, Net, SimClrV2, Vit, mlp, shaken
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from multiview.encoder import Encoder, make_encoder
@@ -280,6 +281,50 @@ def open_clip_timm() -> Case:
     return Case("open_clip_timm", state, network, "timm:vit_base_patch16_224", 3, VIT, 32)
 
 
+TRANSFORMERS = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 256}
+
+
+class Transformers(nn.Module):
+    """A model of transformers whose features are its normalised class token."""
+
+    def __init__(self, kind: str, **options: Any) -> None:
+        import transformers
+
+        super().__init__()
+        config = getattr(transformers, f"{kind}Config")(**TRANSFORMERS, **options)
+        self.model = getattr(transformers, f"{kind}Model")(config)
+        shaken(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.model(x)
+        return out.pooler_output if hasattr(self.model, "post_layernorm") else out.last_hidden_state[:, 0]
+
+    def content(self) -> dict[str, Tensor]:
+        """What `save_pretrained` writes."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.model.save_pretrained(folder)
+            return load_file(Path(folder) / "model.safetensors")
+
+
+def transformers_vit() -> Case:
+    network = Transformers("ViT", image_size=32, patch_size=16, layer_norm_eps=1e-6)
+    state = {f"vit.{name}": x for name, x in network.content().items()} | under("classifier.", nn.Linear(64, 5))
+    return Case("transformers_vit", state, network, "timm:vit_base_patch16_224", 3, VIT, 32)
+
+
+def transformers_dinov2() -> Case:
+    network = Transformers("Dinov2", image_size=28, patch_size=14)
+    return Case("transformers_vit", network.content(), network, "timm:vit_small_patch14_dinov2", 3, DINOV2, 28)
+
+
+def transformers_clip() -> Case:
+    network = Transformers("CLIPVision", image_size=64, patch_size=32)
+    state = {f"vision_model.{name}": x for name, x in network.content().items()}
+    state |= {"visual_projection.weight": torch.zeros(4, 64), "text_model.x": torch.zeros(2)}
+    model = "timm:vit_base_patch32_clip_quickgelu_224"
+    return Case("transformers_clip", state, network, model, 3, {**VIT, "img_size": 64}, 64)
+
+
 def barlow_twins() -> Case:
     q = net(1, head=nn.Identity())
     state = under("module.backbone.", q) | under("module.projector.", mlp(64, 16))
@@ -328,6 +373,9 @@ CASES: dict[str, Callable[[], Case]] = {
     "torchvision, ViT": torchvision_vit,
     "OpenCLIP, ViT": open_clip,
     "OpenCLIP, timm tower": open_clip_timm,
+    "transformers, ViT": transformers_vit,
+    "transformers, Dinov2": transformers_dinov2,
+    "transformers, CLIP": transformers_clip,
     "Barlow Twins, VICReg": barlow_twins,
     "SwAV": swav,
     "MAE": mae,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from multiview.exits import DONE
+from multiview.plurals import counted
 from multiview.terminal import say
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def weights(options: Weights) -> int:
     if options.encoder is None:
         named = {name: each.tensor for name, each in tower.tensors.items()}
         found = guesses(stored, form, named, tower.name, make_encoder, options.in_channels)
-        _line("fits", "; ".join(f"{each.text()} ({each.channels} channels)" for each in found) or _unknown())
+        _line("fits", "; ".join(f"{each.text()} ({counted(each.channels, 'channel')})" for each in found) or _unknown())
         if not found:
             return DONE
         name, channels, made = found[0].name, options.channels or found[0].channels, dict(found[0].options)
@@ -89,7 +90,7 @@ def _compare(
     target = make_encoder(name, channels, seed=0, **given).weights_target()
     report = fit(stored, target, tower=part, in_channels=options.in_channels, form=form)[0]
     said = "".join(f", {key} {value}" for key, value in given.items())
-    say(f"\n{name} of {channels} channels{said}, from the network {report.tower}")
+    say(f"\n{name} of {counted(channels, 'channel')}{said}, from the network {report.tower}")
     for outcome, count, what in _rows(report):
         _line(outcome, f"{count:>5}  {what}".rstrip())
     if options.all:
@@ -109,7 +110,7 @@ def _describe(stored: Stored, form: Format, tower: Tower) -> None:
     towers = form.towers_in(stored)
     _line("networks", ", ".join(f"{name} ({len(names)} tensors)" for name, names in towers.items()) or tower.name)
     _line("names", tower.dialect or "those of our encoders, torchvision or timm")
-    for channels, (mean, std) in form.scales_in(stored).items() if form.name != "plain" else ():
+    for channels, (mean, std) in form.scales_in(stored).items():
         _line("trained on", f"{channels}: mean {_numbers(mean)}, std {_numbers(std)}")
     if form.note:
         _line("note", form.note)

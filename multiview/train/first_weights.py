@@ -85,7 +85,7 @@ def of_folder(folder: Path, view: str, *, named: bool = False) -> tuple[Stored, 
     else:
         raise _no_folder(folder)
     stored, scales = found
-    return stored, replace(plain(stored), name="own", title=what, scales=scales)
+    return stored, replace(plain(stored), name="own", title=what, scales=scales, scales_of=None)
 
 
 def _no_folder(folder: Path) -> MultiviewError:

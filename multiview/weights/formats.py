@@ -119,6 +119,18 @@ def _of_lightly_train(stored: Stored) -> Scales:
     return {"rgb": (tuple(mean), tuple(std))} if mean and std else IMAGENET
 
 
+def _beside(stored: Stored) -> Scales:
+    """What a configuration beside the file says, as transformers and timm write it."""
+    mean, std = stored.facts.get("beside.mean"), stored.facts.get("beside.std")
+    return {"rgb": (tuple(mean), tuple(std))} if mean and std else {}
+
+
+def _of_transformers(stored: Stored) -> Scales:
+    """That of the configuration beside the file, and ImageNet's for DINOv2."""
+    dinov2 = any("layer_scale1" in name for name in stored.tensors)
+    return _beside(stored) or (IMAGENET if dinov2 else {})
+
+
 _EMBEDDING = r"embedding_model(?:_wrapper)?\.(?:(?:model_wrapper|wrapped_model)\.)?_(?:model|features)\."
 _LIGHTNING = r"state_dict\."
 
@@ -280,6 +292,24 @@ FORMATS = (
         note="The file does not say its activation: OpenAI's weights need timm's vit_*_clip_quickgelu models.",
     ),
     Format(
+        name="transformers_clip",
+        title="CLIP of transformers (huggingface.co)",
+        signs=(rf"{C}(?:vision_model\.)?embeddings\.class_embedding",),
+        towers={"vision": rf"{C}(?:vision_model\.)?(?=embeddings\.|encoder\.|pre_layrnorm|post_layernorm)"},
+        parts={".*visual_projection": "projection into the common space", "": "text tower"},
+        scales_of=lambda stored: _beside(stored) or CLIP,
+        note="OpenAI's weights need timm's vit_*_clip_quickgelu models.",
+    ),
+    Format(
+        name="transformers_vit",
+        title="ViT or Dinov2 of transformers (huggingface.co)",
+        signs=(rf"{C}(?:vit\.|dinov2\w*\.)?embeddings\.patch_embeddings\.projection\.",),
+        towers={"model": rf"{C}(?:vit\.|dinov2\w*\.)?(?=embeddings\.|encoder\.|layernorm\.|pooler\.)"},
+        parts={"classifier": "classifier", "decoder": "decoder"},
+        scales_of=_of_transformers,
+        note="transformers computes its ViT with layer_norm_eps 1e-12, timm with 1e-6.",
+    ),
+    Format(
         name="simclr_v2_converted",
         title="SimCLR v2, converted from TensorFlow (github.com/Separius/SimCLRv2-Pytorch)",
         signs=(r"(?:resnet\.)?net\.0\.0\.weight", r"(?:resnet\.)?net\.1\.blocks\.0\."),
@@ -343,6 +373,7 @@ def plain(stored: Stored) -> Format:
         signs=(),
         towers=towers or {"model": M},
         parts={r"(?:state_dict|model)\.": "weights without averaging", "": "other tensors"},
+        scales_of=_beside,
     )
 
 

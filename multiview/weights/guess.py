@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Make = Callable[..., Any]
 """`make_encoder`."""
-RESNETS = {
+RESNETS: dict[tuple[bool, tuple[int, ...]], str] = {
     (False, (2, 2, 2, 2)): "resnet18",
     (False, (3, 4, 6, 3)): "resnet34",
     (True, (3, 4, 6, 3)): "resnet50",
@@ -30,7 +30,15 @@ RESNETS = {
 """(bottleneck blocks, blocks of every stage) -> encoder."""
 SIZES = {192: "tiny", 384: "small", 512: "medium", 640: "betwixt", 768: "base", 1024: "large", 1280: "huge"}
 """Width of a vision transformer -> how timm calls it."""
-LIKELY = {"open_clip": "clip", "dinov2": "dinov2", "dinov2_training": "dinov2", "mae": "_224", "dino": "_224"}
+LIKELY = {
+    "open_clip": "clip",
+    "transformers_clip": "clip_quickgelu",
+    "transformers_vit": "_224",
+    "dinov2": "dinov2",
+    "dinov2_training": "dinov2",
+    "mae": "_224",
+    "dino": "_224",
+}
 """Format -> part of the names of timm's models that are tried first."""
 TRIED, SHOWN = 24, 3
 """Models of timm that are tried at most, and encoders that are named at most."""
@@ -90,7 +98,7 @@ def _unless(options: dict[str, Any], **usual: Any) -> dict[str, Any]:
 def _resnets(form: Format, named: Mapping[str, Tensor]) -> Iterator[Guess]:
     """ResNets of this package, then timm's."""
     depths = [len({name.split(".")[1] for name in named if name.startswith(f"layer{stage}.")}) for stage in range(1, 5)]
-    name = RESNETS.get(("layer1.0.conv3.weight" in named, tuple(depths)))  # type: ignore[call-overload]
+    name = RESNETS.get(("layer1.0.conv3.weight" in named, tuple(depths)))
     first, planes = named["conv1.weight"], named["layer1.0.conv1.weight"].shape[0]
     if name is None or first.ndim != 4:
         return

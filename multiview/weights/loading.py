@@ -88,8 +88,7 @@ def fit(
     match = Match(target, in_channels or target.unasked)
     for name, each in by_timm(chosen.tensors, target).items():
         match.place(name, each)
-    inside = {each.source for each in chosen.tensors.values()}
-    outside = {name: form.part_of(name) for name in stored.tensors if name not in inside}
+    outside = {name: form.part_of(name) for name in stored.tensors if name not in chosen.inside}
     report = Report(
         source=stored.name,
         title=form.title,
@@ -102,7 +101,7 @@ def fit(
         unknown=tuple(match.unknown),
         misshaped=match.misshaped,
         hints=(*match.hints(), *traps(form, target.network)),
-        scales=(target.scales or {}) if form.name == "plain" else form.scales_in(stored),
+        scales=form.scales_in(stored) or (target.scales or {} if form.name == "plain" else {}),
         note=form.note,
     )
     return report, match.state

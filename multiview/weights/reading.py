@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from multiview.child import start_module
 from multiview.errors import MultiviewError
 from multiview.files import size_text
+from multiview.parsing import read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,7 +53,21 @@ def read_file(path: Path) -> Stored:
             f"{path} cannot be read as weights: it holds more than a state_dict, or other things, but no tensors with "
             "names. Give a file that torch.save(network.state_dict(), FILE) or safetensors wrote."
         )
-    return stored
+    return replace(stored, facts={**stored.facts, **_beside(path)})
+
+
+def _beside(path: Path) -> dict[str, Any]:
+    """Mean and std in the configuration that transformers or timm writes beside the weights."""
+    found: dict[str, Any] = {}
+    for name, keys in (("config.json", ("mean", "std")), ("preprocessor_config.json", ("image_mean", "image_std"))):
+        file = path.with_name(name)
+        about = read_json(file, "Remove it, or copy it again.") if file.is_file() else {}
+        about = about.get("pretrained_cfg", about) if isinstance(about, dict) else {}
+        for key in keys:
+            value = about.get(key) if isinstance(about, dict) else None
+            if isinstance(value, list) and value and all(isinstance(x, (int, float)) for x in value):
+                found[f"beside.{key.removeprefix('image_')}"] = value
+    return found
 
 
 def _hint(path: Path) -> str:

@@ -11,7 +11,20 @@ from torch import Tensor, nn
 
 Filter = Callable[[dict[str, Tensor]], Mapping[str, Tensor]]
 
-HEADS = ("fc.", "fc8.", "head.", "heads.", "head_dist.", "classifier.", "linear.", "proj", "pre_logits.", "mask_token")
+HEADS = (
+    "mask_token",
+    "pooler.",
+    "position_ids",
+    "fc.",
+    "fc8.",
+    "head.",
+    "heads.",
+    "head_dist.",
+    "classifier.",
+    "linear.",
+    "proj",
+    "pre_logits.",
+)
 """Beginnings of the names of classifiers, projectors and mask tokens inside published networks."""
 COUNTER = "num_batches_tracked"
 """End of the names of batch norms' counters, which old files have not."""

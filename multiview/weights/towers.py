@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from multiview.errors import MultiviewError, unknown_name
@@ -28,11 +30,15 @@ class Source(NamedTuple):
 
 
 class Tower(NamedTuple):
-    """One network of a file. tensors: by the names of encoders. dialect: that of the file."""
+    """One network of a file.
+
+    tensors: by the names of encoders. dialect: that of the file. inside: all its names in the file.
+    """
 
     name: str
     tensors: dict[str, Source]
     dialect: str
+    inside: frozenset[str]
 
 
 def tensors_of(stored: Stored, form: Format, asked: str | None, target: Target) -> Tower:
@@ -57,7 +63,21 @@ def tensors_of(stored: Stored, form: Format, asked: str | None, target: Target) 
 
 def _read(stored: Stored, name: str, names: Names) -> Tower:
     renamed, dialect = in_our_names(names)
-    return Tower(name, {ours: Source(full, stored.tensors[full]) for ours, (_, full) in renamed.items()}, dialect)
+    tensors = {ours: Source(full, stored.tensors[full]) for ours, (_, full) in renamed.items()}
+    return Tower(name, _joined(tensors), dialect, frozenset(names.values()))
+
+
+def _joined(tensors: Mapping[str, Source]) -> dict[str, Source]:
+    """The tensors, with one `attn.qkv` in place of `attn.query`, `attn.key` and `attn.value`."""
+    found = {}
+    for name, each in tensors.items():
+        parts = [name.replace(".attn.query.", f".attn.{part}.") for part in ("query", "key", "value")]
+        if parts[0] != parts[1] and all(part in tensors for part in parts):
+            joined = torch.cat([tensors[part].tensor for part in parts])
+            found[name.replace(".attn.query.", ".attn.qkv.")] = Source(f"{each.source} with key and value", joined)
+        elif not re.search(r"\.attn\.(key|value)\.", name):
+            found[name] = each
+    return found
 
 
 def _channels(tower: Tower, target: Target) -> int | None:

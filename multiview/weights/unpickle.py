@@ -161,7 +161,7 @@ def reason_of(cause: Exception) -> str:
     if "TorchScript" in text:
         return "it is a TorchScript archive, which holds a program; save the state_dict of the module"
     if found := GLOBAL.search(text):
-        return f"it would run or build {found[1]}, which is no tensor, so that nothing of it was run"
+        return f"it would run or build {found[1]}, which is no tensor; nothing of it was run"
     if isinstance(cause, (MemoryError, RecursionError)) or "allocate memory" in text:
         return "it needs more memory than a file of its size may"
     line = next((line.strip() for line in text.splitlines() if line.strip()), "").rstrip(".")
