@@ -10,7 +10,7 @@ import pytest
 from clusters import clusters, splits
 
 from multiview.errors import MultiviewError
-from multiview.measure import linear
+from multiview.measure import linear, logistic
 from multiview.measure.linear import common_dim, labelled, linear_probe, principal_axes, reduced
 
 
@@ -149,7 +149,7 @@ class TestProbe:
         assert result.val_accuracy >= max(trial.accuracy for trial in result.curve)
 
     def test_non_convergence_is_recorded_without_a_warning(self, monkeypatch):
-        monkeypatch.setattr(linear, "ITERATIONS", 1)
+        monkeypatch.setattr(logistic, "ITERATIONS", 1)
         result = linear_probe(*splits(noise=2.0))
         assert not result.converged
         assert not all(trial.converged for trial in result.curve)

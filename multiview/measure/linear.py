@@ -6,9 +6,7 @@ its regularisation is chosen for each set on validation rows, and when the rows 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
-from copy import copy
 from dataclasses import dataclass
 from math import log, sqrt
 from typing import TYPE_CHECKING
@@ -20,14 +18,21 @@ from multiview.measure.knn import require_finite
 from multiview.plurals import counted
 
 if TYPE_CHECKING:
-    from sklearn.linear_model import LogisticRegression
+    from multiview.measure.logistic import Fit
 
 Split = tuple[np.ndarray, np.ndarray]
 
 GRID = tuple(float(f"1e{power}") for power in range(-4, 3))
 SMALLEST_C, LARGEST_C = 1e-8, 1e6
-TOLERANCE = 1e-4
-ITERATIONS = 300
+VALIDATION, CROSS, FIFTH = "validation", "cross-validation", "a fifth of train"
+"""On which rows C was chosen."""
+ENOUGH = 30
+"""Validation rows, and twice the classes, from which they choose C; otherwise train does."""
+FOLDS = 5
+LARGE = 5000
+"""Training rows from which one fifth of them chooses C as well as five folds."""
+OVERCONFIDENT = 1.2
+"""Factor over the lowest held-out loss from which a larger C is not tried."""
 EXACT = 4096
 """Largest side of a matrix whose eigenvectors are computed exactly."""
 
@@ -52,6 +57,7 @@ class ProbeResult:
         val_accuracy: of the chosen `c` on the validation rows.
         curve: every C that was tried, in rising order.
         converged: whether the tested probe converged before its iterations ran out.
+        chosen_on: the rows on which C was chosen, in words.
     """
 
     accuracy: float
@@ -61,6 +67,31 @@ class ProbeResult:
     val_accuracy: float
     curve: tuple[Trial, ...]
     converged: bool
+    chosen_on: str = VALIDATION
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A fitted probe, the best trial, all trials, and on what rows C was chosen."""
+
+    fit: Fit
+    best: Trial
+    curve: tuple[Trial, ...]
+    chosen_on: str
+
+    def tested(self, test: Split) -> ProbeResult:
+        """The accuracies on the test rows."""
+        hits = self.fit.predict(test[0]) == test[1]
+        return ProbeResult(
+            accuracy=float(hits.mean()),
+            balanced_accuracy=float(np.mean([hits[test[1] == label].mean() for label in np.unique(test[1])])),
+            c=self.best.c,
+            dim=test[0].shape[1],
+            val_accuracy=self.best.accuracy,
+            curve=self.curve,
+            converged=self.fit.converged,
+            chosen_on=self.chosen_on,
+        )
 
 
 def linear_probe(
@@ -72,8 +103,9 @@ def linear_probe(
     highest validation accuracy; of equals, the one with the lowest validation loss. The search
     tries `grid`; while the best value is the first or last, it adds a decade there, until a decade
     gains no accuracy; then it tries the values half way to the neighbours of the best. The tested
-    probe is fitted on train alone. Without validation rows, a fixed fifth of every class of train
-    chooses C, and the probe is then fitted on all of train.
+    probe is fitted on train alone. With few validation rows, or none, five folds of train choose C,
+    or a fixed fifth of a large train; the probe is then fitted on all of train. No larger C is
+    tried once both accuracy and loss are clearly past their best.
 
     Args:
         train: (x, y): features (n, d) and class numbers (n,); rows with label -1 are dropped.
@@ -115,22 +147,22 @@ def _require_measurable(train: np.ndarray, test: np.ndarray) -> None:
 
 def probe_reduced(train: Split, val: Split, test: Split, *, grid: Sequence[float] = GRID) -> ProbeResult:
     """The `linear_probe` of splits from `prepared`."""
-    has_val = len(val[1]) > 0
-    attempts = _search(*((train, val) if has_val else _held_out(train)), grid)
-    best = _best(attempts)
-    probe, converged = attempts[best.c].probe, best.converged
-    if not has_val:
-        probe, converged = _fit(probe, best.c, train)
-    hits = probe.predict(test[0]) == test[1]
-    return ProbeResult(
-        accuracy=float(hits.mean()),
-        balanced_accuracy=float(np.mean([hits[test[1] == label].mean() for label in np.unique(test[1])])),
-        c=best.c,
-        dim=train[0].shape[1],
-        val_accuracy=best.accuracy,
-        curve=tuple(attempts[c].trial for c in sorted(attempts)),
-        converged=converged,
-    )
+    return tuned(train, val, grid=grid).tested(test)
+
+
+def tuned(train: Split, val: Split, *, grid: Sequence[float] = GRID) -> Tuned:
+    """The probe of rows from `prepared`, with the C that `choosing_folds` chose."""
+    from multiview.measure.logistic import Rows
+
+    folds, chosen_on = choosing_folds(train, val)
+    search = _Search(folds)
+    best = search.run(grid)
+    fit = search.attempts[best.c].fits[0]
+    if chosen_on != VALIDATION:
+        known = len(fit.classes) == len(np.unique(train[1]))
+        fit = Rows(*train).fit(best.c, fit if known else None)
+    curve = tuple(search.attempts[c].trial for c in sorted(search.attempts))
+    return Tuned(fit, best, curve, chosen_on)
 
 
 def common_dim(dims: Iterable[int], n_train: int) -> int:
@@ -202,77 +234,114 @@ def _top_eigenvectors(symmetric: np.ndarray, count: int) -> np.ndarray:
 @dataclass(frozen=True)
 class _Attempt:
     trial: Trial
-    probe: LogisticRegression
+    fits: tuple[Fit, ...]
 
 
-def _search(train: Split, val: Split, grid: Sequence[float]) -> dict[float, _Attempt]:
-    """Every C that was tried: the grid, further decades at its ends, and values near the best."""
-    from sklearn.linear_model import LogisticRegression
+class _Search:
+    """Tries values of C: each is fitted on some rows and measured on others, in each fold."""
 
-    attempts: dict[float, _Attempt] = {}
-    # At large C lbfgs needs thousands of steps. Newton's method needs five, each of a few products
-    # with the Hessian.
-    fresh = LogisticRegression(solver="newton-cg", tol=TOLERANCE, max_iter=ITERATIONS, warm_start=True)
+    def __init__(self, folds: Sequence[tuple[Split, Split]]) -> None:
+        from multiview.measure.logistic import Rows
 
-    def attempt(c: float) -> Trial:
-        # Starting from the solution of the nearest C saves most steps; rising C is cheaper.
-        start = attempts[min(attempts, key=lambda other: abs(log(other / c)))].probe if attempts else fresh
-        probe, converged = _fit(start, c, train)
-        attempts[c] = _Attempt(_trial(probe, val, c, converged), probe)
-        return attempts[c].trial
+        self.rows = [Rows(*train) for train, _ in folds]
+        self.held = [held for _, held in folds]
+        self.attempts: dict[float, _Attempt] = {}
 
-    for c in sorted(grid):
-        attempt(c)
-    for end, factor in ((max, 10.0), (min, 0.1)):
-        while _best(attempts).c == (edge := end(attempts)) and SMALLEST_C < edge < LARGEST_C:
-            if attempt(_rounded(edge * factor)).accuracy <= attempts[edge].trial.accuracy:
+    def run(self, grid: Sequence[float]) -> Trial:
+        """The best of the grid, of further decades at its ends, and of values near the best."""
+        for c in sorted(grid):
+            if self.hopeless(c):
                 break
-    best, values = _best(attempts).c, sorted(attempts)
-    at = values.index(best)
-    for neighbour in (*values[max(0, at - 1) : at], *values[at + 1 : at + 2]):
-        attempt(_rounded(sqrt(best * neighbour)))
-    return attempts
+            self.attempt(c)
+        for end, factor in ((max, 10.0), (min, 0.1)):
+            while self.best.c == (edge := end(self.attempts)) and SMALLEST_C < edge < LARGEST_C:
+                if self.attempt(_rounded(edge * factor)).accuracy <= self.attempts[edge].trial.accuracy:
+                    break
+        best, values = self.best.c, sorted(self.attempts)
+        at = values.index(best)
+        for neighbour in (*values[max(0, at - 1) : at], *values[at + 1 : at + 2]):
+            self.attempt(_rounded(sqrt(best * neighbour)))
+        return self.best
+
+    @property
+    def best(self) -> Trial:
+        trials = (attempt.trial for attempt in self.attempts.values())
+        return max(trials, key=lambda trial: (trial.accuracy, -trial.loss))
+
+    def hopeless(self, c: float) -> bool:
+        """Whether the largest C so far is past the best by accuracy and, clearly, by loss.
+
+        A larger C is then more certain of its mistakes still; it takes longest to fit.
+        """
+        if len(self.attempts) < 2:
+            return False
+        last, best = self.attempts[max(self.attempts)].trial, self.best
+        lowest = min(attempt.trial.loss for attempt in self.attempts.values())
+        return c > last.c > best.c and last.accuracy < best.accuracy and last.loss > OVERCONFIDENT * lowest
+
+    def attempt(self, c: float) -> Trial:
+        # Starting from the solution of the nearest C saves most steps; rising C is cheaper.
+        near = min(self.attempts, key=lambda other: abs(log(other / c)), default=None)
+        starts: Sequence[Fit | None] = self.attempts[near].fits if near is not None else [None] * len(self.rows)
+        fits = tuple(rows.fit(c, start) for rows, start in zip(self.rows, starts, strict=True))
+        self.attempts[c] = _Attempt(_trial(fits, self.held, c), fits)
+        return self.attempts[c].trial
 
 
 def _rounded(c: float) -> float:
     return float(f"{c:.3g}")
 
 
-def _best(attempts: dict[float, _Attempt]) -> Trial:
-    return max((attempt.trial for attempt in attempts.values()), key=lambda trial: (trial.accuracy, -trial.loss))
+def _trial(fits: Sequence[Fit], held: Sequence[Split], c: float) -> Trial:
+    """Accuracy and loss over all held-out rows."""
+    from multiview.measure.logistic import log_softmax
+
+    hits, losses = [], []
+    for fit, (x, y) in zip(fits, held, strict=True):
+        chances = log_softmax(fit.scores(x))
+        column = np.searchsorted(fit.classes, y).clip(max=len(fit.classes) - 1)
+        known = fit.classes[column] == y
+        losses.append(-np.where(known, chances[np.arange(len(y)), column], -np.inf).clip(min=log(1e-12)))
+        hits.append(fit.classes[chances.argmax(1)] == y)
+    accuracy, loss = float(np.concatenate(hits).mean()), float(np.concatenate(losses).mean())
+    return Trial(c, accuracy, loss, all(fit.converged for fit in fits))
 
 
-def _fit(probe: LogisticRegression, c: float, rows: Split) -> tuple[LogisticRegression, bool]:
-    """A copy of `probe`, fitted further on `rows` with `c`, and whether the fit converged."""
-    from sklearn.exceptions import ConvergenceWarning
+def choosing_folds(train: Split, val: Split) -> tuple[list[tuple[Split, Split]], str]:
+    """The rows on which C is chosen, as (fitted, measured) of each fold, and how in words.
 
-    probe = copy(probe).set_params(C=c)
-    with warnings.catch_warnings(record=True) as caught:
-        # A failed line search only means that float32 allows no better step.
-        warnings.simplefilter("always")
-        probe.fit(*rows)
-    return probe, not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
-
-
-def _trial(probe: LogisticRegression, val: Split, c: float, converged: bool) -> Trial:
-    x, y = val
-    chances = probe.predict_proba(x)
-    column = np.searchsorted(probe.classes_, y).clip(max=len(probe.classes_) - 1)
-    of_truth = np.where(probe.classes_[column] == y, chances[np.arange(len(y)), column], 0)
-    accuracy = (probe.classes_[chances.argmax(1)] == y).mean()
-    return Trial(c, float(accuracy), float(-np.log(of_truth.clip(min=1e-12)).mean()), converged)
+    The validation rows, where there are `ENOUGH` of them. Otherwise five folds of train, or a fifth
+    of a large train.
+    """
+    if len(val[1]) >= max(ENOUGH, 2 * len(np.unique(train[1]))):
+        return [(train, val)], VALIDATION
+    if len(train[1]) > LARGE:
+        return [_held_out(train)], FIFTH
+    parts = fold_of(train[1], FOLDS)
+    folds = [_parted(train, parts == part) for part in range(FOLDS)]
+    usable = [fold for fold in folds if len(fold[1][1]) and len(np.unique(fold[0][1])) > 1]
+    return (usable, CROSS) if len(usable) > 1 else ([_held_out(train)], FIFTH)
 
 
-def _held_out(train: Split) -> tuple[Split, Split]:
-    """Train without a fixed fifth of each class, and that fifth; small classes: a half, or all."""
-    x, y = train
+def fold_of(y: np.ndarray, parts: int) -> np.ndarray:
+    """The fold of each row, 0 to parts - 1: fixed, and even within each class."""
     shuffled = np.random.default_rng(0).permutation(len(y))
     rank = np.empty(len(y), dtype=np.int64)
     for label in np.unique(y):
         members = shuffled[y[shuffled] == label]
         rank[members] = np.arange(len(members))
+    return rank % parts
+
+
+def _parted(rows: Split, held: np.ndarray) -> tuple[Split, Split]:
+    x, y = rows
+    return (x[~held], y[~held]), (x[held], y[held])
+
+
+def _held_out(train: Split) -> tuple[Split, Split]:
+    """Train without a fixed fifth of each class, and that fifth; small classes: a half, or all."""
     for parts in (5, 2):
-        held = rank % parts == parts - 1
+        held = fold_of(train[1], parts) == parts - 1
         if held.any():
-            return (x[~held], y[~held]), (x[held], y[held])
+            return _parted(train, held)
     return train, train
