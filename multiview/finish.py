@@ -29,7 +29,7 @@ def evaluate(trained: Trained, recipe: Recipe, console: Console) -> None:
         from multiview.measure.evaluate import evaluate as measure
 
         every = len(trained.setup.graph.views) <= EVERY_SET
-        measure(trained, console=console, subsets=every)
+        measure(trained, console=console, subsets=every, target=recipe.target or ())
 
 
 def deliver(trained: Trained, recipe: Recipe, console: Console) -> None:  # noqa: ARG001

@@ -164,6 +164,7 @@ class FitOptions(TypedDict, total=False):
     overwrite: bool
     evaluate: bool
     group: str | None
+    target: tuple[str, ...] | None
     cache: str | os.PathLike[str]
     train: Train
 

@@ -72,6 +72,9 @@ class Recipe:
             store keeps (`preprocess --group`), `label`, a factor, `folder` (the folder of the id),
             or 'id:REGEX' (what the first parentheses match in the id); for data that is prepared
             here also a column of its table. A sample without a value is a group of its own.
+        target: columns that probes predict after training, beside the label: COLUMN, or
+            COLUMN:classes, COLUMN:labels (several a sample, `a;b` in a cell), COLUMN:number, or
+            TABLE.csv:COLUMN by id (null = the label, and up to six columns that look like targets).
         plan: print what would run, then stop.
         evaluate: after training, evaluate the encoders and compare them with random weights and raw
             pixels.
@@ -99,6 +102,7 @@ class Recipe:
     cache: str = "data"
     group: str | None = None
     weights: str | None = None
+    target: tuple[str, ...] | None = None
     train: Train = Train()
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from multiview.errors import MultiviewError
 from multiview.exits import DONE
@@ -26,6 +27,11 @@ class Evaluate:
         dim: number of dimensions to which PCA reduces all features before the probe (null = the
             width of the narrowest encoder).
         subsets: measure every subset of the views, on the samples that have all of its views.
+        target: columns that probes predict: COLUMN, or COLUMN:classes, COLUMN:labels (several a
+            sample, `a;b` in a cell), COLUMN:number, or TABLE.csv:COLUMN by id; may be repeated
+            (null = the label, and up to six columns that look like targets).
+        probe: `linear`; `mlp` adds a probe with one hidden layer, which reads what only several
+            views together tell.
         segment: probe the maps of `layer` pixel by pixel, for the classes of this stored mask.
         classes: with --segment, the number of most frequent classes that count.
         trust_code: run the Python file that the run names as its recipe, although you have never
@@ -37,6 +43,8 @@ class Evaluate:
     layer: str | None = None
     dim: int | None = None
     subsets: bool = False
+    target: tuple[str, ...] | None = None
+    probe: Literal["linear", "mlp"] = "linear"
     segment: str | None = None
     classes: int = 40
     trust_code: bool = False
@@ -91,7 +99,8 @@ def evaluate(options: Evaluate) -> int:
     from multiview.measure.evaluate import evaluate as measure
 
     run = load_run(options.run, options.data, trust_code=options.trust_code)
-    measure(run, layer=options.layer, dim=options.dim, subsets=options.subsets)
+    chosen = {name: getattr(options, name) for name in ("layer", "dim", "subsets", "probe")}
+    measure(run, target=options.target or (), **chosen)
     if not run.other_data:
         refresh_results(Path(options.run))
     return DONE

@@ -57,6 +57,7 @@ class Plan:
             `--group`. It raises MultiviewError for an unknown column (None = there are no columns).
         linked: for every row, the first id of the rows that must be in one split with it, because
             they share files (None = none do).
+        others: the columns, known to `column`, that have no other use; evaluation may predict them.
     """
 
     rows: Sequence[Row]
@@ -66,6 +67,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     column: Callable[[str], Sequence[str | None]] | None = None
     linked: Sequence[str] | None = None
+    others: Sequence[str] = ()
 
 
 class Source(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +19,11 @@ from multiview.measure.features import Features, measure_features
 from multiview.measure.files import EVALUATION, file_of, to_json
 from multiview.measure.labelled_splits import filled_splits, labelled_positions, why_no_labels
 from multiview.measure.partners import Plan, plan, searches
-from multiview.measure.rows import RANDOM, RAW, TRAINED, Group, Measure, group_name
+from multiview.measure.predictions import part_at, plain_statistics, predictions, target_positions
+from multiview.measure.rows import RANDOM, RAW, STATISTICS, TRAINED, Group, Measure, group_name
 from multiview.measure.table import render
+from multiview.measure.target_probes import LINEAR
+from multiview.measure.targets import Target, targets_of
 from multiview.measure.untrained import untrained_model
 from multiview.measure.view_subsets import each_and_all, why_not_measurable
 from multiview.measure.view_subsets import subsets as every_subset
@@ -38,6 +42,8 @@ def evaluate(
     layer: str | None = None,
     dim: int | None = None,
     subsets: bool = False,
+    target: Sequence[str] = (),
+    probe: str = LINEAR,
 ) -> list[Measure]:
     """kNN and linear probe of every view and of all together, and retrieval between the views.
 
@@ -54,6 +60,8 @@ def evaluate(
             always uses the embeddings.
         dim: the width of every probe (None = the narrowest features).
         subsets: probe every subset of the views, on the samples that have all its views.
+        target: what probes predict, see `targets_of` (none = the label, and what looks like one).
+        probe: `linear`; `mlp` adds a probe with a hidden layer.
     """
     console, device = console or SafeConsole(quiet=rank() != 0), device or next(trained.model.parameters()).device
     share_buffers(trained.model)
@@ -62,13 +70,15 @@ def evaluate(
         console.print(f"Measured without labels: {reason}", highlight=False, markup=False, soft_wrap=True)
     else:
         groups = _measurable_groups(trained, splits, subsets, console)
+    targets = _targets(trained, splits, target, console)
     search = plan(trained.setup, trained.store, splits)
-    if not groups and search is None:
+    if not groups and not targets and search is None:
         console.print("Not evaluated: no split holds two samples of one view.", highlight=False)
         return []
     if search and search.left_out:
         console.print("\n".join(search.left_out), highlight=False, markup=False, soft_wrap=True)
-    rows = _measured(trained, splits if groups else [], groups, search, device, layer, dim)
+    probed = Probed(targets, groups, each_and_all(list(trained.setup.graph.views)), dim, probe)
+    rows = _measured(trained, splits if groups or targets else [], probed, search, device, layer)
     render(rows, console)
     _write(trained, rows, console)
     return rows
@@ -77,32 +87,84 @@ def evaluate(
 def _measured(
     trained: Trained,
     splits: Sequence[str],
-    groups: Sequence[Group],
+    probed: Probed,
     search: Plan | None,
     device: torch.device,
     layer: str | None,
-    dim: int | None,
 ) -> list[Measure]:
-    """All rows: of the groups by labels in `splits`, and of the plan without labels."""
+    """All rows: of probes by labels and targets in `splits`, and of the plan without labels."""
     models = {TRAINED: trained.model.eval(), RANDOM: untrained_model(trained, device)}
-    labelled = {split: labelled_positions(trained.store, split, trained.setup.views) for split in splits}
+    labelled = {split: _wanted(trained, split, probed) for split in splits}
     searched = {search.split: search.positions} if search else {}
     once = layer is None  # then one pass serves both
     parts = _of_models(trained, models, merged(labelled, searched) if once else labelled, device, layer)
     found = parts if once else _of_models(trained, models, searched, device, None)
-    if groups:
+    if splits:
         parts[RAW] = _embedded(trained, labelled, raw_pixels, device, RAW)
-    sets = {name: _features(trained, splits, of_splits) for name, of_splits in parts.items()} if groups else {}
+    statistics = _embedded(trained, labelled, plain_statistics(trained), device, STATISTICS) if probed.targets else {}
+    places = merged(labelled, searched) if once else labelled
 
     def measure() -> list[Measure]:
-        rows = measure_features(sets, dim=dim, groups=groups) if groups else []
+        rows = _by_labels(trained, splits, probed, parts)
+        if probed.targets:
+            of = {w: parts[w] if w == RAW else _at(parts[w], places, labelled) for w in (TRAINED, RANDOM, RAW)}
+            of = {**of, STATISTICS: statistics}
+            groups = [group for group in probed.usual if group in probed.groups] or probed.usual
+            given = (trained, probed.targets, groups, of, labelled, models)
+            rows += predictions(*given, dim=probed.dim, probe=probed.probe, through_z=once)
         if search is None:
             return rows
         of_split = {weights: found[weights][search.split] for weights in models}
-        places = merged(labelled, searched)[search.split] if once else search.positions
-        return [*rows, *searches(search, models, of_split, places)]
+        at = places[search.split] if once else search.positions
+        return [*rows, *searches(search, models, of_split, at)]
 
     return on_first(measure)
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What probes measure: targets, the groups of views with labels, and all usual groups."""
+
+    targets: Sequence[Target]
+    groups: Sequence[Group]
+    usual: Sequence[Group]
+    dim: int | None
+    probe: str
+
+
+def _targets(trained: Trained, splits: Sequence[str], wanted: Sequence[str], console: Console) -> list[Target]:
+    """The targets that can be measured; says how to measure others."""
+    if not {"train", "test"} <= set(splits):
+        return targets_of(trained.store, wanted) if wanted else []
+    targets = targets_of(trained.store, wanted)
+    if not wanted and len(targets) > 1:
+        names = ", ".join(target.name for target in targets)
+        console.print(f"Targets: {names}; choose with --target.", highlight=False, markup=False, soft_wrap=True)
+    return targets
+
+
+def _wanted(trained: Trained, split: str, probed: Probed) -> NDArray[np.int64]:
+    """The samples of a split that probes need."""
+    positions = target_positions(trained.store, split, probed.targets)
+    if not probed.groups:
+        return positions
+    return np.union1d(labelled_positions(trained.store, split, trained.setup.views), positions)
+
+
+def _at(
+    parts: Mapping[str, Embedded], places: Mapping[str, NDArray[np.int64]], wanted: Mapping[str, NDArray[np.int64]]
+) -> dict[str, Embedded]:
+    return {split: part_at(parts[split], places[split], wanted[split]) for split in wanted if split in parts}
+
+
+def _by_labels(
+    trained: Trained, splits: Sequence[str], probed: Probed, parts: Mapping[str, Mapping[str, Embedded]]
+) -> list[Measure]:
+    """kNN and linear probe by the labels."""
+    if not probed.groups:
+        return []
+    sets = {name: _features(trained, splits, of_splits) for name, of_splits in parts.items()}
+    return measure_features(sets, dim=probed.dim, groups=probed.groups)
 
 
 def merged(*wanted: Mapping[str, NDArray[np.int64]]) -> dict[str, NDArray[np.int64]]:

@@ -25,7 +25,7 @@ Group = tuple[str, ...]
 CONCAT = "concat"
 BESIDE = " + "
 
-TRAINED, RANDOM, RAW = "trained", "random", "raw"
+TRAINED, RANDOM, RAW, STATISTICS = "trained", "random", "raw", "statistics"
 RIDGE, CCA, FUSED = "ridge", "cca", "fused"
 IN_WORDS = {
     RANDOM: "random weights",

@@ -23,6 +23,7 @@ from multiview.measure.retrieval_table import retrieval_table
 from multiview.measure.rows import CONCAT, KNN, LINEAR, Measure
 from multiview.measure.scores import Score, measures_of
 from multiview.measure.sentences import linear_rows, margin_over, notes, verdict, verdict_of_runs
+from multiview.measure.target_table import target_measures, target_notes, target_sentences, target_table
 from multiview.terminal import SafeConsole
 
 Cell = tuple[float | None, str]
@@ -35,6 +36,8 @@ def render(rows: Iterable[Measure | Score], console: Console) -> None:
     measures = measures_of(rows)
     if linear_rows(measures):
         _print({"": measures}, verdict(measures), console)
+    if target_measures(measures):
+        _print_targets(target_measures(measures), console)
     if retrieval_rows(measures) or rank_rows(measures):
         _print_retrieval({"": measures}, retrieval_verdict(measures), console)
 
@@ -54,6 +57,20 @@ def compare(tables: Mapping[str, Iterable[Measure | Score]], console: Console) -
     searched = {name: rows for name, rows in runs.items() if retrieval_rows(rows) or rank_rows(rows)}
     if searched:
         _print_retrieval(searched, retrieval_verdict_of_runs(list(searched.values())), console)
+
+
+def _print_targets(rows: Sequence[Measure], console: Console) -> None:
+    whole = not console.is_terminal
+    console.print()
+    if whole:
+        _print_whole(target_table(rows, PLAIN), console)
+    else:
+        console.print(target_table(rows, SIMPLE))
+    for note in target_notes(rows):
+        console.print(note, markup=False, highlight=False, soft_wrap=whole, style="dim")
+    console.print()
+    for sentence in target_sentences(rows):
+        console.print(sentence, markup=False, highlight=False, soft_wrap=whole)
 
 
 def _print_retrieval(runs: Mapping[str, Sequence[Measure]], answer: str, console: Console) -> None:

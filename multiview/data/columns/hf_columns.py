@@ -19,10 +19,11 @@ from multiview.data.columns.sound_columns import sound_modality
 from multiview.data.files import images
 from multiview.data.files.audiofiles import SoundReader
 from multiview.data.files.failures import name_failures
+from multiview.data.listing.labels import SEVERAL
 from multiview.data.modality import ANY, Modality
 from multiview.data.source import BadSample
 from multiview.data.values import NAMED, UNITS, declare_modality
-from multiview.errors import MultiviewError
+from multiview.errors import MultiviewError, unknown_name
 from multiview.plurals import counted
 
 HELD = 2 * 2**30
@@ -205,6 +206,41 @@ def class_column(parts: Parts, name: str, names: Sequence[str]) -> HeldColumn:
 def value_column(parts: Parts, name: str) -> HeldColumn:
     """The column of numbers or texts."""
     return column_of_cells(name, [None if cell is None else np.asarray(cell) for cell in parts.column(name)])
+
+
+@dataclass(frozen=True)
+class LabelTexts:
+    """The texts of a column of labels, names or numbers: None where a cell is empty."""
+
+    parts: Parts
+
+    def names(self) -> list[str]:
+        """The columns whose cells are texts, numbers, classes, or lists of texts or classes."""
+        kinds = ("class", "text", "number")
+        return [name for name, each in self.parts.parts[0].features.items() if kind_of_feature(_inner(each)) in kinds]
+
+    def __call__(self, name: str) -> list[str | None]:
+        """Raises MultiviewError for an unknown column."""
+        features = self.parts.parts[0].features
+        if name not in features:
+            raise unknown_name("column of the dataset", name, features)
+        inner = _inner(features[name])
+        names = inner.names if kind_of_feature(inner) == "class" else None
+        return [_label_text(cell, names) for cell in self.parts.column(name)]
+
+
+def _inner(feature: Any) -> Any:
+    """The feature of the entries of a list of texts or classes; another feature itself."""
+    inner = getattr(feature, "feature", None)
+    return inner if inner is not None and kind_of_feature(inner) in ("class", "text") else feature
+
+
+def _label_text(cell: Any, names: Sequence[str] | None) -> str | None:
+    if isinstance(cell, list):
+        return SEVERAL.join(_label_text(each, names) or "" for each in cell) or SEVERAL
+    if cell is None or (names is not None and cell < 0):
+        return None
+    return names[cell] if names is not None else str(float(cell) if isinstance(cell, bool) else cell) or None
 
 
 def array_columns(parts: Parts, names: Sequence[str]) -> dict[str, HeldColumn]:

@@ -11,6 +11,8 @@ from multiview.data.listing.splits import canonical_split
 from multiview.data.listing.tables import csv_lines
 from multiview.errors import MultiviewError, suggestion
 
+SEVERAL = ";"
+"""Stands between the labels of one cell; alone, it says that the sample has none of them."""
 USUAL_CSV = "labels.csv"
 USUAL_LABELS = ("class", "label")
 OTHER_LABELS = ("category", "class_name", "classname", "label_name", "categories", "classes", "labels")

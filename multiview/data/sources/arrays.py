@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -15,7 +15,7 @@ from multiview.data.columns.array_file import ArrayFile, find_array_file, is_one
 from multiview.data.columns.file_columns import RAGGED
 from multiview.data.files.failures import name_failures
 from multiview.data.listing import splits
-from multiview.data.listing.labels import OTHER_LABELS, is_label_like
+from multiview.data.listing.labels import OTHER_LABELS, SEVERAL, is_label_like
 from multiview.data.modality import ANY, Modality
 from multiview.data.source import Plan, Row
 from multiview.data.values import (
@@ -103,13 +103,16 @@ class Arrays:
         rows, last = _rows(file, texts, splits.parse_shares(self.split))
         notes += [*more, *file.notes, *(note for part in parts for note in part.notes), *last]
         modalities, reader = tuple(part.modality for part in parts), _Reader(file, tuple(parts))
-        return Plan(rows, modalities, reader, notes=tuple(notes), column=partial(_column, file, len(rows)))
+        others = _others(file, len(rows), {name for name in roles.values() if name})
+        column = partial(_column, file, len(rows))
+        return Plan(rows, modalities, reader, notes=tuple(notes), column=column, others=others)
 
     def _chosen(self, file: ArrayFile, roles: set[str]) -> tuple[tuple[ModalityChoice, ...], list[str]]:
         if self.modalities:
             return _required(file, parse_modalities(self.modalities)), []
         forms = {name: shape for name, (shape, _) in file.forms.items() if name not in roles}
-        left = {name: shape for name, shape in forms.items() if not has_role(name, shape)}
+        lists = {name for name, form in file.forms.items() if _is_text_list(*form)}
+        left = {name: shape for name, shape in forms.items() if not has_role(name, shape) and name not in lists}
         lengths = [shape[0] for shape in left.values() if shape]
         count = max(set(lengths), key=lambda n: (lengths.count(n), n), default=0)
         names = [name for name, shape in left.items() if shape and shape[0] == count]
@@ -149,9 +152,41 @@ class Arrays:
 def _column(file: ArrayFile, rows: int, name: str) -> list[str | None]:
     """The texts of an array with one value per sample; None where a number is not finite."""
     file.require_role(name)
+    if _holds_lists(file, rows, name):
+        return [_joined(file.read(name, row)) if file.has(name, row) else None for row in range(rows)]
     if file.forms[name][0] not in ((rows,), (rows, 1)):
         raise MultiviewError(f"'{name}' in {file.path} has not one value per sample, so it cannot tell groups.")
     return [text or None for text in file.texts(name)]
+
+
+def _others(file: ArrayFile, rows: int, roles: Collection[str]) -> list[str]:
+    """The arrays with one value, or a list of labels, for every sample."""
+    single = ((rows,), (rows, 1))
+    return [
+        name
+        for name, (shape, _) in file.forms.items()
+        if name not in roles and (shape in single or _holds_lists(file, rows, name))
+    ]
+
+
+def _is_text_list(shape: tuple[int, ...], dtype: np.dtype) -> bool:
+    """Whether the samples of an array are lists of texts."""
+    return dtype.kind == "U" and len(shape) == 2 and shape[1] != 1
+
+
+def _holds_lists(file: ArrayFile, rows: int, name: str) -> bool:
+    """Whether an array has a list of labels for every sample: texts, or a yes or no for each."""
+    shape, dtype = file.forms[name]
+    if shape[:1] != (rows,) or len(shape) != 2 or shape[1] == 1:
+        return False
+    yes_or_no = dtype.kind in "buif" and shape[1] != ANY and _tells_labels(name, shape)
+    return _is_text_list(shape, dtype) or (yes_or_no and bool(np.isin(file.read_all(name), (0, 1)).all()))
+
+
+def _joined(cell: np.ndarray) -> str:
+    """A list of texts, or the places of the ones, as one text."""
+    names = cell.tolist() if cell.dtype.kind == "U" else np.flatnonzero(cell).tolist()
+    return SEVERAL.join(map(str, names)) or SEVERAL
 
 
 def _required(file: ArrayFile, chosen: tuple[ModalityChoice, ...]) -> tuple[ModalityChoice, ...]:

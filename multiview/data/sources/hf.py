@@ -11,6 +11,7 @@ import numpy as np
 
 from multiview.data.columns.held_arrays import HeldArrays, HeldColumn, column_of, held_arrays
 from multiview.data.columns.hf_columns import (
+    LabelTexts,
     Parts,
     array_columns,
     class_column,
@@ -91,7 +92,15 @@ class HuggingFace:
         plan = source.plan_arrays(arrays)
         used = {row.label for row in plan.rows if row.label}
         classes = classes if classes and used <= set(classes) else None
-        return replace(plan, classes=classes, notes=(*notes, *plan.notes))
+        taken = {
+            source.id_column,
+            source.label_column,
+            source.split_column,
+            *(each.where[0] for each in parse_modalities(source.modalities or ())),
+        }
+        texts = LabelTexts(Parts(tuple(dataset.values() if isinstance(dataset, Mapping) else [dataset])))
+        others = [name for name in texts.names() if name not in taken]
+        return replace(plan, classes=classes, notes=(*notes, *plan.notes), column=texts, others=others)
 
     def columns_of(self, dataset: Any) -> tuple[HeldArrays, Arrays, tuple[str, ...] | None, list[str]]:
         """The columns, the source that plans them, the names of the classes, and notes."""

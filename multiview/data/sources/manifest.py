@@ -18,7 +18,7 @@ from multiview.data.columns.picture_columns import DENSE, PICTURES, require_one_
 from multiview.data.files import images
 from multiview.data.listing import splits
 from multiview.data.listing.filetree import as_unicode
-from multiview.data.listing.labels import OTHER_LABELS, is_label_like
+from multiview.data.listing.labels import OTHER_LABELS, SEVERAL, is_label_like
 from multiview.data.listing.tables import ENDINGS as TABLES
 from multiview.data.listing.tables import Columns, read_columns
 from multiview.data.source import BadSample, Plan, Row
@@ -100,9 +100,11 @@ class Manifest(FileOptions):
             notes += more
         rows = [Row(*each) for each in zip(ids, labels, named, strict=True)]
         modalities = tuple(part.modality for part in parts)
+        used = {identity, label, split, *(name for each in chosen for name in each.where)}
+        others = [name for name in columns if name and name not in used]
         reader, texts = _Reader(path, tuple(parts)), partial(_texts, path, columns)
         notes += reader.orientation_notes()
-        return Plan(rows, modalities, reader, notes=tuple(notes), column=texts, linked=linked)
+        return Plan(rows, modalities, reader, notes=tuple(notes), column=texts, linked=linked, others=others)
 
     def _split_by_hash(
         self, ids: Sequence[str], parts: Sequence[manifest_columns.CellColumn]
@@ -200,7 +202,11 @@ def _texts(path: Path, columns: Columns, name: str) -> list[str | None]:
     """The texts of a column; None in empty cells."""
     if name not in columns:
         raise _no_column(path, columns, name)
-    return [_text(cell) or None for cell in columns[name]]
+    return [SEVERAL.join(cell) or SEVERAL if _is_text_list(cell) else _text(cell) or None for cell in columns[name]]
+
+
+def _is_text_list(cell: Any) -> bool:
+    return isinstance(cell, list) and all(isinstance(each, str) for each in cell)
 
 
 def _expanded(path: Path, columns: Columns, each: ModalityChoice) -> ModalityChoice:
@@ -226,7 +232,8 @@ def _skipped(columns: Columns, others: Sequence[str]) -> list[str]:
 
 
 def _is_modality(name: str, column: Sequence[Any]) -> bool:
-    listed = any(isinstance(cell, (list, dict, bytes)) for cell in column)
+    listed = any(isinstance(cell, (list, dict, bytes)) and not (cell and _is_text_list(cell)) for cell in column)
+    listed = listed and any(not _is_text_list(cell) for cell in column if cell is not None)
     return listed or manifest_columns.are_files(column) or NAMED.get(name.casefold()) == "text"
 
 

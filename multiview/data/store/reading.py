@@ -13,7 +13,7 @@ from multiview.data.modality import Modality
 from multiview.data.source import BadSample
 from multiview.data.store import manifest as manifests
 from multiview.data.store.manifest import Manifest
-from multiview.data.store.shard import group_dataset
+from multiview.data.store.shard import TARGET, group_dataset
 from multiview.data.store.shardfiles import ShardFiles, check_size
 from multiview.data.store.statistics import Statistics
 from multiview.data.store.structure import HDF5_ERRORS, unwritten
@@ -118,7 +118,18 @@ class Store:
     @property
     def group_names(self) -> tuple[str, ...]:
         """The columns of groups that the store keeps (`multiview preprocess --group`)."""
-        return tuple(self.manifest.groups)
+        return tuple(name for name in self.manifest.groups if not name.startswith(TARGET))
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """The columns of texts that the store keeps for `multiview evaluate --target`."""
+        return tuple(name.removeprefix(TARGET) for name in self.manifest.groups if name.startswith(TARGET))
+
+    def target(self, column: str) -> list[str | None]:
+        """The text of every row in a column of `target_names`; None where it is empty."""
+        if column not in self.target_names:
+            raise unknown_name("column for --target in this store", column, self.target_names)
+        return self.group(f"{TARGET}{column}")
 
     def group(self, column: str) -> list[str | None]:
         """The group of every row in a stored column; None in rows without a group."""

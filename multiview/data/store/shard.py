@@ -16,6 +16,9 @@ from multiview.data.store.manifest import DIGEST, NO_SPLIT, Manifest, Provenance
 from multiview.data.store.statistics import Moments
 from multiview.files import sha256
 
+TARGET = "target:"
+"""Begins the name of a column of texts that is kept to be predicted, not to tell groups."""
+
 
 @dataclass(frozen=True)
 class Layout:

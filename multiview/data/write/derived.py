@@ -153,7 +153,7 @@ def _splits_of(store: Store) -> list[str | None]:
 def _rows_of(store: Store) -> list[Row]:
     classes, names, splits = store.manifest.classes, store.manifest.factors, _splits_of(store)
     factors = {name: store.factor(name) for name in names}
-    groups = {name: store.group(name) for name in store.group_names}
+    groups = {name: store.group(name) for name in store.manifest.groups}
     return [
         Row(
             identity,

@@ -1,4 +1,4 @@
-"""Gives the rows of a plan their groups, and keeps groups whole in the splits that we make."""
+"""Gives the rows of a plan their groups and targets; keeps groups whole in splits made here."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ from multiview.data.listing.groups import FOLDER, LABEL, PATTERN, groups_by_id
 from multiview.data.listing.splits import hash_split_note, linked_leaders, parse_shares, split_by_hash
 from multiview.data.source import Plan, Row, Source
 from multiview.data.values import number_text
+from multiview.data.write.targets import with_targets
 from multiview.errors import MultiviewError, unknown_name
 
 
 def with_groups(plan: Plan, column: str | None, source: Source, root: Path | None) -> Plan:
     """The plan with the group of every row in `column`; None leaves the groups as they are.
 
+    Other columns that can be predicted are kept too, see `with_targets`.
+
     Splits that the source made by a hash of the ids are made by a hash of the groups instead, so
     that no group is in two splits. Given splits stay. Raises MultiviewError for an unknown column.
     """
+    plan = with_targets(plan, column, source, root)
     if column is None:
         return replace(plan, column=None, linked=None)
     values = values_of_plan(plan, column, source, root)
