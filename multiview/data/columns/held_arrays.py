@@ -167,7 +167,7 @@ def column_of_cells(
 
 
 def _common_dtype(name: str, cells: Sequence[np.ndarray]) -> np.dtype:
-    texts = {cell.dtype.kind == "U" for cell in cells}
+    texts = {cell.dtype.kind == "U" for cell in cells if cell.size} or {False}  # an empty list tells nothing
     if len(texts) > 1:
         raise MultiviewError(f"'{name}' holds texts in some samples and numbers in others; give one kind.")
     return np.dtype("U") if texts == {True} else np.result_type(*{cell.dtype for cell in cells})
