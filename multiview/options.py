@@ -162,7 +162,7 @@ def _with_brackets(words: Sequence[str], lists: Mapping[str, bool], gather: bool
     """Writes the values of options that take lists as lists: `L,ab` as `["L", "ab"]`.
 
     gather: whether `--views L ab` is a list too, where no word of its own follows an option."""
-    left, done = list(words), []
+    left, done = _joined_targets(words), []
     while left:
         option, equals, value = left.pop(0).partition("=")
         if option.removeprefix("--") not in lists or not option.startswith("--"):
@@ -174,6 +174,20 @@ def _with_brackets(words: Sequence[str], lists: Mapping[str, bool], gather: bool
         joined = ",".join(items)
         done += [f"{option}={as_list(joined, lists[option.removeprefix('--')])}"] if items else [option]
     return done
+
+
+def _joined_targets(words: Sequence[str]) -> list[str]:
+    """The words with all `--target COLUMN` as one `--target=COLUMN,COLUMN`."""
+    left, done, targets = list(words), [], list[str]()
+    while left:
+        option, equals, value = left.pop(0).partition("=")
+        if option != "--target":
+            done.append(option + equals + value)
+        elif equals or (left and not left[0].startswith("--")):
+            targets.append(value if equals else left.pop(0))
+        else:
+            done.append(option)
+    return [*done, *([f"--target={','.join(targets)}"] if targets else [])]
 
 
 def _positional_first(words: list[str]) -> list[str]:
