@@ -17,7 +17,7 @@ from PIL import Image
 from multiview.report.page import write_page
 
 OUT = Path(__file__).parent / "page" / "page.png"
-WIDTH, MARGIN, COLOURS = 1280, 12, 128
+WIDTH, MARGIN, COLOURS = 1280, 12, 256
 SECTIONS = ("verdict", "graph", "matrix", "subsets", "gallery", "map")
 """The parts of the page that the picture shows, in two columns."""
 
@@ -58,7 +58,7 @@ def main(run: str) -> None:
     sheet = in_two_columns(sections(write_page([Path(run)])))
     small = sheet.resize((WIDTH, round(sheet.height * WIDTH / sheet.width)), Image.Resampling.LANCZOS)
     OUT.parent.mkdir(exist_ok=True)
-    small.quantize(COLOURS, dither=Image.Dither.NONE).save(OUT, optimize=True)
+    small.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(OUT, optimize=True)
     print(f"{OUT}: {OUT.stat().st_size // 1000} kB")
 
 

@@ -17,7 +17,7 @@ from small_runs import run
 
 from multiview import cli
 from multiview.errors import MultiviewError
-from multiview.measure.files import REPORT_DATA
+from multiview.measure.files import REPORT_DATA, to_json
 from multiview.measure.intervals import Interval
 from multiview.measure.rows import Measure
 from multiview.report.at_end import write_at_end
@@ -202,3 +202,48 @@ def test_a_page_that_cannot_be_written_ends_no_run(trained: Path, monkeypatch: p
     said = write_at_end(load(trained), gallery=True)
     assert [sentence for sentence in said if "no space left on device" in sentence] == said
     assert said[-1].startswith("Note: The page of the run was not written") and len(said) == 2
+
+
+def measure(name: str, group: str, weights: str, value: float, **facts: object) -> Measure:
+    """A row about the views L and ab, or one of them."""
+    views = ("L", "ab") if group in ("concat", "L -> ab", "L + ab") else (group,)
+    interval = Interval(value - 0.1, value + 0.1, "x")
+    return Measure(
+        measure=name, views=views, group=group, weights=weights, value=value, interval=interval, width=8,
+        unit="R2" if name == "target_r2" else "fraction", samples={"test": 9}, facts=facts,
+    )  # fmt: skip
+
+
+def with_rows(trained: Path, tmp_path: Path, rows: list[Measure]) -> Path:
+    copy = copied(trained, tmp_path)
+    (copy / "evaluation.json").write_text(to_json([*gather([trained])[0].rows, *rows]))
+    return copy
+
+
+def test_controls_without_a_network_stand_in_the_matrix_and_in_the_legend(trained: Path, tmp_path: Path) -> None:
+    facts = {"head": "x", "seed": 0, "chance": 0.1, "same_crop": False}
+    rows = [measure("retrieval_recall_1", "L -> ab", each, 0.25, **facts) for each in ("ridge", "cca", "fused")]
+    text = html_of(gather([with_rows(trained, tmp_path, rows)]))
+    for said in ("ridge 25.0 %", "CCA 25.0 %", "fused 25.0 %", 'class="k-ridge"></span>ridge regression'):
+        assert said in text
+
+
+def test_targets_and_kept_facts_have_cards_tables_and_sets_of_views(trained: Path, tmp_path: Path) -> None:
+    of = {"target": "size", "labels": "all", "probe": "linear"}
+    over = {"over": {"random": {"points": 0.3, "low": 0.1, "high": 0.5}}}
+    values = {"concat": 0.7, "L": 0.5, "ab": 0.6}
+    rows = [measure("target_r2", group, "trained", x, **of, **over) for group, x in values.items()]
+    rows += [measure("target_r2", group, "random", x - 0.3, **of) for group, x in values.items()]
+    rows += [measure("target_r2", "L", "trained", 0.2, **of | {"labels": "10 %"})]
+    rows += [measure("target_r2", "L -> ab", "trained", 0.1, **of, trained_on="L", tested_on="ab")]
+    rows += [measure("kept_colour", "L", each, 0.5, fact="mean colour") for each in ("trained", "random")]
+    text = html_of(gather([with_rows(trained, tmp_path, rows)]))
+    assert "Of 1 target, 1 is predicted better from the trained features than from every control" in text
+    assert "R² of size, from L + ab: 0.7 (0.6 to 0.8); random weights 0.4" in text
+    assert "Of 1 simple fact of the samples, the trained features keep 0 better and 0 worse" in text
+    for caption in ("R² of size", "R² of size, 10 % of the labels", "transfer from view to view", "kept: mean colour"):
+        assert caption in text
+    drawn = {each["title"]: each for each in page_data(text)["upsets"]}
+    assert [each["views"] for each in drawn["R² of size"]["sets"]] == [["L", "ab"], ["ab"], ["L"]]
+    assert drawn["R² of size"]["sets"][0]["values"]["random"] == [0.4, 0.3, 0.5]
+    assert "kept: mean colour" not in drawn

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,11 +41,11 @@ def duplicates(store: Store, held: HeldOut, found: Mapping[tuple[str, str], Foun
 
 def candidates(found: Mapping[tuple[str, str], Found]) -> list[tuple[int, int]]:
     """Samples and their nearest one in a view, the most similar first, at most `CANDIDATES`."""
-    own = [each for (a, b), each in found.items() if a == b]
-    close = chain.from_iterable(
-        ((float(each.best[i]), *sorted((i, int(each.top[i, 0])))) for i in np.flatnonzero(each.best >= NEAR).tolist())
-        for each in own
-    )
+    close: list[tuple[float, int, int]] = []
+    for each in (each for (a, b), each in found.items() if a == b):
+        for i in np.flatnonzero(each.best >= NEAR).tolist():
+            first, second = sorted((i, int(each.top[i, 0])))
+            close.append((float(each.best[i]), first, second))
     ordered = sorted(close, key=lambda pair: -pair[0])
     return list(dict.fromkeys((a, b) for _, a, b in ordered))[:CANDIDATES]
 

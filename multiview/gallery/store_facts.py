@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +88,7 @@ def _splits_of(keys: Iterable[Any], split_of: np.ndarray) -> dict[Any, set[int]]
     return splits
 
 
-def _digests(store: Store) -> Sequence[np.ndarray] | None:
+def _digests(store: Store) -> np.ndarray | None:
     """The digest of every row; None for data that is not stored."""
     files = getattr(store, "files", None)
     if files is None:

@@ -35,6 +35,12 @@ TITLES = {
     PIXEL_ACCURACY: "pixel accuracy",
     MIOU: "mean IoU",
     CKA: "linear CKA",
+    "target_top1": "accuracy",
+    "target_balanced": "balanced accuracy",
+    "target_auroc": "AUROC",
+    "target_map": "mAP",
+    "target_r2": "R²",
+    "target_mae": "mean absolute error",
     **{name: f"R@{k}" for k, name in RECALL.items()},
 }
 """Measures, and how the page calls them; others by their own name."""
@@ -56,11 +62,22 @@ class Table:
 
 
 def title_of(row: Measure) -> str:
-    """How the page calls what a row measured, with the target when it is not the class."""
-    known = row.measure.startswith(KEPT) and isinstance(row.facts.get("fact"), str)
-    name = f"kept: {row.facts['fact']}" if known else TITLES.get(row.measure, row.measure.replace("_", " "))
-    target = row.facts.get("target")
-    return f"{name} of {target}" if isinstance(target, str) and target else name
+    """How the page calls what a row measured, with the target, its labels and its probe."""
+    if row.measure.startswith(KEPT) and isinstance(row.facts.get("fact"), str):
+        return f"kept: {row.facts['fact']}"
+    name, facts = TITLES.get(row.measure, row.measure.replace("_", " ")), row.facts
+    said = [f"{name} of {facts['target']}" if facts.get("target") else name]
+    said += [f"{facts['labels']} of the labels"] if facts.get("labels") not in (None, "all") else []
+    said += [f"{facts['probe']} probe"] if facts.get("probe") not in (None, "linear") else []
+    said += ["transfer from view to view"] if "trained_on" in facts else []
+    return ", ".join(map(str, said))
+
+
+def legend(rows: Sequence[Measure]) -> list[tuple[str, str]]:
+    """The weights and controls of some rows, each with its name on the page; trained ones first."""
+    order = (TRAINED, RANDOM, RAW)
+    names = dict.fromkeys([*order, *(row.weights for row in rows)] if rows else order)
+    return [(name, WEIGHTS.get(name, name)) for name in names]
 
 
 def tables(rows: Sequence[Measure]) -> list[Table]:

@@ -20,9 +20,10 @@ from multiview.files import replace_text
 from multiview.report.curves import figures
 from multiview.report.data_facts import data_facts, store_lines
 from multiview.report.drawing import svg
+from multiview.report.further_cards import further_cards
 from multiview.report.gather import Gathered, gather, require_runs
 from multiview.report.matrix import matrix
-from multiview.report.measured import tables
+from multiview.report.measured import legend, tables
 from multiview.report.reproduce import reproduce
 from multiview.report.several import several
 from multiview.report.upset import upsets
@@ -108,7 +109,8 @@ def _of_one(run: Gathered, pictures: bool) -> dict[str, Any]:
         "title": run.name,
         "single": True,
         "run": run,
-        "cards": cards(run),
+        "cards": [*cards(run), *further_cards(run)],
+        "legend": legend(run.rows),
         "notes": notes,
         "graph": svg(run) if run.views else "",
         "matrix": matrix(run.rows, run.views),
@@ -135,6 +137,7 @@ def _of_several(runs: Sequence[Gathered]) -> dict[str, Any]:
         "runs": list(zip(runs, [cards(run) for run in runs], strict=True)),
         "several": both,
         "cards": [both.card],
+        "legend": legend([row for run in runs for row in run.rows]),
         "notes": [note for run in runs for note in run.notes],
         "matrices": [(run.name, run.views, matrix(run.rows, run.views)) for run in runs],
         "figures": drawn,

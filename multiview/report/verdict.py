@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
@@ -15,7 +15,7 @@ from multiview.measure.retrieval_sentences import (
     retrieval_rows,
     retrieval_verdict,
 )
-from multiview.measure.rows import CONCAT, KEPT, KNN, RANDOM, RAW, TRAINED, Measure
+from multiview.measure.rows import CONCAT, KNN, RANDOM, RAW, TRAINED, Measure
 from multiview.measure.sentences import headline, linear_rows, margin_over, notes, verdict
 from multiview.plurals import counted
 from multiview.report.dots import Dot, dots, nice_top
@@ -38,11 +38,8 @@ class Card:
 
 
 def cards(run: Gathered) -> list[Card]:
-    """What the probe sees, what one view finds of another, and whether the training was healthy.
-
-    A further card says what the features keep of simple facts, when that was measured.
-    """
-    return [by_labels(run), between_views(run), health(run), *kept(run)]
+    """What the probe sees, what one view finds of another, and whether the training was healthy."""
+    return [by_labels(run), between_views(run), health(run)]
 
 
 def by_labels(run: Gathered) -> Card:
@@ -97,31 +94,6 @@ def first_groups(rows: Sequence[Measure], most: int = MOST) -> list[Measure]:
             break
         kept += of_group
     return kept
-
-
-def kept(run: Gathered) -> list[Card]:
-    """What the features keep of simple facts, such as the mean colour, beside random weights."""
-    rows = [row for row in run.rows if row.measure.startswith(KEPT)]
-    trained = [row for row in rows if row.weights == TRAINED]
-    if not trained:
-        return []
-    more = sum(row.facts.get("over_random", {}).get("low", 0) > 0 for row in trained)
-    less = sum(row.facts.get("over_random", {}).get("high", 0) < 0 for row in trained)
-    sentence = (
-        f"Of {counted(len(trained), 'simple fact')} of the samples, the trained features keep {more} better and {less} "
-        "worse than those of random weights, beyond noise."
-    )
-    named = [replace(row, group=f"{row.group} {row.measure.removeprefix(KEPT)}") for row in first_groups(rows)]
-    how = "The share of the variance of a fact that a ridge regression predicts from the features (R²), held out."
-    return [
-        Card(
-            title="Simple facts",
-            state="unknown",
-            sentence=sentence,
-            drawing=drawing(named, "R²"),
-            notes=[how],
-        )
-    ]
 
 
 def health(run: Gathered) -> Card:

@@ -55,7 +55,7 @@ data.figures.forEach(curve);
 
 
 // ---- which views count: an UpSet plot
-const WEIGHTS = {trained: "--trained", random: "--random", raw: "--raw"};
+const WEIGHTS = {trained: "--trained", random: "--random", raw: "--raw", statistics: "--statistics"};
 const setsShown = () => {
   const each = data.upsets[Number(by("upset-measure").value)];
   const sets = each.sets.filter(set => filter.view === null && filter.edge === null ? true : set.views.some(isKept));

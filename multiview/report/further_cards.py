@@ -1,0 +1,81 @@
+"""Further cards below the verdict: predicted targets, and simple facts that the features keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from multiview.measure.rows import CONCAT, KEPT, TRAINED, Measure
+from multiview.plurals import counted
+from multiview.report.gather import Gathered
+from multiview.report.measured import name_of, text_of, title_of
+from multiview.report.verdict import Card, drawing, first_groups
+
+TARGET = "target_"
+"""The start of the names of measures of a predicted column."""
+LABELS, ALL = "labels", "all"
+
+
+def further_cards(run: Gathered) -> list[Card]:
+    """The cards for which the run has rows; older runs have none."""
+    return [*targets(run), *kept(run)]
+
+
+def targets(run: Gathered) -> list[Card]:
+    """What all views together say of each target, beside the controls, with all labels."""
+    rows = [row for row in run.rows if row.measure.startswith(TARGET) and row.facts.get(LABELS, ALL) == ALL]
+    first = _first_measures([row for row in rows if "trained_on" not in row.facts])
+    if not first:
+        return []
+    heads = [row for row in first if row.weights == TRAINED and row.group in (CONCAT, _last_group(first, row))]
+    clear = [row for row in heads if row.facts.get("over") and all(m["low"] > 0 for m in row.facts["over"].values())]
+    sentence = (
+        f"Of {counted(len(heads), 'target')}, {len(clear)} {'is' if len(clear) == 1 else 'are'} predicted better from "
+        "the trained features than from every control, beyond noise."
+    )
+    shares = [row for row in first if row.unit in ("fraction", "R2")]
+    named = [replace(row, group=f"{row.facts['target']} {name_of(row)}") for row in shares]
+    state = "good" if len(clear) == len(heads) else "bad" if not clear else "unknown"
+    lines = [_target_line(row, first) for row in heads]
+    picture = drawing(first_groups(named), "score of each target") if named else Card.drawing
+    return [Card(title="Targets", state=state, sentence=sentence, lines=lines, drawing=picture)]
+
+
+def _first_measures(rows: Sequence[Measure]) -> list[Measure]:
+    """The rows of the first measure and the first probe of every target."""
+    first: dict[Any, tuple[str, Any]] = {}
+    for row in rows:
+        first.setdefault(row.facts.get("target"), (row.measure, row.facts.get("probe")))
+    return [row for row in rows if first[row.facts.get("target")] == (row.measure, row.facts.get("probe"))]
+
+
+def _last_group(rows: Sequence[Measure], row: Measure) -> str:
+    """The last group of the target of a row; CONCAT when all views were measured together."""
+    groups = [each.group for each in rows if each.facts.get("target") == row.facts.get("target")]
+    return CONCAT if CONCAT in groups else groups[-1]
+
+
+def _target_line(row: Measure, rows: Sequence[Measure]) -> str:
+    same = (row.facts.get("target"), row.group)
+    others = [each for each in rows if (each.facts.get("target"), each.group) == same and each.weights != TRAINED]
+    against = ", ".join(f"{each.weights_in_words} {text_of(replace(each, interval=None))}" for each in others)
+    return f"{title_of(row)}, from {name_of(row)}: {text_of(row)}" + (f"; {against}" if against else "")
+
+
+def kept(run: Gathered) -> list[Card]:
+    """What the features keep of simple facts, such as the mean colour, beside random weights."""
+    rows = [row for row in run.rows if row.measure.startswith(KEPT)]
+    trained = [row for row in rows if row.weights == TRAINED]
+    if not trained:
+        return []
+    margins = [row.facts.get("over_random") or {"low": 0, "high": 0} for row in trained]
+    more, less = sum(m["low"] > 0 for m in margins), sum(m["high"] < 0 for m in margins)
+    sentence = (
+        f"Of {counted(len(trained), 'simple fact')} of the samples, the trained features keep {more} better and {less} "
+        "worse than those of random weights, beyond noise."
+    )
+    named = [replace(row, group=f"{row.group} {row.measure.removeprefix(KEPT)}") for row in rows]
+    how = "The share of the variance of a fact that a ridge regression predicts from the features (R²), held out."
+    picture = drawing(first_groups(named), "share of the variance")
+    return [Card(title="Simple facts", state="unknown", sentence=sentence, drawing=picture, notes=[how])]
