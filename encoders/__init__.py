@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from multiview.encoders.pointnet import PointNet
     from multiview.encoders.resnet import ResNet, resnet18, resnet34, resnet50, resnet101
     from multiview.encoders.resnet1d import ResNet1d
+    from multiview.encoders.seriesconv import SeriesConv
+    from multiview.encoders.soundconv import SoundConv
     from multiview.encoders.text import ByteTransformer
     from multiview.encoders.timm import TimmEncoder, timm_model
     from multiview.encoders.torchaudio import Speech, torchaudio_model
@@ -33,6 +35,8 @@ _HOME = {
     "R3d": "video",
     "ResNet": "resnet",
     "ResNet1d": "resnet1d",
+    "SeriesConv": "seriesconv",
+    "SoundConv": "soundconv",
     "Speech": "torchaudio",
     "TimmEncoder": "timm",
     "TransformersEncoder": "transformers",
@@ -58,6 +62,8 @@ __all__ = [
     "R3d",
     "ResNet",
     "ResNet1d",
+    "SeriesConv",
+    "SoundConv",
     "Speech",
     "TimmEncoder",
     "TransformersEncoder",

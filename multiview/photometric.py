@@ -63,6 +63,7 @@ class Augment:
 
 
 NAMED: dict[str, Augment] = {
+    "mild": Augment(brightness=0.2, contrast=0.2, saturation=0.2, jitter=0.8),
     "small": Augment(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.5, jitter=0.8, grey=0.3),
     "simclr": Augment(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, jitter=0.8, grey=0.2, blur=0.5),
     "moco_v1": Augment(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.4, grey=0.2, grey_first=True),

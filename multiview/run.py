@@ -22,6 +22,7 @@ from multiview.train.lost_devices import naming_lost_devices
 from multiview.train.plan import show_plan
 from multiview.train.prepare import Prepared, assemble, prepare
 from multiview.train.runfolder import changed_options, claim, describe, open_folder
+from multiview.train.shared_crops import shared_crop_notes
 from multiview.train.telemetry import Display, Metrics, NoMetrics
 from multiview.trained import Trained
 
@@ -109,9 +110,10 @@ def train(prepared: Prepared, loop: Loop, folder: Path, messages: Sequence[str],
 
 
 def _first_notes(prepared: Prepared) -> list[str]:
-    """What the objectives say about a new run."""
+    """What the objectives say about a new run, and edges whose crops give the pairs away."""
     edges = prepared.setup.graph.named_edges().items()
-    return [note for name, edge in edges if (note := edge.objective.at_first(name))]
+    said = [note for name, edge in edges if (note := edge.objective.at_first(name))]
+    return [*said, *shared_crop_notes(prepared.setup)]
 
 
 def _metrics(prepared: Prepared, loop: Loop, folder: Path, resumed: bool) -> Metrics:
@@ -134,7 +136,8 @@ def _loop(prepared: Prepared, recipe: Recipe, folder: Path) -> Loop:
         setup.tuning,
         frozen,
     )
-    return Loop(parts, samples, prepared.batches, prepared.train, recipe.seed, folder, _online_knn(prepared))
+    on_epoch = _online(prepared, prepared.steps)
+    return Loop(parts, samples, prepared.batches, prepared.train, recipe.seed, folder, on_epoch)
 
 
 def _trained(prepared: Prepared) -> Trained:
@@ -154,15 +157,30 @@ def _describe(prepared: Prepared, recipe: Recipe, folder: Path, origin: dict[str
     describe(folder, replace(recipe, out=str(folder), resume=False, overwrite=False), origin, data)
 
 
-def _online_knn(prepared: Prepared) -> Callable[[int, int], dict[str, float]]:
-    """The kNN measurement of `knn_every`: (epoch, step) -> accuracies to log."""
-    from multiview.measure.online import online_knn
+def _online(prepared: Prepared, steps: int) -> Callable[[int, int], dict[str, float]]:
+    """The measurement of `knn_every`: (epoch, step) -> numbers to log; of step 0 first of all.
 
-    def measure(epoch: int, step: int) -> dict[str, float]:  # noqa: ARG001
-        values = online_knn(_trained(prepared), prepared.accelerator.device)
-        text = "  ".join(f"{name.removeprefix('knn/')} {100 * value:.1f} %" for name, value in values.items())
+    A resumed run measures the untrained weights again, because it compares with them.
+    """
+    from multiview.measure.online import Watch
+
+    watch = Watch(_trained(prepared), prepared.accelerator.device)
+
+    def show(when: str, values: dict[str, float]) -> None:
+        kind = "kNN" if any(name.startswith("knn/") for name in values) else "R@1"
+        text = "  ".join(f"{name.partition('/')[2]} {100 * value:.1f} %" for name, value in values.items())
         if text:
-            prepared.console.print(f"epoch {epoch + 1}  kNN  {text}", highlight=False)
+            prepared.console.print(f"{when}  {kind}  {text}", highlight=False)
+
+    def measure(epoch: int, step: int) -> dict[str, float]:
+        first = watch.start() if watch.untrained is None else watch.untrained
+        if step == 0:
+            show("untrained", first)
+            return first
+        values, sentence = watch.look(step / steps)
+        show(f"epoch {epoch + 1}", values)
+        if sentence:
+            prepared.console.print(f"Warning: {sentence}", highlight=False, soft_wrap=True)
         return values
 
     return measure

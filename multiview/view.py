@@ -84,6 +84,7 @@ class View:
         missing: value that means "not measured"; it becomes 0 after normalisation.
         augment: augmentation of the modality's tensor, such as `Augment`, drawn once per crop.
         mask: augmentation of the converted tensor, such as `SpecAugment`.
+        distort: augmentation of the normalised tensor, such as `Distort`.
         rate: sampling rate that `convert` was made for, Hz; None = any.
         axes: names of the axes of a sample, as `Encoder.axes` has them; they choose the encoder of
             a view that names none.
@@ -116,6 +117,7 @@ class View:
     missing: float | None = None
     augment: Augmentation | None = None
     mask: Augmentation | None = None
+    distort: Augmentation | None = None
     rate: float | None = None
     axes: tuple[str, ...] = ("channels", "height", "width")
     made: Made | None = field(default=None, compare=False, repr=False)
@@ -227,7 +229,9 @@ class View:
         )
 
 
-_AUGMENTATIONS = ("augment", "mask")
+_AUGMENTATIONS = ("augment", "mask", "distort")
+_NEWER = ("axes", "distort")
+"""Fields that records of older versions do not have."""
 _PLAIN = ("modality", "reads_bytes", "pointwise", "take", "mean", "std", "missing", "rate", "axes")
 
 
@@ -242,7 +246,7 @@ def view_from(record: Mapping[str, Any]) -> View:
         )
     try:
         known = (*_PLAIN, *_AUGMENTATIONS)
-        values = {name: from_plain(record[name]) for name in known if name in record or name != "axes"}
+        values = {name: from_plain(record[name]) for name in known if name in record or name not in _NEWER}
         values["channels"] = Channels(**{name: from_plain(value) for name, value in record["channels"].items()})
         values["crop"] = Crop(**{name: from_plain(value) for name, value in record["crop"].items()})
         name, options = record["name"], record["options"]

@@ -45,7 +45,8 @@ class ViewLayer(nn.Module):
         exact = torch.autocast(device, enabled=False) if lowers else nullcontext()
         with torch.no_grad(), exact:
             converted = self._converted(batch, draws)
-            return {name: self._normalised(position, converted[name]) for position, name in enumerate(self.views)}
+            normal = {name: self._normalised(position, converted[name]) for position, name in enumerate(self.views)}
+            return normal if draws is None else {name: self._distorted(name, x, draws) for name, x in normal.items()}
 
     def _converted(self, batch: Batch, draws: Draws | None) -> dict[str, Tensor]:
         made: dict[object, Tensor] = {}
@@ -72,6 +73,10 @@ class ViewLayer(nn.Module):
             return once((source, convert, mask), lambda: mask(converted, own))
 
         return {name: seen(view) for name, view in self.views.items()}
+
+    def _distorted(self, name: str, x: Tensor, draws: Draws) -> Tensor:
+        distort = self.views[name].distort
+        return x if distort is None or not x.is_floating_point() else distort(x, draws.of(f"{name}/distort"))
 
     def _normalised(self, position: int, x: Tensor) -> Tensor:
         view = list(self.views.values())[position]

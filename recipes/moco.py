@@ -17,14 +17,15 @@ class MoCoRecipe(mv.ImageRecipe):
 
     Args:
         min_scale: smallest share of the image area that a crop covers; the papers have 0.2.
-        augment: colour augmentation of each crop. MoCo v2 has --brightness 0.4 --contrast 0.4
-            --saturation 0.4 --hue 0.1 --grey 0.2 --blur 0.5 (`multiview.views.MOCO_V2`); MoCo v1 is
-            `multiview.views.MOCO_V1`.
+        augment: colour augmentation of each crop, mild: colour may be what matters
+            (`multiview.views.SMALL` is for small pictures whose colour does not matter). MoCo v2
+            has --brightness 0.4 --contrast 0.4 --saturation 0.4 --hue 0.1 --grey 0.2 --blur 0.5
+            (`multiview.views.MOCO_V2`); MoCo v1 is `multiview.views.MOCO_V1`.
         objective: queue, temperature, key momentum; the papers have 65536, 0.07 (v2: 0.2), 0.999.
     """
 
     min_scale: float = 0.6
-    augment: mv.Augment = mv.views.SMALL
+    augment: mv.Augment = mv.views.MILD
     objective: mv.Objective = mv.MoCo(temperature=0.2, momentum=0.99, mlp=True, symmetric=False)
     train: mv.Train = mv.Train(epochs=44, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 

@@ -16,13 +16,15 @@ class SimClrRecipe(mv.ImageRecipe):
 
     Args:
         min_scale: smallest share of the image area that a crop covers; the paper has 0.08.
-        augment: colour augmentation of each crop. The paper has --hue 0.2 --grey 0.2 --blur 0.5
-            (`multiview.views.SIMCLR`).
+        augment: colour augmentation of each crop, mild: colour may be what matters. The paper has
+            --brightness 0.8 --contrast 0.8 --saturation 0.8 --hue 0.2 --grey 0.2 --blur 0.5
+            (`multiview.views.SIMCLR`). Where colour does not matter and pictures are small,
+            --hue 0.5 --grey 0.3 with these strengths (`multiview.views.SMALL`) keeps the shape.
         objective: temperature (the paper has 0.5, and 0.1 for long runs) and projector.
     """
 
     min_scale: float = 0.6
-    augment: mv.Augment = mv.views.SMALL
+    augment: mv.Augment = mv.views.MILD
     objective: mv.Objective = mv.SimCLR(temperature=0.2)
     train: mv.Train = mv.Train(epochs=44, batch=256, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 

@@ -16,13 +16,15 @@ class SimSiamRecipe(mv.ImageRecipe):
 
     Args:
         min_scale: smallest share of the image area that a crop covers; the paper has 0.2.
-        augment: colour augmentation of each crop. The paper has --brightness 0.4 --contrast 0.4
-            --saturation 0.4 --hue 0.1 --grey 0.2 --blur 0.5 (`multiview.views.SIMSIAM`).
+        augment: colour augmentation of each crop, mild: colour may be what matters
+            (`multiview.views.SMALL` is for small pictures whose colour does not matter). The paper
+            has --brightness 0.4 --contrast 0.4 --saturation 0.4 --hue 0.1 --grey 0.2 --blur 0.5
+            (`multiview.views.SIMSIAM`).
         objective: widths of projector and predictor; the paper has 2048 and 512 with resnet50.
     """
 
     min_scale: float = 0.6
-    augment: mv.Augment = mv.views.SMALL
+    augment: mv.Augment = mv.views.MILD
     objective: mv.Objective = mv.SimSiam(dim=512, predictor=128)
     train: mv.Train = mv.Train(epochs=44, batch=256, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 

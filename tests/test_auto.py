@@ -176,9 +176,9 @@ def test_masks_labels_ids_constants_and_rare_modalities_are_left_out() -> None:
 def test_constant_channels_are_not_read() -> None:
     choice = chosen(held("table", "a", changing=(0, 2, 3)), held("series"), held("bands", changing=(1, 2)))
     views = choice.graph.views
-    assert views["a"].options == {"columns": (0, 2, 3)}
+    assert views["a"].options["columns"] == (0, 2, 3)
     assert views["bands"].options == {"bands": (1, 2)}
-    assert views["series"].options == {"channels": 3}
+    assert views["series"].options["channels"] == 3
     assert left_out(choice)["bands"].endswith("counted from 0: 0, 3, 4")
 
 
@@ -206,11 +206,38 @@ def test_crops_and_strides_fit_the_pictures(side: int, size: int, stride: int) -
 def test_the_budget_follows_the_number_of_samples() -> None:
     budgets = {count: train_of(count) for count in (6, 200, 2_000, 50_000)}
     assert {count: (each.batch, each.epochs) for count, each in budgets.items()} == {
-        6: (6, 500),
+        6: (6, 2000),
         200: (32, 334),
         2_000: (128, 134),
         50_000: (256, 20),
     }
+
+
+def test_the_steps_that_the_user_gives_are_the_budget() -> None:
+    few, many = train_of(200, steps=12), train_of(200, steps=9_000)
+    assert (few.steps, few.epochs, few.knn_every) == (12, 334, 1)
+    assert (many.steps, many.epochs) == (9_000, 1_500)
+
+
+def test_series_against_series_have_linear_projectors_and_weight_decay() -> None:
+    choice = chosen(held("series", "a"), held("series", "b"))
+    edge = choice.graph.edges[0]
+    assert edge.objective == SimCLR(temperature=0.1, negatives="cross", hidden=0)
+    assert choice.graph.views["a"].tuning.weight_decay == 0.1
+    assert choice.graph.views["b"].share == "a"
+    assert choice.graph.views["a"].options == {"channels": 3, "jitter": 0.3, "masked": 0.1}
+    assert chosen(held("series")).graph.views["series"].tuning.weight_decay is None
+
+
+def test_a_few_samples_get_a_higher_temperature() -> None:
+    found = [chosen(held("table"), held("series"), samples=count).graph.edges[0].objective for count in (499, 500)]
+    assert [each.temperature for each in found if isinstance(each, SimCLR)] == [0.2, 0.1]
+
+
+def test_several_recordings_are_seen_whole() -> None:
+    two = held("audio", "a", most=14_000), held("audio", "b", most=16_000)
+    assert chosen(*two).graph.crop.seconds == 2.0
+    assert chosen(held("audio", "a", most=80_000), held("audio", "b")).graph.crop.seconds == 4.0
 
 
 def test_names_that_are_no_words_become_words() -> None:

@@ -258,3 +258,41 @@ def test_mistakes_say_what_to_do(arguments: tuple[str, int], options: dict[str, 
 def test_a_batch_of_another_shape(name: str, shape: tuple[int, ...], words: str) -> None:
     with pytest.raises(MultiviewError, match=words):
         make_encoder(name, 1)(torch.zeros(shape))
+
+
+# Segments of time and statistics
+
+
+def test_seriesconv_has_the_mean_the_segments_and_the_statistics() -> None:
+    encoder = make_encoder("seriesconv", 2, width=0.25, segments=3, seed=0).eval()
+    x = noise(4, 2, 24)
+    h, maps = encoder(x), encoder(x, "stage3")
+    assert h.shape == (4, encoder.features) == (4, 16 * (1 + 3) + 5 * 2)
+    torch.testing.assert_close(h[:, :16], maps.mean(2))
+    torch.testing.assert_close(h[:, 16 : 16 * 4].view(4, 16, 3), maps.view(4, 16, 3, 4).mean(3))
+    torch.testing.assert_close(h[:, -10:-8], x.mean(2))
+    torch.testing.assert_close(h[:, -6:-4], x.min(2).values)
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 1000])
+@pytest.mark.parametrize(("segments", "statistics"), [(0, False), (5, True)])
+def test_seriesconv_takes_any_length(length: int, segments: int, statistics: bool) -> None:
+    encoder = make_encoder("seriesconv", 3, width=0.1, segments=segments, statistics=statistics)
+    assert encoder(noise(2, 3, length)).shape == (2, encoder.features)
+
+
+def test_soundconv_tells_the_duration_and_the_order_of_time() -> None:
+    encoder = make_encoder("soundconv", 1, width=0.1, seed=0).eval()
+    silence = torch.full((2, 1, 40, 60), -1.5)
+    silence[0, :, :, :30] = 1.0
+    silence[1, :, :, :15] = 1.0
+    h = encoder(silence)
+    assert h.shape == (2, encoder.features) == (2, 26 * 5 + 25)
+    torch.testing.assert_close(h[:, -1], torch.tensor([0.5, 0.25]))
+    assert not torch.allclose(encoder(silence.flip(3)), h, atol=0.1)
+
+
+@pytest.mark.parametrize("name", ["seriesconv", "soundconv"])
+def test_segments_below_0_are_refused(name: str) -> None:
+    with pytest.raises(MultiviewError, match=f"the segments of a {name} are -1; give 0 or more"):
+        make_encoder(name, 1, segments=-1)

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from multiview.views.depth import depth
 
 if TYPE_CHECKING:
-    from multiview.views.augment import CROP_ONLY, MOCO_V1, MOCO_V2, SIMCLR, SIMSIAM, SMALL
+    from multiview.views.augment import CROP_ONLY, MILD, MOCO_V1, MOCO_V2, SIMCLR, SIMSIAM, SMALL
     from multiview.views.colour import grey, rgb, rgb_to_grey
     from multiview.views.lab import Lab, chroma, lightness, rgb_to_lab
     from multiview.views.normals import normal
 
 _HOME = {
     "CROP_ONLY": "augment",
+    "MILD": "augment",
     "MOCO_V1": "augment",
     "MOCO_V2": "augment",
     "SIMCLR": "augment",
@@ -36,6 +37,7 @@ _HOME = {
 
 __all__ = [
     "CROP_ONLY",
+    "MILD",
     "MOCO_V1",
     "MOCO_V2",
     "SIMCLR",

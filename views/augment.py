@@ -19,6 +19,9 @@ MOCO_V2 = NAMED["moco_v2"]
 SIMSIAM = MOCO_V2
 """SimSiam (arXiv:2011.10566): the same as MoCo v2."""
 
+MILD = NAMED["mild"]
+"""Changes that leave colour and shape recognisable, for data of which nothing else is known."""
+
 SMALL = NAMED["small"]
 """For pictures of 32 to 64 px whose colour does not matter: SimCLR's jitter with any hue.
 

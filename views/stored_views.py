@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from multiview.errors import MultiviewError
 from multiview.record import recorded
 from multiview.view import Augmentation, Channels, Crop, View
+from multiview.views.distort import distortion
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +24,14 @@ Some = Selection
 """The older name."""
 
 
-def _selected(kind: str, option: str, selection: Selection | None, crop: Crop, augment: Augmentation | None) -> View:
+def _selected(
+    kind: str,
+    option: str,
+    selection: Selection | None,
+    crop: Crop,
+    augment: Augmentation | None,
+    distort: Augmentation | None = None,
+) -> View:
     """Channels of the modality `kind`, each normalised by its statistics from the store."""
     if not selection:
         raise _unknown_number(kind, option)
@@ -36,6 +44,7 @@ def _selected(kind: str, option: str, selection: Selection | None, crop: Crop, a
         take=take,
         axes=_AXES[kind],
         augment=augment,
+        distort=distort,
     )
 
 
@@ -69,23 +78,40 @@ def bands(crop: Crop, augment: Augmentation | None = None, *, bands: Selection |
 
 
 @recorded
-def table(crop: Crop, augment: Augmentation | None = None, *, columns: Selection | None = None) -> View:
+def table(
+    crop: Crop,
+    augment: Augmentation | None = None,
+    *,
+    columns: Selection | None = None,
+    jitter: float = 0.0,
+    masked: float = 0.0,
+) -> View:
     """The view `table`: columns of a table (n, columns), each normalised by its statistics.
 
     columns: their number in the store, or a tuple of the columns to read, in this order;
-    `store.modality("table").numbers("age", "mass")` finds columns by name.
+    `store.modality("table").numbers("age", "mass")` finds columns by name. In training: jitter:
+    noise, in standard deviations of the column; masked: probability that a column is replaced by
+    noise with the mean and standard deviation of the column (`Distort`).
     """
-    return _selected("table", "columns", columns, crop, augment)
+    return _selected("table", "columns", columns, crop, augment, distortion(jitter, masked, "noise"))
 
 
 @recorded
-def series(crop: Crop, augment: Augmentation | None = None, *, channels: Selection | None = None) -> View:
+def series(
+    crop: Crop,
+    augment: Augmentation | None = None,
+    *,
+    channels: Selection | None = None,
+    jitter: float = 0.0,
+    masked: float = 0.0,
+) -> View:
     """The view `series`: time series (n, channels, times), normalised per channel.
 
     channels: their number in the store, or a tuple of the channels to read. The crop's `seconds` is
-    the length of the window.
+    the length of the window. In training: jitter: noise, in standard deviations of the channel;
+    masked: probability that a channel is hidden by its mean (`Distort`).
     """
-    return _selected("series", "channels", channels, crop, augment)
+    return _selected("series", "channels", channels, crop, augment, distortion(jitter, masked, "mean"))
 
 
 def unit_ball(cloud: Tensor) -> Tensor:

@@ -29,7 +29,10 @@ WIDE, NARROW = (0.7, 1.0), (0.3, 1.0)
 """Share of the picture in a crop: of two different views, and of two crops of one view."""
 BATCHES = ((20_000, 256), (2_000, 128), (500, 64), (0, 32))
 """From so many training samples on, samples per step."""
-LEAST_STEPS, LEAST_EPOCHS, MOST_EPOCHS = 2_000, 20, 500
+LEAST_STEPS, LEAST_EPOCHS = 2_000, 20
+FEW = 500
+"""Training samples below which the temperature of pairs is higher: the negatives are few."""
+TEMPERATURE, OF_FEW, OF_ONE_VIEW = 0.1, 0.2, 0.2
 LONGEST = {"audio": 4.0, "video": 2.0}
 """Seconds of the longest window of a kind."""
 LONGEST_SERIES = 1024
@@ -74,11 +77,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the user says about the graph: the objective of all edges, a topology, all views."""
+    """What the user says: objective of all edges, topology, all views, number of steps."""
 
     objective: Objective | None = None
     topology: str | None = None
     views: tuple[Proposal, ...] = ()
+    steps: int | None = None
 
 
 def choose(holdings: Holdings, wishes: Wishes = Wishes()) -> Choice:
@@ -95,7 +99,7 @@ def choose(holdings: Holdings, wishes: Wishes = Wishes()) -> Choice:
     own = any(len(set(edge.views)) == 1 for edge in edges)
     crop = _crop(views, own)
     graph = Graph(views={each.name: each.view for each in views}, edges=edges, crop=crop)
-    train = train_of(holdings.samples)
+    train = train_of(holdings.samples, wishes.steps)
     said = [
         *_about_views(views),
         *_about_edges(graph, views, holdings),
@@ -154,7 +158,8 @@ def pairs_of(views: Sequence[Proposal]) -> list[tuple[Proposal, Proposal]]:
 def _edge(a: Proposal, b: Proposal, samples: int, objective: Objective | None) -> GraphEdge:
     """An edge between two views: a bank where pixels are aligned, else the batch."""
     aligned = bool(a.aligned) and _grids_agree(a, b)
-    chosen = objective or (_bank() if aligned and samples <= LARGEST_BANK else _in_batch(0.1, "cross"))
+    usual = _bank() if aligned and samples <= LARGEST_BANK else _of_pair(a, b, samples)
+    chosen = objective or usual
     pictures = a.held.modality.spatial and b.held.modality.spatial
     return GraphEdge((a.name, b.name), chosen, crop=OWN if pictures and not reads_memory(chosen) else SHARED)
 
@@ -165,16 +170,27 @@ def _grids_agree(a: Proposal, b: Proposal) -> bool:
     return bool(b.aligned) and len(pictures) < 2
 
 
+def _of_pair(a: Proposal, b: Proposal, samples: int) -> Objective:
+    """SimCLR with the negatives of the other view; between two series with linear projectors."""
+    linear = {"hidden": 0} if are_series(a) and are_series(b) else {}
+    return _in_batch(TEMPERATURE if samples >= FEW else OF_FEW, "cross", **linear)
+
+
+def are_series(each: Proposal) -> bool:
+    """Whether the view reads a time series."""
+    return each.view.view == "series"
+
+
 def _self_edge(each: Proposal, objective: Objective | None) -> GraphEdge:
-    return GraphEdge((each.name, each.name), objective or _in_batch(0.2, "both"))
+    return GraphEdge((each.name, each.name), objective or _in_batch(OF_ONE_VIEW, "both"))
 
 
 def _bank() -> Objective:
     return load("objectives", "cmc")(variant="softmax", temperature=0.1)
 
 
-def _in_batch(temperature: float, negatives: str) -> Objective:
-    return load("objectives", "simclr")(temperature=temperature, negatives=negatives)
+def _in_batch(temperature: float, negatives: str, **options: object) -> Objective:
+    return load("objectives", "simclr")(temperature=temperature, negatives=negatives, **options)
 
 
 def reads_memory(objective: Objective) -> bool:
@@ -201,19 +217,25 @@ def _seconds(views: Sequence[Proposal], own: bool) -> float | None:
     ragged = any(each.modality.ragged for each in timed.values())
     if not own and not ragged and all(each.seconds <= long for each, long in zip(timed.values(), most, strict=True)):
         return None
+    if not own and all(each.kind == "audio" for each in timed.values()):  # several recordings: all of each
+        whole = max(each.whole_seconds for each in timed.values())
     slowest = min(rates.values())
     length = min(whole * (SHARE_OF_WINDOW if own else 1.0), *most)
     return round(max(1.0, length * slowest)) / slowest
 
 
-def train_of(samples: int) -> Train:
-    """Epochs, batch and optimiser for so many training samples."""
+def train_of(samples: int, steps: int | None = None) -> Train:
+    """Epochs, batch and optimiser for so many training samples.
+
+    steps: of the whole run, when the user gives them.
+    """
     batch = min(next(batch for least, batch in BATCHES if samples >= least), max(samples, 1))
     each = max(1, samples // batch)
-    epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, -(-LEAST_STEPS // each)))
-    optimizer = Optimizer(name="adamw", lr=1e-3, warmup=max(1.0, epochs / 20))
-    often = max(1, epochs // 10)
-    return Train(epochs=epochs, batch=batch, optimizer=optimizer, knn_every=often, save_every=often)
+    usual = max(LEAST_EPOCHS, -(-LEAST_STEPS // each))
+    asked = usual if steps is None else -(-steps // each)
+    epochs, often = max(usual, asked), max(1, asked // 10)
+    optimizer = Optimizer(name="adamw", lr=1e-3, warmup=max(1.0, asked / 20))
+    return Train(epochs=epochs, steps=steps, batch=batch, optimizer=optimizer, knn_every=often, save_every=often)
 
 
 def _about_views(views: Sequence[Proposal]) -> list[Reason]:
@@ -258,6 +280,8 @@ def _why_edge(edge: GraphEdge) -> str:
         return f"{name}, own crops: a common crop would tell the pairs of a batch apart by its place"
     if reads_memory(edge.objective):
         return f"{name}, common crop: negatives from a memory have seen other crops"
+    if getattr(edge.objective, "hidden", None) == 0:
+        return f"{name}, linear projectors: sensors of one moment; negatives from the batch"
     return f"{name}: negatives from the batch"
 
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 
 from multiview.graphs.held import Held
 from multiview.graphs.values import GraphView
-from multiview.photometric import Augment
+from multiview.photometric import NAMED
+from multiview.tuning import Tuning
 
-MILD = Augment(brightness=0.2, contrast=0.2, saturation=0.2, jitter=0.8)
-"""Changes that leave colour and shape recognisable."""
 SIZES = (96, 64, 48, 32)
 """Sides of crops that are chosen, pixels; smaller pictures are taken whole."""
 STRIDES = ((24, 1), (48, 2))
@@ -21,8 +20,12 @@ BANDS = 40
 WINDOW = 0.032
 """Seconds of a spectrogram's window."""
 LONGEST_TEXT = 256
-LONG_SERIES = 512
-"""Steps of a series above which its encoder gets half of its width."""
+JITTER, MASKED = 0.3, 0.1
+"""Of series: noise in standard deviations, and the probability that a channel is hidden."""
+TABLE_JITTER, TABLE_MASKED = 0.1, 0.2
+"""The same of the columns of tables."""
+SENSOR_DECAY = 0.1
+"""Weight decay of the encoders of series that are contrasted with series."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def _picture(held: Held, name: str, view: str, why: str) -> Proposal:
 
 
 def _with_mild(held: Held, view: str) -> GraphView:
-    return replace(_convnet(held, view), augment=MILD)
+    return replace(_convnet(held, view), augment=NAMED["mild"])
 
 
 def _convnet(held: Held, view: str, **options: object) -> GraphView:
@@ -130,8 +133,8 @@ def _sound(held: Held) -> Proposal:
         view="logmel",
         modality=held.name,
         options=options,
-        encoder="convnet",
-        encoder_options={"stride": stride_of(count)},
+        encoder="soundconv",
+        encoder_options={"stride": stride_of(count), "width": 0.5},
     )
     return Proposal(held.name, view, held, f"sound at {rate} Hz as a spectrogram of {count} bands", alone="window")
 
@@ -159,18 +162,14 @@ def _frame(held: Held, name: str, why: str) -> Proposal:
 
 def series(group: Sequence[Held]) -> list[Proposal]:
     """The view series, of the channels that change."""
-    return [_series(each, f"series of {len(each.changing)} channels") for each in group]
+    tuning = Tuning(weight_decay=SENSOR_DECAY) if len(group) > 1 else Tuning()
+    found = [_series(each, f"series of {len(each.changing)} channels") for each in group]
+    return [replace(each, view=replace(each.view, tuning=tuning)) for each in found]
 
 
 def _series(held: Held, why: str) -> Proposal:
-    width = {"width": 0.5} if max(held.length, held.modality.shape[0]) > LONG_SERIES else {}
-    view = GraphView(
-        view="series",
-        modality=held.name,
-        options={"channels": selected(held)},
-        encoder="resnet1d",
-        encoder_options=width,
-    )
+    options = {"channels": selected(held), "jitter": JITTER, "masked": MASKED}
+    view = GraphView(view="series", modality=held.name, options=options, encoder="seriesconv")
     return Proposal(held.name, view, held, why, alone="window" if held.modality.timed else "")
 
 
@@ -200,7 +199,8 @@ def halves(table: Held) -> list[Proposal]:
 
 def _table(held: Held, name: str, columns: tuple[int, ...], why: str) -> Proposal:
     chosen = held.width if len(columns) == held.width else columns
-    view = GraphView(view="table", modality=held.name, options={"columns": chosen}, encoder="mlp")
+    options = {"columns": chosen, "jitter": TABLE_JITTER, "masked": TABLE_MASKED}
+    view = GraphView(view="table", modality=held.name, options=options, encoder="mlp")
     return Proposal(name, view, held, why)
 
 
@@ -296,7 +296,9 @@ def _shared(found: Sequence[Proposal]) -> list[Proposal]:
     for each in found:
         owner = first.setdefault(_shape(each), each)
         if owner.held.name != each.held.name:
-            each = replace(each, view=replace(each.view, share=owner.name, encoder=None, encoder_options={}))
+            each = replace(
+                each, view=replace(each.view, share=owner.name, encoder=None, encoder_options={}, tuning=Tuning())
+            )
         shared.append(each)
     return shared
 

@@ -114,7 +114,7 @@ def chosen_for(recipe: Any, store: Store) -> tuple[Graph, Train, str, list[str]]
     given = Given(recipe)
     holdings = holdings_of(store)
     topology = recipe.topology or next((text for name, text in reversed(given.words) if name == "topology"), None)
-    wishes = Wishes(given.objective(), topology)
+    wishes = Wishes(given.objective(), topology, steps=recipe.train.steps)
     named = recipe.views or any(name == "views" for name in given.names)
     choice = None if named else choose(holdings, wishes)
     document = Document({"views": recipe.views if choice is None else _plain_views(choice.graph)})

@@ -34,6 +34,7 @@ class Held:
         width: number of channels.
         side: the shorter side of the pictures, pixels (median); 0 for other kinds.
         length: the number of samples or frames (median); 0 for kinds without time.
+        most: the number that 9 of 10 samples do not exceed.
         coloured: whether the pictures have colour.
         role: `label` or `id` when a table of one column looks like one, else empty.
     """
@@ -46,6 +47,7 @@ class Held:
     length: int = 0
     coloured: bool = True
     role: str = ""
+    most: int = 0
 
     @property
     def name(self) -> str:
@@ -61,6 +63,11 @@ class Held:
     def seconds(self) -> float:
         """The median length in time; 0 without time."""
         return self.length / self.modality.rate if self.modality.rate else 0.0
+
+    @property
+    def whole_seconds(self) -> float:
+        """The length in time that 9 of 10 samples do not exceed; 0 without time."""
+        return max(self.most, self.length) / self.modality.rate if self.modality.rate else 0.0
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,7 @@ def _held(store: Store, kind: Modality, rows: np.ndarray) -> Held:
         side=int(np.median(sides)) if sides else 0,
         length=int(np.median(lengths)) if lengths else 0,
         coloured=kind.kind not in ("image", "video") or any(map(_has_colour, samples)),
+        most=int(np.quantile(lengths, 0.9)) if lengths else 0,
         role=_role(samples) if kind.kind == "table" and kind.shape == (1,) else "",
     )
 

@@ -1,7 +1,9 @@
-"""kNN accuracy while training goes on."""
+"""kNN accuracy, or retrieval without labels, while training goes on."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,11 +13,21 @@ from numpy.typing import NDArray
 from multiview.measure.embeddings import Embedded, embed, share_buffers
 from multiview.measure.knn import weighted_knn
 from multiview.measure.labelled_splits import filled_splits, has_two_classes, labelled_positions
+from multiview.measure.partners import Plan, plan
+from multiview.measure.retrieval import Partners, ranks
+from multiview.measure.untrained import untrained_model
 
 if TYPE_CHECKING:
+    from multiview.objectives.needs import Head
     from multiview.trained import Trained
 
 TRAIN_SAMPLES, TEST_SAMPLES = 4000, 1000
+MOST_PAIRS = 6
+"""Pairs of views that are searched while training goes on."""
+NOISE = 0.03
+"""How far a measure must fall below the untrained weights before that is said."""
+EARLY = 0.2
+"""Share of the run in which nothing is said: the first steps often cost a little."""
 
 
 def online_knn(trained: Trained, device: torch.device) -> dict[str, float]:
@@ -48,3 +60,95 @@ def online_knn(trained: Trained, device: torch.device) -> dict[str, float]:
 
 def _embedded(trained: Trained, split: str, positions: NDArray[np.int64], device: torch.device) -> Embedded:
     return embed(trained.store, split, trained.setup.views, trained.features, device, positions=positions)
+
+
+def online_recall(trained: Trained, device: torch.device) -> dict[str, float]:
+    """`recall/QUERY-GALLERY` -> R@1 between views of up to 1000 held-out samples; needs no labels.
+
+    Pairs of pictures with one crop are left out: the place of the crop gives the partner away. At
+    most six pairs are searched, each in one direction. Afterwards the model is in training mode.
+    """
+    found = plan(trained.setup, trained.store, filled_splits(trained.store))
+    pairs = _searched(trained, found) if found else []
+    if not found or not pairs:
+        return {}
+    positions = np.unique(np.concatenate([pair.positions for pair, _ in pairs]))
+    held_out = _embedded(trained, found.split, positions, device)
+    values = {}
+    for pair, heads in pairs:
+        at = np.searchsorted(positions, pair.positions)
+        at = at[held_out.present[pair.query][at] & held_out.present[pair.gallery][at]]
+        z = [
+            _projected(trained, view, head, held_out.features[view][at], device)
+            for view, head in zip((pair.query, pair.gallery), heads, strict=True)
+        ]
+        values[f"recall/{pair.query}-{pair.gallery}"] = float((ranks(*z) == 1).mean()) if len(at) else 0.0
+    trained.model.train()
+    return values
+
+
+def _searched(trained: Trained, found: Plan) -> list[tuple[Partners, tuple[Head, Head]]]:
+    views = trained.setup.views
+    return [
+        (replace(pair, positions=pair.positions[:TEST_SAMPLES]), heads)
+        for pair, heads in zip(found.pairs, found.heads, strict=True)
+        if pair.query < pair.gallery
+        and not (pair.facts["same_crop"] and all("height" in views[v].axes for v in (pair.query, pair.gallery)))
+    ][:MOST_PAIRS]
+
+
+@torch.no_grad()
+def _projected(
+    trained: Trained, view: str, head: Head, h: NDArray[np.float32], device: torch.device
+) -> NDArray[np.float32]:
+    return trained.model.eval().projector(view, head)(torch.from_numpy(h).to(device)).float().cpu().numpy()
+
+
+@dataclass
+class Watch:
+    """Measures a run while it trains, first with the weights it starts from, and says what falls.
+
+    The first measurement is made with calibrated batch norm, as the untrained control has it.
+
+    Args:
+        trained: the run.
+        device: of the encoders.
+    """
+
+    trained: Trained
+    device: torch.device
+    untrained: dict[str, float] | None = None
+    said: bool = False
+
+    def start(self) -> dict[str, float]:
+        """The measures of the untrained weights; every process must call it."""
+        self.untrained = self._measured(replace(self.trained, model=untrained_model(self.trained, self.device)))
+        return self.untrained
+
+    def look(self, share: float) -> tuple[dict[str, float], str]:
+        """The measures now, and a sentence the first time that a view has fallen below untrained.
+
+        share: of the run that is done; in its first fifth nothing is said.
+        """
+        values, first = self._measured(self.trained), self.untrained or {}
+        fallen = {name for name, value in values.items() if value < first.get(name, 0.0) - NOISE}
+        if not fallen or self.said or share < EARLY:
+            return values, ""
+        self.said = True
+        return values, fallen_text({name: (first[name], values[name]) for name in sorted(fallen)})
+
+    def _measured(self, trained: Trained) -> dict[str, float]:
+        return online_knn(trained, self.device) or online_recall(trained, self.device)
+
+
+def fallen_text(fallen: Mapping[str, tuple[float, float]]) -> str:
+    """The sentence about measures that are below those of the untrained weights."""
+    listed = ", ".join(
+        f"{name.partition('/')[2]} {100 * now:.1f} % (untrained {100 * first:.1f} %)"
+        for name, (first, now) in fallen.items()
+    )
+    measure = "kNN" if next(iter(fallen)).startswith("knn/") else "R@1"
+    return (
+        f"training has lost what the untrained weights had: {measure} of {listed}. Something that the augmentation or "
+        "the other view changes may be what matters: try a milder augmentation, larger crops or another edge."
+    )

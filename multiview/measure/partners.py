@@ -116,7 +116,9 @@ def is_same_input(setup: Setup, a: str, b: str) -> bool:
 
 def _fixed(view: View) -> View:
     """The view without all that training draws at random; the central crop has a size only."""
-    return replace(view, crop=Crop(size=view.crop.size, seconds=view.crop.seconds), augment=None, mask=None)
+    return replace(
+        view, crop=Crop(size=view.crop.size, seconds=view.crop.seconds), augment=None, mask=None, distort=None
+    )
 
 
 def _with_all(setup: Setup, store: Store, split: str, names: tuple[str, ...]) -> NDArray[np.int64]:

@@ -26,7 +26,8 @@ class SimCLR(InBatchContrast):
         negatives: `both` takes the other samples of both views (SimCLR's Eq. 1). `cross` takes only
             those of the other view (InfoNCE between modalities, as in CLIP, arXiv:2103.00020).
         dim: width of an embedding.
-        hidden: width of the projector's hidden layer (null = the feature width).
+        hidden: width of the projector's hidden layer (null = the feature width, 0 = a linear
+            projector).
         decoupled: leave the positive out of the denominator (DCL, arXiv:2110.06848).
         hardness: beta of arXiv:2010.04592: a negative with the score s weighs e^(beta s), divided
             by the mean of these weights. 0 weights all alike.
@@ -61,9 +62,10 @@ class SimCLR(InBatchContrast):
     excludes_groups: ClassVar[bool | None] = True
 
     def needs(self) -> tuple[Needs, Needs]:
-        """A two-layer projector without biases on both sides."""
+        """A projector without biases on both sides, of two layers unless hidden is 0."""
         norm = self.norm
-        head = Head(dim=self.dim, layers=2, hidden=self.hidden, bias=False, norm=norm, scale_out=norm)
+        layers, hidden = (1, None) if self.hidden == 0 else (2, self.hidden)
+        head = Head(dim=self.dim, layers=layers, hidden=hidden, bias=False, norm=norm, scale_out=norm)
         return Needs(projector=head), Needs(projector=head)
 
     def loss(self, edge: EdgeInput) -> EdgeOutput:

@@ -90,7 +90,7 @@ def _write_text(path: Path, text: str) -> None:
 
 def _write_view(trained: Trained, view: str, folder: Path) -> dict[str, Any]:
     """Writes weights and record of one view; returns the record."""
-    value = replace(trained.setup.views[view], augment=None, mask=None)
+    value = replace(trained.setup.views[view], augment=None, mask=None, distort=None)
     owner = trained.model.owners[view]
     heads, edges = _heads(trained.model, view)
     encoder = {"same": owner} if owner != view else save_encoder(trained.model.encoder(view), value, folder)

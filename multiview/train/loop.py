@@ -50,7 +50,8 @@ class Loop:
         train: the options of training.
         seed: of the augmentations.
         out: the run folder.
-        on_epoch: called as (epoch, step) every `knn_every` epochs; returns numbers to log.
+        on_epoch: called as (epoch, step) before the first step, which is step 0, and every
+            `knn_every` epochs; returns numbers to log.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Loop:
         """Trains to the last step, or to the end of the step with a stop signal; then saves."""
         with self.stop.listening(display.say), display:
             self.window = Window(earlier=self.saver.unlogged)
+            self._untrained_measure(metrics)
             self._missed_measure(metrics)
             while not self._ended():
                 self._epoch(metrics, display)
@@ -187,6 +189,14 @@ class Loop:
             display.say(line)
         if display.closed and not self.stop.signal:
             self.stop.signal = PIPE
+
+    def _untrained_measure(self, metrics: Metrics) -> None:
+        """Measures the weights before the first step, to compare with what follows."""
+        if self.train.knn_every and self.step == 0 and not on_first(lambda: metrics.epoch_is_measured):
+            with self._not_training():
+                values = self.on_epoch(0, 0)
+            if values:
+                metrics.write(0, {"epoch": 0, **values})
 
     def _missed_measure(self, metrics: Metrics) -> None:
         """Measures the epoch at whose end a resumed run was saved, if the run ended before that."""

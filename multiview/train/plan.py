@@ -24,6 +24,7 @@ from multiview.train.checkpoint import any_saved, newest
 from multiview.train.prepare import Prepared
 from multiview.train.resumable import check_resumable
 from multiview.train.runfolder import CHECKPOINTS, claim
+from multiview.train.shared_crops import shared_crop_notes
 from multiview.view import View
 
 __getattr__ = old_import_paths.names_of("train.plan")
@@ -48,7 +49,8 @@ def show_plan(prepared: Prepared, recipe: Recipe) -> None:
     console.print("\nRun", style="bold")
     for name, value in facts.items():
         console.print(f"  {name:<12} {value}", highlight=False)
-    for line in notes(model, prepared.memories, prepared.train, prepared.situation):
+    said = notes(model, prepared.memories, prepared.train, prepared.situation)
+    for line in [*said, *shared_crop_notes(prepared.setup)]:
         console.print(f"\nNote: {line}", highlight=False, soft_wrap=True)
 
 

@@ -28,7 +28,7 @@ def find_array_file(root: Path) -> Path:
         there = ", ".join(path.name for path in files) or "none"
         raise MultiviewError(
             f"{root} should hold .npy files or exactly one file of arrays, but it holds: {there}. "
-            "Give the path of the file itself."
+            f"Give the path of the file itself, such as {files[0] if files else root / 'NAME.npz'}."
         )
     return files[0]
 

@@ -22,7 +22,7 @@ from multiview.view import Crop, View, make_view
 if TYPE_CHECKING:
     from torch import Tensor
 
-MEASURED = 1000
+MEASURED = 250
 """How many samples, evenly spread over the training split, are measured."""
 BATCH = 100
 CROP = Crop(seconds=1.0)

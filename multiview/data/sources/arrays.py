@@ -13,6 +13,7 @@ import numpy as np
 
 from multiview.data.columns.array_file import ArrayFile, find_array_file, is_one_hot, open_array_file
 from multiview.data.columns.file_columns import RAGGED
+from multiview.data.columns.time_axis import LOOKED_AT, time_axis
 from multiview.data.files.failures import name_failures
 from multiview.data.listing import splits
 from multiview.data.listing.labels import OTHER_LABELS, SEVERAL, is_label_like
@@ -131,9 +132,23 @@ class Arrays:
         kind = each.kind or kind_of(each.name, shape, dtype, self.rate)
         if kind == "text":
             return _text_part(file, each)
+        if kind == "points" and not each.kind and (axis := _time_axis(file, each, shape)) is not None:
+            return self._timed_part(each, shape, dtype, axis)
         if ANY in shape:
             return _ragged_part(each, kind, shape, dtype, self.rate)
         return self._even_part(file, each, kind)
+
+    def _timed_part(self, each: ModalityChoice, shape: tuple[int, ...], dtype: np.dtype, axis: int) -> _ArrayPart:
+        """Matrices that change smoothly along an axis: a series; without --rate 1 step a second."""
+        first = axis == 1 if self.channel_axis == "guess" else self.channel_axis == "first"
+        stored = shape[::-1] if first else shape
+        note = (
+            f"'{each.name}' {shape} is taken for a series of {stored[0]} times and {stored[1]} channels, because its "
+            f"values change smoothly along the {stored[0]}, with 1 step per second; give --rate if that matters, and "
+            f"the kind, as in '{each.name}:points', if they are points."
+        )
+        modality = declare_modality(each.name, "series", stored, dtype, self.rate or 1.0)
+        return _ArrayPart(each.where[0], modality, first, (note,))
 
     def _even_part(self, file: ArrayFile, each: ModalityChoice, kind: str) -> _ArrayPart:
         """A part whose samples have one shape."""
@@ -213,6 +228,15 @@ def _text_part(file: ArrayFile, each: ModalityChoice) -> _ArrayPart:
     name = each.where[0]
     longest = max((len(text.encode()) for text in file.read_all(name).ravel().tolist()), default=1)
     return _ArrayPart(name, declare_modality(each.name, "text", (max(longest, 1),), np.dtype("U")))
+
+
+def _time_axis(file: ArrayFile, each: ModalityChoice, shape: tuple[int, ...]) -> int | None:
+    """The axis along which matrices change smoothly; None for matrices that their name explains."""
+    if len(shape) != 2 or ANY in shape or each.name.casefold() in NAMED:
+        return None
+    count, name = sum(part.count for part in file.parts), each.where[0]
+    rows = [row for row in np.unique(np.linspace(0, count - 1, LOOKED_AT).astype(int)).tolist() if file.has(name, row)]
+    return time_axis(np.stack([file.read(name, row) for row in rows])) if rows else None
 
 
 def _kind_notes(file: ArrayFile, each: ModalityChoice, kind: str) -> list[str]:
