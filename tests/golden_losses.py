@@ -21,15 +21,18 @@ SHORT = ["--steps", str(STEPS), "--batch", "8", "--log_every", "1", "--knn_every
 SHORT += ["--workers", "0", "--evaluate", "false"]
 SMALL = ["--size", "14", "--width", "0.1"]
 MFEAT = {"fac": 216, "fou": 76, "kar": 64, "mor": 6, "pix": 240, "zer": 47}
+STRONG = ["--augment.brightness", "0.8", "--augment.contrast", "0.8", "--augment.saturation", "0.8"]
+STRONG += ["--augment.hue", "0.5", "--augment.grey", "0.3"]
+"""The colour changes that were the default of three recipes when the losses were recorded."""
 RECIPES: dict[str, tuple[str, list[str]]] = {
     "cmc_lab": ("pictures", SMALL),
     "cmc_rgbd": ("pictures", SMALL),
     "image_sound": ("sounds", ["--size", "14", "--width", "0.1", "--seconds", "0.2"]),
     "mixed": ("pictures", [*SMALL, "--simsiam.dim", "32", "--simsiam.predictor", "8"]),
-    "moco": ("pictures", [*SMALL, "--queue", "32"]),
+    "moco": ("pictures", [*SMALL, *STRONG, "--queue", "32"]),
     "nyu_rgbd": ("pictures", SMALL),
-    "simclr": ("pictures", SMALL),
-    "simsiam": ("pictures", [*SMALL, "--objective.dim", "32", "--predictor", "8"]),
+    "simclr": ("pictures", [*SMALL, *STRONG]),
+    "simsiam": ("pictures", [*SMALL, *STRONG, "--objective.dim", "32", "--predictor", "8"]),
     "six_tables": ("tables", ["--width", "0.1"]),
     "spoken_letters": ("sounds", ["--width", "0.1", "--seconds", "0.2"]),
     "stl10_lab": ("pictures", [*SMALL, "--encoder", "convnet", "--negatives", "16"]),

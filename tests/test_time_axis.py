@@ -1,4 +1,4 @@
-"""Matrices of unknown kind: series change smoothly along time, points do not."""
+"""What data without words are: series or points, one picture or two of a scene."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from multiview.data.columns.time_axis import neighbour_correlation, time_axis
+from multiview.data.load.detect_source import detect_source
+from multiview.data.sources.aligned import Aligned
 from multiview.data.sources.arrays import Arrays
+from multiview.data.sources.folder import Folder
 
 RANDOM = np.random.default_rng(0)
 WALK = RANDOM.standard_normal((20, 3, 60)).cumsum(2).astype(np.float32)
@@ -45,3 +49,14 @@ def test_the_kind_and_the_rate_that_are_given_hold(tmp_path: Path) -> None:
     (timed,) = Arrays(rate=64.0).plan(file).modalities
     assert named.kind == "points"
     assert (timed.kind, timed.shape, timed.rate) == ("series", (60, 3), 64.0)
+
+
+def test_left_and_right_pictures_are_views_of_one_scene(tmp_path: Path) -> None:
+    for name in ("a_left", "a_right", "b_left", "b_right", "b_disp"):
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / f"{name}.png")
+    source = detect_source(tmp_path)
+    assert isinstance(source, Aligned)
+    assert source.modalities == {"left": "*_left", "right": "*_right"}
+    assert [row.id for row in source.plan(tmp_path).rows] == ["a", "b"]
+    (tmp_path / "a_right.png").unlink()
+    assert isinstance(detect_source(tmp_path), Folder)

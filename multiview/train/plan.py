@@ -21,6 +21,7 @@ from multiview.plurals import counted
 from multiview.recipe import Recipe
 from multiview.setup import example_tensors
 from multiview.train.checkpoint import any_saved, newest
+from multiview.train.duration import duration_text
 from multiview.train.prepare import Prepared
 from multiview.train.resumable import check_resumable
 from multiview.train.runfolder import CHECKPOINTS, claim
@@ -61,6 +62,7 @@ def _run_facts(prepared: Prepared, recipe: Recipe) -> dict[str, str]:
         "data": f"{prepared.store.path}, {len(prepared.samples):,} training samples",
         "steps": f"{prepared.steps:,} ({len(prepared.batches):,} per epoch), {train.batch} samples per step, "
         + counted(processes, "process", "processes"),
+        "time": duration_text(prepared),
         "optimiser": f"{train.optimizer.name}, learning rate {rate}, {train.optimizer.schedule}",
         "precision": {"no": "float32"}.get(train.precision, train.precision),
         "device": str(prepared.accelerator.device),
@@ -68,6 +70,7 @@ def _run_facts(prepared: Prepared, recipe: Recipe) -> dict[str, str]:
     }
     if prepared.grouping is not None:
         facts["groups"] = prepared.grouping.fact()
+    facts = {name: text for name, text in facts.items() if text}
     return facts | ({"resume": _resume_point(prepared, recipe)} if recipe.resume else {})
 
 

@@ -31,6 +31,8 @@ PUBLISHED: dict[str, Source] = {
     NYU_FILE: NyuV2(),
 }
 """A file that only this dataset has; its path starts with the folder of the archive."""
+SIDES = ("left", "right")
+"""Ends of the names of two pictures of one scene."""
 TREES = {"image": images.ENDINGS, "sound": audiofiles.ENDINGS, "clip": videofiles.ENDINGS}
 
 
@@ -39,9 +41,10 @@ def detect_source(root: Path) -> Source:
 
     A published dataset, a manifest and a file of arrays have their own sources. Two or more folders
     with names of modalities mean `Aligned`, and so do two or more that hold the samples of a
-    `labels.csv` under equal names. Any other folder is read as class folders of its most
-    frequent kind of file: images, sounds or clips; a `labels.csv` with the columns `id` and `split`
-    lists its samples. Raises MultiviewError for a file that no source reads.
+    `labels.csv` under equal names, and pictures NAME_left and NAME_right in one folder. Any other
+    folder is read as class folders of its most frequent kind of file: images, sounds or clips; a
+    `labels.csv` with the columns `id` and `split` lists its samples. Raises MultiviewError for a
+    file that no source reads.
     """
     if root.is_file():
         return _source_of_file(root)
@@ -54,6 +57,8 @@ def detect_source(root: Path) -> Source:
         return Aligned()
     if names := folders_of_samples(root):
         return Aligned(modalities=names)
+    if patterns := views_by_ending(root):
+        return Aligned(modalities=patterns)
     return _source_of_tree(root)
 
 
@@ -72,6 +77,26 @@ def folders_of_samples(root: Path) -> tuple[str, ...]:
     folders = sorted(path for path in root.iterdir() if path.is_dir())
     full = [folder.name for folder in folders if 2 * len(ids & {file.stem for file in folder.iterdir()}) > len(ids)]
     return tuple(full) if len(full) > 1 else ()
+
+
+def views_by_ending(root: Path) -> dict[str, str]:
+    """Patterns of pictures NAME_left and NAME_right in one folder; {} when there are none.
+
+    Only when every sample has both: other pictures of the folder, such as disparities, whose unit
+    no name tells, stay out.
+    """
+    if not root.is_dir() or (root / labels.USUAL_CSV).is_file():
+        return {}
+    files = [PurePosixPath(file) for file in find_files(root, "picture", images.ENDINGS).files]
+    sides = [{file.stem[: -len(side)] for file in files if _ends(file, side)} for side in SIDES]
+    folders = {file.parent for file in files}
+    if len(folders) != 1 or not sides[0] or sides[0] != sides[1]:
+        return {}
+    return {side: str(next(iter(folders)) / f"*_{side}") for side in SIDES}
+
+
+def _ends(file: PurePosixPath, side: str) -> bool:
+    return file.stem.casefold().endswith(f"_{side}")
 
 
 def _source_of_file(file: Path) -> Source:

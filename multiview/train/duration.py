@@ -1,0 +1,50 @@
+"""How long a run will take: the encoders are timed on a few samples."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import Tensor
+
+from multiview.train.prepare import Prepared
+from multiview.viewlayer import ViewLayer
+
+ROWS = 16
+"""Samples that are timed; the work of the encoders grows with their number."""
+
+
+def duration_text(prepared: Prepared) -> str:
+    """`about 4 minutes for the encoders, timed on 16 samples`; empty when nothing can be timed."""
+    rows = min(ROWS, prepared.situation.per_rank, len(prepared.samples))
+    if rows < 2:
+        return ""
+    seconds = _seconds(prepared, rows) * prepared.situation.per_rank / rows * prepared.steps
+    return f"about {amount(seconds)} for the encoders, timed on {rows} samples"
+
+
+def amount(seconds: float) -> str:
+    """`40 seconds`, `4 minutes`, `3.5 hours`."""
+    if seconds < 100:
+        return f"{max(1, round(seconds))} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
+
+
+def _seconds(prepared: Prepared, rows: int) -> float:
+    """The shorter of two forward and backward passes of all encoders."""
+    batch = prepared.samples[0, torch.linspace(0, len(prepared.samples) - 1, rows).long()]
+    device = prepared.accelerator.device
+    views = {name: x.to(device) for name, x in ViewLayer(prepared.setup.views)(batch).items()}
+    return min(_pass(prepared, views) for _ in range(2))
+
+
+def _pass(prepared: Prepared, views: dict[str, Tensor]) -> float:
+    model, device = prepared.model.to(prepared.accelerator.device), prepared.accelerator.device
+    start = time.monotonic()
+    total = torch.stack([h.float().mean() for h in model.features(views).values()]).sum()
+    if total.requires_grad:
+        total.backward()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    model.zero_grad(set_to_none=True)
+    return time.monotonic() - start
