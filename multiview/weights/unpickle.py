@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 HARMLESS = re.compile(
-    r"(argparse\.Namespace|pathlib\.\w*Path|collections\.defaultdict|functools\.partial|_codecs\.encode|types\.\w+|"
+    r"(argparse\.Namespace|pathlib\.[\w.]*Path|collections\.defaultdict|functools\.partial|_codecs\.encode|types\.\w+|"
     r"(torch\.(nn|optim|utils|distributed|cuda\.amp|amp)|torch\._C\._nn|torchvision|timm|lightly|lightly_train|"
     r"lightning|lightning_fabric|pytorch_lightning|omegaconf|yacs|numpy|solo|apex|typing|datetime|uuid|"
     r"mmengine|easydict|ml_collections|dinov2)\.[\w.]+)"
