@@ -75,7 +75,9 @@ def load(run: str | Path, data: Any = None, *, setup: Setup | None = None, trust
     said = (*saved.refused, *notes, *_unfinished(saved, folder))
     model = MultiviewModel(encoders, setup.graph)
     other = _other_data(data, store, folder)
-    trained = Trained(setup, model, store, folder, saved.state["step"], notes=said, other_data=other)
+    trained = Trained(
+        setup, model, store, folder, saved.state["step"], notes=said, other_data=other, group=recipe.group
+    )
     _load_weights(trained.model, saved, folder)
     for note in said:
         print(f"note: {note}", file=sys.stderr)

@@ -141,7 +141,7 @@ def _loop(prepared: Prepared, recipe: Recipe, folder: Path) -> Loop:
 
 
 def _trained(prepared: Prepared) -> Trained:
-    return Trained(setup=prepared.initial, model=prepared.model, store=prepared.store)
+    return Trained(setup=prepared.initial, model=prepared.model, store=prepared.store, group=prepared.recipe.group)
 
 
 def _describe(prepared: Prepared, recipe: Recipe, folder: Path, origin: dict[str, str] | None) -> None:

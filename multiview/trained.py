@@ -31,7 +31,8 @@ class Trained:
     setup: views, graph, and the encoders with their initial weights. model: the trained weights.
     stopped_by: the number of the signal that stopped the run early, 0 for none. notes: what is
     unusual about a loaded run, such as a damaged newest checkpoint. other_data: the name of the
-    data when they are not those that the run was trained on, else empty.
+    data when they are not those that the run was trained on, else empty. group: the column of
+    groups that the run was given, see `Recipe`.
 
     Example:
         >>> trained = mv.load("runs/lab")
@@ -49,6 +50,7 @@ class Trained:
     stopped_by: int = 0
     notes: tuple[str, ...] = ()
     other_data: str = ""
+    group: str | None = None
 
     def encoder(self, view: str) -> Encoder:
         """The trained encoder of a view: float32 (n, channels, ...) -> features (n, d)."""

@@ -26,6 +26,7 @@ from multiview.measure.retrieval import Bootstrap, effective_rank, over_control,
 from multiview.measure.rows import Measure
 from multiview.measure.table import compare, render
 
+GEOMETRY = {"effective_rank", "alignment", "uniformity", "cka", "modality_gap"}
 MEASURES = [*(f"retrieval_recall_{k}" for k in (1, 5, 10)), "retrieval_median_rank"]
 
 
@@ -178,7 +179,7 @@ def test_a_run_without_labels_has_a_verdict(two_every: int, tmp_path: Path, caps
     trained = replace(sparse(tmp_path / "store", two_every, shared=True, train=0, val=0, test=0), folder=tmp_path)
     rows = evaluate(trained)
     assert rows_from_json((tmp_path / "evaluation.json").read_text()) == rows
-    assert {row.measure for row in rows} == set(MEASURES)
+    assert {row.measure for row in rows} == {*MEASURES, *GEOMETRY, "kept_mean", "kept_values"}
     known = by_name(rows)
     n = int(trained.store.present("two")[trained.store.rows("test")].sum())
     assert (n < 40) == (two_every > 1)
@@ -198,7 +199,8 @@ def test_a_run_without_labels_has_a_verdict(two_every: int, tmp_path: Path, caps
 
 def test_labels_and_retrieval_stand_in_one_file(tmp_path: Path) -> None:
     rows = evaluate(sparse(tmp_path / "store", train=1, val=1, test=4))
-    assert {row.measure for row in rows} == {"knn", "linear", "linear_balanced", *MEASURES}
+    kept = {"kept_mean", "kept_values"}
+    assert {row.measure for row in rows} == {"knn", "linear", "linear_balanced", *MEASURES, *GEOMETRY, *kept}
     known = by_name(rows)
     assert known["concat", "raw", "linear"].tested == 10
     assert known["one -> two", "trained", MEASURES[0]].tested == 40
@@ -213,7 +215,7 @@ def test_a_view_without_a_partner_has_an_effective_rank(
     one = trained.setup.views["one"]
     trained = replace(trained, setup=replace(trained.setup, views={"one": one, "two": one}))
     rows = evaluate(trained, layer=layer if layer in trained.encoder("one").layers else None)
-    assert [(row.measure, row.group, row.weights) for row in rows] == [
+    assert [(row.measure, row.group, row.weights) for row in rows if not row.measure.startswith("kept")] == [
         ("effective_rank", "one", "trained"),
         ("effective_rank", "one", "random"),
     ]

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from multiview.measure.embeddings import embed
-from multiview.measure.evaluate import pooled
+from multiview.measure.embeddings import embed, pooled
 from multiview.measure.labelled_splits import filled_splits
 from multiview.measure.partners import shared_heads
 from multiview.measure.retrieval import pool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from multiview.batch import Batch
 from multiview.data.load.dataset import Samples
 from multiview.data.store.reading import Store
 from multiview.data.write.progress import progress_bar
@@ -22,6 +23,7 @@ from multiview.view import View
 from multiview.viewlayer import ViewLayer, present_views
 
 Extract = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
+Key = TypeVar("Key")
 
 BATCH = 256
 RAW_SIDE = 64
@@ -71,21 +73,49 @@ def embed(
     """
     samples = Samples(store, split, views, train=False)
     chosen = spread_evenly(np.arange(len(samples)) if positions is None else positions, most)
-    count = len(chosen)
+    features, present = collected(
+        samples, views, lambda _, x: extract(x), device, chosen, label and f"{label}, {split}"
+    )
+    return Embedded(features, samples.labels[chosen], present)
+
+
+def collected(
+    samples: Samples,
+    views: Mapping[str, View],
+    compute: Callable[[Batch, Mapping[str, Tensor]], Mapping[Key, Tensor]],
+    device: torch.device,
+    positions: NDArray[np.int64],
+    label: str | None = None,
+) -> tuple[dict[Key, NDArray[np.float32]], dict[str, NDArray[np.bool_]]]:
+    """What `compute` gives for a batch and its views (n, ...), for all samples, in their order.
+
+    One pass over the samples. Every process computes a part and gets all; every process must call
+    it. Returns the arrays by their names, and view -> whether a sample has it, (n,).
+
+    Args:
+        samples: the split.
+        views: name -> view.
+        compute: a function of a batch and its view tensors; what it returns has n rows.
+        device: where views are computed.
+        positions: of the samples in the split, one or more.
+        label: of the progress line (None = no line).
+    """
+    count, layer = len(positions), ViewLayer(views).to(device)
     share = -(-count // world())
-    own = chosen[np.minimum(np.arange(rank() * share, (rank() + 1) * share), count - 1)]
-    layer = ViewLayer(views).to(device)
-    parts: list[Any] = []
-    said = progress_bar(f"{label}, {split}") if label and rank() == 0 else nullcontext(_silent)
+    own = positions[np.minimum(np.arange(rank() * share, (rank() + 1) * share), count - 1)]
+    parts: list[tuple[dict[Key, Tensor], dict[str, Tensor]]] = []
+    said = progress_bar(label) if label and rank() == 0 else nullcontext(_silent)
     with torch.no_grad(), said as progress:
         for index in torch.from_numpy(own).split(BATCH):
             progress(len(parts) * BATCH, len(own), 0)
             batch = samples[0, index].to(device)
-            h = {name: x.float() for name, x in extract(layer(batch)).items()}
-            parts.append((h, present_views(views, batch)))
-    features = {name: gather(torch.cat([h[name] for h, _ in parts]))[:count].cpu().numpy() for name in views}
-    present = {name: gather(torch.cat([p[name] for _, p in parts]))[:count].cpu().numpy() for name in views}
-    return Embedded(features, samples.labels[chosen], present)
+            found = {name: x.float() for name, x in compute(batch, layer(batch)).items()}
+            parts.append((found, present_views(views, batch)))
+    arrays, present = (
+        {name: gather(torch.cat([part[name] for part in each]))[:count].cpu().numpy() for name in each[0]}
+        for each in zip(*parts, strict=True)
+    )
+    return arrays, present
 
 
 def _silent(done: int, total: int, rejected: int) -> None:
@@ -107,3 +137,8 @@ def raw_pixels(views: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _small(x: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(x, RAW_SIDE) if x.ndim == 4 and max(x.shape[-2:]) > RAW_SIDE else x
+
+
+def pooled(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Feature maps (n, c, ...) as vectors (n, c): their mean over the picture, or over time."""
+    return {name: x.flatten(2).mean(2) if x.ndim > 2 else x for name, x in features.items()}

@@ -10,20 +10,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from torch import Tensor
 
 from multiview.distributed import on_first, rank
 from multiview.files import replace_text
-from multiview.measure.embeddings import Embedded, Extract, embed, raw_pixels, share_buffers
+from multiview.measure.embeddings import Embedded, Extract, embed, pooled, raw_pixels, share_buffers
 from multiview.measure.features import Features, measure_features
 from multiview.measure.files import EVALUATION, file_of, to_json
 from multiview.measure.labelled_splits import filled_splits, labelled_positions, why_no_labels
-from multiview.measure.partners import Plan, plan, searches
-from multiview.measure.predictions import part_at, plain_statistics, predictions, target_positions
+from multiview.measure.partners import Plan, plan
+from multiview.measure.predictions import plain_statistics, predictions, target_positions
 from multiview.measure.rows import RANDOM, RAW, STATISTICS, TRAINED, Group, Measure, group_name
 from multiview.measure.table import render
 from multiview.measure.target_probes import LINEAR
 from multiview.measure.targets import Target, targets_of
+from multiview.measure.unlabelled import unlabelled
 from multiview.measure.untrained import untrained_model
 from multiview.measure.view_subsets import each_and_all, why_not_measurable
 from multiview.measure.view_subsets import subsets as every_subset
@@ -47,10 +47,11 @@ def evaluate(
 ) -> list[Measure]:
     """kNN and linear probe of every view and of all together, and retrieval between the views.
 
-    kNN and probe need labels. Retrieval needs none; of a view without a partner the effective rank
-    is measured. Prints tables and a verdict, writes the file of `file_of`, and returns the rows.
-    Every process must call it. The controls are raw pixels, and encoders with the weights that the
-    run started from and batch-norm statistics of training samples.
+    kNN and probe need labels. Retrieval needs none, like the geometry of the embeddings and what
+    the features keep. Prints tables and a verdict, writes the file of `file_of`, and returns the
+    rows. Every process must call it. The controls are raw pixels, encoders with the weights that
+    the run started from and batch-norm statistics of training samples, and of retrieval ridge
+    regression and CCA.
 
     Args:
         trained: the run.
@@ -94,29 +95,31 @@ def _measured(
 ) -> list[Measure]:
     """All rows: of probes by labels and targets in `splits`, and of the plan without labels."""
     models = {TRAINED: trained.model.eval(), RANDOM: untrained_model(trained, device)}
+    rows = _labelled(trained, models, splits, probed, device, layer) if splits else []
+    return [*rows, *(unlabelled(trained, search, models, device) if search else [])]
+
+
+def _labelled(
+    trained: Trained,
+    models: Mapping[str, MultiviewModel],
+    splits: Sequence[str],
+    probed: Probed,
+    device: torch.device,
+    layer: str | None,
+) -> list[Measure]:
+    """kNN and probes, by labels and targets, of the models, raw pixels and statistics."""
     labelled = {split: _wanted(trained, split, probed) for split in splits}
-    searched = {search.split: search.positions} if search else {}
-    once = layer is None  # then one pass serves both
-    parts = _of_models(trained, models, merged(labelled, searched) if once else labelled, device, layer)
-    found = parts if once else _of_models(trained, models, searched, device, None)
-    if splits:
-        parts[RAW] = _embedded(trained, labelled, raw_pixels, device, RAW)
+    parts = _of_models(trained, models, labelled, device, layer)
+    parts[RAW] = _embedded(trained, labelled, raw_pixels, device, RAW)
     statistics = _embedded(trained, labelled, plain_statistics(trained), device, STATISTICS) if probed.targets else {}
-    places = merged(labelled, searched) if once else labelled
 
     def measure() -> list[Measure]:
         rows = _by_labels(trained, splits, probed, parts)
-        if probed.targets:
-            of = {w: parts[w] if w == RAW else _at(parts[w], places, labelled) for w in (TRAINED, RANDOM, RAW)}
-            of = {**of, STATISTICS: statistics}
-            groups = [group for group in probed.usual if group in probed.groups] or probed.usual
-            given = (trained, probed.targets, groups, of, labelled, models)
-            rows += predictions(*given, dim=probed.dim, probe=probed.probe, through_z=once)
-        if search is None:
+        if not probed.targets:
             return rows
-        of_split = {weights: found[weights][search.split] for weights in models}
-        at = places[search.split] if once else search.positions
-        return [*rows, *searches(search, models, of_split, at)]
+        groups = [group for group in probed.usual if group in probed.groups] or probed.usual
+        given = (trained, probed.targets, groups, {**parts, STATISTICS: statistics}, labelled, models)
+        return rows + predictions(*given, dim=probed.dim, probe=probed.probe, through_z=layer is None)
 
     return on_first(measure)
 
@@ -151,12 +154,6 @@ def _wanted(trained: Trained, split: str, probed: Probed) -> NDArray[np.int64]:
     return np.union1d(labelled_positions(trained.store, split, trained.setup.views), positions)
 
 
-def _at(
-    parts: Mapping[str, Embedded], places: Mapping[str, NDArray[np.int64]], wanted: Mapping[str, NDArray[np.int64]]
-) -> dict[str, Embedded]:
-    return {split: part_at(parts[split], places[split], wanted[split]) for split in wanted if split in parts}
-
-
 def _by_labels(
     trained: Trained, splits: Sequence[str], probed: Probed, parts: Mapping[str, Mapping[str, Embedded]]
 ) -> list[Measure]:
@@ -167,12 +164,6 @@ def _by_labels(
     return measure_features(sets, dim=probed.dim, groups=probed.groups)
 
 
-def merged(*wanted: Mapping[str, NDArray[np.int64]]) -> dict[str, NDArray[np.int64]]:
-    """split -> the positions that any of them wants, ascending."""
-    splits = dict.fromkeys(split for each in wanted for split in each)
-    return {split: np.unique(np.concatenate([each[split] for each in wanted if split in each])) for split in splits}
-
-
 def _write(trained: Trained, rows: Sequence[Measure], console: Console) -> None:
     if trained.folder is None or rank() != 0:
         return
@@ -180,11 +171,6 @@ def _write(trained: Trained, rows: Sequence[Measure], console: Console) -> None:
     replace_text(file, to_json(rows))
     if trained.other_data:
         console.print(f"Written to {file}; {EVALUATION} holds the run's own data.", highlight=False, markup=False)
-
-
-def pooled(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Feature maps (n, c, ...) as vectors (n, c): their mean over the picture, or over time."""
-    return {name: x.flatten(2).mean(2) if x.ndim > 2 else x for name, x in features.items()}
 
 
 def _labels_of_views(trained: Trained, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -8,21 +8,21 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from multiview.graph import ContrastGraph, needs_of_edge
-from multiview.measure.retrieval import Partners, measured, pool, spread_row
-from multiview.measure.rows import RANDOM, TRAINED, Measure
-from multiview.model import MultiviewModel, needs_of, owners
+from multiview.measure.cuts import has_places
+from multiview.measure.retrieval import Partners, pool
+from multiview.model import needs_of, owners
 from multiview.objectives.needs import Head
 from multiview.recipe import Setup
 from multiview.view import Crop, View
 
 if TYPE_CHECKING:
     from multiview.data.store.reading import Store
-    from multiview.measure.embeddings import Embedded
 
+OWN, CENTRAL = "own", "central"
+"""Query and gallery are cut at different places; or one of them has no places."""
 FEWEST = 2
 """Samples of a pool; with one sample there is nothing to confuse it with."""
 
@@ -33,10 +33,13 @@ class Plan:
 
     Args:
         split: the held-out split; `train` when the store has no other.
-        pairs: every ordered pair of views that share an embedding, with its pool.
+        pairs: every ordered pair of views that share an embedding, with its pool; and each view
+            without a partner with itself, when crops show parts of it.
         heads: the projectors of each pair: of the query and of the gallery.
         alone: view -> positions of its pool, for each view without a partner.
         left_out: sentences on pairs of views that are not searched for.
+        cut: the views of which query and gallery are different crops; when there is no pair that
+            needs it, none.
     """
 
     split: str
@@ -44,6 +47,7 @@ class Plan:
     heads: tuple[tuple[Head, Head], ...]
     alone: Mapping[str, NDArray[np.int64]]
     left_out: tuple[str, ...]
+    cut: frozenset[str] = frozenset()
 
     @property
     def positions(self) -> NDArray[np.int64]:
@@ -57,6 +61,7 @@ def plan(setup: Setup, store: Store, splits: Sequence[str]) -> Plan | None:
     if split is None:
         return None
     pairs, heads, left_out = [], [], []
+    places = _with_places(setup, store)
     for query, gallery in permutations(setup.graph.views, 2):
         shared = shared_heads(setup.graph, query, gallery)
         positions = pool(_with_all(setup, store, split, (query, gallery)))
@@ -65,7 +70,7 @@ def plan(setup: Setup, store: Store, splits: Sequence[str]) -> Plan | None:
             left_out += [f"{query} and {gallery} are not searched for: {reason}."] * (query < gallery)
             continue
         pairs.append(
-            Partners(query=query, gallery=gallery, facts=_facts(setup, query, gallery, shared), positions=positions)
+            Partners(query=query, gallery=gallery, facts=_facts(query, gallery, shared, places), positions=positions)
         )
         heads.append(shared[1:])
     alone = [view for view in setup.graph.views if not any(view in (pair.query, pair.gallery) for pair in pairs)]
@@ -74,7 +79,28 @@ def plan(setup: Setup, store: Store, splits: Sequence[str]) -> Plan | None:
     pools = {view: positions for view, positions in pools.items() if len(positions) >= FEWEST}
     if not pairs and not pools:
         return None
-    return Plan(split=split, pairs=tuple(pairs), heads=tuple(heads), alone=pools, left_out=tuple(left_out))
+    own = {view: head for view, head in _own_heads(setup.graph).items() if view in pools and view in places}
+    pairs += [_with_itself(view, head, places, pools[view]) for view, head in own.items()]
+    heads += [(head, head) for head in own.values()]
+    needed = any(pair.facts["crop"] == OWN for pair in pairs)
+    cut = places if needed else frozenset[str]()
+    return Plan(split=split, pairs=tuple(pairs), heads=tuple(heads), alone=pools, left_out=tuple(left_out), cut=cut)
+
+
+def _with_itself(view: str, head: Head, places: frozenset[str], positions: NDArray[np.int64]) -> Partners:
+    """Two crops of one view."""
+    return Partners(query=view, gallery=view, facts=_facts(view, view, ("", head, head), places), positions=positions)
+
+
+def _own_heads(graph: ContrastGraph) -> dict[str, Head]:
+    """View -> the projector of its first edge."""
+    return {view: needs.projector for view, needs in reversed(needs_of(graph))}
+
+
+def _with_places(setup: Setup, store: Store) -> frozenset[str]:
+    """The views whose crops show parts of a sample."""
+    stored = {modality.name: modality for modality in store.manifest.modalities}
+    return frozenset(name for name, view in setup.views.items() if has_places(view, stored[view.modality]))
 
 
 def _why_not(setup: Setup, split: str, query: str, gallery: str, is_shared: bool, samples: int) -> str:
@@ -86,11 +112,9 @@ def _why_not(setup: Setup, split: str, query: str, gallery: str, is_shared: bool
     return f"fewer than {FEWEST} samples of the {split} split have both" if samples < FEWEST else ""
 
 
-def _facts(setup: Setup, query: str, gallery: str, shared: tuple[str, Head, Head]) -> dict[str, Any]:
-    first, second = setup.views[query], setup.views[gallery]
-    same_crop = first.crop == second.crop and len(first.axes) > 1 and len(second.axes) > 1  # a table has no places
+def _facts(query: str, gallery: str, shared: tuple[str, Head, Head], places: frozenset[str]) -> dict[str, Any]:
     facts = {"embedding": "z", "head": shared[1].name, "edge": shared[0], "similarity": "cosine"}
-    return {**facts, "crop": "central", "same_crop": same_crop}
+    return {**facts, "crop": OWN if {query, gallery} <= places else CENTRAL, "same_crop": False}
 
 
 def shared_heads(graph: ContrastGraph, query: str, gallery: str) -> tuple[str, Head, Head] | None:
@@ -124,50 +148,3 @@ def _fixed(view: View) -> View:
 def _with_all(setup: Setup, store: Store, split: str, names: tuple[str, ...]) -> NDArray[np.int64]:
     rows = store.rows(split)
     return np.flatnonzero(np.all([store.present(setup.views[name].modality)[rows] for name in names], axis=0))
-
-
-@torch.no_grad()
-def embeddings_of(
-    of: Plan, models: Mapping[str, MultiviewModel], parts: Mapping[str, Embedded], places: NDArray[np.int64]
-) -> dict[str, dict[int, tuple[NDArray[Any], NDArray[Any]]]]:
-    """Weights -> number of the pair -> embeddings of queries and gallery, from the features.
-
-    Args:
-        of: the plan.
-        models: weights -> the model whose projectors are used.
-        parts: weights -> features of samples of the split.
-        places: the positions of these samples in the split, ascending.
-    """
-    found: dict[str, dict[int, tuple[NDArray[Any], NDArray[Any]]]] = {}
-    for weights in (TRAINED, RANDOM):
-        model, features = models[weights].eval(), parts[weights].features
-        device = next(model.parameters()).device
-        made: dict[tuple[str, Head], NDArray[Any]] = {}
-        found[weights] = {}
-        there = parts[weights].present
-        for i, (pair, heads) in enumerate(zip(of.pairs, of.heads, strict=True)):
-            at = np.searchsorted(places, pair.positions)
-            at = at[there[pair.query][at] & there[pair.gallery][at]]  # without files that cannot be read
-            for view, head in zip((pair.query, pair.gallery), heads, strict=True):
-                if (view, head) not in made:
-                    h = torch.from_numpy(features[view]).to(device)
-                    made[view, head] = model.projector(view, head)(h).float().cpu().numpy()
-            query, gallery = (made[key] for key in zip((pair.query, pair.gallery), heads, strict=True))
-            found[weights][i] = query[at], gallery[at]
-    return found
-
-
-def searches(
-    of: Plan, models: Mapping[str, MultiviewModel], parts: Mapping[str, Embedded], places: NDArray[np.int64]
-) -> list[Measure]:
-    """The rows of retrieval of every pair, and of the effective rank of views without a partner.
-
-    The arguments are those of `embeddings_of`.
-    """
-    rows = measured(of.pairs, embeddings_of(of, models, parts, places), of.split) if of.pairs else []
-    for view, positions in of.alone.items():
-        for weights in (TRAINED, RANDOM):
-            at = np.searchsorted(places, positions)
-            at = at[parts[weights].present[view][at]]
-            rows.append(spread_row(view, parts[weights].features[view][at], weights, of.split))
-    return rows

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import fmean
 
 from multiview.measure.intervals import Margin
-from multiview.measure.rows import EFFECTIVE_RANK, MEDIAN_RANK, RANDOM, RECALL, TRAINED, Measure
+from multiview.measure.rows import (
+    CCA,
+    EFFECTIVE_RANK,
+    FUSED,
+    IN_WORDS,
+    MEDIAN_RANK,
+    RANDOM,
+    RECALL,
+    RIDGE,
+    TRAINED,
+    Measure,
+)
 from multiview.plurals import counted
 
 FIRST_TRY = RECALL[1]
 MOST = 6
 """Most directions that a verdict names one by one."""
+PLAIN = (RIDGE, CCA)
 
 
 def retrieval_rows(rows: Iterable[Measure]) -> list[Measure]:
@@ -20,23 +32,24 @@ def retrieval_rows(rows: Iterable[Measure]) -> list[Measure]:
 
 
 def rank_rows(rows: Iterable[Measure]) -> list[Measure]:
-    """The rows of the effective rank, which views without a partner have."""
-    return [row for row in rows if row.measure == EFFECTIVE_RANK]
+    """The rows of the effective rank of views that have no other view to find."""
+    return [row for row in rows if row.measure == EFFECTIVE_RANK and row.facts.get("alone", True)]
 
 
 def retrieval_verdict(rows: Sequence[Measure]) -> str:
-    """What the trained encoders find, beside random weights and chance, and the conclusion.
+    """What the trained encoders find, beside all controls, and the conclusion.
 
     A direction is learned when the 95 % interval of its margin over random weights lies above zero.
+    Ridge regression and CCA say whether it needed a network.
     """
-    found = {row.group: row for row in _first_try(rows, TRAINED)}
-    controls = {row.group: row for row in _first_try(rows, RANDOM)}
-    lines = [_direction(row, controls.get(group)) for group, row in list(found.items())[:MOST]]
+    first = {(row.group, row.weights): row for row in rows if row.measure == FIRST_TRY}
+    found = [row for (_, weights), row in first.items() if weights == TRAINED]
+    lines = [_direction(row, first) for row in found[:MOST]]
     if len(found) > MOST:
         lines.append(f"... and {len(found) - MOST} directions more, in the table.")
     if found:
-        lines.append(_conclusion(list(found.values())))
-    return "\n".join([*lines, *_ranks(rank_rows(rows))])
+        lines += [_conclusion(found), *_fused([row for (_, weights), row in first.items() if weights == FUSED])]
+    return "\n".join([*lines, *_ranks(rank_rows(rows), {row.views[0] for row in found})])
 
 
 def retrieval_verdict_of_runs(runs: Sequence[Sequence[Measure]]) -> str:
@@ -65,62 +78,117 @@ def retrieval_notes(rows: Sequence[Measure]) -> list[str]:
         return []
     sizes = sorted({row.tested for row in found})
     size = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-    split, heads = found[0].split, ", ".join(sorted({row.facts["head"] for row in found}))
+    split, heads = found[0].split, ", ".join(sorted({row.facts["head"] for row in found if row.weights == TRAINED}))
     notes = [
         f"Retrieval among {size} samples of the {split} split (chosen by seed {found[0].facts['seed']}), by the cosine "
         f"of the embeddings z ({heads}); equally similar samples count against it. No labels are used."
     ]
     if split == "train":
         notes.append("The store has no held-out split: these samples were trained on.")
+    own = [row for row in found if row.facts.get("crop") == "own"]
+    if own:
+        notes.append(
+            "Queries and gallery are cut at different places (60 to 80 % of the area; another window in time), because "
+            "views of one crop also find each other by the crop itself."
+        )
     shared = [row.group for row in found if row.weights == TRAINED and row.facts["same_crop"]]
-    if shared:
+    if shared:  # of an older version
         notes.append(
             f"Both views of {', '.join(shared[:MOST])}{' ...' * (len(shared) > MOST)} show the same central crop, so "
             "that equal places help. Compare with random weights; do not choose between recipes by these numbers."
         )
+    fitted = [row.facts["fitted"] for row in found if row.weights in PLAIN and "fitted" in row.facts]
+    if fitted:
+        notes.append(
+            f"Ridge regression and CCA need no network: they relate the values of two views, or statistics of them, of "
+            f"{max(fitted)} training samples; chosen on parts of these."
+        )
     return notes
 
 
-def margin_of(row: Measure) -> Margin | None:
-    """How far a share of first tries lies above that of the random weights, on the same queries."""
-    over = row.facts.get("over_random")
-    return Margin(over["points"], over["low"], over["high"]) if over else None
+def margin_of(row: Measure, over: str = RANDOM) -> Margin | None:
+    """How far a share of first tries lies above that of other weights, on the same queries."""
+    known = row.facts.get(f"over_{over}")
+    return Margin(known["points"], known["low"], known["high"]) if known else None
+
+
+def beats_plain(row: Measure) -> bool:
+    """Whether a direction is found better than by ridge regression and by CCA, beyond noise."""
+    return all(m.clear for over in PLAIN if (m := margin_of(row, over)))
 
 
 def _first_try(rows: Iterable[Measure], weights: str) -> list[Measure]:
     return [row for row in rows if row.measure == FIRST_TRY and row.weights == weights]
 
 
-def _direction(row: Measure, control: Measure | None) -> str:
-    query, gallery = row.views
+def _direction(row: Measure, first: Mapping[tuple[str, str], Measure]) -> str:
     between = f" (95 % {100 * row.interval.low:.1f} to {100 * row.interval.high:.1f})" if row.interval else ""
-    against = f"{100 * control.value:.1f} % with random weights and " if control else ""
-    over = margin_of(row)
-    difference = f" ({over.in_words} over random weights{', within noise' * over.noise})" if over else ""
+    others = {weights: first[row.group, weights] for weights in (RANDOM, *PLAIN) if (row.group, weights) in first}
+    against = [f"{100 * other.value:.1f} % {HOW[weights]}" for weights, other in others.items()]
+    known = ", ".join(against) + " and " * bool(against)
+    plain = max((weights for weights in PLAIN if weights in others), key=lambda w: others[w].value, default="")
+    margins = [_over(row, weights) for weights in (RANDOM, plain) if margin_of(row, weights)]
     return (
-        f"{row.group}: finds the {gallery} of a sample by its {query} at the first try in {100 * row.value:.1f} % of "
-        f"{row.tested}{between}, against {against}{100 * row.facts['chance']:.2g} % by chance{difference}"
+        f"{row.group}: finds {_found(row)} at the first try in {100 * row.value:.1f} % of "
+        f"{row.tested}{between}, against {known}{100 * row.facts['chance']:.2g} % by chance"
+        f"{' (' * bool(margins)}{', '.join(margins)}{')' * bool(margins)}"
     )
+
+
+HOW = {RANDOM: "with random weights", RIDGE: "by ridge regression", CCA: "by CCA"}
+
+
+def _found(row: Measure) -> str:
+    query, gallery = row.views
+    if query == gallery:
+        return f"another crop of a sample's {query} by one crop of it"
+    return f"the {gallery} of a sample by its {query}"
+
+
+def _over(row: Measure, weights: str) -> str:
+    over = margin_of(row, weights)
+    assert over is not None
+    return f"{over.in_words} over {IN_WORDS[weights]}{', within noise' * over.noise}"
 
 
 def _conclusion(found: Sequence[Measure]) -> str:
     margins = [margin_of(row) for row in found]
     if None in margins:
         return "No control was measured, so nobody can say whether the run learned."
-    clear = [row.group for row, m in zip(found, margins, strict=True) if m and m.clear]
-    if len(clear) == len(found):
-        return "Without labels: the encoders learned what these views have in common."
-    if not clear:
+    learned = [row for row, m in zip(found, margins, strict=True) if m and m.clear]
+    if not learned:
         return "Without labels: not better than random weights, so the encoders learned nothing that retrieval can see."
-    return (
-        f"Without labels: better than random weights in {len(clear)} of {len(found)} directions ({', '.join(clear)})."
+    matched = [row.group for row in learned if not beats_plain(row)]
+    if len(learned) == len(found) and not matched:
+        return "Without labels: the encoders learned what these views have in common."
+    named = f" ({_list([row.group for row in learned])})" if len(learned) < len(found) else ""
+    plain = (
+        f", but not better than ridge regression or CCA, which need no network, in {_list(matched)}" if matched else ""
     )
+    directions = f"{len(learned)} of {counted(len(found), 'direction')}"
+    return f"Without labels: better than random weights in {directions}{named}{plain}."
 
 
-def _ranks(rows: Sequence[Measure]) -> list[str]:
+def _list(groups: Sequence[str]) -> str:
+    return ", ".join(groups[:MOST]) + f" and {len(groups) - MOST} more" * (len(groups) > MOST)
+
+
+def _fused(rows: Sequence[Measure]) -> list[str]:
+    """One sentence on the sum of similarities, where it finds more than the encoders alone."""
+    better = [row for row in rows if (m := margin_of(row, TRAINED)) and m.clear]
+    if not better:
+        return []
+    found = [f"{row.group} {100 * row.value:.1f} % (with {IN_WORDS[row.facts['with']]})" for row in better[:MOST]]
+    return [
+        f"The similarities of the encoders and of a model without a network, summed, find more: {', '.join(found)}."
+    ]
+
+
+def _ranks(rows: Sequence[Measure], searched: Collection[str]) -> list[str]:
+    """A sentence on each view without a partner. searched: the views of which crops were found."""
     untrained = {row.group: row for row in rows if row.weights == RANDOM}
     lines = []
-    for row in (row for row in rows if row.weights == TRAINED):
+    for row in (row for row in rows if row.weights == TRAINED and row.group not in searched):
         other = untrained.get(row.group)
         against = f", with random weights {other.value:.1f}" if other else ""
         most = f"{row.range[1]:.0f}" if row.range else str(row.width)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from multiview.measure.rows import BALANCED, KNN, LINEAR, MEDIAN_RANK, MIOU, PIXEL_ACCURACY, RECALL, Measure
+from multiview.measure.rows import BALANCED, KEPT, KNN, LINEAR, MEDIAN_RANK, MIOU, PIXEL_ACCURACY, RECALL, Measure
 from multiview.typed import Form, count, flag, list_of, map_of, number, optional, plain, record, text
 
 SHARES = (KNN, LINEAR, BALANCED, PIXEL_ACCURACY, MIOU, *RECALL.values())
@@ -50,6 +50,8 @@ def _facts_of(measure: str) -> Mapping[str, Form]:
         return {"layer": text, "cells": text, "classes": _above_zero}
     if measure in (*RECALL.values(), MEDIAN_RANK):
         return {"head": text, "seed": count, "chance": number, "same_crop": flag}
+    if measure.startswith(KEPT):
+        return {"fact": text}
     return {}
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from multiview.errors import MultiviewError
 from multiview.measure.intervals import Margin
+from multiview.measure.kept_sentences import geometry_lines, kept_lines, kept_verdict
 from multiview.measure.retrieval_sentences import (
     rank_rows,
     retrieval_notes,
@@ -40,6 +41,21 @@ def render(rows: Iterable[Measure | Score], console: Console) -> None:
         _print_targets(target_measures(measures), console)
     if retrieval_rows(measures) or rank_rows(measures):
         _print_retrieval({"": measures}, retrieval_verdict(measures), console)
+        _print_kept(measures, console)
+
+
+def _print_kept(rows: Sequence[Measure], console: Console) -> None:
+    """What the features keep and how the embeddings lie; then where this contradicts retrieval."""
+    whole = not console.is_terminal
+    headed = {
+        "Simple facts of a sample that its features keep, R2 of ridge regression (random weights):": kept_lines(rows),
+        "Geometry of features and embeddings (random weights):": geometry_lines(rows),
+    }
+    for heading, lines in headed.items():
+        for line in [heading, *(f"  {line}" for line in lines)] if lines else []:
+            console.print(line, markup=False, highlight=False, soft_wrap=whole, style="dim")
+    for sentence in kept_verdict(rows):
+        console.print(sentence, markup=False, highlight=False, soft_wrap=whole, style="bold")
 
 
 def compare(tables: Mapping[str, Iterable[Measure | Score]], console: Console) -> None:

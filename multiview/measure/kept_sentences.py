@@ -1,0 +1,140 @@
+"""In words: what features keep, how embeddings lie, and where this contradicts retrieval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from multiview.measure.intervals import Margin
+from multiview.measure.retrieval_sentences import FIRST_TRY, margin_of
+from multiview.measure.rows import (
+    ALIGNMENT,
+    CKA,
+    EFFECTIVE_RANK,
+    KEPT,
+    LINEAR,
+    MODALITY_GAP,
+    RANDOM,
+    TRAINED,
+    UNIFORMITY,
+    Measure,
+)
+from multiview.measure.sentences import margin_over
+
+MOST = 8
+"""Most views or pairs of views that are named."""
+LOSS = 0.05
+"""Of R²; smaller losses are not worth a sentence."""
+FULL = 0.95
+"""R² of random weights that leaves no room: such a fact cannot show that training helped."""
+GEOMETRY = {
+    EFFECTIVE_RANK: "effective rank {:.1f}",
+    ALIGNMENT: "alignment {:.2f}",
+    UNIFORMITY: "uniformity {:.2f}",
+    CKA: "CKA {:.2f}",
+    MODALITY_GAP: "modality gap {:.2f}",
+}
+
+
+def kept_rows_of(rows: Sequence[Measure]) -> list[Measure]:
+    """The rows that say what the features keep."""
+    return [row for row in rows if row.measure.startswith(KEPT)]
+
+
+def geometry_lines(rows: Sequence[Measure]) -> list[str]:
+    """A line for every view and every two views; the values of random weights in brackets."""
+    known = {(row.group, row.measure, row.weights): row for row in rows if row.measure in GEOMETRY}
+    lines = []
+    for group in dict.fromkeys(group for group, _, _ in known):
+        texts = [
+            text.format(known[group, name, TRAINED].value) + _beside(known.get((group, name, RANDOM)), text)
+            for name, text in GEOMETRY.items()
+            if (group, name, TRAINED) in known
+        ]
+        lines.append(f"{group}: {', '.join(texts)}")
+    return _at_most(lines)
+
+
+def kept_lines(rows: Sequence[Measure]) -> list[str]:
+    """`L: mean colour 0.77 (0.93), 4x4 thumbnail 0.60 (0.58)` for every view."""
+    kept = kept_rows_of(rows)
+    untrained = {(row.group, row.measure): row for row in kept if row.weights == RANDOM}
+    lines = []
+    for view in dict.fromkeys(row.group for row in kept):
+        own = [row for row in kept if (row.group, row.weights) == (view, TRAINED)]
+        texts = [
+            f"{row.facts['fact']} {row.value:.2f}{_beside(untrained.get((view, row.measure)), '{:.2f}')}" for row in own
+        ]
+        lines.append(f"{view}: {', '.join(texts)}")
+    return _at_most(lines)
+
+
+def _beside(row: Measure | None, text: str) -> str:
+    return f" ({text.split(' ')[-1].format(row.value)})" if row else ""
+
+
+def _at_most(lines: list[str]) -> list[str]:
+    return lines[:MOST] + [f"... and {len(lines) - MOST} more, in evaluation.json."] * (len(lines) > MOST)
+
+
+def kept_verdict(rows: Sequence[Measure]) -> list[str]:
+    """Sentences on what training lost, and on views that retrieval alone calls learned."""
+    return [*_lost(rows), *_contradicted(rows)]
+
+
+def _lost(rows: Sequence[Measure]) -> list[str]:
+    lost = [
+        f"{row.facts['fact']} of {row.group} (R2 {m.points:+.2f})"
+        for row in kept_rows_of(rows)
+        if row.weights == TRAINED and (m := margin_of(row)) and m.high < 0 and m.points <= -LOSS
+    ]
+    if not lost:
+        return []
+    return [
+        f"Training lost what random weights keep: {', '.join(_at_most(lost))}. This is right if it is noise for your "
+        "task; if not, use milder augmentation or an edge of each view with itself."
+    ]
+
+
+def _contradicted(rows: Sequence[Measure]) -> list[str]:
+    """A sentence on views that find each other, while nothing else says that they learned."""
+    learned: dict[str, list[bool]] = {}
+    for row in rows:
+        if row.measure == FIRST_TRY and row.weights == TRAINED and (m := margin_of(row)):
+            for view in dict.fromkeys(row.views):
+                learned.setdefault(view, []).append(m.clear)
+    found = {view: reason for view, each in learned.items() if all(each) and (reason := _nothing_else(rows, view))}
+    lines = []
+    for reason in dict.fromkeys(found.values()):
+        views = ", ".join([view for view, other in found.items() if other == reason][:MOST])
+        lines.append(
+            f"Do not rely on retrieval alone: it says that {views} learned, but {reason}. The views may find each "
+            "other by a shortcut, such as a crop that both share in training; give each view its own crop."
+        )
+    return lines
+
+
+def _nothing_else(rows: Sequence[Measure], view: str) -> str:
+    """Why the features of a view look untrained, "" when they do not."""
+    probes = [row for row in rows if row.measure == LINEAR and row.group == view]
+    margins = [
+        margin_over(row, other)
+        for row in probes
+        if row.weights == TRAINED
+        for other in probes
+        if other.weights == RANDOM
+    ]
+    if margins:
+        return (
+            "" if margins[0].clear else "the linear probe finds their features no better than those of random weights"
+        )
+    known = _with_room(rows, view)
+    if not known or any(m.clear for m in known):
+        return ""
+    return "their features keep none of the simple facts better than those of random weights"
+
+
+def _with_room(rows: Sequence[Measure], view: str) -> list[Margin]:
+    """The margins of the facts of a view that random weights do not keep whole."""
+    kept = [row for row in kept_rows_of(rows) if row.group == view]
+    full = {row.measure for row in kept if row.weights == RANDOM and row.value >= FULL}
+    return [m for row in kept if row.weights == TRAINED and row.measure not in full and (m := margin_of(row))]
