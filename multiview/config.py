@@ -6,6 +6,9 @@ from typing import Literal
 from multiview import require
 from multiview.errors import MultiviewError
 
+LAST, BEST_OF, FEW = "last", "best:", 2
+"""Values of `Train.keep`; the second is followed by a measure. The newest checkpoints then."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
@@ -83,7 +86,11 @@ class Train:
         knn_every: epochs between kNN measurements during training (0 = none).
         save_every: epochs between checkpoints; the last step is always saved.
         save_minutes: longest time between two checkpoints, in minutes (0 = no limit).
-        keep: number of newest checkpoints to keep.
+        keep: number of newest checkpoints to keep (`last`: 2), of which the last one is the result
+            of the run. `best:MEASURE` also keeps the checkpoint with the highest value on the
+            validation split, measured every `knn_every` epochs, and that one is the result.
+            MEASURE: `retrieval` (the mean R@1 of all pairs of views, without labels), `knn`, or one
+            of these by name, such as `knn/L`.
         log_every: steps between lines of metrics.jsonl.
 
     Example:
@@ -107,13 +114,14 @@ class Train:
     knn_every: int = 5
     save_every: int = 10
     save_minutes: float = 15.0
-    keep: int = 2
+    keep: int | str = 2
     log_every: int = 10
 
     def __post_init__(self) -> None:
-        counts = ("epochs", "batch", "accumulate", "save_every", "keep", "log_every")
+        counts = ("epochs", "batch", "accumulate", "save_every", "log_every")
         require.options(self, counts, lambda count: count >= 1, "1 or more")
         require.options(self, ("threads", "knn_every", "save_minutes"), lambda count: count >= 0, "0 or more")
+        _check_keep(self.keep, self.knn_every)
         if self.workers < -1:
             raise MultiviewError(f"workers is {self.workers}; give 0 or more, or -1 for the automatic choice.")
         if self.steps is not None and self.steps < 1:
@@ -122,3 +130,28 @@ class Train:
             raise MultiviewError(f"micro_batch is {self.micro_batch}; give 1 or more, or null for the whole batch.")
         if self.clip is not None and not self.clip > 0:
             raise MultiviewError(f"clip is {self.clip}; give a norm above 0, or null for no clipping.")
+
+    @property
+    def checkpoints(self) -> int:
+        """The number of newest checkpoints to keep."""
+        return self.keep if isinstance(self.keep, int) else FEW
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the best checkpoint is the result of the run."""
+        return isinstance(self.keep, str) and self.keep.startswith(BEST_OF)
+
+
+def _check_keep(keep: int | str, every: int) -> None:
+    """Raises MultiviewError for a wrong `keep`, and when nothing would be measured."""
+    measure = str(keep).removeprefix(BEST_OF)
+    known = measure.split("/")[0] in ("knn", "retrieval") and measure != keep
+    if (isinstance(keep, int) and (keep < 1 or isinstance(keep, bool))) or (
+        isinstance(keep, str) and keep != LAST and not known
+    ):
+        raise MultiviewError(
+            f"keep is {keep!r}; give 1 or more newest checkpoints, last, best:retrieval or best:knn, or one view or "
+            "pair of views: best:knn/VIEW, 'best:retrieval/VIEW -> VIEW'."
+        )
+    if isinstance(keep, str) and keep != LAST and not every:
+        raise MultiviewError(f"--keep {keep} needs measurements in training; give --knn_every 1 or more.")

@@ -30,6 +30,7 @@ from multiview.record import from_plain
 from multiview.runs import environment
 from multiview.setup import with_statistics
 from multiview.setup_record import setup_from, with_initial
+from multiview.train.best import result_folder
 from multiview.train.checkpoint import Checkpoint, newest, views_of
 from multiview.train.runfolder import CHECKPOINTS, ENVIRONMENT
 from multiview.train.tuned import tuned
@@ -41,7 +42,7 @@ from multiview.view import View
 def load(run: str | Path, data: Any = None, *, setup: Setup | None = None, trust_code: bool = False) -> Trained:
     """Loads a run: rebuilds it from its recipe, or from the record that `mv.fit` wrote.
 
-    The weights are those of the newest whole checkpoint.
+    The weights are those of the newest whole checkpoint, or of the best one with `--keep best`.
 
     Args:
         run: the run folder; its folder `model`, or `hf:OWNER/NAME` of the Hugging Face hub, gives a
@@ -65,7 +66,7 @@ def load(run: str | Path, data: Any = None, *, setup: Setup | None = None, trust
     """
     folder = Path(run)
     recipe = recipe_of(folder, trust_code=trust_code)
-    saved, own, cache = newest(folder / CHECKPOINTS), _own_data(folder), Path(recipe.cache)
+    saved, own, cache = newest(result_folder(folder)), _own_data(folder), Path(recipe.cache)
     store = _own_store(own, folder, cache) if data is None else _opened(data, cache, recipe.group)
     torch.manual_seed(recipe.seed)
     built = tuned(_built(recipe, folder, setup), weights=False)
@@ -165,5 +166,7 @@ def _recorded(view: View, record: Mapping[str, Any]) -> View:
 
 
 def _unfinished(saved: Checkpoint, folder: Path) -> list[str]:
-    step, steps = saved.state["step"], saved.state.get("steps", 0)
+    names = [path.name.removeprefix("step-") for path in (folder / CHECKPOINTS).glob("step-*")]
+    step = max([saved.state["step"], *(int(name) for name in names if name.isdigit())])
+    steps = saved.state.get("steps", 0)
     return [f"{folder} is at step {step} of {steps}: its training is not finished"] if step < steps else []

@@ -11,12 +11,16 @@ from typing import Any
 import torch
 
 from multiview import old_import_paths
+from multiview.config import BEST_OF
+from multiview.data.store.reading import Store
 from multiview.distributed import any_rank, naming_lost_ranks, on_first
 from multiview.encoded_once import encode_once
+from multiview.errors import MultiviewError
 from multiview.finish import finish
 from multiview.recipe import Recipe, Setup
 from multiview.recipe_origin import origin_of
 from multiview.setup_record import record_of, save_setup, unrecorded
+from multiview.train.best import Best
 from multiview.train.loop import Loop, Progress
 from multiview.train.lost_devices import naming_lost_devices
 from multiview.train.plan import show_plan
@@ -63,6 +67,8 @@ def run(
     if recipe.plan:
         show_plan(prepared, recipe)
         return None
+    if prepared.train.keeps_best:
+        _require_validation(prepared.store, str(prepared.train.keep))
     with ExitStack() as held:  # the lock of the folder, in the first process
         folder = Path(on_first(lambda: str(open_folder(recipe, name, held))))
         if note := unshared_note(folder, prepared.accelerator.device):
@@ -74,6 +80,8 @@ def run(
             if setup is not None:
                 save_setup(folder, setup, None if recipe.resume else prepared.initial)
         progress = train(prepared, loop, folder, messages, resumed=recipe.resume)
+        if loop.best is not None and not progress.stopped_by:
+            _restore_best(loop.best, prepared)
         trained = replace(_trained(prepared), folder=folder, steps=progress.step, stopped_by=progress.stopped_by)
         finish(trained, recipe, prepared.console, reloadable=setup is None or not unrecorded(record_of(setup)))
     return trained
@@ -137,7 +145,25 @@ def _loop(prepared: Prepared, recipe: Recipe, folder: Path) -> Loop:
         frozen,
     )
     on_epoch = _online(prepared, prepared.steps)
-    return Loop(parts, samples, prepared.batches, prepared.train, recipe.seed, folder, on_epoch)
+    loop = Loop(parts, samples, prepared.batches, prepared.train, recipe.seed, folder, on_epoch)
+    if prepared.train.keeps_best:
+        loop.best = Best(loop.saver, str(prepared.train.keep), resumed=recipe.resume)
+    return loop
+
+
+def _require_validation(store: Store, keep: str) -> None:
+    if "val" not in store.manifest.splits or not len(store.rows("val")):
+        raise MultiviewError(
+            f"--keep {keep} chooses by the validation split, and the data has none (it has "
+            f"{', '.join(store.manifest.splits)}). Make one with: multiview split STORE OUT --split 80/10/10"
+        )
+
+
+def _restore_best(best: Best, prepared: Prepared) -> None:
+    found = best.restore()
+    if found:
+        text = f"--keep {prepared.train.keep}: the result has the weights of step {found[0]}, with {found[1]:.4g}"
+        prepared.console.print(text, highlight=False, markup=False)
 
 
 def _trained(prepared: Prepared) -> Trained:
@@ -163,6 +189,9 @@ def _online(prepared: Prepared, steps: int) -> Callable[[int, int], dict[str, fl
     A resumed run measures the untrained weights again, because it compares with them.
     """
     from multiview.measure.online import Watch
+    from multiview.measure.online_retrieval import online_retrieval
+
+    searched = str(prepared.train.keep).startswith(f"{BEST_OF}retrieval")
 
     watch = Watch(_trained(prepared), prepared.accelerator.device)
 
@@ -181,6 +210,6 @@ def _online(prepared: Prepared, steps: int) -> Callable[[int, int], dict[str, fl
         show(f"epoch {epoch + 1}", values)
         if sentence:
             prepared.console.print(f"Warning: {sentence}", highlight=False, soft_wrap=True)
-        return values
+        return values | (online_retrieval(_trained(prepared), prepared.accelerator.device) if searched else {})
 
     return measure

@@ -93,7 +93,10 @@ def _searched(trained: Trained, found: Plan) -> list[tuple[Partners, tuple[Head,
         (replace(pair, positions=pair.positions[:TEST_SAMPLES]), heads)
         for pair, heads in zip(found.pairs, found.heads, strict=True)
         if pair.query < pair.gallery
-        and not (pair.facts["same_crop"] and all("height" in views[v].axes for v in (pair.query, pair.gallery)))
+        and not (
+            views[pair.query].crop == views[pair.gallery].crop
+            and all("height" in views[v].axes for v in (pair.query, pair.gallery))
+        )
     ][:MOST_PAIRS]
 
 

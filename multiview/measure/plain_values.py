@@ -20,6 +20,8 @@ MOST = 512
 COLUMNS = 1024
 """Most columns of a table; of more, so many are taken at equal distances."""
 SIDE, BANDS, BINS, CODES = 16, 16, 8, 256
+SEEN = 32
+"""Larger pictures are averaged down to this side before their statistics are taken."""
 TINY = 1e-6
 
 
@@ -41,6 +43,8 @@ def statistics(view: View, x: Tensor) -> Tensor:
     if x.ndim == 2:
         few = _pooled(x)
         return few.sign() * few.abs().sqrt()
+    if x.ndim == 4:
+        x = adaptive_avg_pool2d(x, (min(SEEN, x.shape[2]), min(SEEN, x.shape[3])))
     parts = [_moments(x), _histogram(x)]
     if "points" in view.axes:
         return torch.cat([*parts, _covariance(x), _histogram(x.norm(dim=1, keepdim=True))], 1)
@@ -78,8 +82,10 @@ def _moments(x: Tensor) -> Tensor:
 
 def _histogram(x: Tensor) -> Tensor:
     """Shares of every channel's values in 8 bins from -2 to 2 of the normalised range."""
-    bins = ((x.flatten(2) + 2) * (BINS / 4)).floor().clamp(0, BINS - 1)
-    return torch.cat([(bins == b).float().mean(2) for b in range(BINS)], 1)
+    bins = ((x.flatten(2) + 2) * (BINS / 4)).floor().clamp(0, BINS - 1).long()
+    rows = torch.arange(x.shape[0] * x.shape[1], device=x.device).view(*x.shape[:2], 1)
+    counts = torch.bincount((rows * BINS + bins).flatten(), minlength=rows.numel() * BINS)
+    return counts.view(len(x), -1).float() / bins.shape[2]
 
 
 def _profiles(x: Tensor) -> list[Tensor]:

@@ -48,7 +48,7 @@ def retrieval_verdict(rows: Sequence[Measure]) -> str:
     if len(found) > MOST:
         lines.append(f"... and {len(found) - MOST} directions more, in the table.")
     if found:
-        lines += [_conclusion(found), *_fused([row for (_, weights), row in first.items() if weights == FUSED])]
+        lines += [_conclusion(found), *_fused(first)]
     return "\n".join([*lines, *_ranks(rank_rows(rows), {row.views[0] for row in found})])
 
 
@@ -169,13 +169,19 @@ def _conclusion(found: Sequence[Measure]) -> str:
     return f"Without labels: better than random weights in {directions}{named}{plain}."
 
 
+def _beats(row: Measure, first: Mapping[tuple[str, str], Measure]) -> bool:
+    other = first.get((row.group, row.facts["with"]))
+    return other is None or row.value > other.value
+
+
 def _list(groups: Sequence[str]) -> str:
     return ", ".join(groups[:MOST]) + f" and {len(groups) - MOST} more" * (len(groups) > MOST)
 
 
-def _fused(rows: Sequence[Measure]) -> list[str]:
-    """One sentence on the sum of similarities, where it finds more than the encoders alone."""
-    better = [row for row in rows if (m := margin_of(row, TRAINED)) and m.clear]
+def _fused(first: Mapping[tuple[str, str], Measure]) -> list[str]:
+    """One sentence on the sum of similarities, where it finds more than either of them alone."""
+    rows = [row for (_, weights), row in first.items() if weights == FUSED]
+    better = [row for row in rows if (m := margin_of(row, TRAINED)) and m.clear and _beats(row, first)]
     if not better:
         return []
     found = [f"{row.group} {100 * row.value:.1f} % (with {IN_WORDS[row.facts['with']]})" for row in better[:MOST]]

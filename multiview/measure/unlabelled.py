@@ -118,8 +118,14 @@ def _train_positions(trained: Trained, plan: Plan, most: int) -> NDArray[np.int6
 class Passes:
     """Passes over samples of a run: one pass computes all that is wanted of a batch."""
 
-    def __init__(self, trained: Trained, models: Mapping[str, MultiviewModel], device: torch.device) -> None:
-        self.trained, self.models, self.device = trained, models, device
+    def __init__(
+        self,
+        trained: Trained,
+        models: Mapping[str, MultiviewModel],
+        device: torch.device,
+        label: str | None = "evaluating without labels",
+    ) -> None:
+        self.trained, self.models, self.device, self.label = trained, models, device, label
         self.stored = require_modalities(trained.setup.views.values(), trained.store)
         self.codes = group_codes(trained)
 
@@ -160,7 +166,7 @@ class Passes:
                 found |= {("fact", name, view): fact for name, fact in facts.items()}
             return found
 
-        label = f"evaluating without labels, {split}"
+        label = self.label and f"{self.label}, {split}"
         arrays, present = collected(samples, views, compute, self.device, positions, label)
         groups = None if self.codes is None else self.codes[store.rows(split)[positions]]
         return Part(positions=positions, arrays=arrays, present=present, groups=groups)

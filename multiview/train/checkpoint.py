@@ -88,6 +88,13 @@ def save(
     return final
 
 
+def remove_others(kept: Path) -> None:
+    """Removes all checkpoints but one from its folder."""
+    for path in _newest_first(kept.parent):
+        if path.name != kept.name:
+            _discard(path)
+
+
 def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """(tensors by file, state) of one checkpoint.
 

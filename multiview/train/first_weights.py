@@ -14,8 +14,9 @@ from multiview.errors import MultiviewError, unknown_name
 from multiview.files import sha256
 from multiview.parsing import parsing, read_json
 from multiview.record import from_plain
+from multiview.train.best import result_folder
 from multiview.train.checkpoint import newest, views_of
-from multiview.train.runfolder import CHECKPOINTS, CONFIG
+from multiview.train.runfolder import CONFIG
 from multiview.tuning import Tuning
 from multiview.weights import Report, Stored, load_into, read_file
 from multiview.weights.formats import Format, Scales, format_of, plain
@@ -100,7 +101,7 @@ def views_in(folder: Path) -> list[str]:
         return list(read_json(folder / MODEL, REMEDY)["views"])
     if not (folder / CONFIG).is_file():
         raise _no_folder(folder)
-    return _own_views(newest(folder / CHECKPOINTS).tensors["model"])
+    return _own_views(newest(result_folder(folder)).tensors["model"])
 
 
 def _own_views(tensors: Mapping[str, Tensor]) -> list[str]:
@@ -116,7 +117,7 @@ def _chosen(folder: Path, view: str, views: list[str], named: bool) -> str:
 
 
 def _of_run(folder: Path, view: str, named: bool) -> tuple[Stored, Scales]:
-    saved = newest(folder / CHECKPOINTS)
+    saved = newest(result_folder(folder))
     tensors = saved.tensors["model"]
     chosen = _chosen(folder, view, _own_views(tensors), named)
     begin = f"encoders.{chosen}."

@@ -18,6 +18,7 @@ from multiview.data.load.identity import identity_of
 from multiview.data.load.sampler import Batches
 from multiview.distributed import largest, on_first
 from multiview.errors import MultiviewError
+from multiview.train.best import Best
 from multiview.train.saving import Saver
 from multiview.train.schedule import planned_steps, rate_factor, set_rate
 from multiview.train.step import Parts, contrast_step
@@ -77,6 +78,7 @@ class Loop:
         self.stopped_by = 0
         self.step = 0
         self.window = Window()
+        self.best: Best | None = None
 
     def resume(self) -> list[str]:
         """Continues from the newest checkpoint; returns what to tell the user.
@@ -209,6 +211,8 @@ class Loop:
         if self.train.knn_every and ((epoch + 1) % self.train.knn_every == 0 or is_last):
             with self._not_training():
                 values = self.on_epoch(epoch, self.step)
+                if self.best is not None:  # before the line is written: without it, the epoch is measured again
+                    self.best.see(self.step, values)
                 metrics.write(self.step, {"epoch": epoch, **values})
 
     def _not_training(self) -> AbstractContextManager[None]:

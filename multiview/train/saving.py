@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,13 @@ class Saver:
         on_first(lambda: self._write(step, unlogged))
         self.saved = Saved(step)
 
+    def save_best(self, folder: Path, step: int, best: Mapping[str, Any]) -> None:
+        """Writes the checkpoint of `step` in another folder, and then removes all others there.
+
+        best: what the state says about it.
+        """
+        on_first(lambda: self._write(step, None, folder, {"best": dict(best)}))
+
     def resume(self) -> tuple[int, list[str]]:
         """Restores the newest whole checkpoint; the number of processes may have changed.
 
@@ -99,7 +107,9 @@ class Saver:
         notes += unused_starts(newest.state, self.parts.graph)
         return step, [*newest.refused, *notes, f"resumed {self.out} at step {step} of {self.steps}"]
 
-    def _write(self, step: int, unlogged: Rows | None) -> None:
+    def _write(
+        self, step: int, unlogged: Rows | None, best_folder: Path | None = None, more: Mapping[str, Any] | None = None
+    ) -> None:
         inner = _unwrapped(self.parts.optimiser)
         optimiser, groups = checkpoint.optimiser_tensors(inner)
         tensors = {
@@ -122,9 +132,13 @@ class Saver:
             "steps": self.steps,
             "per_epoch": len(self.batches),
             "unlogged": unlogged.to_json() if unlogged else None,
+            **(more or {}),
         }
         views = checkpoint.view_records(self.parts.views, self.parts.model)
-        checkpoint.save(self.out / CHECKPOINTS, step, tensors, state, self.train.keep, views)
+        if best_folder is None:
+            checkpoint.save(self.out / CHECKPOINTS, step, tensors, state, self.train.checkpoints, views)
+        else:
+            checkpoint.remove_others(checkpoint.save(best_folder, step, tensors, state, 1, views))
 
     def _restore(self, saved: checkpoint.Checkpoint) -> None:
         parts, tensors, state = self.parts, saved.tensors, saved.state
