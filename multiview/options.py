@@ -143,7 +143,7 @@ def _add_kind(parser: _Parser, name: str, kind: str, base: type) -> None:
 
 def _expanded(argv: Sequence[str], known: list[str], config: type) -> list[str]:
     """Completes names of options (`--micro-batch`, `--epochs`) and gives flags the value `true`."""
-    flags = _flags(config)
+    flags = flags_of(config)
     words: list[str] = []
     for position, word in enumerate(argv):
         match = re.fullmatch(r"--([A-Za-z][\w.-]*)(=.*)?", word, flags=re.DOTALL)
@@ -215,14 +215,14 @@ def _full_name(given: str, known: list[str]) -> str:
     return shallow[0] if shallow else name
 
 
-def _flags(config: type, prefix: str = "") -> set[str]:
+def flags_of(config: type, prefix: str = "") -> set[str]:
     """Dotted names of the boolean fields."""
     names = set()
     for field in fields(config):
         if field.type is bool or field.type == "bool":
             names.add(prefix + field.name)
         elif is_dataclass(field.default):
-            names |= _flags(type(field.default), f"{prefix}{field.name}.")
+            names |= flags_of(type(field.default), f"{prefix}{field.name}.")
     return names
 
 

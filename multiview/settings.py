@@ -5,6 +5,7 @@ Between settings, runs of equal seeds are compared in pairs.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -27,6 +28,8 @@ DATA, RECIPE = "data", "recipe"
 NO_EFFECT = {*(f"train.{name}" for name in ("workers", "threads", "keep", "log_every", "save_every", "save_minutes"))}
 """Options that name no number of the training: speed, and what is written when."""
 ABSENT = "not an option"
+SETUP = "setup.json"
+"""The record of a setup made in Python."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +68,22 @@ def with_options(folder: Path, name: str, rows: Sequence[Measure]) -> Evaluated:
     facts = environment(folder) if (folder / ENVIRONMENT).is_file() else {}
     options[DATA] = facts.get("data", {}).get("manifest") or options.get(DATA)
     options[RECIPE] = facts.get("recipe")
+    options |= _of_python(folder)
     kept = {k: v for k, v in options.items() if k not in {SEED, *NOT_COMPARED, *NO_EFFECT}}
     return Evaluated(name=name, rows=tuple(rows), options=kept, seed=seed)
+
+
+def _of_python(folder: Path) -> dict[str, Any]:
+    """Views, encoders, edges and tuning of a run of `mv.fit`, which has no options for them."""
+    try:
+        record = json.loads((folder / SETUP).read_text(encoding="utf-8"))
+        edges = {"-".join(edge["views"]): edge for edge in record["edges"]}
+        parts = {name: record[name] for name in ("views", "encoders", "tuning")}
+        return dict(_flat({**parts, "edges": edges}, "setup."))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return {"setup": f"a damaged {SETUP} in {folder}"}
 
 
 def _flat(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from multiview.errors import MultiviewError, suggestion
@@ -14,6 +15,8 @@ IN_CHANNELS = ("repeat", "mean", "fresh")
 """How a first convolution is adapted to another number of channels."""
 NORMALISE = ("weights", "view")
 """Whose mean and std normalise a view whose encoder loads weights."""
+RATES = ("lr_scale", "layer_decay", "weight_decay")
+"""The options that say how fast an encoder learns."""
 LAST = re.compile(r"last\s+(\d+)(?:\s+blocks?)?")
 LORA = re.compile(r"lora(?:\s+(\d+))?")
 
@@ -89,6 +92,24 @@ class Tuning:
         """The rank of `lora`, 8 unless it is given; None for another value of `train`."""
         found = LORA.fullmatch(self.train) if isinstance(self.train, str) else None
         return int(found[1] or 8) or None if found else None
+
+
+def without_effect(tuning: Tuning) -> list[str]:
+    """The options that change nothing, because no weight of the encoder itself learns."""
+    if tuning.train not in ("frozen", "heads"):
+        return []
+    return [name for name in RATES if getattr(tuning, name) != getattr(Tuning(), name)]
+
+
+def notes(tuning: Mapping[str, Tuning]) -> list[str]:
+    """A sentence for each view with options that change nothing."""
+    idle = {view: without_effect(each) for view, each in tuning.items()}
+    return [
+        f"view '{view}': {' and '.join(names)} {'have' if len(names) > 1 else 'has'} no effect, because no weight of "
+        f"its encoder learns (train: {tuning[view].train}). Leave out {names[0]}, or let the encoder learn."
+        for view, names in idle.items()
+        if names
+    ]
 
 
 def _is_number(value: object) -> bool:

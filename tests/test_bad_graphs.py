@@ -131,6 +131,16 @@ BAD: dict[str, tuple[str, int | None, tuple[str, ...]]] = {
     "augmentations in a list": ("views:\n  L: {augment: [simclr]}\n  ab: \n", 2, ("augment is a list", "simclr")),
     "size without end": ("views:\n  L: {size: 99999999999}\n  ab: \n", 2, ("size is 99999999999", "at most 32768")),
     "training without options": (f"{TWO}train:\n", 2, ("train is empty", "epochs")),
+    "another dim in the edge": (
+        "views:\n  L: {dim: 64}\n  ab:\nedges:\n  - L - ab:\n      objective: cmc\n      dim: 32\n",
+        5,
+        ("edge L-ab: dim is 32, and dim of its view 'L' is 64", "leave out one"),
+    ),
+    "a view in short form": (
+        "views:\n  left: {view: 'rgb:image'}\n  ab: \n",
+        2,
+        ("'rgb:image' names a view and its modality", "{view: rgb, modality: image}", "`left: rgb:image`"),
+    ),
     "dim 0": ("views:\n  L: {dim: 0}\n  ab: \n", 2, ("dim is 0",)),
 }
 LATER: dict[str, tuple[str, int, tuple[str, ...]]] = {

@@ -40,6 +40,23 @@ def compared(capsys: pytest.CaptureFixture[str], *folders: Path) -> str:
     return capsys.readouterr().out
 
 
+def test_runs_from_python_with_other_setups_are_other_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = {"views": {"L": {"name": "L"}}, "encoders": {"L": {"width": 1.0}}, "tuning": {}}
+    edges = [{"views": ["L", "ab"], "objective": {"name": "cmc"}, "weight": 1.0}]
+    for name, seed, weight in (("a", 0, 1.0), ("b", 1, 1.0), ("c", 0, 2.0)):
+        folder = run_folder(tmp_path / name, 0.9, seed=seed)
+        setup = {**record, "edges": [edges[0] | {"weight": weight}]}
+        (folder / "setup.json").write_text(json.dumps(setup))
+    assert "mean of 2 runs" in compared(capsys, tmp_path / "a", tmp_path / "b")
+    text = compared(capsys, *(tmp_path / name for name in "abc"))
+    assert "A: a, b (setup.edges.L-ab.weight 1.0)" in text
+    assert "B: c (setup.edges.L-ab.weight 2.0)" in text
+    (tmp_path / "b" / "setup.json").write_text("{")
+    assert "Between settings" in compared(capsys, tmp_path / "a", tmp_path / "b")
+
+
 @pytest.mark.parametrize(
     "changed",
     [

@@ -422,4 +422,8 @@ def test_labels_of_another_number_of_rows_are_refused(name: str, labels: np.ndar
     np.savez(file, image=np.zeros((40, 8, 8, 3), "uint8"), **{name: labels})
     with pytest.raises(MultiviewError, match=f"'{name}' in .* has {len(labels)} labels for 40 samples"):
         Arrays().plan(file)
-    assert [each.name for each in Arrays(modalities=("image",)).plan(file).modalities] == ["image"]
+    plan = Arrays(modalities=("image",)).plan(file)
+    assert [each.name for each in plan.modalities] == ["image"]
+    wanted = f"'{name}' in {file} has {len(labels)} labels for 40 samples. The samples are read without labels."
+    assert wanted in plan.notes
+    assert not any("use it with --label_column" in note for note in plan.notes)

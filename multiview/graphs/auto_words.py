@@ -23,6 +23,7 @@ from multiview.graphs.words import GRAPH, add_file, add_option, options_of, spli
 from multiview.graphs.writing import fields_of, objective_to_plain, view_to_plain
 from multiview.graphs.yamlfile import Document, read_document
 from multiview.objectives.base import Objective
+from multiview.options import flags_of
 from multiview.papers import path_of
 from multiview.recipe import Recipe
 from multiview.view import Crop
@@ -44,7 +45,7 @@ def options_of_auto(recipe: type[Recipe], words: Sequence[str]) -> list[str]:
     """
     if {"-h", "--help"} & set(words):
         return list(words)
-    pairs = list(split_words(words))
+    pairs = list(split_words(words, flags_of(recipe)))
     files = [path_of(text or "") for option, text in pairs if option in ("--config", "")]
     if any("views" in (read_document(file).value or {}) for file in files):
         return options_of(recipe, words)

@@ -199,7 +199,22 @@ def _with_dim(graph: Graph, edge: GraphEdge, objective: Objective) -> Objective:
         raise MultiviewError(f"edge {edge.label}: dim is {said}; the embeddings of one edge need one width.")
     if "dim" not in {each.name for each in fields(objective)}:
         raise MultiviewError(f"edge {edge.label}: {objective.name} has no option dim; leave dim of its views out.")
-    return replace(objective, dim=next(iter(wanted.values())))  # type: ignore[call-arg]
+    (view, dim), *_ = wanted.items()
+    refuse_other_dim(edge, view, dim)
+    return replace(objective, dim=dim)  # type: ignore[call-arg]
+
+
+def refuse_other_dim(edge: GraphEdge, view: str, dim: int) -> None:
+    """Raises MultiviewError when the edge itself asks for another width than its view.
+
+    The default width counts as not asked for: files of runs hold all options of an objective.
+    """
+    usual = {each.name: each.default for each in fields(edge.objective)}.get("dim") if edge.objective else None
+    own = getattr(edge.objective, "dim", None)
+    if own not in (None, dim, usual):
+        raise MultiviewError(
+            f"edge {edge.label}: dim is {own}, and dim of its view '{view}' is {dim}; leave out one of the two."
+        )
 
 
 def _said(what: str, make: Callable[..., T], *args: Any) -> T:

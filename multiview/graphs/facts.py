@@ -114,14 +114,21 @@ def learns(tuning: Tuning) -> str:
 
 
 def _edge(name: str, edge: AnyEdge, memories: Memories | None) -> EdgeFact:
-    weight = f"{edge.weight:g}"
-    if edge.schedule is not None:
-        low, high = edge.schedule.weight
-        weight += f" x {low:g} .. {high:g} until {edge.schedule.until:g}"
     said: dict[str, str] = {}
     for view, needs in zip(edge.views, needs_of_edge(edge), strict=True):
         said |= _memories(view, needs, memories)
-    return EdgeFact(name, edge.views, edge.objective.name, options_text(edge.objective), weight, tuple(said.values()))
+    return EdgeFact(
+        name, edge.views, edge.objective.name, options_text(edge.objective), weight_text(edge), tuple(said.values())
+    )
+
+
+def weight_text(edge: AnyEdge) -> str:
+    """`2`, or `2 x 0 .. 1 until 0.2 of the run (linear)` for an edge with a schedule."""
+    if edge.schedule is None:
+        return f"{edge.weight:g}"
+    (low, high), until = edge.schedule.weight, edge.schedule.until
+    when = f"{until:g} of the run" if until <= 1 else f"epoch {until:g}"
+    return f"{edge.weight:g} x {low:g} .. {high:g} until {when} ({edge.schedule.shape})"
 
 
 def _memories(view: str, needs: Needs, memories: Memories | None) -> dict[str, str]:

@@ -12,6 +12,7 @@ from multiview.errors import MultiviewError, suggestion, unknown_name
 from multiview.graph import VIEW_NAME, Schedule
 from multiview.graphs.kinds import fitting, hints_of, of_fields
 from multiview.graphs.options import split_options
+from multiview.graphs.shorthand import named_words, view_words
 from multiview.graphs.topology import edges_of
 from multiview.graphs.values import GEOMETRY, Graph, GraphEdge, GraphView
 from multiview.graphs.yamlfile import At, Document, document_of, kind_of, read_document
@@ -146,7 +147,7 @@ def _view_fields(document: Document, at: At, given: Mapping[str, Any]) -> dict[s
     plain = [key for key in OWN if key in given and key not in (*TUNING, "view", "encoder", "augment")]
     values = {key: _typed(document, (*at, key), given[key], hints_of(GraphView)[key]) for key in plain}
     values["augment"] = _augment(document, (*at, "augment"), given.get("augment"))
-    values["view"], options = _named(document, (*at, "view"), given.get("view"))
+    values["view"], options = _registered(document, (*at, "view"), given.get("view"))
     values["encoder"], made = _named(document, (*at, "encoder"), given.get("encoder"))
     values["tuning"] = _tuning(document, at, {key: given[key] for key in TUNING if key in given})
     loose = {key: value for key, value in given.items() if key not in OWN}
@@ -155,6 +156,19 @@ def _view_fields(document: Document, at: At, given: Mapping[str, Any]) -> dict[s
         more = split_options(document, at, name, values["view"] or name, values["encoder"], shared, loose)
         options, made = options | more[0], made | more[1]
     return values | {"options": options, "encoder_options": made}
+
+
+def _registered(document: Document, at: At, given: Any) -> tuple[str | None, dict[str, Any]]:
+    """Name and options of a view. `rgb:image` is the short form of --views, not a name."""
+    name, options = _named(document, at, given)
+    first, colon, modality = (name or "").partition(":")
+    if colon and first in {plugin.name for plugin in installed("views")}:
+        document.fail(
+            at,
+            f"view '{at[1]}': '{name}' names a view and its modality; write `{{view: {first}, modality: {modality}}}`, "
+            f"or `{at[1]}: {name}` alone.",
+        )
+    return name, options
 
 
 def _typed(document: Document, at: At, value: Any, kind: Any) -> Any:
@@ -198,39 +212,6 @@ def _named(document: Document, at: At, given: Any) -> tuple[str | None, dict[str
         document.fail(at, f"view '{at[1]}': {at[-1]} is {kind_of(given)}; give a name, or {{name: ..., option: ...}}.")
     options = {key: _typed(document, (*at, key), value, Any) for key, value in given.items() if key != "name"}
     return given.get("name"), options
-
-
-def view_words(words: str) -> dict[str, Any]:
-    """`rgb:image:bands=8` as the mapping of a view: its registered name, modality and options."""
-    name, *rest = words.split(":")
-    modality = rest.pop(0) if rest and "=" not in rest[0] else None
-    options = dict(map(_option, rest))
-    modality = options.pop("modality", modality)
-    view: Any = {"name": name.strip(), **options} if options else name.strip()
-    return {"view": view} | ({"modality": modality} if modality is not None else {})
-
-
-def view_of_words(name: str, words: str | None, **fields: Any) -> GraphView:
-    """The view of `rgb:image:bands=8`; None = the view of the same name."""
-    given = view_words(words or name)
-    named = given["view"] if isinstance(given["view"], dict) else {"name": given["view"]}
-    options = {key: value for key, value in named.items() if key != "name"}
-    return GraphView(view=named["name"], modality=given.get("modality"), options=options, **fields)
-
-
-def named_words(words: str) -> tuple[str, dict[str, Any]]:
-    """`timm:resnet18:width=0.5` as a name and options."""
-    parts = words.strip().split(":")
-    name = ":".join(part for part in parts if "=" not in part)
-    return name, dict(_option(part) for part in parts if "=" in part)
-
-
-def _option(words: str) -> tuple[str, Any]:
-    name, equals, text = words.partition("=")
-    if not equals or not name.strip().isidentifier():
-        raise MultiviewError(f"'{words}' is no option; write OPTION=VALUE, such as bands=8.")
-    value = document_of(text, f"'{words}'", numbered=False).value
-    return name.strip(), tuple(value) if isinstance(value, list) else value
 
 
 def edges_read(

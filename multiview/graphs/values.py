@@ -77,7 +77,7 @@ class GraphView:
 
         fields: of all of these views.
         """
-        from multiview.graphs.reading import view_of_words
+        from multiview.graphs.shorthand import view_of_words
         from multiview.graphs.words import view_pairs
 
         return {name: view_of_words(name, text, **fields) for name, text in view_pairs(",".join(words))}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,14 @@ from multiview.graphs.reading import (
     crop_of,
     graph_of,
     listed_edges,
-    named_words,
     objective_at,
-    view_words,
 )
+from multiview.graphs.shorthand import named_words, view_words
 from multiview.graphs.topology import edges_of
 from multiview.graphs.writing import plain_parts
 from multiview.graphs.yamlfile import At, Document, document_of, kind_of, read_document
 from multiview.option_values import split
-from multiview.options import parse
+from multiview.options import flags_of, parse
 from multiview.papers import is_graph_file, path_of
 from multiview.recipe import Recipe
 
@@ -70,7 +69,7 @@ def _read(recipe: type[Recipe], words: Sequence[str]) -> tuple[Document, list[st
     """The graph that the words name, and the other words."""
     document = Document({})
     options: list[str] = []
-    for option, text in split_words(words):
+    for option, text in split_words(words, flags_of(recipe)):
         name = option.removeprefix("--")
         if name in OF_ONE_VIEW:
             raise MultiviewError(
@@ -89,8 +88,11 @@ def _read(recipe: type[Recipe], words: Sequence[str]) -> tuple[Document, list[st
     return document, options
 
 
-def split_words(words: Sequence[str]) -> Iterator[tuple[str, str | None]]:
-    """Options with their values; a graph file has no option: ("", file)."""
+def split_words(words: Sequence[str], flags: Set[str] = frozenset()) -> Iterator[tuple[str, str | None]]:
+    """Options with their values; a graph file has no option: ("", file).
+
+    flags: options that are true or false, behind which a file is no value.
+    """
     left = list(words)
     takes = True
     while left:
@@ -98,6 +100,7 @@ def split_words(words: Sequence[str]) -> Iterator[tuple[str, str | None]]:
         option, equals, value = word.partition("=")
         if not word.startswith("--"):
             yield ("", word) if takes and _is_file(word) else (word, None)
+            takes = True
             continue
         takes = True
         if equals:
@@ -110,7 +113,13 @@ def split_words(words: Sequence[str]) -> Iterator[tuple[str, str | None]]:
             yield option, _joined(option, left)
         else:
             yield option, None
-            takes = False
+            takes = _is_flag(option, flags)
+
+
+def _is_flag(option: str, flags: Set[str]) -> bool:
+    """Whether an option, perhaps without the first part of its name, is true or false."""
+    name = option.removeprefix("--").replace("-", "_")
+    return any(flag == name or flag.endswith(f".{name}") for flag in flags)
 
 
 def _joined(option: str, left: list[str]) -> str:

@@ -13,6 +13,7 @@ from multiview.config import Train
 from multiview.data.load.identity import identity_of
 from multiview.files import size_text
 from multiview.graph import ContrastGraph
+from multiview.graphs.facts import weight_text
 from multiview.memory.memories import Memories
 from multiview.memory.queue import KeyQueue
 from multiview.model import MultiviewModel
@@ -124,10 +125,10 @@ def _parameters_text(encoder: torch.nn.Module) -> str:
 
 
 def graph_table(graph: ContrastGraph, situation: Situation) -> Table:
-    """One row per edge: objective, weight, and how many samples are in their own negatives."""
+    """One row per edge: objective, weight with its schedule, samples in their own negatives."""
     table = _table("edge", "objective", "weight", "own negatives")
     for name, edge in graph.named_edges().items():
-        table.add_row(name, str(edge.objective), f"{edge.weight:g}", share_text(edge.objective.meets_itself(situation)))
+        table.add_row(name, str(edge.objective), weight_text(edge), share_text(edge.objective.meets_itself(situation)))
     return table
 
 

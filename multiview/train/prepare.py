@@ -40,6 +40,7 @@ from multiview.train.schedule import planned_steps
 from multiview.train.step import Parts
 from multiview.train.tuned import tuned, with_weights
 from multiview.tuning import Tuning
+from multiview.tuning import notes as tuning_notes
 from multiview.view import View
 from multiview.viewlayer import ViewLayer
 from multiview.writable import refuse_unwritable
@@ -107,7 +108,7 @@ def prepare(
     store = known or _open_store(recipe, console, workers, data)
     count, processes = _count_samples(store), accelerator.num_processes
     batch, note = fit_batch(recipe.train.batch, count, processes)
-    _say(console, note, few_samples(count))
+    _say(console, note, few_samples(count), *(f"Note: {each}" for each in tuning_notes(setup.tuning)))
     train = replace(recipe.train, batch=batch)
     situation = _situation(store, batch, processes)
     setup = with_statistics(setup, store, situation)

@@ -97,8 +97,12 @@ class Arrays:
         chosen, notes = self._chosen(file, {name for name in given.values() if name})
         roles, more = _roles(file, given, chosen)
         _require_rows(file, chosen, [name for role, name in roles.items() if name and given[role]])
-        if not self.modalities and not roles["label"]:
-            _refuse_other_labels(file, chosen)
+        misfits = {} if roles["label"] else _other_labels(file, chosen)
+        if misfits and not self.modalities:
+            first = next(iter(misfits.values()))
+            raise MultiviewError(f"{first} Give one label per sample, or read the samples {_unlabelled(chosen)}.")
+        more = [note for note in more if not any(note.startswith(f"'{name}' looks like") for name in misfits)]
+        more += [f"{each} The samples are read without labels." for each in misfits.values()]
         parts = [self._part(file, each) for each in chosen]
         texts = {role: file.texts(name) for role, name in roles.items() if name}
         rows, last = _rows(file, texts, splits.parse_shares(self.split))
@@ -296,19 +300,22 @@ def _roles(
     return roles, _role_notes(file, roles, taken)
 
 
-def _refuse_other_labels(file: ArrayFile, chosen: Sequence[ModalityChoice]) -> None:
-    """Labels of another number of rows than the samples beside them are a mistake."""
+def _other_labels(file: ArrayFile, chosen: Sequence[ModalityChoice]) -> dict[str, str]:
+    """A sentence for each array of labels that has another number of rows than the samples."""
     taken = [each.where[0] for each in chosen]
+    found = {}
     for first, name in product(taken[:1], file.forms):
         (rows, *rest), (samples, *_) = file.forms[name][0] or (None,), file.forms[first][0]
         beside = name.rpartition("/")[0] == first.rpartition("/")[0] and name not in taken
         if not beside or _last(name) not in LABELS or rows in (None, samples):
             continue
         if not rest or (len(rest) == 1 and is_one_hot(file.read_all(name))):
-            raise MultiviewError(
-                f"'{name}' in {file.path} has {counted(rows, 'label')} for {counted(samples, 'sample')}. Give one "
-                f"label per sample, or read the samples without labels: --modalities '[{', '.join(taken)}]'."
-            )
+            found[name] = f"'{name}' in {file.path} has {counted(rows, 'label')} for {counted(samples, 'sample')}."
+    return found
+
+
+def _unlabelled(chosen: Sequence[ModalityChoice]) -> str:
+    return f"without labels: --modalities '[{', '.join(each.where[0] for each in chosen)}]'"
 
 
 def _likely(file: ArrayFile, role: str, taken: Sequence[str]) -> list[str]:
