@@ -163,6 +163,17 @@ COMMANDS = (
         examples=("multiview list views encoders",),
     ),
     Command(
+        name="completion",
+        summary="print a script that completes commands and options in bash or zsh",
+        words="SHELL",
+        action="multiview.commands.completion:completion",
+        options="multiview.commands.completion:Completion",
+        examples=(
+            "multiview completion bash > ~/.local/share/bash-completion/completions/multiview",
+            "multiview completion zsh > ~/.zfunc/_multiview  # with fpath+=~/.zfunc before compinit in ~/.zshrc",
+        ),
+    ),
+    Command(
         name="doctor",
         summary="examine this machine: what works, what could work better, what is broken",
         words="[FOLDER ...] [options]",
@@ -195,11 +206,21 @@ def run(words: Sequence[str]) -> int:
         print(help_text(MULTIVIEW))
         return MISTAKE
     if words[0] == "--version":
-        from importlib.metadata import version
-
-        print(version("multiview-cmc"))
+        print(version_text())
         return DONE
     return run_command(MULTIVIEW, words)
+
+
+def version_text() -> str:
+    """`0.2.0 (torch 2.10.0, Python 3.11.7)`, without importing torch."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        torch = f"torch {version('torch')}"
+    except PackageNotFoundError:
+        torch = "no torch"
+    return f"{version('multiview-cmc')} ({torch}, Python {platform.python_version()})"
 
 
 if __name__ == "__main__":

@@ -99,15 +99,15 @@ def _order(command: Command, words: Sequence[str]) -> str:
 
 def help_text(command: Command) -> str:
     """The text of --help of a command that has no options of its own."""
-    parts = [f"usage: {command.prog} {command.words}", command.about or command.summary]
+    parts = [f"usage: {command.prog} {command.words}"]
+    parts += [examples_text(command.examples)] if command.examples else []
+    parts.append(command.about or command.summary)
     if command.plugins:
         parts.append(f"{command.plugins}: {', '.join(_names(command))}")
     else:
         width = max(len(each.last_word) for each in command.subcommands)
         lines = [f"  {each.last_word:<{width}}  {each.summary}" for each in command.subcommands]
         parts.append("\n".join([f"{command.choice.lower()}s:", *lines]))
-    if command.examples:
-        parts.append(examples_text(command.examples))
     parts.append(f"`{command.prog} {command.choice} --help` lists the options of each {command.choice.lower()}.")
     return "\n\n".join([*parts, *([command.epilog] if command.epilog else [])])
 
@@ -127,7 +127,7 @@ def _options(command: Command, words: Sequence[str]) -> Any:
         prog=command.prog,
         description=command.about,
         words=command.words,
-        epilog=examples,
+        first=examples,
     )
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_type_hints
+from typing import Any, NamedTuple, NoReturn, TypeVar, get_type_hints
 
 import docstring_parser
 import jsonargparse
@@ -83,6 +83,7 @@ def parse(
     description: str | None = None,
     words: str = "[options]",
     epilog: str = "",
+    first: str = "",
 ) -> T:
     """Reads an instance of the frozen dataclass `config` from command-line words.
 
@@ -98,19 +99,12 @@ def parse(
         words: what the usage line shows after `prog`. STORE makes the field `store` a positional
             word. A field of the type `tuple[str, ...]` takes several words.
         epilog: text at the end of --help.
+        first: text at the start of --help, behind the usage line, such as examples.
 
     Raises:
         MultiviewError: a word is missing, unknown or has a wrong value.
     """
-    positional = list(dict.fromkeys(name.lower() for name in re.findall(r"[A-Z][A-Z_]*", words)))
-    about = (inspect.getdoc(config) or "" if description is None else description).split("\n\nArgs:")[0]
-    parser = _Parser(prog, words, about, "\n\n".join([PREFIXES, *([epilog] if epilog else [])]))
-    narrow, given, kinds = narrowed(config, argv)
-    parser.add_class_arguments(narrow, as_group=False, as_positional=False, skip=set(positional))
-    for name in positional:
-        _add_positional(parser, config, name)
-    for name, kind in kinds.items():
-        _add_kind(parser, name, kind, open_fields(config)[name])
+    parser, narrow, given, kinds, positional = parser_of(config, argv, prog, description, words, epilog, first)
     known = [option.removeprefix("--") for option in parser._option_string_actions if option.startswith("--")]
     expanded = _expanded(given, known, narrow)
     lists = {name: texts for name, texts in list_options(narrow).items() if name not in positional}
@@ -118,6 +112,42 @@ def parse(
     values = parser.values_of(_positional_first(expanded), kinds, narrow)
     several = {name: tuple(values[name]) for name in positional if isinstance(values[name], list)}
     return config(**values | several)
+
+
+class Reading(NamedTuple):
+    """The parser of a dataclass, and what it needs to read some words."""
+
+    parser: _Parser
+    config: type
+    given: Sequence[str]
+    kinds: Mapping[str, str]
+    positional: list[str]
+
+
+def parser_of(
+    config: type,
+    argv: Sequence[str],
+    prog: str,
+    description: str | None = None,
+    words: str = "[options]",
+    epilog: str = "",
+    first: str = "",
+) -> Reading:
+    """The parser that `parse` uses; `argv` chooses the kinds of open fields, such as --objective.
+
+    The arguments are those of `parse`.
+    """
+    positional = list(dict.fromkeys(name.lower() for name in re.findall(r"[A-Z][A-Z_]*", words)))
+    about = (inspect.getdoc(config) or "" if description is None else description).split("\n\nArgs:")[0]
+    shown = "\n\n".join(filter(None, (first, about)))
+    parser = _Parser(prog, words, shown, "\n\n".join(filter(None, (PREFIXES, epilog))))
+    narrow, given, kinds = narrowed(config, argv)
+    parser.add_class_arguments(narrow, as_group=False, as_positional=False, skip=set(positional))
+    for name in positional:
+        _add_positional(parser, config, name)
+    for name, kind in kinds.items():
+        _add_kind(parser, name, kind, open_fields(config)[name])
+    return Reading(parser, narrow, given, kinds, positional)
 
 
 def _add_positional(parser: _Parser, config: type, name: str) -> None:
