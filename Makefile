@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-SEEDS ?= 0 1 2
+SEEDS ?= 0
 JOBS ?= 2
 MINUTES ?= 20
 N ?= 1000
@@ -17,19 +17,27 @@ RUNS = $(SEEDS:%=runs/demo/seed-%)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-lowest torture kills lint types docs bench bench-data bench-objectives clean
+.PHONY: help demo test test-slow test-lowest torture kills lint types docs bench bench-data bench-objectives wall-time wheel clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)]"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1: \2/p' Makefile
 
-demo: $(VENV)/.demo ## train and evaluate CMC on the embedded scenes, once per seed (SEEDS="0 1 2"), and compare
+demo: $(VENV)/.demo ## train and evaluate CMC on the embedded scenes (SEEDS="0 1 2": once per seed, and compare)
 	@start=$$(date +%s); \
 	for seed in $(SEEDS); do \
 	  $(LAUNCH) recipes/cmc_lab.py --seed $$seed --out runs/demo/seed-$$seed --overwrite $(ARGS) || exit $$?; \
 	done; \
-	$(BIN)/multiview compare $(RUNS) || exit $$?; \
-	echo "demo: $$(($$(date +%s) - start)) s after the set-up; the runs are in runs/demo"
+	if [ $(words $(SEEDS)) -gt 1 ]; then $(BIN)/multiview compare $(RUNS) || exit $$?; fi; \
+	echo; \
+	echo "demo: $$(($$(date +%s) - start)) s after the set-up"; \
+	echo "  the page of the run:  $(firstword $(RUNS))/report.html  (open it in a browser)"; \
+	echo "  the portable model:   $(firstword $(RUNS))/model  (mv.load reads it without data and recipe)"; \
+	echo "try next:"; \
+	echo "  $(BIN)/multiview train auto --data YOUR_FOLDER"; \
+	echo "  $(BIN)/multiview embed $(firstword $(RUNS))/model YOUR_FOLDER vectors.parquet"; \
+	echo "  $(BIN)/multiview search vectors.parquet YOUR_FOLDER/ONE_FILE --model $(firstword $(RUNS))/model --sheet found.png"; \
+	echo "  make demo SEEDS=\"0 1 2\"   three seeds in one table"
 
 test: $(VENV)/.dev ## run the tests in JOBS=2 processes (ARGS="-k name" selects some)
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
@@ -63,7 +71,7 @@ docs: $(VENV)/.docs ## build the documentation site into build/site; a broken li
 
 bench: $(VENV)/.dev ## run every benchmark, each with ARGS
 	@set -e; count=0; \
-	for file in benchmarks/[!_]*.py; do \
+	for file in $(filter-out benchmarks/_% benchmarks/wall_time.py,$(wildcard benchmarks/*.py)); do \
 	  [ -e "$$file" ] || continue; \
 	  count=$$((count + 1)); echo "== $$file"; $(BIN)/python "$$file" $(ARGS); \
 	done; \
@@ -74,6 +82,16 @@ bench-data: $(VENV)/.dev ## measure how fast pictures are loaded; fails when a t
 
 bench-objectives: $(VENV)/.dev ## compare objectives with the originals: time, peak bytes, accuracy (ARGS="cmc moco" selects)
 	@$(BIN)/python benchmarks/objectives.py $(ARGS)
+
+wall-time: $(VENV)/.dev ## print where the wall time of the demo's run goes (ARGS="graph.yaml --steps 100" measures another run)
+	@$(BIN)/python benchmarks/wall_time.py $(ARGS)
+
+# Built from a copy: a build in the checkout leaves a folder *.egg-info, whose list of plugins grows old unnoticed.
+wheel: $(VENV)/.dev ## build wheel and sdist into dist/ and check them
+	@$(PIP) build twine
+	@copy=$$(mktemp -d) && git ls-files -z | xargs -0 cp --parents --no-dereference -t $$copy && \
+	  $(BIN)/python -m build --no-isolation --outdir dist $$copy && rm -rf $$copy
+	@$(BIN)/twine check --strict dist/*
 
 clean: ## remove .venv, caches and build output; keeps runs/ and data/
 	rm -rf $(VENV) .venv-lowest build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from multiview import old_import_paths
 from multiview.check import CHECK
@@ -12,6 +13,9 @@ from multiview.child import protect_children
 from multiview.commandline import Command, help_text
 from multiview.commandline import run as run_command
 from multiview.exits import DONE, EXIT_CODES, MISTAKE, exit_code_of
+
+if TYPE_CHECKING:
+    from multiview.commands.completion import Completion
 
 __getattr__ = old_import_paths.names_of("cli")
 
@@ -166,7 +170,7 @@ COMMANDS = (
         name="completion",
         summary="print a script that completes commands and options in bash or zsh",
         words="SHELL",
-        action="multiview.commands.completion:completion",
+        action="multiview.cli:complete",
         options="multiview.commands.completion:Completion",
         examples=(
             "multiview completion bash > ~/.local/share/bash-completion/completions/multiview",
@@ -209,6 +213,13 @@ def run(words: Sequence[str]) -> int:
         print(version_text())
         return DONE
     return run_command(MULTIVIEW, words)
+
+
+def complete(options: Completion) -> int:
+    """multiview completion SHELL."""
+    from multiview.commands.completion import completion
+
+    return completion(options, COMMANDS)
 
 
 def version_text() -> str:

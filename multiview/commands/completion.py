@@ -37,27 +37,25 @@ class Completion:
     shell: str
 
 
-def completion(options: Completion) -> int:
-    """multiview completion SHELL."""
+def completion(options: Completion, commands: Sequence[Command]) -> int:
+    """multiview completion SHELL. commands: all commands of the program."""
     if options.shell not in SHELLS:
         raise unknown_name("shell of this command", options.shell, SHELLS)
     try:
         import shtab
     except ImportError as cause:
         raise MultiviewError("completion needs shtab; type `pip install 'multiview-cmc[completion]'`.") from cause
-    script = shtab.complete(whole(shtab.FILE), options.shell)
+    script = shtab.complete(whole(commands, shtab.FILE), options.shell)
     # Bash falls back to files, for words such as a graph file in place of a recipe.
     print(script.replace("complete -o bashdefault -F", "complete -o bashdefault -o default -F"))
     return DONE
 
 
-def whole(paths: Any) -> argparse.ArgumentParser:
+def whole(commands: Sequence[Command], paths: Any) -> argparse.ArgumentParser:
     """All commands as one plain parser. paths: what shtab takes for "a file"."""
-    from multiview.cli import COMMANDS
-
     parser = argparse.ArgumentParser(prog="multiview")
     parser.add_argument("--version", action="store_true", help="print versions")
-    _add_all(parser, COMMANDS, paths)
+    _add_all(parser, commands, paths)
     return parser
 
 

@@ -191,7 +191,7 @@ def objective_of(graph: Graph, edge: GraphEdge) -> Objective:
 
 def _with_dim(graph: Graph, edge: GraphEdge, objective: Objective) -> Objective:
     """The objective with the width that the views of the edge ask for."""
-    wanted = {view: graph.views[view].dim for view in edge.views if graph.views[view].dim is not None}
+    wanted = {view: dim for view in edge.views if (dim := graph.views[view].dim) is not None}
     if not wanted:
         return objective
     if len(set(wanted.values())) > 1:
