@@ -110,8 +110,9 @@ def replace(target: str, wrap: Callable[[Function], Function]) -> bool:
     for other in [each for key, each in sys.modules.items() if key.startswith("multiview")]:
         for key in [key for key, value in vars(other).items() if value is function]:
             setattr(other, key, changed)
-        if function in (getattr(other, "STEPS", None) or ()):
-            other.STEPS = tuple(changed if step is function else step for step in other.STEPS)  # type: ignore[attr-defined]
+        steps = getattr(other, "STEPS", None)
+        if isinstance(steps, tuple) and function in steps:
+            other.STEPS = tuple(changed if step is function else step for step in steps)  # type: ignore[attr-defined]
     return True
 
 
