@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from multiview.errors import printable
 from multiview.measure.intervals import Interval
 
-LEFT, WIDTH, RIGHT, LINE, TOP = 126, 444, 62, 22, 8
+LEFT, WIDTH, RIGHT, LINE, TOP = 126, 454, 72, 22, 8
 LETTERS = 15
 """Most characters of a label."""
 

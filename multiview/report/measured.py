@@ -117,5 +117,5 @@ def text_of(row: Measure | None) -> str:
     if row.unit == "fraction":
         value, *ends = (f"{100 * x:.1f}" for x in (row.value, *low_high))
         return f"{value} %" + (f" ({' to '.join(ends)})" if ends else "")
-    value, *ends = (f"{x:.4g}" for x in (row.value, *low_high))
+    value, *ends = (f"{x:.3g}" for x in (row.value, *low_high))
     return value + (f" ({' to '.join(ends)})" if ends else "")

@@ -149,7 +149,7 @@ def drawing(rows: Sequence[Measure], name: str) -> Markup:
             kind=row.weights,
             value=row.value,
             interval=row.interval,
-            text=_percent(row.value),
+            text=f"{row.value:.2f}" if row.unit == "R2" else _percent(row.value),
         )
         for row in known
     ]
