@@ -103,9 +103,14 @@ def _bootstrap(n: int, groups: NDArray[np.int64] | None) -> Bootstrap:
     return _KNOWN[key]
 
 
+def _views(plan: Plan) -> list[str]:
+    """The views that are searched for or measured alone."""
+    return list(dict.fromkeys([*(v for pair in plan.pairs for v in (pair.query, pair.gallery)), *plan.alone]))
+
+
 def _geometry(plan: Plan, weights: list[str], embed: Embeddings) -> list[Measure]:
     """Rows of every view, then of every two views."""
-    views = dict.fromkeys([*(view for pair in plan.pairs for view in (pair.query, pair.gallery)), *plan.alone])
+    views = _views(plan)
     rows = [row for view in views for each in weights for row in _of_view(plan, view, each, embed)]
     numbers = {(pair.query, pair.gallery): i for i, pair in enumerate(plan.pairs)}
     for i in (numbers[two] for two in combinations(views, 2) if two in numbers):
@@ -130,8 +135,7 @@ def _of_view(plan: Plan, view: str, weights: str, embed: Embeddings) -> list[Mea
 
 def _kept(plan: Plan, weights: list[str], pool: Part, train: Part) -> list[Measure]:
     rows: list[Measure] = []
-    views = dict.fromkeys(key[2] for key in pool.arrays if isinstance(key, tuple) and key[0] == "fact")
-    for view in views:
+    for view in _views(plan):  # without a second view of the same input
         fitted, tested = train.places(train.positions, view), pool.places(pool.positions, view)
         if len(fitted) < 2 or len(tested) < 2:
             continue
