@@ -60,3 +60,7 @@ def test_left_and_right_pictures_are_views_of_one_scene(tmp_path: Path) -> None:
     assert [row.id for row in source.plan(tmp_path).rows] == ["a", "b"]
     (tmp_path / "a_right.png").unlink()
     assert isinstance(detect_source(tmp_path), Folder)
+
+
+def test_a_few_random_numbers_are_no_series() -> None:
+    assert all(time_axis(np.random.default_rng(seed).random((3, 8, 2))) is None for seed in range(500))

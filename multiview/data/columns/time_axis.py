@@ -8,6 +8,8 @@ SHORTEST = 8
 """Steps that an axis needs before it is looked at."""
 SMOOTH = 0.3
 """Mean correlation of neighbours from which on an axis is time."""
+CHANCE = 4.0
+"""Standard deviations of the correlation of random numbers that a smooth axis must exceed."""
 LOOKED_AT = 16
 """How many samples, evenly spread, are looked at."""
 
@@ -19,7 +21,7 @@ def time_axis(samples: np.ndarray) -> int | None:
     """
     found = {axis: neighbour_correlation(np.moveaxis(samples, 1 + axis, -1)) for axis in (0, 1)}
     best = max(found, key=lambda axis: found[axis])
-    return best if found[best] >= SMOOTH else None
+    return best if found[best] >= max(SMOOTH, CHANCE / samples.size**0.5) else None
 
 
 def neighbour_correlation(rows: np.ndarray) -> float:
