@@ -196,9 +196,8 @@ class Loop:
         """Measures the weights before the first step, to compare with what follows."""
         if self.train.knn_every and self.step == 0 and not on_first(lambda: metrics.epoch_is_measured):
             with self._not_training():
-                values = self.on_epoch(0, 0)
-            if values:
-                metrics.write(0, {"epoch": 0, **values})
+                if values := self.on_epoch(0, 0):
+                    metrics.write(0, {"epoch": 0, **values})
 
     def _missed_measure(self, metrics: Metrics) -> None:
         """Measures the epoch at whose end a resumed run was saved, if the run ended before that."""
