@@ -42,7 +42,7 @@ def masked_forward(
         groups: split the rows into this many groups, in order, each with its own batch statistics.
             The running statistics change as if by the mean of the groups' statistics.
     """
-    norms = [m for module in modules for m in module.modules() if isinstance(m, _BatchNorm)]
+    norms = _Norms(modules)
     exists = torch.ones(len(x), dtype=torch.bool, device=x.device) if present is None else present
     parts = min(groups, len(x))
     outputs = []
@@ -52,8 +52,18 @@ def masked_forward(
     return {name: torch.cat([out[name] for out in outputs]) if parts > 1 else x for name, x in outputs[0].items()}
 
 
+class _Norms:
+    """The batch norms in some modules, looked for when a batch needs them, which is rare."""
+
+    def __init__(self, modules: Iterable[nn.Module]) -> None:
+        self.modules = list(modules)
+
+    def __iter__(self) -> Iterator[_BatchNorm]:
+        return (m for module in self.modules for m in module.modules() if isinstance(m, _BatchNorm))
+
+
 def _group_forward(
-    embed: Callable[[Tensor], dict[K, Tensor]], x: Tensor, present: Tensor, norms: list[_BatchNorm]
+    embed: Callable[[Tensor], dict[K, Tensor]], x: Tensor, present: Tensor, norms: _Norms
 ) -> dict[K, Tensor]:
     rows = present.nonzero()[:, 0]
     if len(rows) < 2 and world() > 1 and any(isinstance(m, nn.SyncBatchNorm) and m.training for m in norms):
@@ -75,7 +85,7 @@ def _spread_out(values: Tensor, rows: Tensor, count: int) -> Tensor:
 
 
 @contextmanager
-def _running_statistics(norms: list[_BatchNorm]) -> Iterator[None]:
+def _running_statistics(norms: _Norms) -> Iterator[None]:
     """Batch norms use their running statistics, as in evaluation."""
     trained = [m for m in norms if m.training]
     for m in trained:
@@ -88,13 +98,13 @@ def _running_statistics(norms: list[_BatchNorm]) -> Iterator[None]:
 
 
 @contextmanager
-def _share_of_momentum(norms: list[_BatchNorm], left: int, groups: int) -> Iterator[None]:
+def _share_of_momentum(norms: _Norms, left: int, groups: int) -> Iterator[None]:
     """Sets the momentum so that all groups weigh the same; `left` groups are still to come.
 
     r <- (1 - a_c) r + a_c s_c with a_c = (m / G) / (1 - (left - 1) m / G) gives r <- (1 - m) r + (m
     / G) sum_c s_c.
     """
-    changed = [(m, m.momentum) for m in norms if groups > 1 and m.momentum is not None]
+    changed = [(m, m.momentum) for m in norms if m.momentum is not None] if groups > 1 else []
     for m, momentum in changed:
         weight = momentum / groups
         m.momentum = weight / (1 - (left - 1) * weight)

@@ -92,6 +92,25 @@ def cmc_shared_softmax(edge: EdgeInput) -> Tensor:
     return sum(by_hand.cmc_shared_softmax(shown(edge, z, bank)) for z, bank in directions(edge))
 
 
+def all_shown(edge: EdgeInput, z: Tensor, bank: Tensor) -> list[list[Tensor]]:
+    """e^s of every sample's positive and of each row of another group."""
+    codes = edge.bank_groups.codes.tolist()
+    found = []
+    for i, own in enumerate(edge.index.tolist()):
+        rows = [own, *(k for k in range(len(bank)) if codes[k] != codes[own])]
+        found.append([torch.exp(by_hand.dot(z[i], bank[k]) / T) for k in rows])
+    return found
+
+
+def cmc_all_softmax(edge: EdgeInput) -> Tensor:
+    return sum(by_hand.cmc_shared_softmax(all_shown(edge, z, bank)) for z, bank in directions(edge))
+
+
+def cmc_all_nce(edge: EdgeInput) -> Tensor:
+    pairs = directions(edge)
+    return sum(by_hand.cmc_shared_nce(all_shown(edge, z, b), len(b) - 1, len(b), Z) for z, b in pairs)
+
+
 def cmc_shared_nce(edge: EdgeInput) -> Tensor:
     """The density of the noise is K / N: a row is in the draw K / N times on average."""
     return sum(by_hand.cmc_shared_nce(shown(edge, z, bank), NEGATIVES, len(bank), Z) for z, bank in directions(edge))
@@ -124,6 +143,9 @@ GROUPED: dict[str, Reference] = {
     "CMC-softmax": cmc_softmax,
     "CMC-shared": cmc_shared_softmax,
     "CMC-shared-nce": cmc_shared_nce,
+    "CMC-all": cmc_all_softmax,
+    "CMC-all-nce": cmc_all_nce,
+    "CMC-step": cmc_shared_softmax,
     "MoCo": lambda edge: moco(edge, symmetric=True),
     "MoCo-one-way": lambda edge: moco(edge, symmetric=False),
     "SimCLR": in_batch(by_hand.nt_xent, T),

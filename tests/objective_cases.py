@@ -94,6 +94,16 @@ CASES = {
         objective=CMC(negatives=11, temperature=0.2, dim=DIM, variant="softmax", shared=True),
         small=CMC(negatives=7, dim=5, shared=True, variant="softmax"),
     ),
+    "CMC-all": Case(
+        objective=CMC(temperature=0.2, dim=DIM, variant="softmax", draw="all"),
+        small=CMC(dim=5, draw="all"),
+        at_chance=CMC(dim=16, variant="softmax", draw="all"),
+    ),
+    "CMC-all-nce": Case(objective=CMC(temperature=0.2, dim=DIM, draw="all")),
+    "CMC-step": Case(
+        objective=CMC(negatives=11, temperature=0.2, dim=DIM, variant="softmax", draw="step"),
+        small=CMC(negatives=7, dim=5, draw="step"),
+    ),
     "CMC-shared-nce": Case(objective=CMC(negatives=11, temperature=0.2, dim=DIM, shared=True)),
     "MoCo": Case(
         objective=MoCo(queue=12, temperature=0.2, dim=DIM),

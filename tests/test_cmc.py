@@ -102,6 +102,88 @@ def test_negatives_shared_by_the_batch_equal_the_paper(rows: int, exclude: bool,
     assert_same(objective.loss(edge), expected, edge)
 
 
+@pytest.mark.parametrize("rows", [1, 2, 7])
+@pytest.mark.parametrize("exclude", [True, False])
+@pytest.mark.parametrize("variant", ["nce", "softmax"])
+def test_all_others_equal_the_paper_with_every_row_once(rows: int, exclude: bool, variant: str) -> None:
+    objective = CMC(temperature=T, dim=DIM, variant=variant, z=40.0, exclude=exclude, draw="all")
+    edge, count = made(objective, rows), SAMPLES - exclude
+    expected = torch.zeros((), dtype=torch.float64)
+    for query, memory in directions(edge):
+        scores = by_hand.shown(query, memory, edge.index, torch.arange(SAMPLES), T, exclude)
+        assert all(len(row) == 1 + count for row in scores)
+        expected = expected + (
+            by_hand.cmc_shared_nce(scores, count, SAMPLES, 40.0)
+            if variant == "nce"
+            else by_hand.cmc_shared_softmax(scores)
+        )
+    before = edge.generator.get_state()
+    assert_same(objective.loss(edge), expected, edge)
+    assert edge.generator.get_state().equal(before), "nothing was drawn"
+
+
+def test_the_first_z_of_all_others_is_the_mean_of_their_scores() -> None:
+    edge = made(objective := CMC(temperature=T, dim=DIM, draw="all"), 5)
+    found = objective.loss(edge).state["log_z"].exp()
+    for direction, (query, memory) in enumerate(directions(edge)):
+        scores = by_hand.shown(query, memory, edge.index, torch.arange(SAMPLES), T, exclude=True)
+        wanted = SAMPLES * sum(sum(row) for row in scores) / sum(map(len, scores))
+        assert found[direction].item() == pytest.approx(wanted.item(), rel=1e-12)
+
+
+def test_all_others_agree_with_many_draws_of_them() -> None:
+    """The mean of the loss of a drawn set per sample tends to a value near that of all others."""
+    whole = CMC(temperature=1.0, dim=DIM, variant="softmax", draw="all")
+    drawn = CMC(temperature=1.0, dim=DIM, variant="softmax", negatives=20_000)
+    share = math.log(20_001 / SAMPLES)
+    assert drawn.loss(made(drawn, 7)).loss.item() / 2 - share == pytest.approx(
+        whole.loss(made(whole, 7)).loss.item() / 2, abs=0.05
+    )
+
+
+@pytest.mark.parametrize("draw", ["all", "step"])
+def test_a_bfloat16_bank_gives_the_scores_within_the_stated_error(draw: str) -> None:
+    objective = CMC(temperature=0.07, dim=DIM, variant="softmax", draw=draw, negatives=None if draw == "all" else 11)
+    exact, rounded = made(objective, 7), made(objective, 7)
+    for side in (*exact.sides, *rounded.sides):
+        side.z, side.memory = side.z.detach().float(), side.memory.float()
+        side.memory.rows = normalize(side.memory.rows, dim=1)
+    for side in rounded.sides:
+        side.memory.rows = side.memory.rows.bfloat16()
+    for one, other in zip(objective.scores(exact, 7), objective.scores(rounded, 7), strict=True):
+        seen = one.isfinite()
+        assert seen.equal(other.isfinite())
+        assert 0 < (one - other)[seen].abs().max() <= 0.004 / 0.07
+
+
+DRAWS = {
+    "step": (CMC(negatives=11, draw="step"), 100, ("step", 11)),
+    "step of all": (CMC(draw="step"), 100, ("all", 99)),
+    "step of as many as there are": (CMC(draw="step", negatives=99), 100, ("all", 99)),
+    "all": (CMC(draw="all"), 100, ("all", 99)),
+    "all and the own row": (CMC(draw="all", exclude=False), 100, ("all", 100)),
+    "auto, few": (CMC(draw="auto"), 16_384, ("all", 16_383)),
+    "auto, many": (CMC(draw="auto"), 16_385, ("step", 4096)),
+    "auto, K given": (CMC(draw="auto", negatives=50), 100, ("step", 50)),
+    "sample": (CMC(), 100, ("sample", 99)),
+    "the former name": (CMC(shared=True), 100, ("sample", 99)),
+    "the original": (CMC.original(), 20_000, ("sample", 16_384)),
+}
+
+
+@pytest.mark.parametrize(("objective", "samples", "wanted"), DRAWS.values(), ids=DRAWS)
+def test_the_draw_is_chosen_by_the_number_of_samples(objective: CMC, samples: int, wanted: tuple[str, int]) -> None:
+    situation = Situation(samples=samples, per_rank=8)
+    found = objective.resolved(situation)
+    assert (found.draw, found.negatives) == wanted
+    assert found.resolved(situation) == found
+
+
+def test_all_others_with_another_number_of_negatives_are_refused() -> None:
+    with pytest.raises(MultiviewError, match=r"draw=all takes all 99 other samples, but negatives is 50; leave"):
+        CMC(draw="all", negatives=50).resolved(Situation(samples=100, per_rank=8))
+
+
 @pytest.mark.parametrize("keep", [0.99, 0.5, 0.0])
 def test_z_moves_towards_the_batch_after_it_was_used(keep: float) -> None:
     objective = CMC(negatives=11, temperature=T, dim=DIM, z_momentum=keep)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from multiview.ops.bank_terms import BankTerms, Rule
 
 DEFAULT_NEGATIVES = 4096
+ALL_ROWS = 16_384
+"""Up to so many training samples `draw: auto` takes all others: one product costs little then."""
 ORIGINAL: dict[str, Any] = {
     "temperature": 0.07,
     "momentum": 0.5,
@@ -26,6 +28,7 @@ ORIGINAL: dict[str, Any] = {
     "z": "first-batch",
     "exclude": False,
     "shared": False,
+    "draw": "sample",
     "bank_dtype": "float32",
 }
 ORIGINAL_NEGATIVES = 16384
@@ -56,12 +59,16 @@ class CMC(Objective):
             stays (the original). A number keeps Z fixed. Each direction of an edge has its own Z.
         z_momentum: momentum of Z when z is `ema`.
         exclude: never draw a sample's own row as its negative (the original does draw it).
-        shared: one draw of K negatives for the whole batch instead of one for each sample. Scoring
-            becomes one small matrix product, but the gradient is noisier because all samples of a
-            step meet the same K rows. With exclude, a sample whose own row was drawn has one
-            negative fewer for each time its row was drawn.
-        bank_dtype: type of the stored rows. bfloat16 halves the bank and rounds each row by up to
-            0.4 %. Scores stay in float32.
+        draw: which rows are negatives. `sample`: K random rows for each sample, as in the paper.
+            `step`: K random rows for all samples of a step, by one small matrix product, tens of
+            times cheaper; all samples of a step meet the same rows. With exclude, a sample whose
+            own row was drawn has one negative fewer for each time its row was drawn. `all`: every
+            other row once, by one matrix product, without a draw; `step` becomes `all` where K is
+            all other samples. `auto`: `all` up to 16,384 training samples, `step` above.
+        shared: the former name of draw=step.
+        bank_dtype: type of the stored rows. bfloat16 halves the bank. It rounds each number of a
+            row by up to 0.4 %, and a score by up to 0.004 / temperature. Scores and losses are
+            computed in float32.
         seed_defaults: the settings of the original code: nce, Z of the first batch, own row among
             the negatives, T .07, momentum .5, dim 128, and K 16384 unless negatives is given.
             Overrides the other fields.
@@ -84,6 +91,7 @@ class CMC(Objective):
     z: Literal["ema", "first-batch"] | float = "ema"
     z_momentum: float = 0.99
     exclude: bool = True
+    draw: Literal["auto", "all", "step", "sample"] = "sample"
     shared: bool = False
     bank_dtype: Literal["float32", "bfloat16"] = "float32"
     seed_defaults: bool = False
@@ -114,7 +122,7 @@ class CMC(Objective):
         return cls(seed_defaults=True)
 
     def resolved(self, situation: Situation) -> "CMC":
-        """Chooses K. Raises MultiviewError when the data has fewer samples to draw from than K."""
+        """Chooses K and the draw. Raises MultiviewError when K is more than the data has."""
         others = situation.samples - int(self.exclude)
         if situation.samples < 2:
             raise MultiviewError(f"CMC needs two training samples or more; the data has {situation.samples}.")
@@ -123,7 +131,27 @@ class CMC(Objective):
                 f"CMC: {self.negatives} negatives asked for, but the data has only {others} "
                 f"{'other ' if self.exclude else ''}samples to draw from; give negatives {others} or fewer."
             )
-        return replace(self, negatives=self.negatives or min(DEFAULT_NEGATIVES, others))
+        draw = self._resolved_draw(situation.samples, others)
+        if draw == "all" and self.negatives not in (None, others):
+            raise MultiviewError(
+                f"CMC: draw=all takes all {others} other samples, but negatives is {self.negatives}; leave negatives "
+                "out, or give draw=step or draw=sample."
+            )
+        count = others if draw == "all" else self.negatives or min(DEFAULT_NEGATIVES, others)
+        return replace(self, negatives=count, draw=draw)
+
+    def _resolved_draw(self, samples: int, others: int) -> Literal["all", "step", "sample"]:
+        """`auto` as `all` or `step`; `step` as `all` where its K rows would be all others."""
+        draw: Any = "step" if self.shared and self.draw == "sample" else self.draw
+        if draw == "auto":
+            draw = "all" if samples <= ALL_ROWS and self.negatives is None else "step"
+        count = self.negatives or min(DEFAULT_NEGATIVES, others)
+        return "all" if draw == "step" and not self.shared and count >= others else draw
+
+    @property
+    def _draws(self) -> str:
+        """How negatives are drawn, after `auto` was resolved; without data `auto` is `step`."""
+        return "step" if self.draw == "auto" or (self.shared and self.draw == "sample") else self.draw
 
     def needs(self) -> tuple[Needs, Needs]:
         """A linear projector and a bank on both sides."""
@@ -140,7 +168,7 @@ class CMC(Objective):
     def loss(self, edge: EdgeInput) -> EdgeOutput:
         """The sum of both directions. One draw of negatives serves both, as in the original."""
         (a, b), (bank_a, bank_b) = edge.embeddings(), edge.banks()
-        drawn = self._draw(edge, edge.index, len(bank_a))
+        drawn = self._drawn(edge, edge.index, len(bank_a))
         from_a = self._direction(edge, 0, a, bank_b, drawn)
         from_b = self._direction(edge, 1, b, bank_a, drawn)
         return EdgeOutput.of_directions([from_a, from_b])
@@ -151,9 +179,9 @@ class CMC(Objective):
         if self.variant == "softmax":
             terms = ops.bank_terms.bank_terms(scaled, scorer, self._softmax())
             return EdgeOutput(edge.mean(terms.loss), _log(edge, terms))
-        scores = self._count_scores(edge, drawn)
+        scores = self._count_scores(edge, drawn, len(bank))
         log_z = self._log_z(edge, direction, scaled, scorer, scores, len(bank))
-        rule = ops.nce.nce(log_z.nan_to_num(), self._count, len(bank))
+        rule = ops.nce.nce(log_z.nan_to_num(), self._count_of(len(bank)), len(bank))
         terms = ops.bank_terms.bank_terms(scaled, scorer, rule, self._shift(edge, scaled))
         batch = ops.nce.batch_log_z(terms.log_sum, edge.present, scores, len(bank))
         after = ops.nce.updated_log_z(log_z, batch, self.z_momentum) if self.z == "ema" else log_z
@@ -182,25 +210,28 @@ class CMC(Objective):
     def _shift(self, edge: EdgeInput, scaled: "Tensor") -> "Tensor | None":
         """What the noise of each sample's own rows changes; None without groups.
 
-        With one draw for the batch nothing: a row of another group is in it K / N times on average,
-        whatever rows are hidden.
+        Nothing where all samples of a step meet the same rows: a row of another group is among them
+        K / N times on average, whatever rows are hidden.
         """
-        if edge.bank_groups is None or self.shared:
+        if edge.bank_groups is None or self._draws != "sample":
             return None
         groups = edge.bank_groups
         return ops.nce.log_more_noise(groups.others(groups.codes[edge.index]), len(groups.codes), scaled)
 
-    def _count_scores(self, edge: EdgeInput, drawn: "Tensor") -> "int | Tensor":
+    def _count_scores(self, edge: EdgeInput, drawn: "Tensor", size: int) -> "int | Tensor":
         """Scores per sample: 1 + K, or (n,) where rows of the sample's group are hidden from it."""
-        if edge.bank_groups is None or not self.shared:
-            return 1 + self._count
-        codes = edge.bank_groups.codes
-        return 1 + (codes[edge.index, None] != codes[drawn]).sum(1)
+        groups = edge.bank_groups
+        if groups is None or self._draws == "sample":
+            return 1 + self._count_of(size)
+        own = groups.codes[edge.index]
+        return 1 + (groups.others(own) if self._draws == "all" else (own[:, None] != groups.codes[drawn]).sum(1))
 
-    def _draw(self, edge: EdgeInput, index: "Tensor", size: int) -> "Tensor":
-        """Bank rows: K for the whole batch, or for each sample its own row and K others."""
+    def _drawn(self, edge: EdgeInput, index: "Tensor", size: int) -> "Tensor":
+        """Bank rows: K for the step, for each sample its own row and K others, or none (`all`)."""
         draw, generator = ops.negatives, edge.generator
-        if self.shared:
+        if self._draws == "all":
+            return index[:0]
+        if self._draws == "step":
             return draw.draw_shared(self._count, size, generator=generator).to(index.device)
         if edge.bank_groups is not None:
             drawn = draw.draw_other_groups(index, self._count, edge.bank_groups, generator=generator)
@@ -209,8 +240,10 @@ class CMC(Objective):
         return ops.bank_scores.in_reading_order(drawn, size)
 
     def _scorer(self, edge: EdgeInput, bank: "Tensor", index: "Tensor", drawn: "Tensor") -> "Scorer":
-        if self.shared:
-            codes = None if edge.bank_groups is None else edge.bank_groups.codes
+        codes = None if edge.bank_groups is None else edge.bank_groups.codes
+        if self._draws == "all":
+            return ops.bank_scores.all_rows(bank, index, exclude=self.exclude, codes=codes)
+        if self._draws == "step":
             return ops.bank_scores.shared_negatives(bank, index, drawn, exclude=self.exclude, codes=codes)
         return ops.bank_scores.own_negatives(bank, drawn)
 
@@ -218,17 +251,23 @@ class CMC(Objective):
     def _count(self) -> int:
         return self.negatives or DEFAULT_NEGATIVES
 
+    def _count_of(self, size: int) -> int:
+        """K against a bank of `size` rows."""
+        return size - int(self.exclude) if self._draws == "all" else self._count
+
     def scores(self, edge: EdgeInput, rows: int) -> "tuple[Tensor, ...]":
         """Rows of a, and of b, against the other view's bank."""
         (a, b), (bank_a, bank_b), index = edge.embeddings(), edge.banks(), edge.index[:rows]
         found = []
         for z, bank in ((a, bank_b), (b, bank_a)):
-            scorer = self._scorer(edge, bank, index, self._draw(edge, index, len(bank)))
+            scorer = self._scorer(edge, bank, index, self._drawn(edge, index, len(bank)))
             found.append(ops.bank_terms.all_scores(z[:rows] / self.temperature, scorer))
         return tuple(found)
 
     def meets_itself(self, situation: Situation) -> float:
-        """1 - (1 - 1/N)^K, because K rows are drawn with replacement from N."""
+        """1 - (1 - 1/N)^K, because K rows are drawn with replacement from N; 1 for all rows."""
+        if self._draws == "all":
+            return float(not self.exclude)
         return 0.0 if self.exclude else -math.expm1(self._count * math.log1p(-1 / situation.samples))
 
     def remedy(self, symptom: str) -> str:

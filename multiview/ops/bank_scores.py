@@ -1,12 +1,13 @@
 """Scores of embeddings against rows of a memory bank, without a B x K x D gather.
 
-There are three ways:
+There are four ways:
 
 - On a CPU rows are read where they lie, once for the scores and once for their weighted sum.
 - On other devices, and for a bank in half precision, rows are gathered for a few samples at a time
   and freed.
 - When the samples draw much of the bank, they are multiplied with all of it, which costs much less
   per row.
+- When all rows are negatives, or all samples share them, the product has the scores in place.
 """
 
 from __future__ import annotations
@@ -104,6 +105,34 @@ def shared_negatives(
         return scores, lambda weights: weights[:, :1] * own + weights[:, 1:] @ near
 
     return Scorer(block, max(1, DENSE_FLOATS // len(shared)))
+
+
+def all_rows(rows: Tensor, index: Tensor, *, exclude: bool, codes: Tensor | None = None) -> Scorer:
+    """Scores each sample against its own row `index` (n,), then against every row, (s, 1 + N).
+
+    exclude: the second score of a sample's own row is -inf. codes: (N,) the groups of the rows;
+    then those of all rows of the sample's group are (None = no groups).
+    """
+
+    def block(z: Tensor, part: slice) -> tuple[Tensor, Pull]:
+        own = index[part, None]
+        scores = z.new_empty(len(z), 1 + len(rows))
+        if rows.dtype == z.dtype:
+            torch.mm(z, rows.T, out=scores[:, 1:])
+        else:
+            scores[:, 1:] = _products(z, rows)
+        scores[:, :1] = scores.gather(1, 1 + own)
+        if codes is not None:
+            scores[:, 1:].masked_fill_(codes[own] == codes, -math.inf)
+        elif exclude:
+            scores.scatter_(1, 1 + own, -math.inf)
+
+        def pull(weights: Tensor) -> Tensor:
+            return _sums(weights[:, 1:].scatter_add_(1, own, weights[:, :1]), rows)
+
+        return scores, pull
+
+    return Scorer(block, max(1, DENSE_FLOATS // len(rows)))
 
 
 def _in_place(z: Tensor, rows: Tensor, drawn: Tensor) -> tuple[Tensor, Pull]:

@@ -42,7 +42,7 @@ def nce(log_z: Tensor, negatives: int, size: int) -> Rule:
 
 def softmax(scores: Tensor, log_sum: Tensor) -> tuple[Tensor, Tensor]:
     """-log(e^{s_0} / sum_k e^{s_k}), which needs no Z."""
-    weights = torch.exp(scores - log_sum[:, None])
+    weights = (scores - log_sum[:, None]).exp_()
     weights[:, 0] -= 1
     return log_sum - scores[:, 0], weights
 

@@ -206,6 +206,8 @@ def restore_optimiser(
 ) -> None:
     """Restores the state that `optimiser_tensors` gave; the optimiser keeps its options.
 
+    Only `fused` is that of the checkpoint: a run keeps the kernel, and so the bits, of its start.
+
     Args:
         optimiser: with the options of the command, such as learning rate and weight decay.
         tensors: the state.
@@ -215,7 +217,8 @@ def restore_optimiser(
 
     Raises ValueError when the checkpoint has other parameters.
     """
-    plain = optimiser.state_dict()["param_groups"]
+    fused = {"fused": groups[0]["fused"]} if groups and "fused" in groups[0] else {}
+    plain = [group | fused for group in optimiser.state_dict()["param_groups"]]
     if before is None:
         if [len(group["params"]) for group in groups] != [len(group["params"]) for group in plain]:
             raise ValueError("the optimiser has other parameter groups.")

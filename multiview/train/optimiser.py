@@ -18,7 +18,12 @@ __getattr__ = old_import_paths.names_of("train.optimiser")
 
 
 def make_optimiser(
-    config: Optimizer, model: MultiviewModel, batch: int, tuning: Mapping[str, Tuning] | None = None
+    config: Optimizer,
+    model: MultiviewModel,
+    batch: int,
+    tuning: Mapping[str, Tuning] | None = None,
+    *,
+    fused: bool | None = None,
 ) -> torch.optim.Optimizer:
     """The optimiser with the learning rate for a global batch.
 
@@ -26,16 +31,23 @@ def make_optimiser(
     does not adapt their rate. Learned scalars of edges never decay. The schedule does not change
     groups with `constant_rate`. `lr_factor` of a group multiplies its rate.
 
-    tuning: how the encoders of some views learn, by view. Raises MultiviewError when nothing
-    learns.
+    Args:
+        config: its options.
+        model: what it trains.
+        batch: samples of a step, of all processes.
+        tuning: how the encoders of some views learn, by view.
+        fused: sgd and adamw move a group of parameters in one pass over memory. sgd gives the same
+            bits; adamw differs in the last bit. None = as PyTorch chooses.
+
+    Raises MultiviewError when nothing learns.
     """
     rate, groups = config.rate(batch), _groups(config, model, tuning or {})
     if not groups:
         raise MultiviewError("nothing of this run learns: every encoder and head is frozen.")
     if config.name == "sgd":
-        return torch.optim.SGD(groups, lr=rate, momentum=config.momentum)
+        return torch.optim.SGD(groups, lr=rate, momentum=config.momentum, fused=fused)
     if config.name == "adamw":
-        return torch.optim.AdamW(groups, lr=rate)
+        return torch.optim.AdamW(groups, lr=rate, fused=fused)
     from timm.optim import Lars
 
     return Lars(groups, lr=rate, momentum=config.momentum)

@@ -148,7 +148,8 @@ def assemble(
     for network in (model, memories.key_encoders) if train.channels_last else ():
         # Before wrapping: DistributedDataParallel lays out its gradients like the weights.
         network.to(memory_format=torch.channels_last)
-    optimiser = make_optimiser(train.optimizer, model, train.batch, tuning)
+    fused = True if accelerator.device.type == "cpu" else None
+    optimiser = make_optimiser(train.optimizer, model, train.batch, tuning, fused=fused)
     wrapped, optimiser = accelerator.prepare(model, optimiser)
     return Parts(
         accelerator=accelerator,

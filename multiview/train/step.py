@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_
 
 from multiview.batch import Batch
@@ -55,6 +56,11 @@ class Parts:
 
     def __post_init__(self) -> None:
         self.views = self.views or self.layer.views
+
+    @cached_property
+    def parameters(self) -> list[tuple[str, nn.Parameter]]:
+        """The parameters of the model with their names, looked up once."""
+        return list(self.model.named_parameters())
 
     def weights(self, step: int) -> dict[str, float]:
         """The weight of every edge at a step."""
@@ -136,7 +142,7 @@ def _clip(parts: Parts, index: Tensor, step: int) -> None:
         if parts.clip is not None:
             parts.accelerator.clip_grad_norm_(parts.model.parameters(), parts.clip)
         return
-    gradients = {name: p.grad for name, p in parts.model.named_parameters() if p.grad is not None}
+    gradients = {name: p.grad for name, p in parts.parameters if p.grad is not None}
     norms = torch.stack(torch._foreach_norm(list(gradients.values())))
     accumulated = parts.accelerator.gradient_accumulation_steps
     try:

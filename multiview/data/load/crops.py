@@ -181,7 +181,7 @@ def _smooth(sample: NDArray | LazyImage, window: tuple[int, int, int, int], kind
         pixels, (top, left, height, width) = pixels.part(window, size)
     part = pixels[..., top : top + height, left : left + width, :]
     frames = torch.from_numpy(part if kind == "video" else part[None]).permute(0, 3, 1, 2)
-    out = torch._C._nn._upsample_bilinear2d_aa(frames, (size, size), False)
+    out = torch._C._nn._upsample_bilinear2d_aa(frames, (size, size), False, None)
     return out[None] if kind == "video" else out
 
 
