@@ -17,7 +17,8 @@ RUNS = $(SEEDS:%=runs/demo/seed-%)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-lowest torture kills lint types docs bench bench-data bench-objectives wall-time wheel clean
+.PHONY: help demo test test-slow test-lowest torture kills lint types docs bench bench-data bench-draws bench-objectives \
+  bench-step wall-time wheel clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)]"
@@ -82,6 +83,12 @@ bench-data: $(VENV)/.dev ## measure how fast pictures are loaded; fails when a t
 
 bench-objectives: $(VENV)/.dev ## compare objectives with the originals: time, peak bytes, accuracy (ARGS="cmc moco" selects)
 	@$(BIN)/python benchmarks/objectives.py $(ARGS)
+
+bench-step: $(VENV)/.dev ## compare a training step with its bare encoders and a plain loop (ARGS="cmc_lab --samples 20000")
+	@$(BIN)/python benchmarks/step.py $(ARGS)
+
+bench-draws: $(VENV)/.dev ## train CMC with each way to draw negatives, 5 seeds, and compare (ARGS="--data STORE")
+	@$(BIN)/python benchmarks/_compare_draws.py $(ARGS)
 
 wall-time: $(VENV)/.dev ## print where the wall time of the demo's run goes (ARGS="graph.yaml --steps 100" measures another run)
 	@$(BIN)/python benchmarks/wall_time.py $(ARGS)

@@ -21,6 +21,8 @@ from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 
 THREADS = 2
+FLOOR_GOAL = 1.3
+"""Our time over the floor's that would be good; `_floors` says what stands between."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,8 @@ class Row:
     Args:
         target: limit of the ratio (None = the ratio is only reported).
         at_most: the target is an upper limit, as for an overhead; otherwise it is a lower limit.
+        floor: the time of the least that the work costs on this machine; empty = not measured.
+        share: our time divided by the floor; `FLOOR_GOAL` or less is good.
     """
 
     work: str
@@ -39,6 +43,8 @@ class Row:
     ratio: float
     target: float | None = None
     at_most: bool = False
+    floor: str = ""
+    share: float | None = None
 
     @property
     def passed(self) -> bool:
@@ -55,6 +61,7 @@ class Work:
         time: target of the reference's time divided by ours.
         memory: target of the reference's peak bytes divided by ours.
         peers: further implementations, whose times are only reported.
+        floor: the least that the work costs, see `_floors` (None = not measured).
     """
 
     name: str
@@ -63,13 +70,15 @@ class Work:
     time: float | None = None
     memory: float | None = None
     peers: Mapping[str, Callable[[], object]]
+    floor: Callable[[], object] | None = None
     repeats: int = 9
 
 
 def compared(work: Work) -> Iterator[Row]:
     """Times and bytes of a task, one row each."""
-    seconds = medians({"ours": work.ours, "reference": work.reference, **work.peers}, work.repeats)
-    ours = seconds.pop("ours")
+    floors = {} if work.floor is None else {"floor": work.floor}
+    seconds = medians({"ours": work.ours, "reference": work.reference, **work.peers, **floors}, work.repeats)
+    ours, floor = seconds.pop("ours"), seconds.pop("floor", None)
     for name, other in seconds.items():
         first = name == "reference"
         yield Row(
@@ -79,6 +88,8 @@ def compared(work: Work) -> Iterator[Row]:
             reference=milliseconds(other),
             ratio=other / ours,
             target=work.time if first else None,
+            floor=milliseconds(floor) if first and floor else "",
+            share=ours / floor if first and floor else None,
         )
     held, theirs = peak_bytes(work.ours), peak_bytes(work.reference)
     ratio = theirs / max(held, 1)
@@ -113,13 +124,14 @@ def peak_bytes(function: Callable[[], object]) -> int:
 def show(title: str, rows: list[Row]) -> bool:
     """Prints the table; returns whether every target is met."""
     table = Table(title=title, box=None, padding=(0, 2, 0, 0), title_justify="left")
-    for column in ("work", "", "ours", "reference", "ratio", "target", " "):
+    for column in ("work", "", "ours", "reference", "ratio", "target", " ", "floor", "ours / floor"):
         table.add_column(column, justify="right" if column.strip() and column != "work" else "left", no_wrap=True)
     for row in rows:
         bound = "" if row.target is None else f"{'<=' if row.at_most else '>='} {row.target:g}"
         verdict = "" if row.target is None else "ok" if row.passed else "MISSED"
-        table.add_row(row.work, row.what, row.ours, row.reference, f"{row.ratio:.3g}", bound, verdict)
-    Console(width=140).print(table)
+        share = "" if row.share is None else f"{row.share:.2f}{'' if row.share <= FLOOR_GOAL else ' above 1.3'}"
+        table.add_row(row.work, row.what, row.ours, row.reference, f"{row.ratio:.3g}", bound, verdict, row.floor, share)
+    Console(width=160).print(table)
     return all(row.passed for row in rows)
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Literal
 
+import _floors
 import _seeds
 import torch
 from _measure import Work
@@ -36,6 +38,29 @@ def backward(loss: Loss, a: Tensor, b: Tensor) -> None:
     loss(a, b).backward()
 
 
+def cmc_shared(draw: Literal["step", "all"], rows: int, batch: int = 128, negatives: int = 4096) -> Work:
+    """Softmax CMC with negatives for all samples at once, against a draw for each sample."""
+    generator = torch.Generator().manual_seed(0)
+    banks = [MemoryBank(rows, DIM, 0.5, generator) for _ in range(2)]
+    z, present, index = (unit(batch), unit(batch)), torch.ones(batch, dtype=torch.bool), torch.randperm(rows)[:batch]
+
+    def step(objective: CMC) -> None:
+        sides = [Side(z=x, memory=bank) for x, bank in zip(z, banks, strict=True)]
+        objective.loss(EdgeInput(tuple(sides), index=index, present=present, generator=generator)).loss.backward()
+
+    made = CMC(variant="softmax", draw=draw, negatives=negatives if draw == "step" else None)
+    columns = negatives if draw == "step" else rows
+    once = _floors.products(batch, columns, DIM)
+    return Work(
+        name=f"CMC draw={draw}, B {batch}, N {rows:,}, K {columns:,}, against draw=sample",
+        ours=partial(step, made),
+        reference=partial(step, CMC(variant="softmax", negatives=min(negatives, rows - 1))),
+        peers={},
+        floor=lambda: (once(), once()),
+        repeats=7,
+    )
+
+
 def cmc(negatives: int, batch: int = 128, rows: int = 100_000) -> Work:
     """One CMC step: draws, both directions, backward, update of both banks."""
     generator = torch.Generator().manual_seed(0)
@@ -56,7 +81,8 @@ def cmc(negatives: int, batch: int = 128, rows: int = 100_000) -> Work:
         theirs.step(*z, index).backward()
 
     name = f"CMC step, B {batch}, N {rows:,}, K {negatives:,}"
-    return Work(name=name, ours=ours, reference=reference, time=5, memory=25, peers={}, repeats=7)
+    floor = _floors.gathers(batch, negatives, rows, DIM)
+    return Work(name=name, ours=ours, reference=reference, time=5, memory=25, peers={}, floor=floor, repeats=7)
 
 
 def nt_xent(batch: int) -> Loss:
@@ -71,7 +97,8 @@ def nt_xent_broadcast(batch: int) -> Work:
     peers = {peer: partial(backward, loss, a, b) for peer, loss in peers_nt_xent()}
     reference = partial(backward, _seeds.NtXent(batch), a, b)
     ours = partial(backward, nt_xent(batch), a, b)
-    return Work(name=name, ours=ours, reference=reference, time=100, memory=100, peers=peers)
+    floor = _floors.products(2 * batch, 2 * batch, DIM)
+    return Work(name=name, ours=ours, reference=reference, time=100, memory=100, peers=peers, floor=floor)
 
 
 def nt_xent_plain(batch: int) -> Work:
@@ -82,7 +109,8 @@ def nt_xent_plain(batch: int) -> Work:
     a, b, name = unit(batch), unit(batch), f"NT-Xent, {batch:,} samples, against matmul + CE"
     reference = partial(backward, partial(_seeds.matmul_cross_entropy, temperature=0.5), a, b)
     ours = partial(backward, nt_xent(batch), a, b)
-    return Work(name=name, ours=ours, reference=reference, time=1 / 1.1, peers={}, repeats=41)
+    floor = _floors.products(2 * batch, 2 * batch, DIM)
+    return Work(name=name, ours=ours, reference=reference, time=1 / 1.1, peers={}, floor=floor, repeats=41)
 
 
 def peers_nt_xent() -> Iterator[tuple[str, Loss]]:
@@ -118,7 +146,8 @@ def moco(batch: int = 256, size: int = 65_536) -> Work:
 
     name = f"MoCo loss + enqueue, B {batch}, K {size:,}"
     peers = {peer: partial(backward, loss, q, k) for peer, loss in peers_moco(size)}
-    return Work(name=name, ours=ours, reference=reference, time=3, memory=50, peers=peers)
+    floor = _floors.products(batch, size, DIM)
+    return Work(name=name, ours=ours, reference=reference, time=3, memory=50, peers=peers, floor=floor)
 
 
 def peers_moco(size: int) -> Iterator[tuple[str, Loss]]:
@@ -143,5 +172,6 @@ def key_encoder() -> Work:
         time=3.5,
         memory=1,
         peers={},
+        floor=_floors.lerp(query, projector),
         repeats=25,
     )

@@ -99,7 +99,9 @@ def shared_negatives(
 
     def block(z: Tensor, part: slice) -> tuple[Tensor, Pull]:
         own, near = rows[index[part]].to(z.dtype), negatives.to(z.dtype)
-        scores = torch.cat([(z * own).sum(1, keepdim=True), z @ near.T], dim=1)
+        scores = z.new_empty(len(z), 1 + len(shared))
+        torch.mm(z, near.T, out=scores[:, 1:])
+        torch.sum(z * own, 1, keepdim=True, out=scores[:, :1])
         if exclude:
             scores[:, 1:].masked_fill_(own_code[part, None] == codes, -math.inf)
         return scores, lambda weights: weights[:, :1] * own + weights[:, 1:] @ near
