@@ -166,7 +166,7 @@ DRAWS = {
     "auto, many": (CMC(draw="auto"), 16_385, ("step", 4096)),
     "auto, K given": (CMC(draw="auto", negatives=50), 100, ("step", 50)),
     "sample": (CMC(), 100, ("sample", 99)),
-    "the former name": (CMC(shared=True), 100, ("sample", 99)),
+    "the former name": (CMC(shared=True), 100, ("step", 99)),
     "the original": (CMC.original(), 20_000, ("sample", 16_384)),
 }
 
