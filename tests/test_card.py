@@ -44,7 +44,7 @@ def test_a_later_evaluation_changes_the_results_and_nothing_else(trained: mv.Tra
     (trained.folder / EVALUATION).write_text(to_json([measured(0.75, TRAINED), measured(0.25, RANDOM)]))
     refresh_results(trained.folder)
     text = card.read_text()
-    assert "| knn | rgb | trained | 0.750 |" in text
+    assert f"| knn | rgb | {measured(0.75, TRAINED).weights_in_words} | 0.750 |" in text
     assert "| knn | rgb | random weights | 0.250 |" in text
     assert "Nothing was measured." not in text
     assert "Ask me." in text and licence_of(folder) == "mit"

@@ -128,7 +128,7 @@ def odd(model: PortableModel, operator: str) -> PortableModel:
 @pytest.mark.parametrize(
     ("operator", "to", "named"),
     [
-        ("number", "torch-export", r"aten\._local_scalar_dense\S* \(in test_exports.py, line"),
+        ("number", "torch-export", r"aten\._local_scalar_dense.* \(in test_exports\.py, line"),
         ("cdist", "onnx", "cdist"),
     ],
 )
@@ -245,6 +245,8 @@ ENCODERS = {
     "pointnet": "points",
     "resnet1d": "series",
     "waveconv": "waveform",
+    "soundconv": "waveform",
+    "seriesconv": "series",
     "torchaudio:wav2vec2_base": "waveform",
     "torchaudio:wavlm_base": "waveform",
     "frames:convnet": "video",

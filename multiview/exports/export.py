@@ -80,6 +80,7 @@ def export_view(
             results differ, and when `out` exists.
 
     Example:
+        >>> import torch
         >>> done = mv.export_view("runs/lab/model", "L", to="torch-export", out="L.pt2")
         >>> network = torch.export.load("L.pt2").module()
         >>> [len(x) for x in network(torch.zeros(5, 32, 32, 3, dtype=torch.uint8))]
