@@ -27,9 +27,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> mv.Trained:
 
 
 def measured(value: float, weights: str) -> Measure:
-    samples = {"train": 20, "test": 10}
+    facts = {"extracted": 64, "classes": 2, "majority": 0.5}
+    samples = {"train": 20, "val": 5, "test": 10}
     return Measure(
-        measure="knn", views=("rgb",), group="rgb", weights=weights, width=64, value=value, samples=samples, facts={}
+        measure="knn", views=("rgb",), group="rgb", weights=weights, width=64, value=value, samples=samples, facts=facts
     )
 
 

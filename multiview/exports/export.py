@@ -83,7 +83,7 @@ def export_view(
         >>> import torch
         >>> done = mv.export_view("runs/lab/model", "L", to="torch-export", out="L.pt2")
         >>> network = torch.export.load("L.pt2").module()
-        >>> [len(x) for x in network(torch.zeros(5, 32, 32, 3, dtype=torch.uint8))]
+        >>> [len(x) for x in network(torch.zeros(5, 16, 16, 3, dtype=torch.uint8))]
         [5, 5]
         >>> max(each.largest for each in done.differences) < 1e-4
         True
