@@ -11,10 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from multiview.measure.cuts import GALLERY, QUERY
 from multiview.measure.embeddings import embed, pooled
 from multiview.measure.labelled_splits import filled_splits
-from multiview.measure.partners import shared_heads
+from multiview.measure.partners import plan, shared_heads
 from multiview.measure.retrieval import pool
+from multiview.measure.rows import TRAINED
+from multiview.measure.unlabelled import Passes
 from multiview.model import needs_of
 from multiview.objectives.needs import Head
 
@@ -62,8 +65,9 @@ def held_out(trained: Trained) -> HeldOut | None:
     z = _embeddings(trained, of.features, device)
     known = {view: needs.projector for view, needs in reversed(needs_of(trained.setup.graph))}
     first = {view: known[view] for view in trained.setup.graph.views}
+    queries, found = (_on_crop(trained, split, positions, cut, z, device) for cut in (QUERY, GALLERY))
     pairs = {
-        (a, b): (z[a, heads[0]], z[b, heads[1]])
+        (a, b): (queries[a, heads[0]], found[b, heads[1]]) if a != b else (z[a, heads[0]], z[a, heads[1]])
         for a, b in product(first, repeat=2)
         if (heads := _heads(trained, first, a, b))
     }
@@ -74,6 +78,23 @@ def held_out(trained: Trained) -> HeldOut | None:
         z={view: z[view, head] for view, head in first.items()},
         pairs=pairs,
     )
+
+
+def _on_crop(
+    trained: Trained,
+    split: str,
+    positions: NDArray[np.int64],
+    cut: str,
+    central: dict[tuple[str, Head], Vectors],
+    device: torch.device,
+) -> dict[tuple[str, Head], Vectors]:
+    """The embeddings on the crop that the evaluation ranks; of the centre where it cuts nothing."""
+    searched = plan(trained.setup, trained.store, filled_splits(trained.store))
+    if searched is None or not searched.cut:
+        return central
+    passes = Passes(trained, {TRAINED: trained.model}, device, label=None)
+    arrays = passes.over(split, positions, cut).arrays
+    return _embeddings(trained, {view: arrays["h", TRAINED, view] for view in trained.setup.views}, device)
 
 
 def _heads(trained: Trained, first: Mapping[str, Head], a: str, b: str) -> tuple[Head, Head] | None:
