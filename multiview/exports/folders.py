@@ -96,7 +96,13 @@ def _config(part: ViewPart) -> dict[str, Any]:
         return {}
     record, view = part.encoder.record(), part.view
     width = record["options"].get("width", 1.0)
-    about = {"mean": view.mean, "std": view.std, "num_classes": 0, "first_conv": "conv1", "classifier": "fc"}
+    about: dict[str, Any] = {
+        "mean": view.mean,
+        "std": view.std,
+        "num_classes": 0,
+        "first_conv": "conv1",
+        "classifier": "fc",
+    }
     about |= {"input_size": [part.encoder.channels, view.crop.size, view.crop.size], "custom_load": False}
     return {
         "architecture": record["name"],

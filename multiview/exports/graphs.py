@@ -57,9 +57,11 @@ def write_onnx(network: StoredToVectors, example: NDArray, about: Mapping[str, A
             f"an ONNX file holds at most 2 GB, and these weights take {size:,} bytes; use torch-export."
         )
     program = _captured(network, example, about)
-    names = {"input_names": [INPUT], "output_names": list(about["outputs"])}
+    outputs = list(about["outputs"])
     with _refusing(about, "ONNX"), _quiet():
-        made = torch.onnx.export(program, dynamo=True, verbose=False, optimize=True, **names)
+        made = torch.onnx.export(
+            program, input_names=[INPUT], output_names=outputs, dynamo=True, verbose=False, optimize=True
+        )
         assert made is not None
         made.model.metadata_props.update({"multiview": json.dumps(about)})
         made.save(path, external_data=False)

@@ -102,7 +102,7 @@ def target_rows(plan: Plan, splits: Splits) -> list[Measure]:
 def in_threads(act: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
     """The results of `act` for all items, computed on all cores, one thread of arithmetic each."""
     import torch
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     before = torch.get_num_threads()
     workers = min(own_cores(), len(items))
