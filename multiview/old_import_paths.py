@@ -227,6 +227,7 @@ A new name with dots is in another module; its path is without `multiview.`.
 """
 
 MOVED_NAMES = {
+    "measure.linear": {"ITERATIONS": "measure.logistic.ITERATIONS", "TOLERANCE": "measure.logistic.TOLERANCE"},
     "data.inspect": {
         "CELL": "data.inspect.contact_sheet.CELL",
         "GAP": "data.inspect.contact_sheet.GAP",

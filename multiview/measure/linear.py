@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from multiview import old_import_paths
 from multiview.errors import MultiviewError
 from multiview.measure.knn import require_finite
 from multiview.plurals import counted
 
 if TYPE_CHECKING:
     from multiview.measure.logistic import Fit
+
+__getattr__ = old_import_paths.names_of("measure.linear")
 
 Split = tuple[np.ndarray, np.ndarray]
 

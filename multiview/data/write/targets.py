@@ -29,7 +29,7 @@ def with_targets(plan: Plan, group: str | None, source: Source, root: Path | Non
     rows, kept = list(plan.rows), []
     known = {name for row in rows[:1] for name in (*row.factors, *row.groups)} | {group}
     for name, cells in _columns(plan, source, root).items():
-        if name in known:
+        if name in known or all(cell == row.label for row, cell in zip(rows, cells, strict=True)):
             continue
         numbers = _numbers(cells)
         if numbers is not None:
