@@ -72,14 +72,13 @@ def load(run: str | Path, data: Any = None, *, setup: Setup | None = None, trust
     built = tuned(_built(recipe, folder, setup), weights=False)
     setup, notes = _with_own_statistics(built, saved, None if data is None else own, cache)
     setup = with_statistics(setup, store, Situation(saved.state["samples"], recipe.train.batch))
-    encoders = {name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()}
     said = (*saved.refused, *notes, *_unfinished(saved, folder))
-    model = MultiviewModel(encoders, setup.graph)
+    model = MultiviewModel({name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()}, setup.graph)
+    _load_weights(model, saved, folder)
     other = _other_data(data, store, folder)
     trained = Trained(
         setup, model, store, folder, saved.state["step"], notes=said, other_data=other, group=recipe.group
     )
-    _load_weights(trained.model, saved, folder)
     for note in said:
         print(f"note: {note}", file=sys.stderr)
     return trained
@@ -166,7 +165,9 @@ def _recorded(view: View, record: Mapping[str, Any]) -> View:
 
 
 def _unfinished(saved: Checkpoint, folder: Path) -> list[str]:
-    names = [path.name.removeprefix("step-") for path in (folder / CHECKPOINTS).glob("step-*")]
-    step = max([saved.state["step"], *(int(name) for name in names if name.isdigit())])
+    step = saved.state["step"]
+    if saved.path.parent != folder / CHECKPOINTS:  # the best checkpoint; the training went on
+        names = [path.name.removeprefix("step-") for path in (folder / CHECKPOINTS).glob("step-*")]
+        step = max([step, *(int(name) for name in names if name.isdigit())])
     steps = saved.state.get("steps", 0)
     return [f"{folder} is at step {step} of {steps}: its training is not finished"] if step < steps else []

@@ -76,9 +76,7 @@ def run(
         loop = _loop(prepared, recipe, folder)
         messages = loop.resume() if recipe.resume else []
         if prepared.accelerator.is_main_process:  # not before the checkpoint was found to fit these options
-            _describe(prepared, recipe, folder, origin)
-            if setup is not None:
-                save_setup(folder, setup, None if recipe.resume else prepared.initial)
+            _describe(prepared, recipe, folder, origin, setup)
         progress = train(prepared, loop, folder, messages, resumed=recipe.resume)
         if loop.best is not None and not progress.stopped_by:
             _restore_best(loop.best, prepared)
@@ -170,7 +168,9 @@ def _trained(prepared: Prepared) -> Trained:
     return Trained(setup=prepared.initial, model=prepared.model, store=prepared.store, group=prepared.recipe.group)
 
 
-def _describe(prepared: Prepared, recipe: Recipe, folder: Path, origin: dict[str, str] | None) -> None:
+def _describe(
+    prepared: Prepared, recipe: Recipe, folder: Path, origin: dict[str, str] | None, setup: Setup | None
+) -> None:
     """Prints the changed options of a resumed run, and describes the run in its folder."""
     for change in changed_options(folder, recipe) if recipe.resume else ():
         prepared.console.print(f"resumed with a changed option: {change}", highlight=False, markup=False)
@@ -181,6 +181,8 @@ def _describe(prepared: Prepared, recipe: Recipe, folder: Path, origin: dict[str
         "samples": len(prepared.store),
     }
     describe(folder, replace(recipe, out=str(folder), resume=False, overwrite=False), origin, data)
+    if setup is not None:
+        save_setup(folder, setup, None if recipe.resume else prepared.initial)
 
 
 def _online(prepared: Prepared, steps: int) -> Callable[[int, int], dict[str, float]]:

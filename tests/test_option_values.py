@@ -15,7 +15,16 @@ from multiview.options import parse
 from multiview.recipes.cmc_lab import CmcLab
 from multiview.recipes.cmc_rgbd import CmcRgbd
 
-NULLABLE = {"group", "out", "train.steps", "train.clip", "train.micro_batch", "train.optimizer.per"}
+NULLABLE = {
+    "group",
+    "out",
+    "target",
+    "weights",
+    "train.steps",
+    "train.clip",
+    "train.micro_batch",
+    "train.optimizer.per",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

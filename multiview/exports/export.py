@@ -94,6 +94,11 @@ def export_view(
     known.part(view)
     path = Path(out) if out is not None else Path(f"{known.layout.folders[view]}{ENDINGS[to]}")
     _require_free(path, force)
+    return _written(known, view, to, path)
+
+
+def _written(known: PortableModel, view: str, to: str, path: Path) -> Exported:
+    """Writes a draft, compares it, and gives it its name."""
     path.absolute().parent.mkdir(parents=True, exist_ok=True)
     draft = partial_path(path)
     try:
