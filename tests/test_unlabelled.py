@@ -89,6 +89,16 @@ class TestPlainModels:
         assert set(folds) == {0, 1, 2}
         assert set(folds_of(np.arange(2000))) == {0, 1}
 
+    def test_neighbours_that_are_alike_do_not_choose_what_recognises_them(self) -> None:
+        # Two unrelated slow walks: a fit on random samples knows the place of the samples between.
+        rng = np.random.default_rng(3)
+        walks = rng.normal(size=(2, 240, 12)).cumsum(1)
+        views = {"values": related(240, noise=0.6), "statistics": (walks[0], walks[1])}
+        assert choose(cca, views, folds_of(np.arange(240))).plain == "values"
+        assert choose(cca, views, rng.permutation(240) % 3).plain == "statistics"
+        groups = np.array([5, 5, 2, 9, 9, 1])
+        assert folds_of(groups).tolist() == [0, 0, 0, 1, 1, 2]
+
     def test_components_keep_distances_and_leave_constants_out(self) -> None:
         x = np.concatenate([related(60)[0], np.full((60, 2), 3.0)], 1)
         z = components(x, standardise=False)(x)
