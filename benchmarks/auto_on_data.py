@@ -66,7 +66,8 @@ def parsed(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/auto_on_data"))
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, help="of auto; its own choice when left out")
+    parser.add_argument("--steps", type=int, help="of every run; its own choice when left out")
+    parser.add_argument("--threads", type=int, default=0, help="of every run; 0 = all cores")
     parser.add_argument("--only", choices=(AUTO, "recipe"), help="leave out the other of both")
     parser.add_argument("--table", action="store_true", help="train nothing")
     return parser.parse_args(words)
@@ -89,7 +90,8 @@ def train(name: str, recipe: str, seed: int, out: Path, options: argparse.Namesp
     """One run, with its output and its time beside it."""
     words = [AUTO] if recipe == AUTO else list(SETS[name].recipe)
     words += ["--data", path_of(name, options.data), "--seed", str(seed), "--out", str(out), "--overwrite"]
-    words += ["--steps", str(options.steps)] if options.steps and recipe == AUTO else []
+    words += ["--train.threads", str(options.threads)]
+    words += ["--train.steps" if recipe != AUTO else "--steps", str(options.steps)] if options.steps else []
     out.parent.mkdir(parents=True, exist_ok=True)
     start, before = time.monotonic(), os.times()
     command = [sys.executable, "-m", "multiview.cli", "train", *words]

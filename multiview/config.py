@@ -82,7 +82,8 @@ class Train:
             continues uncompiled and says so.
         workers: data-loading workers per training process. 0 loads in the training process. -1 is
             automatic: no workers if the data are in memory, otherwise half of the process's cores.
-        threads: CPU threads per process (0 = the cores divided by the number of processes).
+        threads: CPU threads per process (0 = OMP_NUM_THREADS where you set it, else the cores
+            divided by the number of processes).
         knn_every: epochs between kNN measurements during training (0 = none).
         save_every: epochs between checkpoints; the last step is always saved.
         save_minutes: longest time between two checkpoints, in minutes (0 = no limit).

@@ -16,6 +16,7 @@ from small_runs import losses, on_two_processes, run
 import multiview as mv
 from multiview.data.load.sampler import Batches
 from multiview.measure import from_json
+from multiview.train import processes
 from multiview.train.checkpoint import newest
 from multiview.train.processes import start
 
@@ -28,6 +29,20 @@ def test_processes_that_do_not_know_of_each_other_are_refused(monkeypatch: pytes
         mv.MultiviewError, match="ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes 2"
     ):
         start(mv.Train(), "recipes/x.py")
+
+
+def test_threads_are_those_of_the_user_and_not_those_of_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "available_cores", lambda: 8)
+    for name in ("OMP_NUM_THREADS", "ACCELERATE_MIXED_PRECISION", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    assert processes._usual_threads(2) == 4
+    assert processes._usual_threads(16) == 1
+    for asked, threads in (("3", 3), ("0", 4), ("4,2", 4)):
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+        assert processes._usual_threads(2) == threads
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    assert processes._usual_threads(2) == 4, "accelerate launch sets OMP_NUM_THREADS=1 by itself"
 
 
 def test_two_processes_write_one_run_and_agree_with_one(scenes: Path, tmp_path: Path) -> None:

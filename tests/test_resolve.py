@@ -101,6 +101,7 @@ def test_open_data(pets: Path, tmp_path: Path) -> None:
     store = open_data(str(pets), cache, said.append)
     assert len(store) == 12
     assert store.path.parent == cache
+    assert not store.manifest.views, "a run measures the views that it uses, when it starts"
     assert len(said) == 1
     assert "12 samples" in said[0]
     assert open_data(str(pets), cache, said.append).manifest.hash == store.manifest.hash

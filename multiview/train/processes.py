@@ -76,8 +76,7 @@ def refuse_sharded_training() -> None:
 
 
 def _set_up_cpu(accelerator: Accelerator, train: Train) -> None:
-    # Overrides the OMP_NUM_THREADS=1 of accelerate launch, which leaves all cores but one idle.
-    torch.set_num_threads(train.threads or max(1, available_cores() // accelerator.num_processes))
+    torch.set_num_threads(train.threads or _usual_threads(accelerator.num_processes))
     keep_freed_memory()
     if compiles(accelerator) and not has_compiler():
         accelerator.state.dynamo_plugin.backend = DynamoBackend.NO
@@ -85,6 +84,17 @@ def _set_up_cpu(accelerator: Accelerator, train: Train) -> None:
             "torch.compile needs a C++ compiler on a CPU, and none is installed: this run continues without "
             "torch.compile. Install g++ to use it."
         )
+
+
+def _usual_threads(processes: int) -> int:
+    """OMP_NUM_THREADS of the user, else this process's share of the cores.
+
+    Launchers set OMP_NUM_THREADS to 1, which leaves all cores but one idle; theirs does not count.
+    """
+    theirs = any(name in os.environ for name in ("ACCELERATE_MIXED_PRECISION", "LOCAL_RANK"))
+    asked = "" if theirs else os.environ.get("OMP_NUM_THREADS", "")
+    own = int(asked) if asked.isdecimal() else 0
+    return own or max(1, available_cores() // processes)
 
 
 def compiles(accelerator: Accelerator) -> bool:

@@ -17,7 +17,6 @@ from multiview import plugins, terminal
 from multiview.data.load.detect_source import detect_source
 from multiview.data.load.memory import SPEC as MEMORY
 from multiview.data.load.sourcestore import FOLDER, SourceStore
-from multiview.data.load.viewstatistics import describe_views
 from multiview.data.source import Source
 from multiview.data.sources.folder import Folder
 from multiview.data.sources.hf import PREFIX as HF
@@ -194,7 +193,6 @@ class _StoreMaker(NamedTuple):
                 report = write(source, root, draft)
             except OccupiedError:  # a killed process left the beginning of a store of other files
                 report = write(source, root, draft, overwrite=True)
-        describe_views(draft)
         _require_unchanged(source, root, draft)
         if out.exists():  # without a manifest, so no store: what an older version began
             out.rename(out.with_name(f"{out.name}.unfinished-{time.time_ns()}"))
