@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from goldens import command
 
+import multiview as mv
+
 DOCS = Path(__file__).parents[1] / "docs"
 ROW = re.compile(r"\| \[[^\]]+\]\(graphs/(\w+\.\w+)\) \| (\d+) \|")
 SAID = {name: int(count) for name, count in ROW.findall((DOCS / "graph.md").read_text())}
@@ -20,7 +22,13 @@ def lines(text: str) -> int:
 
 
 def test_the_page_counts_the_lines_of_every_example() -> None:
-    assert {file.name: lines(file.read_text()) for file in (DOCS / "graphs").iterdir()} == SAID
+    assert {file.name: lines(file.read_text()) for file in (DOCS / "graphs").glob("*.*")} == SAID
+
+
+@pytest.mark.parametrize("file", sorted((DOCS / "graphs/auto").iterdir()), ids=lambda file: file.stem)
+def test_what_auto_chose_is_a_graph(file: Path) -> None:
+    setup = mv.Graph.from_yaml(file).setup()
+    assert set(setup.views) == {view for edge in setup.graph.edges for view in edge.views}
 
 
 @pytest.mark.parametrize("name", [name for name in SAID if name.endswith(".yaml")])

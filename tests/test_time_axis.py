@@ -42,6 +42,15 @@ def test_arrays_become_series_or_points(tmp_path: Path) -> None:
     assert (plan.read(4)["ankle"] == WALK[4].T).all()
 
 
+def test_equal_notes_are_said_once(tmp_path: Path) -> None:
+    file = tmp_path / "walk.npz"
+    np.savez(file, ankle=WALK, thigh=WALK + 1, trunk=WALK + 2, shape=CLOUD)
+    said = [note for note in Arrays().plan(file).notes if "is taken for a series" in note]
+    assert len(said) == 1
+    assert said[0].startswith("'ankle' (3, 60)")
+    assert said[0].endswith("The same holds for thigh, trunk.")
+
+
 def test_the_kind_and_the_rate_that_are_given_hold(tmp_path: Path) -> None:
     file = tmp_path / "walk.npz"
     np.savez(file, ankle=WALK)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -169,6 +169,17 @@ def channels_first_note(name: str, kind: str, shape: tuple[int, ...]) -> str:
         f"'{name}' {shape} is taken for {kind} with its channels first and stored as {stored}, channels last; "
         "if that is wrong, give --channel_axis last."
     )
+
+
+def said_once(notes: Iterable[tuple[str, str]]) -> list[str]:
+    """Notes, given with the name of their modality; those that differ in the name alone as one."""
+    alike: dict[str, list[tuple[str, str]]] = {}
+    for name, note in notes:
+        alike.setdefault(note.replace(f"'{name}", "'"), []).append((name, note))
+    said = []
+    for (_, note), *others in alike.values():
+        said.append(note + (f" The same holds for {', '.join(name for name, _ in others)}." if others else ""))
+    return said
 
 
 def declare_modality(

@@ -31,6 +31,7 @@ from multiview.data.values import (
     has_channels_first,
     kind_of,
     parse_modalities,
+    said_once,
     text_bytes,
 )
 from multiview.errors import MultiviewError
@@ -106,7 +107,8 @@ class Arrays:
         parts = [self._part(file, each) for each in chosen]
         texts = {role: file.texts(name) for role, name in roles.items() if name}
         rows, last = _rows(file, texts, splits.parse_shares(self.split))
-        notes += [*more, *file.notes, *(note for part in parts for note in part.notes), *last]
+        own = said_once((part.modality.name, note) for part in parts for note in part.notes)
+        notes += [*more, *file.notes, *own, *last]
         modalities, reader = tuple(part.modality for part in parts), _Reader(file, tuple(parts))
         others = _others(file, len(rows), {name for name in roles.values() if name})
         column = partial(_column, file, len(rows))
