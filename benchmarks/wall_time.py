@@ -26,8 +26,11 @@ PARTS = (
     ("kNN", "multiview.measure.online:online_knn"),
     ("checkpoints", "multiview.train.saving:Saver.save"),
     ("evaluation", "multiview.finish:evaluate"),
-    ("linear probe", "multiview.measure.linear:probe_reduced"),
     ("features", "multiview.measure.embeddings:embed"),
+    ("kNN, label's probes", "multiview.measure.features:measure_features"),
+    ("probes of targets", "multiview.measure.predictions:predictions"),
+    ("without labels", "multiview.measure.unlabelled:unlabelled"),
+    ("tables of results", "multiview.measure.table:render"),
     ("portable model", "multiview.finish:deliver"),
     ("page", "multiview.finish:report"),
 )

@@ -74,7 +74,7 @@ class Recipe:
             here also a column of its table. A sample without a value is a group of its own.
         target: columns that probes predict after training, beside the label: COLUMN, or
             COLUMN:classes, COLUMN:labels (several a sample, `a;b` in a cell), COLUMN:number, or
-            TABLE.csv:COLUMN by id (null = the label, and up to six columns that look like targets).
+            TABLE.csv:COLUMN by id (null = the label, or without one the first column).
         plan: print what would run, then stop.
         evaluate: after training, evaluate the encoders and compare them with random weights and raw
             pixels.

@@ -29,7 +29,7 @@ class Evaluate:
         subsets: measure every subset of the views, on the samples that have all of its views.
         target: columns that probes predict: COLUMN, or COLUMN:classes, COLUMN:labels (several a
             sample, `a;b` in a cell), COLUMN:number, or TABLE.csv:COLUMN by id; may be repeated
-            (null = the label, and up to six columns that look like targets). Named columns are also
+            (null = the label, or without one the first column). Named columns are also
             measured with 1 and 10 % of the labels.
         probe: `linear`; `mlp` adds a probe with one hidden layer, which reads what only several
             views together tell.

@@ -17,12 +17,13 @@ from multiview.measure.embeddings import Embedded, Extract, embed, pooled, raw_p
 from multiview.measure.features import Features, measure_features
 from multiview.measure.files import EVALUATION, file_of, to_json
 from multiview.measure.labelled_splits import filled_splits, labelled_positions, why_no_labels
+from multiview.measure.linear import Probes
 from multiview.measure.partners import Plan, plan
 from multiview.measure.predictions import plain_statistics, predictions, target_positions
 from multiview.measure.rows import RANDOM, RAW, STATISTICS, TRAINED, Group, Measure, group_name
 from multiview.measure.table import render
 from multiview.measure.target_probes import LINEAR
-from multiview.measure.targets import Target, targets_of
+from multiview.measure.targets import Target, others_in_words, targets_of
 from multiview.measure.unlabelled import unlabelled
 from multiview.measure.untrained import untrained_model
 from multiview.measure.view_subsets import each_and_all, why_not_measurable
@@ -61,7 +62,8 @@ def evaluate(
             always uses the embeddings.
         dim: the width of every probe (None = the narrowest features).
         subsets: probe every subset of the views, on the samples that have all its views.
-        target: what probes predict, see `targets_of` (none = the label, and what looks like one).
+        target: what probes predict, see `targets_of` (none = the label, or without one
+            the first column that can be predicted).
         probe: `linear`; `mlp` adds a probe with a hidden layer.
     """
     console, device = console or SafeConsole(quiet=rank() != 0), device or next(trained.model.parameters()).device
@@ -114,12 +116,13 @@ def _labelled(
     statistics = _embedded(trained, labelled, plain_statistics(trained), device, STATISTICS) if probed.targets else {}
 
     def measure() -> list[Measure]:
-        rows = _by_labels(trained, splits, probed, parts)
+        probes = Probes()
+        rows = _by_labels(trained, splits, probed, parts, probes)
         if not probed.targets:
             return rows
         groups = [group for group in probed.usual if group in probed.groups] or probed.usual
         given = (trained, probed.targets, groups, {**parts, STATISTICS: statistics}, labelled, models)
-        return rows + predictions(*given, dim=probed.dim, probe=probed.probe, through_z=layer is None)
+        return rows + predictions(*given, dim=probed.dim, probe=probed.probe, through_z=layer is None, probes=probes)
 
     return on_first(measure)
 
@@ -136,14 +139,16 @@ class Probed:
 
 
 def _targets(trained: Trained, splits: Sequence[str], wanted: Sequence[str], console: Console) -> list[Target]:
-    """The targets that can be measured; says how to measure others."""
-    if not {"train", "test"} <= set(splits):
+    """The named targets. Of none the label, or without a label the first column that can be one.
+
+    Further columns are named only: each takes about as long as the label.
+    """
+    if wanted or not {"train", "test"} <= set(splits):
         return targets_of(trained.store, wanted) if wanted else []
-    targets = targets_of(trained.store, wanted)
-    if not wanted and len(targets) > 1:
-        names = ", ".join(target.name for target in targets)
-        console.print(f"Targets: {names}; choose with --target.", highlight=False, markup=False, soft_wrap=True)
-    return targets
+    targets = targets_of(trained.store, ())
+    if others := others_in_words(targets[1:]):
+        console.print(others, highlight=False, markup=False, soft_wrap=True)
+    return targets[:1]
 
 
 def _wanted(trained: Trained, split: str, probed: Probed) -> NDArray[np.int64]:
@@ -155,13 +160,17 @@ def _wanted(trained: Trained, split: str, probed: Probed) -> NDArray[np.int64]:
 
 
 def _by_labels(
-    trained: Trained, splits: Sequence[str], probed: Probed, parts: Mapping[str, Mapping[str, Embedded]]
+    trained: Trained,
+    splits: Sequence[str],
+    probed: Probed,
+    parts: Mapping[str, Mapping[str, Embedded]],
+    probes: Probes,
 ) -> list[Measure]:
     """kNN and linear probe by the labels."""
     if not probed.groups:
         return []
     sets = {name: _features(trained, splits, of_splits) for name, of_splits in parts.items()}
-    return measure_features(sets, dim=probed.dim, groups=probed.groups)
+    return measure_features(sets, dim=probed.dim, groups=probed.groups, probes=probes)
 
 
 def _write(trained: Trained, rows: Sequence[Measure], console: Console) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 from multiview.data.write.progress import progress_bar
 from multiview.errors import MultiviewError
 from multiview.measure.knn import weighted_knn
-from multiview.measure.linear import Split, common_dim, prepared, probe_reduced
+from multiview.measure.linear import Probes, Split, common_dim, prepared
 from multiview.measure.rows import RAW, Group, Measure, group_name, probe_rows, short_weights
+from multiview.measure.threads import in_threads
 from multiview.measure.view_subsets import each_and_all
 
 FeatureSets = Mapping[str, Mapping[str, "Features"]]
@@ -49,6 +50,7 @@ def measure_features(
     groups: Sequence[Group] | None = None,
     neighbours: int = 20,
     temperature: float = 0.07,
+    probes: Probes | None = None,
 ) -> list[Measure]:
     """kNN and linear probe of several feature sets: of each view, and of views side by side.
 
@@ -63,25 +65,28 @@ def measure_features(
             training samples than `dim` has a smaller width.
         groups: which views are measured side by side (None = each view, and all together). A group
             is measured on the samples that have all of its views.
+        probes: where the fitted probes are kept, for other measures of the same rows.
 
     Raises MultiviewError when the views of a set hold different samples, or a measure refuses them.
     """
     chosen = {name: each_and_all(list(views)) if groups is None else groups for name, views in sets.items()}
     width = _common_width(sets, chosen) if dim is None else dim
-    rows: list[Measure] = []
     cells = [(name, views, group) for name, views in sets.items() for group in chosen[name]]
+    knn, kept = {"neighbours": neighbours, "temperature": temperature}, probes or Probes()
+    rows: list[Measure] = []
     with progress_bar("evaluating: kNN and linear probe of groups of views") as progress:
-        for done, (name, views, group) in enumerate(cells):
-            rows += _measured(
-                side_by_side(views, group),
-                width,
-                {"neighbours": neighbours, "temperature": temperature},
-                weights=short_weights(name),
-                views=group,
-                group=group_name(group, list(views)),
-            )
+        for done, found in enumerate(in_threads(lambda cell: _of_cell(*cell, width, knn, kept), cells)):
+            rows += found
             progress(done + 1, len(cells), 0)
     return rows
+
+
+def _of_cell(
+    name: str, views: Mapping[str, Features], group: Group, width: int, knn: Mapping[str, Any], probes: Probes
+) -> list[Measure]:
+    """The rows of one group of views of one feature set."""
+    names = {"weights": short_weights(name), "views": group, "group": group_name(group, list(views))}
+    return _measured(side_by_side(views, group), width, knn, probes, **names)
 
 
 def side_by_side(views: Mapping[str, Features], group: Group) -> Features:
@@ -128,10 +133,10 @@ def _shared_labels(views: Mapping[str, Features], splits: Sequence[Split]) -> np
     )
 
 
-def _measured(features: Features, dim: int, knn: Mapping[str, Any], **names: Any) -> list[Measure]:
+def _measured(features: Features, dim: int, knn: Mapping[str, Any], probes: Probes, **names: Any) -> list[Measure]:
     """The rows of one group; names: the fields of a row that say what was measured."""
     train, val, test = prepared(features.train, features.val, features.test, dim=dim)
-    probe = probe_reduced(train, val, test)
+    probe = probes.tuned(train, val).tested(test)
     classes, counts = np.unique(train[1], return_counts=True)
     majority = float((test[1] == classes[counts.argmax()]).mean())
     facts = {"extracted": features.width, "classes": len(classes), "majority": majority}

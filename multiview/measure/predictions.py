@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from multiview.measure.embeddings import Embedded, Extract
-from multiview.measure.linear import common_dim
+from multiview.measure.linear import Probes, common_dim
 from multiview.measure.partners import shared_heads
 from multiview.measure.plain_values import statistics
 from multiview.measure.rows import Group, Measure
@@ -62,6 +62,7 @@ def predictions(
     dim: int | None,
     probe: str,
     through_z: bool,
+    probes: Probes | None = None,
 ) -> list[Measure]:
     """The rows of all targets, and of the transfer of probes between views.
 
@@ -75,6 +76,7 @@ def predictions(
         dim: the width of every probe (None = the narrowest features).
         probe: `linear` or `mlp`.
         through_z: whether the features are those that the projectors take.
+        probes: probes that were fitted before.
     """
     splits = {split: _samples(trained.store, parts, split, at) for split, at in positions.items() if len(at)}
     thorough = [target for target in targets if target.asked or target.name == LABEL]
@@ -88,6 +90,7 @@ def predictions(
         dim=dim or common_dim(widths, len(splits["train"].rows)),
         probe=probe,
         thorough=[target.name for target in thorough],
+        probes=probes,
     )
 
     spaces = _spaces(trained, models, splits) if through_z else {}

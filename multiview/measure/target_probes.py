@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from multiview.measure.linear import ENOUGH, FOLDS, GRID, Split, fold_of, tuned
+from multiview.measure.linear import ENOUGH, FOLDS, GRID, Probes, Split, fold_of
 from multiview.measure.logistic import Rows, log_softmax
 from multiview.measure.mlp import MlpProbe
 from multiview.measure.targets import CLASSES, LABELS, NUMBER
@@ -18,6 +18,7 @@ LINEAR, MLP = "linear", "mlp"
 PENALTIES = tuple(float(value) for value in np.logspace(-2, 6, 17))
 """Strengths of ridge regression, of which leave-one-out errors choose."""
 SHORT_GRID = (1e-3, 1e-2, 1e-1, 1.0)
+Says = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 FEW_C = 1.0
 """C of a probe with so few labels that nothing can choose it."""
 
@@ -27,12 +28,14 @@ class Task:
     """Rows of one target: x float32 (n, d) and y of each split; no row lacks its target.
 
     outputs: classes or labels there are; 1 for a number.
+    probes: probes that are known already; None = none.
     """
 
     kind: str
     outputs: int
     train: Split
     val: Split
+    probes: Probes | None = None
 
     def with_train(self, rows: NDArray[np.int64]) -> Task:
         """The task with some training rows, and no validation rows."""
@@ -42,48 +45,53 @@ class Task:
 
 
 def predicted(task: Task, tests: Sequence[NDArray[np.float32]], probe: str = LINEAR, few: bool = False) -> Any:
-    """Scores (n, outputs) of classes or labels, or numbers (n,), of each of the tests.
+    """What a `fitted` probe says of each of the tests, features (n, d)."""
+    says = fitted(task, probe, few)
+    return [says(test) for test in tests]
+
+
+def fitted(task: Task, probe: str = LINEAR, few: bool = False) -> Says:
+    """A function from features (n, d) to scores (n, outputs) of classes or labels, or numbers (n,).
 
     Args:
         task: what the probe is fitted on.
-        tests: features (n, d).
         probe: `linear` or `mlp`.
         few: too few labels to choose C.
     """
     if probe == MLP:
-        return _by_mlp(task, tests)
+        return _by_mlp(task)
     if task.kind == NUMBER:
-        return _by_ridge(task, tests)
-    narrow = _spanned(task, tests)
-    return _of_labels(*narrow) if task.kind == LABELS else _of_classes(*narrow, few)
+        return _by_ridge(task)
+    narrow, axes = _spanned(task)
+    says = _of_labels(narrow) if task.kind == LABELS else _of_classes(narrow, few)
+    return says if axes is None else lambda x: says(x @ axes)
 
 
-def _spanned(task: Task, tests: Sequence[NDArray[np.float32]]) -> tuple[Task, list[NDArray[np.float32]]]:
-    """The same task on the axes that its few training rows span; the fits are the same."""
+def _spanned(task: Task) -> tuple[Task, NDArray[np.float32] | None]:
+    """The task on the axes that its few training rows span, and these; the fits are the same."""
     x, y = task.train
     if len(x) >= x.shape[1]:
-        return task, list(tests)
+        return task, None
     axes = np.linalg.qr(x.T)[0]
-    val = (task.val[0] @ axes, task.val[1])
-    return Task(kind=task.kind, outputs=task.outputs, train=(x @ axes, y), val=val), [test @ axes for test in tests]
+    return replace(task, train=(x @ axes, y), val=(task.val[0] @ axes, task.val[1])), axes
 
 
-def _of_classes(task: Task, tests: Sequence[NDArray[np.float32]], few: bool) -> list[NDArray[np.float64]]:
-    y = task.train[1]
+def _of_classes(task: Task, few: bool) -> Says:
     if few:
         fit = Rows(*task.train).fit(FEW_C)
     else:
-        fit = tuned(task.train, task.val, grid=GRID if len(task.val[1]) >= ENOUGH else SHORT_GRID).fit
-    found = []
-    for test in tests:
-        scores = np.full((len(test), task.outputs), -np.inf)
-        scores[:, fit.classes] = log_softmax(fit.scores(test))
-        found.append(scores)
-    assert len(y)
-    return found
+        grid = GRID if len(task.val[1]) >= ENOUGH else SHORT_GRID
+        fit = (task.probes or Probes()).tuned(task.train, task.val, grid).fit
+
+    def says(x: NDArray[np.float32]) -> NDArray[np.float64]:
+        scores = np.full((len(x), task.outputs), -np.inf)
+        scores[:, fit.classes] = log_softmax(fit.scores(x))
+        return scores
+
+    return says
 
 
-def _of_labels(task: Task, tests: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
+def _of_labels(task: Task) -> Says:
     """Separate yes-no labels with one C, which the mean held-out loss chooses."""
     x, y = task.train
     if len(task.val[1]) >= ENOUGH:
@@ -100,7 +108,7 @@ def _of_labels(task: Task, tests: Sequence[NDArray[np.float32]]) -> list[NDArray
         if losses[c] > 1.2 * min(losses.values()):
             break
     fit = Rows(x, y).fit(min(losses, key=lambda c: losses[c]))
-    return [fit.scores(test).astype(np.float64) for test in tests]
+    return lambda x: fit.scores(x).astype(np.float64)
 
 
 def _binary_loss(scores: NDArray[np.float32], truth: NDArray[Any]) -> float:
@@ -108,15 +116,15 @@ def _binary_loss(scores: NDArray[np.float32], truth: NDArray[Any]) -> float:
     return float(np.logaddexp(0, -signed).mean())
 
 
-def _by_ridge(task: Task, tests: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
+def _by_ridge(task: Task) -> Says:
     from sklearn.linear_model import RidgeCV
 
     x, y = task.train
     fit = RidgeCV(alphas=PENALTIES).fit(x.astype(np.float64), y)
-    return [fit.predict(test.astype(np.float64)) for test in tests]
+    return lambda x: fit.predict(x.astype(np.float64))
 
 
-def _by_mlp(task: Task, tests: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
+def _by_mlp(task: Task) -> Says:
     x, y = task.train
     held = task.val
     if len(held[1]) < ENOUGH:
@@ -126,8 +134,9 @@ def _by_mlp(task: Task, tests: Sequence[NDArray[np.float32]]) -> list[NDArray[np
     if task.kind == NUMBER:
         y, held = ((y - mean) / std).astype(np.float32), (held[0], ((held[1] - mean) / std).astype(np.float32))
     probe = MlpProbe(x, y, task.outputs, held)
-    scores = [probe.scores(test).astype(np.float64) for test in tests]
-    return [each[:, 0] * std + mean if task.kind == NUMBER else each for each in scores]
+    if task.kind == NUMBER:
+        return lambda x: probe.scores(x)[:, 0].astype(np.float64) * std + mean
+    return lambda x: probe.scores(x).astype(np.float64)
 
 
 def chosen_rows(task: Task, labels: str, draw: int) -> NDArray[np.int64] | None:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from multiview.cores import own_cores
 from multiview.measure import target_scores as scores
 from multiview.measure.intervals import Interval
-from multiview.measure.linear import reduced
+from multiview.measure.linear import Probes, reduced
 from multiview.measure.retrieval import Bootstrap
 from multiview.measure.rows import Group, Measure, group_name
 from multiview.measure.target_probes import LINEAR, MLP, Task, chosen_rows, predicted
 from multiview.measure.targets import CLASSES, LABELS, NUMBER, Target
+from multiview.measure.threads import in_threads
 
 DRAWS = 200
 """Draws of the bootstrap over test samples."""
@@ -74,6 +73,7 @@ class Plan:
         dim: the width of every probe.
         probe: `linear`, or `mlp` for both probes.
         thorough: targets that are also measured with few labels.
+        probes: probes that were fitted before.
     """
 
     targets: Sequence[Target]
@@ -82,6 +82,7 @@ class Plan:
     dim: int
     probe: str
     thorough: Sequence[str]
+    probes: Probes | None = None
 
 
 def target_rows(plan: Plan, splits: Splits) -> list[Measure]:
@@ -97,23 +98,6 @@ def target_rows(plan: Plan, splits: Splits) -> list[Measure]:
                 outputs = {name: found[name, group][key] for name in weights if key in found[name, group]}
                 rows += _rows(plan, splits, target, group, key, outputs)
     return rows
-
-
-def in_threads(act: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-    """The results of `act` for all items, computed on all cores, one thread of arithmetic each."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    before = torch.get_num_threads()
-    workers = min(own_cores(), len(items))
-    try:
-        with (
-            threadpool_limits(1),
-            ThreadPoolExecutor(max(1, workers), initializer=torch.set_num_threads, initargs=(1,)) as pool,
-        ):
-            return list(pool.map(act, items))
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)
@@ -136,7 +120,7 @@ def _outputs(plan: Plan, splits: Splits, weights: str, group: Group) -> dict[Key
         y, there = _values(target, splits, at)
         if not all(there[split].sum() > 1 for split in ("train", "test")):
             continue
-        task = _task(target, x, y, there)
+        task = replace(_task(target, x, y, there), probes=plan.probes)
         for labels, probe in _ways(plan, target):
             made = _drawn(task, x["test"][there["test"]], labels, probe)
             if made:

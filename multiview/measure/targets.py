@@ -21,7 +21,7 @@ LABEL = "label"
 FEW = 10
 """Most different whole numbers of a column that is taken for classes."""
 MOST = 6
-"""Most columns that are measured when none is named."""
+"""Most columns that the sentence on further targets names."""
 TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
 
 
@@ -68,7 +68,14 @@ def targets_of(store: Store, wanted: Sequence[str]) -> list[Target]:
     found = [made for name in names if (made := _made(name, _texts_or_numbers(store, name))) is not None]
     usable = [target for target in found if not why_not(store, target)]
     label = [_label(store)] if store.manifest.classes else []
-    return [*(target for target in label if not why_not(store, target)), *usable[:MOST]]
+    return [*(target for target in label if not why_not(store, target)), *usable]
+
+
+def others_in_words(targets: Sequence[Target]) -> str:
+    """One line on targets that were not chosen, and how to measure them; empty without any."""
+    names = [target.name for target in targets]
+    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    return f"columns that can be targets: {', '.join(names[:MOST])}{more} (--target NAME)" if names else ""
 
 
 def column_names(store: Store) -> list[str]:

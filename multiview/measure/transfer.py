@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,10 @@ from numpy.typing import NDArray
 
 from multiview.measure.linear import reduced
 from multiview.measure.rows import Measure
-from multiview.measure.target_probes import LINEAR, Task, predicted
-from multiview.measure.target_rows import ALL, MEASURES, Splits, in_threads, measured_outputs
+from multiview.measure.target_probes import LINEAR, Says, Task, fitted
+from multiview.measure.target_rows import ALL, MEASURES, Splits, measured_outputs
 from multiview.measure.targets import Target
+from multiview.measure.threads import in_threads
 
 Spaces = Mapping[tuple[str, str], Mapping[str, Mapping[str, tuple[NDArray[Any], NDArray[Any]]]]]
 """(A, B) -> weights -> split -> embeddings z of A and of B, for pairs that share an embedding."""
@@ -33,11 +33,20 @@ def transfer_rows(targets: Sequence[Target], splits: Splits, spaces: Spaces, vie
     Each view is standardised by its own training samples. Raw values take part where their widths
     are equal.
     """
-    jobs = [(target, pair) for target in targets for pair in permutations(views, 2)]
-    return [row for rows in in_threads(lambda job: _pair(job[0], job[1], splits, spaces), jobs) for row in rows]
+    jobs = [(target, first) for target in targets for first in views]
+    found = in_threads(lambda job: _trained_on(*job, splits, spaces, views), jobs)
+    return [row for rows in found for row in rows]
 
 
-def _pair(target: Target, pair: tuple[str, str], splits: Splits, spaces: Spaces) -> list[Measure]:
+def _trained_on(target: Target, first: str, splits: Splits, spaces: Spaces, views: Sequence[str]) -> list[Measure]:
+    """The rows of all pairs that begin with a view; pairs with the same features share a probe."""
+    probes: dict[int, Says] = {}
+    return [row for view in views if view != first for row in _pair(target, (first, view), splits, spaces, probes)]
+
+
+def _pair(
+    target: Target, pair: tuple[str, str], splits: Splits, spaces: Spaces, probes: dict[int, Says]
+) -> list[Measure]:
     first, second = pair
     outputs, sizes = {}, {}
     truth = None
@@ -45,7 +54,7 @@ def _pair(target: Target, pair: tuple[str, str], splits: Splits, spaces: Spaces)
         x = _features(pair, weights, splits, spaces)
         if x is None:
             continue
-        made = _predicted(target, pair, splits, x)
+        made = _predicted(target, pair, splits, x, probes)
         if made is None:
             return []
         truth, outputs[weights], sizes[weights] = made
@@ -77,6 +86,7 @@ def _predicted(
     pair: tuple[str, str],
     splits: Splits,
     x: Mapping[str, tuple[NDArray[Any], NDArray[Any]]],
+    probes: dict[int, Says],
 ) -> tuple[NDArray[Any], list[NDArray[np.float64]], _Sizes] | None:
     """Truth and predictions of the test samples; None where too few samples have a view."""
     first, second = pair
@@ -87,10 +97,17 @@ def _predicted(
     y = {split: target.values[samples.rows[at[split]]] for split, samples in splits.items()}
     if min(len(at["train"]), len(tested), len(there)) < 2 or (y["train"] == y["train"][0]).all():
         return None
-    a = dict(zip(at, reduced(*(x[split][0][at[split]] for split in at)), strict=True))
     _, b = reduced(x["train"][1][there], x["test"][1][tested])
-    empty = (a["train"][:0], y["train"][:0])
-    val = (a["val"], y["val"]) if "val" in a else empty
-    task = Task(kind=target.kind, outputs=max(1, len(target.names)), train=(a["train"], y["train"]), val=val)
+    if (key := id(x["train"][0])) not in probes:
+        probes[key] = fitted(_task(target, {split: (x[split][0][at[split]], y[split]) for split in at}))
     truth = target.values[splits["test"].rows[tested]]
-    return truth, predicted(task, [b]), _Sizes(b.shape[1], len(y["train"]), len(val[1]))
+    val = len(y["val"]) if "val" in y else 0
+    return truth, [probes[key](b)], _Sizes(b.shape[1], len(y["train"]), val)
+
+
+def _task(target: Target, given: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]) -> Task:
+    """The task of a probe of one view; given: split -> x and y of the samples that have both."""
+    x = dict(zip(given, reduced(*(x for x, _ in given.values())), strict=True))  # `train` is the first split
+    train = (x["train"], given["train"][1])
+    val = (x["val"], given["val"][1]) if "val" in x else (train[0][:0], train[1][:0])
+    return Task(kind=target.kind, outputs=max(1, len(target.names)), train=train, val=val)

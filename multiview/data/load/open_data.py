@@ -165,7 +165,8 @@ class _StoreMaker(NamedTuple):
     def _prepare(self, source: Source, root: Path | None, out: Path) -> None:
         """Makes the store `out`, or waits while another process makes it.
 
-        The store is written beside `out` and gets its name when it is whole.
+        The store is written beside `out` and gets its name when it is whole. No views are measured
+        for its manifest: a run measures the few views that it uses, see `with_statistics`.
         """
         making, waiting = out.with_name(f"{out.name}{MAKING}"), False
         while not (out / manifest.NAME).exists():
