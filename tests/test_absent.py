@@ -61,6 +61,11 @@ def test_the_message_says_what_is_there_and_how_to_name_it(
     assert "has no mean" not in error
 
 
+def test_the_option_to_type_keeps_the_name_of_the_view_in_the_graph() -> None:
+    error = str(absent_modality(mv.make_view("text", mv.Crop()), [HELD["caption"]], "photos", "words"))
+    assert "--views 'words=text:modality=caption'" in error
+
+
 @pytest.mark.parametrize("name", ["depth", "L", "text", "logmel", "normal"])
 def test_statistics_and_samples_refuse_such_a_view(name: str, tables: Store) -> None:
     view = mv.make_view(name, mv.Crop())

@@ -191,6 +191,7 @@ def test_mistakes_of_a_search(made: tuple, photos: tuple[Path, Path], tmp_path: 
     picture = str(photos[0] / "cats" / "7.png")
     for words, text in (
         (["nobody"], "'nobody' is not a file, and no id of the gallery"),
+        (["s1.png"], "Did you mean 's1'?"),
         (["s1", "--within", "table"], "embed the gallery with --what z"),
         (["s1", "--within", "tabel"], "'tabel' is not a view of this gallery"),
         ([picture], "give the model of the gallery"),

@@ -206,6 +206,7 @@ MISTAKES: dict[str, tuple[Callable[[], Tensor], str]] = {
         lambda: mv.losses.nt_xent(GOOD, GOOD, present=[GOOD[:, 0] > 0] * 3),
         "present holds 3 masks; give one mask, or one for each of 2 views",
     ),
+    "a typing mistake": (lambda: mv.losses.info_nce(GOOD, GOOD, temprature=0.1), "Did you mean 'temperature'?"),
     "an unknown keyword": (
         lambda: mv.losses.nt_xent(GOOD, GOOD, presnt=GOOD[:, 0] > 0),
         "'presnt'.*Did you mean 'pres",

@@ -62,7 +62,15 @@ def test_edges_whose_crop_gives_the_pairs_away_are_named() -> None:
     shared, own = (Graph.from_yaml(text + edge).setup() for edge in ("simclr", "{objective: simclr, crop: own}"))
     (note,) = shared_crop_notes(shared)
     assert note.startswith("edge photo-depth: SimCLR takes its negatives from the batch, and both views have one")
+    assert note.endswith("Write `crop: own` for this edge in a graph file.")
     assert shared_crop_notes(own) == shared_crop_notes(Graph.from_yaml(text + "cmc").setup()) == []
+
+
+def test_edges_of_one_objective_share_one_note() -> None:
+    text = "views: {photo: {view: rgb, width: 0.1}, depth: {width: 0.1}, L: {width: 0.1}}\ntopology: full"
+    (note,) = shared_crop_notes(Graph.from_yaml(text).setup())
+    assert note.startswith("edges photo-depth, photo-L, depth-L: SimCLR takes")
+    assert note.endswith("Write `crop: own` for each of these edges in a graph file.")
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(99, "99 seconds"), (240, "4 minutes"), (9000, "2.5 hours")])

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multiview.embed.tables import METADATA, arrow
-from multiview.errors import MultiviewError, unknown_name
+from multiview.errors import MultiviewError, printable, suggestion, unknown_name
 from multiview.parsing import parsing
 
 REMEDY = "Give a file that `multiview embed` wrote."
@@ -41,7 +41,14 @@ class Gallery:
         try:
             return self.ids.index(identity)
         except ValueError:
-            raise unknown_name("file, and no id of the gallery", identity, self.ids[:1000]) from None
+            raise self.unknown(identity) from None
+
+    def unknown(self, word: str) -> MultiviewError:
+        """The error for a word that is no id: shows 20 ids, and the most similar one of 20,000."""
+        more = f", and {len(self.ids) - 20:,} more" if len(self.ids) > 20 else ""
+        near = suggestion(Path(word).stem, self.ids[:20_000])
+        listing = f"available: {', '.join(self.ids[:20])}{more}."
+        return MultiviewError(f"'{printable(word)}' is not a file, and no id of the gallery; {listing}{near}")
 
     @property
     def views(self) -> list[str]:

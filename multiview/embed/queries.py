@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from multiview.embed.gallery import Gallery
 from multiview.embed.search import nearest
-from multiview.errors import MultiviewError, printable, unknown_name
+from multiview.errors import MultiviewError, printable
 from multiview.portable.model import PortableModel
 from multiview.portable.opening import open_for
 from multiview.portable.vectors import collect
@@ -74,7 +74,7 @@ def _queries(gallery: Gallery, word: str, model: PortableModel | None, view: str
         yield _Query(word, gallery.paths[row], {c["name"]: gallery.values[c["name"]][row] for c in columns}, row)
         return
     if not Path(word).exists():
-        raise unknown_name("file, and no id of the gallery", printable(word), gallery.ids[:20])
+        raise gallery.unknown(word)
     if model is None:
         raise MultiviewError(f"the query {printable(word)} is a file: give the model of the gallery, --model MODEL.")
     if model.digest != gallery.about["model"]:

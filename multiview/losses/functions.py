@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -192,6 +193,12 @@ def _sides(owner: str, views: Mapping[str, Tensor], present: Present, head: Head
     return [Side(z=kept(x, mask, head)) for x, mask in zip(views.values(), here, strict=True)]
 
 
+def _options(owner: str) -> list[str]:
+    """The keywords of a function of this file that have a default, such as `temperature`."""
+    parameters = inspect.signature(globals()[owner]).parameters.values()
+    return [each.name for each in parameters if each.default is not each.empty]
+
+
 def _of(
     owner: str,
     objective: Objective,
@@ -206,4 +213,4 @@ def _of(
     here = torch.stack(masks(owner, present, len(sides), like)).all(0)
     edge = EdgeInput(tuple(sides), places(like), here, scalars=scalars or {}, draws=draws)
     with full_precision_region(like):
-        return objective.scored(with_extras(owner, edge, rows)).loss
+        return objective.scored(with_extras(owner, edge, rows, _options(owner) if rows else ())).loss

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any, cast
@@ -111,14 +111,15 @@ def read_rows(
     return {name: value + x[:0].sum() for name, value in found.items()}
 
 
-def with_extras(owner: str, edge: EdgeInput, rows: Mapping[str, Tensor]) -> EdgeInput:
+def with_extras(owner: str, edge: EdgeInput, rows: Mapping[str, Tensor], keywords: Iterable[str] = ()) -> EdgeInput:
     """The edge with further numbers per row, such as the group of each sample.
 
     rows: by the names in `EXTRAS`.
+    keywords: the owner's other keywords, which the error names too.
     """
     for name, x in rows.items():
         if name not in EXTRAS:
-            raise unknown_name(f"keyword of {owner}", name, EXTRAS | {"present"})
+            raise unknown_name(f"keyword of {owner}", name, {*EXTRAS, "present", *keywords})
         if not isinstance(x, Tensor) or len(x) != len(edge.index):
             raise MultiviewError(f"{owner}: {name} is {_shown(x)}; give a tensor with {len(edge.index)} rows.")
     extras: dict[str, Any] = {name: x.to(edge.index.device) for name, x in rows.items()}

@@ -11,18 +11,24 @@ from multiview.view import View
 
 
 def shared_crop_notes(setup: Setup) -> list[str]:
-    """A sentence for every edge between pictures with one random crop and negatives of the batch.
+    """A note per objective on edges of pictures with one random crop and negatives of the batch.
 
     The negatives of a memory bank or queue come from other crops, so that these edges are left out.
     """
-    edges = _two_views(setup.graph)
-    return [
-        f"edge {name}: {edge.objective.name} takes its negatives from the batch, and both views have one random crop: "
-        f"the place of the crop tells the pairs apart, so that less is learned, and R@1 means little. Write `crop: "
-        f"own` for this edge in a graph file."
-        for name, edge in edges.items()
-        if _one_place(setup.views[edge.views[0]], setup.views[edge.views[1]])
-    ]
+    found: dict[str, list[str]] = {}
+    for name, edge in _two_views(setup.graph).items():
+        if _one_place(setup.views[edge.views[0]], setup.views[edge.views[1]]):
+            found.setdefault(edge.objective.name, []).append(name)
+    return [_note(objective, edges) for objective, edges in found.items()]
+
+
+def _note(objective: str, edges: list[str]) -> str:
+    every = "this edge" if len(edges) == 1 else "each of these edges"
+    return (
+        f"{'edge' if len(edges) == 1 else 'edges'} {', '.join(edges)}: {objective} takes its negatives from the batch, "
+        f"and both views have one random crop: the place of the crop tells the pairs apart, so that less is learned, "
+        f"and R@1 means little. Write `crop: own` for {every} in a graph file."
+    )
 
 
 def _two_views(graph: ContrastGraph) -> dict[str, Edge]:

@@ -35,22 +35,23 @@ def absent_modality(view: View, stored: Iterable[Modality], place: str, called: 
     return MultiviewError(
         f"view '{called or view.channels.name}' reads '{view.modality}', which {place} does not hold; it holds "
         f"{listing}."
-        f"{_remedy(view, name, held)}"
+        f"{_remedy(view, name, held, called)}"
     )
 
 
-def _remedy(view: View, name: str, held: dict[str, str]) -> str:
+def _remedy(view: View, name: str, held: dict[str, str], called: str | None) -> str:
+    word = name if called in (None, name) else f"{called}={name}"
     alike = [other for other, kind in held.items() if kind == view.modality]
     near = suggestion(view.modality, held)
     if len(alike) == 1:
         return (
-            f" If '{alike[0]}' is meant, name it: --views '{name}:modality={alike[0]}', or in Python "
+            f" If '{alike[0]}' is meant, name it: --views '{word}:modality={alike[0]}', or in Python "
             f"mv.make_view('{name}', crop, modality='{alike[0]}')."
         )
     if alike or near:
         return (
             f"{near} A view reads a modality of another name by mv.make_view('{name}', crop, modality=NAME), and in "
-            f"--views by {name}:modality=NAME."
+            f"--views by {word}:modality=NAME."
         )
     kind = f" ({KINDS[view.modality]})" if view.modality in KINDS else ""
     return (
