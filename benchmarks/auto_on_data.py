@@ -22,7 +22,11 @@ from pathlib import Path
 from typing import Any
 
 AUTO = "auto"
-CONTROLS = ("trained", "random", "raw", "ridge", "cca", "fused")
+COLUMNS = (
+    *(("R@1", weights) for weights in ("trained", "random", "ridge", "cca")),
+    *(("probe", weights) for weights in ("trained", "random", "raw")),
+)
+"""Of the table: measure and weights."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ SETS = {
     "mfeat6": Data("mfeat6/mfeat6.npz", ("six_tables",)),
     "prompts5": Data("prompts5"),
     "letters": Data("letters_multi"),
+    "letter_pairs": Data("letter_pairs", ("spoken_letters",)),  # a store, see docs/results.md
     "clipart": Data("clipart", ("cmc_lab", "--epochs", "60")),
     "furniture": Data("furniture_rgbdn", ("cmc_rgbd", "--views", "[L, ab, depth, normal]", "--epochs", "15")),
     "scenes": Data("scenes", ("cmc_rgbd",)),
@@ -106,28 +111,30 @@ def train(name: str, recipe: str, seed: int, out: Path, options: argparse.Namesp
 
 
 def table(root: Path, names: Iterable[str]) -> str:
-    """A table in Markdown: one row per set, recipe and measure, with all seeds."""
-    lines = [
-        "| data | graph | measure | trained, by seed | untrained | raw | ridge | CCA | CPU s |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    """A table in Markdown: one row per set and graph, with the values of all seeds, in %."""
+    heads = [f"{measure} {weights}" for measure, weights in COLUMNS]
+    heads = ["data", "graph", *heads, "steps", "seeds", "CPU min"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name in names:
         for recipe in dict.fromkeys((AUTO, *SETS[name].recipe[:1])):
             runs = sorted(root.glob(f"{name}/{recipe}-*/evaluation.json"))
-            lines += rows_of(name, recipe, runs) if runs else []
+            lines += [row_of(name, recipe, [run.parent for run in runs])] if runs else []
     return "\n".join(lines)
 
 
-def rows_of(name: str, recipe: str, runs: Sequence[Path]) -> list[str]:
-    """The rows of one set and recipe."""
-    found = [measures(json.loads(run.read_text())["rows"]) for run in runs]
-    costs = [json.loads(run.parent.with_suffix(".time.json").read_text())["cpu"] for run in runs]
-    lines = []
-    for measure in dict.fromkeys(measure for each in found for measure, _ in each):
-        cells = [text_of([each.get((measure, weights)) for each in found]) for weights in CONTROLS[:5]]
-        cost = f"{statistics.mean(costs):.0f}"
-        lines.append(f"| {name} | {recipe} | {measure} | {' | '.join(cells)} | {cost} |")
-    return lines
+def row_of(name: str, recipe: str, runs: Sequence[Path]) -> str:
+    """The row of one set and graph."""
+    found = [measures(json.loads((run / "evaluation.json").read_text())["rows"]) for run in runs]
+    cells = [text_of([each.get(column) for each in found]) for column in COLUMNS]
+    steps = dict.fromkeys(str(steps_of(run)) for run in runs)
+    minutes = statistics.mean(json.loads(run.with_suffix(".time.json").read_text())["cpu"] for run in runs) / 60
+    return f"| {name} | {recipe} | {' | '.join(cells)} | {' / '.join(steps)} | {len(runs)} | {minutes:.1f} |"
+
+
+def steps_of(run: Path) -> int:
+    """The last step of a run."""
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return max(json.loads(line).get("step", 0) for line in lines)
 
 
 def measures(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], float]:

@@ -11,7 +11,7 @@ from goldens import command
 
 from multiview.graphs import Graph
 from multiview.measure.online import Watch, fallen_text
-from multiview.train.duration import amount
+from multiview.train.duration import amount, shortest
 from multiview.train.shared_crops import shared_crop_notes
 
 SHORT = ["--train.batch", "16", "--train.threads", "1", "--train.workers", "0", "--evaluate", "false"]
@@ -71,6 +71,14 @@ def test_edges_of_one_objective_share_one_note() -> None:
     (note,) = shared_crop_notes(Graph.from_yaml(text).setup())
     assert note.startswith("edges photo-depth, photo-L, depth-L: SimCLR takes")
     assert note.endswith("Write `crop: own` for each of these edges in a graph file.")
+
+
+def test_a_short_pass_that_was_interrupted_is_timed_again() -> None:
+    times = iter([0.3, 0.2, 0.2, 0.01, 0.4, 0.001])
+    assert shortest(lambda: next(times)) == 0.01
+    assert next(times) == 0.001
+    times = iter([3.0, 2.0, 1.0])
+    assert shortest(lambda: next(times)) == 2.0
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(99, "99 seconds"), (240, "4 minutes"), (9000, "2.5 hours")])
