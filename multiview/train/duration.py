@@ -46,7 +46,7 @@ def _seconds(prepared: Prepared, rows: int) -> float:
 
 
 def shortest(timed: Callable[[], float]) -> float:
-    """The smallest of two times or more, up to `MOST` while they last less than `ENOUGH` together."""
+    """The smallest of 2 times or more, up to `MOST` while they last less than `ENOUGH` together."""
     found = [timed(), timed()]
     while sum(found) < ENOUGH and len(found) < MOST:
         found.append(timed())
