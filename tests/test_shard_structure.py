@@ -17,7 +17,7 @@ import pytest
 
 from multiview.data.modality import ANY, Modality
 from multiview.data.source import Plan, Row
-from multiview.data.store import shardfiles
+from multiview.data.store import columnfile, shardfiles
 from multiview.data.store.manifest import Provenance
 from multiview.data.store.reading import Store
 from multiview.data.store.verify import verify
@@ -55,7 +55,9 @@ class Toy:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
+    """A store of an older version, without a column file: all is read from its shards."""
     preprocess(Toy(), None, tmp_path / "s", shard_rows=100)
+    (tmp_path / "s" / columnfile.NAME).unlink()
     return tmp_path / "s"
 
 
@@ -207,7 +209,7 @@ def test_another_kind_of_object_is_damage(store: Path, name: str) -> None:
 
 def test_a_shard_is_checked_once_per_process(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr(shardfiles, "structure_faults", lambda *_: seen.append(1) or iter(()))
+    monkeypatch.setattr(shardfiles, "sample_faults", lambda *_: seen.append(1) or iter(()))
     opened = Store.open(store)
     for _ in range(3):
         opened.read([1], "image")

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample, Plan, Row
+from multiview.data.store import columnfile
 from multiview.data.store.manifest import Manifest
 from multiview.data.store.reading import Store
 from multiview.data.store.shardfiles import OPEN_SHARDS
@@ -277,6 +278,9 @@ def test_a_flipped_bit_names_shard_and_row(tmp_path: Path) -> None:
 def test_a_flipped_bit_in_a_column(tmp_path: Path, column: str) -> None:
     preprocess(Made(), None, tmp_path / "s", shard_rows=PER_SHARD, max_bad=0.5)
     flip(tmp_path / "s" / "shard-00003.h5", column, 0)
+    store = Store.open(tmp_path / "s")
+    assert len(store.labels) == len(store.ids)  # the column file holds what was written
+    (tmp_path / "s" / columnfile.NAME).unlink()
     store = Store.open(tmp_path / "s")
     with pytest.raises(MultiviewError, match=rf"shard-00003.h5 is damaged: the checksum of /{column} "):
         _ = (store.labels, store.ids, store.rows("train"))

@@ -19,6 +19,7 @@ import numpy as np
 from multiview.data.files.encoded import decoded
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample
+from multiview.data.store.columnfile import ColumnFile, ColumnFileError, column_names
 from multiview.data.store.manifest import NAME, NO_SPLIT, Manifest, Shard
 from multiview.data.store.reading import Store
 from multiview.data.store.shard import BadShardError, check_shard, digest, group_dataset, layout_of
@@ -124,7 +125,26 @@ def _require_values(kind: Modality, sample: np.ndarray) -> np.ndarray:
     return decoded(kind, sample, "the file") if kind.encoding else sample
 
 
-def _report(path: Path, manifest: Manifest, number: int) -> dict[str, Any]:
+def _columns_in_file(path: Path, manifest: Manifest) -> dict[str, np.ndarray]:
+    """The columns of the column file; none of a file that is not used."""
+    try:
+        file = ColumnFile(path, manifest)
+        return {name: file[name] for name in column_names(manifest) if name in file}
+    except (OSError, ColumnFileError):
+        return {}
+
+
+def _different(columns: Mapping[str, np.ndarray], store: Store, first: int) -> list[str]:
+    """The columns of which the shard with the first row `first` holds other values."""
+    stop = first + len(store)
+    return [
+        name
+        for name, column in columns.items()
+        if column[first:stop].astype((found := store.files.column(0, name)).dtype).tobytes() != found.tobytes()
+    ]
+
+
+def _report(path: Path, manifest: Manifest, number: int, columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
     shard = manifest.shards[number]
     # A store of this shard alone, so that faults of other shards are not reported here.
     store = Store(path, replace(manifest, shards=(shard,), count=shard.rows))
@@ -132,7 +152,14 @@ def _report(path: Path, manifest: Manifest, number: int) -> dict[str, Any]:
     faults = list(faults_of(store, facts))
     if faults:
         return {"faults": faults[:100], "rows": 0, "ids": []}
-    return {"faults": [], "rows": shard.rows, "ids": store.ids, **facts}
+    first = sum(each.rows for each in manifest.shards[:number])
+    return {
+        "faults": [],
+        "rows": shard.rows,
+        "ids": store.ids,
+        "columns": _different(columns, store, first),
+        **facts,
+    }
 
 
 def _limit_memory(memory: int) -> None:
@@ -151,9 +178,10 @@ def main(words: list[str]) -> None:
     path, memory, *numbers = words
     _limit_memory(int(memory))
     manifest = Manifest.read(Path(path) / NAME)
+    columns = _columns_in_file(Path(path), manifest)
     for number in map(int, numbers):
         try:
-            report = _report(Path(path), manifest, number)
+            report = _report(Path(path), manifest, number, columns)
         except EXAMINE_ERRORS as cause:
             report = {"faults": [f"{type(cause).__name__}: {cause}"], "rows": 0, "ids": []}
         print(json.dumps(report), flush=True)

@@ -12,6 +12,7 @@ from multiview.data.files.encoded import LazyImage, decoded
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample
 from multiview.data.store import manifest as manifests
+from multiview.data.store.columns import Columns
 from multiview.data.store.manifest import Manifest
 from multiview.data.store.shard import TARGET, group_dataset
 from multiview.data.store.shardfiles import ShardFiles, check_size
@@ -43,6 +44,7 @@ class Store:
         self._end_positions: dict[str, np.ndarray] = {}
         self._starts = np.cumsum([0, *(shard.rows for shard in manifest.shards)])
         self.files = ShardFiles(path, manifest.shards)
+        self._stored_columns = Columns(manifest, self.files)
 
     @classmethod
     def open(cls, path: str | Path) -> Store:
@@ -247,8 +249,7 @@ class Store:
 
     def _column(self, name: str) -> np.ndarray:
         if name not in self._columns:
-            parts = [self.files.column(shard, name) for shard in range(len(self.manifest.shards))]
-            self._columns[name] = np.concatenate(parts)
+            self._columns[name] = self._stored_columns.read(name)
         return self._columns[name]
 
     def _ends(self, modality: str) -> np.ndarray:

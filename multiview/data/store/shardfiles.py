@@ -14,7 +14,7 @@ import numpy as np
 
 from multiview.data.store.manifest import DIGEST, Shard
 from multiview.data.store.structure import FLETCHER32 as FLETCHER32
-from multiview.data.store.structure import HDF5_ERRORS, column_faults, structure_faults, unwritten
+from multiview.data.store.structure import HDF5_ERRORS, column_faults, sample_faults, unwritten
 from multiview.data.store.structure import only_checksums as only_checksums
 from multiview.errors import MultiviewError
 from multiview.parsing import reason
@@ -38,9 +38,9 @@ class ShardFiles:
     """The shards of a store in `folder`. Cheap to make and to pickle.
 
     Each process opens its own files, at most `OPEN_SHARDS` at a time, because open HDF5 files can
-    neither be pickled nor survive a fork. The structure of a shard is checked before its first
-    sample is read, that of a column before the column is read; processes that are made afterwards
-    need not check again.
+    neither be pickled nor survive a fork. The structure of the samples of a shard is checked before
+    the first sample is read, that of a column before the column is read; processes that are made
+    afterwards need not check again.
     """
 
     def __init__(self, folder: Path, shards: Sequence[Shard]) -> None:
@@ -50,17 +50,17 @@ class ShardFiles:
         self._forget()
 
     def dataset(self, shard: int, name: str, dtype: str, shape: tuple[int, ...]) -> Any:
-        """A dataset of samples, of this dtype and shape, after a check of the whole shard.
+        """A dataset of samples, of this dtype and shape, after a check of all samples of the shard.
 
         Raises MultiviewError when the dataset is missing or has another form, or when the shard
-        is damaged or holds what no shard holds.
+        is damaged or holds what no shard holds beside its columns.
         """
-        self._require(shard, "", structure_faults)
+        self._require(shard, "", sample_faults)
         return self._dataset(shard, name, dtype, shape)
 
     def _require(self, shard: int, name: str, faults: Callable[..., Iterator[str]], *words: str) -> None:
         """Raises MultiviewError for the first fault; asks once per shard and name."""
-        if (shard, name) in self._checked or (shard, "") in self._checked:
+        if (shard, name) in self._checked:
             return
         file, _ = self._file(shard)
         with self.damage(shard):

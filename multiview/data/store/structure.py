@@ -21,6 +21,8 @@ FLETCHER32 = 3
 CHECKSUM_BYTES = 4
 HEAD = 64
 """Bytes of a sample of which most samples have one that is not zero."""
+NOT_OF_SAMPLES = frozenset({"label", "split", "id", "digest", "factor", "group", "statistics", "rejects"})
+"""What lies beside the samples of a shard and is not read with them."""
 Place = tuple[int, int]
 """First byte and length of a chunk in its file."""
 HDF5_ERRORS: tuple[type[Exception], ...] = (*MALFORMED, RuntimeError, SystemError)
@@ -33,8 +35,21 @@ def structure_faults(file: Any, size: int) -> Iterator[str]:
     Every dataset is in chunks with checksums, all chunks are there, and no two lie at one place.
     Of a dataset with one sample per chunk, exactly the chunks of the present samples are there.
     """
+    yield from _faults_below(file, size, frozenset())
+
+
+def sample_faults(file: Any, size: int) -> Iterator[str]:
+    """The faults of the samples of an open shard, of all modalities, and of what describes them.
+
+    The modalities are checked together, because the index of one may lead to the chunks of another.
+    The other columns are left out: `column_faults` is asked before one of them is read.
+    """
+    yield from _faults_below(file, size, NOT_OF_SAMPLES)
+
+
+def _faults_below(file: Any, size: int, skipped: frozenset[str]) -> Iterator[str]:
     datasets: dict[str, Any] = {}
-    for name, fault in _walk(file, "", datasets):
+    for name, fault in _walk(file, "", datasets, skipped):
         yield f"{name} {fault}"
     places: list[Place] = []
     for name, dataset in datasets.items():
@@ -46,13 +61,12 @@ def structure_faults(file: Any, size: int) -> Iterator[str]:
 def column_faults(file: Any, name: str, size: int) -> Iterator[str]:
     """The faults of one column of an open shard, without a look at its other datasets.
 
-    All columns of a store are read at its start: a look at every dataset of every shard would take
-    many times as long. `structure_faults` is asked before the first sample of a shard is read.
+    `sample_faults` is asked before the first sample of a shard is read.
     """
     import h5py
 
     for path in dict.fromkeys((name.partition("/")[0], name)):
-        if isinstance(file.get(path, getlink=True), h5py.SoftLink | h5py.ExternalLink):
+        if _is_link(file, path):
             yield f"/{path} is a link to another place"
             return
     places: list[Place] = []
@@ -60,6 +74,14 @@ def column_faults(file: Any, name: str, size: int) -> Iterator[str]:
     if isinstance(found, h5py.Dataset):  # its absence is reported where it is asked for
         yield from _dataset_faults(name, found, size, None, places)
     yield from _place_faults(places, size)
+
+
+def _is_link(group: Any, name: str) -> bool:
+    """Whether a name stands for an object elsewhere; False for a name that is not there."""
+    import h5py
+
+    links, path = group.id.links, name.encode()
+    return links.exists(path) and links.get_info(path).type != h5py.h5l.TYPE_HARD
 
 
 def _dataset_faults(name: str, dataset: Any, size: int, present: Any, places: list[Place]) -> Iterator[str]:
@@ -76,13 +98,17 @@ def _dataset_faults(name: str, dataset: Any, size: int, present: Any, places: li
         yield f"/{name} {missing}"
 
 
-def _walk(group: Any, prefix: str, datasets: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _walk(
+    group: Any, prefix: str, datasets: dict[str, Any], skipped: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, str]]:
     """Collects the datasets by name, and yields (name, fault) of everything that no shard has."""
     import h5py
 
     for name in group:
         path = f"{prefix}/{name}"
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        if path[1:] in skipped:
+            continue
+        if _is_link(group, name):
             yield path, "is a link to another place"
             continue
         if isinstance(found := group[name], h5py.Group):
@@ -94,15 +120,20 @@ def _walk(group: Any, prefix: str, datasets: dict[str, Any]) -> Iterator[tuple[s
 
 
 def _form_fault(dataset: Any, size: int) -> str | None:
-    if dataset.is_virtual or dataset.external:
+    import h5py
+
+    properties, shape = dataset.id.get_create_plist(), dataset.id.shape
+    layout, filters = properties.get_layout(), _filters(properties)
+    if layout == h5py.h5d.VIRTUAL or properties.get_external_count():
         return "is in another file"
-    if not only_checksums(dataset):
+    if any(each != FLETCHER32 for each in filters):
         return "is compressed"
-    if dataset.chunks is None or not dataset.fletcher32:
+    if layout != h5py.h5d.CHUNKED or not filters:
         return "has no checksums"
-    if dataset.chunks[1:] != dataset.shape[1:]:
+    chunk = properties.get_chunk()
+    if chunk[1:] != shape[1:]:
         return "is divided within its rows"
-    part = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    part = math.prod(chunk) * dataset.id.dtype.itemsize
     if part > max(size, FREE):
         return f"would need {size_text(part)} for each part, in a file of {size_text(size)}"
     return None
@@ -110,27 +141,31 @@ def _form_fault(dataset: Any, size: int) -> str | None:
 
 def _is_filled(dataset: Any) -> bool:
     """Whether there are as many chunks as the rows need; else few bytes become many rows."""
-    return dataset.chunks is not None and dataset.id.get_num_chunks() == -(-len(dataset) // dataset.chunks[0])
+    chunks = dataset.chunks
+    return chunks is not None and dataset.id.get_num_chunks() == -(-len(dataset) // chunks[0])
+
+
+def _filters(properties: Any) -> list[int]:
+    return [properties.get_filter(place)[0] for place in range(properties.get_nfilters())]
 
 
 def only_checksums(dataset: Any) -> bool:
     """Whether a dataset is not compressed: compressed data may grow a thousandfold."""
-    properties = dataset.id.get_create_plist()
-    return all(properties.get_filter(place)[0] == FLETCHER32 for place in range(properties.get_nfilters()))
+    return all(each == FLETCHER32 for each in _filters(dataset.id.get_create_plist()))
 
 
 def _chunk_fault(dataset: Any, chunks: list[Any], present: Any) -> str | None:
     """Why the chunks are not those of the dataset; `present` says which samples were written."""
-    step = dataset.chunks[0]
-    if present is None and not _is_filled(dataset):
-        return f"lacks samples: its index leads to {len(chunks)} parts for {len(dataset)} rows"
-    if present is not None and (len(present) != len(dataset) or step != 1):
+    shape, rows = dataset.chunks, len(dataset)
+    if present is None and len(chunks) != -(-rows // shape[0]):
+        return f"lacks samples: its index leads to {len(chunks)} parts for {rows} rows"
+    if present is not None and (len(present) != rows or shape[0] != 1):
         return "does not hold one chunk per sample"
-    wanted = np.arange(0, len(dataset), step) if present is None else np.flatnonzero(present[()])
+    wanted = np.arange(0, rows, shape[0]) if present is None else np.flatnonzero(present[()])
     found = np.sort(np.array([chunk.chunk_offset[0] for chunk in chunks], np.int64))
     if not np.array_equal(found, wanted) or any(any(chunk.chunk_offset[1:]) for chunk in chunks):
         return f"lacks samples: its index leads to {len(found)} of {len(wanted)} parts, or to wrong ones"
-    whole = int(np.prod(dataset.chunks)) * dataset.dtype.itemsize + CHECKSUM_BYTES
+    whole = math.prod(shape) * dataset.id.dtype.itemsize + CHECKSUM_BYTES
     if any(chunk.size != whole or chunk.filter_mask for chunk in chunks):
         return "has a part without its checksum"
     return None

@@ -16,7 +16,9 @@ from typing import Any, Self
 import numpy as np
 
 from multiview.child import start_module
+from multiview.data.store import columnfile
 from multiview.data.store import manifest as manifests
+from multiview.data.store.columnfile import ColumnFile, ColumnFileError, column_names
 from multiview.data.store.manifest import Manifest, has_checksum
 from multiview.data.store.reading import not_a_store
 from multiview.data.store.statistics import Moments, Statistics, channels
@@ -67,10 +69,11 @@ def verify(path: Path, memory: float = 8.0, seconds: float = 600.0) -> Verificat
         manifest = Manifest.read(file)
     except MultiviewError as cause:
         return Verification(path, 0, 0, (str(cause),))
-    rows, faults, ids, results = 0, [], Counter[str](), []
+    rows, faults, ids, results = 0, list(_column_file_faults(path, manifest)), Counter[str](), []
     for number, result in _examine_shards(path, manifest, memory, seconds):
         name = manifest.shards[number].name
         faults += [f"{name}: {fault}" for fault in result["faults"]]
+        faults += [_column_fault(f"/{column} is not that of {name}") for column in result.get("columns", ())]
         rows += result["rows"]
         ids.update(result["ids"])
         results.append(result)
@@ -79,6 +82,23 @@ def verify(path: Path, memory: float = 8.0, seconds: float = 600.0) -> Verificat
         faults += _count_faults(manifest, results)
     notes = () if has_checksum(file.read_text(encoding="utf-8")) else (NO_CHECKSUM.format(file),)
     return Verification(path, len(manifest.shards), rows, tuple(faults), notes)
+
+
+def _column_file_faults(path: Path, manifest: Manifest) -> Iterator[str]:
+    """Why the column file is not used; a store without one is whole."""
+    try:
+        file = ColumnFile(path, manifest)
+        for name in column_names(manifest):
+            if name in file:
+                file[name]
+    except FileNotFoundError:
+        return
+    except (OSError, ColumnFileError) as cause:
+        yield _column_fault(str(cause))
+
+
+def _column_fault(fault: str) -> str:
+    return f"{columnfile.NAME}: {fault}. Delete this file: the store is whole without it"
 
 
 def _count_faults(manifest: Manifest, results: Sequence[Mapping[str, Any]]) -> Iterator[str]:

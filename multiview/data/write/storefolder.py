@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from multiview import folderlock
-from multiview.data.store import manifest
+from multiview.data.store import columnfile, manifest
 from multiview.data.store.manifest import SHARD_NAME, Manifest, Provenance
 from multiview.data.store.shard import Reject, reject_line
 from multiview.data.write.duplicates import Copy
@@ -21,7 +21,7 @@ from multiview.parsing import read_text
 REJECTS = "rejects.jsonl"
 DUPLICATES = "duplicates.jsonl"
 JOURNAL = ".unfinished"
-_WHOLE = "|".join([SHARD_NAME.pattern, *map(re.escape, (manifest.NAME, REJECTS, DUPLICATES, JOURNAL))])
+_WHOLE = "|".join([SHARD_NAME.pattern, *map(re.escape, (manifest.NAME, columnfile.NAME, REJECTS, DUPLICATES, JOURNAL))])
 OWNED = re.compile(rf"({_WHOLE})((\.[\w.-]+)?{re.escape(PARTIAL)})?")
 
 
@@ -173,14 +173,22 @@ def finish(out: Path, whole: Manifest, rejects: Sequence[Reject], copies: Sequen
     """Makes the folder a store. The manifest is written last."""
     write_rejects(out, rejects)
     write_duplicates(out, copies)
+    with _publishing(out / columnfile.NAME):
+        columnfile.write_columns(out, whole)
     publish_text(out / manifest.NAME, whole.to_json())
     (out / JOURNAL).unlink(missing_ok=True)
 
 
 def publish_text(path: Path, text: str) -> None:
     """Writes a small file at once: its name never stands for half of the text."""
-    try:
+    with _publishing(path):
         replace_text(path, text)
+
+
+@contextmanager
+def _publishing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as cause:
         raise MultiviewError(
             f"{path} cannot be written: {cause}. Mend the cause and run the same command again."
