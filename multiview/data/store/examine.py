@@ -144,7 +144,9 @@ def _different(columns: Mapping[str, np.ndarray], store: Store, first: int) -> l
     ]
 
 
-def _report(path: Path, manifest: Manifest, number: int, columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _report(
+    path: Path, manifest: Manifest, number: int, columns: Mapping[str, np.ndarray] | None = None
+) -> dict[str, Any]:
     shard = manifest.shards[number]
     # A store of this shard alone, so that faults of other shards are not reported here.
     store = Store(path, replace(manifest, shards=(shard,), count=shard.rows))
@@ -157,7 +159,7 @@ def _report(path: Path, manifest: Manifest, number: int, columns: Mapping[str, n
         "faults": [],
         "rows": shard.rows,
         "ids": store.ids,
-        "columns": _different(columns, store, first),
+        "columns": _different(columns or {}, store, first),
         **facts,
     }
 
