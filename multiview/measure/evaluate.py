@@ -48,38 +48,31 @@ def evaluate(
 ) -> list[Measure]:
     """kNN and linear probe of every view and of all together, and retrieval between the views.
 
-    kNN and probe need labels. Retrieval needs none, like the geometry of the embeddings and what
-    the features keep. Prints tables and a verdict, writes the file of `file_of`, and returns the
-    rows. Every process must call it. The controls are raw pixels, encoders with the weights that
-    the run started from and batch-norm statistics of training samples, and of retrieval ridge
-    regression and CCA.
+    Prints tables and a verdict, writes the file of `file_of`, and returns the rows. Every process
+    must call it. The controls are raw pixels, encoders with the weights that the run started from,
+    and of retrieval ridge regression and CCA. Only kNN and probes need labels.
 
     Args:
         trained: the run.
         device: of the encoders (None = that of the model).
         console: where to print.
-        layer: a layer of the encoders, averaged over the picture (None = their features); retrieval
-            always uses the embeddings.
+        layer: a layer of the encoders, averaged (None = features); retrieval uses embeddings.
         dim: the width of every probe (None = the narrowest features).
         subsets: probe every subset of the views, on the samples that have all its views.
-        target: what probes predict, see `targets_of` (none = the label, or without one
-            the first column that can be predicted).
+        target: what probes predict, see `targets_of` (none = the label, else the first column).
         probe: `linear`; `mlp` adds a probe with a hidden layer.
     """
     console, device = console or SafeConsole(quiet=rank() != 0), device or next(trained.model.parameters()).device
     share_buffers(trained.model)
-    splits, groups = filled_splits(trained.store), list[Group]()
-    if reason := why_no_labels(trained.store, splits):
-        console.print(f"Measured without labels: {reason}", highlight=False, markup=False, soft_wrap=True)
-    else:
-        groups = _measurable_groups(trained, splits, subsets, console)
+    splits = filled_splits(trained.store)
+    groups = _groups(trained, splits, subsets, console)
     targets = _targets(trained, splits, target, console)
     search = plan(trained.setup, trained.store, splits)
     if not groups and not targets and search is None:
         console.print("Not evaluated: no split holds two samples of one view.", highlight=False)
         return []
-    if search and search.left_out:
-        console.print("\n".join(search.left_out), highlight=False, markup=False, soft_wrap=True)
+    for sentence in search.left_out if search else ():
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     probed = Probed(targets, groups, each_and_all(list(trained.setup.graph.views)), dim, probe)
     rows = _measured(trained, splits if groups or targets else [], probed, search, device, layer)
     render(rows, console)
@@ -186,6 +179,14 @@ def _labels_of_views(trained: Trained, rows: np.ndarray) -> dict[str, np.ndarray
     """view -> the labels of the rows, -1 where a row lacks the view or a label."""
     store, views = trained.store, trained.setup.views
     return {name: np.where(store.present(view.modality)[rows], store.labels[rows], -1) for name, view in views.items()}
+
+
+def _groups(trained: Trained, splits: Sequence[str], subsets: bool, console: Console) -> list[Group]:
+    """The groups of views that are probed by the labels; says why there are none."""
+    if reason := why_no_labels(trained.store, splits):
+        console.print(f"Measured without labels: {reason}", highlight=False, markup=False, soft_wrap=True)
+        return []
+    return _measurable_groups(trained, splits, subsets, console)
 
 
 def _measurable_groups(trained: Trained, splits: Sequence[str], subsets: bool, console: Console) -> list[Group]:

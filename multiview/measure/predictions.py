@@ -81,8 +81,7 @@ def predictions(
     splits = {split: _samples(trained.store, parts, split, at) for split, at in positions.items() if len(at)}
     thorough = [target for target in targets if target.asked or target.name == LABEL]
     views = list(trained.setup.graph.views)
-    encoded = [splits["train"].features[weights] for weights in models]
-    widths = [each[view].shape[1] for each in encoded for group in groups for view in group]
+    widths = [splits["train"].features[w][view].shape[1] for w in models for group in groups for view in group]
     plan = Plan(
         targets=targets,
         groups=groups,
@@ -92,7 +91,6 @@ def predictions(
         thorough=[target.name for target in thorough],
         probes=probes,
     )
-
     spaces = _spaces(trained, models, splits) if through_z else {}
     return [*target_rows(plan, splits), *transfer_rows(thorough, splits, spaces, views)]
 

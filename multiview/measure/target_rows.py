@@ -221,22 +221,19 @@ def measured_outputs(
             value = float(values[weights].mean())
             if not np.isfinite(value):
                 continue
-            size = sizes[weights]
             row = Measure(
                 measure=name,
                 value=value,
                 interval=_interval(drawn[weights]),
                 weights=weights,
-                width=size.width,
-                samples={"train": size.train, "val": size.val, "test": len(truth)},
+                width=sizes[weights].width,
+                samples={"train": sizes[weights].train, "val": sizes[weights].val, "test": len(truth)},
                 facts=dict(facts),
                 **_scale(name),
                 **common,
             )
             if weights == subject:
-                gains = {w: value - float(values[w].mean()) for w in draws if w != subject}
-                over = {w: _over(gain, drawn[subject] - drawn[w]) for w, gain in gains.items()}
-                row = replace(row, facts={**facts, "over": over})
+                row = replace(row, facts={**facts, "over": _over_controls(values, drawn, subject)})
             rows.append(row)
     return rows
 
@@ -255,6 +252,13 @@ def _interval(drawn: NDArray[Any]) -> Interval | None:
         return None
     low, high = np.percentile(known, (2.5, 97.5))
     return Interval(float(low), float(high), f"bootstrap of test samples ({DRAWS} draws), 95 %")
+
+
+def _over_controls(values: Mapping[str, Any], drawn: Mapping[str, Any], subject: str) -> dict[str, dict[str, float]]:
+    """Control -> how far the subject lies above it."""
+    value = float(values[subject].mean())
+    gains = {w: value - float(values[w].mean()) for w in values if w != subject}
+    return {w: _over(gain, drawn[subject] - drawn[w]) for w, gain in gains.items()}
 
 
 def _over(points: float, drawn: NDArray[Any]) -> dict[str, float]:
