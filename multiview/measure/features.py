@@ -135,7 +135,7 @@ def _shared_labels(views: Mapping[str, Features], splits: Sequence[Split]) -> np
 
 def _measured(features: Features, dim: int, knn: Mapping[str, Any], probes: Probes, **names: Any) -> list[Measure]:
     """The rows of one group; names: the fields of a row that say what was measured."""
-    train, val, test = prepared(features.train, features.val, features.test, dim=dim)
+    train, val, test = prepared(features.train, features.val, features.test, dim=dim, probes=probes)
     probe = probes.tuned(train, val).tested(test)
     classes, counts = np.unique(train[1], return_counts=True)
     majority = float((test[1] == classes[counts.argmax()]).mean())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from multiview.measure import target_scores as scores
 from multiview.measure.intervals import Interval
-from multiview.measure.linear import Probes, reduced
+from multiview.measure.linear import Probes
 from multiview.measure.retrieval import Bootstrap
 from multiview.measure.rows import Group, Measure, group_name
 from multiview.measure.target_probes import LINEAR, MLP, Task, chosen_rows, predicted
@@ -114,6 +114,7 @@ def _outputs(plan: Plan, splits: Splits, weights: str, group: Group) -> dict[Key
     """What the probes of one group and kind of weights predict for the test samples."""
     at = {split: samples.having(group) for split, samples in splits.items()}
     given = {split: samples.side_by_side(weights, group, at[split]) for split, samples in splits.items()}
+    reduced = (plan.probes or Probes()).reduced
     x = dict(zip(given, reduced(*given.values(), dim=plan.dim), strict=True))  # `train` is the first split
     found: dict[Key, _Outputs] = {}
     for target in plan.targets:
