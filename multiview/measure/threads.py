@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from multiview.cores import own_cores
 
-Item, Found = TypeVar("Item"), TypeVar("Found")
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 def in_threads(act: Callable[[Item], Found], items: Sequence[Item]) -> Iterator[Found]:
