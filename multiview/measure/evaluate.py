@@ -183,7 +183,7 @@ def _labels_of_views(trained: Trained, rows: np.ndarray) -> dict[str, np.ndarray
 
 def _groups(trained: Trained, splits: Sequence[str], subsets: bool, console: Console) -> list[Group]:
     """The groups of views that are probed by the labels; says why there are none."""
-    if reason := why_no_labels(trained.store, splits):
+    if reason := why_no_labels(trained.store, list(splits)):
         console.print(f"Measured without labels: {reason}", highlight=False, markup=False, soft_wrap=True)
         return []
     return _measurable_groups(trained, splits, subsets, console)
