@@ -75,10 +75,8 @@ def load(run: str | Path, data: Any = None, *, setup: Setup | None = None, trust
     said = (*saved.refused, *notes, *_unfinished(saved, folder))
     model = MultiviewModel({name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()}, setup.graph)
     _load_weights(model, saved, folder)
-    other = _other_data(data, store, folder)
-    trained = Trained(
-        setup, model, store, folder, saved.state["step"], notes=said, other_data=other, group=recipe.group
-    )
+    step, other, group = saved.state["step"], _other_data(data, store, folder), recipe.group
+    trained = Trained(setup, model, store, folder, step, notes=said, other_data=other, group=group)
     for note in said:
         print(f"note: {note}", file=sys.stderr)
     return trained

@@ -216,8 +216,10 @@ def measure(name: str, group: str, weights: str, value: float, **facts: object) 
 
 
 def with_rows(trained: Path, tmp_path: Path, rows: list[Measure]) -> Path:
+    """A copy of the run with these rows in place of its own of the same kinds."""
     copy = copied(trained, tmp_path)
-    (copy / "evaluation.json").write_text(to_json([*gather([trained])[0].rows, *rows]))
+    own = [row for row in gather([trained])[0].rows if not row.measure.startswith(("target_", "kept_"))]
+    (copy / "evaluation.json").write_text(to_json([*own, *rows]))
     return copy
 
 

@@ -200,7 +200,8 @@ def test_a_run_without_labels_has_a_verdict(two_every: int, tmp_path: Path, caps
 def test_labels_and_retrieval_stand_in_one_file(tmp_path: Path) -> None:
     rows = evaluate(sparse(tmp_path / "store", train=1, val=1, test=4))
     kept = {"kept_mean", "kept_values"}
-    assert {row.measure for row in rows} == {"knn", "linear", "linear_balanced", *MEASURES, *GEOMETRY, *kept}
+    probes = {"knn", "linear", "linear_balanced", "target_top1", "target_auroc", "target_balanced"}
+    assert {row.measure for row in rows} == {*probes, *MEASURES, *GEOMETRY, *kept}
     known = by_name(rows)
     assert known["concat", "raw", "linear"].tested == 10
     assert known["one -> two", "trained", MEASURES[0]].tested == 40
