@@ -58,7 +58,7 @@ def run(
         setup: what to train instead of the recipe's own `build`.
         workers: processes that prepare the data when there is no store yet.
         script: what follows `accelerate launch` to start this run, for messages.
-        data: data in memory, which is used in place of `recipe.data`.
+        data: data in memory, in place of `recipe.data`.
     """
     if recipe.resume or not recipe.plan:  # cheap mistakes before the data is prepared
         claim(recipe, name)
@@ -78,8 +78,7 @@ def run(
         if prepared.accelerator.is_main_process:  # not before the checkpoint was found to fit these options
             _describe(prepared, recipe, folder, origin, setup)
         progress = train(prepared, loop, folder, messages, resumed=recipe.resume)
-        if loop.best is not None and not progress.stopped_by:
-            _restore_best(loop.best, prepared)
+        _restore_best(loop.best if not progress.stopped_by else None, prepared)
         trained = replace(_trained(prepared), folder=folder, steps=progress.step, stopped_by=progress.stopped_by)
         finish(trained, recipe, prepared.console, reloadable=setup is None or not unrecorded(record_of(setup)))
     return trained
@@ -157,8 +156,8 @@ def _require_validation(store: Store, keep: str) -> None:
         )
 
 
-def _restore_best(best: Best, prepared: Prepared) -> None:
-    found = best.restore()
+def _restore_best(best: Best | None, prepared: Prepared) -> None:
+    found = best.restore() if best is not None else None
     if found:
         text = f"--keep {prepared.train.keep}: the result has the weights of step {found[0]}, with {found[1]:.4g}"
         prepared.console.print(text, highlight=False, markup=False)

@@ -67,7 +67,6 @@ def predictions(
     """The rows of all targets, and of the transfer of probes between views.
 
     Args:
-        trained: the run.
         targets: what is predicted.
         groups: which views are put side by side.
         parts: the features of every kind of weights.
