@@ -73,16 +73,9 @@ def _gathered(folder: Path, name: str) -> Gathered:
     resumes = [line["step"] for line in read_lines(folder / RESUMES, REMEDY) if isinstance(line.get("step"), int)]
     warnings = [line for line in read_lines(folder / HEALTH, REMEDY) if isinstance(line.get("text"), str)]
     cost, more = _object(folder / COST)
-    return Gathered(
-        name=name,
-        run=run,
-        rows=run.evaluation or (),
-        warnings=tuple(warnings),
-        resumes=tuple(dict.fromkeys(resumes)),
-        cost=cost,
-        data=data,
-        notes=(*notes, *more),
-    )
+    steps, said = tuple(dict.fromkeys(resumes)), (*notes, *more)
+    rows = run.evaluation or ()
+    return Gathered(name, run, rows, warnings=tuple(warnings), resumes=steps, cost=cost, data=data, notes=said)
 
 
 def _data(file: Path) -> tuple[dict[str, Any], list[str]]:

@@ -133,10 +133,9 @@ def _form(name: str, width: int) -> tuple[str, tuple[int, ...]]:
 
 
 def write_columns(folder: Path, manifest: Manifest, names: Iterable[str] | None = None) -> None:
-    """Writes the column file from the shards, as a whole. Only the ids are held in memory.
+    """Writes the column file from the shards, as a whole; `names` beside the ids, None = all.
 
-    names: the columns beside the ids, None = all. Raises OSError when the folder refuses,
-    MultiviewError for a damaged shard.
+    Raises OSError when the folder refuses, MultiviewError for a damaged shard.
     """
     places = _places(column_names(manifest) if names is None else names, manifest.count)
     with replacing(folder / NAME) as file:
@@ -145,9 +144,9 @@ def write_columns(folder: Path, manifest: Manifest, names: Iterable[str] | None 
         start = max((place.stop for place in places.values()), default=0)
         places[ID] = Place("uint8", (ids.dtype.itemsize,), start, len(ids))
         hashes[ID] = _put(file, LENGTH_BYTES + room + start, ids)
-        header = _header_text(places, hash_of_shards(manifest.shards), hashes, room)
         file.seek(0)
-        file.write(room.to_bytes(LENGTH_BYTES, "little") + header)
+        file.write(room.to_bytes(LENGTH_BYTES, "little"))
+        file.write(_header_text(places, hash_of_shards(manifest.shards), hashes, room))
 
 
 def _places(names: Iterable[str], count: int) -> dict[str, Place]:
