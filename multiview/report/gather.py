@@ -73,9 +73,9 @@ def _gathered(folder: Path, name: str) -> Gathered:
     resumes = [line["step"] for line in read_lines(folder / RESUMES, REMEDY) if isinstance(line.get("step"), int)]
     warnings = [line for line in read_lines(folder / HEALTH, REMEDY) if isinstance(line.get("text"), str)]
     cost, more = _object(folder / COST)
-    steps, said = tuple(dict.fromkeys(resumes)), (*notes, *more)
-    rows = run.evaluation or ()
-    return Gathered(name, run, rows, warnings=tuple(warnings), resumes=steps, cost=cost, data=data, notes=said)
+    rows, steps, said = run.evaluation or (), tuple(dict.fromkeys(resumes)), (*notes, *more)
+    warned = tuple(warnings)
+    return Gathered(name=name, run=run, rows=rows, warnings=warned, resumes=steps, cost=cost, data=data, notes=said)
 
 
 def _data(file: Path) -> tuple[dict[str, Any], list[str]]:
