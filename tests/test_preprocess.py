@@ -26,7 +26,7 @@ def test_a_store_of_shards_and_a_manifest(tmp_path: Path) -> None:
     report = make(tmp_path / "deep" / "out")
     assert (report.written, report.rejected, report.shards, report.reused, report.already) == (60, 0, 6, 0, False)
     names = sorted(path.name for path in (tmp_path / "deep" / "out").iterdir())
-    assert names == ["manifest.json", *(f"shard-{number:05d}.h5" for number in range(6))]
+    assert names == ["columns.safetensors", "manifest.json", *(f"shard-{number:05d}.h5" for number in range(6))]
     manifest = Manifest.from_json((tmp_path / "deep" / "out" / "manifest.json").read_text())
     for shard in manifest.shards:
         assert hashlib.sha256((tmp_path / "deep" / "out" / shard.name).read_bytes()).hexdigest() == shard.sha256
