@@ -14,7 +14,7 @@ import numpy as np
 
 from multiview.data.store.manifest import DIGEST, Shard
 from multiview.data.store.structure import FLETCHER32 as FLETCHER32
-from multiview.data.store.structure import HDF5_ERRORS, column_faults, sample_faults, unwritten
+from multiview.data.store.structure import HDF5_ERRORS, sample_faults, structure_faults, unwritten
 from multiview.data.store.structure import only_checksums as only_checksums
 from multiview.errors import MultiviewError
 from multiview.parsing import reason
@@ -39,8 +39,8 @@ class ShardFiles:
 
     Each process opens its own files, at most `OPEN_SHARDS` at a time, because open HDF5 files can
     neither be pickled nor survive a fork. The structure of the samples of a shard is checked before
-    the first sample is read, that of a column before the column is read; processes that are made
-    afterwards need not check again.
+    the first sample is read, that of the whole shard before a column is read; processes that are
+    made afterwards need not check again.
     """
 
     def __init__(self, folder: Path, shards: Sequence[Shard]) -> None:
@@ -55,19 +55,19 @@ class ShardFiles:
         Raises MultiviewError when the dataset is missing or has another form, or when the shard
         is damaged or holds what no shard holds beside its columns.
         """
-        self._require(shard, "", sample_faults)
+        self._require(shard, sample_faults)
         return self._dataset(shard, name, dtype, shape)
 
-    def _require(self, shard: int, name: str, faults: Callable[..., Iterator[str]], *words: str) -> None:
-        """Raises MultiviewError for the first fault; asks once per shard and name."""
-        if (shard, name) in self._checked:
+    def _require(self, shard: int, faults: Callable[[Any, int], Iterator[str]]) -> None:
+        """Raises MultiviewError for the first fault; asks once per shard."""
+        if not self._checked.isdisjoint({(shard, faults.__name__), (shard, structure_faults.__name__)}):
             return
         file, _ = self._file(shard)
         with self.damage(shard):
-            for fault in faults(file, *words, self.path(shard).stat().st_size):
+            for fault in faults(file, self.path(shard).stat().st_size):
                 self._open().pop(shard)[0].close()
                 raise self.damaged(shard, fault)
-        self._checked.add((shard, name))
+        self._checked.add((shard, faults.__name__))
 
     def _dataset(self, shard: int, name: str, dtype: str, shape: tuple[int, ...]) -> Any:
         file, known = self._file(shard)
@@ -97,7 +97,7 @@ class ShardFiles:
     def column(self, shard: int, name: str) -> np.ndarray:
         """All rows of a column of a shard."""
         dtype, row = COLUMNS.get(name.partition("/")[0], (TEXT, ()))
-        self._require(shard, name, column_faults, name)
+        self._require(shard, structure_faults)  # the index of a column may lead to another one
         dataset = self._dataset(shard, name, dtype, (self.shards[shard].rows, *row))
         with self.damage(shard, f"the checksum of /{name} does not match"):
             whole: np.ndarray = dataset[()]

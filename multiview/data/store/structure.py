@@ -42,7 +42,7 @@ def sample_faults(file: Any, size: int) -> Iterator[str]:
     """The faults of the samples of an open shard, of all modalities, and of what describes them.
 
     The modalities are checked together, because the index of one may lead to the chunks of another.
-    The other columns are left out: `column_faults` is asked before one of them is read.
+    The other columns are left out: `structure_faults` is asked before one of them is read.
     """
     yield from _faults_below(file, size, NOT_OF_SAMPLES)
 
@@ -55,24 +55,6 @@ def _faults_below(file: Any, size: int, skipped: frozenset[str]) -> Iterator[str
     for name, dataset in datasets.items():
         present = datasets.get(f"present/{name}") if f"length/{name}" not in datasets else None
         yield from _dataset_faults(name, dataset, size, present, places)
-    yield from _place_faults(places, size)
-
-
-def column_faults(file: Any, name: str, size: int) -> Iterator[str]:
-    """The faults of one column of an open shard, without a look at its other datasets.
-
-    `sample_faults` is asked before the first sample of a shard is read.
-    """
-    import h5py
-
-    for path in dict.fromkeys((name.partition("/")[0], name)):
-        if _is_link(file, path):
-            yield f"/{path} is a link to another place"
-            return
-    places: list[Place] = []
-    found = file.get(name)
-    if isinstance(found, h5py.Dataset):  # its absence is reported where it is asked for
-        yield from _dataset_faults(name, found, size, None, places)
     yield from _place_faults(places, size)
 
 
