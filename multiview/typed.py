@@ -61,17 +61,6 @@ def matching(pattern: str) -> Form:
     return check
 
 
-def one_of(*known: Any) -> Form:
-    """One of these values."""
-
-    def check(value: Any) -> Any:
-        if not any(type(value) is type(each) and value == each for each in known):
-            raise ValueError(f"{_show(value)} is none of {', '.join(map(str, known))}")
-        return value
-
-    return check
-
-
 def optional(form: Form) -> Form:
     """None, or a value of this form."""
     return lambda value: None if value is None else form(value)

@@ -53,8 +53,3 @@ def _points(plane: np.ndarray, present: np.ndarray) -> list[list[float] | None]:
         [round(float(x), 3), round(float(y), 3)] if there else None
         for (x, y), there in zip(plane, present, strict=True)
     ]
-
-
-def shown_views(projection: Mapping[str, Any]) -> list[str]:
-    """The views of a projection."""
-    return list(projection["points"])

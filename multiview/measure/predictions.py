@@ -28,16 +28,6 @@ Parts = Mapping[str, Mapping[str, Embedded]]
 """Weights -> split -> features."""
 
 
-def part_at(part: Embedded, places: NDArray[np.int64], wanted: NDArray[np.int64]) -> Embedded:
-    """The samples `wanted` of the samples at `places`; both ascending positions in a split."""
-    at = np.searchsorted(places, wanted)
-    return Embedded(
-        {view: x[at] for view, x in part.features.items()},
-        part.labels[at],
-        {view: there[at] for view, there in part.present.items()},
-    )
-
-
 def plain_statistics(trained: Trained) -> Extract:
     """A function from view tensors to simple statistics of them, the control `statistics`."""
     views = trained.setup.views

@@ -15,7 +15,7 @@ from multiview.measure.retrieval_sentences import (
     retrieval_rows,
     retrieval_verdict,
 )
-from multiview.measure.rows import CONCAT, KNN, RANDOM, RAW, TRAINED, Measure
+from multiview.measure.rows import CONCAT, RANDOM, RAW, TRAINED, Measure
 from multiview.measure.sentences import headline, linear_rows, margin_over, notes, verdict
 from multiview.plurals import counted
 from multiview.report.dots import Dot, dots, nice_top
@@ -154,11 +154,6 @@ def drawing(rows: Sequence[Measure], name: str) -> Markup:
         for row in known
     ]
     return dots(shown, 0.0, top, name)
-
-
-def knn_text(run: Gathered) -> str:
-    """`L 30.5 %, ab 30.5 %` of the kNN of the trained weights."""
-    return ", ".join(f"{r.group} {_percent(r.value)}" for r in run.rows if (r.measure, r.weights) == (KNN, TRAINED))
 
 
 def _unevaluated(run: Gathered) -> str:
