@@ -90,11 +90,8 @@ def _splits_of(keys: Iterable[Any], split_of: np.ndarray) -> dict[Any, set[int]]
 
 def _digests(store: Store) -> np.ndarray | None:
     """The digest of every row; None for data that is not stored."""
-    files = getattr(store, "files", None)
-    if files is None:
-        return None
     try:
-        return np.concatenate([files.column(i, "digest") for i in range(len(store.manifest.shards))])
+        return getattr(store, "digests", None)
     except (KeyError, MultiviewError):
         return None
 

@@ -1,4 +1,4 @@
-"""Probes on all cores: each thread fits one of them, with one thread of arithmetic."""
+"""How many cores compute the probes and the controls, whose matrices are small."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ from multiview.cores import own_cores
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
+
+
+def on_one_core(act: Callable[[], Found]) -> Found:
+    """The result of `act` with one thread of BLAS; several would mostly wait for each other."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        return act()
 
 
 def in_threads(act: Callable[[Item], Found], items: Sequence[Item]) -> Iterator[Found]:

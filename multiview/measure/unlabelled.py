@@ -6,7 +6,7 @@ places; training samples teach the controls and the regressions of the kept fact
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from multiview.measure.labelled_splits import spread_evenly
 from multiview.measure.partners import Plan
 from multiview.measure.plain_values import statistics, values
 from multiview.measure.rows import Measure
+from multiview.measure.threads import on_one_core
 from multiview.measure.unlabelled_rows import all_rows
 from multiview.model import MultiviewModel
 from multiview.train.groups import values_of
@@ -93,15 +94,7 @@ def unlabelled(
     if plan.split != "train" and len(alone):
         kept = passes.over("train", alone, cut=QUERY if plan.cut else "", kept=True)
     fitted = (fitted_query, fitted_gallery) if fitted_query and fitted_gallery else None
-    return on_first(lambda: _on_one_core(lambda: all_rows(plan, models, (query, gallery), fitted, kept)))
-
-
-def _on_one_core(act: Callable[[], list[Measure]]) -> list[Measure]:
-    """The matrices are small: with several BLAS threads the threads mostly wait for each other."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"):
-        return act()
+    return on_first(lambda: on_one_core(lambda: all_rows(plan, models, (query, gallery), fitted, kept)))
 
 
 def _train_positions(trained: Trained, plan: Plan, most: int) -> NDArray[np.int64]:

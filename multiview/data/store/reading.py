@@ -89,6 +89,11 @@ class Store:
             raise MultiviewError(f"{self.path} is damaged: an id is not UTF-8 text. {manifests.REMEDY}") from cause
 
     @property
+    def digests(self) -> np.ndarray:
+        """A digest of the values of every row, uint8 (count, bytes); equal for equal samples."""
+        return self._column("digest")
+
+    @property
     def labels(self) -> np.ndarray:
         """The class of every row, int64 (count,), of `manifest.classes`; -1 = unlabelled."""
         labels = self._column("label")
