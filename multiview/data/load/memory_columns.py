@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from multiview.data.columns.array_roles import has_role
 from multiview.data.columns.held_arrays import HeldArrays, HeldColumn, column_of, held_arrays
 from multiview.data.columns.scanned import columns_of_samples
 from multiview.data.source import Plan, Source
-from multiview.data.sources.arrays import Arrays, has_role
+from multiview.data.sources.arrays import Arrays
 from multiview.data.sources.hf import HuggingFace
 from multiview.data.write.progress import progress_bar
 from multiview.errors import MultiviewError

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from multiview.data.columns.array_file import ArrayFile, find_array_file, is_one_hot, open_array_file
+from multiview.data.columns.array_file import ArrayFile, find_array_file, open_array_file
+from multiview.data.columns.array_roles import IDS as IDS
+from multiview.data.columns.array_roles import LABELS as LABELS
+from multiview.data.columns.array_roles import SPLITS as SPLITS
+from multiview.data.columns.array_roles import find_roles, has_role, labels_of_other_length, tells_labels
 from multiview.data.columns.file_columns import RAGGED
 from multiview.data.columns.time_axis import LOOKED_AT, time_axis
 from multiview.data.files.failures import name_failures
 from multiview.data.listing import splits
-from multiview.data.listing.labels import OTHER_LABELS, SEVERAL, is_label_like
+from multiview.data.listing.labels import SEVERAL
 from multiview.data.modality import ANY, Modality
 from multiview.data.source import Plan, Row
 from multiview.data.values import (
@@ -35,13 +38,7 @@ from multiview.data.values import (
     text_bytes,
 )
 from multiview.errors import MultiviewError
-from multiview.plurals import counted
 
-IDS = ("id", "ids")
-LABELS = ("label", "labels", "y", "target", "targets", "class", *OTHER_LABELS)
-SPLITS = ("split", "splits", "fold")
-USUAL = {"id": IDS, "label": LABELS, "split": SPLITS}
-"""Usual names of the arrays that are no modalities, by their role."""
 PICTURE_SIDE = 16
 """Bytes (height, width, 3) with both sides at least this long are a picture, not rows of greys."""
 
@@ -96,9 +93,9 @@ class Arrays:
         for name in filter(None, given.values()):
             file.require_role(name)
         chosen, notes = self._chosen(file, {name for name in given.values() if name})
-        roles, more = _roles(file, given, chosen)
+        roles, more = find_roles(file, given, chosen)
         _require_rows(file, chosen, [name for role, name in roles.items() if name and given[role]])
-        misfits = {} if roles["label"] else _other_labels(file, chosen)
+        misfits = {} if roles["label"] else labels_of_other_length(file, chosen)
         if misfits and not self.modalities:
             first = next(iter(misfits.values()))
             raise MultiviewError(f"{first} Give one label per sample, or read the samples {_unlabelled(chosen)}.")
@@ -200,7 +197,7 @@ def _holds_lists(file: ArrayFile, rows: int, name: str) -> bool:
     shape, dtype = file.forms[name]
     if shape[:1] != (rows,) or len(shape) != 2 or shape[1] == 1:
         return False
-    yes_or_no = dtype.kind in "buif" and shape[1] != ANY and _tells_labels(name, shape)
+    yes_or_no = dtype.kind in "buif" and shape[1] != ANY and tells_labels(name, shape)
     return _is_text_list(shape, dtype) or (yes_or_no and bool(np.isin(file.read_all(name), (0, 1)).all()))
 
 
@@ -262,20 +259,6 @@ def _points_note(name: str, shape: tuple[int, ...]) -> str:
     )
 
 
-def _last(name: str) -> str:
-    return name.rpartition("/")[2].casefold()
-
-
-def _tells_labels(name: str, shape: tuple[int, ...]) -> bool:
-    """Whether an array holds labels by its name; a picture or a mask may be called as it likes."""
-    return is_label_like(name) and (len(shape) <= 2 or _last(name) in LABELS)
-
-
-def has_role(name: str, shape: tuple[int, ...]) -> bool:
-    """Whether an array holds labels, ids or splits by its name."""
-    return _tells_labels(name, shape) or (_last(name) in (*IDS, *SPLITS) and len(shape) == 1)
-
-
 def _refuse_single_picture(file: ArrayFile, name: str) -> None:
     shape, dtype = file.forms[name]
     if dtype == np.uint8 and len(shape) == 3 and shape[2] == 3 and min(shape[:2]) >= PICTURE_SIDE:
@@ -285,74 +268,8 @@ def _refuse_single_picture(file: ArrayFile, name: str) -> None:
         )
 
 
-def _roles(
-    file: ArrayFile, given: Mapping[str, str | None], chosen: Sequence[ModalityChoice]
-) -> tuple[dict[str, str | None], list[str]]:
-    """The arrays of ids, labels and splits, and notes about arrays that only look like one."""
-    taken = [each.where[0] for each in chosen]
-    count = file.forms[taken[0]][0][:1] if taken else ()
-    roles = dict(given)
-    for role in USUAL:
-        if roles[role] is None:
-            likely = _likely(file, role, taken)
-            roles[role] = next((name for name in likely if _serves(file, role, name, count)), None)
-    label = given["label"]
-    if label and file.forms[label][0][1:] and not _serves(file, "label", label, count):
-        raise MultiviewError(f"'{label}' in {file.path} is neither one class per row nor one-hot.")
-    return roles, _role_notes(file, roles, taken)
-
-
-def _other_labels(file: ArrayFile, chosen: Sequence[ModalityChoice]) -> dict[str, str]:
-    """A sentence for each array of labels that has another number of rows than the samples."""
-    taken = [each.where[0] for each in chosen]
-    found = {}
-    for first, name in product(taken[:1], file.forms):
-        (rows, *rest), (samples, *_) = file.forms[name][0] or (None,), file.forms[first][0]
-        beside = name.rpartition("/")[0] == first.rpartition("/")[0] and name not in taken
-        if not beside or _last(name) not in LABELS or rows in (None, samples):
-            continue
-        if not rest or (len(rest) == 1 and is_one_hot(file.read_all(name))):
-            found[name] = f"'{name}' in {file.path} has {counted(rows, 'label')} for {counted(samples, 'sample')}."
-    return found
-
-
 def _unlabelled(chosen: Sequence[ModalityChoice]) -> str:
     return f"without labels: --modalities '[{', '.join(each.where[0] for each in chosen)}]'"
-
-
-def _likely(file: ArrayFile, role: str, taken: Sequence[str]) -> list[str]:
-    """Arrays whose names mean the role, first those in the groups of the modalities."""
-    likely = [name for word in USUAL[role] for name in file.forms if _last(name) == word and name not in taken]
-    if role == "label":
-        likely += [name for name in file.forms if name not in (*taken, *likely) and is_label_like(name)]
-    groups = {"", *(name.rpartition("/")[0] for name in taken)}
-    return sorted(likely, key=lambda name: name.rpartition("/")[0] not in groups)
-
-
-def _role_notes(file: ArrayFile, roles: Mapping[str, str | None], taken: Sequence[str]) -> list[str]:
-    used = {*roles.values(), *taken}
-    left = [name for name, (shape, _) in file.forms.items() if name not in used and _tells_labels(name, shape)]
-    notes = [
-        f"'{name}' looks like labels, so it is no modality; use it with --label_column '{name}', or read it with "
-        "--modalities."
-        for name in left
-    ]
-    apart = [name for name in file.forms if name not in (*used, *left) and _last(name) in (*IDS, *SPLITS)]
-    notes += [f"skipped '{name}': it has not one value per sample." for name in apart]
-    label = roles["label"]
-    if label and len(file.forms[label][0]) == 2 and file.forms[label][0][1] > 1:
-        notes.append(f"'{label}' is one-hot: the number of the column is the class.")
-    return notes
-
-
-def _serves(file: ArrayFile, role: str, name: str, count: tuple[int, ...]) -> bool:
-    """Whether an array has one id, class or split for each sample."""
-    shape, dtype = file.forms[name]
-    if shape[:1] != count or len(shape) > 2:
-        return False
-    if len(shape) == 2 and (role != "label" or (shape[1] != 1 and not is_one_hot(file.read_all(name)))):
-        return False
-    return len(shape) == 2 or _last(name) in (*IDS, *LABELS, *SPLITS) or dtype.kind in "iuUSb"
 
 
 def _require_rows(file: ArrayFile, chosen: Sequence[ModalityChoice], roles: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from multiview.data.columns.array_roles import IDS, LABELS, SPLITS
 from multiview.data.columns.held_arrays import HeldArrays, HeldColumn, column_of, held_arrays
 from multiview.data.columns.hf_columns import (
     LabelTexts,
@@ -24,7 +25,7 @@ from multiview.data.columns.hf_columns import (
 from multiview.data.listing import splits
 from multiview.data.listing.labels import is_label_like
 from multiview.data.source import Plan
-from multiview.data.sources.arrays import IDS, LABELS, SPLITS, Arrays
+from multiview.data.sources.arrays import Arrays
 from multiview.data.values import NAMED, ChannelAxis, check_channel_axis, parse_modalities
 from multiview.errors import MultiviewError, unknown_name
 
