@@ -73,7 +73,8 @@ class Saver:
 
         unlogged: the steps that no line of metrics has yet.
         """
-        on_first(lambda: self._write(step, unlogged))
+        said = {"unlogged": unlogged.to_json() if unlogged else None}
+        on_first(lambda: self._write(self.out / CHECKPOINTS, step, self.train.checkpoints, said))
         self.saved = Saved(step)
 
     def save_best(self, folder: Path, step: int, best: Mapping[str, Any]) -> None:
@@ -81,7 +82,8 @@ class Saver:
 
         best: what the state says about it.
         """
-        on_first(lambda: self._write(step, None, folder, {"best": dict(best)}))
+        said = {"unlogged": None, "best": dict(best)}
+        on_first(lambda: checkpoint.remove_others(self._write(folder, step, 1, said)))
 
     def resume(self) -> tuple[int, list[str]]:
         """Restores the newest whole checkpoint; the number of processes may have changed.
@@ -107,9 +109,8 @@ class Saver:
         notes += unused_starts(newest.state, self.parts.graph)
         return step, [*newest.refused, *notes, f"resumed {self.out} at step {step} of {self.steps}"]
 
-    def _write(
-        self, step: int, unlogged: Rows | None, best_folder: Path | None = None, more: Mapping[str, Any] | None = None
-    ) -> None:
+    def _write(self, folder: Path, step: int, keep: int, said: Mapping[str, Any]) -> Path:
+        """Writes one checkpoint and keeps the newest `keep` there. said: joins its state."""
         inner = _unwrapped(self.parts.optimiser)
         optimiser, groups = checkpoint.optimiser_tensors(inner)
         tensors = {
@@ -131,14 +132,10 @@ class Saver:
             "batch": self.batches.batch,
             "steps": self.steps,
             "per_epoch": len(self.batches),
-            "unlogged": unlogged.to_json() if unlogged else None,
-            **(more or {}),
+            **said,
         }
         views = checkpoint.view_records(self.parts.views, self.parts.model)
-        if best_folder is None:
-            checkpoint.save(self.out / CHECKPOINTS, step, tensors, state, self.train.checkpoints, views)
-        else:
-            checkpoint.remove_others(checkpoint.save(best_folder, step, tensors, state, 1, views))
+        return checkpoint.save(folder, step, tensors, state, keep, views)
 
     def _restore(self, saved: checkpoint.Checkpoint) -> None:
         parts, tensors, state = self.parts, saved.tensors, saved.state
