@@ -367,6 +367,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_ray_writes_the_same_bytes(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     preprocess(Scenes(count=12, size=16), None, tmp_path / "local", name="scenes", shard_rows=3)

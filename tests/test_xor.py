@@ -85,7 +85,15 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("objective", PAIRWISE.values(), ids=PAIRWISE)
+FAST = ("CMC-softmax", "MoCo", "SimCLR", "SimSiam")
+
+
+def slow_or_fast() -> list[object]:
+    marks = {name: () if name in FAST else pytest.mark.slow for name in PAIRWISE}
+    return [pytest.param(objective, id=name, marks=marks[name]) for name, objective in PAIRWISE.items()]
+
+
+@pytest.mark.parametrize("objective", slow_or_fast())
 def test_pairs_are_at_chance(objective: Objective) -> None:
     assert share_found(trained(ContrastGraph.full(VIEWS, objective)), joint=False) < 2 / 16
 
