@@ -17,6 +17,7 @@ _WHERE = {
     "CMC": "objectives",
     "Channels": "view",
     "ContrastGraph": "graph",
+    "CoMM": "objectives.comm",
     "Crop": "view",
     "Edge": "graph",
     "Encoder": "encoder",
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
     from multiview.objectives import Symile as Symile
     from multiview.objectives import VICReg as VICReg
     from multiview.objectives.barlow_twins import BarlowTwins as BarlowTwins
+    from multiview.objectives.comm import CoMM as CoMM
     from multiview.objectives.gram import GRAM as GRAM
     from multiview.objectives.nnclr import NNCLR as NNCLR
     from multiview.objectives.supcon import SupCon as SupCon

@@ -91,6 +91,12 @@ class Edge:
                 "different crops."
             )
         _check_values(self)
+        if self.objective.fuses:
+            raise MultiviewError(
+                f"edge {self.label}: {self.objective.name} fuses views, of which it needs two draws each; give "
+                f"HyperEdge(('{self.a}', '{self.b}', '{self.a}_2', '{self.b}_2'), {self.objective.name}()), where "
+                f"'{self.a}_2' shares the encoder of '{self.a}', or write `{self.a} - {self.b}` in a graph file."
+            )
         if not self.objective.pairwise and not self.objective.also_pairs:
             raise MultiviewError(
                 f"edge {self.label}: {self.objective.name} contrasts three views or more together; "
@@ -138,6 +144,11 @@ class HyperEdge:
                 f"hyperedge {self.label}: {self.objective.name} contrasts two views; give an Edge for each pair, "
                 "for example by ContrastGraph.full, or an objective of many views such as Symile()."
             )
+        if self.objective.fuses and (len(self.views) < 4 or len(self.views) % 2):
+            raise MultiviewError(
+                f"hyperedge {self.label}: {self.objective.name} fuses two views or more, and each of them occurs "
+                "twice: first all views, then a second draw of each, such as ('photo', 'depth', 'photo_2', 'depth_2')."
+            )
 
     @property
     def label(self) -> str:
@@ -149,9 +160,21 @@ AnyEdge = Edge | HyperEdge
 
 
 def needs_of_edge(edge: AnyEdge) -> tuple[Needs, ...]:
-    """What the objective of an edge needs of each of its views, in their order."""
+    """What the objective of an edge needs of each of its views, in their order.
+
+    A fusion carries the names of the views of its edge, so that every edge has its own.
+    """
     needs = edge.objective.needs()
+    if isinstance(needs, Needs) and needs.projector.fusion is not None:
+        fusion = replace(needs.projector.fusion, views=halves(edge)[0])
+        needs = replace(needs, projector=replace(needs.projector, fusion=fusion))
     return (needs,) * len(edge.views) if isinstance(needs, Needs) else needs
+
+
+def halves(edge: AnyEdge) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The views of an edge that fuses them: the first draw of each, and the second."""
+    middle = len(edge.views) // 2
+    return tuple(edge.views[:middle]), tuple(edge.views[middle:])
 
 
 def _prefixes(edge: AnyEdge) -> str:

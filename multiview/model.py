@@ -5,22 +5,23 @@ These are encoders, projectors, predictors and the edges' scalars.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import NamedTuple, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from multiview.encoder import Encoder
 from multiview.errors import MultiviewError, unknown_name
-from multiview.graph import ContrastGraph, needs_of_edge
+from multiview.fusion import AloneProjection, FusedHead
+from multiview.graph import ContrastGraph, halves, needs_of_edge
 from multiview.masked_forward import masked_forward
-from multiview.objectives.needs import Head, Needs, Scalar
-from multiview.ops.precision import full_precision
+from multiview.objectives.needs import JOIN, Head, Needs, Scalar
+from multiview.projection import Projection as Projection
+from multiview.projection import onto_sphere as onto_sphere
 
-Role = tuple[str, Head, Head | None]
+Role = tuple[str, Head | None, Head | None]
 """What an embedding belongs to: view, projector and, for a prediction, predictor."""
 
 
@@ -28,53 +29,13 @@ class Embeddings(NamedTuple):
     """What the edges read of one forward pass.
 
     z[view, projector] and p[view, projector, predictor]: (n, dim), on the unit sphere unless the
-    head is raw; zeros in rows where the view is absent. scalars[edge][name]: what the edges learn.
+    head is raw; zeros in rows where the view is absent. Fused views stand under `fused_name`.
+    scalars[edge][name]: what the edges learn.
     """
 
     z: dict[tuple[str, Head], Tensor]
     p: dict[tuple[str, Head, Head], Tensor]
     scalars: dict[str, dict[str, Tensor]]
-
-
-def onto_sphere(u: Tensor, head: Head) -> Tensor:
-    """Rows of length 1, in float32 also under autocast; unchanged when the head's unit is False."""
-    return F.normalize(full_precision(u), dim=1) if head.unit else u
-
-
-class Projection(nn.Module):
-    """A projector or predictor built from its `Head`: (n, width) -> (n, dim)."""
-
-    def __init__(self, width: int, head: Head) -> None:
-        super().__init__()
-        self.head = head
-        self.layers = nn.Sequential(*_layers(width, head))
-
-    def raw(self, h: Tensor) -> Tensor:
-        """The output before normalisation."""
-        return self.layers(h)
-
-    def onto_sphere(self, u: Tensor) -> Tensor:
-        """`onto_sphere` for this head."""
-        return onto_sphere(u, self.head)
-
-    def forward(self, h: Tensor) -> Tensor:
-        """Embeddings of features."""
-        return self.onto_sphere(self.raw(h))
-
-
-def _layers(width: int, head: Head) -> Iterator[nn.Module]:
-    hidden = head.hidden or width
-    for _ in range(head.layers - 1):
-        yield nn.Linear(width, hidden, bias=head.bias and not head.norm)
-        if head.norm:
-            yield nn.BatchNorm1d(hidden)
-        yield nn.ReLU(inplace=True)
-        width = hidden
-    yield nn.Linear(width, head.dim, bias=head.bias and not (head.norm_out or head.scale_out))
-    if head.norm_out or head.scale_out:
-        norm = nn.BatchNorm1d(head.dim, affine=head.scale_out)
-        norm.register_parameter("bias", None)
-        yield norm
 
 
 class Learned(nn.Module):
@@ -109,15 +70,31 @@ class MultiviewModel(nn.Module):
         self.encoders = nn.ModuleDict({module_name(o): encoders[o] for o in own})  # type: ignore[misc]
         self.projectors = nn.ModuleDict()
         self.predictors = nn.ModuleDict()
+        self.fusions = nn.ModuleDict()
         learned = {name: edge.objective.scalars() for name, edge in graph.named_edges().items()}
         self.scalars = nn.ModuleDict({name: Learned(scalars) for name, scalars in learned.items() if scalars})
         self.online: dict[str, list[Needs]] = {}
         self.given: frozenset[str] = frozenset()
+        self.fused = fused_of(graph)
+        self._require_two_draws()
         for view, needs in needs_of(graph):
             self._add(view, needs)
         self._refuse_idle()
 
+    def _require_two_draws(self) -> None:
+        """Raises MultiviewError unless both draws of a fused view share one encoder."""
+        for first, *others in (slot for drawn in self.fused.values() for slot in zip(*drawn, strict=True)):
+            for second in others:
+                if self.owners[first] != self.owners[second]:
+                    raise MultiviewError(
+                        f"'{second}' is the second draw of '{first}' on an edge that fuses views, but it has another "
+                        f"encoder; share it by name: encoders={{..., '{second}': '{first}'}}."
+                    )
+
     def _add(self, view: str, needs: Needs) -> None:
+        if needs.projector.fusion is not None:
+            self._add_fusion(view, needs)
+            return
         projector = self._projector_name(view, needs.projector)
         if projector not in self.projectors:
             self.projectors[projector] = Projection(self.encoder(view).features, needs.projector)
@@ -127,6 +104,13 @@ class MultiviewModel(nn.Module):
             predictor = f"{projector}/{needs.predictor.name}"
             if predictor not in self.predictors:
                 self.predictors[predictor] = Projection(needs.projector.dim, needs.predictor)
+
+    def _add_fusion(self, view: str, needs: Needs) -> None:
+        name, fusion = needs.projector.name, needs.projector.fusion
+        self.online.setdefault(view, []).append(needs)
+        if name not in self.fusions and fusion is not None:
+            widths = {each: self.encoder(each).features for each in fusion.views}
+            self.fusions[name] = FusedHead(widths, needs.projector)
 
     def _refuse_idle(self) -> None:
         trained = {self._projector_name(view, n.projector) for view, needs in self.online.items() for n in needs}
@@ -151,12 +135,19 @@ class MultiviewModel(nn.Module):
         return {owner: self.encoder(owner) for owner in dict.fromkeys(self.owners.values())}
 
     def projector(self, view: str, head: Head) -> Projection:
-        """The projector that `view` uses for `head`."""
+        """The projector that `view` uses for `head`; with a fusion, all other views are missing."""
+        if head.fusion is not None:
+            slot = next(drawn for drawn in zip(*self.fused[head], strict=True) if view in drawn)
+            return AloneProjection(self.fusion(head), slot[0])  # type: ignore[return-value]
         return self.projectors[self._projector_name(view, head)]  # type: ignore[return-value]
 
     def predictor(self, view: str, projector: Head, head: Head) -> Projection:
         """The predictor that `view` uses behind `projector`."""
         return self.predictors[f"{self._projector_name(view, projector)}/{head.name}"]  # type: ignore[return-value]
+
+    def fusion(self, head: Head) -> FusedHead:
+        """The fusion in front of a head, with the head."""
+        return self.fusions[head.name]  # type: ignore[return-value]
 
     def train(self, mode: bool = True) -> MultiviewModel:
         """Training or evaluation mode; frozen parts stay in evaluation mode."""
@@ -174,27 +165,47 @@ class MultiviewModel(nn.Module):
         """
         z: dict[tuple[str, Head], Tensor] = {}
         p: dict[tuple[str, Head, Head], Tensor] = {}
+        h: dict[str, Tensor] = {}
         for view, needs in self.online.items():
             groups = max(n.groups for n in needs)
             here = None if present is None else present[view]
             for (name, head, predictor), value in masked_forward(
                 partial(self._embed, view), views[view], here, self._modules_of(view), groups
             ).items():
-                if predictor is None:
+                if head is None:
+                    h[name] = value
+                elif predictor is None:
                     z[name, head] = value
                 else:
                     p[name, head, predictor] = value
+        z |= self._fused(h, present)
         scalars = {name: dict(cast("Learned", learned).values.items()) for name, learned in self.scalars.items()}
         return Embeddings(z, p, scalars)
 
+    def _fused(self, h: Mapping[str, Tensor], present: Mapping[str, Tensor] | None) -> dict[tuple[str, Head], Tensor]:
+        """The fused embeddings of each draw of the views of each fusion."""
+        return {
+            (fused_name(views), head): self.fusion(head)(
+                dict(zip(drawn[0], (h[view] for view in views), strict=True)),
+                None if present is None else dict(zip(drawn[0], (present[view] for view in views), strict=True)),
+            )
+            for head, drawn in self.fused.items()
+            for views in drawn
+        }
+
     def _embed(self, view: str, x: Tensor) -> dict[Role, Tensor]:
-        """Every embedding of the view that edges read, from view tensors, or features, x."""
+        """Every embedding of the view that edges read, from view tensors, or features, x.
+
+        Also the features, under (view, None, None), where a fusion reads them.
+        """
         h = x if view in self.given else self.encoder(view)(x)
         heads = dict.fromkeys(n.projector for n in self.online[view])
         raw = {head: self.projector(view, head).raw(h) for head in heads}
         found: dict[Role, Tensor] = {
             (view, head, None): self.projector(view, head).onto_sphere(u) for head, u in raw.items()
         }
+        if any(head.fusion is not None for head in heads):
+            found[view, None, None] = h
         for n in self.online[view]:
             if n.predictor is not None and (view, n.projector, n.predictor) not in found:
                 found[view, n.projector, n.predictor] = self.predictor(view, n.projector, n.predictor)(raw[n.projector])
@@ -240,6 +251,20 @@ def needs_of(graph: ContrastGraph) -> list[tuple[str, Needs]]:
     """What the edges need of each view, without repetition, in the order of the edges."""
     wanted = [(view, n) for e in graph.edges for view, n in zip(e.views, needs_of_edge(e), strict=True)]
     return list(dict.fromkeys(wanted))
+
+
+def fused_of(graph: ContrastGraph) -> dict[Head, tuple[tuple[str, ...], ...]]:
+    """The head of every fusion, and the views that it fuses: the first draw of each, the second."""
+    found: dict[Head, dict[tuple[str, ...], None]] = {}
+    for edge in graph.edges:
+        if edge.objective.fuses:
+            found.setdefault(needs_of_edge(edge)[0].projector, {}).update(dict.fromkeys(halves(edge)))
+    return {head: tuple(drawn) for head, drawn in found.items()}
+
+
+def fused_name(views: Iterable[str]) -> str:
+    """`photo+depth`: the name of a fused embedding, which no view can have."""
+    return JOIN.join(views)
 
 
 def owners(encoders: Mapping[str, Encoder | str], views: tuple[str, ...]) -> dict[str, str]:

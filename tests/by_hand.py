@@ -376,6 +376,35 @@ def symile(
     return total / (n * len(views))
 
 
+def comm(
+    alone: list[list[tuple[int, Tensor]]],
+    fused: list[list[tuple[int, Tensor]]],
+    t: Tensor | float,
+    weight: float = 1.0,
+    groups: dict[int, int] | None = None,
+) -> Tensor:
+    """arXiv:2410.07838 Eq. 7, divided by the number of terms.
+
+    alone: Z_i' of every view, then Z_i'' of every view; fused: Z', Z''. Each is a list of samples
+    and their embeddings. A term takes the samples that both its sides have.
+    """
+
+    def between(one: list[tuple[int, Tensor]], two: list[tuple[int, Tensor]]) -> Tensor:
+        a, b = dict(one), dict(two)
+        both = [sample for sample in a if sample in b]
+        if not both:
+            return torch.zeros((), dtype=torch.float64)
+        codes = None if groups is None else [groups[sample] for sample in both]
+        return nt_xent(torch.stack([a[s] for s in both]), torch.stack([b[s] for s in both]), t, codes)
+
+    views = len(alone) // 2
+    total = between(fused[0], fused[1])
+    for view in range(views):
+        total = total + weight / 2 * between(alone[view], fused[1])
+        total = total + weight / 2 * between(alone[views + view], fused[0])
+    return total / (1 + weight * views)
+
+
 def multilinear(vectors: list[Tensor]) -> Tensor:
     total = torch.zeros((), dtype=vectors[0].dtype)
     for numbers in zip(*vectors, strict=True):

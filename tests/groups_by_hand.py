@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import by_hand
+import objective_cases
 import torch
 from torch import Tensor
 
@@ -157,6 +158,8 @@ GROUPED: dict[str, Reference] = {
     "SigLIP": siglip,
     "Symile": lambda edge: symile(edge, temperature(edge)),
     "Symile-fixed": lambda edge: symile(edge, 0.1),
+    "CoMM": lambda edge: objective_cases.comm(edge, 0.3),
+    "CoMM-attention": lambda edge: objective_cases.comm(edge, temperature(edge), 0.5),
     "GRAM": lambda edge: gram(edge, temperature(edge)),
     "GRAM-pair": lambda edge: gram(edge, 0.2),
     "SupCon": supcon(by_hand.supcon, temperature),

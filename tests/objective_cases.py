@@ -18,6 +18,7 @@ from multiview.objectives import (
     GRAM,
     NNCLR,
     BarlowTwins,
+    CoMM,
     EdgeInput,
     MoCo,
     Objective,
@@ -53,6 +54,16 @@ class Case:
 def of_pair(loss: Callable[..., Tensor], *settings: float) -> Callable[[EdgeInput], Tensor]:
     """A loss by hand of the two views' embeddings and some settings."""
     return lambda edge: loss(edge.a.z, edge.b.z, *settings)
+
+
+def comm(edge: EdgeInput, t: Tensor | float, weight: float = 1.0) -> Tensor:
+    """The sides as lists of samples with their embeddings; those of absent rows are left out."""
+    sides = []
+    for side in edge.sides:
+        here = edge.present if side.present is None else side.present & edge.present
+        sides.append([(i, z) for i, z in enumerate(side.z) if here[i]])
+    groups = None if edge.group is None else dict(enumerate(edge.group.tolist()))
+    return by_hand.comm(sides[:-2], sides[-2:], t, weight, groups)
 
 
 def temperature(edge: EdgeInput) -> Tensor:
@@ -246,5 +257,19 @@ CASES = {
     "Symile-fixed": Case(
         objective=Symile(dim=DIM, learn_temperature=False),
         paper=lambda edge: symile(edge, 0.1),
+    ),
+    "CoMM": Case(
+        objective=CoMM(dim=DIM, temperature=0.3),
+        paper=lambda edge: comm(edge, 0.3),
+        small=CoMM(dim=5, width=8),
+    ),
+    "CoMM-attention": Case(
+        objective=CoMM(dim=DIM, fusion="attention", learn_temperature=True, alone=0.5),
+        paper=lambda edge: comm(edge, temperature(edge), 0.5),
+        small=CoMM(dim=5, width=8, fusion="attention", learn_temperature=True),
+    ),
+    "CoMM-matryoshka": Case(
+        objective=CoMM(dim=DIM, matryoshka=(2, DIM)),
+        small=CoMM(dim=5, width=8, matryoshka=(2, 5)),
     ),
 }

@@ -209,5 +209,5 @@ def saved(folder: Path, name: str, missing: bool, count: int, number: int) -> Pa
     return folder / f"{name}-{missing}-{number}-of-{count}.safetensors"
 
 
-NAMES = [name for name, case in CASES.items() if case.small is not None]
+NAMES = [name for name, case in CASES.items() if case.small is not None and not case.small.fuses]
 TRACES = [(name, missing) for name in NAMES for missing in (False, True)]

@@ -35,7 +35,8 @@ FLOORS = (
         *(f"multiview/data/{wing}" for wing in ("columns", "files", "listing", "scenes", "store")),
     ),
     (
-        *("multiview/graph.py", "multiview/memory", "multiview/model.py", "multiview/objectives"),
+        *("multiview/fusion.py", "multiview/graph.py", "multiview/memory", "multiview/model.py"),
+        *("multiview/objectives", "multiview/projection.py"),
         *("multiview/data/sources", "multiview/data/write"),
     ),
     (

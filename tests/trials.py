@@ -15,6 +15,7 @@ from multiview.model import MultiviewModel
 from multiview.objectives.base import EdgeInput, EdgeOutput, Objective, Situation
 
 VIEWS = ("a", "b", "c")
+DRAWN_TWICE = ("a", "b", "a_2", "b_2")
 SAMPLES, ROWS, STEPS = 24, 8, 3
 
 
@@ -51,14 +52,17 @@ def trial(
 ) -> Trial:
     """A chain of three views (shared: two views with one encoder), the same in every process.
 
+    An objective that fuses views gets two, each drawn twice.
     grouped: five samples after each other are of one group.
     """
     torch.manual_seed(0)
-    names = VIEWS[:2] if shared else VIEWS
+    names = DRAWN_TWICE if objective.fuses else VIEWS[:2] if shared else VIEWS
     fitted = objective.resolved(Situation(samples=SAMPLES, per_rank=ROWS // ranks, ranks=ranks))
-    graph = (mv.ContrastGraph.joint if joint else mv.ContrastGraph.chain)(names, fitted)
+    graph = (mv.ContrastGraph.joint if joint or objective.fuses else mv.ContrastGraph.chain)(names, fitted)
     built = {name: Normed() if normed else Small(dropout) for name in names}
     encoders: dict[str, Encoder | str] = {"a": built["a"], "b": "a"} if shared else {**built}
+    if objective.fuses:
+        encoders |= {"a_2": "a", "b_2": "b"}
     model = MultiviewModel(encoders, graph)
     train = train or mv.Train(batch=ROWS, optimizer=mv.Optimizer(lr=0.1))
     groups = torch.arange(SAMPLES) // 5 if grouped else None
@@ -96,6 +100,7 @@ def there(name: str, missing: int | None, rows: int) -> Tensor:
     """The rows that have the view; step 1 has no `b` in its first half, step 2 has no `a`."""
     if missing is None:
         return torch.ones(rows, dtype=torch.bool)
+    name = name[0]  # both draws of a view are of the same samples
     present = torch.arange(rows) % 5 != VIEWS.index(name)
     if name == "b" and missing == 1:
         present[: rows // 2] = False

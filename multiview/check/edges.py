@@ -27,9 +27,12 @@ def unit(rows: int, seed: int, dim: int) -> Tensor:
 
 
 def needs_of(objective: Objective) -> tuple[Needs, ...]:
-    """What the objective needs of each view of an edge with two views, or three if not pairwise."""
+    """What the objective needs of each side of an edge: of two, of three if not pairwise.
+
+    Of four if it fuses views: one view drawn twice, and both fused embeddings.
+    """
     needs = objective.needs()
-    return needs if isinstance(needs, tuple) else (needs,) * (2 if objective.pairwise else 3)
+    return needs if isinstance(needs, tuple) else (needs,) * (2 if objective.pairwise else 4 if objective.fuses else 3)
 
 
 def edge_of(
@@ -72,7 +75,8 @@ def agreeing(
     wanted = needs_of(objective)
     first = [unit(SAMPLES, seed, needs.projector.dim) for seed, needs in enumerate(wanted[:-1])]
     stacked = torch.stack(first)
-    shared = normalize(stacked.sum(0) if objective.also_pairs else stacked.prod(0), dim=1)
+    summed = objective.also_pairs or objective.fuses
+    shared = normalize(stacked.sum(0) if summed else stacked.prod(0), dim=1)
     last = normalize(agreement * shared + (1 - agreement) * unit(SAMPLES, 7, wanted[-1].projector.dim), dim=1)
     sides = tuple(_side(z, rows, needs, codes) for z, needs in zip([*first, last], wanted, strict=True))
     edge = edge_of(objective, sides, rows, present, codes)

@@ -120,7 +120,7 @@ def parts_of(graph: Graph) -> tuple[dict[str, Part], list[tuple[GraphEdge, tuple
 
     A view that edges read under several draws gets copies NAME_2, NAME_3 that share its encoder.
     """
-    edges = graph.edges or edges_of("full", tuple(graph.views))
+    edges = [_drawn_twice(graph, edge) for edge in graph.edges or edges_of("full", tuple(graph.views))]
     read: dict[str, dict[str, None]] = {name: {} for name in graph.views}
     ends = [_draws(graph, edge) for edge in edges]
     for edge, draws in zip(edges, ends, strict=True):
@@ -137,12 +137,29 @@ def parts_of(graph: Graph) -> tuple[dict[str, Part], list[tuple[GraphEdge, tuple
     return parts, joined
 
 
+def _drawn_twice(graph: Graph, edge: GraphEdge) -> GraphEdge:
+    """The edge; one that fuses views with a second draw of each view behind all first ones."""
+    objective = objective_of(graph, edge)
+    if not objective.fuses:
+        return edge
+    if len(set(edge.views)) < len(edge.views):
+        raise MultiviewError(
+            f"edge {edge.label}: {objective.name} fuses different views, and draws each of them twice by itself; name "
+            "each view once, such as `photo - depth: comm`."
+        )
+    return replace(edge, views=edge.views * 2)
+
+
 def _base(graph: Graph, view: str) -> str:
     return graph.views[view].crop or graph.crop.name
 
 
 def _draws(graph: Graph, edge: GraphEdge) -> list[str]:
-    """The draw of every view of an edge; `own 2` for the second draw of a view's own."""
+    """The draw of every view of an edge; `own 2` for the second draw of a view's own.
+
+    Where views are fused, the second draws of aligned views are aligned too.
+    """
+    fuses = objective_of(graph, edge).fuses
     taken: set[str] = set()
     draws: list[str] = []
     seen: dict[str, int] = {}
@@ -151,7 +168,7 @@ def _draws(graph: Graph, edge: GraphEdge) -> list[str]:
         seen[view] = seen.get(view, 0) + 1
         draw = base
         if seen[view] > 1 or (edge.crop == OWN and base in taken):
-            draw = f"{OWN} {max(2, seen[view])}"
+            draw = f"{base}_2" if fuses and edge.crop != OWN else f"{OWN} {max(2, seen[view] + fuses)}"
         taken.add(draw)
         draws.append(draw)
     return draws

@@ -220,7 +220,7 @@ def edges_read(
     """The edges of a document: listed, or those of its topology."""
     given, topology = document.value.get("edges"), document.value.get("topology")
     if topology is None and not given and isinstance(given, (list, tuple, dict, type(None))):
-        topology = "full"
+        topology = "joint" if objective is not None and objective.fuses else "full"
     if topology is not None:
         if given:
             document.fail(("topology",), "the graph has edges and a topology; leave out one of the two.")

@@ -275,6 +275,11 @@ def _graph(objective: Objective, samples: int | None, dim: int | None, views: in
     """One edge of the objective, resolved for the data."""
     if not isinstance(objective, Objective):
         raise MultiviewError(f"PairLoss: the objective is {objective!r}; give an objective such as mv.CMC().")
+    if objective.fuses:
+        raise MultiviewError(
+            f"PairLoss: {objective.name} reads fused embeddings, which PairLoss does not make; train it as an edge of "
+            "a graph, with mv.fit."
+        )
     count = (2 if objective.pairwise else 3) if views is None else views
     if objective.pairwise and count != 2:
         raise MultiviewError(f"{objective.name} contrasts 2 views, not {count}; make one PairLoss for every pair.")

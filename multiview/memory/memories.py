@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -15,11 +16,11 @@ from torch import Tensor, nn
 
 from multiview.counter_rng import Draws, draw_seed, permutation
 from multiview.distributed import gather, world
-from multiview.graph import AnyEdge, ContrastGraph, needs_of_edge
+from multiview.graph import AnyEdge, ContrastGraph, halves, needs_of_edge
 from multiview.memory.bank import MemoryBank
 from multiview.memory.key_encoder import KeyEncoder
 from multiview.memory.queue import KeyQueue
-from multiview.model import Embeddings, MultiviewModel, needs_of
+from multiview.model import Embeddings, MultiviewModel, fused_name, needs_of
 from multiview.objectives.edge import EdgeInput, Side
 from multiview.objectives.needs import Bank, Head, Keys, Needs, Queue
 from multiview.ops.negatives import GroupRows
@@ -174,10 +175,13 @@ class Memories(nn.Module):
         step: int,
     ) -> EdgeInput:
         sides = [self._side(v, n, embeddings, keys) for v, n in zip(edge.views, needs_of_edge(edge), strict=True)]
+        there = torch.stack([present[view] for view in edge.views])
+        if edge.objective.fuses:
+            sides = _with_fused(edge, sides, embeddings, present)
         return EdgeInput(
             tuple(sides),
             index=index,
-            present=torch.stack([present[view] for view in edge.views]).all(0),
+            present=there.any(0) if edge.objective.fuses else there.all(0),
             state=dict(self.states[name].named_buffers()),
             scalars=embeddings.scalars.get(name, {}),
             generator=torch.Generator().manual_seed(draw_seed(self.seed, step, f"edge {name}")),
@@ -259,6 +263,16 @@ class _State(nn.Module):
         for name, buffer in self.named_buffers():
             if name in new:
                 buffer.copy_(new[name])
+
+
+def _with_fused(edge: AnyEdge, sides: list[Side], embeddings: Embeddings, present: Mapping[str, Tensor]) -> list[Side]:
+    """The sides of the views with the rows of each, and the fused sides of both draws."""
+    head = needs_of_edge(edge)[0].projector
+    each = [replace(side, present=present[view]) for side, view in zip(sides, edge.views, strict=True)]
+    return each + [
+        Side(z=embeddings.z[fused_name(views), head], present=torch.stack([present[v] for v in views]).any(0))
+        for views in halves(edge)
+    ]
 
 
 def store_name(view: str, needs: Needs) -> str:

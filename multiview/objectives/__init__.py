@@ -22,6 +22,7 @@ from multiview.objectives.vicreg import VICReg
 
 if TYPE_CHECKING:
     from multiview.objectives.barlow_twins import BarlowTwins as BarlowTwins
+    from multiview.objectives.comm import CoMM as CoMM
     from multiview.objectives.gram import GRAM as GRAM
     from multiview.objectives.nnclr import NNCLR as NNCLR
     from multiview.objectives.supcon import SupCon as SupCon

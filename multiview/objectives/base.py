@@ -109,6 +109,9 @@ class Objective(metaclass=ABCMeta):
     also_pairs: ClassVar[bool] = False
     """Whether an objective that is not pairwise can contrast two views too, on an Edge."""
 
+    fuses: ClassVar[bool] = False
+    """Whether it reads fused embeddings: a HyperEdge of views, then the same ones drawn again."""
+
     matryoshka: tuple[int, ...] = field(default=(), repr=False)
 
     def __init_subclass__(cls, **options: Any) -> None:

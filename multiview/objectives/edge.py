@@ -8,7 +8,7 @@ commands.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
@@ -35,12 +35,14 @@ class Side:
         p: (n, d) predictions on the unit sphere.
         key: (n, d) embeddings of the key encoder, without gradient.
         memory: the view's bank or queue.
+        present: (n,) which rows exist; None = those of the edge.
     """
 
     z: Tensor | None = None
     p: Tensor | None = None
     key: Tensor | None = None
     memory: MemoryBank | KeyQueue | None = None
+    present: Tensor | None = None
 
 
 @dataclass
@@ -50,9 +52,10 @@ class EdgeInput:
     A method that returns a tuple returns one value per view, in the order of the edge's views.
 
     Args:
-        sides: one per view, in the order of the edge's views.
+        sides: one per view, in the order of the edge's views. An objective that fuses views gets
+            two more: the fused embeddings of the first and of the second half of the views.
         index: (n,) position of each row's sample in the training data.
-        present: (n,) whether all views of the edge exist for the row.
+        present: (n,) whether all views of the edge exist for the row; any, where views are fused.
         state: what the edge remembered at its last step.
         scalars: what the edge learns, by name, with gradient.
         generator: seeded by the run's seed, the edge and the step, so that every process draws the
@@ -85,6 +88,12 @@ class EdgeInput:
     def b(self) -> Side:
         """The second view's side."""
         return self.sides[1]
+
+    def between(self, i: int, j: int) -> EdgeInput:
+        """The edge of sides i and j alone, on the rows that have both."""
+        pair = self.sides[i], self.sides[j]
+        rows = [self.present if side.present is None else side.present & self.present for side in pair]
+        return replace(self, sides=pair, present=rows[0] & rows[1])
 
     def embeddings(self) -> tuple[Tensor, ...]:
         """(n, d) embeddings with gradient, in float32 (float64 stays)."""

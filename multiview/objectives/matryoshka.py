@@ -44,6 +44,7 @@ def _prefix(side: Side, needs: Needs, width: int) -> Side:
         p=_first(side.p, width, predicted),
         key=_first(side.key, width, unit),
         memory=None if side.memory is None else cast("KeyQueue", side.memory).prefix(width),
+        present=side.present,
     )
 
 

@@ -4,8 +4,40 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
-from multiview.errors import MultiviewError
+from multiview.errors import MultiviewError, unknown_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fusion:
+    """One feature of a sample from the features of any of its views (`multiview/fusion.py`).
+
+    Args:
+        kind: `mlp` puts the features side by side, with a learned vector for each missing view;
+            `attention` mixes one token per view, and leaves out the tokens of missing views.
+        width: numbers of the fused feature.
+        views: the views that are fused, which the edge fills in.
+    """
+
+    kind: Literal["mlp", "attention"] = "mlp"
+    width: int = 256
+    views: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("mlp", "attention"):
+            raise unknown_name("kind of fusion", str(self.kind), ("mlp", "attention"))
+        if self.width < 4 or self.width % 4:
+            raise MultiviewError(f"the width of a fusion is {self.width}; give a multiple of 4, such as 256.")
+
+    @property
+    def name(self) -> str:
+        """A key in state dictionaries, that differs whenever the fusion differs."""
+        return f"{self.kind}{self.width}_{JOIN.join(self.views)}"
+
+
+JOIN = "+"
+"""Stands between the names of views that are fused, as in `photo+depth`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +55,8 @@ class Head:
         unit: whether the output is normalised to length 1.
         constant_rate: keep the initial learning rate, whatever the schedule, as SimSiam's predictor
             does.
+        fusion: the head reads the fused feature of several views instead of one view's feature. A
+            view alone is then fused with all others missing.
     """
 
     dim: int = 128
@@ -34,6 +68,7 @@ class Head:
     unit: bool = True
     constant_rate: bool = False
     scale_out: bool = False
+    fusion: Fusion | None = None
 
     def __post_init__(self) -> None:
         if self.norm_out and self.scale_out:
@@ -47,7 +82,8 @@ class Head:
         kind = "linear" if self.layers == 1 else f"mlp{self.layers}_{self.hidden or 'in'}"
         flags = {"bn": self.norm, "nobias": not self.bias, "bnout": self.norm_out, "raw": not self.unit}
         flags |= {"constant": self.constant_rate, "bnscale": self.scale_out}
-        return "_".join([kind, str(self.dim), *(flag for flag, on in flags.items() if on)])
+        fused = [] if self.fusion is None else [self.fusion.name]
+        return "_".join([kind, str(self.dim), *(flag for flag, on in flags.items() if on), *fused])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -107,7 +107,7 @@ def _heads(model: MultiviewModel, view: str) -> tuple[dict[str, Projection], dic
     heads = {}
     for name, edge in model.graph.named_edges().items():
         for each, needs in zip(edge.views, needs_of_edge(edge), strict=True):
-            if each == view and name not in edges:
+            if each == view and name not in edges and needs.projector.fusion is None:
                 edges[name] = needs.projector.name
                 heads[needs.projector.name] = model.projector(view, needs.projector)
     return heads, edges

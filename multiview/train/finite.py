@@ -10,6 +10,7 @@ from torch import Tensor
 
 from multiview.distributed import any_rank, gather
 from multiview.errors import MultiviewError
+from multiview.objectives.needs import JOIN
 
 NAMES_SHOWN, SAMPLES_SHOWN = 4, 8
 
@@ -97,7 +98,8 @@ class Overflows:
 def _owners(parameters: Sequence[str]) -> str:
     """`view ab, edge L-ab` for parameters `encoders.ab.stem.weight` and `scalars.L-ab.values.x`."""
     parts = [name.split(".") for name in parameters]
-    owners = [f"{'edge' if kind == 'scalars' else 'view'} {name.split('/')[0]}" for kind, name, *_ in parts]
+    kinds = {"scalars": "edge", "fusions": "fusion"}
+    owners = [f"{kinds.get(kind, 'view')} {name.split('/')[0]}" for kind, name, *_ in parts]
     return ", ".join(dict.fromkeys(owners))
 
 
@@ -108,10 +110,16 @@ def _suspects(seen: Seen, present: Mapping[str, Tensor], index: Tensor, ids: Ids
     """
     everyone = gather(index)
     for kind, tensors in seen.items():
-        lost = gather(torch.stack([~x.isfinite().flatten(1).all(1) & present[view] for view, x in tensors]).any(0))
+        bad = [~x.isfinite().flatten(1).all(1) & _there(view, present) for view, x in tensors]
+        lost = gather(torch.stack(bad).any(0))
         if lost.any():
             return f"{kind} are not finite of samples {_listed(everyone[lost], ids)}."
     return f"{' and '.join(seen)} are finite; the step had samples {_listed(everyone, ids)}."
+
+
+def _there(name: str, present: Mapping[str, Tensor]) -> Tensor:
+    """The rows that have a view, or any of the views that are fused under the name `a+b`."""
+    return torch.stack([present[view] for view in name.split(JOIN)]).any(0)
 
 
 def _listed(index: Tensor, ids: Ids) -> str:

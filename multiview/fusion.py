@@ -1,0 +1,120 @@
+"""Fusion: one feature of a sample from any subset of its views.
+
+An MLP over the features side by side has a learned vector for each missing view. Attention has one
+token per view, and leaves out the tokens of missing views. Both run on every row, so that every
+parameter of every process gets a gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from multiview.objectives.needs import Fusion, Head
+from multiview.projection import Projection
+
+HEADS = 4
+"""Attention heads. The width of a fusion is a multiple of it."""
+
+
+class MlpMix(nn.Module):
+    """Normalised features side by side -> (n, width); a learned vector stands for a missing one."""
+
+    def __init__(self, widths: tuple[int, ...], fusion: Fusion) -> None:
+        super().__init__()
+        self.missing = nn.ParameterList([nn.Parameter(torch.zeros(width)) for width in widths])
+        self.layers = nn.Sequential(
+            nn.Linear(sum(widths), 2 * fusion.width), nn.ReLU(inplace=True), nn.Linear(2 * fusion.width, fusion.width)
+        )
+
+    def forward(self, h: list[Tensor], there: Tensor) -> Tensor:
+        """h: (n, width of the view) per view. there: (n, views) bool."""
+        given = [torch.where(there[:, i, None], x, self.missing[i].to(x)) for i, x in enumerate(h)]
+        return self.layers(torch.cat(given, 1))
+
+
+class AttentionMix(nn.Module):
+    """A token per view and a token that asks, through one block of attention -> (n, width)."""
+
+    def __init__(self, widths: tuple[int, ...], fusion: Fusion) -> None:
+        super().__init__()
+        width = fusion.width
+        self.tokens = nn.ModuleList([nn.Linear(each, width) for each in widths])
+        self.query = nn.Parameter(0.02 * torch.randn(1, 1, width))
+        self.block = nn.TransformerEncoderLayer(
+            width, HEADS, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, h: list[Tensor], there: Tensor) -> Tensor:
+        """h: (n, width of the view) per view. there: (n, views) bool."""
+        tokens = [token(x) for token, x in zip(self.tokens, h, strict=True)]
+        query = self.query.expand(len(there), 1, -1)
+        x = torch.cat([query.to(tokens[0]), torch.stack(tokens, 1)], 1)
+        hidden = torch.cat([torch.zeros_like(there[:, :1]), ~there], 1)
+        return self.norm(self.block(x, src_key_padding_mask=hidden)[:, 0])
+
+
+MIXES = {"mlp": MlpMix, "attention": AttentionMix}
+
+
+class FusedHead(nn.Module):
+    """The fused feature of any subset of views, and the projector behind it.
+
+    Args:
+        widths: view -> width of its feature h.
+        head: the projector, whose `fusion` names the same views.
+    """
+
+    def __init__(self, widths: Mapping[str, int], head: Head) -> None:
+        super().__init__()
+        assert head.fusion is not None
+        self.head, self.fusion, self.widths = head, head.fusion, dict(widths)
+        sizes = tuple(widths[view] for view in self.fusion.views)
+        self.norms = nn.ModuleList([nn.LayerNorm(size) for size in sizes])
+        self.mix = MIXES[self.fusion.kind](sizes, self.fusion)
+        self.projector = Projection(self.fusion.width, replace(head, fusion=None))
+
+    def features(self, h: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> Tensor:
+        """The fused features (n, width).
+
+        Args:
+            h: view -> (n, width of the view), of one view or more; the others are missing.
+            present: view -> which rows have the view (n,); None = all that are given.
+        """
+        some = next(iter(h.values()))
+        there = torch.stack([self._there(view, h, present, some) for view in self.fusion.views], 1)
+        given = [h[view] if view in h else some.new_zeros(len(some), self.widths[view]) for view in self.fusion.views]
+        return self.mix([norm(x) for norm, x in zip(self.norms, given, strict=True)], there)
+
+    def _there(self, view: str, h: Mapping[str, Tensor], present: Mapping[str, Tensor] | None, some: Tensor) -> Tensor:
+        if view in h and present is not None:
+            return present[view].to(some.device)
+        return torch.full((len(some),), view in h, dtype=torch.bool, device=some.device)
+
+    def forward(self, h: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Embeddings (n, dim) of the fused features, on the unit sphere unless the head is raw."""
+        return self.projector(self.features(h, present))
+
+
+class AloneProjection(nn.Module):
+    """One view's embedding in a fusion: all other views are missing."""
+
+    def __init__(self, fused: FusedHead, view: str) -> None:
+        super().__init__()
+        self.fused, self.view, self.head = fused, view, fused.head
+
+    def raw(self, h: Tensor) -> Tensor:
+        """The output before normalisation."""
+        return self.fused.projector.raw(self.fused.features({self.view: h}))
+
+    def onto_sphere(self, u: Tensor) -> Tensor:
+        """Rows of length 1, as those of a `Projection`."""
+        return self.fused.projector.onto_sphere(u)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Embeddings of features."""
+        return self.onto_sphere(self.raw(h))
