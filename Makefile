@@ -17,8 +17,8 @@ RUNS = $(SEEDS:%=runs/demo/seed-%)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-lowest torture kills lint types docs bench bench-data bench-draws bench-objectives \
-  bench-step wall-time wheel clean
+.PHONY: help demo test test-slow test-lowest torture kills lint types docs bench bench-data bench-draws bench-embed \
+  bench-objectives bench-step wall-time wheel clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)]"
@@ -83,6 +83,9 @@ bench-data: $(VENV)/.dev ## measure how fast pictures are loaded; fails when a t
 
 bench-objectives: $(VENV)/.dev ## compare objectives with the originals: time, peak bytes, accuracy (ARGS="cmc moco" selects)
 	@$(BIN)/python benchmarks/objectives.py $(ARGS)
+
+bench-embed: $(VENV)/.dev ## measure `multiview embed` of 20,000 files beside its encoders alone (ARGS="PICTURES --kills 10")
+	@$(BIN)/python benchmarks/embed.py $(ARGS)
 
 bench-step: $(VENV)/.dev ## compare a training step with its bare encoders and a plain loop (ARGS="cmc_lab --samples 20000")
 	@$(BIN)/python benchmarks/step.py $(ARGS)

@@ -35,6 +35,7 @@ class Data:
 
     path: str
     recipe: tuple[str, ...] = ()
+    pictures: bool = False
 
 
 SETS = {
@@ -45,9 +46,11 @@ SETS = {
     "prompts5": Data("prompts5"),
     "letters": Data("letters_multi"),
     "letter_pairs": Data("letter_pairs", ("spoken_letters",)),  # a store, see docs/results.md
-    "clipart": Data("clipart", ("cmc_lab", "--epochs", "60")),
-    "furniture": Data("furniture_rgbdn", ("cmc_rgbd", "--views", "[L, ab, depth, normal]", "--epochs", "15")),
-    "scenes": Data("scenes", ("cmc_rgbd",)),
+    "clipart": Data("clipart", ("cmc_lab", "--epochs", "60"), pictures=True),
+    "furniture": Data(
+        "furniture_rgbdn", ("cmc_rgbd", "--views", "[L, ab, depth, normal]", "--epochs", "15"), pictures=True
+    ),
+    "scenes": Data("scenes", ("cmc_rgbd",), pictures=True),
     "stereo": Data("stereo_real"),
 }
 
@@ -72,6 +75,7 @@ def parsed(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, help="of every run; its own choice when left out")
+    parser.add_argument("--size", type=int, help="pixels of the crops of pictures; its own choice when left out")
     parser.add_argument("--threads", type=int, default=0, help="of every run; 0 = all cores")
     parser.add_argument("--only", choices=(AUTO, "recipe"), help="leave out the other of both")
     parser.add_argument("--table", action="store_true", help="train nothing")
@@ -97,6 +101,11 @@ def train(name: str, recipe: str, seed: int, out: Path, options: argparse.Namesp
     words += ["--data", path_of(name, options.data), "--seed", str(seed), "--out", str(out), "--overwrite"]
     words += ["--train.threads", str(options.threads)]
     words += ["--train.steps" if recipe != AUTO else "--steps", str(options.steps)] if options.steps else []
+    words += (
+        ["--crop.size" if recipe == AUTO else "--size", str(options.size)]
+        if options.size and SETS[name].pictures
+        else []
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     start, before = time.monotonic(), os.times()
     command = [sys.executable, "-m", "multiview.cli", "train", *words]

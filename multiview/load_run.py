@@ -168,4 +168,5 @@ def _unfinished(saved: Checkpoint, folder: Path) -> list[str]:
         names = [path.name.removeprefix("step-") for path in (folder / CHECKPOINTS).glob("step-*")]
         step = max([step, *(int(name) for name in names if name.isdigit())])
     steps = saved.state.get("steps", 0)
-    return [f"{folder} is at step {step} of {steps}: its training is not finished"] if step < steps else []
+    go_on = f"To go on, give the same command with --resume --out {folder}."
+    return [f"{folder} is at step {step} of {steps}: its training is not finished. {go_on}"] if step < steps else []

@@ -25,7 +25,7 @@ from multiview.train.loop import Loop, Progress
 from multiview.train.lost_devices import naming_lost_devices
 from multiview.train.plan import show_plan
 from multiview.train.prepare import Prepared, assemble, prepare
-from multiview.train.runfolder import changed_options, claim, describe, open_folder
+from multiview.train.runfolder import HEALTH, changed_options, claim, describe, open_folder
 from multiview.train.shared_crops import shared_crop_notes
 from multiview.train.telemetry import Display, Metrics, NoMetrics
 from multiview.trained import Trained
@@ -141,7 +141,7 @@ def _loop(prepared: Prepared, recipe: Recipe, folder: Path) -> Loop:
         setup.tuning,
         frozen,
     )
-    on_epoch = _online(prepared, prepared.steps)
+    on_epoch = _online(prepared, prepared.steps, folder)
     loop = Loop(parts, samples, prepared.batches, prepared.train, recipe.seed, folder, on_epoch)
     if prepared.train.keeps_best:
         loop.best = Best(loop.saver, str(prepared.train.keep), resumed=recipe.resume)
@@ -184,7 +184,7 @@ def _describe(
         save_setup(folder, setup, None if recipe.resume else prepared.initial)
 
 
-def _online(prepared: Prepared, steps: int) -> Callable[[int, int], dict[str, float]]:
+def _online(prepared: Prepared, steps: int, folder: Path) -> Callable[[int, int], dict[str, float]]:
     """The measurement of `knn_every`: (epoch, step) -> numbers to log; of step 0 first of all.
 
     A resumed run measures the untrained weights again, because it compares with them.
@@ -193,8 +193,8 @@ def _online(prepared: Prepared, steps: int) -> Callable[[int, int], dict[str, fl
     from multiview.measure.online_retrieval import online_retrieval
 
     searched = str(prepared.train.keep).startswith(f"{BEST_OF}retrieval")
-
-    watch = Watch(_trained(prepared), prepared.accelerator.device)
+    file = folder / HEALTH if prepared.accelerator.is_main_process else None
+    watch = Watch(_trained(prepared), prepared.accelerator.device, file)
 
     def show(when: str, values: dict[str, float]) -> None:
         kind = "kNN" if any(name.startswith("knn/") for name in values) else "R@1"
@@ -207,7 +207,7 @@ def _online(prepared: Prepared, steps: int) -> Callable[[int, int], dict[str, fl
         if step == 0:
             show("untrained", first)
             return first
-        values, sentence = watch.look(step / steps)
+        values, sentence = watch.look(step, steps)
         show(f"epoch {epoch + 1}", values)
         if sentence:
             prepared.console.print(f"Warning: {sentence}", highlight=False, soft_wrap=True)

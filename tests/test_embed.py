@@ -13,6 +13,7 @@ from pathlib import Path
 import many_kinds
 import numpy as np
 import pytest
+import small_runs
 from many_kinds import of_names, trained_of
 from PIL import Image
 
@@ -23,6 +24,7 @@ from multiview.data.store.reading import Store
 from multiview.embed.gallery import read_gallery
 from multiview.embed.search import nearest
 from multiview.embed.tables import cast
+from multiview.portable.layout import read_layout
 from multiview.portable.write import write_model
 
 
@@ -240,3 +242,20 @@ def test_the_metadata_is_json(made: tuple, tmp_path: Path) -> None:
     about = json.loads(parquet.read_schema(tmp_path / "z.parquet").metadata[b"multiview"])
     assert about["what"] == "z"
     assert about["columns"][0]["edges"] == ["rgb-depth", "rgb-table"]
+
+
+def test_an_unfinished_run_gives_its_newest_checkpoint(
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, words = tmp_path / "run", ["--views", "[L]", "--split", "test", "--overwrite"]
+    for step, name, more in ((2, out / "model", ()), (4, out, ("--resume",))):
+        with small_runs.signal_in_step(step):
+            assert small_runs.run("cmc_lab", scenes, out, *more) == 130
+        if step == 2:
+            with pytest.raises(mv.MultiviewError, match="has no model yet: training writes it at its end"):
+                mv.load(out / "model")
+        capsys.readouterr()
+        assert run(["embed", str(name), str(scenes), str(tmp_path / "v.npz"), *words]) == 0
+        said = " ".join(capsys.readouterr().err.split())
+        assert f"is at step {step} of 6: its training is not finished. To go on, give the same command with" in said
+        assert read_layout(out / "model").run["steps"] == step

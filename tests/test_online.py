@@ -10,8 +10,11 @@ import pytest
 from goldens import command
 
 from multiview.graphs import Graph
-from multiview.measure.online import Watch, fallen_text
+from multiview.jsonlines import read_lines
+from multiview.measure import online
+from multiview.measure.online import FALLEN, Watch, fallen_text
 from multiview.train.duration import amount, shortest
+from multiview.train.runfolder import HEALTH
 from multiview.train.shared_crops import shared_crop_notes
 
 SHORT = ["--train.batch", "16", "--train.threads", "1", "--train.workers", "0", "--evaluate", "false"]
@@ -47,13 +50,40 @@ def test_auto_writes_the_kinds_that_it_found(folder: Path) -> None:
     assert "masked: 0.1" in config
 
 
-def test_what_training_lost_is_said_once() -> None:
-    watch = Watch(trained=None, device=None)  # type: ignore[arg-type]
+def watch_of(file: Path | None) -> Watch:
+    """A watch that sees L fall."""
+    watch = Watch(trained=None, device=None, file=file)  # type: ignore[arg-type]
     watch.untrained = {"knn/L": 0.5, "knn/ab": 0.4}
     watch._measured = lambda _: {"knn/L": 0.46, "knn/ab": 0.41}  # type: ignore[method-assign]
-    assert watch.look(0.1)[1] == ""
-    assert "kNN of L 46.0 % (untrained 50.0 %)." in watch.look(0.5)[1]
-    assert watch.look(0.6)[1] == ""
+    return watch
+
+
+def test_what_training_lost_is_said_once_and_written_down(tmp_path: Path) -> None:
+    file = tmp_path / HEALTH
+    watch = watch_of(file)
+    assert watch.look(10, 100)[1] == ""
+    assert "kNN of L 46.0 % (untrained 50.0 %)." in watch.look(50, 100)[1]
+    assert watch.look(60, 100)[1] == ""
+    (line,) = read_lines(file, "")
+    assert (line["step"], line["symptom"], line["of"]) == (50, FALLEN, "L")
+    assert line["text"].startswith("training has lost what the untrained weights had: kNN of L 46.0 %")
+
+
+def test_a_resumed_run_does_not_say_again_what_it_wrote_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / HEALTH
+    watch_of(file).look(50, 100)
+    monkeypatch.setattr(online, "untrained_model", lambda *_: None)
+    monkeypatch.setattr(online, "replace", lambda value, **_: value)
+    again = watch_of(file)
+    again._measured = lambda _: {"knn/L": 0.5}  # type: ignore[method-assign]
+    again.start()
+    again._measured = lambda _: {"knn/L": 0.1}  # type: ignore[method-assign]
+    assert again.look(70, 100) == ({"knn/L": 0.1}, "")
+    assert len(read_lines(file, "")) == 1
+
+
+def test_other_processes_say_and_write_nothing_more() -> None:
+    assert "kNN of L" in watch_of(None).look(50, 100)[1]
     assert "R@1 of a-b 1.0 % (untrained 9.0 %)." in fallen_text({"recall/a-b": (0.09, 0.01)})
 
 

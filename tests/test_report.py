@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from multiview.measure.rows import Measure
 from multiview.report.at_end import write_at_end
 from multiview.report.gather import gather
 from multiview.report.page import html_of, write_page
+from multiview.report.verdict import between_views
 
 trained = report_runs.trained
 
@@ -229,6 +231,18 @@ def test_controls_without_a_network_stand_in_the_matrix_and_in_the_legend(traine
     text = html_of(gather([with_rows(trained, tmp_path, rows)]))
     for said in ("ridge 25.0 %", "CCA 25.0 %", "fused 25.0 %", 'class="k-ridge"></span>ridge regression'):
         assert said in text
+
+
+@pytest.mark.parametrize(("ridge", "state"), [(0.4, "good"), (-0.1, "unknown")])
+def test_a_card_is_green_only_where_every_control_is_beaten(
+    trained: Path, tmp_path: Path, ridge: float, state: str
+) -> None:
+    margins = {"random": 0.5, "ridge": ridge, "cca": 0.4}
+    facts = {f"over_{name}": {"points": x, "low": x - 0.1, "high": x + 0.1} for name, x in margins.items()}
+    facts |= {"head": "x", "seed": 0, "chance": 0.1, "same_crop": False}
+    (run,) = gather([trained])
+    row = measure("retrieval_recall_1", "L -> ab", "trained", 0.9, **facts)
+    assert between_views(replace(run, rows=(row,))).state == state
 
 
 def test_targets_and_kept_facts_have_cards_tables_and_sets_of_views(trained: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from multiview.measure.kept_sentences import kept_lines, kept_verdict
 from multiview.measure.plain_models import FITS, cca, choose, components, folds_of, ridge
 from multiview.measure.plain_values import COLUMNS, MOST, log_spectrum, statistics, values
 from multiview.measure.retrieval import Bootstrap, Partners, Searched, fused_ranks, ranks, rows_of
-from multiview.measure.retrieval_sentences import retrieval_notes, retrieval_verdict
+from multiview.measure.retrieval_sentences import retrieval_notes, retrieval_verdict, standing
 from multiview.measure.rows import Measure
 from multiview.model import MultiviewModel
 from multiview.objectives.base import Situation
@@ -302,11 +302,30 @@ class TestWords:
         )
         assert "over random weights, +29.0 ± " in text
         assert "over ridge regression)" in text
-        assert text.endswith("Without labels: the encoders learned what these views have in common.")
+        assert "Without labels: the encoders learned what these views have in common.\nNext: `multiview rep" in text
 
     def test_a_run_that_ridge_regression_matches_is_told_so(self) -> None:
         text = retrieval_verdict(searched(0.41, 0.09, 0.12, 0.6))
         assert "better than random weights in 1 of 1 direction, but not better than ridge regression or CCA" in text
+
+    @pytest.mark.parametrize(
+        ("shares", "state", "words"),
+        [
+            ((0.41, 0.09, 0.12, 0.1), "good", "`multiview embed RUN DATA vectors.parquet` writes the features."),
+            ((0.41, 0.09, 0.12, 0.6), "unknown", "Next: train longer (--train.epochs), or with more negatives"),
+            ((0.09, 0.09, 0.01, 0.01), "bad", "Next: look in `multiview report RUN` whether the losses fell."),
+        ],
+    )
+    def test_every_verdict_says_what_to_do_next(
+        self, shares: tuple[float, float, float, float], state: str, words: str
+    ) -> None:
+        rows = searched(*shares)
+        assert standing(rows) == state
+        assert words in retrieval_verdict(rows)
+
+    def test_without_a_control_nothing_is_good_or_bad(self) -> None:
+        bare = [replace(row, facts={"chance": 0.002}) for row in searched(0.4, 0.1, 0.1, 0.1)]
+        assert standing(bare) == "unknown"
 
     def test_the_notes_say_how_it_was_cut_and_fitted(self) -> None:
         text = " ".join(retrieval_notes(searched(0.41, 0.09, 0.12, 0.6)))

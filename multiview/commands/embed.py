@@ -6,14 +6,12 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from multiview.commands.models import model_of
 from multiview.errors import MultiviewError
 from multiview.exits import DONE
 from multiview.terminal import say
-
-if TYPE_CHECKING:
-    from multiview.portable.model import PortableModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,23 +75,6 @@ class Search:
     within: str | None = None
     k: int = 10
     sheet: str | None = None
-
-
-def model_of(folder: Path) -> PortableModel:
-    """The model in a folder, of a run, or of the hub; a run of an older version gets one first."""
-    from multiview.load_run import load
-    from multiview.portable.hub import cached, is_on_hub
-    from multiview.portable.layout import FOLDER, is_model
-    from multiview.portable.read import read_model
-    from multiview.portable.write import write_model
-
-    if is_model(folder):
-        return read_model(folder)
-    if is_on_hub(folder):
-        return read_model(cached(str(folder)))
-    if not is_model(folder / FOLDER):
-        write_model(load(folder))
-    return read_model(folder / FOLDER)
 
 
 def embed(options: Embed) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from multiview.commands.embed import model_of
+from multiview.commands.models import model_of
 from multiview.exits import DONE
 from multiview.terminal import say
 

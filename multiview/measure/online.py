@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from multiview.jsonlines import LineFile, read_lines
 from multiview.measure.embeddings import Embedded, embed, share_buffers
 from multiview.measure.knn import weighted_knn
 from multiview.measure.labelled_splits import filled_splits, has_two_classes, labelled_positions
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 TRAIN_SAMPLES, TEST_SAMPLES = 4000, 1000
 MOST_PAIRS = 6
 """Pairs of views that are searched while training goes on."""
+FALLEN = "below untrained"
+"""The symptom in health.jsonl."""
 NOISE = 0.03
 """How far a measure must fall below the untrained weights before that is said."""
 EARLY = 0.2
@@ -116,29 +120,42 @@ class Watch:
     Args:
         trained: the run.
         device: of the encoders.
+        file: health.jsonl of the run, which gets the sentence too; None in processes that write
+            nothing. A resumed run does not say again what it holds.
     """
 
     trained: Trained
     device: torch.device
+    file: Path | None = None
     untrained: dict[str, float] | None = None
     said: bool = False
 
     def start(self) -> dict[str, float]:
         """The measures of the untrained weights; every process must call it."""
+        earlier = read_lines(self.file, "remove it.") if self.file else []
+        self.said = any(line.get("symptom") == FALLEN for line in earlier)
         self.untrained = self._measured(replace(self.trained, model=untrained_model(self.trained, self.device)))
         return self.untrained
 
-    def look(self, share: float) -> tuple[dict[str, float], str]:
+    def look(self, step: int, steps: int) -> tuple[dict[str, float], str]:
         """The measures now, and a sentence the first time that a view has fallen below untrained.
 
-        share: of the run that is done; in its first fifth nothing is said.
+        Nothing is said in the first fifth of the run.
+
+        Args:
+            step: that is done.
+            steps: of the whole run.
         """
         values, first = self._measured(self.trained), self.untrained or {}
         fallen = {name for name, value in values.items() if value < first.get(name, 0.0) - NOISE}
-        if not fallen or self.said or share < EARLY:
+        if not fallen or self.said or step < EARLY * steps:
             return values, ""
         self.said = True
-        return values, fallen_text({name: (first[name], values[name]) for name in sorted(fallen)})
+        text = fallen_text({name: (first[name], values[name]) for name in sorted(fallen)})
+        if self.file:
+            of = ", ".join(name.partition("/")[2] for name in sorted(fallen))
+            LineFile(self.file).append([{"step": step, "symptom": FALLEN, "of": of, "text": text}])
+        return values, text
 
     def _measured(self, trained: Trained) -> dict[str, float]:
         return online_knn(trained, self.device) or online_recall(trained, self.device)

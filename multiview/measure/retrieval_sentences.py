@@ -26,6 +26,19 @@ MOST = 6
 PLAIN = (RIDGE, CCA)
 
 
+NEXT = {
+    "good": "Next: `multiview report RUN` shows what finds what; `multiview embed RUN DATA vectors.parquet` writes the "
+    "features.",
+    "unknown": "Next: train longer (--train.epochs), or with more negatives (--train.batch, or a bank or queue). Where "
+    "ridge regression or CCA find as much, the relation of the views is simple: see in `multiview report RUN` which "
+    "pairs gain.",
+    "bad": "Next: look in `multiview report RUN` whether the losses fell. If not, train longer (--train.epochs) or "
+    "with another learning rate; if they did, use a milder augmentation and larger crops. `multiview train auto "
+    "--data DATA` chooses by the data.",
+}
+"""What to do after a verdict without labels, by `standing`."""
+
+
 def retrieval_rows(rows: Iterable[Measure]) -> list[Measure]:
     """The rows of retrieval between views."""
     return [row for row in rows if row.measure in (*RECALL.values(), MEDIAN_RANK)]
@@ -48,7 +61,7 @@ def retrieval_verdict(rows: Sequence[Measure]) -> str:
     if len(found) > MOST:
         lines.append(f"... and {len(found) - MOST} directions more, in the table.")
     if found:
-        lines += [_conclusion(found), *_fused(first)]
+        lines += [_conclusion(found), *_fused(first), NEXT[standing(rows)]]
     return "\n".join([*lines, *_ranks(rank_rows(rows), {row.views[0] for row in found})])
 
 
@@ -115,6 +128,19 @@ def margin_of(row: Measure, over: str = RANDOM) -> Margin | None:
 def beats_plain(row: Measure) -> bool:
     """Whether a direction is found better than by ridge regression and by CCA, beyond noise."""
     return all(m.clear for over in PLAIN if (m := margin_of(row, over)))
+
+
+def standing(rows: Sequence[Measure]) -> str:
+    """`good`: every direction beats all controls; `bad`: none beats random weights.
+
+    `unknown` stands for everything between, and for rows without controls.
+    """
+    found = _first_try(rows, TRAINED)
+    margins = [margin_of(row) for row in found]
+    learned = [row for row, m in zip(found, margins, strict=True) if m and m.clear]
+    if learned and len(learned) == len(found) and all(map(beats_plain, found)):
+        return "good"
+    return "unknown" if learned or None in margins else "bad"
 
 
 def _first_try(rows: Iterable[Measure], weights: str) -> list[Measure]:

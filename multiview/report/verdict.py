@@ -14,6 +14,7 @@ from multiview.measure.retrieval_sentences import (
     retrieval_notes,
     retrieval_rows,
     retrieval_verdict,
+    standing,
 )
 from multiview.measure.rows import CONCAT, RANDOM, RAW, TRAINED, Measure
 from multiview.measure.sentences import headline, linear_rows, margin_over, notes, verdict
@@ -49,8 +50,8 @@ def by_labels(run: Gathered) -> Card:
         reason = "The data has no labels in its splits, so" if run.rows else _unevaluated(run) + " So"
         return Card(title=title, state="unknown", sentence=f"{reason} neither kNN nor linear probe was measured.")
     subject, *controls = headline(rows)
-    margins = [margin_over(subject, control) for control in controls]
-    state = "good" if margins and all(m.clear for m in margins) else "bad" if margins else "unknown"
+    clear = [margin_over(subject, control).clear for control in controls]
+    state = "unknown" if not clear else "good" if all(clear) else "unknown" if clear[0] else "bad"
     shown = first_groups([row for row in rows if len(row.views) == 1 or row.group == CONCAT])
     return Card(
         title=title,
@@ -74,10 +75,9 @@ def between_views(run: Gathered) -> Card:
     shown = first_groups(first)
     missing = len({row.group for row in first}) - len({row.group for row in shown})
     more = [f"{counted(missing, 'direction')} more in the table of all measured values."] if missing else []
-    learned = "better than random weights in" in text[at] or "the encoders learned what" in text[at]
     return Card(
         title=title,
-        state="good" if learned else "bad",
+        state=standing(first),
         sentence=text[at],
         lines=text[:at] + text[at + 1 :] + more,
         drawing=drawing(shown, "R@1"),

@@ -174,6 +174,12 @@ def any_saved(folder: Path) -> bool:
     return bool(_newest_first(folder))
 
 
+def newest_step(folder: Path) -> int:
+    """The step of the newest checkpoint by its name, whole or not; 0 without one."""
+    names = [path.name.removeprefix("step-") for path in _newest_first(folder)]
+    return max((int(name) for name in names if name.isdigit()), default=0)
+
+
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
     """An optimiser's state as named tensors and plain groups."""
     import torch
