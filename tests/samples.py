@@ -76,6 +76,7 @@ def write_for_every_source(folder: Path) -> None:
         write_clip(folder / "clips" / kind / "1.mp4")
     _write_rig(folder / "rig", rng)
     _write_survey(folder, rng)
+    _write_walks(folder / "walks", rng)
     tables = {"fou": rng.normal(size=(20, 76)), "mor": rng.normal(size=(20, 6)), "y": np.arange(20) % 10}
     np.savez(folder / "digits.npz", **tables)
     for write in (write_cifar10, write_cifar100, write_stl10, write_nyu):
@@ -91,6 +92,16 @@ def _write_rig(folder: Path, rng: np.random.Generator) -> None:
         disparity = rng.integers(64 * 20, 64 * 90, (SIDE, SIDE)).astype(np.uint16)
         disparity[:, :4] = 0
         Image.fromarray(disparity).save(folder / f"{name}_disp.png")
+
+
+def _write_walks(folder: Path, rng: np.random.Generator) -> None:
+    """Recordings of two sensors in CSV files."""
+    for sensor in ("acc", "gyr"):
+        (folder / sensor).mkdir(parents=True)
+        for number in range(3):
+            values = np.column_stack([np.arange(300) / 50, rng.normal(size=(300, 3))])
+            file = folder / sensor / f"walk{number}.csv"
+            np.savetxt(file, values, "%.3f", ",", header="time,x,y,z", comments="")
 
 
 def _write_survey(folder: Path, rng: np.random.Generator) -> None:

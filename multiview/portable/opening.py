@@ -19,6 +19,7 @@ from multiview.data.load.open_data import SCENES, is_store, open_data
 from multiview.data.load.sourcestore import FOLDER, SourceStore
 from multiview.data.modality import Modality
 from multiview.data.source import Source
+from multiview.data.sources.sensors import Sensors
 from multiview.data.store.reading import Store
 from multiview.errors import MultiviewError, printable
 from multiview.portable.model import Column, PortableModel
@@ -29,7 +30,7 @@ BATCH = 256
 CARRIED = (
     *("size", "resize", "max_megapixels", "store", "rate", "channels", "seconds", "fps", "frames", "text_bytes"),
     *("depth_scale", "disparity", "disparity_offset", "invalid", "normal_y", "mask_names", "depth_offset"),
-    *("series_rate", "channel_axis"),
+    *("series_rate", "channel_axis", "window", "hop", "sensors"),
 )
 """Options of a source that decide which values a file becomes."""
 SAME_SOURCE = ("modalities", "label_column", "id_column", "split_column")
@@ -81,7 +82,8 @@ def open_store(data: Mapping[str, Any], spec: str) -> Store:
     path = Path(name)
     if spec.split(":")[0] == SCENES or not path.exists() or is_store(name):
         return open_data(spec, CACHE)
-    source = detect_source(path)
+    recorded = data.get("source") == "sensors" and path.suffix.lower() in (".csv", ".tsv")
+    source = Sensors() if recorded else detect_source(path)
     return _first_that_opens(source_like(source, data), path)
 
 
@@ -103,10 +105,18 @@ def source_like(source: Source, data: Mapping[str, Any]) -> list[Source]:
     if "missing" in names:
         known["missing"] = "keep"
     plain = replace(source, **{name: x for name, x in known.items() if name in names})  # type: ignore[type-var]
+    if isinstance(plain, Sensors):
+        return _with_rate(plain, data.get("modalities", ()))
     if type(source).__name__.lower() != data.get("source"):
         return [plain]
     same = {name: x for name, x in _given(data.get("options", {}), SAME_SOURCE).items() if name in names}
     return [replace(plain, **same), plain] if same else [plain]  # type: ignore[type-var]
+
+
+def _with_rate(source: Sensors, modalities: Sequence[Mapping[str, Any]]) -> list[Source]:
+    """The source, which reads the rate from the times, then with the rate of the training data."""
+    rates = {each["rate"] for each in modalities if each["kind"] == "series"}
+    return [source, replace(source, rate=rates.pop())] if source.rate is None and len(rates) == 1 else [source]
 
 
 def _given(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -125,6 +135,8 @@ def _from_modalities(modalities: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             found |= {"rate": round(each["rate"]), "channels": shape[1] if len(shape) > 1 else 1}
         if kind == "text":
             found |= {"text_bytes": shape[0]}
+        if kind == "series" and shape[0] > 0:
+            found |= {"window": f"{shape[0] / each['rate']:.9f}s"}
     return found
 
 

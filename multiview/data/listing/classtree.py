@@ -63,6 +63,10 @@ class ClassTreeOptions:
         """
         found = find_files(root, kind, endings, links=self.links == "follow")
         found.require_files()
+        return self.list_files(root, found)
+
+    def list_files(self, root: Path, found: FileTree) -> Listing:
+        """Lists the samples of files that were found; see `list_samples`."""
         by_id = {as_unicode(path): path for path in found.files} | dict(
             zip(ids_of(found.files), found.files, strict=True)
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-from multiview.data.files import arrayfiles, audiofiles, images, videofiles
+from multiview.data.files import arrayfiles, audiofiles, csvfiles, images, videofiles
 from multiview.data.listing import labels
 from multiview.data.listing.filetree import find_files
+from multiview.data.listing.recordings import SENSORS, sensor_of_column
 from multiview.data.listing.tables import ENDINGS as TABLES
 from multiview.data.source import Source
 from multiview.data.sources.aligned import Aligned, modality_folders
@@ -18,6 +20,7 @@ from multiview.data.sources.folder import Folder
 from multiview.data.sources.manifest import Manifest
 from multiview.data.sources.nyuv2 import FILE as NYU_FILE
 from multiview.data.sources.nyuv2 import NyuV2
+from multiview.data.sources.sensors import Sensors
 from multiview.data.sources.stl10 import Stl10
 from multiview.data.sources.video import Video
 from multiview.errors import MultiviewError
@@ -33,6 +36,8 @@ PUBLISHED: dict[str, Source] = {
 """A file that only this dataset has; its path starts with the folder of the archive."""
 SIDES = ("left", "right")
 """Ends of the names of two pictures of one scene."""
+NO_CHANNELS = re.compile("id|ids|split|(.*_)?(file|path|filename|image|photo|text|caption|audio|video)(_name)?")
+"""Columns that a recording of sensors does not have."""
 TREES = {"image": images.ENDINGS, "sound": audiofiles.ENDINGS, "clip": videofiles.ENDINGS}
 
 
@@ -43,8 +48,9 @@ def detect_source(root: Path) -> Source:
     with names of modalities mean `Aligned`, and so do two or more that hold the samples of a
     `labels.csv` under equal names, and pictures NAME_left and NAME_right in one folder. Any other
     folder is read as class folders of its most frequent kind of file: images, sounds or clips; a
-    `labels.csv` with the columns `id` and `split` lists its samples. Raises MultiviewError for a
-    file that no source reads.
+    `labels.csv` with the columns `id` and `split` lists its samples. A folder of CSV files alone
+    holds recordings of sensors, and so does a CSV file with columns such as `acc_x` and no files.
+    Raises MultiviewError for a file that no source reads.
     """
     if root.is_file():
         return _source_of_file(root)
@@ -56,7 +62,7 @@ def detect_source(root: Path) -> Source:
     if len(modality_folders(root)) >= 2:
         return Aligned()
     if names := folders_of_samples(root):
-        return Aligned(modalities=names)
+        return Sensors() if _holds_recordings(root) else Aligned(modalities=names)
     if patterns := views_by_ending(root):
         return Aligned(modalities=patterns)
     return _source_of_tree(root)
@@ -102,13 +108,33 @@ def _ends(file: PurePosixPath, side: str) -> bool:
 def _source_of_file(file: Path) -> Source:
     ending = file.suffix.lower()
     if ending in TABLES:
-        return Manifest()
+        return Sensors() if is_recording(file) else Manifest()
     if file.name == NYU_FILE:
         return NyuV2()
     if ending in arrayfiles.ENDINGS:
         return Arrays()
     readable = ", ".join((*TABLES, *arrayfiles.ENDINGS))
     raise MultiviewError(f"no source reads the file {file}; give a folder, a store, or a file that ends in {readable}.")
+
+
+def is_recording(file: Path) -> bool:
+    """Whether a CSV file has columns of a sensor, such as `acc_x`, and none of ids, files, texts.
+
+    Only the header is read.
+    """
+    if file.suffix[1:].lower() not in csvfiles.ENDINGS:
+        return False
+    names = csvfiles.header_of(file)
+    sensors = {sensor for sensor, axis in map(sensor_of_column, names) if axis}
+    known = any(SENSORS.intersection(sensor.split("_")) for sensor in sensors)
+    return known and not any(NO_CHANNELS.fullmatch(name.casefold()) for name in names)
+
+
+def _holds_recordings(root: Path) -> bool:
+    """Whether CSV files, and no other data, lie below a folder."""
+    kinds = frozenset().union(*TREES.values(), csvfiles.ENDINGS, ["npy"])
+    files = [file for file in find_files(root, "file", kinds).files if file != labels.USUAL_CSV]
+    return bool(files) and all(PurePosixPath(file).suffix[1:].lower() in csvfiles.ENDINGS for file in files)
 
 
 def _has_file(root: Path, file: PurePosixPath) -> bool:
@@ -126,5 +152,5 @@ def _source_of_tree(root: Path) -> Source:
     )
     if not counts:
         arrays = [path for path in root.iterdir() if path.suffix.lower() in (".npy", *arrayfiles.ENDINGS)]
-        return Arrays() if arrays else Folder()
+        return Arrays() if arrays else Sensors() if _holds_recordings(root) else Folder()
     return {"image": Folder, "sound": Audio, "clip": Video}[counts.most_common(1)[0][0]]()

@@ -84,8 +84,8 @@ def values_of_plan(plan: Plan, column: str, source: Source, root: Path | None) -
     """
     found = groups_by_id(column, [row.id for row in plan.rows])
     found = _of_rows(plan.rows, column) if found is None else found
-    found = _of_table(plan.rows, column, source, root) if found is None else found
     found = list(plan.column(column)) if found is None and plan.column is not None else found
+    found = _of_table(plan.rows, column, source, root) if found is None else found
     if found is None:
         known = {name for row in plan.rows for name in (*row.groups, *row.factors)}
         raise unknown_name("column of groups", column, known | {LABEL, FOLDER, f"{PATTERN}REGEX"})
