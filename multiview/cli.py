@@ -120,11 +120,14 @@ COMMANDS = (
     ),
     Command(
         name="search",
-        summary="find the samples nearest to ids or files",
+        summary="find the samples nearest to ids, files or texts",
         words="GALLERY QUERY [QUERY ...] [options]",
         action="multiview.commands.embed:search",
         options="multiview.commands.embed:Search",
-        examples=("multiview search vectors.parquet cat.jpg --model runs/photos/model --sheet found.png",),
+        examples=(
+            "multiview search vectors.parquet cat.jpg --model runs/photos/model --sheet found.png",
+            'multiview search vectors.parquet "a red circle" --model runs/captions/model --in photo',
+        ),
     ),
     Command(
         name="export",

@@ -104,6 +104,7 @@ def parse(
     Raises:
         MultiviewError: a word is missing, unknown or has a wrong value.
     """
+    argv = _without_aliases(argv, getattr(config, "aliases", {}))
     parser, narrow, given, kinds, positional = parser_of(config, argv, prog, description, words, epilog, first)
     known = [option.removeprefix("--") for option in parser._option_string_actions if option.startswith("--")]
     expanded = _expanded(given, known, narrow)
@@ -112,6 +113,12 @@ def parse(
     values = parser.values_of(_positional_first(expanded), kinds, narrow)
     several = {name: tuple(values[name]) for name in positional if isinstance(values[name], list)}
     return config(**values | several)
+
+
+def _without_aliases(argv: Sequence[str], aliases: Mapping[str, str]) -> list[str]:
+    """The words with the other names of options replaced, as `--in` and `--in=x` by `--within`."""
+    parts = [word.partition("=") for word in argv]
+    return [aliases.get(name, name) + equals + value for name, equals, value in parts]
 
 
 class Reading(NamedTuple):

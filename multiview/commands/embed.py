@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from multiview.commands.models import model_of
 from multiview.errors import MultiviewError
@@ -59,11 +60,12 @@ class Search:
 
     Args:
         gallery: a file that `multiview embed` wrote.
-        query: ids of the gallery, files, folders or stores.
-        model: the model of the gallery; needed for files.
+        query: ids of the gallery, files, folders or stores. Any other words are a text, which a
+            view of texts of the model reads.
+        model: the model of the gallery; needed for files and texts.
         view: the view of the queries (null = the first view of the gallery that they have).
-        within: the view that is searched (null = the view of the query). Another view needs a
-            gallery of z.
+        within: the view that is searched; `--in` means the same (null = the view of the query; for
+            a text the first view that holds no texts). Another view needs a gallery of z.
         k: how many samples to show.
         sheet: file of a picture of queries and found samples, for galleries of picture files.
     """
@@ -75,6 +77,8 @@ class Search:
     within: str | None = None
     k: int = 10
     sheet: str | None = None
+
+    aliases: ClassVar[Mapping[str, str]] = {"--in": "--within"}
 
 
 def embed(options: Embed) -> int:

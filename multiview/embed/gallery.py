@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,12 @@ class Gallery:
         except ValueError:
             raise self.unknown(identity) from None
 
-    def unknown(self, word: str) -> MultiviewError:
+    def unknown(self, word: str, remedy: str = "") -> MultiviewError:
         """The error for a word that is no id: shows 20 ids, and the most similar one of 20,000."""
         more = f", and {len(self.ids) - 20:,} more" if len(self.ids) > 20 else ""
         near = suggestion(Path(word).stem, self.ids[:20_000])
         listing = f"available: {', '.join(self.ids[:20])}{more}."
-        return MultiviewError(f"'{printable(word)}' is not a file, and no id of the gallery; {listing}{near}")
+        return MultiviewError(f"'{printable(word)}' is not a file, and no id of the gallery; {listing}{near}{remedy}")
 
     @property
     def views(self) -> list[str]:
@@ -67,16 +67,20 @@ class Gallery:
         if query == found:
             return columns[query][0], columns[query][0]
         if self.about["what"] != "z":
-            raise MultiviewError(
-                "the gallery holds features h, which only compare samples of one view. To find one view by another, "
-                "embed the gallery with --what z."
-            )
-        return _compared(columns[query], columns[found], query, found)
+            raise self.no_common_space()
+        return common_columns(columns[query], columns[found], query, found)
+
+    def no_common_space(self) -> MultiviewError:
+        """The error for two views in a gallery of features."""
+        return MultiviewError(
+            "the gallery holds features h, which only compare samples of one view. To find one view by another, "
+            "embed the gallery with --what z."
+        )
 
 
-def _compared(
-    queries: list[dict[str, Any]], others: list[dict[str, Any]], query: str, found: str
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def common_columns(
+    queries: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]], query: str, found: str
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The two columns of an edge that has both views, else those of projectors of one form."""
     pairs = [(a, b) for a in queries for b in others if a["width"] == b["width"]]
     joined = [(a, b) for a, b in pairs if set(a["edges"]) & set(b["edges"])]

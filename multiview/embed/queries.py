@@ -1,4 +1,4 @@
-"""What is searched for: ids of the gallery, files, folders and stores."""
+"""What is searched for: ids of the gallery, files, folders, stores and texts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from multiview.embed.gallery import Gallery
 from multiview.embed.search import nearest
+from multiview.embed.texts import is_text, target_of_text, text_vector
 from multiview.errors import MultiviewError, printable
 from multiview.portable.model import PortableModel
 from multiview.portable.opening import open_for
@@ -43,13 +44,30 @@ class _Query:
 def answers(
     gallery: Gallery, words: Sequence[str], model: PortableModel | None, view: str | None, within: str | None, k: int
 ) -> list[Answer]:
-    """The answers to all queries. Raises MultiviewError for what is no id and no file."""
+    """The answers to all queries. Raises MultiviewError for what is no id, file or text."""
     if not words:
-        raise MultiviewError("QUERY is missing; give ids of the gallery, or files with --model MODEL.")
+        raise MultiviewError("QUERY is missing; give ids of the gallery, or files or texts with --model MODEL.")
     if k < 1:
         raise MultiviewError(f"k is {k}; give 1 or more.")
-    queries = [query for word in words for query in _queries(gallery, word, model, view)]
-    return [_answer(gallery, query, view, within, k) for query in queries]
+    return [answer for word in words for answer in _answers(gallery, word, model, view, within, k)]
+
+
+def _answers(
+    gallery: Gallery, word: str, model: PortableModel | None, view: str | None, within: str | None, k: int
+) -> list[Answer]:
+    if word not in gallery.ids and not Path(word).exists() and model is not None and is_text(word):
+        _require_same(gallery, model)
+        return [_answer_to_text(gallery, word, model, view, within, k)]
+    return [_answer(gallery, query, view, within, k) for query in _queries(gallery, word, model, view)]
+
+
+def _answer_to_text(
+    gallery: Gallery, text: str, model: PortableModel, view: str | None, within: str | None, k: int
+) -> Answer:
+    target = target_of_text(gallery, model, within)
+    own, vector, column = text_vector(gallery, model, text, view, target)
+    best, rows = nearest(vector[None], gallery.values[column], k, gallery.present[target])
+    return Answer(f'"{text}"', "", own, target, best[0], rows[0])
 
 
 def _answer(gallery: Gallery, query: _Query, view: str | None, within: str | None, k: int) -> Answer:
@@ -74,15 +92,21 @@ def _queries(gallery: Gallery, word: str, model: PortableModel | None, view: str
         yield _Query(word, gallery.paths[row], {c["name"]: gallery.values[c["name"]][row] for c in columns}, row)
         return
     if not Path(word).exists():
-        raise gallery.unknown(word)
+        raise gallery.unknown(
+            word, " A text needs the model, --model MODEL." if model is None and is_text(word) else ""
+        )
     if model is None:
         raise MultiviewError(f"the query {printable(word)} is a file: give the model of the gallery, --model MODEL.")
+    _require_same(gallery, model)
+    yield from _of_files(gallery, Path(word), model, view)
+
+
+def _require_same(gallery: Gallery, model: PortableModel) -> None:
     if model.digest != gallery.about["model"]:
         raise MultiviewError(
             f"{model.folder} is another model than the one that made the gallery; give that model, or embed the "
             "gallery again with this one."
         )
-    yield from _of_files(gallery, Path(word), model, view)
 
 
 def _of_files(gallery: Gallery, path: Path, model: PortableModel, view: str | None) -> Iterator[_Query]:
