@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import torch
 
@@ -37,9 +37,26 @@ from multiview.train.tuned import tuned
 from multiview.trained import Trained
 from multiview.view import View
 
+if TYPE_CHECKING:
+    from multiview.measure.embeddings import Embedded
+    from multiview.portable.model import PortableModel
+    from multiview.portable.vectors import Vectors
+
+    class Loaded(Trained, PortableModel):  # type: ignore[misc]
+        """What `load` returns, for a type checker: a run or a model, with the face of both.
+
+        `trained: mv.Trained = mv.load(...)` or `model: mv.PortableModel = mv.load(...)` says which.
+        """
+
+        @overload  # type: ignore[override]
+        def embed(self, split: str, store: Store | None = None) -> Embedded: ...
+
+        @overload
+        def embed(self, data: Any, *, what: str = "h", split: str | None = None, **how: Any) -> Vectors: ...
+
 
 @or_model
-def load(run: str | Path, data: Any = None, *, setup: Setup | None = None, trust_code: bool = False) -> Trained:
+def load(run: str | Path, data: Any = None, *, setup: Setup | None = None, trust_code: bool = False) -> Loaded:
     """Loads a run: rebuilds it from its recipe, or from the record that `mv.fit` wrote.
 
     The weights are those of the newest whole checkpoint, or of the best one with `--keep best`.
@@ -79,7 +96,7 @@ def load(run: str | Path, data: Any = None, *, setup: Setup | None = None, trust
     trained = Trained(setup, model, store, folder, step, notes=said, other_data=other, group=group)
     for note in said:
         print(f"note: {note}", file=sys.stderr)
-    return trained
+    return cast("Loaded", trained)
 
 
 def _load_weights(model: MultiviewModel, saved: Checkpoint, folder: Path) -> None:

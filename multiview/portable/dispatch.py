@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import ParamSpec, TypeVar, cast
 
 from multiview.errors import MultiviewError
 from multiview.portable.hub import cached, is_on_hub
@@ -14,16 +14,17 @@ from multiview.portable.read import read_model
 from multiview.train.runfolder import ENVIRONMENT
 
 P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def or_model(load: Callable[P, Any]) -> Callable[P, Any]:
+def or_model(load: Callable[P, R]) -> Callable[P, R]:
     """The function `load`, which now also reads model folders, and models of the hub.
 
     Its first argument is a folder, or `hf:OWNER/NAME`.
     """
 
     @wraps(load)
-    def load_either(*args: P.args, **kwargs: P.kwargs) -> Any:
+    def load_either(*args: P.args, **kwargs: P.kwargs) -> R:
         first = str(args[0] if args else kwargs.get("run", ""))
         folder = Path(first)
         if not is_model(folder) and not is_on_hub(first):
@@ -31,7 +32,7 @@ def or_model(load: Callable[P, Any]) -> Callable[P, Any]:
             return load(*args, **kwargs)
         given = [name for name, value in kwargs.items() if name != "run" and value is not None and value is not False]
         _refuse(first, given or ["data"] * (len(args) - 1))
-        return read_model(folder if is_model(folder) else cached(first))
+        return cast("R", read_model(folder if is_model(folder) else cached(first)))
 
     return load_either
 
