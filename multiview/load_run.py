@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, overload
 
@@ -27,6 +28,7 @@ from multiview.portable.dispatch import or_model
 from multiview.recipe import Recipe, Setup
 from multiview.recipe_origin import recipe_of
 from multiview.record import from_plain
+from multiview.remote.address import is_address
 from multiview.runs import environment
 from multiview.setup import with_statistics
 from multiview.setup_record import setup_from, with_initial
@@ -83,11 +85,12 @@ def load(run: str | Path, data: Any = None, *, setup: Setup | None = None, trust
     """
     folder = Path(run)
     recipe = recipe_of(folder, trust_code=trust_code)
-    saved, own, cache = newest(result_folder(folder)), _own_data(folder), Path(recipe.cache)
-    store = _own_store(own, folder, cache) if data is None else _opened(data, cache, recipe.group)
+    saved, own = newest(result_folder(folder)), _own_data(folder)
+    read = partial(open_data, cache=Path(recipe.cache), cache_size=recipe.cache_size)
+    store = _own_store(own, folder, read) if data is None else _opened(data, read, recipe.group)
     torch.manual_seed(recipe.seed)
     built = tuned(_built(recipe, folder, setup), weights=False)
-    setup, notes = _with_own_statistics(built, saved, None if data is None else own, cache)
+    setup, notes = _with_own_statistics(built, saved, None if data is None else own, read)
     setup = with_statistics(setup, store, Situation(saved.state["samples"], recipe.train.batch))
     said = (*saved.refused, *notes, *_unfinished(saved, folder))
     model = MultiviewModel({name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()}, setup.graph)
@@ -116,12 +119,12 @@ def _other_data(data: Any, store: Store, folder: Path) -> str:
     return "data in memory" if is_in_memory(data) else str(data)
 
 
-def _own_store(own: str, folder: Path, cache: Path) -> Store:
+def _own_store(own: str, folder: Path, read: Callable[..., Store]) -> Store:
     """The data that the run was trained on. Raises MultiviewError when it is there no more."""
     try:
-        return open_data(own, cache)
+        return read(own)
     except MultiviewError as error:
-        made = own == MEMORY or own.split(":")[0] in (SCENES, HF)
+        made = own == MEMORY or own.split(":")[0] in (SCENES, HF) or is_address(own)
         if made or Path(own.removeprefix(f"{FOLDER}:")).exists():
             raise
         raise MultiviewError(
@@ -130,8 +133,8 @@ def _own_store(own: str, folder: Path, cache: Path) -> Store:
         ) from error
 
 
-def _opened(data: Any, cache: Path, group: str | None) -> Store:
-    return open_memory(data, group=group) if is_in_memory(data) else open_data(str(data), cache)
+def _opened(data: Any, read: Callable[..., Store], group: str | None) -> Store:
+    return open_memory(data, group=group) if is_in_memory(data) else read(str(data))
 
 
 def _built(recipe: Recipe, folder: Path, setup: Setup | None) -> Setup:
@@ -141,7 +144,9 @@ def _built(recipe: Recipe, folder: Path, setup: Setup | None) -> Setup:
     return with_initial(setup or setup_from(folder), folder)
 
 
-def _with_own_statistics(setup: Setup, saved: Checkpoint, own: str | None, cache: Path) -> tuple[Setup, list[str]]:
+def _with_own_statistics(
+    setup: Setup, saved: Checkpoint, own: str | None, read: Callable[..., Store]
+) -> tuple[Setup, list[str]]:
     """The setup with the mean and std that its views had in training, and notes for the user.
 
     own: the data of the run when other data is read; None when the run's own data is read.
@@ -152,7 +157,7 @@ def _with_own_statistics(setup: Setup, saved: Checkpoint, own: str | None, cache
     if own is None or len(known) == len(setup.views):
         return setup, []
     try:
-        store = open_data(own, cache)
+        store = read(own)
         return replace(setup, views={n: view_with_statistics(view, store) for n, view in setup.views.items()}), []
     except MultiviewError as error:
         reason = str(error)

@@ -60,8 +60,9 @@ class Recipe:
     """The options that every recipe has. A recipe of your own adds fields and `build`.
 
     Args:
-        data: a store, a folder of files (prepared when it is first used), or `scenes` (images with
-            depth and sound that the toolkit draws itself).
+        data: a store, the address of a store (`s3://bucket/photos`), a folder of files (prepared
+            when it is first used), or `scenes` (images with depth and sound that the toolkit draws
+            itself).
         out: the run folder (null = the next free folder under runs/).
         seed: seed of all random numbers: weights, order of samples, crops, negatives.
         resume: continue the run in `out` from its newest checkpoint, with that run's options unless
@@ -79,6 +80,9 @@ class Recipe:
         evaluate: after training, evaluate the encoders and compare them with random weights and raw
             pixels.
         cache: folder for data that is prepared automatically.
+        cache_size: most bytes that stores fetched from an address may take on this machine's disk,
+            such as 50GB (null = $MULTIVIEW_CACHE_SIZE, else 20GB). They are in
+            $MULTIVIEW_CACHE_DIR, else in ~/.cache/multiview/stores.
         weights: first weights of the encoders: a published file, a run or a model folder for every
             encoder, or VIEW=FILE,VIEW=FILE. docs/weights.md lists the formats.
         train: the options of training.
@@ -100,6 +104,7 @@ class Recipe:
     plan: bool = False
     evaluate: bool = True
     cache: str = "data"
+    cache_size: str | None = None
     group: str | None = None
     weights: str | None = None
     target: tuple[str, ...] | None = None

@@ -175,13 +175,18 @@ def _describe(
         prepared.console.print(f"resumed with a changed option: {change}", highlight=False, markup=False)
     data = {
         "spec": recipe.data,
-        "path": str(Path(prepared.store.path).resolve()),
+        "path": _place(prepared.store),
         "manifest": prepared.store.manifest.hash,
         "samples": len(prepared.store),
     }
     describe(folder, replace(recipe, out=str(folder), resume=False, overwrite=False), origin, data)
     if setup is not None:
         save_setup(folder, setup, None if recipe.resume else prepared.initial)
+
+
+def _place(store: Store) -> str:
+    """Where the data of a run are: the address or the absolute path of the folder."""
+    return store.cache.address if store.cache else str(Path(store.path).resolve())
 
 
 def _online(prepared: Prepared, steps: int, folder: Path) -> Callable[[int, int], dict[str, float]]:

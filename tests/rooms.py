@@ -21,7 +21,7 @@ GROUND = (
     "plugin_fields plugins plurals record require terminal tuning typed writable"
 )
 FLOORS = (
-    (*(f"multiview/{name}.py" for name in GROUND.split()), "multiview/data"),
+    (*(f"multiview/{name}.py" for name in GROUND.split()), "multiview/data", "multiview/remote"),
     (
         *(
             "views",

@@ -12,9 +12,13 @@ from multiview.errors import MultiviewError
 from multiview.exits import DONE
 from multiview.options import parse
 from multiview.plugins import load
+from multiview.remote.address import is_address
 from multiview.terminal import say
 
-FOLDERS = {"input": "the folder or file to read", "out": "the folder of the new store"}
+FOLDERS = {
+    "input": "the folder or file to read",
+    "out": "the folder of the new store, or its address such as s3://bucket/photos",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,8 @@ class Preprocess:
 
     Args:
         shard_rows: samples per shard file. Each worker holds one shard in memory.
+        shard_mb: megabytes per shard file, in place of shard_rows (null = shard_rows; for an
+            address 128).
         max_bad: how many samples may be unreadable: a value below 1 is a share of all samples,
             other values are a number of samples.
         duplicates: treatment of exact copies: `keep` lists them, `drop` omits them, `error` stops.
@@ -41,6 +47,7 @@ class Preprocess:
     """
 
     shard_rows: int = 1000
+    shard_mb: float | None = None
     max_bad: float = 0.05
     duplicates: Literal["keep", "drop", "error"] = "keep"
     workers: int = 0
@@ -64,13 +71,26 @@ def preprocess(given: str, words: Sequence[str]) -> int:
     options = {field.name: getattr(chosen, field.name) for field in fields(Preprocess)}
     del options["view_statistics"]
     with progress_bar(f"preparing {root or given}") as progress:
-        report = write(source, root, Path(chosen.out), name=name, progress=progress, **options)
+        report = write(source, root, out_of(chosen.out), name=name, progress=progress, **options)
     say("\n".join(report.lines()))
-    if chosen.view_statistics and not chosen.shard:
-        from multiview.data.load.viewstatistics import describe_views
-
-        describe_views(report.out)
+    if chosen.view_statistics and not report.part and not (chosen.shard and not is_address(chosen.out)):
+        _describe_views(report.out, source, root, chosen.group)
     return DONE
+
+
+def out_of(word: str) -> Path | str:
+    """The folder, or the address, that a word names."""
+    return word if is_address(word) else Path(word)
+
+
+def _describe_views(out: Path | str, source: Any, root: Path | None, group: str | None) -> None:
+    """Measures the views of a new store; for an address on the input, to fetch no shard."""
+    from multiview.data.load.viewstatistics import describe_views, describe_views_at
+
+    if isinstance(out, str):
+        describe_views_at(out, source, root, group)
+    else:
+        describe_views(out)
 
 
 def _parsed(name: str, source: type[Any], words: Sequence[str]) -> Any:

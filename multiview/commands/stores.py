@@ -7,7 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from multiview import old_import_paths
+from multiview.errors import MultiviewError
 from multiview.exits import DONE, FAILED
+from multiview.remote.address import is_address
 from multiview.terminal import say
 
 __getattr__ = old_import_paths.names_of("commands.stores")
@@ -59,8 +61,10 @@ class Split:
 class Verify:
     """Reads a whole store in a separate process with limits and reports every fault.
 
+    The shards of an address are fetched anew, one by one.
+
     Args:
-        store: the store's folder.
+        store: the store's folder, or its address.
         memory: gigabytes that the process may use.
         seconds: time limit per shard.
     """
@@ -75,8 +79,9 @@ class Inspect:
     """Prints what a store holds and draws a contact sheet of every modality and view.
 
     Args:
-        store: the store's folder.
-        out: file of the picture (null = contact-sheet.png in the store's folder).
+        store: the store's folder, or its address.
+        out: file of the picture (null = contact-sheet.png in the store's folder; for an address in
+            the working folder).
         samples: rows of the picture.
         views: views to draw, with their options: '[L, bands:bands=8, "table:columns=[0,3]"]'
             (null = every installed view that needs no option and whose modality the store has).
@@ -93,6 +98,8 @@ def merge(options: Merge) -> int:
     from multiview.data.write.merge import merge as join
     from multiview.data.write.progress import progress_bar
 
+    for word in filter(is_address, (options.out, *options.store)):
+        raise MultiviewError(f"merge works in folders, and {word} is an address: copy the stores to a disk first.")
     out, stores = Path(options.out), [Path(store) for store in options.store]
     with progress_bar(f"merging into {out}") as progress:
         report = join(out, stores, overwrite=options.overwrite, workers=0, progress=progress)
@@ -118,7 +125,7 @@ def verify(options: Verify) -> int:
     """multiview verify STORE [options]: 0 when the store is whole, 1 when it is damaged."""
     from multiview.data.store.verify import verify as read_all
 
-    report = read_all(Path(options.store), memory=options.memory, seconds=options.seconds)
+    report = read_all(options.store, memory=options.memory, seconds=options.seconds)
     say("\n".join(report.lines()))
     return FAILED if report.faults else DONE
 
@@ -128,5 +135,5 @@ def inspect_store(options: Inspect) -> int:
     from multiview.data.inspect.inspection import inspect_store as show
 
     out = Path(options.out) if options.out else None
-    show(Path(options.store), out=out, samples=options.samples, views=options.views)
+    show(options.store, out=out, samples=options.samples, views=options.views)
     return DONE

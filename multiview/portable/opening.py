@@ -151,7 +151,7 @@ def views_of(model: PortableModel, store: Store, wanted: Sequence[str] | None) -
     read = {name: _reads(part.modality, stored, names) for name, part in parts.items()}
     lacking = [name for name, other in read.items() if other is None]
     if lacking and (wanted is not None or len(lacking) == len(read)):
-        raise absent_modality(parts[lacking[0]].view, stored.values(), str(store.path))
+        raise absent_modality(parts[lacking[0]].view, stored.values(), store.name)
     there = {name: other for name, other in read.items() if other is not None}
     for name, other in there.items():
         _require_alike(name, parts[name].modality, other, store)
@@ -177,7 +177,7 @@ def _require_alike(view: str, own: Modality, other: Modality, store: Store) -> N
     for what, (ours, theirs) in facts.items():
         if ours != theirs:
             raise MultiviewError(
-                f"the view '{view}' was trained on '{own.name}' with {what} {printable(ours)}, but {store.path} has "
+                f"the view '{view}' was trained on '{own.name}' with {what} {printable(ours)}, but {store.name} has "
                 f"{printable(theirs)}. Prepare the data like those of the training, with `multiview preprocess`."
             )
 

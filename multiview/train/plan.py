@@ -60,7 +60,7 @@ def _run_facts(prepared: Prepared, recipe: Recipe) -> dict[str, str]:
     train, processes = prepared.train, prepared.accelerator.num_processes
     rate = f"{train.optimizer.rate(train.batch):g}"
     facts = {
-        "data": f"{prepared.store.path}, {len(prepared.samples):,} training samples",
+        "data": f"{prepared.store.name}, {len(prepared.samples):,} training samples",
         "steps": f"{prepared.steps:,} ({len(prepared.batches):,} per epoch), {train.batch} samples per step, "
         + counted(processes, "process", "processes"),
         "time": duration_text(prepared),

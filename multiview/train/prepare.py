@@ -28,6 +28,7 @@ from multiview.model import MultiviewModel
 from multiview.objectives.base import Situation
 from multiview.plurals import counted
 from multiview.recipe import Recipe, Setup
+from multiview.remote.address import is_address
 from multiview.setup import example_tensors, with_statistics
 from multiview.terminal import SafeConsole
 from multiview.train.checks import check_batch_norm, check_encoders, check_synchronisable, check_synchronised
@@ -184,7 +185,7 @@ def _count_samples(store: Store) -> int:
         return len(store.rows(TRAIN_SPLIT))
     splits = ", ".join(store.split_names) or "none"
     raise MultiviewError(
-        f"{store.path} has no samples in the split '{TRAIN_SPLIT}' (its splits: {splits}); give the samples to train "
+        f"{store.name} has no samples in the split '{TRAIN_SPLIT}' (its splits: {splits}); give the samples to train "
         "on this split, for example with `multiview split STORE OUT --split 80/10/10`."
     )
 
@@ -240,16 +241,18 @@ def _open_store(recipe: Recipe, console: Console, workers: int, data: Any = None
     if data is not None:
         return open_memory(data, partial(_say, console), recipe.group)
     made = on_first(partial(_make_store, recipe, console, workers))
-    return open_data(made, Path(recipe.cache), group=recipe.group)
+    return open_data(made, Path(recipe.cache), group=recipe.group, cache_size=recipe.cache_size)
 
 
 def _make_store(recipe: Recipe, console: Console, workers: int) -> str:
     """The name of the store of the run, which is made when there is none."""
     say, cache = partial(console.print, highlight=False), Path(recipe.cache)
-    if not cache.is_dir() and not is_store(recipe.data):
+    if not cache.is_dir() and not is_store(recipe.data) and not is_address(recipe.data):
         refuse_unwritable(cache, "give another folder for prepared data with --cache")
     try:
-        return open_data(recipe.data, cache, say=say, workers=workers, group=recipe.group).spec
+        return open_data(
+            recipe.data, cache, say=say, workers=workers, group=recipe.group, cache_size=recipe.cache_size
+        ).spec
     except OSError as cause:
         raise MultiviewError(
             f"{recipe.data} cannot be read or prepared in {cache}: {cause}. Check the disk and the rights of these "

@@ -37,7 +37,7 @@ RESUMES = "resumes.jsonl"
 """The steps at which the run was continued."""
 COST = "report/cost.json"
 """Seconds and memory of the run."""
-NOT_COMPARED = ("out", "resume", "overwrite", "plan", "evaluate", "cache")
+NOT_COMPARED = ("out", "resume", "overwrite", "plan", "evaluate", "cache", "cache_size")
 """Options that may change when a run is resumed: training does not depend on them."""
 PACKAGES = ("multiview-cmc", "torch", "torchvision", "torchaudio", "kornia", "timm", "accelerate", "h5py", "numpy")
 

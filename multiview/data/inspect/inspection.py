@@ -15,12 +15,15 @@ from multiview.plugins import load
 from multiview.view import Crop, View, make_view
 
 
-def inspect_store(path: Path, out: Path | None = None, samples: int = 8, views: Sequence[str] | None = None) -> Path:
+def inspect_store(
+    path: Path | str, out: Path | None = None, samples: int = 8, views: Sequence[str] | None = None
+) -> Path:
     """Prints the summary of a store and draws its contact sheet; returns the picture's path.
 
     Args:
-        path: the folder of the store.
-        out: the PNG file; by default `contact-sheet.png` in the store.
+        path: the folder of the store, or its address.
+        out: the PNG file; by default `contact-sheet.png` in the store, or in the working folder
+            when the store is at an address.
         samples: number of samples on the sheet.
         views: names of installed views, with options where a view needs them (`bands:bands=8`);
             by default all views whose modality is in the store.
@@ -34,7 +37,9 @@ def inspect_store(path: Path, out: Path | None = None, samples: int = 8, views: 
     drawn = _choose_views(store, views)
     console = SafeConsole(highlight=False)
     print_summary(store, console)
-    picture = contact_sheet(store, out or path / "contact-sheet.png", drawn, render_view, samples)
+    picture = contact_sheet(
+        store, out or (Path() if store.cache else store.path) / "contact-sheet.png", drawn, render_view, samples
+    )
     console.print(f"contact sheet: {picture}", soft_wrap=True)
     return picture
 

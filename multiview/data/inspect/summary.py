@@ -36,7 +36,7 @@ def summarise(store: Store) -> list[tuple[str, str]]:
     origin = manifest.provenance
     size = sum(shard.size for shard in manifest.shards)
     lines = [
-        ("store", f"{store.path}, {size_text(size)} in {counted(len(manifest.shards), 'shard')}"),
+        ("store", f"{store.name}, {size_text(size)} in {counted(len(manifest.shards), 'shard')}"),
         (
             "made from",
             f"{origin.source} {origin.input or ''} {_options_text(origin.options)}".replace("  ", " ").strip(),

@@ -18,7 +18,7 @@ def require_modalities(views: Iterable[View], store: Store) -> dict[str, Modalit
     stored = {modality.name: modality for modality in store.manifest.modalities}
     for view in views:
         if view.modality not in stored:
-            raise absent_modality(view, stored.values(), str(store.path))
+            raise absent_modality(view, stored.values(), store.name)
     return stored
 
 

@@ -18,6 +18,7 @@ from multiview.child import leave_stopping_to_parent
 from multiview.cores import own_cores
 from multiview.data.files.encoded import LazyImage
 from multiview.data.load.absent import require_modalities
+from multiview.data.load.ahead import Ahead
 from multiview.data.load.crops import CropTransform, Stored
 from multiview.data.load.sampler import Batches
 from multiview.errors import MultiviewError
@@ -80,6 +81,12 @@ class Samples(Dataset[Batch]):
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether samples are read from shards that are fetched from an address."""
+        store = self.store
+        return store.cache is not None and not all(map(store.is_in_memory, self.modalities))
 
     def ids(self, index: Tensor) -> list[str]:
         """The ids of the samples at these positions."""
@@ -188,7 +195,20 @@ class Loader:
     def for_epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from `start_step` on. Raises MultiviewError if a worker dies."""
         self.requests.epoch, self.requests.start_step = epoch, start_step
-        return self._from_workers(self._pool) if self._pool is not None else self._in_this_process()
+        found = self._from_workers(self._pool) if self._pool is not None else self._in_this_process()
+        return self._with_shards_ahead(found) if self.samples.is_fetched else found
+
+    def _with_shards_ahead(self, found: Iterator[Batch]) -> Iterator[Batch]:
+        """The same batches; meanwhile, threads fetch the shards of the coming ones."""
+        first = next(found, None)  # workers are forked before a thread starts
+        ahead = Ahead(self.samples.store.files, (self.samples.rows[index.numpy()] for _, index in self.requests))
+        try:
+            while first is not None:
+                ahead.used()
+                yield first
+                first = next(found, None)
+        finally:
+            ahead.stop()
 
     def _in_this_process(self) -> Iterator[Batch]:
         for request in self.requests:

@@ -34,6 +34,7 @@ from multiview.data.write.storefolder import OccupiedError, make_folder
 from multiview.errors import MultiviewError
 from multiview.files import sync
 from multiview.folderlock import LockedError, locked
+from multiview.remote.address import is_address
 
 SCENES = "scenes"
 WAIT_SECONDS = 0.5
@@ -43,21 +44,29 @@ MAKING, STORE = ".making", "store"
 
 
 def open_data(
-    spec: str, cache: Path, say: Callable[[str], None] = terminal.say, workers: int = 1, group: str | None = None
+    spec: str,
+    cache: Path,
+    say: Callable[[str], None] = terminal.say,
+    workers: int = 1,
+    group: str | None = None,
+    cache_size: str | int | None = None,
 ) -> Store:
     """The store that `spec` names. A store that must be made first is made in the folder `cache`.
 
     Args:
-        spec: `scenes` or `scenes:COUNT` (the embedded data), the folder of a store, any other
-            folder or file (made a store, and again when a file there changes), `hf:PATH` or
-            `hf:NAME` (a dataset of Hugging Face, made a store), or `folder:PATH` (reads the files
-            themselves each time and writes nothing).
+        spec: `scenes` or `scenes:COUNT` (the embedded data), the folder of a store, the address of
+            a store such as `s3://bucket/photos`, any other folder or file (made a store, and again
+            when a file there changes), `hf:PATH` or `hf:NAME` (a dataset of Hugging Face, made a
+            store), or `folder:PATH` (reads the files themselves each time and writes nothing).
         say: called with one line when a store is made.
         workers: processes that make the store.
         group: the column of groups that a store made here keeps, see `multiview preprocess`.
+        cache_size: most bytes of stores that are fetched from addresses, see `Store.open`.
 
     Raises MultiviewError when `spec` names no data.
     """
+    if is_address(spec):
+        return Store.open(spec, cache_size)
     path, maker = Path(spec), _StoreMaker(say, workers, group)
     if spec == MEMORY:
         raise MultiviewError(

@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from multiview.data.load.absent import absent_modality
+from multiview.data.load.sourcestore import SourceStore, manifest_of_plan
+from multiview.data.source import Source
 from multiview.data.store import manifest as manifests
+from multiview.data.store.manifest import Manifest
 from multiview.data.store.reading import Store
 from multiview.data.store.statistics import Moments, Statistics
+from multiview.data.write.grouping import with_groups
+from multiview.data.write.planning import make_plan
 from multiview.data.write.progress import Progress, progress_bar
+from multiview.data.write.storeaddress import publish_views
 from multiview.data.write.storefolder import publish_text
 from multiview.errors import MultiviewError
 from multiview.plugins import installed
+from multiview.remote.transfer import read_bytes
 from multiview.view import Crop, View, make_view
 
 if TYPE_CHECKING:
@@ -46,6 +53,16 @@ def describe_views(path: Path) -> Mapping[str, Statistics]:
     return store.manifest.views
 
 
+def describe_views_at(address: str, source: Source, root: Path | None, group: str | None = None) -> None:
+    """Like `describe_views`, for a store at an address; measures samples of its source."""
+    manifest = Manifest.from_json((read_bytes(address, manifests.NAME) or b"").decode(), address)
+    if not manifest.views:
+        plan = with_groups(make_plan(source, root), group, source, root)
+        store = SourceStore(root or Path(), plan, manifest_of_plan(plan, manifest.provenance))
+        found = measure_views(store, usable_views(store))
+        publish_views(address, replace(manifest, views=found).to_json())
+
+
 def usable_views(store: Store) -> dict[str, View]:
     """The installed views, by name, that work on two samples of the store without any error."""
     stored = {modality.name for modality in store.manifest.modalities}
@@ -72,7 +89,7 @@ def with_statistics(view: View, store: Store, called: str | None = None) -> View
     stored = {modality.name: modality for modality in store.manifest.modalities}
     kind = stored.get(view.modality)
     if kind is None:
-        raise absent_modality(view, stored.values(), str(store.path), called)
+        raise absent_modality(view, stored.values(), store.name, called)
     known = view.mean is not None and view.std is not None
     plain = view.convert is None and view.modality in statistics and kind.dtype.startswith("float")
     if known or plain:

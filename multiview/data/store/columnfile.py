@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from multiview.data.store.manifest import Manifest, Shard
-from multiview.data.store.shard import group_dataset
+from multiview.data.store.shard import Layout, group_dataset
 from multiview.data.store.shardfiles import COLUMNS, ShardFiles
 from multiview.files import replacing
 
@@ -27,6 +28,8 @@ ID = "id"
 """The column of texts, whose width is known after all shards are read."""
 LENGTH_BYTES = 8
 """Bytes of the number that begins the file: the length of the header."""
+ColumnsOf = Callable[[Shard, Sequence[str]], dict[str, np.ndarray]]
+"""Gives the columns of these names of a shard."""
 LARGEST_HEADER = 16 << 20
 TYPES = {"int64": "I64", "float64": "F64", "uint8": "U8"}
 """Dtype of a column -> its name in the header."""
@@ -63,13 +66,18 @@ class Place:
 
 def column_names(manifest: Manifest) -> list[str]:
     """The names of all columns of a store; wide numbers come first."""
+    return column_names_of(manifest)
+
+
+def column_names_of(layout: Layout | Manifest) -> list[str]:
+    """The names of all columns of shards of a layout."""
     names = [
         "label",
-        *(f"length/{kind.name}" for kind in manifest.modalities if kind.ragged),
-        *(f"factor/{name}" for name in manifest.factors),
-        *map(group_dataset, manifest.groups),
+        *(f"length/{kind.name}" for kind in layout.modalities if kind.ragged),
+        *(f"factor/{name}" for name in layout.factors),
+        *map(group_dataset, layout.groups),
         "split",
-        *(f"present/{kind.name}" for kind in manifest.modalities),
+        *(f"present/{kind.name}" for kind in layout.modalities),
         "digest",
         "id",
     ]
@@ -132,15 +140,20 @@ def _form(name: str, width: int) -> tuple[str, tuple[int, ...]]:
     return (f"S{width}", ()) if name == ID else COLUMNS[name.partition("/")[0]]
 
 
-def write_columns(folder: Path, manifest: Manifest, names: Iterable[str] | None = None) -> None:
+def write_columns(
+    folder: Path, manifest: Manifest, names: Iterable[str] | None = None, columns: ColumnsOf | None = None
+) -> None:
     """Writes the column file from the shards, as a whole; `names` beside the ids, None = all.
 
+    columns: gives the columns of a shard by name (None = they are read from the shards in
+    `folder`).
     Raises OSError when the folder refuses, MultiviewError for a damaged shard.
     """
     places = _places(column_names(manifest) if names is None else names, manifest.count)
     with replacing(folder / NAME) as file:
         room = len(_header_text(places, "", dict.fromkeys(places, ""), 0))
-        hashes, ids = _copy_columns(file, LENGTH_BYTES + room, folder, manifest, places)
+        read = columns or partial(_columns_in_shard, folder)
+        hashes, ids = _copy_columns(file, LENGTH_BYTES + room, read, manifest, places)
         start = max((place.stop for place in places.values()), default=0)
         places[ID] = Place("uint8", (ids.dtype.itemsize,), start, len(ids))
         hashes[ID] = _put(file, LENGTH_BYTES + room + start, ids)
@@ -172,13 +185,14 @@ def _header_text(places: Mapping[str, Place], shards: str, hashes: Mapping[str, 
 
 
 def _copy_columns(
-    file: BinaryIO, first: int, folder: Path, manifest: Manifest, places: Mapping[str, Place]
+    file: BinaryIO, first: int, read: ColumnsOf, manifest: Manifest, places: Mapping[str, Place]
 ) -> tuple[dict[str, str], np.ndarray]:
     """Writes the columns, shard by shard; returns their hashes and the ids, which come last."""
     hashes = {name: hashlib.sha256() for name in places}
     ids = [np.empty(0, "S1")]
     done = 0
-    for shard, columns in _each_shard(folder, manifest, [*places, ID]):
+    for shard in manifest.shards:
+        columns = read(shard, [*places, ID])
         for name, place in places.items():
             hashes[name].update(content := np.ascontiguousarray(columns[name]).data)
             file.seek(first + place.start + done * place.row_bytes)
@@ -188,13 +202,10 @@ def _copy_columns(
     return {name: each.hexdigest() for name, each in hashes.items()}, np.concatenate(ids)
 
 
-def _each_shard(
-    folder: Path, manifest: Manifest, names: Iterable[str]
-) -> Iterator[tuple[Shard, dict[str, np.ndarray]]]:
-    """Every shard with its columns; one file is open at a time."""
-    for shard in manifest.shards:
-        with closing(ShardFiles(folder, (shard,))) as files:
-            yield shard, {name: files.column(0, name) for name in names}
+def _columns_in_shard(folder: Path, shard: Shard, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Columns of a shard; its file is closed again."""
+    with closing(ShardFiles(folder, (shard,))) as files:
+        return {name: files.column(0, name) for name in names}
 
 
 def _put(file: BinaryIO, at: int, column: np.ndarray) -> str:

@@ -20,6 +20,7 @@ from multiview.data.files.encoded import decoded
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample
 from multiview.data.store.columnfile import ColumnFile, ColumnFileError, column_names
+from multiview.data.store.fetched import fetched
 from multiview.data.store.manifest import NAME, NO_SPLIT, Manifest, Shard
 from multiview.data.store.reading import Store
 from multiview.data.store.shard import BadShardError, check_shard, digest, group_dataset, layout_of
@@ -28,6 +29,7 @@ from multiview.data.store.structure import HDF5_ERRORS, structure_faults
 from multiview.errors import MultiviewError
 from multiview.files import sha256
 from multiview.parsing import reason
+from multiview.remote.address import is_address
 
 EXAMINE_ERRORS: tuple[type[Exception], ...] = (MultiviewError, *HDF5_ERRORS)
 
@@ -179,11 +181,15 @@ def main(words: list[str]) -> None:
     """Examines the shards that the command line names."""
     path, memory, *numbers = words
     _limit_memory(int(memory))
-    manifest = Manifest.read(Path(path) / NAME)
-    columns = _columns_in_file(Path(path), manifest)
+    cache, manifest = fetched(path) if is_address(path) else (None, Manifest.read(Path(path) / NAME))
+    folder = cache.folder if cache else Path(path)
+    columns = _columns_in_file(folder, manifest)
     for number in map(int, numbers):
         try:
-            report = _report(Path(path), manifest, number, columns)
+            held = cache.hold(manifest.shards[number]) if cache else None
+            report = _report(folder, manifest, number, columns)
+            if held:
+                held.release()
         except EXAMINE_ERRORS as cause:
             report = {"faults": [f"{type(cause).__name__}: {cause}"], "rows": 0, "ids": []}
         print(json.dumps(report), flush=True)

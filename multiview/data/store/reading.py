@@ -13,12 +13,15 @@ from multiview.data.modality import Modality
 from multiview.data.source import BadSample
 from multiview.data.store import manifest as manifests
 from multiview.data.store.columns import Columns
+from multiview.data.store.fetched import fetched
 from multiview.data.store.manifest import Manifest
 from multiview.data.store.shard import TARGET, group_dataset
 from multiview.data.store.shardfiles import ShardFiles, check_size
 from multiview.data.store.statistics import Statistics
 from multiview.data.store.structure import HDF5_ERRORS, unwritten
 from multiview.errors import MultiviewError, unknown_name
+from multiview.remote.address import is_address
+from multiview.remote.cache import ShardCache
 
 
 class Store:
@@ -36,23 +39,30 @@ class Store:
     (10, (1, 64, 64, 3))
     """
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
+    def __init__(self, path: Path, manifest: Manifest, cache: ShardCache | None = None) -> None:
         self.path = path
+        self.cache = cache
         self.manifest = manifest
         self._memory: dict[str, np.ndarray] = {}
         self._columns: dict[str, np.ndarray] = {}
         self._end_positions: dict[str, np.ndarray] = {}
         self._starts = np.cumsum([0, *(shard.rows for shard in manifest.shards)])
-        self.files = ShardFiles(path, manifest.shards)
+        self.files = ShardFiles(path, manifest.shards, cache)
         self._stored_columns = Columns(manifest, self.files)
 
     @classmethod
-    def open(cls, path: str | Path) -> Store:
-        """Opens the store in folder `path`.
+    def open(cls, path: str | Path, cache_size: str | int | None = None) -> Store:
+        """Opens the store in folder `path`, or at an address such as `s3://bucket/photos`.
+
+        The shards of an address are fetched when they are read. cache_size: most bytes of fetched
+        stores on the local disk, such as `20GB` (None = $MULTIVIEW_CACHE_SIZE, else 20 GB).
 
         Raises MultiviewError when there is no store, when it is unfinished or of a newer schema, or
         when a shard is missing.
         """
+        if isinstance(path, str) and is_address(path):
+            cache, manifest = fetched(path, cache_size)
+            return cls(cache.folder, manifest, cache)
         path = Path(path)
         file = path / manifests.NAME
         if not file.is_file():
@@ -86,7 +96,7 @@ class Store:
         try:
             return [each.decode() for each in self._column("id").tolist()]
         except UnicodeDecodeError as cause:
-            raise MultiviewError(f"{self.path} is damaged: an id is not UTF-8 text. {manifests.REMEDY}") from cause
+            raise MultiviewError(f"{self.name} is damaged: an id is not UTF-8 text. {manifests.REMEDY}") from cause
 
     @property
     def digests(self) -> np.ndarray:
@@ -99,7 +109,7 @@ class Store:
         labels = self._column("label")
         if len(labels) and not -1 <= labels.min() <= labels.max() < len(self.manifest.classes):
             raise MultiviewError(
-                f"{self.path} is damaged: its labels go from {labels.min()} to {labels.max()}, of "
+                f"{self.name} is damaged: its labels go from {labels.min()} to {labels.max()}, of "
                 f"{len(self.manifest.classes)} classes. {manifests.REMEDY}"
             )
         return labels
@@ -145,7 +155,7 @@ class Store:
         names, codes = self.manifest.groups[column], self._column(group_dataset(column))
         if len(codes) and not -1 <= codes.min() <= codes.max() < len(names):
             raise MultiviewError(
-                f"{self.path} is damaged: its groups '{column}' go from {codes.min()} to {codes.max()}, of "
+                f"{self.name} is damaged: its groups '{column}' go from {codes.min()} to {codes.max()}, of "
                 f"{len(names)} names. {manifests.REMEDY}"
             )
         return [names[code] if code >= 0 else None for code in codes.tolist()]
@@ -183,6 +193,7 @@ class Store:
         out = np.empty((len(wanted), *kind.shape), dtype=kind.dtype)
         for shard, places, local in parts:
             self._read_into(out, places, local, shard, modality)
+        self.files.rest()
         return out
 
     def read_for_crops(self, rows: np.ndarray, modality: str) -> np.ndarray | list[np.ndarray | LazyImage]:
@@ -225,7 +236,12 @@ class Store:
     @property
     def spec(self) -> str:
         """The words with which `open_data` opens this store from any working folder."""
-        return str(self.path.resolve())
+        return self.cache.address if self.cache else str(self.path.resolve())
+
+    @property
+    def name(self) -> str:
+        """The store in messages: its address, else its folder as it was given."""
+        return self.cache.address if self.cache else str(self.path)
 
     def bytes_of(self, modality: str) -> int:
         """Bytes of all samples of a modality, as stored."""
@@ -311,6 +327,7 @@ class Store:
                         raise OSError("a part is missing")
                 except HDF5_ERRORS as cause:
                     raise self.files.bad_checksum(shard, kind.name, row, first, cause) from cause
+        self.files.rest()
         return out
 
     def _decoded(self, pieces: list[np.ndarray], wanted: np.ndarray, kind: Modality) -> list[np.ndarray]:

@@ -18,6 +18,8 @@ from multiview.data.store.structure import HDF5_ERRORS, sample_faults, structure
 from multiview.data.store.structure import only_checksums as only_checksums
 from multiview.errors import MultiviewError
 from multiview.parsing import reason
+from multiview.remote.cache import ShardCache
+from multiview.remote.filelocks import Held
 
 TEXT = "text"
 OPEN_SHARDS = 64
@@ -34,8 +36,13 @@ COLUMNS: Mapping[str, tuple[str, tuple[int, ...]]] = {
 """First part of a column's name -> its dtype and the shape of a row. Texts have any width."""
 
 
+OF_ONE_PROCESS = ("_handles", "_held", "_owner")
+
+
 class ShardFiles:
     """The shards of a store in `folder`. Cheap to make and to pickle.
+
+    cache: fetches a shard into `folder` before it is opened, and keeps it while it is open.
 
     Each process opens its own files, at most `OPEN_SHARDS` at a time, because open HDF5 files can
     neither be pickled nor survive a fork. The structure of the samples of a shard is checked before
@@ -43,9 +50,11 @@ class ShardFiles:
     made afterwards need not check again.
     """
 
-    def __init__(self, folder: Path, shards: Sequence[Shard]) -> None:
+    def __init__(self, folder: Path, shards: Sequence[Shard], cache: ShardCache | None = None) -> None:
         self.folder = folder
         self.shards = tuple(shards)
+        self.cache = cache
+        self._is_large = cache is not None and sum(shard.size for shard in self.shards) > cache.limit
         self._checked: set[tuple[int, str]] = set()
         self._forget()
 
@@ -65,7 +74,7 @@ class ShardFiles:
         file, _ = self._file(shard)
         with self.damage(shard):
             for fault in faults(file, self.path(shard).stat().st_size):
-                self._open().pop(shard)[0].close()
+                self._close(shard)
                 raise self.damaged(shard, fault)
         self._checked.add((shard, faults.__name__))
 
@@ -111,6 +120,8 @@ class ShardFiles:
 
     def damaged(self, shard: int, reason: str) -> MultiviewError:
         """The error for a damaged shard."""
+        if self.cache:
+            return MultiviewError(f"{self.path(shard)} is damaged: {reason}. Delete this file: it is fetched again.")
         return damaged(self.path(shard), reason)
 
     def bad_checksum(self, shard: int, name: str, row: int, first: int, cause: BaseException) -> MultiviewError:
@@ -123,16 +134,22 @@ class ShardFiles:
 
     def close(self) -> None:
         """Closes the files of this process; the next read opens them again."""
-        for file, _ in self._open().values():
-            file.close()
+        while self._close_oldest():
+            pass
         self._forget()
+
+    def rest(self) -> None:
+        """Gives back the shards of this process when the cache cannot hold the whole store."""
+        if self._is_large:
+            self.close()
 
     def _forget(self) -> None:
         self._handles: OrderedDict[int, tuple[Any, dict[str, Any]]] = OrderedDict()
+        self._held: dict[int, Held] = {}
         self._owner = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "shards": self.shards, "_checked": self._checked}
+        return {name: value for name, value in self.__dict__.items() if name not in OF_ONE_PROCESS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -148,7 +165,7 @@ class ShardFiles:
         files = self._open()
         if shard not in files:
             while len(files) >= most_open():
-                files.popitem(last=False)[1][0].close()
+                self._close_oldest()
             files[shard] = self._opened(shard), {}
         files.move_to_end(shard)
         return files[shard]
@@ -156,9 +173,23 @@ class ShardFiles:
     def _opened(self, shard: int) -> Any:
         import h5py
 
+        if self.cache:
+            self._held[shard] = self.cache.hold(self.shards[shard], self._close_oldest)
         # Nobody writes into a finished shard; locks fail on some network file systems.
         with self.damage(shard):
             return h5py.File(self.path(shard), "r", locking=False)
+
+    def _close_oldest(self) -> bool:
+        """Closes the file that was read from longest ago; False when none is open."""
+        oldest = next(iter(self._open()), None)
+        if oldest is not None:
+            self._close(oldest)
+        return oldest is not None
+
+    def _close(self, shard: int) -> None:
+        self._open().pop(shard)[0].close()
+        if shard in self._held:
+            self._held.pop(shard).release()
 
     @contextmanager
     def damage(self, shard: int, fault: str = "") -> Iterator[None]:

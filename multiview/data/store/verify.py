@@ -7,9 +7,9 @@ import os
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory, TemporaryFile
 from threading import Timer
 from typing import Any, Self
 
@@ -19,11 +19,14 @@ from multiview.child import start_module
 from multiview.data.store import columnfile
 from multiview.data.store import manifest as manifests
 from multiview.data.store.columnfile import ColumnFile, ColumnFileError, column_names
+from multiview.data.store.fetched import fetched
 from multiview.data.store.manifest import Manifest, has_checksum
 from multiview.data.store.reading import not_a_store
 from multiview.data.store.statistics import Moments, Statistics, channels
 from multiview.errors import MultiviewError
 from multiview.plurals import counted
+from multiview.remote.address import is_address
+from multiview.remote.cache import DIR_VARIABLE, SIZE_VARIABLE
 
 SHOWN = 20
 NO_CHECKSUM = (
@@ -39,7 +42,7 @@ class Verification:
     notes: sentences about what could not be checked.
     """
 
-    path: Path
+    path: Path | str
     shards: int
     rows: int
     faults: tuple[str, ...]
@@ -55,22 +58,48 @@ class Verification:
         return (*self.faults[:SHOWN], *more, f"{size}: DAMAGED ({len(self.faults)}). {remedy}")
 
 
-def verify(path: Path, memory: float = 8.0, seconds: float = 600.0) -> Verification:
+def verify(path: Path | str, memory: float = 8.0, seconds: float = 600.0) -> Verification:
     """Reads a whole store and checks sha256, checksums, counts, digests, values and ids.
 
-    memory: gigabytes that the reading process may use. seconds: time limit per shard. A shard that
-    kills the process or takes longer is reported as a fault. Raises MultiviewError when there is no
-    store.
+    path: its folder, or its address as a text: then every shard is fetched anew. memory: gigabytes
+    that the reading process may use. seconds: time limit per shard. A shard that kills the process
+    or takes longer is reported as a fault. Raises MultiviewError when there is no store.
     """
-    file = path / manifests.NAME
+    if isinstance(path, str) and is_address(path):
+        with TemporaryDirectory() as root:
+            return _verify_fetched(path, Path(root), memory, seconds)
+    file = (path := Path(path)) / manifests.NAME
     if not file.is_file():
         raise not_a_store(path)
     try:
         manifest = Manifest.read(file)
     except MultiviewError as cause:
         return Verification(path, 0, 0, (str(cause),))
+    return _verify(path, manifest, path, _Limits(memory, seconds))
+
+
+def _verify_fetched(address: str, root: Path, memory: float, seconds: float) -> Verification:
+    """Verifies the store at an address, which is fetched into `root`, one shard at a time."""
+    cache, manifest = fetched(address, root=root)
+    beside = sum(path.stat().st_size for path in cache.folder.iterdir() if path.is_file())
+    room = beside + max((shard.size for shard in manifest.shards), default=0)
+    variables = {DIR_VARIABLE: str(root), SIZE_VARIABLE: str(room)}
+    return _verify(cache.folder, manifest, address, _Limits(memory, seconds, variables))
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """Gigabytes, seconds per shard, and variables of the environment of the reading process."""
+
+    memory: float
+    seconds: float
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+def _verify(path: Path, manifest: Manifest, name: Path | str, limits: _Limits) -> Verification:
+    """path: the folder with manifest and columns. name: the store as it was given."""
     rows, faults, ids, results = 0, list(_column_file_faults(path, manifest)), Counter[str](), []
-    for number, result in _examine_shards(path, manifest, memory, seconds):
+    for number, result in _examine_shards(name, manifest, limits):
         name = manifest.shards[number].name
         faults += [f"{name}: {fault}" for fault in result["faults"]]
         faults += [_column_fault(f"/{column} is not that of {name}") for column in result.get("columns", ())]
@@ -80,8 +109,9 @@ def verify(path: Path, memory: float = 8.0, seconds: float = 600.0) -> Verificat
     faults += [f"the id '{name}' occurs {count} times" for name, count in ids.items() if count > 1]
     if not faults:
         faults += _count_faults(manifest, results)
+    file = path / manifests.NAME
     notes = () if has_checksum(file.read_text(encoding="utf-8")) else (NO_CHECKSUM.format(file),)
-    return Verification(path, len(manifest.shards), rows, tuple(faults), notes)
+    return Verification(name, len(manifest.shards), rows, tuple(faults), notes)
 
 
 def _column_file_faults(path: Path, manifest: Manifest) -> Iterator[str]:
@@ -133,13 +163,11 @@ def _equal(written: Statistics | None, found: Statistics | None) -> bool:
     return written.count == found.count and bool(np.allclose(numbers[0], numbers[1], rtol=1e-9, atol=1e-12))
 
 
-def _examine_shards(
-    path: Path, manifest: Manifest, memory: float, seconds: float
-) -> Iterator[tuple[int, dict[str, Any]]]:
+def _examine_shards(store: Path | str, manifest: Manifest, limits: _Limits) -> Iterator[tuple[int, dict[str, Any]]]:
     """The result for each shard. After a crash a new process continues with the next shard."""
     remaining = list(range(len(manifest.shards)))
     while remaining:
-        with _Examination(path, remaining, memory, seconds) as run:
+        with _Examination(store, remaining, limits) as run:
             for result in run.results():
                 yield remaining.pop(0), result
             if remaining:
@@ -149,9 +177,9 @@ def _examine_shards(
 class _Examination:
     """One process that examines shards."""
 
-    def __init__(self, path: Path, numbers: Sequence[int], memory: float, seconds: float) -> None:
-        words = [str(path), str(int(memory * 1e9)), *map(str, numbers)]
-        self.seconds = seconds
+    def __init__(self, store: Path | str, numbers: Sequence[int], limits: _Limits) -> None:
+        words = [str(store), str(int(limits.memory * 1e9)), *map(str, numbers)]
+        self.seconds = limits.seconds
         self.late = False
         self.errors = TemporaryFile()  # noqa: SIM115 (closed by __exit__)
         self.process = start_module(
@@ -159,7 +187,7 @@ class _Examination:
             *words,
             stdout=subprocess.PIPE,
             stderr=self.errors,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            env={**os.environ, **limits.variables, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         )
 
     def __enter__(self) -> Self:

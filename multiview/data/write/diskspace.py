@@ -8,12 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from multiview.data.modality import Modality
-from multiview.data.source import BadSample
+from multiview.data.source import BadSample, Plan
 from multiview.data.store.shard import shard_name
+from multiview.data.write.settings import SHARD_ROWS
 from multiview.data.write.shardjob import ShardJob
 from multiview.errors import MultiviewError
 from multiview.files import size_text
 
+REMOTE_MEGABYTES = 128.0
+"""Size of a shard at an address, unless another is given."""
 PROBED = 16
 """How many samples, evenly spread, are read to estimate the length of all samples."""
 
@@ -30,22 +33,43 @@ def check_space(job: ShardJob, numbers: Sequence[int]) -> None:
         )
 
 
+def rows_per_shard(plan: Plan, rows: int, megabytes: float | None, at_address: bool) -> int:
+    """Planned samples per shard; the same in every job of a store. Raises MultiviewError below 1.
+
+    megabytes: the size of a shard, in place of `rows` (None = `rows`, and for a store at an address
+    `REMOTE_MEGABYTES` unless `rows` is given).
+    """
+    if megabytes is None and at_address and rows == SHARD_ROWS:
+        megabytes = REMOTE_MEGABYTES
+    if megabytes is None:
+        return rows
+    if not megabytes > 0:
+        raise MultiviewError(f"shard_mb is {megabytes}; give a number of megabytes above 0.")
+    each = estimate_bytes_of(plan, range(len(plan.rows))) / len(plan.rows)
+    return max(1, min(len(plan.rows), int(megabytes * 1e6 / max(each, 1))))
+
+
 def estimate_bytes(job: ShardJob, rows: Sequence[int]) -> float:
     """Bytes that planned rows will take: exact for fixed shapes, else from a few samples."""
-    modalities = job.plan.modalities
+    return estimate_bytes_of(job.plan, rows)
+
+
+def estimate_bytes_of(plan: Plan, rows: Sequence[int]) -> float:
+    """See `estimate_bytes`."""
+    modalities = plan.modalities
     fixed = sum(_count_bytes(each, each.shape) for each in modalities if not each.ragged) * len(rows)
     ragged = [each for each in modalities if each.ragged]
     if not ragged or not rows:
         return fixed
     places = np.unique(np.linspace(0, len(rows) - 1, PROBED).astype(int))
-    sizes = [size for place in places if (size := _sample_bytes(job, rows[place], ragged)) is not None]
+    sizes = [size for place in places if (size := _sample_bytes(plan, rows[place], ragged)) is not None]
     return fixed + (sum(sizes) / len(sizes) * len(rows) if sizes else 0)
 
 
-def _sample_bytes(job: ShardJob, row: int, modalities: Sequence[Modality]) -> int | None:
+def _sample_bytes(plan: Plan, row: int, modalities: Sequence[Modality]) -> int | None:
     """Bytes of these modalities of a sample; None when the sample cannot be read."""
     try:
-        sample = job.plan.read(row)
+        sample = plan.read(row)
     except (BadSample, MultiviewError):
         return None
     return sum(_count_bytes(each, np.shape(sample[each.name])) for each in modalities if each.name in sample)

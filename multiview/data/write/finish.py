@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from multiview.data.store.columnfile import ColumnsOf
 from multiview.data.store.manifest import Manifest, Provenance
 from multiview.data.store.shard import Layout, Reject, ShardSummary
 from multiview.data.store.statistics import Moments, Statistics, channels
 from multiview.data.write import storefolder
 from multiview.data.write.duplicates import Copy, copies_error, copies_note, find_copies
+from multiview.data.write.settings import Part
 from multiview.data.write.shardjob import FinishedShard
 from multiview.plurals import counted
 
@@ -20,22 +22,24 @@ class Report:
     """What writing a store did.
 
     written, rejected: numbers of samples. reused: how many of the `shards` an earlier run wrote.
-    already: the store was whole before and nothing was done. notes: sentences for the user.
+    already: the store was whole before and nothing was done. notes: sentences for the user. part:
+    parts of other jobs are missing, so that there is no store yet.
     """
 
-    out: Path
+    out: Path | str
     written: int
     rejected: int
     shards: int
     reused: int
     already: bool
     notes: tuple[str, ...]
+    part: bool = False
 
     def lines(self) -> tuple[str, ...]:
         """The lines for the user: the notes and, when something was written, the counts."""
         if self.already:
             return self.notes
-        rejected = f"; {self.rejected} rejected, see {self.out / storefolder.REJECTS}" if self.rejected else ""
+        rejected = f"; {self.rejected} rejected, see {self.out}/{storefolder.REJECTS}" if self.rejected else ""
         resumed = f", {self.reused} of them from an earlier run" if self.reused else ""
         return (
             *self.notes,
@@ -43,7 +47,7 @@ class Report:
         )
 
 
-def report_already_whole(out: Path, manifest: Manifest) -> Report:
+def report_already_whole(out: Path | str, manifest: Manifest) -> Report:
     """The report on a store that was whole before."""
     return Report(
         out=out,
@@ -53,6 +57,21 @@ def report_already_whole(out: Path, manifest: Manifest) -> Report:
         reused=len(manifest.shards),
         already=True,
         notes=(f"{out} is whole already: {counted(manifest.count, 'sample')}, nothing to do.",),
+    )
+
+
+def report_part(out: str, shards: Sequence[FinishedShard], part: Part | None) -> Report:
+    """The report on one of several jobs that write one store, while others are missing."""
+    note = f"part {part} of {out} is there; the job that writes the last missing part makes the store."
+    return Report(
+        out=out,
+        written=sum(shard.summary.shard.rows for shard in shards),
+        rejected=0,
+        shards=len(shards),
+        reused=sum(shard.reused for shard in shards),
+        already=False,
+        notes=(note,),
+        part=True,
     )
 
 
@@ -72,12 +91,13 @@ def finish_store(
     origin: Provenance,
     copies: Sequence[Copy],
     notes: Sequence[str] = (),
+    columns: ColumnsOf | None = None,
 ) -> Report:
-    """Makes the folder of these whole shards a store, and reports."""
+    """Makes the folder of these whole shards a store, and reports. columns: see `write_columns`."""
     summaries = [shard.summary for shard in shards]
     rejects = [reject for summary in summaries for reject in summary.rejects]
     manifest, listed = manifest_of(summaries, layout, origin), origin.duplicates == "keep"
-    storefolder.finish(out, manifest, rejects, copies if listed else ())
+    storefolder.finish(out, manifest, rejects, copies if listed else (), columns)
     count = len(copies) if listed else sum(reject.copy_of is not None for reject in rejects)
     copy_notes = [copies_note(out / storefolder.DUPLICATES, count, origin.duplicates)] if count else []
     return Report(

@@ -8,37 +8,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from multiview.data.source import Source
-from multiview.data.store.manifest import Provenance
+from multiview.data.store.manifest import Manifest, Provenance
 from multiview.data.store.shard import Reject, TooManyRejectsError
-from multiview.data.write import storefolder
-from multiview.data.write.diskspace import check_space
-from multiview.data.write.duplicates import drop_copies
+from multiview.data.write import storeaddress, storefolder
+from multiview.data.write.diskspace import check_space, rows_per_shard
+from multiview.data.write.duplicates import Copy, drop_copies
 from multiview.data.write.executors import write_shards
 from multiview.data.write.finish import (
     Report,
     find_allowed_copies,
     finish_store,
     report_already_whole,
+    report_part,
     unreadable,
 )
 from multiview.data.write.grouping import with_groups
 from multiview.data.write.planning import layout_of_plan, make_plan, provenance_of
 from multiview.data.write.progress import Progress
-from multiview.data.write.settings import Part, WriteSettings
+from multiview.data.write.settings import SHARD_ROWS, Part, WriteSettings
 from multiview.data.write.shardjob import FinishedShard, ShardJob
 from multiview.errors import MultiviewError
 from multiview.plurals import counted
+from multiview.remote.address import is_address
+
+Job = TypeVar("Job", bound=ShardJob)
 
 
 def preprocess(
     source: Source,
     root: Path | None,
-    out: Path,
+    out: Path | str,
     *,
     name: str | None = None,
-    shard_rows: int = 1000,
+    shard_rows: int = SHARD_ROWS,
+    shard_mb: float | None = None,
     max_bad: float = 0.05,
     overwrite: bool = False,
     workers: int = 1,
@@ -51,8 +57,11 @@ def preprocess(
     """Makes the store `out` from what `source` finds at `root`, or continues an interrupted call.
 
     Args:
+        out: a folder; or an address such as `s3://bucket/photos`, as a text, to which whole shards
+            are sent one by one.
         name: what the manifest calls the source; its class name by default.
         shard_rows: planned samples per shard.
+        shard_mb: megabytes per shard, in place of `shard_rows`; 128 for an address.
         max_bad: how many samples may be unreadable: a share of all below 1, else a count.
         overwrite: replace another store at `out`; only files of that store are removed.
         workers: processes that write shards, 0 = one per core. A script that asks for more than
@@ -69,8 +78,12 @@ def preprocess(
         raise MultiviewError(f"shard_rows is {shard_rows}; give 1 or more.")
     plan = with_groups(make_plan(source, root), group, source, root)
     origin = provenance_of(source, name or type(source).__name__.lower(), root, plan)
+    shard_rows = rows_per_shard(plan, shard_rows, shard_mb, is_address(out))
     origin = replace(origin, shard_rows=shard_rows, duplicates=duplicates, part=str(part) if part else None)
-    job = ShardJob(plan, layout_of_plan(plan, origin.origin()), out, shard_rows, 0)
+    job = ShardJob(plan, layout_of_plan(plan, origin.origin()), Path(out), shard_rows, 0)
+    if isinstance(out, str) and is_address(out):
+        return _write_at_address(out, job, origin, settings, progress or (lambda *_: None), overwrite)
+    out = Path(out)
     with storefolder.opened(out, origin, overwrite) as whole:
         if whole:
             return report_already_whole(out, whole)
@@ -79,22 +92,49 @@ def preprocess(
 
 def _write_store(job: ShardJob, origin: Provenance, settings: WriteSettings, progress: Progress) -> Report:
     numbers = settings.part.shard_numbers(job) if settings.part else job.shard_numbers()
-    total = job.count_rows(numbers)
-    job = replace(job, allowed_bad=settings.allowed_bad(total))
     check_space(job, numbers)
-    shards = _write_shards(job, numbers, settings, progress)
+    job, shards = _write_shards(job, numbers, settings, progress)
+    shards, copies = _without_copies(job, shards, settings)
+    return finish_store(job.out, shards, job.layout, origin, copies, job.plan.notes)
+
+
+def _write_at_address(
+    address: str, job: ShardJob, origin: Provenance, settings: WriteSettings, progress: Progress, overwrite: bool
+) -> Report:
+    with storeaddress.opened(address, job, origin, overwrite) as found:
+        if isinstance(found, Manifest):
+            return report_already_whole(address, found)
+        numbers = settings.part.shard_numbers(job) if settings.part else job.shard_numbers()
+        sending, shards = _write_shards(found, numbers, settings, progress)
+        written = shards if settings.part is None else storeaddress.all_shards(sending)
+        if written is None:
+            return report_part(address, shards, settings.part)
+        shards, copies = _without_copies(sending, written, settings)
+        origin, notes = replace(origin, part=None), job.plan.notes
+        report = finish_store(sending.out, shards, job.layout, origin, copies, notes, sending.columns)
+        storeaddress.publish(sending)
+        return replace(report, out=address)
+
+
+def _without_copies(
+    job: ShardJob, shards: list[FinishedShard], settings: WriteSettings
+) -> tuple[list[FinishedShard], Sequence[Copy]]:
+    """The shards, and their exact copies, which are left out when they are to be dropped."""
     copies = find_allowed_copies(job.out, shards, settings.duplicates)
     if copies and settings.duplicates == "drop":
         shards = drop_copies(job, shards, copies)
     if not any(shard.summary.shard.rows for shard in shards):
         rejects = [reject for shard in shards for reject in shard.summary.rejects]
-        raise _too_many_rejects(job.out, rejects, total, settings.max_bad)
-    return finish_store(job.out, shards, job.layout, origin, copies, job.plan.notes)
+        raise _too_many_rejects(job.out, rejects, len(rejects), settings.max_bad)
+    return shards, copies
 
 
-def _write_shards(job: ShardJob, numbers: range, settings: WriteSettings, progress: Progress) -> list[FinishedShard]:
-    """Writes these shards and returns them in their order."""
+def _write_shards(
+    job: Job, numbers: range, settings: WriteSettings, progress: Progress
+) -> tuple[Job, list[FinishedShard]]:
+    """Writes these shards; returns the job with its limit of bad samples, and them in order."""
     total = job.count_rows(numbers)
+    job = replace(job, allowed_bad=settings.allowed_bad(total))
     samples = bad = 0
 
     def tick(more: int, more_bad: int) -> None:
@@ -116,7 +156,7 @@ def _write_shards(job: ShardJob, numbers: range, settings: WriteSettings, progre
     except MultiviewError:
         storefolder.remove_partial_files(job.out)
         raise
-    return sorted(shards, key=lambda shard: shard.number)
+    return job, sorted(shards, key=lambda shard: shard.number)
 
 
 def _too_many_rejects(out: Path, rejects: Sequence[Reject], total: int, max_bad: float) -> MultiviewError:

@@ -12,6 +12,8 @@ from multiview.plurals import counted
 if TYPE_CHECKING:
     from multiview.data.write.shardjob import ShardJob
 
+SHARD_ROWS = 1000
+"""Planned samples per shard when neither their number nor their size is given."""
 DUPLICATES = ("keep", "drop", "error")
 
 

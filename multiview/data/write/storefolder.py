@@ -11,6 +11,7 @@ from pathlib import Path
 
 from multiview import folderlock
 from multiview.data.store import columnfile, manifest
+from multiview.data.store.columnfile import ColumnsOf
 from multiview.data.store.manifest import SHARD_NAME, Manifest, Provenance
 from multiview.data.store.shard import Reject, reject_line
 from multiview.data.write.duplicates import Copy
@@ -84,10 +85,10 @@ def begin(out: Path, origin: Provenance, overwrite: bool) -> Manifest | None:
             return whole
     elif (out / JOURNAL).exists():
         if not _continues(out, origin):
-            raise _occupied(out, "an unfinished store of another command, or of an input that has changed since")
+            raise occupied(out, "an unfinished store of another command, or of an input that has changed since")
     elif any(_is_store_file(path) and not path.name.startswith(folderlock.NAME) for path in out.iterdir()):
-        raise _occupied(out, "shards without a manifest")
-    publish_text(out / JOURNAL, _journal_text(origin))
+        raise occupied(out, "shards without a manifest")
+    publish_text(out / JOURNAL, journal_text(origin))
     (out / manifest.NAME).unlink(missing_ok=True)
     return None
 
@@ -99,7 +100,8 @@ def remove_partial_files(out: Path) -> None:
             file.unlink(missing_ok=True)
 
 
-def _journal_text(origin: Provenance) -> str:
+def journal_text(origin: Provenance) -> str:
+    """The text that tells of which command the unfinished store is."""
     return f"{origin.origin()} {origin.part or ''}".strip() + f"\n{origin.files or ''}".rstrip() + "\n"
 
 
@@ -110,7 +112,7 @@ def _continues(out: Path, origin: Provenance) -> bool:
     files may have changed. A whole shard that lacks samples is then written again.
     """
     lines = read_text(out / JOURNAL, "Delete it to begin again.").splitlines()
-    wanted = _journal_text(origin).splitlines()
+    wanted = journal_text(origin).splitlines()
     return lines in (wanted, wanted[:1]) or (lines[:1] == wanted[:1] and (out / REJECTS).exists())
 
 
@@ -121,14 +123,15 @@ def _whole_store(out: Path, origin: Provenance) -> Manifest | None:
     """
     found = Manifest.read(out / manifest.NAME)
     if found.provenance.origin() != origin.origin() or found.provenance.part != origin.part:
-        raise _occupied(out, f"another store: {_describe_difference(found.provenance, origin)}")
+        raise occupied(out, f"another store: {describe_difference(found.provenance, origin)}")
     if None not in (found.provenance.files, origin.files) and found.provenance.files != origin.files:
-        raise _occupied(out, f"an older store of {origin.input}: its files have other sizes or times today")
+        raise occupied(out, f"an older store of {origin.input}: its files have other sizes or times today")
     sizes = {path.name: path.stat().st_size for path in out.glob("shard-*.h5")}
     return found if all(sizes.get(shard.name) == shard.size for shard in found.shards) else None
 
 
-def _describe_difference(there: Provenance, wanted: Provenance) -> str:
+def describe_difference(there: Provenance, wanted: Provenance) -> str:
+    """How the command that made a store differs from another one."""
     old, new = asdict(there), asdict(wanted)
     for name in ("source", "input", "shard_rows", "duplicates", "part"):
         if old[name] != new[name]:
@@ -139,7 +142,8 @@ def _describe_difference(there: Provenance, wanted: Provenance) -> str:
     return "the files of the input have changed since it was made"
 
 
-def _occupied(out: Path, content: str) -> OccupiedError:
+def occupied(out: Path | str, content: str) -> OccupiedError:
+    """The error for a place that holds something else."""
     return OccupiedError(f"{out} holds {content}. Replace it with --overwrite, or choose another OUT.")
 
 
@@ -169,12 +173,14 @@ def _write_lines(path: Path, lines: Sequence[str]) -> None:
         path.unlink(missing_ok=True)
 
 
-def finish(out: Path, whole: Manifest, rejects: Sequence[Reject], copies: Sequence[Copy]) -> None:
-    """Makes the folder a store. The manifest is written last."""
+def finish(
+    out: Path, whole: Manifest, rejects: Sequence[Reject], copies: Sequence[Copy], columns: ColumnsOf | None = None
+) -> None:
+    """Makes the folder a store. The manifest is written last. columns: see `write_columns`."""
     write_rejects(out, rejects)
     write_duplicates(out, copies)
     with _publishing(out / columnfile.NAME):
-        columnfile.write_columns(out, whole)
+        columnfile.write_columns(out, whole, columns=columns)
     publish_text(out / manifest.NAME, whole.to_json())
     (out / JOURNAL).unlink(missing_ok=True)
 
