@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
+def key_of(seed: int, epoch: int, purpose: str) -> int:
+    """The 64 bits that set the numbers of one purpose at one epoch or step apart."""
+    digest = hashlib.blake2b(f"{seed}/{epoch}/{purpose}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
 def bits(seed: int, epoch: int, purpose: str, index: NDArray[np.int64], count: int = 1) -> NDArray[np.uint64]:
     """`count` numbers of 64 random bits per sample of `index` (n,): uint64 (n, count)."""
-    digest = hashlib.blake2b(f"{seed}/{epoch}/{purpose}".encode(), digest_size=8).digest()
-    key = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
+    key = np.array([key_of(seed, epoch, purpose)], np.uint64)
     start = _mixed(key + _mixed(index.astype(np.uint64) * _GOLDEN))
     return _mixed(start[:, None] + np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN)
 
@@ -69,6 +74,10 @@ class Draws:
     def at(self, rows: NDArray[np.int64]) -> Draws:
         """The numbers of these rows of the batch."""
         return replace(self, index=self.index[rows])
+
+    def key(self, name: str) -> int:
+        """The 64 bits from which `ops.counter` makes the numbers of this name on any device."""
+        return key_of(self.seed, self.step, f"{self.purpose}/{name}")
 
     def uniform(self, name: str, count: int = 1) -> Tensor:
         """`count` numbers from [0, 1) per sample: float64 (n, count), on the CPU."""

@@ -71,6 +71,19 @@ def gather_with_gradient(x: Tensor) -> Tensor:
     return x if world() == 1 else _GatherWithGradient.apply(x)
 
 
+def exchange(x: Tensor) -> Tensor:
+    """Sends part r of x (world n, ...) to rank r: (world, n, ...), one part per rank, in order.
+
+    Without gradient. Every rank must give the same shape.
+    """
+    parts = x.detach().reshape(world(), -1, *x.shape[1:])
+    if world() == 1:
+        return parts
+    out = torch.empty_like(parts)
+    dist.all_to_all_single(out, parts.contiguous())
+    return out
+
+
 def own_rows(x: Tensor) -> Tensor:
     """This rank's part of the rows of all ranks."""
     return x.tensor_split(world())[rank()]

@@ -69,6 +69,33 @@ def cmc_softmax(z: Tensor, bank: Tensor, drawn: Tensor, temperature: float) -> T
     return total / len(z)
 
 
+def counter_word(key: int, sample: int, slot: int) -> int:
+    """64 random bits of a sample's slot: SplitMix64 with a counter, in whole numbers."""
+    golden, below = 0x9E3779B97F4A7C15, (1 << 64) - 1
+
+    def mixed(z: int) -> int:
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & below
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB & below
+        return z ^ (z >> 31)
+
+    return mixed((mixed((key + mixed(sample * golden & below)) & below) + (slot + 1) * golden) & below)
+
+
+def counter_draw(key: int, sample: int, negatives: int, size: int, exclude: bool) -> list[int]:
+    """Rows of a whole bank for one sample: each word u gives floor(u M / 2^64) of the M others."""
+    found = [counter_word(key, sample, k) * (size - exclude) >> 64 for k in range(negatives)]
+    return [row + (exclude and row >= sample) for row in found]
+
+
+def split_draw(key: int, sample: int, negatives: int, size: int, exclude: bool) -> list[int]:
+    """Rows of a split bank for one sample: slot k takes one of the samples k, k + 64, k + 128."""
+    found = []
+    for k in range(negatives):
+        stratum = [i for i in range(k % 64, size, 64) if not (exclude and i == sample)]
+        found.append(stratum[counter_word(key, sample, k) * len(stratum) >> 64])
+    return found
+
+
 def bank_update(bank: Tensor, z: Tensor, index: Tensor, momentum: float) -> Tensor:
     out = bank.clone()
     for row, i in zip(z, index.tolist(), strict=True):

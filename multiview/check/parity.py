@@ -95,7 +95,7 @@ def traced(trial: Trial) -> Trace:
         for edge, out in output.edges.items():
             trace.setdefault(f"loss/edge {edge}/", []).append(total(out.loss) / world())
     last = {f"parameter/{_group(name)}/{name}": p.detach() for name, p in trial.model.named_parameters()}
-    last |= {f"memory/{_group(name)}/{name}": b for name, b in trial.memories.state_dict().items()}
+    last |= {f"memory/{_group(name)}/{name}": b for name, b in trial.memories.whole_state().items()}
     return {name: torch.stack(values) for name, values in trace.items()} | last
 
 

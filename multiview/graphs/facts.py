@@ -146,7 +146,7 @@ def _memories(view: str, needs: Needs, memories: Memories | None) -> dict[str, s
 def _memory_words(view: str, memory: Bank | Queue) -> str:
     """`bank of depth, momentum 0.5`: banks and queues that differ in this are different ones."""
     if isinstance(memory, Bank):
-        return f"bank of {view}, momentum {memory.momentum:g}"
+        return f"bank of {view}, momentum {memory.momentum:g}{', split over the processes' if memory.split else ''}"
     return f"queue of {view}, {memory.size:,} keys"
 
 
@@ -155,9 +155,8 @@ def _size(needs: Needs) -> str:
     width = needs.projector.dim
     if isinstance(needs.memory, Queue):
         return f"at most {size_text(needs.memory.size * (4 * width + 8))}"
-    return (
-        f"{(2 if isinstance(needs.memory, Bank) and needs.memory.dtype == 'bfloat16' else 4) * width} bytes per sample"
-    )
+    each = needs.memory.row_bytes(width) if isinstance(needs.memory, Bank) else 4 * width
+    return f"{each} bytes per sample"
 
 
 def options_text(objective: Objective) -> str:

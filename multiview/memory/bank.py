@@ -16,8 +16,8 @@ class MemoryBank(nn.Module):
     """`size` rows of `dim` numbers, found by sample index.
 
     Rows start uniform in (-1/sqrt(dim/3), 1/sqrt(dim/3)), not normalised, as in the original code.
-    They are drawn from `generator`. dtype: of the stored rows, float32 or bfloat16. Updates are
-    computed in the precision of z.
+    They are drawn from `generator`. dtype: of the stored rows: float32, bfloat16 or
+    float16. Updates are computed in the precision of z.
     """
 
     rows: Tensor
@@ -53,10 +53,14 @@ class MemoryBank(nn.Module):
         device. Raises MultiviewError for an index outside the bank.
         """
         self.require(index)
+        self.write(self.rows, z, index)
+
+    def write(self, rows: Tensor, z: Tensor, index: Tensor) -> None:
+        """Mixes z (n, dim) into `rows` (N, dim) at the places `index` (n,), in place."""
         last = _last_occurrence(index)
         index, z = index[last], full_precision(z[last])
-        mixed = self.momentum * self.rows[index].to(z.dtype) + (1 - self.momentum) * z
-        self.rows[index] = F.normalize(mixed, dim=1).to(self.rows.dtype)
+        mixed = self.momentum * rows[index].to(z.dtype) + (1 - self.momentum) * z
+        rows[index] = F.normalize(mixed, dim=1).to(rows.dtype)
 
 
 def _last_occurrence(index: Tensor) -> Tensor:

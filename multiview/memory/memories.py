@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from multiview.counter_rng import Draws, draw_seed, permutation
 from multiview.distributed import gather, world
+from multiview.errors import MultiviewError
 from multiview.graph import AnyEdge, ContrastGraph, halves, needs_of_edge
 from multiview.memory.bank import MemoryBank
 from multiview.memory.key_encoder import KeyEncoder
 from multiview.memory.queue import KeyQueue
+from multiview.memory.split_bank import SplitBank
 from multiview.model import Embeddings, MultiviewModel, fused_name, needs_of
 from multiview.objectives.edge import EdgeInput, Side
 from multiview.objectives.needs import Bank, Head, Keys, Needs, Queue
@@ -79,8 +81,7 @@ class Memories(nn.Module):
     ) -> None:
         name = store_name(view, needs)
         if isinstance(needs.memory, Bank) and name not in self.stores:
-            momentum, dtype = needs.memory.momentum, getattr(torch, needs.memory.dtype)
-            self.stores[name] = MemoryBank(samples, needs.projector.dim, momentum, generator, dtype)
+            self.stores[name] = self._bank(name, needs.memory, samples, needs.projector.dim, generator)
         if isinstance(needs.memory, Queue) and name not in self.stores:
             self.stores[name] = KeyQueue(needs.memory.size, needs.projector.dim, grouped=self.groups is not None)
         if needs.keys is not None and model is not None:
@@ -90,6 +91,16 @@ class Memories(nn.Module):
                 self.key_encoders[key] = KeyEncoder(model.encoder(view), projector, needs.keys)
             made = cast("KeyEncoder", self.key_encoders[key])
             made.groups = max(made.groups, needs.groups)
+
+    def _bank(self, name: str, bank: Bank, samples: int, dim: int, generator: torch.Generator) -> MemoryBank:
+        dtype = getattr(torch, bank.dtype)
+        if not bank.split:
+            return MemoryBank(samples, dim, bank.momentum, generator, dtype)
+        if self.groups is not None:
+            raise MultiviewError(
+                "bank=split cannot leave out the negatives of a sample's group; give bank=whole, or leave group out."
+            )
+        return SplitBank(samples, dim, bank.momentum, self.seed, name, dtype)
 
     def _key_name(self, view: str, needs: Needs) -> str:
         return f"{self.owners[view]}/{needs.projector.name}/{needs.keys.name}" if needs.keys else ""
@@ -246,8 +257,28 @@ class Memories(nn.Module):
     def _keyed(self) -> dict[str, tuple[str, Needs]]:
         return {self._key_name(v, n): (v, n) for v, n in self.wanted if n.keys is not None}
 
+    def whole_state(self) -> dict[str, Tensor]:
+        """`state_dict` with all rows of split banks; every process calls it. For small banks."""
+        whole = {f"stores.{name}.rows": x.whole() for name, x in self.split_banks().items()}
+        return {**self.state_dict(), **whole}
+
+    def common_state(self) -> dict[str, Tensor]:
+        """`state_dict` without the rows of split banks: what is the same in every process."""
+        return {name: x for name, x in self.state_dict().items() if name not in self._own_rows()}
+
+    def load_common_state(self, state: Mapping[str, Tensor]) -> None:
+        """Loads what `common_state` gave; the rows of split banks stay."""
+        self.load_state_dict({**state, **self._own_rows()})
+
+    def _own_rows(self) -> dict[str, Tensor]:
+        return {f"stores.{name}.rows": bank.rows for name, bank in self.split_banks().items()}
+
+    def split_banks(self) -> dict[str, SplitBank]:
+        """The banks of which this process has a part, by the name of the store."""
+        return {name: bank for name, bank in self.stores.items() if isinstance(bank, SplitBank)}
+
     def sizes(self) -> dict[str, int]:
-        """Bytes of every bank and queue, by view."""
+        """Bytes of every bank and queue in this process, by view."""
         return {name: sum(b.numel() * b.element_size() for b in store.buffers()) for name, store in self.stores.items()}
 
 
@@ -279,7 +310,8 @@ def store_name(view: str, needs: Needs) -> str:
     """The name of the bank or queue of a view that an edge reads; empty when it reads none."""
     if isinstance(needs.memory, Bank):
         dtype = "" if needs.memory.dtype == "float32" else f"_{needs.memory.dtype}"
-        return f"{view}/{needs.projector.name}/bank{_digits(needs.memory.momentum)}{dtype}"
+        split = "_split" if needs.memory.split else ""
+        return f"{view}/{needs.projector.name}/bank{_digits(needs.memory.momentum)}{dtype}{split}"
     if isinstance(needs.memory, Queue):
         return f"{view}/{needs.projector.name}/queue{needs.memory.size}_{needs.keys.name if needs.keys else ''}"
     return ""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from multiview import ops, require
 from multiview.errors import MultiviewError
+from multiview.objectives import bank_draws
 from multiview.objectives.base import Objective, Situation
 from multiview.objectives.edge import EdgeInput, EdgeOutput
 from multiview.objectives.needs import Bank, Head, Needs
@@ -14,8 +15,7 @@ from multiview.objectives.weighted_negatives import is_weighted, require_weighti
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from multiview.ops.bank_scores import Scorer
-    from multiview.ops.bank_terms import BankTerms, Rule
+    from multiview.ops.bank_terms import BankTerms
 
 DEFAULT_NEGATIVES = 4096
 ALL_ROWS = 16_384
@@ -66,9 +66,17 @@ class CMC(Objective):
             other row once, by one matrix product, without a draw; `step` becomes `all` where K is
             all other samples. `auto`: `all` up to 16,384 training samples, `step` above.
         shared: the former name of draw=step.
-        bank_dtype: type of the stored rows. bfloat16 halves the bank. It rounds each number of a
-            row by up to 0.4 %, and a score by up to 0.004 / temperature. Scores and losses are
-            computed in float32.
+        bank_dtype: type of the stored rows. bfloat16 and float16 halve the bank. bfloat16 rounds
+            each number of a row by up to 0.4 %, and a score by up to 0.004 / temperature; float16
+            rounds an eighth of that. Scores and losses are computed in float32.
+        bank: where the rows are. `whole`: every process keeps all. `split`: each of W processes
+            keeps 1 / W of them, W a power of two up to 64. It sums over the rows that it has and
+            sends the sums, never rows. The negatives are drawn from 64 parts of the bank, equally
+            many from each, so that they do not depend on W. Needs negatives in multiples of 64.
+        numbers: what negatives are drawn with. `table`: every process draws those of the whole
+            batch on the CPU. `counter`: a function of (seed, step, sample, number of the negative),
+            on the device, each process for its own samples. `auto`: a table up to 2^24 training
+            samples; above, its rows would be drawn unequally often, and a counter is used.
         seed_defaults: the settings of the original code: nce, Z of the first batch, own row among
             the negatives, T .07, momentum .5, dim 128, and K 16384 unless negatives is given.
             Overrides the other fields.
@@ -93,7 +101,9 @@ class CMC(Objective):
     exclude: bool = True
     draw: Literal["auto", "all", "step", "sample"] = "sample"
     shared: bool = False
-    bank_dtype: Literal["float32", "bfloat16"] = "float32"
+    bank_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    bank: Literal["whole", "split"] = "whole"
+    numbers: Literal["auto", "table", "counter"] = "auto"
     seed_defaults: bool = False
     decoupled: bool = False
     hardness: float = 0.0
@@ -116,6 +126,9 @@ class CMC(Objective):
                 "give variant=softmax, or leave them out."
             )
 
+        if self.bank == "split":
+            bank_draws.require_split(self)
+
     @classmethod
     def original(cls) -> "CMC":
         """The settings of the original code."""
@@ -137,16 +150,23 @@ class CMC(Objective):
                 f"CMC: draw=all takes all {others} other samples, but negatives is {self.negatives}; leave negatives "
                 "out, or give draw=step or draw=sample."
             )
-        count = others if draw == "all" else self.negatives or min(DEFAULT_NEGATIVES, others)
+        count = others if draw == "all" else self.negatives or self._default_negatives(others)
         return replace(self, negatives=count, draw=draw)
 
     def _resolved_draw(self, samples: int, others: int) -> Literal["all", "step", "sample"]:
         """`auto` as `all` or `step`; `step` as `all` where its K rows would be all others."""
         draw: Any = "step" if self.shared and self.draw == "sample" else self.draw
+        if self.bank == "split":
+            return "step" if draw == "auto" else draw
         if draw == "auto":
             draw = "all" if samples <= ALL_ROWS and self.negatives is None else "step"
         count = self.negatives or min(DEFAULT_NEGATIVES, others)
         return "all" if draw == "step" and not self.shared and count >= others else draw
+
+    def _default_negatives(self, others: int) -> int:
+        """K when none was given: 4096, or all others; whole parts of a split bank."""
+        count = min(DEFAULT_NEGATIVES, others)
+        return count // 64 * 64 if self.bank == "split" else count
 
     @property
     def _draws(self) -> str:
@@ -155,8 +175,12 @@ class CMC(Objective):
 
     def needs(self) -> tuple[Needs, Needs]:
         """A linear projector and a bank on both sides."""
-        side = Needs(projector=Head(dim=self.dim), memory=Bank(momentum=self.momentum, dtype=self.bank_dtype))
+        side = Needs(projector=Head(dim=self.dim), memory=self._memory)
         return side, side
+
+    @property
+    def _memory(self) -> Bank:
+        return Bank(momentum=self.momentum, dtype=self.bank_dtype, split=self.bank == "split")
 
     def initial_state(self) -> dict[str, Any]:
         """log Z of each direction; NaN until the first batch sets it."""
@@ -167,45 +191,47 @@ class CMC(Objective):
 
     def loss(self, edge: EdgeInput) -> EdgeOutput:
         """The sum of both directions. One draw of negatives serves both, as in the original."""
-        (a, b), (bank_a, bank_b) = edge.embeddings(), edge.banks()
-        drawn = self._drawn(edge, edge.index, len(bank_a))
+        (a, b), (bank_a, bank_b) = edge.embeddings(), self._banks(edge)
+        drawn = self._drawn(edge, edge.index, bank_a)
         from_a = self._direction(edge, 0, a, bank_b, drawn)
         from_b = self._direction(edge, 1, b, bank_a, drawn)
         return EdgeOutput.of_directions([from_a, from_b])
 
-    def _direction(self, edge: EdgeInput, direction: int, z: "Tensor", bank: "Tensor", drawn: "Tensor") -> EdgeOutput:
+    def _direction(self, edge: EdgeInput, direction: int, z: "Tensor", bank: Any, drawn: "Tensor") -> EdgeOutput:
         """The embeddings z of one view against the bank of the other."""
-        scaled, scorer = z / self.temperature, self._scorer(edge, bank, edge.index, drawn)
+        scaled, scorer, size = z / self.temperature, self._scorer(edge, bank, edge.index, drawn), edge.bank_size
         if self.variant == "softmax":
-            terms = ops.bank_terms.bank_terms(scaled, scorer, self._softmax())
+            terms = self._terms.bank_terms(scaled, scorer, self._softmax())
             return EdgeOutput(edge.mean(terms.loss), _log(edge, terms))
-        scores = self._count_scores(edge, drawn, len(bank))
-        log_z = self._log_z(edge, direction, scaled, scorer, scores, len(bank))
-        rule = ops.nce.nce(log_z.nan_to_num(), self._count_of(len(bank)), len(bank))
-        terms = ops.bank_terms.bank_terms(scaled, scorer, rule, self._shift(edge, scaled))
-        batch = ops.nce.batch_log_z(terms.log_sum, edge.present, scores, len(bank))
+        scores = self._count_scores(edge, drawn, size)
+        log_z = self._log_z(edge, direction, scaled, scorer, scores)
+        rule = ops.nce.split_nce if self.bank == "split" else ops.nce.nce
+        known = rule(log_z.nan_to_num(), self._count_of(size), size)
+        terms = self._terms.bank_terms(scaled, scorer, known, self._shift(edge, scaled))
+        batch = ops.nce.batch_log_z(terms.log_sum, edge.present, scores, size)
         after = ops.nce.updated_log_z(log_z, batch, self.z_momentum) if self.z == "ema" else log_z
         log = {**_log(edge, terms), "z_drift": (batch - log_z).nan_to_num()}
         return EdgeOutput(edge.mean(terms.loss), log, {"log_z": after})
 
-    def _softmax(self) -> "Rule":
+    @property
+    def _terms(self) -> Any:
+        """The functions that turn a scorer into losses: those of a whole or of a split bank."""
+        return ops.split_terms if self.bank == "split" else ops.bank_terms
+
+    def _softmax(self) -> Any:
+        if self.bank == "split":
+            return ops.nce.split_softmax
         weighting = weighting_of(self)
         return ops.nce.softmax if weighting is None else ops.weighting.rule(self.temperature, weighting)
 
     def _log_z(
-        self,
-        edge: EdgeInput,
-        direction: int,
-        scaled: "Tensor",
-        scorer: "Scorer",
-        scores: "int | Tensor",
-        size: int,
+        self, edge: EdgeInput, direction: int, scaled: "Tensor", scorer: Any, scores: "int | Tensor"
     ) -> "Tensor":
         """log Z to use now: the edge's, else this batch's; NaN while no row was ever present."""
         known = edge.state["log_z"][direction]
         if not known.isnan():
             return known
-        return ops.nce.batch_log_z(ops.bank_terms.log_sums(scaled, scorer), edge.present, scores, size)
+        return ops.nce.batch_log_z(self._terms.log_sums(scaled, scorer), edge.present, scores, edge.bank_size)
 
     def _shift(self, edge: EdgeInput, scaled: "Tensor") -> "Tensor | None":
         """What the noise of each sample's own rows changes; None without groups.
@@ -226,26 +252,17 @@ class CMC(Objective):
         own = groups.codes[edge.index]
         return 1 + (groups.others(own) if self._draws == "all" else (own[:, None] != groups.codes[drawn]).sum(1))
 
-    def _drawn(self, edge: EdgeInput, index: "Tensor", size: int) -> "Tensor":
-        """Bank rows: K for the step, for each sample its own row and K others, or none (`all`)."""
-        draw, generator = ops.negatives, edge.generator
-        if self._draws == "all":
-            return index[:0]
-        if self._draws == "step":
-            return draw.draw_shared(self._count, size, generator=generator).to(index.device)
-        if edge.bank_groups is not None:
-            drawn = draw.draw_other_groups(index, self._count, edge.bank_groups, generator=generator)
-        else:
-            drawn = draw.draw_negatives(index, self._count, size, generator=generator, exclude=self.exclude)
-        return ops.bank_scores.in_reading_order(drawn, size)
+    def _banks(self, edge: EdgeInput) -> "tuple[Any, ...]":
+        return edge.own_strata() if self.bank == "split" else edge.banks()
 
-    def _scorer(self, edge: EdgeInput, bank: "Tensor", index: "Tensor", drawn: "Tensor") -> "Scorer":
-        codes = None if edge.bank_groups is None else edge.bank_groups.codes
-        if self._draws == "all":
-            return ops.bank_scores.all_rows(bank, index, exclude=self.exclude, codes=codes)
-        if self._draws == "step":
-            return ops.bank_scores.shared_negatives(bank, index, drawn, exclude=self.exclude, codes=codes)
-        return ops.bank_scores.own_negatives(bank, drawn)
+    def _drawn(self, edge: EdgeInput, index: "Tensor", bank: Any) -> "Tensor":
+        """Bank rows: K for the step, for each sample its own row and K others, or none (`all`)."""
+        draw = bank_draws.split_drawn_rows if self.bank == "split" else bank_draws.drawn_rows
+        return draw(self, edge, index, bank, self._draws, self._count)
+
+    def _scorer(self, edge: EdgeInput, bank: Any, index: "Tensor", drawn: "Tensor") -> Any:
+        make = bank_draws.split_scorer if self.bank == "split" else bank_draws.scorer
+        return make(self, edge, bank, index, drawn, self._draws)
 
     @property
     def _count(self) -> int:
@@ -257,11 +274,11 @@ class CMC(Objective):
 
     def scores(self, edge: EdgeInput, rows: int) -> "tuple[Tensor, ...]":
         """Rows of a, and of b, against the other view's bank."""
-        (a, b), (bank_a, bank_b), index = edge.embeddings(), edge.banks(), edge.index[:rows]
+        (a, b), (bank_a, bank_b), index = edge.embeddings(), self._banks(edge), edge.index[:rows]
         found = []
         for z, bank in ((a, bank_b), (b, bank_a)):
-            scorer = self._scorer(edge, bank, index, self._drawn(edge, index, len(bank)))
-            found.append(ops.bank_terms.all_scores(z[:rows] / self.temperature, scorer))
+            scorer = self._scorer(edge, bank, index, self._drawn(edge, index, bank))
+            found.append(self._terms.all_scores(z[:rows] / self.temperature, scorer))
         return tuple(found)
 
     def meets_itself(self, situation: Situation) -> float:

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from multiview.counter_rng import Draws
     from multiview.memory.bank import MemoryBank
     from multiview.memory.queue import KeyQueue
+    from multiview.memory.split_bank import SplitBank
     from multiview.ops.negatives import GroupRows
     from multiview.ops.ntxent import Terms
+    from multiview.ops.split_scores import OwnStrata
 
 
 @dataclass
@@ -116,6 +118,21 @@ class EdgeInput:
         for bank in banks:
             bank.require(self.index)
         return tuple(bank.rows for bank in banks)
+
+    @property
+    def bank_size(self) -> int:
+        """N, the rows of each memory bank of the edge, in all processes together."""
+        return len(cast("MemoryBank", self.sides[0].memory))
+
+    def own_strata(self) -> tuple[OwnStrata, ...]:
+        """The rows that this process owns of each split bank.
+
+        Raises MultiviewError when an index of the batch is outside a bank.
+        """
+        banks = cast("list[SplitBank]", [side.memory for side in self.sides])
+        for bank in banks:
+            bank.require(self.index)
+        return tuple(bank.own for bank in banks)
 
     def queues(self) -> tuple[tuple[Tensor, Tensor], ...]:
         """The keys (k, d) that each queue holds, and the sample (k,) of each key."""

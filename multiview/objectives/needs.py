@@ -90,11 +90,21 @@ class Head:
 class Bank:
     """A memory bank: one embedding per training sample.
 
-    row <- normalise(momentum * row + (1 - momentum) * z). dtype: of the rows, float32 or bfloat16.
+    row <- normalise(momentum * row + (1 - momentum) * z).
+
+    Args:
+        momentum: of the rows.
+        dtype: of the rows: float32, bfloat16 or float16.
+        split: each process keeps its part of the rows (`memory/split_bank.py`), not all of them.
     """
 
     momentum: float = 0.5
     dtype: str = "float32"
+    split: bool = False
+
+    def row_bytes(self, width: int) -> int:
+        """Bytes of one row of `width` numbers."""
+        return (4 if self.dtype == "float32" else 2) * width
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from multiview.ops import bank_scores as bank_scores
     from multiview.ops import bank_terms as bank_terms
     from multiview.ops import candidates as candidates
+    from multiview.ops import counter as counter
     from multiview.ops import moments as moments
     from multiview.ops import multilinear as multilinear
     from multiview.ops import nce as nce
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from multiview.ops import precision as precision
     from multiview.ops import queue_loss as queue_loss
     from multiview.ops import same_class as same_class
+    from multiview.ops import split_scores as split_scores
+    from multiview.ops import split_terms as split_terms
     from multiview.ops import spread as spread
     from multiview.ops import volume as volume
     from multiview.ops import weighting as weighting

@@ -15,6 +15,7 @@ from torch import Tensor
 from multiview import old_import_paths
 from multiview.distributed import gather
 from multiview.ops.bank_terms import Rule
+from multiview.ops.split_terms import SplitRule
 
 __getattr__ = old_import_paths.names_of("ops.nce")
 
@@ -45,6 +46,28 @@ def softmax(scores: Tensor, log_sum: Tensor) -> tuple[Tensor, Tensor]:
     weights = (scores - log_sum[:, None]).exp_()
     weights[:, 0] -= 1
     return log_sum - scores[:, 0], weights
+
+
+def split_nce(log_z: Tensor, negatives: int, size: int) -> SplitRule:
+    """`nce` for a bank that is split over processes."""
+    shift = log_z + math.log(negatives / size)
+
+    def of_negatives(scores: Tensor, log_sum: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG001
+        logit = scores - shift
+        return F.softplus(logit, threshold=SATURATED).sum(1), torch.sigmoid(logit)
+
+    def of_positive(score: Tensor, log_sum: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG001
+        logit = shift - score
+        return F.softplus(logit, threshold=SATURATED), -torch.sigmoid(logit)
+
+    return SplitRule(of_negatives, of_positive)
+
+
+split_softmax = SplitRule(
+    negatives=lambda scores, log_sum: (torch.zeros_like(log_sum), (scores - log_sum[:, None]).exp_()),
+    positive=lambda score, log_sum: (log_sum - score, (score - log_sum).exp() - 1),
+)
+"""`softmax` for a bank that is split over processes."""
 
 
 def log_more_noise(sizes: Tensor, size: int, like: Tensor) -> Tensor:

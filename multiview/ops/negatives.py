@@ -8,13 +8,22 @@ import torch
 from torch import Tensor
 
 from multiview.distributed import rank, world
+from multiview.ops import counter
 
 
-def draw_negatives(index: Tensor, count: int, size: int, *, generator: torch.Generator | None, exclude: bool) -> Tensor:
+def draw_negatives(
+    index: Tensor,
+    count: int,
+    size: int,
+    *,
+    generator: torch.Generator | None,
+    exclude: bool,
+    key: int | None = None,
+) -> Tensor:
     """Bank rows to score: each sample's own row, then `count` uniform draws with replacement.
 
-    Every process draws the same table for the global batch and keeps its part. So N processes draw
-    what one would.
+    Without a key, every process draws the same table for the global batch and keeps its part. So N
+    processes draw what one would.
 
     Args:
         index: (n,) bank rows of this process's samples.
@@ -22,11 +31,17 @@ def draw_negatives(index: Tensor, count: int, size: int, *, generator: torch.Gen
         size: number of rows of the bank.
         generator: in the same state in every process.
         exclude: draw uniformly over the other rows, never a sample's own.
+        key: 64 bits. Then nothing is drawn from the generator: slot k of a sample is a function of
+            key, sample and k, computed on the device of `index` (`ops/counter.py`).
 
     Returns:
         (n, 1 + count) int32, or int64 for a bank of 2^31 rows or more.
     """
     rows = len(index)
+    if key is not None:
+        drawn = counter.below(counter.starts(key, index), _slots(count, index), size - int(exclude), size)
+        own = index.to(drawn.dtype)[:, None]
+        return torch.cat([own, drawn.add_(drawn >= own) if exclude else drawn], dim=1)
     table = torch.empty(rows * world(), 1 + count, dtype=_smallest(size))
     table[:, 1:].random_(size - int(exclude), generator=generator)
     drawn = table[rank() * rows : (rank() + 1) * rows].to(index.device)
@@ -64,7 +79,9 @@ class GroupRows(NamedTuple):
         return len(self.codes) - self.counts[group]
 
 
-def draw_other_groups(index: Tensor, count: int, groups: GroupRows, *, generator: torch.Generator | None) -> Tensor:
+def draw_other_groups(
+    index: Tensor, count: int, groups: GroupRows, *, generator: torch.Generator | None, key: int | None = None
+) -> Tensor:
     """Each sample's own row, then `count` uniform draws among the rows of other groups.
 
     With replacement. Every process draws the same table, as in `draw_negatives`. A draw is a whole
@@ -76,23 +93,43 @@ def draw_other_groups(index: Tensor, count: int, groups: GroupRows, *, generator
         count: number of negatives.
         groups: of the rows of the bank, on the device of `index`.
         generator: in the same state in every process.
+        key: see `draw_negatives`.
 
     Returns:
         (n, 1 + count) int32, or int64 for a bank of 2^31 rows or more.
     """
-    rows = len(index)
-    table = torch.empty(rows * world(), count, dtype=torch.int64).random_(generator=generator)
-    drawn = table[rank() * rows : (rank() + 1) * rows].to(index.device)
-    own = groups.codes[index]
-    drawn %= groups.others(own)[:, None]
+    rows, own = len(index), groups.codes[index]
+    if key is not None:
+        drawn = counter.below(counter.starts(key, index), _slots(count, index), groups.others(own), len(groups.codes))
+    else:
+        table = torch.empty(rows * world(), count, dtype=torch.int64).random_(generator=generator)
+        drawn = table[rank() * rows : (rank() + 1) * rows].to(index.device)
+        drawn %= groups.others(own)[:, None]
     # The rows of the sample's own group are adjacent in the order: places behind them are moved on.
     drawn += groups.counts[own][:, None] * (drawn >= groups.starts[own][:, None])
     return torch.cat([index[:, None], groups.order[drawn]], dim=1).to(_smallest(len(groups.codes)))
 
 
-def draw_shared(count: int, size: int, *, generator: torch.Generator | None) -> Tensor:
-    """`count` uniform draws with replacement for the global batch; the same in every process."""
-    return torch.empty(count, dtype=_smallest(size)).random_(size, generator=generator)
+def draw_shared(
+    count: int,
+    size: int,
+    *,
+    generator: torch.Generator | None,
+    key: int | None = None,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """`count` uniform draws with replacement for the global batch; the same in every process.
+
+    key: see `draw_negatives`; the numbers are then those of sample 0.
+    """
+    if key is not None:
+        one = torch.zeros(1, dtype=torch.int64, device=device)
+        return counter.below(counter.starts(key, one), _slots(count, one), size, size)[0]
+    return torch.empty(count, dtype=_smallest(size)).random_(size, generator=generator).to(device)
+
+
+def _slots(count: int, like: Tensor) -> Tensor:
+    return torch.arange(count, device=like.device)
 
 
 def _smallest(size: int) -> torch.dtype:

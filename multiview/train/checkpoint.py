@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from multiview.model import MultiviewModel
+    from multiview.train.bank_files import Written
     from multiview.view import View
 
 Tensors = Mapping[str, Mapping[str, "Tensor"]]
@@ -35,6 +36,8 @@ SCHEMA = 1
 MANIFEST = "manifest.json"
 STATE = "state.json"
 VIEWS = "views.json"
+BANKS = "banks-"
+"""How the names of files begin that hold the rows of one process of split banks."""
 
 
 class Checkpoint(NamedTuple):
@@ -53,6 +56,7 @@ def save(
     state: Mapping[str, Any],
     keep: int,
     views: Mapping[str, Any] | None = None,
+    banks: Written | None = None,
 ) -> Path:
     """Writes `folder/step-00000012`, then removes all older checkpoints but the newest `keep`.
 
@@ -60,8 +64,9 @@ def save(
     leaves a whole checkpoint or none.
 
     state: everything else that training needs to go on, in JSON's types. views: the result of
-    `view_records`; None writes no file. Raises MultiviewError when the checkpoint cannot be
-    written; older checkpoints then stay.
+    `view_records`; None writes no file. banks: the files that every process wrote, which are moved
+    into the checkpoint. Raises MultiviewError when the checkpoint cannot be written; older
+    checkpoints then stay.
     """
     final = folder / f"step-{step:08d}"
     if _loads(final):  # the run was stopped again before its next step, so the state is the same
@@ -72,7 +77,7 @@ def save(
     try:
         _sweep(folder)
         draft.mkdir(parents=True)
-        _write(draft, tensors, documents)
+        _write(draft, tensors, documents, banks)
         _discard(final)
         draft.rename(final)
         sync(folder)
@@ -96,7 +101,7 @@ def remove_others(kept: Path) -> None:
 
 
 def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """(tensors by file, state) of one checkpoint.
+    """(tensors by file, state) of one checkpoint, without the rows of split banks.
 
     Raises MultiviewError unless the checkpoint holds exactly the files of its manifest, unaltered.
     """
@@ -107,7 +112,8 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     views_of(path)
     with _reading(path):
         _check_state(state, path)
-        tensors = {file.stem: load_file(file) for file in sorted(path.glob("*.safetensors"))}
+        files = [file for file in sorted(path.glob("*.safetensors")) if not file.name.startswith(BANKS)]
+        tensors = {file.stem: load_file(file) for file in files}
     return tensors, state
 
 
@@ -240,7 +246,7 @@ def restore_optimiser(
     optimiser.load_state_dict({"state": state, "param_groups": plain})
 
 
-def _write(draft: Path, tensors: Tensors, documents: Mapping[str, Mapping[str, Any]]) -> None:
+def _write(draft: Path, tensors: Tensors, documents: Mapping[str, Mapping[str, Any]], banks: Written | None) -> None:
     from safetensors.torch import save_file
 
     for name, named in tensors.items():
@@ -249,10 +255,18 @@ def _write(draft: Path, tensors: Tensors, documents: Mapping[str, Mapping[str, A
         save_file(copies, draft / f"{name}.safetensors")
     for name, document in documents.items():
         (draft / name).write_text(json.dumps(document, indent=1), encoding="utf-8")
-    hashes = {path.name: sha256(path) for path in sorted(draft.iterdir())}
+    hashes = {path.name: sha256(path) for path in sorted(draft.iterdir())} | _moved(draft, banks)
     (draft / MANIFEST).write_text(json.dumps(hashes, indent=1), encoding="utf-8")
     for path in [*draft.iterdir(), draft]:
         sync(path)
+
+
+def _moved(draft: Path, banks: Written | None) -> dict[str, str]:
+    """Moves the files of all processes into the draft; their hashes, as each process found them."""
+    hashes = {} if banks is None else banks.hashes()
+    for name in hashes:
+        banks.folder.joinpath(name).rename(draft / name)  # type: ignore[union-attr]
+    return hashes
 
 
 def _require_whole(path: Path) -> None:

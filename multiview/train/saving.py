@@ -15,7 +15,7 @@ from multiview.data.load.identity import Identity
 from multiview.data.load.sampler import Batches
 from multiview.distributed import on_first
 from multiview.errors import MultiviewError
-from multiview.train import checkpoint
+from multiview.train import bank_files, checkpoint
 from multiview.train.resumable import check_resumable, starts, unused_starts
 from multiview.train.runfolder import CHECKPOINTS
 from multiview.train.step import Parts
@@ -69,12 +69,14 @@ class Saver:
         return bool(minutes) and time.monotonic() - self.saved.at >= 60 * minutes
 
     def save(self, step: int, unlogged: Rows | None = None) -> None:
-        """Writes the checkpoint of `step`; the first process writes and the others wait.
+        """Writes the checkpoint of `step`; every process calls it, and the first makes the folder.
 
         unlogged: the steps that no line of metrics has yet.
         """
         said = {"unlogged": unlogged.to_json() if unlogged else None}
-        on_first(lambda: self._write(self.out / CHECKPOINTS, step, self.train.checkpoints, said))
+        folder = self.out / CHECKPOINTS
+        banks = bank_files.write(folder, step, self.parts.memories)
+        on_first(lambda: self._write(folder, step, self.train.checkpoints, said, banks))
         self.saved = Saved(step)
 
     def save_best(self, folder: Path, step: int, best: Mapping[str, Any]) -> None:
@@ -83,7 +85,8 @@ class Saver:
         best: what the state says about it.
         """
         said = {"unlogged": None, "best": dict(best)}
-        on_first(lambda: checkpoint.remove_others(self._write(folder, step, 1, said)))
+        banks = bank_files.write(folder, step, self.parts.memories)
+        on_first(lambda: checkpoint.remove_others(self._write(folder, step, 1, said, banks)))
 
     def resume(self) -> tuple[int, list[str]]:
         """Restores the newest whole checkpoint; the number of processes may have changed.
@@ -109,13 +112,15 @@ class Saver:
         notes += unused_starts(newest.state, self.parts.graph)
         return step, [*newest.refused, *notes, f"resumed {self.out} at step {step} of {self.steps}"]
 
-    def _write(self, folder: Path, step: int, keep: int, said: Mapping[str, Any]) -> Path:
+    def _write(
+        self, folder: Path, step: int, keep: int, said: Mapping[str, Any], banks: bank_files.Written | None
+    ) -> Path:
         """Writes one checkpoint and keeps the newest `keep` there. said: joins its state."""
         inner = _unwrapped(self.parts.optimiser)
         optimiser, groups = checkpoint.optimiser_tensors(inner)
         tensors = {
             "model": self.parts.model.state_dict(),
-            "memory": self.parts.memories.state_dict(),
+            "memory": self.parts.memories.common_state(),
             "optimiser": optimiser,
         }
         scaler = self.parts.accelerator.scaler
@@ -135,13 +140,16 @@ class Saver:
             **said,
         }
         views = checkpoint.view_records(self.parts.views, self.parts.model)
-        return checkpoint.save(folder, step, tensors, state, keep, views)
+        made = checkpoint.save(folder, step, tensors, state, keep, views, banks)
+        bank_files.remove(folder)
+        return made
 
     def _restore(self, saved: checkpoint.Checkpoint) -> None:
         parts, tensors, state = self.parts, saved.tensors, saved.state
         self.unlogged = Rows.from_json(state["unlogged"]) if state.get("unlogged") else None
         parts.model.load_state_dict(tensors["model"])
-        parts.memories.load_state_dict(tensors["memory"])
+        parts.memories.load_common_state(tensors["memory"])
+        bank_files.read(saved.path, parts.memories)
         inner = _unwrapped(parts.optimiser)
         names = checkpoint.parameter_names(inner, parts.model)
         checkpoint.restore_optimiser(inner, tensors["optimiser"], state["groups"], state.get("parameters"), names)
