@@ -19,8 +19,8 @@ DEMO = --data scenes:2000 --width 0.5 --epochs 60 --knn_every 30 --objective.dra
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-lowest torture kills lint types docs bench bench-data bench-draws bench-embed \
-  bench-objectives bench-step wall-time wheel clean
+.PHONY: help demo test test-slow test-lowest torture kills lint types docs bench bench-bank bench-data bench-draws \
+  bench-embed bench-objectives bench-step wall-time wheel clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)]"
@@ -91,6 +91,9 @@ bench-embed: $(VENV)/.dev ## measure `multiview embed` of 20,000 files beside it
 
 bench-step: $(VENV)/.dev ## compare a training step with its bare encoders and a plain loop (ARGS="cmc_lab --samples 20000")
 	@$(BIN)/python benchmarks/step.py $(ARGS)
+
+bench-bank: $(VENV)/.dev ## compare a bank split over 1, 2 and 4 processes with a whole one: time, bytes, error (ARGS)
+	@$(BIN)/python benchmarks/bank.py $(ARGS)
 
 bench-draws: $(VENV)/.dev ## train CMC with each way to draw negatives, 5 seeds, and compare (ARGS="--data STORE")
 	@$(BIN)/python benchmarks/_compare_draws.py $(ARGS)
