@@ -143,6 +143,31 @@ class Train:
         return isinstance(self.keep, str) and self.keep.startswith(BEST_OF)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """What `--plan` computes beside the run: sizes for other numbers of processes and samples.
+
+    Args:
+        processes: number of processes (null = those of the run).
+        samples: number of training samples, such as 1e8 (null = those of the data).
+        bandwidth: GB/s at which all processes together read the data.
+    """
+
+    processes: int | None = None
+    samples: float | None = None
+    bandwidth: float = 1.0
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("processes", "samples") if getattr(self, name) is not None]
+        require.options(self, given, lambda count: count >= 1 and count == int(count), "a whole number, 1 or more")
+        require.options(self, ("bandwidth",), lambda speed: speed > 0, "GB/s, above 0")
+
+    @property
+    def asked(self) -> bool:
+        """Whether anything else than the run itself is asked for."""
+        return self != Scale()
+
+
 def _check_keep(keep: int | str, every: int) -> None:
     """Raises MultiviewError for a wrong `keep`, and when nothing would be measured."""
     measure = str(keep).removeprefix(BEST_OF)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from multiview.config import Train
+from multiview.config import Scale, Train
 from multiview.errors import MultiviewError, unknown_name
 from multiview.graph import ContrastGraph
 from multiview.tuning import Tuning
@@ -86,6 +86,7 @@ class Recipe:
         weights: first weights of the encoders: a published file, a run or a model folder for every
             encoder, or VIEW=FILE,VIEW=FILE. docs/weights.md lists the formats.
         train: the options of training.
+        scale: with --plan, also the bytes and times for other numbers of processes and samples.
 
     Example:
         >>> from dataclasses import dataclass
@@ -109,6 +110,7 @@ class Recipe:
     weights: str | None = None
     target: tuple[str, ...] | None = None
     train: Train = Train()
+    scale: Scale = Scale()
 
     def __post_init__(self) -> None:
         for name in ("data", "out", "cache"):
@@ -121,6 +123,8 @@ class Recipe:
             raise MultiviewError(f"train is a {type(self.train).__name__}; give mv.Train(epochs=..., ...).")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
             raise MultiviewError(f"seed is {self.seed!r}; give a whole number from 0 to {2**31 - 1}.")
+        if self.scale.asked and not self.plan:
+            raise MultiviewError("processes, samples and bandwidth are options of --plan; give --plan too.")
         if self.resume and self.overwrite:
             raise MultiviewError(
                 "--resume continues a run and --overwrite replaces it; give only one of the two options."

@@ -37,7 +37,7 @@ class SplitBank(MemoryBank):
         self, size: int, dim: int, momentum: float, seed: int, name: str, dtype: torch.dtype = torch.float32
     ) -> None:
         nn.Module.__init__(self)
-        _require(size)
+        require_shared(size, world())
         self.momentum, self.size = momentum, size
         count = STRATA // world()
         self.first = rank() * count
@@ -80,10 +80,11 @@ def _first_rows(shape: torch.Size, seed: int) -> Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed)).mul_(2 * bound).sub_(bound)
 
 
-def _require(size: int) -> None:
-    if STRATA % world():
+def require_shared(size: int, processes: int) -> None:
+    """Raises MultiviewError when a bank of `size` rows cannot be split over so many processes."""
+    if STRATA % processes:
         raise MultiviewError(
-            f"bank=split shares {STRATA} parts of a bank out over the processes, and {world()} does not divide "
+            f"bank=split shares {STRATA} parts of a bank out over the processes, and {processes} does not divide "
             f"{STRATA}; use 1, 2, 4, 8, 16, 32 or 64 processes, or bank=whole."
         )
     if size < 2 * STRATA:

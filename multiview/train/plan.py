@@ -22,7 +22,8 @@ from multiview.plurals import counted
 from multiview.recipe import Recipe
 from multiview.setup import example_tensors
 from multiview.train.checkpoint import any_saved, newest
-from multiview.train.duration import duration_text
+from multiview.train.duration import amount, duration_text
+from multiview.train.plan_scale import AtScale, Line, at_scale
 from multiview.train.prepare import Prepared
 from multiview.train.resumable import check_resumable
 from multiview.train.runfolder import CHECKPOINTS, claim
@@ -51,9 +52,35 @@ def show_plan(prepared: Prepared, recipe: Recipe) -> None:
     console.print("\nRun", style="bold")
     for name, value in facts.items():
         console.print(f"  {name:<12} {value}", highlight=False)
+    if recipe.scale.asked:
+        _show_scale(prepared, recipe)
     said = notes(model, prepared.memories, prepared.train, prepared.situation)
     for line in [*said, *shared_crop_notes(prepared.setup)]:
         console.print(f"\nNote: {line}", highlight=False, soft_wrap=True)
+
+
+def _show_scale(prepared: Prepared, recipe: Recipe) -> None:
+    """Prints what a process holds and receives with other numbers of processes and samples."""
+    console, found = prepared.console, at_scale(prepared, recipe.scale, recipe.train.batch)
+    where = f"{counted(found.processes, 'process', 'processes')} and {found.samples:,} samples"
+    for title, lines in (("holds", found.held), ("receives in a step", found.received)):
+        table = _table("what", "size", "made of")
+        for line in [*lines, Line("together", sum(each.bytes for each in lines), "")]:
+            table.add_row(line.what, size_text(line.bytes), line.how)
+        console.print(f"\nWith {where}, a process {title}", style="bold")
+        console.print(table)
+    console.print(f"\n{_epoch_text(found, recipe.scale.bandwidth)}", highlight=False, soft_wrap=True)
+
+
+def _epoch_text(found: AtScale, bandwidth: float) -> str:
+    """How long all processes together read an epoch."""
+    if found.sample_bytes is None:
+        return "How long an epoch is read is not known, because the data is no store; prepare it first."
+    whole = found.sample_bytes * found.samples
+    return (
+        f"An epoch reads {size_text(whole)}, {size_text(found.sample_bytes)} a sample: "
+        f"{amount(whole / bandwidth / 1e9)} at {bandwidth:g} GB/s for all processes together."
+    )
 
 
 def _run_facts(prepared: Prepared, recipe: Recipe) -> dict[str, str]:

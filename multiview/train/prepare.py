@@ -23,6 +23,7 @@ from multiview.data.store.reading import Store
 from multiview.distributed import from_first, on_first
 from multiview.encoder import Encoder
 from multiview.errors import MultiviewError
+from multiview.graph import ContrastGraph
 from multiview.memory.memories import Memories
 from multiview.model import MultiviewModel
 from multiview.objectives.base import Situation
@@ -59,7 +60,8 @@ class Prepared:
 
     setup: with the statistics of the data. initial: the same with copies of the encoders before
     their `tuning` loads weights. constant: the views whose values are all alike.
-    recipe: the options, also those that were chosen by the data.
+    recipe: the options, also those that were chosen by the data. asked: the graph before its
+    objectives were resolved for the data.
     """
 
     accelerator: Accelerator
@@ -76,6 +78,7 @@ class Prepared:
     constant: tuple[str, ...] = ()
     grouping: Grouping | None = None
     recipe: Recipe = field(default_factory=Recipe)
+    asked: ContrastGraph | None = None
 
     @property
     def steps(self) -> int:
@@ -111,7 +114,7 @@ def prepare(
     batch, note = fit_batch(recipe.train.batch, count, processes)
     _say(console, note, few_samples(count), *(f"Note: {each}" for each in tuning_notes(setup.tuning)))
     train = replace(recipe.train, batch=batch)
-    situation = _situation(store, batch, processes)
+    situation, asked = _situation(store, batch, processes), setup.graph
     setup = with_statistics(setup, store, situation)
     samples = Samples(store, TRAIN_SPLIT, setup.views, train=True, seed=recipe.seed, cache=cache)
     batches = Batches(count, batch, recipe.seed, accelerator.process_index, processes)
@@ -123,7 +126,7 @@ def prepare(
     constant = tuple(constant_views(samples, setup))
     if note := constant_note(constant):
         _say(console, f"Note: {note}")
-    built = setup, replace(setup, encoders=untrained), model, memories, constant, grouping, recipe
+    built = setup, replace(setup, encoders=untrained), model, memories, constant, grouping, recipe, asked
     return Prepared(accelerator, console, store, samples, batches, situation, train, *built)
 
 
