@@ -26,7 +26,7 @@ def trained(given: argparse.Namespace, data: str, draw: str, seed: int) -> str:
         words += ["--draw", draw, "--steps", str(given.steps), "--knn_every", "0"]
         # `all` takes every other row; the same number is drawn for the others.
         words += [] if draw == "all" or given.negatives is None else ["--negatives", str(given.negatives)]
-        subprocess.run([sys.executable, "-m", "multiview", *words], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, "-m", "multiview.cli", *words], check=True, stdout=subprocess.DEVNULL)
     return str(out)
 
 
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     given = parser.parse_args(argv)
     for data in given.data:
         runs = [trained(given, data, draw, seed) for seed in range(given.seeds) for draw in DRAWS]
-        subprocess.run([sys.executable, "-m", "multiview", "compare", *runs], check=True)
+        subprocess.run([sys.executable, "-m", "multiview.cli", "compare", *runs], check=True)
     return 0
 
 

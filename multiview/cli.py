@@ -111,6 +111,21 @@ COMMANDS = (
         examples=("multiview report runs/photos", "multiview report runs/scenes/* -o scenes.html"),
     ),
     Command(
+        name="study",
+        summary="find out which view helps and which edge hurts",
+        words="RECIPE [options]",
+        action="multiview.commands.study:study",
+        plugins="recipes",
+        about="Trains a recipe, or a graph file in its place, with changes over paired seeds: one view less, one edge "
+        "less, other edges, one view alone, other options. Ends in one table and one page that say in words which "
+        "view helps and which edge hurts. The options are those of the study, which `multiview study RECIPE --help` "
+        "lists, and those of `multiview train RECIPE`.",
+        examples=(
+            "multiview study auto --data stores/photos --steps 400 --plan",
+            "multiview study graph.yaml --data stores/photos --parts views --sweep temperature=0.05,0.1,0.2",
+        ),
+    ),
+    Command(
         name="embed",
         summary="write the vectors of any data to a Parquet file",
         words="MODEL INPUT OUT [options]",

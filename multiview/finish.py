@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
@@ -56,7 +56,9 @@ STEPS: tuple[Step, ...] = (evaluate, deliver, report)
 """The steps after training, in order. Every step must also work later, on a loaded run."""
 
 
-def finish(trained: Trained, recipe: Recipe, console: Console, *, reloadable: bool) -> None:
+def finish(
+    trained: Trained, recipe: Recipe, console: Console, *, reloadable: bool, steps: Sequence[Step] = STEPS
+) -> None:
     """Takes all steps, then says how to load the result.
 
     A run that a signal stopped takes no step; the text says how to continue the run.
@@ -66,6 +68,7 @@ def finish(trained: Trained, recipe: Recipe, console: Console, *, reloadable: bo
         recipe: the options of the run.
         console: where to print.
         reloadable: whether the run can be rebuilt from its folder alone.
+        steps: what is done, in order.
     """
     if trained.stopped_by:
         text = (
@@ -74,7 +77,7 @@ def finish(trained: Trained, recipe: Recipe, console: Console, *, reloadable: bo
         )
         console.print(text, highlight=False)
         return
-    for step in STEPS:
+    for step in steps:
         step(trained, recipe, console)
     console.print(_how_to_load(trained, reloadable), highlight=False, markup=False, soft_wrap=True)
 

@@ -16,7 +16,7 @@ from multiview.data.store.reading import Store
 from multiview.distributed import any_rank, naming_lost_ranks, on_first
 from multiview.encoded_once import encode_once
 from multiview.errors import MultiviewError
-from multiview.finish import finish
+from multiview.finish import STEPS, Step, finish
 from multiview.recipe import Recipe, Setup
 from multiview.recipe_origin import origin_of
 from multiview.setup_record import record_of, save_setup, unrecorded
@@ -48,6 +48,7 @@ def run(
     workers: int = 1,
     script: str = "SCRIPT.py",
     data: Any = None,
+    steps: Sequence[Step] = STEPS,
 ) -> Trained | None:
     """Prepares, trains and evaluates one recipe; returns None after --plan.
 
@@ -59,6 +60,7 @@ def run(
         workers: processes that prepare the data when there is no store yet.
         script: what follows `accelerate launch` to start this run, for messages.
         data: data in memory, in place of `recipe.data`.
+        steps: what is done with the trained run at the end.
     """
     if recipe.resume or not recipe.plan:  # cheap mistakes before the data is prepared
         claim(recipe, name)
@@ -73,14 +75,15 @@ def run(
         folder = Path(on_first(lambda: str(open_folder(recipe, name, held))))
         if note := unshared_note(folder, prepared.accelerator.device):
             prepared.console.print(f"Note: {note}", highlight=False, soft_wrap=True)
-        loop = _loop(prepared, recipe, folder)
+        loop = loop_of(prepared, recipe, folder)
         messages = loop.resume() if recipe.resume else []
         if prepared.accelerator.is_main_process:  # not before the checkpoint was found to fit these options
             _describe(prepared, recipe, folder, origin, setup)
         progress = train(prepared, loop, folder, messages, resumed=recipe.resume)
         _restore_best(loop.best if not progress.stopped_by else None, prepared)
         trained = replace(_trained(prepared), folder=folder, steps=progress.step, stopped_by=progress.stopped_by)
-        finish(trained, recipe, prepared.console, reloadable=setup is None or not unrecorded(record_of(setup)))
+        reloadable = setup is None or not unrecorded(record_of(setup))
+        finish(trained, recipe, prepared.console, reloadable=reloadable, steps=steps)
     return trained
 
 
@@ -127,7 +130,8 @@ def _metrics(prepared: Prepared, loop: Loop, folder: Path, resumed: bool) -> Met
     return Metrics(folder, loop.step if resumed else None, objectives, patience, prepared.constant)
 
 
-def _loop(prepared: Prepared, recipe: Recipe, folder: Path) -> Loop:
+def loop_of(prepared: Prepared, recipe: Recipe, folder: Path) -> Loop:
+    """The training loop of a prepared run, before its first step."""
     frozen, setup, samples = encode_once(prepared), prepared.setup, prepared.samples
     if frozen:
         samples = samples.for_views({name: view for name, view in setup.views.items() if name not in frozen})

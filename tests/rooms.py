@@ -62,7 +62,10 @@ FLOORS = (
         ),
         *("multiview/run.py", "multiview/runs.py"),
     ),
-    ("recipes", "multiview/__init__.py", "multiview/cli.py", "multiview/commands", "multiview/launch.py"),
+    (
+        *("recipes", "multiview/__init__.py", "multiview/cli.py", "multiview/commands", "multiview/launch.py"),
+        "multiview/study",
+    ),
 )
 """The rooms of every floor, ground floor first. Rooms import from their floor and from below."""
 

@@ -164,7 +164,7 @@ def _yaml(document: Document, recipe: Any, choice: Choice) -> str:
     """The chosen graph as the text of a graph file."""
     order = ("crop", "views", "edges", "objective")
     plain = {"data": recipe.data} | {key: document.value[key] for key in order if key in document.value}
-    train = _changed(choice.train, Train())
+    train = changed_fields(choice.train, Train())
     return yaml.safe_dump(
         copy.deepcopy(plain | {"train": train}),
         sort_keys=False,
@@ -174,14 +174,14 @@ def _yaml(document: Document, recipe: Any, choice: Choice) -> str:
     )
 
 
-def _changed(value: Any, default: Any) -> dict[str, Any]:
+def changed_fields(value: Any, default: Any) -> dict[str, Any]:
     """The fields of a dataclass that differ from a default."""
     changed = {}
     for each in fields(value):
         own, usual = getattr(value, each.name), getattr(default, each.name)
         if own != usual:
             nested = is_dataclass(own) and is_dataclass(usual)
-            changed[each.name] = _changed(own, usual) if nested else list(own) if isinstance(own, tuple) else own
+            changed[each.name] = changed_fields(own, usual) if nested else list(own) if isinstance(own, tuple) else own
     return changed
 
 

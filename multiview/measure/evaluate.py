@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from multiview.trained import Trained
 
 
+EVERY_CONTROL = (RANDOM, RAW, STATISTICS)
+
+
 def evaluate(
     trained: Trained,
     *,
@@ -45,6 +48,7 @@ def evaluate(
     subsets: bool = False,
     target: Sequence[str] = (),
     probe: str = LINEAR,
+    controls: Sequence[str] = EVERY_CONTROL,
 ) -> list[Measure]:
     """kNN and linear probe of every view and of all together, and retrieval between the views.
 
@@ -61,19 +65,21 @@ def evaluate(
         subsets: probe every subset of the views, on the samples that have all its views.
         target: what probes predict, see `targets_of` (none = the label, else the first column).
         probe: `linear`; `mlp` adds a probe with a hidden layer.
+        controls: what is measured beside the trained weights: `random`, `raw`, and `statistics` for
+            all models without a network; without `statistics` no target is predicted either.
     """
     console, device = console or SafeConsole(quiet=rank() != 0), device or next(trained.model.parameters()).device
     share_buffers(trained.model)
     splits = filled_splits(trained.store)
     groups = _groups(trained, splits, subsets, console)
-    targets = _targets(trained, splits, target, console)
+    targets = _targets(trained, splits, target, console) if STATISTICS in controls else []
     search = plan(trained.setup, trained.store, splits)
     if not groups and not targets and search is None:
         console.print("Not evaluated: no split holds two samples of one view.", highlight=False)
         return []
     for sentence in search.left_out if search else ():
         console.print(sentence, highlight=False, markup=False, soft_wrap=True)
-    probed = Probed(targets, groups, each_and_all(list(trained.setup.graph.views)), dim, probe)
+    probed = Probed(targets, groups, each_and_all(list(trained.setup.graph.views)), dim, probe, controls)
     rows = _measured(trained, splits if groups or targets else [], probed, search, device, layer)
     render(rows, console)
     _write(trained, rows, console)
@@ -89,9 +95,12 @@ def _measured(
     layer: str | None,
 ) -> list[Measure]:
     """All rows: of probes by labels and targets in `splits`, and of the plan without labels."""
-    models = {TRAINED: trained.model.eval(), RANDOM: untrained_model(trained, device)}
+    models = {TRAINED: trained.model.eval()}
+    if RANDOM in probed.controls:
+        models[RANDOM] = untrained_model(trained, device)
     rows = _labelled(trained, models, splits, probed, device, layer) if splits else []
-    return [*rows, *(unlabelled(trained, search, models, device) if search else [])]
+    plain = STATISTICS in probed.controls
+    return [*rows, *(unlabelled(trained, search, models, device, plain=plain) if search else [])]
 
 
 def _labelled(
@@ -105,7 +114,8 @@ def _labelled(
     """kNN and probes, by labels and targets, of the models, raw pixels and statistics."""
     labelled = {split: _wanted(trained, split, probed) for split in splits}
     parts = _of_models(trained, models, labelled, device, layer)
-    parts[RAW] = _embedded(trained, labelled, raw_pixels, device, RAW)
+    if RAW in probed.controls:
+        parts[RAW] = _embedded(trained, labelled, raw_pixels, device, RAW)
     statistics = _embedded(trained, labelled, plain_statistics(trained), device, STATISTICS) if probed.targets else {}
 
     def measure() -> list[Measure]:
@@ -122,13 +132,14 @@ def _labelled(
 
 @dataclass(frozen=True)
 class Probed:
-    """What probes measure: targets, the groups of views with labels, and all usual groups."""
+    """What is measured: targets, the groups of views with labels, all usual groups, controls."""
 
     targets: Sequence[Target]
     groups: Sequence[Group]
     usual: Sequence[Group]
     dim: int | None
     probe: str
+    controls: Sequence[str] = EVERY_CONTROL
 
 
 def _targets(trained: Trained, splits: Sequence[str], wanted: Sequence[str], console: Console) -> list[Target]:

@@ -69,7 +69,7 @@ class Part:
 
 
 def unlabelled(
-    trained: Trained, plan: Plan, models: Mapping[str, MultiviewModel], device: torch.device
+    trained: Trained, plan: Plan, models: Mapping[str, MultiviewModel], device: torch.device, *, plain: bool = True
 ) -> list[Measure]:
     """The rows of retrieval, of the geometry of the embeddings, and of what the features keep.
 
@@ -78,6 +78,7 @@ def unlabelled(
         plan: what is searched for, and where.
         models: `trained` and `random` -> the model.
         device: where views and features are computed.
+        plain: whether ridge regression and CCA are fitted as controls.
 
     Every process must call it; all get the same rows.
     """
@@ -86,7 +87,7 @@ def unlabelled(
     gallery = passes.over(plan.split, plan.positions, cut=GALLERY, plain=True) if plan.cut else query
     pairs, alone = _train_positions(trained, plan, FITTED), _train_positions(trained, plan, KEPT_ON)
     fitted_query = fitted_gallery = kept = None
-    if plan.split != "train" and len(pairs) and plan.pairs:
+    if plain and plan.split != "train" and len(pairs) and plan.pairs:
         fitted_query = passes.over("train", pairs, cut=QUERY if plan.cut else "", plain=True, models=False)
         fitted_gallery = fitted_query
         if plan.cut:

@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from multiview.report.measured import legend, tables
 from multiview.report.reproduce import reproduce
 from multiview.report.several import several
 from multiview.report.upset import upsets
-from multiview.report.verdict import cards, subsets
+from multiview.report.verdict import Card, cards, subsets
 
 NAME = "report.html"
 MOST_BYTES = 5_000_000
@@ -77,6 +78,20 @@ def write_page(folders: Sequence[Path], out: Path | None = None) -> Path:
     return file
 
 
+def write_page_with(runs: Sequence[Gathered], title: str, own: Sequence[Card], file: Path) -> None:
+    """Writes the page of several runs with a title and a verdict of its own.
+
+    Args:
+        runs: what `gather` found; two or more.
+        title: of the page.
+        own: the cards of the verdict.
+        file: where to.
+    """
+    context = _of_several(runs)
+    both = replace(context["several"], tests=[])
+    replace_text(file, _html({**context, "title": title, "cards": own, "several": both}))
+
+
 def html_of(runs: Sequence[Gathered]) -> str:
     """The text of the page; without pictures when it would be too large."""
     text = _rendered(runs, pictures=True)
@@ -84,7 +99,11 @@ def html_of(runs: Sequence[Gathered]) -> str:
 
 
 def _rendered(runs: Sequence[Gathered], *, pictures: bool) -> str:
-    context = _of_one(runs[0], pictures) if len(runs) == 1 else _of_several(runs)
+    return _html(_of_one(runs[0], pictures) if len(runs) == 1 else _of_several(runs))
+
+
+def _html(context: Mapping[str, Any]) -> str:
+    """The template with its style and scripts."""
     plotly = _asset("plotly-basic.min.js")
     script = "\n".join(['"use strict";', "(() => {", *(_asset(name) for name in SCRIPTS), "})();"])
     page = environment().from_string(_asset("page.html.j2"))

@@ -20,11 +20,21 @@ ENOUGH, MOST = 1.0, 12
 
 def duration_text(prepared: Prepared) -> str:
     """`about 4 minutes for the encoders, timed on 16 samples`; empty when nothing can be timed."""
-    rows = min(ROWS, prepared.situation.per_rank, len(prepared.samples))
+    seconds, rows = encoder_seconds(prepared), timed_rows(prepared)
+    return "" if seconds is None else f"about {amount(seconds)} for the encoders, timed on {rows} samples"
+
+
+def timed_rows(prepared: Prepared) -> int:
+    """How many samples are timed."""
+    return min(ROWS, prepared.situation.per_rank, len(prepared.samples))
+
+
+def encoder_seconds(prepared: Prepared) -> float | None:
+    """Seconds of all encoders' passes in the whole run; None when there is one sample only."""
+    rows = timed_rows(prepared)
     if rows < 2:
-        return ""
-    seconds = _seconds(prepared, rows) * prepared.situation.per_rank / rows * prepared.steps
-    return f"about {amount(seconds)} for the encoders, timed on {rows} samples"
+        return None
+    return _seconds(prepared, rows) * prepared.situation.per_rank / rows * prepared.steps
 
 
 def amount(seconds: float) -> str:

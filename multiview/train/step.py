@@ -94,7 +94,7 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: 
     Raises:
         MultiviewError: a loss or gradient is not finite; weights and memories have not changed.
     """
-    views, present = _seen(parts, batch, draws)
+    views, present = seen_views(parts, batch, draws)
     micro = micro_batches(views, present, parts.micro_batch)
     first = (step - 1) % parts.accelerator.gradient_accumulation_steps == 0
     followed = parts.memories.followed(parts.model, step) if first else nullcontext()
@@ -124,7 +124,7 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: 
     return StepOutput(total.detach(), {n: _detached(out) for n, out in outputs.items()}, health, has_loss)
 
 
-def _seen(parts: Parts, batch: Batch, draws: Draws) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def seen_views(parts: Parts, batch: Batch, draws: Draws) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The tensor of every view, and which samples have the view; features of frozen views."""
     views = {name: _laid_out(x, parts.channels_last) for name, x in parts.layer(batch, draws).items()}
     present = present_views(parts.layer.views, batch)

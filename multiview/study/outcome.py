@@ -1,0 +1,89 @@
+"""What a run of a study measured, as numbers by name. Read without PyTorch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+
+from multiview.measure.retrieval_sentences import FIRST_TRY
+from multiview.measure.rows import CCA, KEPT, LINEAR, RANDOM, RAW, RIDGE, TRAINED, Measure
+from multiview.measure.sentences import headline
+from multiview.runs import evaluation
+from multiview.study.plan import Job, Plan, Variant
+
+PROBE, FOUND, KEEPS = "probe", "R@1", "kept"
+"""The linear probe, retrieval between views at the first try, R² of simple facts from features."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One finished run.
+
+    Args:
+        seed: of the run.
+        values: name -> value of the trained encoders: `probe` of all views together, `probe/VIEW`,
+            `R@1/A -> B`, `kept/FACT/VIEW`; from 0 to 1 (a negative R² counts as 0).
+        controls: the same names behind `random/`, `raw/`, `ridge/` or `cca/`.
+        seconds: wall time with the evaluation.
+        cpu_seconds: CPU time of the process, over all of its threads.
+        gradients: encoder -> pair of edges -> cosine; only of the base.
+    """
+
+    seed: int
+    values: dict[str, float]
+    controls: dict[str, float]
+    seconds: float
+    cpu_seconds: float
+    gradients: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def mean_of(self, names: Sequence[str]) -> float | None:
+        """The mean over those of the names that were measured; None when none was."""
+        found = [self.values[name] for name in names if name in self.values]
+        return fmean(found) if found else None
+
+
+def values_of(rows: Sequence[Measure], weights: str) -> dict[str, float]:
+    """The numbers of one kind of weights."""
+    own = [row for row in rows if row.weights == weights]
+    probed = [row for row in own if row.measure == LINEAR]
+    values = {f"{PROBE}/{row.group}": row.value for row in probed if len(row.views) == 1}
+    if probed:
+        values |= {PROBE: headline(probed)[0].value}
+    values |= {f"{FOUND}/{row.group}": row.value for row in own if row.measure == FIRST_TRY}
+    kept = (row for row in own if row.measure.startswith(KEPT))
+    return values | {f"{KEEPS}/{row.measure.removeprefix(KEPT)}/{row.group}": max(0.0, row.value) for row in kept}
+
+
+def outcome_of(job: Job) -> Outcome:
+    """The numbers of a finished run."""
+    rows = evaluation(job.folder) or ()
+    cost = json.loads((job.folder / "study.json").read_text("utf-8"))
+    controls = {
+        f"{weights}/{name}": value
+        for weights in (RANDOM, RAW, RIDGE, CCA)
+        for name, value in values_of(rows, weights).items()
+    }
+    return Outcome(
+        seed=job.seed,
+        values=values_of(rows, TRAINED),
+        controls=controls,
+        seconds=cost["seconds"],
+        cpu_seconds=cost["cpu_seconds"],
+        gradients=_gradients(job.folder / "gradients.json"),
+    )
+
+
+def _gradients(file: Path) -> dict[str, dict[str, float]]:
+    return json.loads(file.read_text("utf-8")) if file.is_file() else {}
+
+
+def outcomes(study: Path, plan: Plan) -> dict[Variant, list[Outcome]]:
+    """The finished runs of every variant, by rising seed."""
+    found: dict[Variant, list[Outcome]] = {variant: [] for variant in plan.variants}
+    for job in plan.jobs(study):
+        if job.done:
+            found[job.variant].append(outcome_of(job))
+    return found

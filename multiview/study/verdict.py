@@ -1,0 +1,170 @@
+"""Which view helps and which edge hurts: paired differences over seeds, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from multiview.plurals import counted
+from multiview.settings import t_interval
+from multiview.study.outcome import FOUND, KEEPS, PROBE, Outcome
+from multiview.study.plan import ALONE, EDGE, OPTION, TOPOLOGY, VIEW, Variant
+
+HELPS, HURTS, UNCLEAR = "helps", "hurts", "unclear"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One measure of the base and of a variant, over their common seeds.
+
+    Args:
+        measure: in words, such as `probe of all views`.
+        base: mean of the base, from 0 to 1.
+        other: mean of the variant.
+        low: end of the 95 % interval of base minus variant; None with one seed.
+        high: the other end.
+        seeds: how many pairs.
+    """
+
+    measure: str
+    base: float
+    other: float
+    low: float | None
+    high: float | None
+    seeds: int
+
+    @property
+    def points(self) -> float:
+        """Base minus variant."""
+        return self.base - self.other
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval lies on one side of zero."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+    @property
+    def in_words(self) -> str:
+        """`falls by 3.1 [1.0, 5.2] points`: what happens from the base to the variant."""
+        if self.low is None or self.high is None:
+            verb = "falls" if self.points >= 0 else "rises"
+            return f"{verb} by {abs(100 * self.points):.1f} points (one seed: no interval)"
+        if not self.clear:
+            return f"changes by {-100 * self.points:+.1f} [{-100 * self.high:.1f}, {-100 * self.low:.1f}] points"
+        low, high = sorted((abs(self.low), abs(self.high)))
+        verb = "falls" if self.points > 0 else "rises"
+        return f"{verb} by {abs(100 * self.points):.1f} [{100 * low:.1f}, {100 * high:.1f}] points"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a variant says about its subject. differences: the first one decides."""
+
+    variant: Variant
+    state: str
+    sentence: str
+    differences: tuple[Difference, ...]
+
+
+def verdicts(found: Mapping[Variant, Sequence[Outcome]]) -> list[Verdict]:
+    """The verdict of every variant that shares a finished seed with the base."""
+    base, *others = found
+    return [verdict for each in others if (verdict := _verdict(each, found[base], found[each])) is not None]
+
+
+def _verdict(variant: Variant, base: Sequence[Outcome], other: Sequence[Outcome]) -> Verdict | None:
+    differences = tuple(
+        difference
+        for measure, names in _measures(variant, base, other).items()
+        if (difference := difference_of(measure, base, other, names)) is not None
+    )
+    if not differences:
+        return None
+    first = differences[0]
+    state = UNCLEAR if not first.clear else HELPS if first.points > 0 else HURTS
+    return Verdict(variant=variant, state=state, sentence=_sentence(variant, first, state), differences=differences)
+
+
+def _measures(variant: Variant, base: Sequence[Outcome], other: Sequence[Outcome]) -> dict[str, list[str]]:
+    """Measure in words -> the names whose mean it is, in order of weight."""
+    common = [name for name in (base[0].values if base else {}) if other and name in other[0].values]
+    of = {kind: [name for name in common if name.startswith(f"{kind}/")] for kind in (PROBE, FOUND, KEEPS)}
+    if variant.kind == ALONE:
+        return {
+            f"probe of {variant.subject}": [f"{PROBE}/{variant.subject}"],
+            f"R² of facts that {variant.subject} keeps": [x for x in of[KEEPS] if x.endswith(f"/{variant.subject}")],
+        }
+    views = "the other views" if variant.kind == VIEW else "each view"
+    measures = {
+        "probe of all views": [PROBE],
+        f"probe of {views} (mean)": of[PROBE],
+        f"R@1 between {'the other' if variant.kind == VIEW else 'all'} views (mean)": of[FOUND],
+        f"R² of facts that {views} keep (mean)": of[KEEPS],
+    }
+    if variant.kind == EDGE:
+        measures[f"R@1 of {variant.subject}"] = [x for x in of[FOUND] if _joins(x, variant.subject)]
+    return measures
+
+
+def _joins(name: str, edge: str) -> bool:
+    """Whether `R@1/A -> B` is a direction of the edge `A-B`."""
+    return sorted(name.partition("/")[2].split(" -> ")) == sorted(edge.split("-"))
+
+
+def difference_of(
+    measure: str,
+    base: Sequence[Outcome],
+    other: Sequence[Outcome],
+    names: Sequence[str],
+    other_names: Sequence[str] = (),
+) -> Difference | None:
+    """The paired difference of the means over `names`; None where nothing was measured.
+
+    other_names: of the variant, where it calls them otherwise.
+    """
+    theirs = {run.seed: run.mean_of(other_names or names) for run in other}
+    both = [(x, y) for run in base if (x := run.mean_of(names)) is not None if (y := theirs.get(run.seed)) is not None]
+    if not both:
+        return None
+    low = high = None
+    if len(both) > 1:
+        margin = t_interval([x - y for x, y in both])
+        low, high = margin.low, margin.high
+    means = {"base": fmean(x for x, _ in both), "other": fmean(y for _, y in both)}
+    return Difference(measure=measure, low=low, high=high, seeds=len(both), **means)
+
+
+def _sentence(variant: Variant, first: Difference, state: str) -> str:
+    change = {
+        VIEW: f"without {variant.subject}",
+        EDGE: f"without the edge {variant.subject}",
+        TOPOLOGY: f"with the edges of {variant.subject}",
+        ALONE: f"trained alone by SimCLR, {variant.subject}:",
+        OPTION: f"with {variant.subject}",
+    }.get(variant.kind, f"with {variant.subject}")
+    return f"{change} the {first.measure} {first.in_words}: {_conclusion(variant, state, first)}"
+
+
+def _conclusion(variant: Variant, state: str, first: Difference) -> str:
+    if state == UNCLEAR:
+        return f"no clear effect over {counted(first.seeds, 'seed')}"
+    if variant.kind in (VIEW, EDGE):
+        return f"{variant.subject} {state}"
+    if variant.kind == ALONE:
+        return f"the other views {'help' if state == HELPS else 'hurt'} {variant.subject}"
+    return f"{variant.subject} is {'worse' if state == HELPS else 'better'}"
+
+
+def summary(found: Sequence[Verdict]) -> list[str]:
+    """One line each for views and edges: which help, which hurt, which make no clear difference."""
+    lines = []
+    for kind, what in ((VIEW, "views"), (EDGE, "edges")):
+        own = [verdict for verdict in found if verdict.variant.kind == kind]
+        names = {state: [v.variant.subject for v in own if v.state == state] for state in (HELPS, HURTS, UNCLEAR)}
+        said = [f"{word}: {', '.join(names[state])}" for state, word in WORDS.items() if names[state]]
+        lines += [f"{what}: {'; '.join(said)}"] if said else []
+    return lines
+
+
+WORDS = {HELPS: "help", HURTS: "hurt", UNCLEAR: "no clear effect"}
