@@ -166,6 +166,8 @@ class FitOptions(TypedDict, total=False):
     group: str | None
     target: tuple[str, ...] | None
     cache: str | os.PathLike[str]
+    cache_size: str | None
+    mix: str | None
     train: Train
 
 

@@ -15,6 +15,7 @@ import torch
 from multiview.data.load.memory import SPEC as MEMORY
 from multiview.data.load.memory import open_memory
 from multiview.data.load.memory_columns import is_in_memory
+from multiview.data.load.mixing import stores_of
 from multiview.data.load.open_data import SCENES, open_data
 from multiview.data.load.sourcestore import FOLDER
 from multiview.data.load.viewstatistics import with_statistics as view_with_statistics
@@ -87,7 +88,9 @@ def load(run: str | Path, data: Any = None, *, setup: Setup | None = None, trust
     recipe = recipe_of(folder, trust_code=trust_code)
     saved, own = newest(result_folder(folder)), _own_data(folder)
     read = partial(open_data, cache=Path(recipe.cache), cache_size=recipe.cache_size)
-    store = _own_store(own, folder, read) if data is None else _opened(data, read, recipe.group)
+    store = (
+        _own_store(own, folder, partial(read, mix=recipe.mix)) if data is None else _opened(data, read, recipe.group)
+    )
     torch.manual_seed(recipe.seed)
     built = tuned(_built(recipe, folder, setup), weights=False)
     setup, notes = _with_own_statistics(built, saved, None if data is None else own, read)
@@ -174,7 +177,8 @@ def _own_data(folder: Path) -> str:
         facts = environment(folder)["data"]
         if facts["spec"] == MEMORY:
             return MEMORY
-        return str(facts["path"] if Path(facts["path"]).exists() else facts["spec"])
+        there = Path(facts["path"]).exists() or len(stores_of(facts["path"])) > 1
+        return str(facts["path"] if there else facts["spec"])
 
 
 def _recorded(view: View, record: Mapping[str, Any]) -> View:

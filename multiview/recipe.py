@@ -62,7 +62,7 @@ class Recipe:
     Args:
         data: a store, the address of a store (`s3://bucket/photos`), a folder of files (prepared
             when it is first used), or `scenes` (images with depth and sound that the toolkit draws
-            itself).
+            itself). Several, joined by a plus (`a+b`), are trained on together.
         out: the run folder (null = the next free folder under runs/).
         seed: seed of all random numbers: weights, order of samples, crops, negatives.
         resume: continue the run in `out` from its newest checkpoint, with that run's options unless
@@ -83,6 +83,8 @@ class Recipe:
         cache_size: most bytes that stores fetched from an address may take on this machine's disk,
             such as 50GB (null = $MULTIVIEW_CACHE_SIZE, else 20GB). They are in
             $MULTIVIEW_CACHE_DIR, else in ~/.cache/multiview/stores.
+        mix: the parts of the stores of `a+b` in every batch, such as 3:1 (null = one shuffled order
+            of all samples).
         weights: first weights of the encoders: a published file, a run or a model folder for every
             encoder, or VIEW=FILE,VIEW=FILE. docs/weights.md lists the formats.
         train: the options of training.
@@ -106,6 +108,7 @@ class Recipe:
     evaluate: bool = True
     cache: str = "data"
     cache_size: str | None = None
+    mix: str | None = None
     group: str | None = None
     weights: str | None = None
     target: tuple[str, ...] | None = None

@@ -12,6 +12,7 @@ import torch
 
 from multiview import old_import_paths
 from multiview.config import BEST_OF
+from multiview.data.load.mixedstore import MixedStore
 from multiview.data.store.reading import Store
 from multiview.distributed import any_rank, naming_lost_ranks, on_first
 from multiview.encoded_once import encode_once
@@ -189,8 +190,8 @@ def _describe(
 
 
 def _place(store: Store) -> str:
-    """Where the data of a run are: the address or the absolute path of the folder."""
-    return store.cache.address if store.cache else str(Path(store.path).resolve())
+    """Where the data of a run are: an address, the absolute path of a folder, or several."""
+    return store.spec if store.cache or isinstance(store, MixedStore) else str(Path(store.path).resolve())
 
 
 def _online(prepared: Prepared, steps: int, folder: Path) -> Callable[[int, int], dict[str, float]]:

@@ -26,6 +26,7 @@ from multiview.data.store.reading import Store
 from multiview.data.write import diskspace
 from multiview.data.write.derived import Resplit
 from multiview.data.write.finish import Report
+from multiview.data.write.jobs import write_together
 from multiview.data.write.merge import merge
 from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
@@ -67,6 +68,20 @@ class Toy:
 
 def make(out: Path, source: object = None, **options: object) -> Report:
     return preprocess(source or Toy(), None, out, name="toy", **{"shard_rows": 8, "max_bad": 0.2, **options})  # type: ignore[arg-type]
+
+
+class Broken(Toy):
+    """Ends with an error at sample 30."""
+
+    def read(self, number: int) -> Mapping[str, np.ndarray]:
+        if number == 30:
+            raise RuntimeError("lost")
+        return super().read(number)
+
+
+def together(out: Path, shard: str | None, source: object = None) -> Report:
+    options = {"name": "toy", "shard_rows": 8, "max_bad": 0.2}
+    return write_together(source or Toy(), None, out, shard=shard, **options)  # type: ignore[arg-type]
 
 
 def hashes(out: Path) -> dict[str, str]:
@@ -186,6 +201,28 @@ def test_merged_parts_equal_the_undivided_run(tmp_path: Path, undivided: Path, o
     assert hashes(tmp_path / "out") == hashes(undivided)
     assert (report.written, report.rejected) == (56, 4)
     assert merge(tmp_path / "out", [tmp_path / f"part{number}" for number in order]).already
+
+
+def test_jobs_with_one_folder_make_the_store_of_one_run(tmp_path: Path, undivided: Path) -> None:
+    """The last job joins the parts; a lost job is given again; then the store is whole."""
+    out = tmp_path / "out"
+    for number in (3, 1):
+        report = together(out, f"{number}/3")
+        assert report.part
+    assert f"part 1/3 of {out} is there; it becomes a store when the jobs of 2/3 are done too." in report.lines()
+    with pytest.raises(MultiviewError, match="is no store"):
+        Store.open(out)
+    with pytest.raises(MultiviewError, match="the source failed at sample 's30'"):
+        together(out, "2/3", Broken())
+    begun = (out / ".parts/2-of-3/shard-00002.h5").stat()
+    report = together(out, "2/3")
+    assert (report.part, report.written, report.rejected) == (False, 56, 4)
+    assert (out / "shard-00002.h5").stat().st_mtime_ns == begun.st_mtime_ns
+    assert hashes(out) == hashes(undivided)
+    assert not (out / ".parts").exists()
+    assert together(out, "1/3").already
+    with pytest.raises(MultiviewError, match="give each job its --shard"):
+        together(out, None)
 
 
 def test_merging_incomplete_or_foreign_parts_is_refused(tmp_path: Path) -> None:

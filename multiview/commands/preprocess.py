@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from multiview.errors import MultiviewError
 from multiview.exits import DONE
@@ -14,6 +16,9 @@ from multiview.options import parse
 from multiview.plugins import load
 from multiview.remote.address import is_address
 from multiview.terminal import say
+
+if TYPE_CHECKING:
+    from multiview.data.write.finish import Report
 
 FOLDERS = {
     "input": "the folder or file to read",
@@ -36,7 +41,8 @@ class Preprocess:
         engine: `local` processes, or `ray` for the cluster that RAY_ADDRESS names or, without that
             variable, for this machine.
         shard: write one part of the store, such as 2/8 in the second of eight jobs; join the parts
-            with `multiview merge`.
+            with `multiview merge`, or use --merge.
+        merge: all jobs, each with its --shard, have one OUT, and the last one makes the store there.
         group: column that says which samples belong together, such as the patient, the place or the
             recording: a column of the table or CSV file, an array, a factor, `label`, `folder` (the
             folder of the id), or 'id:REGEX' (what the first parentheses match in the id). The store
@@ -53,6 +59,7 @@ class Preprocess:
     workers: int = 0
     engine: Literal["local", "ray"] = "local"
     shard: str | None = None
+    merge: bool = False
     group: str | None = None
     view_statistics: bool = True
     overwrite: bool = False
@@ -69,13 +76,25 @@ def preprocess(given: str, words: Sequence[str]) -> int:
     source = source_type(**{field.name: getattr(chosen, field.name) for field in fields(source_type)})
     root = Path(chosen.input) if source_type.needs_input else None
     options = {field.name: getattr(chosen, field.name) for field in fields(Preprocess)}
-    del options["view_statistics"]
+    del options["view_statistics"], options["merge"]
+    started = time.monotonic()
+    if chosen.merge:
+        from multiview.data.write.jobs import write_together as write
     with progress_bar(f"preparing {root or given}") as progress:
         report = write(source, root, out_of(chosen.out), name=name, progress=progress, **options)
     say("\n".join(report.lines()))
-    if chosen.view_statistics and not report.part and not (chosen.shard and not is_address(chosen.out)):
+    _log_speed(report, time.monotonic() - started)
+    if chosen.view_statistics and not report.part and (chosen.merge or not chosen.shard or is_address(chosen.out)):
         _describe_views(report.out, source, root, chosen.group)
     return DONE
+
+
+def _log_speed(report: Report, seconds: float) -> None:
+    """One line on standard error: how many samples and megabytes a second were written."""
+    if report.bytes_written and not (report.already and not report.part):
+        rate, megabytes = report.written / seconds, report.bytes_written / 1e6
+        text = f"{rate:,.0f} samples/s, {megabytes / seconds:,.1f} MB/s ({megabytes:,.1f} MB in {seconds:.1f} s)"
+        print(text, file=sys.stderr)
 
 
 def out_of(word: str) -> Path | str:

@@ -320,7 +320,7 @@ def _check_types(state: Mapping[str, Any], path: Path) -> None:
     for name in {"samples", "batch", "steps", "per_epoch"} & state.keys():
         _whole_number(state, name)
     kinds = {"groups": list, "parameters": list, "starts": dict, "ids": str, "contents": str, "optimizer": str}
-    kinds["group_codes"] = str
+    kinds |= {"group_codes": str, "mix": str}
     for name, kind in kinds.items():
         if name in state and not isinstance(state[name], kind):
             raise TypeError(f"{name} in {STATE} has another type than {kind.__name__}")

@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from multiview import old_import_paths
 from multiview.config import Train
 from multiview.data.load.identity import identity_of
+from multiview.data.load.mixedstore import mix_text
 from multiview.files import size_text
 from multiview.graph import ContrastGraph
 from multiview.graphs.facts import weight_text
@@ -96,6 +97,8 @@ def _run_facts(prepared: Prepared, recipe: Recipe) -> dict[str, str]:
         "device": str(prepared.accelerator.device),
         "out": recipe.out or "the next free folder under runs/",
     }
+    if mixed := mix_text(prepared.store, prepared.batches):
+        facts["mix"] = mixed
     if prepared.grouping is not None:
         facts["groups"] = prepared.grouping.fact()
     facts = {name: text for name, text in facts.items() if text}

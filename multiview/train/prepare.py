@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from multiview.config import Train
 from multiview.data.load.dataset import CACHE, Samples
 from multiview.data.load.memory import open_memory
+from multiview.data.load.mixedstore import batches_of
 from multiview.data.load.open_data import is_store, open_data
 from multiview.data.load.sampler import Batches, fit_batch
 from multiview.data.store.reading import Store
@@ -117,7 +118,7 @@ def prepare(
     situation, asked = _situation(store, batch, processes), setup.graph
     setup = with_statistics(setup, store, situation)
     samples = Samples(store, TRAIN_SPLIT, setup.views, train=True, seed=recipe.seed, cache=cache)
-    batches = Batches(count, batch, recipe.seed, accelerator.process_index, processes)
+    batches = batches_of(store, batch, recipe.seed, accelerator.process_index, processes)
     steps = planned_steps(train, len(batches))
     model = _checked_model(setup, samples, situation, train)
     grouping = _grouping(recipe, store, setup, batch, console)
@@ -244,7 +245,8 @@ def _open_store(recipe: Recipe, console: Console, workers: int, data: Any = None
     if data is not None:
         return open_memory(data, partial(_say, console), recipe.group)
     made = on_first(partial(_make_store, recipe, console, workers))
-    return open_data(made, Path(recipe.cache), group=recipe.group, cache_size=recipe.cache_size)
+    read = partial(open_data, cache=Path(recipe.cache), group=recipe.group, cache_size=recipe.cache_size)
+    return read(made, mix=recipe.mix)
 
 
 def _make_store(recipe: Recipe, console: Console, workers: int) -> str:
@@ -253,9 +255,8 @@ def _make_store(recipe: Recipe, console: Console, workers: int) -> str:
     if not cache.is_dir() and not is_store(recipe.data) and not is_address(recipe.data):
         refuse_unwritable(cache, "give another folder for prepared data with --cache")
     try:
-        return open_data(
-            recipe.data, cache, say=say, workers=workers, group=recipe.group, cache_size=recipe.cache_size
-        ).spec
+        read = partial(open_data, say=say, workers=workers, group=recipe.group, cache_size=recipe.cache_size)
+        return read(recipe.data, cache, mix=recipe.mix).spec
     except OSError as cause:
         raise MultiviewError(
             f"{recipe.data} cannot be read or prepared in {cache}: {cause}. Check the disk and the rights of these "

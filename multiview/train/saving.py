@@ -134,6 +134,7 @@ class Saver:
             "ids": self.samples.ids,
             "contents": self.samples.contents,
             "group_codes": self.samples.groups,
+            **({"mix": self.samples.mix} if self.samples.mix else {}),
             "batch": self.batches.batch,
             "steps": self.steps,
             "per_epoch": len(self.batches),

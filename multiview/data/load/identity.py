@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from multiview.data.load.dataset import Samples
+from multiview.data.load.mixedstore import MixedStore
 
 PROBED = 16
 """Samples, evenly spread over the split, whose stored values enter the digest of the contents."""
@@ -24,12 +25,14 @@ class Identity:
         contents: sha256 of the stored values of a few of them. It tells two data sets apart whose
             ids are mere numbers.
         groups: sha256 of the samples' groups; empty without groups.
+        mix: the parts of several stores in a batch, such as `3:1`; empty without them.
     """
 
     count: int
     ids: str
     contents: str
     groups: str = ""
+    mix: str = ""
 
 
 def identity_of(samples: Samples, codes: Tensor | None = None) -> Identity:
@@ -40,7 +43,9 @@ def identity_of(samples: Samples, codes: Tensor | None = None) -> Identity:
     names = samples.store.ids
     groups = "" if codes is None else hashlib.sha256(codes.cpu().numpy().tobytes()).hexdigest()
     ids = ids_digest([names[row] for row in samples.rows.tolist()])
-    return Identity(len(samples), ids, _contents_digest(samples), groups)
+    ratio = samples.store.mix.ratio if isinstance(samples.store, MixedStore) else None
+    mix = ":".join(map(str, ratio or ()))
+    return Identity(len(samples), ids, _contents_digest(samples), groups, mix)
 
 
 def ids_digest(ids: list[str]) -> str:

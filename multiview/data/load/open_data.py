@@ -16,6 +16,8 @@ from typing import NamedTuple
 from multiview import plugins, terminal
 from multiview.data.load.detect_source import detect_source
 from multiview.data.load.memory import SPEC as MEMORY
+from multiview.data.load.mixedstore import mixed
+from multiview.data.load.mixing import ratio_of, stores_of
 from multiview.data.load.sourcestore import FOLDER, SourceStore
 from multiview.data.source import Source
 from multiview.data.sources.folder import Folder
@@ -50,6 +52,7 @@ def open_data(
     workers: int = 1,
     group: str | None = None,
     cache_size: str | int | None = None,
+    mix: str | None = None,
 ) -> Store:
     """The store that `spec` names. A store that must be made first is made in the folder `cache`.
 
@@ -58,13 +61,19 @@ def open_data(
             a store such as `s3://bucket/photos`, any other folder or file (made a store, and again
             when a file there changes), `hf:PATH` or `hf:NAME` (a dataset of Hugging Face, made a
             store), or `folder:PATH` (reads the files themselves each time and writes nothing).
+            Several of these, joined by a plus: `a+b`.
         say: called with one line when a store is made.
         workers: processes that make the store.
         group: the column of groups that a store made here keeps, see `multiview preprocess`.
         cache_size: most bytes of stores that are fetched from addresses, see `Store.open`.
+        mix: the parts of several stores in a batch, such as `3:1` (None = as many as they have).
 
     Raises MultiviewError when `spec` names no data.
     """
+    several = stores_of(spec)
+    ratio = ratio_of(mix, spec, len(several))
+    if len(several) > 1:
+        return mixed([open_data(each, cache, say, workers, group, cache_size) for each in several], ratio)
     if is_address(spec):
         return Store.open(spec, cache_size)
     path, maker = Path(spec), _StoreMaker(say, workers, group)

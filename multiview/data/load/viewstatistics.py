@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from multiview.data.load.absent import absent_modality
+from multiview.data.load.mixedstore import MixedStore, measured_over_mix
 from multiview.data.load.sourcestore import SourceStore, manifest_of_plan
 from multiview.data.source import Source
 from multiview.data.store import manifest as manifests
@@ -129,6 +130,8 @@ def measure_views(
     """
     if not views:
         return {}
+    if isinstance(store, MixedStore):
+        return measured_over_mix(store.mix, lambda each: measure_views(each, _readable(views, each), most))
     import torch
 
     from multiview.data.load.dataset import Samples
@@ -151,6 +154,12 @@ def measure_views(
             progress(done, len(chosen), 0)
     found = {name: each.statistics() for name, each in moments.items()}
     return {name: each for name, each in found.items() if each is not None}
+
+
+def _readable(views: Mapping[str, View], store: Store) -> dict[str, View]:
+    """The views whose modality a store has."""
+    stored = {modality.name for modality in store.manifest.modalities}
+    return {name: view for name, view in views.items() if view.modality in stored}
 
 
 def _training_split(store: Store) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from multiview.child import leave_stopping_to_parent
 from multiview.data.write.shardjob import Failure, FinishedShard, ShardJob, Tick
-from multiview.errors import MultiviewError, unknown_name
+from multiview.errors import MultiviewError, printable, unknown_name
 
 ENGINES = ("local", "ray")
 REPORT_SECONDS = 0.1
@@ -147,9 +147,20 @@ def _run_on_ray(job: ShardJob, numbers: Sequence[int], count: int, tick: Tick) -
             samples, bad, result = ray.get(ready[0])
             tick(samples, bad)
             yield _check_visible(job, result)
+    except ray.exceptions.RayError as cause:
+        raise _lost_cluster(cause) from cause
     finally:
         if started_here:
             ray.shutdown()
+
+
+def _lost_cluster(cause: Exception) -> MultiviewError:
+    """The error when Ray itself fails; a lost task or machine alone is made good by Ray."""
+    first = printable(str(cause).strip().partition("\n")[0].rstrip("."))
+    return MultiviewError(
+        f"the Ray cluster was lost: {type(cause).__name__}{f' ({first})' if first else ''}. Start Ray again on this "
+        "machine, then run the same command: whole shards stay, and it continues from there."
+    )
 
 
 def _import_ray() -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from multiview.data.store.columnfile import ColumnsOf
@@ -23,7 +23,8 @@ class Report:
 
     written, rejected: numbers of samples. reused: how many of the `shards` an earlier run wrote.
     already: the store was whole before and nothing was done. notes: sentences for the user. part:
-    parts of other jobs are missing, so that there is no store yet.
+    parts of other jobs are missing, so that there is no store yet. bytes_written: of the shards
+    that were not reused.
     """
 
     out: Path | str
@@ -34,6 +35,7 @@ class Report:
     already: bool
     notes: tuple[str, ...]
     part: bool = False
+    bytes_written: int = 0
 
     def lines(self) -> tuple[str, ...]:
         """The lines for the user: the notes and, when something was written, the counts."""
@@ -72,7 +74,15 @@ def report_part(out: str, shards: Sequence[FinishedShard], part: Part | None) ->
         already=False,
         notes=(note,),
         part=True,
+        bytes_written=sum(shard.summary.shard.size for shard in shards if not shard.reused),
     )
+
+
+def report_missing(out: Path, written: Report, part: Part, missing: Sequence[int]) -> Report:
+    """The report of a job that has written its part, while parts of other jobs are missing."""
+    numbers = ", ".join(f"{number}/{part.count}" for number in missing[:10]) + ", ..." * (len(missing) > 10)
+    note = f"part {part} of {out} is there; it becomes a store when the jobs of {numbers} are done too."
+    return replace(written, out=out, already=True, part=True, notes=(*written.notes, note))
 
 
 def find_allowed_copies(out: Path, shards: Sequence[FinishedShard], treatment: str) -> list[Copy]:
@@ -108,6 +118,7 @@ def finish_store(
         reused=sum(shard.reused for shard in shards),
         already=False,
         notes=(*notes, *(shard.note for shard in shards if shard.note), *copy_notes),
+        bytes_written=sum(shard.summary.shard.size for shard in shards if not shard.reused),
     )
 
 

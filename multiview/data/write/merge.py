@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,18 +24,25 @@ from multiview.files import create, partial_path, size_text, sync
 
 
 def merge(
-    out: Path, parts: Sequence[Path], *, overwrite: bool = False, workers: int = 1, progress: Progress | None = None
+    out: Path,
+    parts: Sequence[Path],
+    *,
+    overwrite: bool = False,
+    workers: int = 1,
+    progress: Progress | None = None,
+    linked: bool = False,
 ) -> Report:
     """Makes the store `out` of the stores `parts`, in their order. The parts stay unchanged.
 
     The parts of one store (`shard="1/8"` to `"8/8"`) give the bytes of one undivided run. Raises
-    MultiviewError for missing or repeated parts, different modalities, or a shared id.
+    MultiviewError for missing or repeated parts, different modalities, or a shared id. linked: the
+    parts of one store are not copied where the disk allows two names of one file.
     """
     stores = [Store.open(part) for part in parts]
     if out.resolve() in {part.resolve() for part in parts}:
         raise MultiviewError(f"{out} is one of the stores to merge; choose another OUT.")
     if all(store.manifest.provenance.part for store in stores):
-        return _join_parts(out, _sort_parts(stores), overwrite, progress or (lambda *_: None))
+        return _join_parts(out, _sort_parts(stores), overwrite, progress or (lambda *_: None), linked)
     source = Joined(stores=tuple(str(part) for part in parts))
     return preprocess(source, None, out, name="merge", overwrite=overwrite, workers=workers, progress=progress)
 
@@ -71,17 +80,18 @@ def _part_of(manifest: Manifest) -> Part:
     return part
 
 
-def _join_parts(out: Path, stores: Sequence[Store], overwrite: bool, progress: Progress) -> Report:
+def _join_parts(out: Path, stores: Sequence[Store], overwrite: bool, progress: Progress, linked: bool) -> Report:
     origin = replace(stores[0].manifest.provenance, part=None)
     layout = layout_of(stores[0].manifest, origin)
     files = [store.path / shard.name for store in stores for shard in store.manifest.shards]
     with storefolder.opened(out, origin, overwrite) as whole:
         if whole:
             return report_already_whole(out, whole)
-        _check_space(out, stores)
+        if not linked:
+            _check_space(out, stores)
         shards = []
         for number, file in enumerate(files):
-            shards.append(FinishedShard(number, _copy_shard(file, out / file.name, layout)))
+            shards.append(FinishedShard(number, _copy_shard(file, out / file.name, layout, linked)))
             progress(number + 1, len(files), 0)
         copies = find_allowed_copies(out, shards, origin.duplicates)
         return finish_store(out, shards, layout, origin, copies)
@@ -95,10 +105,13 @@ def _check_space(out: Path, stores: Sequence[Store]) -> None:
         )
 
 
-def _copy_shard(file: Path, target: Path, layout: Layout) -> ShardSummary:
-    """Copies a shard into the new store and checks the copy."""
+def _copy_shard(file: Path, target: Path, layout: Layout, linked: bool) -> ShardSummary:
+    """Copies a shard into the new store, or gives it a second name, and checks the result."""
     partial = partial_path(target)
     try:
+        if linked and not target.exists():
+            with suppress(OSError):  # a disk without hard links
+                os.link(file, target)
         if not target.exists():
             with file.open("rb") as source, create(partial) as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)

@@ -22,6 +22,8 @@ from multiview.parsing import read_text
 REJECTS = "rejects.jsonl"
 DUPLICATES = "duplicates.jsonl"
 JOURNAL = ".unfinished"
+PARTS = ".parts"
+"""The folder, within that of a store, of the parts that jobs write until they are joined."""
 _WHOLE = "|".join([SHARD_NAME.pattern, *map(re.escape, (manifest.NAME, columnfile.NAME, REJECTS, DUPLICATES, JOURNAL))])
 OWNED = re.compile(rf"({_WHOLE})((\.[\w.-]+)?{re.escape(PARTIAL)})?")
 
@@ -49,7 +51,7 @@ def refuse_other_folder(out: Path) -> None:
         raise MultiviewError(f"{out} is a file; give a folder that does not exist yet.")
     if not out.is_dir() or (out / manifest.NAME).exists() or (out / JOURNAL).exists():
         return
-    foreign = sorted(path.name for path in out.iterdir() if not _is_store_file(path))
+    foreign = sorted(path.name for path in out.iterdir() if not _is_store_file(path) and path.name != PARTS)
     if foreign:
         raise MultiviewError(
             f"{out} is not empty and is no store (it holds {foreign[0]}); nothing was touched. "
