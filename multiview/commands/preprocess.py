@@ -42,7 +42,7 @@ class Preprocess:
             variable, for this machine.
         shard: write one part of the store, such as 2/8 in the second of eight jobs; join the parts
             with `multiview merge`, or use --merge.
-        merge: all jobs, each with its --shard, have one OUT, and the last one makes the store there.
+        merge: all jobs have one OUT, each its --shard; the last job makes the store there.
         group: column that says which samples belong together, such as the patient, the place or the
             recording: a column of the table or CSV file, an array, a factor, `label`, `folder` (the
             folder of the id), or 'id:REGEX' (what the first parentheses match in the id). The store
