@@ -83,3 +83,33 @@ def test_the_plan_says_where_a_run_would_be_resumed(
     shutil.rmtree(out / "checkpoints")
     assert run("cmc_lab", scenes, out, "--plan", "--resume") == 0
     assert "no checkpoint yet" in capsys.readouterr().out
+
+
+def test_the_plan_computes_sizes_for_other_numbers_of_processes_and_samples(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two banks of 1e8 rows of 512 bytes over 64 processes; 63 of 64 samples come from others."""
+    words = ["--plan", "--bank", "split", "--processes", "64", "--samples", "1e8", "--bandwidth", "2"]
+    words += ["--batch", "4096", "--cache", str(tmp_path)]
+    assert run("cmc_lab", Path("scenes:200"), tmp_path / "run", *words) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "With 64 processes and 100,000,000 samples, a process holds" in text
+    assert text.count("800 MB 1,562,500 rows of 512 bytes") == 2
+    assert "L-ab 8.548 MB 4,032 samples of others, 2120 bytes" in text
+    assert "at 2 GB/s for all processes together" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "output"),
+    [
+        (["--processes", "4"], "processes, samples and bandwidth are options of --plan; give --plan too"),
+        (["--plan", "--processes", "0"], "give a whole number, 1 or more"),
+        (["--plan", "--processes", "3"], "a batch of 16 cannot be shared by 3 processes"),
+        (["--plan", "--bandwidth", "0"], "give GB/s, above 0"),
+    ],
+)
+def test_sizes_that_cannot_be_computed_are_refused(
+    words: list[str], output: str, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("cmc_lab", scenes, tmp_path / "run", *words) == 2
+    assert output in capsys.readouterr().err

@@ -293,6 +293,11 @@ def test_a_split_bank_needs_some_samples_and_no_groups() -> None:
         Memories(None, graph(), SAMPLES, 0, groups=torch.arange(SAMPLES) // 2)
 
 
+def test_more_negatives_than_samples_names_what_would_be_right() -> None:
+    with pytest.raises(MultiviewError, match=r"only 267 other samples to draw from; give negatives 256 or fewer"):
+        CMC(bank="split", negatives=512).resolved(Situation(samples=268, per_rank=8))
+
+
 def test_open_options_are_chosen_for_a_split_bank() -> None:
     chosen = CMC(bank="split", draw="auto").resolved(Situation(samples=1000, per_rank=8))
     assert (chosen.draw, chosen.negatives) == ("step", 960)

@@ -142,7 +142,8 @@ class CMC(Objective):
         if self.negatives is not None and self.negatives > others:
             raise MultiviewError(
                 f"CMC: {self.negatives} negatives asked for, but the data has only {others} "
-                f"{'other ' if self.exclude else ''}samples to draw from; give negatives {others} or fewer."
+                f"{'other ' if self.exclude else ''}samples to draw from; give negatives "
+                f"{self._default_negatives(others, others)} or fewer."
             )
         draw = self._resolved_draw(situation.samples, others)
         if draw == "all" and self.negatives not in (None, others):
@@ -163,9 +164,9 @@ class CMC(Objective):
         count = self.negatives or min(DEFAULT_NEGATIVES, others)
         return "all" if draw == "step" and not self.shared and count >= others else draw
 
-    def _default_negatives(self, others: int) -> int:
-        """K when none was given: 4096, or all others; whole parts of a split bank."""
-        count = min(DEFAULT_NEGATIVES, others)
+    def _default_negatives(self, others: int, wanted: int = DEFAULT_NEGATIVES) -> int:
+        """K when none was given: `wanted`, or all others; whole parts of a split bank."""
+        count = min(wanted, others)
         return count // 64 * 64 if self.bank == "split" else count
 
     @property
