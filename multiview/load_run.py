@@ -16,7 +16,7 @@ from multiview.data.load.memory import SPEC as MEMORY
 from multiview.data.load.memory import open_memory
 from multiview.data.load.memory_columns import is_in_memory
 from multiview.data.load.mixing import stores_of
-from multiview.data.load.open_data import SCENES, open_data
+from multiview.data.load.open_data import GENERATED, open_data
 from multiview.data.load.sourcestore import FOLDER
 from multiview.data.load.viewstatistics import with_statistics as view_with_statistics
 from multiview.data.sources.hf import PREFIX as HF
@@ -127,7 +127,7 @@ def _own_store(own: str, folder: Path, read: Callable[..., Store]) -> Store:
     try:
         return read(own)
     except MultiviewError as error:
-        made = own == MEMORY or own.split(":")[0] in (SCENES, HF) or is_address(own)
+        made = own == MEMORY or own.split(":")[0] in (*GENERATED, HF) or is_address(own)
         if made or Path(own.removeprefix(f"{FOLDER}:")).exists():
             raise
         raise MultiviewError(

@@ -227,6 +227,22 @@ class MultiviewModel(nn.Module):
         for learned in self.scalars.values():
             cast("Learned", learned).bound()
 
+    def fused_features(self, h: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """The fused features (n, width) of every fusion, from features of any of its views.
+
+        Args:
+            h: view -> (n, features), as `features` gives them. Of both draws of a view the first is
+                read. A fusion of which no view is given is left out.
+            present: view -> which rows have the view (n,); None = all. A row without any view of a
+                fusion means nothing.
+        """
+        found = {}
+        for head, name in fused_names(self.graph).items():
+            given = {view: h[view] for view in self.fused[head][0] if view in h}
+            if given:
+                found[name] = self.fusion(head).features(given, present)
+        return found
+
     def features(self, views: Mapping[str, Tensor], layer: str | None = None) -> dict[str, Tensor]:
         """Features h (n, features) of each given view, or the output of a layer."""
         return {view: self.encoder(view)(x, layer) for view, x in views.items()}
@@ -260,6 +276,18 @@ def fused_of(graph: ContrastGraph) -> dict[Head, tuple[tuple[str, ...], ...]]:
         if edge.objective.fuses:
             found.setdefault(needs_of_edge(edge)[0].projector, {}).update(dict.fromkeys(halves(edge)))
     return {head: tuple(drawn) for head, drawn in found.items()}
+
+
+def fused_names(graph: ContrastGraph) -> dict[Head, str]:
+    """The head of every fusion, and the fusion's name: `fused`, or `fused_photo_depth` of several.
+
+    The name is that of no view.
+    """
+    heads = fused_of(graph)
+    plain = len(heads) == 1 and "fused" not in graph.views
+    names = {head: "fused" if plain else "_".join(["fused", *drawn[0]]) for head, drawn in heads.items()}
+    same = len(set(names.values())) < len(names) or set(names.values()) & set(graph.views)
+    return {head: head.name for head in heads} if same else names
 
 
 def fused_name(views: Iterable[str]) -> str:

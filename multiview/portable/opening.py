@@ -15,7 +15,7 @@ from multiview.data.load.absent import absent_modality
 from multiview.data.load.detect_source import detect_source
 from multiview.data.load.memory import open_memory
 from multiview.data.load.memory_columns import is_in_memory
-from multiview.data.load.open_data import SCENES, is_store, open_data
+from multiview.data.load.open_data import GENERATED, is_store, open_data
 from multiview.data.load.sourcestore import FOLDER, SourceStore
 from multiview.data.modality import Modality
 from multiview.data.source import Source
@@ -76,11 +76,12 @@ def open_for(
 def open_store(data: Mapping[str, Any], spec: str) -> Store:
     """The samples that `spec` names; files are read with the options of the training data.
 
-    data: what `facts_of_data` wrote. Nothing is written, except for `scenes`, which is generated.
+    data: what `facts_of_data` wrote. Nothing is written, except for data that is generated, such as
+    `scenes`.
     """
     name = spec.removeprefix(f"{FOLDER}:")
     path = Path(name)
-    if spec.split(":")[0] == SCENES or not path.exists() or is_store(name):
+    if spec.split(":")[0] in GENERATED or not path.exists() or is_store(name):
         return open_data(spec, CACHE)
     recorded = data.get("source") == "sensors" and path.suffix.lower() in (".csv", ".tsv")
     source = Sensors() if recorded else detect_source(path)

@@ -39,6 +39,8 @@ from multiview.folderlock import LockedError, locked
 from multiview.remote.address import is_address
 
 SCENES = "scenes"
+GENERATED = (SCENES, "trifeature")
+"""Data that the toolkit computes itself: the names of their sources."""
 WAIT_SECONDS = 0.5
 SHARD_ROWS = 1000
 MAKING, STORE = ".making", "store"
@@ -57,11 +59,11 @@ def open_data(
     """The store that `spec` names. A store that must be made first is made in the folder `cache`.
 
     Args:
-        spec: `scenes` or `scenes:COUNT` (the embedded data), the folder of a store, the address of
-            a store such as `s3://bucket/photos`, any other folder or file (made a store, and again
-            when a file there changes), `hf:PATH` or `hf:NAME` (a dataset of Hugging Face, made a
-            store), or `folder:PATH` (reads the files themselves each time and writes nothing).
-            Several of these, joined by a plus: `a+b`.
+        spec: `scenes`, `scenes:COUNT`, `trifeature` or `trifeature:COUNT` (data that is computed),
+            the folder of a store, the address of a store such as `s3://bucket/photos`, any other
+            folder or file (made a store, and again when a file there changes), `hf:PATH` or
+            `hf:NAME` (a dataset of Hugging Face, made a store), or `folder:PATH` (reads the files
+            themselves each time and writes nothing). Several of these, joined by a plus: `a+b`.
         say: called with one line when a store is made.
         workers: processes that make the store.
         group: the column of groups that a store made here keeps, see `multiview preprocess`.
@@ -84,8 +86,8 @@ def open_data(
         )
     if spec.startswith(f"{FOLDER}:"):
         return _open_files(Path(spec.partition(":")[2]), group)
-    if spec.split(":")[0] == SCENES:  # a folder of that name is ./scenes
-        return _open_scenes(spec, cache, maker)
+    if spec.split(":")[0] in GENERATED:  # a folder of that name is ./scenes
+        return _open_generated(spec, cache, maker)
     if spec.startswith(f"{HF}:"):
         return _open_hugging_face(spec, cache, maker)
     if not path.exists():
@@ -143,14 +145,15 @@ def _open_hugging_face(spec: str, cache: Path, maker: _StoreMaker) -> Store:
     return maker.open(source, root if root.exists() else None, cache / f"hf-{root.name or 'root'}-{short}")
 
 
-def _open_scenes(spec: str, cache: Path, maker: _StoreMaker) -> Store:
-    source_type = plugins.load("sources", SCENES)
-    count = spec.partition(":")[2]
+def _open_generated(spec: str, cache: Path, maker: _StoreMaker) -> Store:
+    name, _, count = spec.partition(":")
+    source_type = plugins.load("sources", name)
     if not count:
-        return maker.open(source_type(), None, cache / SCENES)
+        return maker.open(source_type(), None, cache / name)
     if not count.isdecimal() or int(count) < 1:
-        raise MultiviewError(f"'{spec}' does not say how many scenes; write {SCENES}:COUNT, such as {SCENES}:3000.")
-    return maker.open(source_type(count=int(count)), None, cache / f"{SCENES}-{int(count)}")
+        what = "scenes" if name == SCENES else "samples"
+        raise MultiviewError(f"'{spec}' does not say how many {what}; write {name}:COUNT, such as {name}:3000.")
+    return maker.open(source_type(count=int(count)), None, cache / f"{name}-{int(count)}")
 
 
 class _StoreMaker(NamedTuple):
