@@ -253,6 +253,14 @@ class ContrastGraph:
             raise unknown_name("topology", topology, topologies)
         return topologies[topology](views, objective)
 
+    @property
+    def drawn_once(self) -> tuple[str, ...]:
+        """The views without the second draws that only edges read which fuse views."""
+        fusing = [edge for edge in self.edges if edge.objective.fuses]
+        read = {view for edge in self.edges if edge not in fusing for view in edge.views}
+        read |= {view for edge in fusing for view in halves(edge)[0]}
+        return tuple(view for view in self.views if view in read)
+
     def names(self) -> tuple[str, ...]:
         """A unique name per edge: `L-ab`, or `L-ab:CMC` where several edges join the same views."""
         joined = Counter(frozenset(edge.views) for edge in self.edges)

@@ -66,11 +66,15 @@ class Trained:
         return self.model.features(views, layer)
 
     def embed(self, split: str, store: Store | None = None) -> Embedded:
-        """Features and labels of one split of the run's data, or of another store."""
+        """Features and labels of one split of the run's data, or of another store.
+
+        Where an edge fuses views, their fused features stand under the name `fused`.
+        """
         from multiview.measure.embeddings import embed
+        from multiview.measure.fused import with_fused
 
         device = next(self.model.parameters()).device
-        return embed(store or self.store, split, self.setup.views, self.features, device)
+        return with_fused(self.model, embed(store or self.store, split, self.setup.views, self.features, device))
 
     def evaluate(self) -> list[Score]:
         """Prints and returns kNN and linear probe, beside random weights and raw pixels."""

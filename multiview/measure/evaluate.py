@@ -16,6 +16,7 @@ from multiview.files import replace_text
 from multiview.measure.embeddings import Embedded, Extract, embed, pooled, raw_pixels, share_buffers
 from multiview.measure.features import Features, measure_features
 from multiview.measure.files import EVALUATION, file_of, to_json
+from multiview.measure.fused import with_fused
 from multiview.measure.labelled_splits import filled_splits, labelled_positions, why_no_labels
 from multiview.measure.linear import Probes
 from multiview.measure.partners import Plan, plan
@@ -28,7 +29,7 @@ from multiview.measure.unlabelled import unlabelled
 from multiview.measure.untrained import untrained_model
 from multiview.measure.view_subsets import each_and_all, why_not_measurable
 from multiview.measure.view_subsets import subsets as every_subset
-from multiview.model import MultiviewModel
+from multiview.model import MultiviewModel, fused_names
 from multiview.terminal import SafeConsole
 
 if TYPE_CHECKING:
@@ -79,11 +80,20 @@ def evaluate(
         return []
     for sentence in search.left_out if search else ():
         console.print(sentence, highlight=False, markup=False, soft_wrap=True)
-    probed = Probed(targets, groups, each_and_all(list(trained.setup.graph.views)), dim, probe, controls)
+=======
+    probed = Probed(targets, groups, _usual(trained), dim, probe)
+>>>>>>> 27e2a34 (Evaluation, Trained.embed and probes know the fused embedding; tests of trifeature)
     rows = _measured(trained, splits if groups or targets else [], probed, search, device, layer)
     render(rows, console)
     _write(trained, rows, console)
     return rows
+
+
+def _usual(trained: Trained, subsets: bool = False) -> list[Group]:
+    """Each view, all of them or every subset side by side, and every fused embedding."""
+    names = list(trained.setup.graph.drawn_once)
+    fused = [(name,) for name in fused_names(trained.setup.graph).values()]
+    return [*(every_subset(names) if subsets else each_and_all(names)), *fused]
 
 
 def _measured(
@@ -173,8 +183,9 @@ def _by_labels(
     """kNN and linear probe by the labels."""
     if not probed.groups:
         return []
-    sets = {name: _features(trained, splits, of_splits) for name, of_splits in parts.items()}
-    return measure_features(sets, dim=probed.dim, groups=probed.groups, probes=probes)
+    sets = {name: _features(splits, of_splits) for name, of_splits in parts.items()}
+    views = trained.setup.graph.drawn_once
+    return measure_features(sets, dim=probed.dim, groups=probed.groups, views=views, probes=probes)
 
 
 def _write(trained: Trained, rows: Sequence[Measure], console: Console) -> None:
@@ -189,7 +200,10 @@ def _write(trained: Trained, rows: Sequence[Measure], console: Console) -> None:
 def _labels_of_views(trained: Trained, rows: np.ndarray) -> dict[str, np.ndarray]:
     """view -> the labels of the rows, -1 where a row lacks the view or a label."""
     store, views = trained.store, trained.setup.views
-    return {name: np.where(store.present(view.modality)[rows], store.labels[rows], -1) for name, view in views.items()}
+    here = {name: store.present(view.modality)[rows] for name, view in views.items()}
+    for head, name in fused_names(trained.setup.graph).items():
+        here[name] = np.any([here[view] for view in head.fusion.views], axis=0) if head.fusion else here[name]
+    return {name: np.where(there, store.labels[rows], -1) for name, there in here.items()}
 
 
 def _groups(trained: Trained, splits: Sequence[str], subsets: bool, console: Console) -> list[Group]:
@@ -202,15 +216,12 @@ def _groups(trained: Trained, splits: Sequence[str], subsets: bool, console: Con
 
 def _measurable_groups(trained: Trained, splits: Sequence[str], subsets: bool, console: Console) -> list[Group]:
     """The groups of views that enough labelled samples have; prints why others are left out."""
-    store, views = trained.store, trained.setup.views
-    names = list(trained.setup.graph.views)
+    store, views = trained.store, trained.setup.graph.drawn_once
     labels = {split: _labels_of_views(trained, store.rows(split)) for split in splits}
-    reasons = {
-        group: why_not_measurable(group, labels) for group in (every_subset(names) if subsets else each_and_all(names))
-    }
+    reasons = {group: why_not_measurable(group, labels) for group in _usual(trained, subsets)}
     for group, reason in reasons.items():
         if reason:
-            sentence = f"{group_name(group, list(views))} is not measured: {reason}."
+            sentence = f"{group_name(group, views)} is not measured: {reason}."
             console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     return [group for group, reason in reasons.items() if not reason]
 
@@ -227,7 +238,10 @@ def _of_models(
     def extract(model: MultiviewModel) -> Extract:
         return lambda views: pooled(model.features(views, layer))
 
-    return {name: _embedded(trained, wanted, extract(model), device, name) for name, model in models.items()}
+    parts = {name: _embedded(trained, wanted, extract(model), device, name) for name, model in models.items()}
+    if layer is not None:
+        return parts
+    return {name: {s: with_fused(models[name], part) for s, part in of.items()} for name, of in parts.items()}
 
 
 def _embedded(
@@ -242,9 +256,9 @@ def _embedded(
     }
 
 
-def _features(trained: Trained, splits: Sequence[str], parts: Mapping[str, Embedded]) -> dict[str, Features]:
+def _features(splits: Sequence[str], parts: Mapping[str, Embedded]) -> dict[str, Features]:
     known = {split: parts[split] for split in splits if split in parts}
     return {
         view: Features(**{split: (part.features[view], part.labels_of(view)) for split, part in known.items()})
-        for view in trained.setup.views
+        for view in next(iter(known.values())).features
     }

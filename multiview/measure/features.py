@@ -48,6 +48,7 @@ def measure_features(
     *,
     dim: int | None = None,
     groups: Sequence[Group] | None = None,
+    views: Sequence[str] | None = None,
     neighbours: int = 20,
     temperature: float = 0.07,
     probes: Probes | None = None,
@@ -64,14 +65,20 @@ def measure_features(
         dim: the width (None = `common_dim` of all views that have been encoded). A group with fewer
             training samples than `dim` has a smaller width.
         groups: which views are measured side by side (None = each view, and all together). A group
-            is measured on the samples that have all of its views.
+            is measured on the samples that have all of its views, and in the sets that have them.
+        views: all views, for the names of the groups (None = those of each set).
         probes: where the fitted probes are kept, for other measures of the same rows.
 
     Raises MultiviewError when the views of a set hold different samples, or a measure refuses them.
     """
-    chosen = {name: each_and_all(list(views)) if groups is None else groups for name, views in sets.items()}
+    chosen = {name: each_and_all(list(of)) if groups is None else groups for name, of in sets.items()}
     width = _common_width(sets, chosen) if dim is None else dim
-    cells = [(name, views, group) for name, views in sets.items() for group in chosen[name]]
+    cells = [
+        (name, of, views or list(of), group)
+        for name, of in sets.items()
+        for group in chosen[name]
+        if of.keys() >= set(group)
+    ]
     knn, kept = {"neighbours": neighbours, "temperature": temperature}, probes or Probes()
     rows: list[Measure] = []
     with progress_bar("evaluating: kNN and linear probe of groups of views") as progress:
@@ -82,11 +89,17 @@ def measure_features(
 
 
 def _of_cell(
-    name: str, views: Mapping[str, Features], group: Group, width: int, knn: Mapping[str, Any], probes: Probes
+    name: str,
+    of: Mapping[str, Features],
+    views: Sequence[str],
+    group: Group,
+    width: int,
+    knn: Mapping[str, Any],
+    probes: Probes,
 ) -> list[Measure]:
     """The rows of one group of views of one feature set."""
-    names = {"weights": short_weights(name), "views": group, "group": group_name(group, list(views))}
-    return _measured(side_by_side(views, group), width, knn, probes, **names)
+    names = {"weights": short_weights(name), "views": group, "group": group_name(group, views)}
+    return _measured(side_by_side(of, group), width, knn, probes, **names)
 
 
 def side_by_side(views: Mapping[str, Features], group: Group) -> Features:

@@ -62,7 +62,8 @@ def plan(setup: Setup, store: Store, splits: Sequence[str]) -> Plan | None:
         return None
     pairs, heads, left_out = [], [], []
     places = _with_places(setup, store)
-    for query, gallery in permutations(setup.graph.views, 2):
+    views = setup.graph.drawn_once
+    for query, gallery in permutations(views, 2):
         shared = shared_heads(setup.graph, query, gallery)
         positions = pool(_with_all(setup, store, split, (query, gallery)))
         reason = _why_not(setup, split, query, gallery, shared is not None, len(positions))
@@ -73,7 +74,7 @@ def plan(setup: Setup, store: Store, splits: Sequence[str]) -> Plan | None:
             Partners(query=query, gallery=gallery, facts=_facts(query, gallery, shared, places), positions=positions)
         )
         heads.append(shared[1:])
-    alone = [view for view in setup.graph.views if not any(view in (pair.query, pair.gallery) for pair in pairs)]
+    alone = [view for view in views if not any(view in (pair.query, pair.gallery) for pair in pairs)]
     alone = [view for i, view in enumerate(alone) if not any(is_same_input(setup, view, other) for other in alone[:i])]
     pools = {view: pool(_with_all(setup, store, split, (view,))) for view in alone}
     pools = {view: positions for view, positions in pools.items() if len(positions) >= FEWEST}

@@ -69,8 +69,9 @@ def predictions(
     """
     splits = {split: _samples(trained.store, parts, split, at) for split, at in positions.items() if len(at)}
     thorough = [target for target in targets if target.asked or target.name == LABEL]
-    views = list(trained.setup.graph.views)
-    widths = [splits["train"].features[w][view].shape[1] for w in models for group in groups for view in group]
+    views = list(trained.setup.graph.drawn_once)
+    of_models = [splits["train"].features[name] for name in models]
+    widths = [of[view].shape[1] for of in of_models for group in groups for view in group if view in of]
     plan = Plan(
         targets=targets,
         groups=groups,
@@ -94,7 +95,7 @@ def _samples(store: Store, parts: Parts, split: str, at: NDArray[np.int64]) -> S
 @torch.no_grad()
 def _spaces(trained: Trained, models: Mapping[str, MultiviewModel], splits: Mapping[str, Samples]) -> Spaces:
     """The embeddings z of every pair of views that share a space."""
-    views, graph = trained.setup.graph.views, trained.setup.graph
+    views, graph = trained.setup.graph.drawn_once, trained.setup.graph
     shared = {(a, b): heads[1:] for a in views for b in views if a != b and (heads := shared_heads(graph, a, b))}
     made: dict[tuple[str, str, str, Head], NDArray[Any]] = {}
 

@@ -88,14 +88,16 @@ class Plan:
 def target_rows(plan: Plan, splits: Splits) -> list[Measure]:
     """The rows of all targets; the first weights are the subject, the others its controls."""
     weights = list(splits["train"].features)
-    cells = [(name, group) for group in plan.groups for name in weights]
+    given = splits["train"].features
+    cells = [(name, group) for group in plan.groups for name in weights if given[name].keys() >= set(group)]
     found = dict(zip(cells, in_threads(lambda cell: _outputs(plan, splits, *cell), cells), strict=True))
     rows = []
     for target in plan.targets:
         for group in plan.groups:
-            keys = dict.fromkeys(key for name in weights for key in found[name, group] if key[0] == target.name)
+            made = {name: found[name, group] for name in weights if (name, group) in found}
+            keys = dict.fromkeys(key for of in made.values() for key in of if key[0] == target.name)
             for key in keys:
-                outputs = {name: found[name, group][key] for name in weights if key in found[name, group]}
+                outputs = {name: of[key] for name, of in made.items() if key in of}
                 rows += _rows(plan, splits, target, group, key, outputs)
     return rows
 
