@@ -120,10 +120,11 @@ def parts_of(graph: Graph) -> tuple[dict[str, Part], list[tuple[GraphEdge, tuple
 
     A view that edges read under several draws gets copies NAME_2, NAME_3 that share its encoder.
     """
-    edges = [_drawn_twice(graph, edge) for edge in graph.edges or edges_of("full", tuple(graph.views))]
+    edges = graph.edges or edges_of("full", tuple(graph.views))
     read: dict[str, dict[str, None]] = {name: {} for name in graph.views}
-    ends = [_draws(graph, edge) for edge in edges]
-    for edge, draws in zip(edges, ends, strict=True):
+    joins = [_drawn_twice(graph, edge) for edge in edges]
+    ends = [_draws(graph, edge) for edge in joins]
+    for edge, draws in zip(joins, ends, strict=True):
         for view, draw in zip(edge.views, draws, strict=True):
             read[view].setdefault(draw)
     names = _names(graph, read)
@@ -131,8 +132,8 @@ def parts_of(graph: Graph) -> tuple[dict[str, Part], list[tuple[GraphEdge, tuple
     for (view, draw), name in names.items():
         parts[name] = Part(view, name if draw.startswith(f"{OWN} ") else draw)
     joined = [
-        (edge, tuple(names[view, draw] for view, draw in zip(edge.views, draws, strict=True)))
-        for edge, draws in zip(edges, ends, strict=True)
+        (edge, tuple(names[view, draw] for view, draw in zip(join.views, draws, strict=True)))
+        for edge, join, draws in zip(edges, joins, ends, strict=True)
     ]
     return parts, joined
 

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multiview.distributed import gather, total
-from multiview.graph import AnyEdge
+from multiview.graph import AnyEdge, halves
+from multiview.model import fused_name
 from multiview.objectives.edge import EdgeInput, Side
 from multiview.ops.precision import full_precision
 
@@ -43,7 +44,8 @@ def measured(edges: Mapping[str, AnyEdge], inputs: Sequence[EdgeInput]) -> dict[
 
 def _of_edge(edge: AnyEdge, edge_input: EdgeInput) -> dict[str, Tensor]:
     present = gather(edge_input.present)
-    sides = [gather(_unit(side))[present][:ROWS] for side in edge_input.sides]
+    whole = edge_input.sides[-2:] if edge.objective.fuses else edge_input.sides
+    sides = [gather(_unit(side))[present][:ROWS] for side in whole]
     pairs = [alignment(a, b) for a, b in combinations(sides, 2)]
     values = {"alignment": torch.stack(pairs).mean()} if len(sides[0]) else {}
     scores = edge.objective.scores(edge_input, SCORED)
@@ -57,14 +59,19 @@ def _views(edges: Mapping[str, AnyEdge], inputs: Sequence[EdgeInput]) -> Iterato
     """
     seen: set[tuple[str, int]] = set()
     for (name, edge), edge_input in zip(edges.items(), inputs, strict=True):
-        present = gather(edge_input.present)
-        for view, side in zip(edge.views, edge_input.sides, strict=True):
+        for view, side in zip(_names(edge), edge_input.sides, strict=True):
+            present = gather(edge_input.present if side.present is None else side.present)
             source = view, id(side.z if side.z is not None else side.key)
             if source not in seen:
                 z = gather(_unit(side))[present][:ROWS]
                 if len(z) > 1:
                     yield f"{view}:{name}" if any(view == other for other, _ in seen) else view, z
                 seen.add(source)
+
+
+def _names(edge: AnyEdge) -> tuple[str, ...]:
+    """The names of the sides of an edge: its views, and those of both fused embeddings."""
+    return (*edge.views, *map(fused_name, halves(edge))) if edge.objective.fuses else edge.views
 
 
 def _unit(side: Side) -> Tensor:

@@ -208,7 +208,7 @@ class _StoreMaker(NamedTuple):
             making.rmdir()
 
     def _write(self, source: Source, root: Path | None, draft: Path, out: Path) -> None:
-        called: object = root or getattr(source, "dataset", SCENES)
+        called: object = root or getattr(source, "dataset", type(source).__name__.lower())
         with progress_bar(f"preparing {called}") as progress:
             write = partial(preprocess, workers=self.workers, progress=progress, group=self.group)
             try:
