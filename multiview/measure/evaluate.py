@@ -80,9 +80,7 @@ def evaluate(
         return []
     for sentence in search.left_out if search else ():
         console.print(sentence, highlight=False, markup=False, soft_wrap=True)
-=======
-    probed = Probed(targets, groups, _usual(trained), dim, probe)
->>>>>>> 27e2a34 (Evaluation, Trained.embed and probes know the fused embedding; tests of trifeature)
+    probed = Probed(targets, groups, _usual(trained), dim, probe, controls)
     rows = _measured(trained, splits if groups or targets else [], probed, search, device, layer)
     render(rows, console)
     _write(trained, rows, console)
