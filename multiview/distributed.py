@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import re
+import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -147,6 +149,54 @@ def _patient_group() -> Any:
     return _patient[1]
 
 
+ANSWER_SECONDS = 10.0
+"""How long a process that lost another one waits for the others to say that they lost it too."""
+LOST_KEY, HOST_KEY = "multiview/lost/{}", "multiview/host/{}"
+
+
+def announce() -> None:
+    """Tells the other processes on which machine this one runs, for messages about lost ones."""
+    if world() > 1:
+        _meeting().set(HOST_KEY.format(rank()), socket.gethostname())
+
+
+def _meeting() -> Any:
+    """The store of keys through which the processes have met; its server is no collective."""
+    store = dist.distributed_c10d._get_default_store()
+    store.set_timeout(datetime.timedelta(seconds=ANSWER_SECONDS))
+    return store
+
+
+def _silent_ranks() -> list[str]:
+    """The processes that have not lost another one too, with their machines; none when unknown.
+
+    Every process that fails says so in the store and waits for the others, which fail at the same
+    time. So those that stay silent are the dead and the hanging ones.
+    """
+    try:
+        store, until = _meeting(), time.monotonic() + ANSWER_SECONDS
+        store.set(LOST_KEY.format(rank()), "1")
+        silent = [other for other in range(world()) if other != rank()]
+        while silent and time.monotonic() < until:
+            silent = [other for other in silent if not store.check([LOST_KEY.format(other)])]
+            time.sleep(0.1)
+        hosts = {other: HOST_KEY.format(other) for other in silent}
+        return [f"{other}{_on_host(store, key)}" for other, key in hosts.items()]
+    except RuntimeError:  # the process that serves the store is gone
+        return []
+
+
+def _on_host(store: Any, key: str) -> str:
+    return f" on {store.get(key).decode()}" if store.check([key]) else ""
+
+
+def _named(silent: Sequence[str]) -> str:
+    """`process 3 on node17`; `another process` when none is known."""
+    if not silent:
+        return "another process"
+    return f"process {silent[0]}" if len(silent) == 1 else f"one of the processes {', '.join(silent)}"
+
+
 @contextmanager
 def naming_lost_ranks() -> Iterator[None]:
     """Turns the error of a collective whose peer has died into a MultiviewError of one sentence."""
@@ -156,9 +206,9 @@ def naming_lost_ranks() -> Iterator[None]:
         if world() == 1 or not (isinstance(cause, dist.DistError) or LOST.search(str(cause))):
             raise
         error = MultiviewError(
-            f"process {rank()} cannot go on, because another process of this run has ended or does not answer. The "
-            "cause is in the messages of that process; if there is none, memory may have run out or the machine may be "
-            "unreachable. Continue with --resume."
+            f"process {rank()} cannot go on, because {_named(_silent_ranks())} of this run ended or does not answer. "
+            "The cause is in the messages of that process; if there is none, memory may have run out or the machine "
+            "may be unreachable. Continue with --resume."
         )
         error.local = True
         raise error from cause

@@ -25,7 +25,12 @@ from multiview.train.runfolder import CONFIG, ENVIRONMENT, NOT_COMPARED
 
 SEED = "seed"
 DATA, RECIPE = "data", "recipe"
-NO_EFFECT = {*(f"train.{name}" for name in ("workers", "threads", "keep", "log_every", "save_every", "save_minutes"))}
+NO_EFFECT = {
+    *(
+        f"train.{name}"
+        for name in ("workers", "threads", "keep", "log_every", "save_every", "save_minutes", "answer_minutes")
+    )
+}
 """Options that name no number of the training: speed, and what is written when."""
 ABSENT = "not an option"
 SETUP = "setup.json"

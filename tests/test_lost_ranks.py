@@ -35,6 +35,8 @@ class Parts:
     class accelerator:
         device = torch.device("cpu")
 
+distributed.ANSWER_SECONDS = 1.0
+distributed.announce()
 try:
     with distributed.naming_lost_ranks():
         if case in ("long", "mistake"):
@@ -60,8 +62,8 @@ os._exit(0) if case in ("dies", "silent") else None
 SAID = {
     "long": ("made", "made"),
     "mistake": ("MISTAKE no such data", "MISTAKE no such data"),
-    "dies": ("MISTAKE process 0 cannot go on, because another process", ""),
-    "silent": ("MISTAKE process 0 cannot go on, because another process", ""),
+    "dies": ("MISTAKE process 0 cannot go on, because process 1 on ", ""),
+    "silent": ("MISTAKE process 0 cannot go on, because process 1 on ", ""),
     "shared": ("resumed", "resumed"),
     "apart": ("MISTAKE the processes of this run do not find the same checkpoint", "MISTAKE the processes"),
     "refused": ("MISTAKE the processes of this run do not find the same checkpoint", "MISTAKE damaged"),

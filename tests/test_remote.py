@@ -22,6 +22,7 @@ from multiview.remote.cache import cache_limit
 
 SHARDS = 4
 MODALITIES = ("image", "depth")
+SLOW = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -92,13 +93,15 @@ def test_every_shard_is_fetched_once(address: str, proxy: Proxy, local: Store) -
     assert [proxy.gets[shard.name] for shard in local.manifest.shards] == [1] * SHARDS
 
 
-@pytest.mark.parametrize("fault", ["drop", "truncate", "bytes", "503", "late"])
+@pytest.mark.parametrize(
+    "fault", ["drop", "bytes", *(pytest.param(each, marks=SLOW) for each in ("truncate", "503", "late"))]
+)
 def test_a_passing_fault_loses_nothing(fault: str, address: str, proxy: Proxy, local: Store) -> None:
     proxy.spoil = lambda name, number: fault if name.endswith(".h5") and number == 1 else None
     assert_same(Store.open(address), local)
 
 
-@pytest.mark.parametrize("fault", ["drop", "truncate", "bytes", "503"])
+@pytest.mark.parametrize("fault", ["503", *(pytest.param(each, marks=SLOW) for each in ("drop", "truncate", "bytes"))])
 def test_a_lasting_fault_is_named(
     fault: str, address: str, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +166,7 @@ def test_mistakes_in_addresses(address: str, message: str, tmp_path: Path, monke
         Store.open(address)
 
 
+@pytest.mark.slow
 def test_no_server_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("s3fs")
     monkeypatch.setenv("MULTIVIEW_CACHE_DIR", str(tmp_path))

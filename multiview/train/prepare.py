@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from multiview.config import Train
 from multiview.data.load.dataset import CACHE, Samples
 from multiview.data.load.memory import open_memory
-from multiview.data.load.mixedstore import batches_of
+from multiview.data.load.mixedstore import batches_of, cache_note
 from multiview.data.load.open_data import is_store, open_data
 from multiview.data.load.sampler import Batches, fit_batch
 from multiview.data.store.reading import Store
@@ -118,7 +118,10 @@ def prepare(
     situation, asked = _situation(store, batch, processes), setup.graph
     setup = with_statistics(setup, store, situation)
     samples = Samples(store, TRAIN_SPLIT, setup.views, train=True, seed=recipe.seed, cache=cache)
-    batches = batches_of(store, batch, recipe.seed, accelerator.process_index, processes)
+    ranks = accelerator.process_index, processes
+    batches = batches_of(store, batch, recipe.seed, *ranks, train.shuffle_shards)
+    if note := cache_note(store, batches):
+        _say(console, f"Note: {note}")
     steps = planned_steps(train, len(batches))
     model = _checked_model(setup, samples, situation, train)
     grouping = _grouping(recipe, store, setup, batch, console)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 import os
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DynamoBackend
+from accelerate.utils import DynamoBackend, InitProcessGroupKwargs
 
 from multiview import old_import_paths
 from multiview.config import Train
 from multiview.cores import available_cores
+from multiview.distributed import announce
 from multiview.errors import MultiviewError
 from multiview.heap import keep_freed_memory
 
@@ -48,6 +51,7 @@ def start(train: Train, script: str) -> Accelerator:
             mixed_precision=train.precision,
             gradient_accumulation_steps=train.accumulate,
             dynamo_backend="inductor" if train.compile else None,
+            kwargs_handlers=_limits(train),
         )
     except ValueError as error:
         raise MultiviewError(
@@ -61,7 +65,15 @@ def start(train: Train, script: str) -> Accelerator:
         )
     if accelerator.device.type == "cpu":
         _set_up_cpu(accelerator, train)
+    announce()
     return accelerator
+
+
+def _limits(train: Train) -> list[Any]:
+    """How long processes wait for each other; nothing to set for one process."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return []
+    return [InitProcessGroupKwargs(timeout=datetime.timedelta(minutes=train.answer_minutes))]
 
 
 def refuse_sharded_training() -> None:
