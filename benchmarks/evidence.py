@@ -29,7 +29,8 @@ from multiview.study.plan import BASE, OPTION, Plan, Variant, write_plan
 from multiview.study.pool import Pool
 from multiview.study.verdict import Difference, difference_of
 
-FOLDER = Path("docs/evidence")
+DOCS = Path(__file__).parents[1] / "docs"
+FOLDER = DOCS / "evidence"
 KINDS = ("random", "raw")
 """The controls on the page."""
 
@@ -51,9 +52,9 @@ def main(argv: Sequence[str]) -> int:
         if "waits_for" not in claim:
             tested(claim, said["data"], given)
             if not given.plan:
-                Path("docs/evidence.md").write_text(page(said["claims"], said["data"], FOLDER), "utf-8")
+                (DOCS / "evidence.md").write_text(page(said["claims"], said["data"], FOLDER), "utf-8")
     if given.page:
-        Path("docs/evidence.md").write_text(page(said["claims"], said["data"], FOLDER), "utf-8")
+        (DOCS / "evidence.md").write_text(page(said["claims"], said["data"], FOLDER), "utf-8")
     return 0
 
 
@@ -165,7 +166,7 @@ def _not_below(measure: str, runs: Sequence[Outcome]) -> bool:
 
 
 def _commit() -> str:
-    words = ["git", "rev-parse", "--short", "HEAD"]
+    words = ["git", "-C", str(DOCS), "rev-parse", "--short", "HEAD"]
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 

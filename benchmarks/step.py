@@ -38,7 +38,7 @@ from multiview import CMC, ImageRecipe
 from multiview.batch import Batch
 from multiview.heap import keep_freed_memory
 from multiview.plugins import load
-from multiview.run import _loop
+from multiview.run import loop_of
 from multiview.train.loop import Loop
 from multiview.train.prepare import Prepared, prepare
 from multiview.train.telemetry import Display, Metrics
@@ -86,7 +86,7 @@ def case(name: str, size: int, samples: int, folder: Path, draw: str | None) -> 
     pictures = np.random.default_rng(0).integers(0, 256, (samples, SIDE, SIDE, 3), dtype=np.uint8)
     with redirect_stdout(StringIO()):
         prepared = prepare(replace(recipe, train=train), data={"image": pictures, "split": ["train"] * samples})
-        loop = _loop(prepared, prepared.recipe, folder)
+        loop = loop_of(prepared, prepared.recipe, folder)
     metrics, quiet = Metrics(folder), Console(file=StringIO())
     made = Case(
         f"{name}, {size} px, {samples:,} samples, B {train.batch}", prepared, loop, metrics, Display(quiet, 1, 0, False)

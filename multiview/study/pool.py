@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, Queue
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from typing import Any
 
 from multiview.child import start_module
@@ -56,18 +57,19 @@ class Pool:
     stopped: int = 0
 
     def run(self) -> None:
-        """Trains what is not finished yet; Ctrl-C lets every process save a checkpoint and end."""
+        """Trains what is not finished yet; Ctrl-C or SIGTERM lets every run save a checkpoint."""
         self.left = [number for number, job in enumerate(self.jobs) if not job.done]
         self.count, self.answers = len(self.left), Queue[tuple[int, dict[str, Any] | None]]()
         self.workers = {at: self._start(at) for at in range(self.processes if self.left else 0)}
-        try:
-            while any(worker.job is not None for worker in self.workers.values()):
-                self._take()
-        except KeyboardInterrupt:
-            self.say("stopping: every run saves a checkpoint; the same command continues the study")
-            self.stopped = 2
-        finally:
-            self._close()
+        with _stoppable():
+            try:
+                while any(worker.job is not None for worker in self.workers.values()):
+                    self._take()
+            except KeyboardInterrupt as stop:
+                self.say("stopping: every run saves a checkpoint; the same command continues the study")
+                self.stopped = stop.args[0] if stop.args else signal.SIGINT
+            finally:
+                self._close()
 
     def _start(self, at: int) -> Worker:
         """A process on its own share of the cores, with its first run."""
@@ -138,6 +140,25 @@ class Pool:
                 worker.process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 worker.process.kill()
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM stops a study as Ctrl-C does; elsewhere than in the main thread nothing changes."""
+
+    def stop(number: int, frame: object) -> None:
+        del frame
+        raise KeyboardInterrupt(number)
+
+    if current_thread() is not main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _environment(processes: int) -> dict[str, str]:
