@@ -70,9 +70,9 @@ def _write_own(written: Written, banks: Mapping[str, SplitBank]) -> None:
 
 
 def _named(banks: Mapping[str, SplitBank]) -> list[tuple[str, Tensor]]:
-    """The rows of each own stratum, without unused ones. Copies: safetensors wants no views."""
+    """The rows of each own stratum, without unused ones."""
     own = [(name, bank, number) for name, bank in banks.items() for number in bank.own.numbers]
-    return [(f"{name}:{number}", bank.of(number).detach().cpu().clone()) for name, bank, number in own]
+    return [(f"{name}:{number}", bank.of(number).detach().cpu()) for name, bank, number in own]
 
 
 def remove(checkpoints: Path) -> None:
