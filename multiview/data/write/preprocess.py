@@ -108,6 +108,7 @@ def _write_at_address(
         sending, shards = _write_shards(found, numbers, settings, progress)
         written = shards if settings.part is None else storeaddress.all_shards(sending)
         if written is None:
+            storeaddress.leave(sending)
             return report_part(address, shards, settings.part)
         shards, copies = _without_copies(sending, written, settings)
         origin, notes = replace(origin, part=None), job.plan.notes

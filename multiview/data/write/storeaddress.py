@@ -173,6 +173,11 @@ def publish(job: SentShardJob) -> None:
             send(job.out / name, job.address, name)
     remove(job.address, [storefolder.JOURNAL])
     _remove_records(job.address)
+    leave(job)
+
+
+def leave(job: SentShardJob) -> None:
+    """Removes the local folder of a job that has sent everything."""
     shutil.rmtree(job.out, ignore_errors=True)
 
 
