@@ -96,8 +96,6 @@ class Train:
         answer_minutes: longest time that a process waits for another one in a step; then the run
             ends and names the process that does not answer. Long work of the first process, such as
             preparing data, has no limit.
-        shuffle_shards: how many shards of a store are shuffled together (0 = all samples); for
-            stores at an address that are larger than the local cache.
 
     Example:
         >>> mv.Train(epochs=10, batch=64, optimizer=mv.Optimizer(name="adamw", lr=1e-3)).batch
@@ -123,14 +121,11 @@ class Train:
     keep: int | str = 2
     log_every: int = 10
     answer_minutes: float = 30.0
-    shuffle_shards: int = 0
 
     def __post_init__(self) -> None:
         counts = ("epochs", "batch", "accumulate", "save_every", "log_every")
         require.options(self, counts, lambda count: count >= 1, "1 or more")
-        require.options(
-            self, ("threads", "knn_every", "save_minutes", "shuffle_shards"), lambda count: count >= 0, "0 or more"
-        )
+        require.options(self, ("threads", "knn_every", "save_minutes"), lambda count: count >= 0, "0 or more")
         require.options(self, ("answer_minutes",), lambda minutes: minutes > 0, "above 0")
         _check_keep(self.keep, self.knn_every)
         if self.workers < -1:

@@ -15,10 +15,9 @@ from multiview.data.load.dataset import Samples
 from multiview.data.load.mixedstore import MixedStore, batches_of, mixed
 from multiview.data.load.mixing import MixedBatches, ratio_of, shares, stores_of
 from multiview.data.load.open_data import open_data
-from multiview.data.load.sampler import Batches, WindowedBatches
+from multiview.data.load.sampler import Batches
 from multiview.data.load.viewstatistics import measure_views
 from multiview.data.sources.arrays import Arrays
-from multiview.data.sources.scenes import Scenes
 from multiview.data.store.reading import Store
 from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
@@ -146,24 +145,6 @@ def test_a_run_resumes_to_the_bit_and_says_its_mix(
         assert all(torch.equal(ends[0][part][name], ends[1][part][name]) for name in ends[0][part])
     banks = [value for name, value in ends[0]["memory"].items() if value.ndim == 2]
     assert {len(bank) for bank in banks} == {76}
-
-
-def test_a_window_reads_few_shards_at_a_time(tmp_path: Path) -> None:
-    sizes = (5, 7, 4, 6, 8)
-    batches = WindowedBatches(30, 6, seed=3, sizes=sizes, window=2)
-    shard = torch.repeat_interleave(torch.arange(5), torch.tensor(sizes))
-    for epoch in range(2):
-        found = torch.cat(list(batches.for_epoch(epoch)))
-        assert sorted(found.tolist()) == list(range(30))
-        seen = shard[found].tolist()
-        first = len(set(seen[: sum(sizes[n] for n in list(dict.fromkeys(seen))[:2])]))
-        assert first == 2
-    assert not torch.equal(torch.cat(list(batches.for_epoch(0))), found)
-    store = Store.open(preprocess(Scenes(count=20, size=16), None, tmp_path / "five", shard_rows=4).out)
-    made = batches_of(store, 4, 0, 0, 1, 2)
-    assert isinstance(made, WindowedBatches)
-    assert sum(made.sizes) == len(store.rows("train"))
-    assert type(batches_of(store, 4, 0, 0, 1, 5)) is Batches
 
 
 @pytest.mark.slow

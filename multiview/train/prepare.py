@@ -118,9 +118,8 @@ def prepare(
     situation, asked = _situation(store, batch, processes), setup.graph
     setup = with_statistics(setup, store, situation)
     samples = Samples(store, TRAIN_SPLIT, setup.views, train=True, seed=recipe.seed, cache=cache)
-    ranks = accelerator.process_index, processes
-    batches = batches_of(store, batch, recipe.seed, *ranks, train.shuffle_shards)
-    if note := cache_note(store, batches):
+    batches = batches_of(store, batch, recipe.seed, accelerator.process_index, processes)
+    if note := cache_note(store):
         _say(console, f"Note: {note}")
     steps = planned_steps(train, len(batches))
     model = _checked_model(setup, samples, situation, train)

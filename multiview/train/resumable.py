@@ -21,9 +21,6 @@ def check_resumable(state: Mapping[str, Any], samples: Identity, batch: int, tra
         train: the options of today.
     """
     notes = refuse_other_data(state, samples, batch)
-    if state.get("shuffle_shards", 0) != train.shuffle_shards:
-        before = f"--shuffle_shards {state.get('shuffle_shards', 0)}"
-        raise MultiviewError(f"the run was trained with {before}, which decides on its batches; resume with {before}.")
     _refuse_other_optimiser(state, train)
     _refuse_other_accumulation(state, train)
     return notes

@@ -135,7 +135,6 @@ class Saver:
             "contents": self.samples.contents,
             "group_codes": self.samples.groups,
             **({"mix": self.samples.mix} if self.samples.mix else {}),
-            **({"shuffle_shards": self.train.shuffle_shards} if self.train.shuffle_shards else {}),
             "batch": self.batches.batch,
             "steps": self.steps,
             "per_epoch": len(self.batches),

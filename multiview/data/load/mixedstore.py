@@ -10,7 +10,7 @@ import numpy as np
 
 from multiview.data.files.encoded import LazyImage
 from multiview.data.load.mixing import PLUS, MixedBatches, shares
-from multiview.data.load.sampler import Batches, WindowedBatches
+from multiview.data.load.sampler import Batches
 from multiview.data.load.sourcestore import empty_sample
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample
@@ -178,18 +178,13 @@ def mixed(stores: Sequence[Store], ratio: tuple[int, ...] | None) -> MixedStore:
     return MixedStore(Mix(tuple(stores), _names(stores), ratio))
 
 
-def batches_of(store: Store, batch: int, seed: int, rank: int, world: int, shuffle_shards: int = 0) -> Batches:
+def batches_of(store: Store, batch: int, seed: int, rank: int, world: int) -> Batches:
     """The batches of the training samples: mixed ones when the data was given with --mix.
 
-    shuffle_shards: how many shards are shuffled together (0 = all samples). Raises MultiviewError
-    when a store has fewer samples than its part of a batch.
+    Raises MultiviewError when a store has fewer samples than its part of a batch.
     """
     plain = Batches(len(store.rows("train")), batch, seed, rank, world)
-    if not isinstance(store, MixedStore):
-        return _windowed(plain, store, shuffle_shards)
-    if shuffle_shards:
-        raise MultiviewError("--shuffle_shards is for one store, and the data is several; leave it out.")
-    if store.mix.ratio is None:
+    if not isinstance(store, MixedStore) or store.mix.ratio is None:
         return plain
     mix, sizes = store.mix, tuple(map(_training_rows, store.mix.stores))
     counts = shares(batch, store.mix.ratio, mix.names)
@@ -202,26 +197,14 @@ def batches_of(store: Store, batch: int, seed: int, rank: int, world: int, shuff
     return MixedBatches(plain.count, batch, seed, rank, world, sizes=sizes, counts=counts)
 
 
-def _windowed(plain: Batches, store: Store, window: int) -> Batches:
-    """The batches of a few shards at a time; `plain` when all shards fit into the window."""
-    if not 0 < window < len(store.manifest.shards):
-        return plain
-    ends = np.cumsum([shard.rows for shard in store.manifest.shards])
-    sizes = np.diff(np.searchsorted(store.rows("train"), ends), prepend=0)
-    common = (plain.count, plain.batch, plain.seed, plain.rank, plain.world)
-    return WindowedBatches(*common, sizes=tuple(sizes.tolist()), window=window)
-
-
-def cache_note(store: Store, batches: Batches) -> str | None:
-    """A sentence when a shuffled order would fetch the shards of a store again and again."""
+def cache_note(store: Store) -> str | None:
+    """A sentence when the local cache cannot hold the whole store, whose samples are shuffled."""
     total = sum(shard.size for shard in store.manifest.shards)
-    if not store.cache or total <= store.cache.limit or isinstance(batches, WindowedBatches):
+    if not store.cache or total <= store.cache.limit:
         return None
-    largest = max(shard.size for shard in store.manifest.shards)
-    fitting = max(1, int(store.cache.limit / 2 / largest))
     return (
-        f"{store.name} has {size_text(total)} and the local cache holds {size_text(store.cache.limit)}: shuffled over "
-        f"all shards, they are fetched again and again. Give --shuffle_shards {fitting}, or a larger --cache_size."
+        f"{store.name} has {size_text(total)} and the local cache holds {size_text(store.cache.limit)}: an order that "
+        "shuffles all samples fetches shards again and again. Give a larger --cache_size where the disk allows it."
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -50,39 +49,14 @@ class Batches:
 
     def for_epoch(self, epoch: int, start_step: int = 0) -> Iterator[Tensor]:
         """The sample indices of this rank, int64: one tensor per step, from `start_step` on."""
-        order = self._order(epoch) if self.shuffle else torch.arange(self.count)
+        order = (
+            torch.from_numpy(permutation(self.seed, epoch, "order", self.count))
+            if self.shuffle
+            else torch.arange(self.count)
+        )
         for step in range(start_step, len(self)):
             whole = order[step * self.batch : (step + 1) * self.batch]
             yield whole[len(whole) * self.rank // self.world : len(whole) * (self.rank + 1) // self.world]
-
-    def _order(self, epoch: int) -> Tensor:
-        """All samples, shuffled."""
-        return torch.from_numpy(permutation(self.seed, epoch, "order", self.count))
-
-
-@dataclass(frozen=True, kw_only=True)
-class WindowedBatches(Batches):
-    """Batches whose samples come from few shards at a time, for stores larger than the local cache.
-
-    The shards are shuffled, and then the samples of every `window` shards that follow one another.
-
-    Args:
-        sizes: samples of each shard, in the order of the index.
-        window: how many shards are shuffled together.
-    """
-
-    sizes: tuple[int, ...]
-    window: int
-
-    def _order(self, epoch: int) -> Tensor:
-        starts = [0, *accumulate(self.sizes)]
-        shards = permutation(self.seed, epoch, "order of shards", len(self.sizes)).tolist()
-        parts = []
-        for first in range(0, len(shards), self.window):
-            inside = torch.cat([torch.arange(starts[n], starts[n + 1]) for n in shards[first : first + self.window]])
-            mixed = permutation(self.seed, epoch, f"order from shard {first}", len(inside))
-            parts.append(inside[torch.from_numpy(mixed)])
-        return torch.cat(parts)
 
 
 def fit_batch(batch: int, count: int, world: int = 1) -> tuple[int, str | None]:
