@@ -222,7 +222,7 @@ def _duckdb(out: str) -> tuple[int, int, int]:
 
     names = [row[0] for row in duckdb.sql(f"describe select * from '{out}'").fetchall()]
     vectors = next(name for name in names if name.startswith("h_"))
-    found = duckdb.sql(f"select count(*), max(len(\"{vectors}\")), count(distinct id) from '{out}'").fetchone()
+    (found,) = duckdb.sql(f"select count(*), max(len(\"{vectors}\")), count(distinct id) from '{out}'").fetchall()
     return found[0], found[1], found[2]
 
 

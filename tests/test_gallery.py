@@ -24,6 +24,7 @@ from multiview.gallery.neighbours import neighbours
 from multiview.gallery.orders import orders
 from multiview.gallery.sounds import sound, sounds
 from multiview.gallery.store_facts import store_facts
+from multiview.gallery.thumbnails import shown_range
 from multiview.gallery.write import content
 from multiview.report.gather import checked
 
@@ -131,3 +132,12 @@ def test_queries_of_all_orders_have_pictures_and_candidates_are_near() -> None:
     assert {i for each in choice.orders.values() for i in each} == set(choice.queries)
     assert all(abs(a - b) in (1, 119) for a, b in candidates(found))
     assert candidates({("a", "a"): SimpleNamespace(best=np.array([0.1]), top=np.array([[0]]))}) == []
+
+
+def test_the_colours_of_depth_are_spent_on_the_object() -> None:
+    depth = np.full((1, 10, 10), 2.0, np.float32)
+    depth[0, 2:8, 2:8] = np.linspace(2, 3, 36).reshape(6, 6)
+    depth[0, 0, :3], depth[0, 9, 9] = 57.0, 0.0  # a far background, and a pixel that was not measured
+    low, high = shown_range(depth, 0.0, 60.0)
+    assert 1.9 < low < high < 3.1
+    assert shown_range(np.zeros((1, 2, 2)), 0.0, 60.0) == (0.0, 60.0)

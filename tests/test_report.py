@@ -22,8 +22,10 @@ from multiview.measure.files import REPORT_DATA, to_json
 from multiview.measure.intervals import Interval
 from multiview.measure.rows import Measure
 from multiview.report.at_end import write_at_end
+from multiview.report.further_cards import targets
 from multiview.report.gather import gather
 from multiview.report.page import html_of, write_page
+from multiview.report.reproduce import typed
 from multiview.report.verdict import between_views
 
 trained = report_runs.trained
@@ -264,3 +266,26 @@ def test_targets_and_kept_facts_have_cards_tables_and_sets_of_views(trained: Pat
     assert [each["views"] for each in drawn["R² of size"]["sets"]] == [["L", "ab"], ["ab"], ["L"]]
     assert drawn["R² of size"]["sets"][0]["values"]["random"] == [0.4, 0.3, 0.5]
     assert "kept: mean colour" not in drawn
+
+
+@pytest.mark.parametrize(
+    ("program", "shown"),
+    [
+        ("/usr/bin/multiview", "multiview"),
+        ("/site-packages/multiview/cli.py", "multiview"),
+        ("recipes/graph.py", "recipes/graph.py"),
+    ],
+)
+def test_the_command_to_repeat_a_run_can_be_typed(program: str, shown: str) -> None:
+    assert typed([program, "train", "auto"]) == [shown, "train", "auto"]
+    assert typed([]) == []
+
+
+@pytest.mark.parametrize(("random", "raw", "state"), [(0.1, 0.1, "good"), (0.1, -0.1, "unknown"), (-0.1, 0.1, "bad")])
+def test_the_card_of_targets_is_red_only_below_random_weights(
+    trained: Path, random: float, raw: float, state: str
+) -> None:
+    over = {name: {"points": low, "low": low, "high": low + 1} for name, low in (("random", random), ("raw", raw))}
+    row = measure("target_r2", "L", "trained", 0.5, target="size", labels="all", probe="linear", over=over)
+    (card,) = targets(replace(gather([trained])[0], rows=(row,)))
+    assert card.state == state

@@ -29,6 +29,9 @@ SPREAD = 3.0
 LETTERS = 160
 """Characters of a text that are kept."""
 
+RARE = (5, 95)
+"""Percentiles of measured depth between which a picture shows colours."""
+
 
 def thumbnail(store: Store, view: View, row: int, side: int = SIDE) -> str | None:
     """A sample of a view: a data URI, or a text for a view of text; None when it is absent."""
@@ -57,7 +60,7 @@ def _drawn(view: View, stored: Modality, sample: np.ndarray) -> np.ndarray:
     measured = (values != 0).any(axis=0) if stored.kind in ("depth", "normal") and values.ndim == 3 else None
     low, high = _limits(view, values)
     if stored.kind == "depth" and values.ndim == 3 and len(values) == 1:
-        return pictures.ramp(values[0], low, high, measured)
+        return pictures.ramp(values[0], *shown_range(values, low, high), measured)
     return pictures.of_view(values, low, high, measured)
 
 
@@ -80,6 +83,15 @@ def _limits(view: View, values: np.ndarray) -> tuple[float, float]:
     if (math.isfinite(low) and math.isfinite(high)) or not len(known):
         return (low, high) if math.isfinite(low) and math.isfinite(high) else (0.0, 1.0)
     return float(known.min()), max(float(known.max()), float(known.min()) + 1e-6)
+
+
+def shown_range(values: np.ndarray, low: float, high: float) -> tuple[float, float]:
+    """The range without its rarest values; a far background would take all colours."""
+    known = values[np.isfinite(values) & (values != 0)]
+    if not len(known):
+        return low, high
+    low, high = (float(x) for x in np.percentile(known, RARE))
+    return low, max(high, low + 1e-6)
 
 
 def _smaller(image: np.ndarray) -> np.ndarray:

@@ -10,8 +10,8 @@ from markupsafe import Markup, escape
 from multiview.errors import printable
 from multiview.measure.intervals import Interval
 
-LEFT, WIDTH, RIGHT, LINE, TOP = 126, 454, 72, 22, 8
-LETTERS = 15
+LEFT, WIDTH, RIGHT, LINE, TOP = 142, 470, 72, 22, 8
+LETTERS = 16
 """Most characters of a label."""
 
 

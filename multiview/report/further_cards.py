@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from multiview.measure.rows import CONCAT, KEPT, TRAINED, Measure
+from multiview.measure.rows import CONCAT, KEPT, RANDOM, TRAINED, Measure
 from multiview.plurals import counted
 from multiview.report.gather import Gathered
 from multiview.report.measured import name_of, text_of, title_of
@@ -29,17 +29,23 @@ def targets(run: Gathered) -> list[Card]:
     if not first:
         return []
     heads = [row for row in first if row.weights == TRAINED and row.group in (CONCAT, _last_group(first, row))]
-    clear = [row for row in heads if row.facts.get("over") and all(m["low"] > 0 for m in row.facts["over"].values())]
+    clear = [row for row in heads if _beaten(row) and all(_beaten(row).values())]
     sentence = (
         f"Of {counted(len(heads), 'target')}, {len(clear)} {'is' if len(clear) == 1 else 'are'} predicted better from "
         "the trained features than from every control, beyond noise."
     )
     shares = [row for row in first if row.unit in ("fraction", "R2")]
     named = [replace(row, group=f"{row.facts['target']} {name_of(row)}") for row in shares]
-    state = "good" if len(clear) == len(heads) else "bad" if not clear else "unknown"
+    learned = clear or any(_beaten(row).get(RANDOM) for row in heads)
+    state = "good" if len(clear) == len(heads) else "unknown" if learned else "bad"
     lines = [_target_line(row, first) for row in heads]
     picture = drawing(first_groups(named), "score of each target") if named else Card.drawing
     return [Card(title="Targets", state=state, sentence=sentence, lines=lines, drawing=picture)]
+
+
+def _beaten(row: Measure) -> dict[str, bool]:
+    """Control -> whether a row lies above it beyond noise."""
+    return {name: margin["low"] > 0 for name, margin in row.facts.get("over", {}).items()}
 
 
 def _first_measures(rows: Sequence[Measure]) -> list[Measure]:

@@ -23,7 +23,7 @@ def reproduce(run: Gathered) -> dict[str, Any]:
         "name": run.name,
         "folder": str(run.run.folder),
         "seed": run.run.config.get("seed"),
-        "command": shlex.join(_command(list(map(str, facts.get("command") or [])))),
+        "command": shlex.join(typed(list(map(str, facts.get("command") or [])))),
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items() if version),
         "platform": facts.get("platform"),
         "git": facts.get("git"),
@@ -34,9 +34,11 @@ def reproduce(run: Gathered) -> dict[str, Any]:
     }
 
 
-def _command(words: list[str]) -> list[str]:
-    """The words of a command, without the folder of the program `multiview`."""
-    return ["multiview", *words[1:]] if words and PurePath(words[0]).name == "multiview" else words
+def typed(words: list[str]) -> list[str]:
+    """The words of a command, without the folder of `multiview` or of its `-m multiview.cli`."""
+    program = PurePath(words[0]) if words else PurePath()
+    own = program.name == "multiview" or program.parts[-2:] == ("multiview", "cli.py")
+    return ["multiview", *words[1:]] if own else words
 
 
 def _compute(run: Gathered) -> list[str]:
