@@ -14,6 +14,7 @@ import torch
 
 import multiview as mv
 
+USER = Path(__file__).with_name("typed_user.py")
 START = """
 import multiview as mv
 
@@ -38,12 +39,18 @@ BAD = {
 }
 
 
+def test_the_typed_script_touches_every_public_name() -> None:
+    text = USER.read_text("utf8")
+    assert [name for name in mv.__all__ if not re.search(rf"\bmv\.{name}\b", text)] == []
+
+
 @pytest.mark.slow
 def test_mypy_strict_passes_a_good_script_and_names_every_mistake(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(START + GOOD + "".join(f"{line}\n" for line in BAD))
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--cache-dir", str(tmp_path), str(script)]
-    text = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--cache-dir", str(tmp_path)]
+    text = subprocess.run([*command, str(script), str(USER)], capture_output=True, text=True, check=False).stdout
+    assert "typed_user.py" not in text, text
     first = (START + GOOD).count("\n") + 1
     found = re.findall(r"script\.py:(\d+): error: .*\[([\w-]+)\]", text)
     assert dict(found) == {str(first + number): code for number, code in enumerate(BAD.values())}, text
