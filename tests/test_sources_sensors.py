@@ -150,6 +150,13 @@ def test_windows_of_a_recording_are_in_one_split(tmp_path: Path) -> None:
     assert plan.linked is not None and len(set(plan.linked)) == 30
 
 
+def test_one_recording_is_training_data_and_given_splits_stay(tmp_path: Path) -> None:
+    six(tmp_path / "own" / "r1.csv")
+    assert {row.split for row in Sensors(split="0/0/100", window=100).plan(tmp_path / "own").rows} == {"train"}
+    (tmp_path / "own" / "labels.csv").write_text("id,split\nr1,test\n")
+    assert {row.split for row in Sensors(window=100).plan(tmp_path / "own").rows} == {"test"}
+
+
 def test_labels_come_from_folders_a_table_or_a_column(tmp_path: Path) -> None:
     for label in ("run", "walk"):
         six(tmp_path / "folders" / label / "a.csv")

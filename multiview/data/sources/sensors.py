@@ -17,6 +17,7 @@ from multiview.data.listing import labels
 from multiview.data.listing.classtree import ClassTreeOptions
 from multiview.data.listing.filetree import FileTree, as_unicode, find_files
 from multiview.data.listing.recordings import Recordings, recordings_of
+from multiview.data.listing.splits import hash_split_note, parse_shares
 from multiview.data.source import BadSample, Plan, Row
 from multiview.errors import MultiviewError, unknown_name
 from multiview.plurals import counted
@@ -78,9 +79,9 @@ class Sensors(ClassTreeOptions):
         others = _others(table, self) if table else ()
         linked = [first[key] for key in keys] if len(first) < len(keys) else None
         notes = (*notes, *_notes(survey, cut, recordings, len(rows), self))
-        return Plan(
-            rows, cut.modalities, _Reader(folder, cut, pieces), notes=notes, column=column, linked=linked, others=others
-        )
+        files = tuple(file for sensors in recordings.files.values() for file in sensors.values())
+        read = _Reader(folder, cut, pieces, files)
+        return Plan(rows, cut.modalities, read, None, notes, column=column, linked=linked, others=others)
 
     def _files(self, root: Path) -> tuple[Path, FileTree]:
         """The folder, and the CSV files below it that are no table of labels."""
@@ -119,8 +120,10 @@ class Sensors(ClassTreeOptions):
             options = replace(self, label_column=None)
         listing = ClassTreeOptions.list_files(options, folder, tree)
         rows = {row.id: row for row in listing.rows if row.id in recordings.files}
-        if not any(row.split == "train" for row in rows.values()) and len({row.split for row in rows.values()}) == 1:
-            rows = {key: replace(row, split="train") for key, row in rows.items()}
+        by_hash = hash_split_note(parse_shares(self.split)) in listing.notes
+        if by_hash and not any(row.split == "train" for row in rows.values()):
+            few = "so few recordings leave no training split, so all are in it."
+            return {key: replace(row, split="train") for key, row in rows.items()}, table, (*listing.notes, few)
         return rows, table, listing.notes
 
     def _label_table(self, folder: Path, recordings: Recordings) -> labels.LabelTable | None:
@@ -141,11 +144,11 @@ class _Reader:
     folder: Path
     cut: Cut
     windows: Sequence[Piece]
+    files: tuple[str, ...]
 
     def input_files(self) -> list[Path]:
-        """The files of all recordings."""
-        tracks = [track for each in self.cut.survey.recordings for track in each.tracks.values()]
-        return [self.folder / track.file for track in tracks]
+        """The files of all recordings, also of those that cannot be read today."""
+        return [self.folder / file for file in self.files]
 
     def file_of(self, number: int) -> Path | None:
         """The first file of a window."""
@@ -167,6 +170,8 @@ class _Reader:
         first, length = self.cut.place(recording, sensor, number)
         _require_columns(table, channels, name)
         values = np.stack([table.numbers[column][first : first + length] for column in channels.columns], axis=1)
+        if len(values) != length:
+            raise BadSample(f"{name}: ends within this window")
         if not np.isfinite(values).all():
             raise BadSample(f"{name}: {_missing(table, channels, values, first)}")
         self._require_no_gap(recording, sensor, table, slice(first, first + length))
@@ -179,7 +184,7 @@ class _Reader:
         if track.begin is None or time is None:
             return
         times = seconds_of(table, time)[rows]
-        span = float(np.nanmax(times) - np.nanmin(times))
+        span = float(np.ptp(times[np.isfinite(times)])) if np.isfinite(times).any() else 0.0
         if span > GAP * (rows.stop - rows.start) / self.cut.rates[sensor]:
             name = f"{as_unicode(track.file)}: rows {rows.start + 1} to {rows.stop}"
             raise BadSample(
