@@ -20,7 +20,7 @@ DEMO = --data scenes:2000 --width 0.5 --epochs 60 --knn_every 30 --objective.dra
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-slow test-lowest torture kills lint types docs bench bench-bank bench-data bench-draws \
-  bench-embed bench-objectives bench-step evidence wall-time wheel clean
+  bench-embed bench-objectives bench-step bench-trifeature evidence wall-time wheel clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)]"
@@ -74,7 +74,7 @@ docs: $(VENV)/.docs ## build the documentation site into build/site; a broken li
 
 bench: $(VENV)/.dev ## run every benchmark, each with ARGS
 	@set -e; count=0; \
-	for file in $(filter-out benchmarks/_% benchmarks/evidence.py benchmarks/wall_time.py,$(wildcard benchmarks/*.py)); do \
+	for file in $(filter-out benchmarks/_% benchmarks/evidence.py benchmarks/trifeature.py benchmarks/wall_time.py,$(wildcard benchmarks/*.py)); do \
 	  [ -e "$$file" ] || continue; \
 	  count=$$((count + 1)); echo "== $$file"; $(BIN)/python "$$file" $(ARGS); \
 	done; \
@@ -100,6 +100,9 @@ bench-draws: $(VENV)/.dev ## train CMC with each way to draw negatives, 5 seeds,
 
 evidence: $(VENV)/.dev ## test every claim of docs/evidence/claims.yaml, write docs/evidence.md (ARGS="--sets FOLDER", ARGS="draws --plan")
 	@$(BIN)/python benchmarks/evidence.py $(ARGS)
+
+bench-trifeature: $(VENV)/.dev ## what Cross, Cross + Self and CoMM keep of two pictures, 5 seeds (ARGS="--seconds 150")
+	@$(BIN)/python benchmarks/trifeature.py $(ARGS)
 
 wall-time: $(VENV)/.dev ## print where the wall time of the demo's run goes (ARGS="graph.yaml --steps 100" measures another run)
 	@$(BIN)/python benchmarks/wall_time.py $(ARGS)

@@ -179,3 +179,55 @@ def test_a_mistake_says_what_to_type(name: str) -> None:
     make, message = MISTAKES[name]
     with pytest.raises(mv.MultiviewError, match=message):
         make()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> mv.Trained:
+    """A run of two steps on pairs, some of which lack a picture."""
+    out = tmp_path_factory.mktemp("fusion") / "run"
+    pictures = torch.randint(0, 255, (12, 3, 16, 16), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    data = {"first": list(pictures), "second": [None if i % 4 == 3 else pictures[i].flip(0) for i in range(12)]}
+    views = {name: mv.GraphView(view="rgb", modality=name, encoder_options={"width": 0.25}) for name in data}
+    graph = mv.Graph(views=views, edges=(mv.GraphEdge(tuple(views), mv.CoMM(dim=8, width=16)),), crop=mv.Crop(size=16))
+    train = mv.Train(steps=2, batch=6, knn_every=0, workers=0)
+    return mv.fit(graph.setup(), data=data, out=str(out), evaluate=False, train=train)
+
+
+def test_a_trained_run_embeds_whatever_views_a_sample_has(run: mv.Trained) -> None:
+    found = run.embed("train")
+    assert found.features["fused"].shape == (12, 16)
+    assert found.present["fused"].all()
+    assert not found.present["second"].all()
+    again = mv.load(run.folder, data=None if run.folder is None else run.store)  # type: ignore[arg-type]
+    assert again.model.state_dict().keys() == run.model.state_dict().keys()
+
+
+def test_the_model_folder_fuses_any_views_without_the_data(run: mv.Trained) -> None:
+    assert run.folder is not None
+    model = mv.load(run.folder / "model")
+    assert isinstance(model, mv.PortableModel)
+    assert (model.views, tuple(model.fusions)) == (("first", "second"), ("fused",))
+    first, second = (run.store.read([0, 1], name) for name in ("first", "second"))
+    expected = run.embed("train").features["fused"]
+    rows = run.store.rows("train").tolist()
+    both = model["fused"]({"first": first, "second": second})
+    assert torch.allclose(both, torch.from_numpy(expected[[rows.index(0), rows.index(1)]]), atol=1e-5)
+    alone = model["fused"]({"second": second})
+    assert alone.shape == both.shape
+    assert not torch.allclose(alone, both)
+    assert model.z["fused"]({"first": first}).norm(dim=1).allclose(torch.ones(2))
+    with pytest.raises(mv.MultiviewError, match="give a mapping with one or more of these views"):
+        model["fused"](first)
+    with pytest.raises(mv.MultiviewError, match=r"'frist' is not a view of 'fused'.*Did you mean 'first'"):
+        model["fused"]({"frist": first})
+
+
+def test_embed_writes_the_fused_vectors(run: mv.Trained) -> None:
+    assert run.folder is not None
+    model = mv.load(run.folder / "model")
+    assert isinstance(model, mv.PortableModel)
+    pictures = torch.randint(0, 255, (5, 3, 16, 16), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    found = model.embed({"first": list(pictures)})
+    assert [column.view for column in found.columns] == ["first", "fused"]
+    assert found["fused"].shape == (5, 16)
+    assert [column.view for column in model.embed({"first": list(pictures)}, views=["fused"]).columns] == ["fused"]

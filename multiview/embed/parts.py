@@ -18,6 +18,7 @@ from multiview.errors import MultiviewError
 from multiview.files import replace_bytes, replace_text
 from multiview.folderlock import locked
 from multiview.parsing import parsing
+from multiview.portable.model import FUSED_HEAD
 from multiview.portable.opening import BATCH, Opened
 from multiview.portable.vectors import Rejected, Vectors, blocks, joined
 
@@ -58,7 +59,7 @@ def embed_into(
 
         rejected = [each for part in parts() for each in part.rejected]
         _write_rejected(out, rejected)
-        count = write_table(out, parts, opened.columns, tuple(opened.views), about)
+        count = write_table(out, parts, opened.columns, opened.shown, about)
     shutil.rmtree(folder, ignore_errors=True)
     return count, len(rejected)
 
@@ -110,7 +111,7 @@ def _read(path: Path, opened: Opened) -> Vectors:
         return Vectors(
             columns=opened.columns,
             values={column: arrays[f"v{n}"] for n, column in enumerate(opened.columns)},
-            present={view: arrays[f"p{n}"] for n, view in enumerate(opened.views)},
+            present={view: arrays[f"p{n}"] for n, view in enumerate(opened.shown)},
             factors={name: arrays[f"f{n}"] for n, name in enumerate(opened.store.manifest.factors)},
             rejected=rejected,
             **lists,
@@ -133,6 +134,8 @@ def about_job(opened: Opened, spec: str, what: str, dtype: str) -> dict[str, Any
     names, parts = table_names(opened.columns), opened.model.parts
 
     def edges(view: str) -> Iterable[tuple[str, str]]:
+        if view in opened.model.fusions:
+            return ((edge, FUSED_HEAD) for edge in opened.model.layout.fusions[view]["edges"])
         return parts[view].edges.items()
 
     columns = [

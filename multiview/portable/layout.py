@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Layout:
         data: where the training data came from, as `facts_of_data` writes it.
         run: facts of the run, for the reader of the file.
         digest: sha256 of weights and records; equal models have equal digests.
+        fusions: name -> record of a fusion, see `save_fusions`.
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class Layout:
     data: Mapping[str, Any]
     run: Mapping[str, Any]
     digest: str
+    fusions: Mapping[str, Any] = field(default_factory=dict)
 
     def path(self, view: str) -> Path:
         """The folder of a view."""
@@ -111,6 +113,7 @@ def _layout(folder: Path, content: Mapping[str, Any]) -> Layout:
     if content["digest"] != _digest({"views": folders, "edges": content["edges"]}, files):
         raise ValueError("its digest is wrong")
     facts: dict[str, Any] = {"data": dict(content["data"]), "run": dict(content["run"]), "digest": content["digest"]}
+    facts["fusions"] = dict(content.get("fusions", {}))
     return Layout(folder=folder, folders=folders, edges=edges, **facts)
 
 

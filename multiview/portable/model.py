@@ -16,16 +16,19 @@ from multiview.data.load.crops import CropTransform
 from multiview.data.modality import Modality
 from multiview.encoder import Encoder
 from multiview.errors import MultiviewError, unknown_name
+from multiview.fusion import FusedHead
 from multiview.model import Projection
 from multiview.portable.inputs import stored_values
 from multiview.portable.layout import CARD, Layout
 from multiview.view import View
-from multiview.viewlayer import ViewLayer
+from multiview.viewlayer import ViewLayer, present_views
 
 if TYPE_CHECKING:
     from multiview.portable.vectors import Vectors
 
 WHAT = ("h", "z")
+FUSED_HEAD = "fused"
+"""The head of the column of a fusion's embedding."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class PortableModel:
     central crop, the conversion and the normalisation of the view are inside. The result is
     float32 (n, features) without gradient. `model.z["depth"](batch)` gives the embedding that was
     trained; a view with several projectors has one for each edge: `model.z["depth", "L-depth"]`.
+    Where an edge fuses views, `model["fused"]({"photo": ..., "depth": ...})` takes any of them.
 
     Example:
         >>> trained = mv.load("runs/lab")
@@ -74,8 +78,15 @@ class PortableModel:
         torch.Size([2, 128])
     """
 
-    def __init__(self, layout: Layout, parts: Mapping[str, ViewPart], missing: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        parts: Mapping[str, ViewPart],
+        missing: Mapping[str, str],
+        fusions: Mapping[str, FusedHead] | None = None,
+    ) -> None:
         self.layout, self.parts, self.missing = layout, dict(parts), dict(missing)
+        self.fusions = dict(fusions or {})
         self.z = Embedding(self)
 
     @property
@@ -120,9 +131,13 @@ class PortableModel:
         for part in self.parts.values():
             for module in (part.encoder, *part.heads.values()):
                 module.to(device)
+        for fused in self.fusions.values():
+            fused.to(device)
         return self
 
     def __getitem__(self, view: str) -> ViewFeatures:
+        if view in self.fusions:
+            return FusedFeatures(self, Column(view, None, self.fusions[view].fusion.width))
         part = self.part(view)
         return ViewFeatures(self, Column(view, None, part.encoder.features))
 
@@ -130,17 +145,28 @@ class PortableModel:
         return f"PortableModel({', '.join(self.views)}, from {self.folder})"
 
     def columns(self, what: str = "h", views: Sequence[str] | None = None) -> tuple[Column, ...]:
-        """The vectors of every sample: h of each view, or z behind each projector of each view."""
+        """The vectors of every sample: h of each view, or z behind each projector of each view.
+
+        Also those of each fusion, where views are fused: unless `views` leaves its name out.
+        """
         if what not in WHAT:
             raise unknown_name("vector of a view", what, WHAT, "h are features, z is the embedding that was trained.")
-        parts = {name: self.part(name) for name in (self.views if views is None else views)}
+        names = (*self.views, *self.fusions) if views is None else views
+        parts = {name: self.part(name) for name in names if name not in self.fusions}
+        fused = {name: self.fusions[name] for name in names if name in self.fusions}
         if what == "h":
-            return tuple(Column(name, None, part.encoder.features) for name, part in parts.items())
-        return tuple(Column(name, key, x.head.dim) for name, part in parts.items() for key, x in part.heads.items())
+            own = [Column(name, None, part.encoder.features) for name, part in parts.items()]
+            return (*own, *(Column(name, None, each.fusion.width) for name, each in fused.items()))
+        own = [Column(name, key, x.head.dim) for name, part in parts.items() for key, x in part.heads.items()]
+        return (*own, *(Column(name, FUSED_HEAD, each.head.dim) for name, each in fused.items()))
 
     def column(self, view: str, edge: str | None = None) -> Column:
         """The z of a view in one edge; of its first edge when no edge is given."""
+        if view in self.fusions:
+            return Column(view, FUSED_HEAD, self.fusions[view].head.dim)
         part = self.part(view)
+        if not part.heads:
+            raise MultiviewError(f"view '{view}' has no embedding of its own; give {' or '.join(self.fusions)}.")
         if edge is not None and edge not in part.edges:
             raise unknown_name(f"edge of view '{view}'", edge, part.edges)
         head = part.edges[edge] if edge is not None else next(iter(part.edges.values()))
@@ -155,10 +181,17 @@ class PortableModel:
         batch = batch.to(self.device)
         tensors = ViewLayer(views).to(self.device)(batch)
         h = {name: self.parts[name].encoder(x) for name, x in tensors.items()}
-        return {
-            each: (h[each.view] if each.head is None else self.parts[each.view].heads[each.head](h[each.view])).float()
-            for each in columns
-        }
+        present = present_views(views, batch)
+        return {each: self._vector(each, h, present).float() for each in columns}
+
+    def _vector(self, column: Column, h: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+        """The vectors of one column from the features of the views."""
+        if column.view in self.fusions:
+            fused = self.fusions[column.view]
+            given = {view: h[view] for view in fused.fusion.views if view in h}
+            return fused.features(given, present) if column.head is None else fused(given, present)
+        x = h[column.view]
+        return x if column.head is None else self.parts[column.view].heads[column.head](x)
 
     def of_values(self, values: Mapping[str, Any], columns: Sequence[Column]) -> dict[Column, Tensor]:
         """The vectors of stored values, modality -> n samples. All views share one crop in time."""
@@ -212,6 +245,30 @@ class ViewFeatures:
         return self.model.of_values({modality.name: values}, [self.column])[self.column]
 
 
+class FusedFeatures(ViewFeatures):
+    """Computes one vector of n samples from the stored values of any of the fused views."""
+
+    def __call__(self, values: Any) -> Tensor:
+        """values: view -> stored values of n samples, of one view or more; others are missing.
+
+        Raises MultiviewError for an unknown view, and for values of another dtype or shape.
+        """
+        known = self.model.fusions[self.column.view].fusion.views
+        if not isinstance(values, Mapping) or not values:
+            raise MultiviewError(
+                f"'{self.column.view}' fuses {', '.join(known)}; give a mapping with one or more of these views, such "
+                f"as model['{self.column.view}']({{'{known[0]}': values}})."
+            )
+        for view in values:
+            if view not in known:
+                raise unknown_name(f"view of '{self.column.view}'", view, known)
+        h = {view: self.model[view](x) for view, x in values.items()}
+        if len({len(x) for x in h.values()}) > 1:
+            raise MultiviewError(f"'{self.column.view}' needs as many samples of every view that is given.")
+        with torch.no_grad():
+            return self.model._vector(self.column, h, {view: torch.ones(len(x)).bool() for view, x in h.items()})
+
+
 class Embedding:
     """The embeddings z of a model: `z[view]` or `z[view, edge]`, called like the model's views."""
 
@@ -220,4 +277,5 @@ class Embedding:
 
     def __getitem__(self, name: str | tuple[str, str]) -> ViewFeatures:
         view, edge = (name, None) if isinstance(name, str) else name
-        return ViewFeatures(self.model, self.model.column(view, edge))
+        kind = FusedFeatures if view in self.model.fusions else ViewFeatures
+        return kind(self.model, self.model.column(view, edge))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from torch import Tensor, nn
 
 from multiview.encoder import Encoder, encoder_from
 from multiview.errors import MultiviewError
-from multiview.model import Projection
-from multiview.objectives.needs import Head
+from multiview.fusion import FusedHead
+from multiview.graph import needs_of_edge
+from multiview.model import MultiviewModel, Projection, fused_names
+from multiview.objectives.needs import Fusion, Head
 from multiview.parsing import parsing
 from multiview.portable.layout import HEADS, REMEDY, WEIGHTS
 from multiview.record import from_plain, plain_fields
@@ -60,6 +63,33 @@ def load_heads(options: Mapping[str, Any], width: int, folder: Path) -> dict[str
         _fill(heads[name], own, folder / HEADS)
         heads[name].eval()
     return heads
+
+
+def save_fusions(model: MultiviewModel, folders: Mapping[str, str], draft: Path) -> dict[str, Any]:
+    """Writes every fusion of a model, with its head; returns the record of each, by name.
+
+    The tensors are in the folder of the first view that is fused.
+    """
+    records = {}
+    for head, name in fused_names(model.graph).items():
+        fused = model.fusion(head)
+        file = f"{folders[fused.fusion.views[0]]}/{name}.safetensors"
+        save_tensors(fused.state_dict(), draft / file)
+        record = {"head": plain_fields(replace(head, fusion=None)), "fusion": plain_fields(fused.fusion)}
+        edges = [name for name, edge in model.graph.named_edges().items() if needs_of_edge(edge)[0].projector == head]
+        records[name] = {**record, "widths": fused.widths, "file": file, "edges": edges}
+    return records
+
+
+def load_fusion(record: Mapping[str, Any], folder: Path) -> FusedHead:
+    """The fusion that `save_fusions` wrote. Raises MultiviewError when it cannot be built."""
+    file = folder / str(record["file"])
+    with parsing(str(file), REMEDY):
+        fusion = Fusion(**{key: from_plain(value) for key, value in record["fusion"].items()})
+        fields = {key: from_plain(value) for key, value in record["head"].items()}
+        fused = FusedHead(record["widths"], Head(**{**fields, "fusion": fusion}))
+    _fill(fused, load_tensors(file), file)
+    return fused.eval()
 
 
 def merged(encoder: Encoder) -> Encoder:

@@ -57,6 +57,18 @@ class Opened:
     batches: tuple[NDArray[np.int64], ...]
 
     @property
+    def fused(self) -> dict[str, tuple[str, ...]]:
+        """The fusions among the columns, and the views that are fused of these data."""
+        names = dict.fromkeys(each.view for each in self.columns if each.view in self.model.fusions)
+        views = {name: self.model.fusions[name].fusion.views for name in names}
+        return {name: tuple(view for view in of if view in self.views) for name, of in views.items()}
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The names of views and fusions that a sample may have or lack."""
+        return (*self.views, *self.fused)
+
+    @property
     def count(self) -> int:
         """The number of samples."""
         return sum(map(len, self.batches))
@@ -68,9 +80,25 @@ def open_for(
     """Opens data for a model; the arguments are those of `PortableModel.embed`."""
     model.columns(what, views)
     store = open_memory(spec) if is_in_memory(spec) else open_store(model.layout.data, str(spec))
-    known = views_of(model, store, views)
-    columns = model.columns(what, tuple(known))
-    return Opened(model, store, known, columns, tuple(batches(store, split)))
+    known, names = _read_and_named(model, store, views)
+    return Opened(model, store, known, model.columns(what, names), tuple(batches(store, split)))
+
+
+def _read_and_named(
+    model: PortableModel, store: Store, wanted: Sequence[str] | None
+) -> tuple[dict[str, View], tuple[str, ...]]:
+    """The views that are read, and the names of views and fusions whose vectors are wanted.
+
+    A fusion is there when the data hold any of its views.
+    """
+    asked = [name for name in model.fusions if wanted is None or name in wanted]
+    plain = None if wanted is None else [name for name in wanted if name not in model.fusions]
+    known = {} if plain == [] else views_of(model, store, plain)
+    shown = tuple(known)
+    if wanted is not None and asked:
+        fused = {view for name in asked for view in model.fusions[name].fusion.views}
+        known |= {name: view for name, view in views_of(model, store, None).items() if name in fused}
+    return known, (*shown, *(name for name in asked if any(v in known for v in model.fusions[name].fusion.views)))
 
 
 def open_store(data: Mapping[str, Any], spec: str) -> Store:

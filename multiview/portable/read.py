@@ -13,7 +13,7 @@ from multiview.parsing import parsing, read_json
 from multiview.plugins import installed
 from multiview.portable.layout import REMEDY, VIEW, Layout, read_layout
 from multiview.portable.model import PortableModel, ViewPart
-from multiview.portable.networks import load_encoder, load_heads
+from multiview.portable.networks import load_encoder, load_fusion, load_heads
 from multiview.view import view_from
 
 
@@ -28,7 +28,8 @@ def read_model(folder: Path) -> PortableModel:
     parts, missing = _parts(layout, records)
     if not parts:
         raise MultiviewError(next(iter(missing.values()), f"the model in {folder} has no view."))
-    return PortableModel(layout, parts, missing)
+    fusions = {name: load_fusion(record, layout.folder) for name, record in layout.fusions.items()}
+    return PortableModel(layout, parts, missing, fusions)
 
 
 def _parts(layout: Layout, records: Mapping[str, dict[str, Any]]) -> tuple[dict[str, ViewPart], dict[str, str]]:

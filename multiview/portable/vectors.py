@@ -86,7 +86,7 @@ def joined(parts: Sequence[Vectors], opened: Opened) -> Vectors:
         values={
             x: np.concatenate([np.empty((0, x.width), "f4"), *(p.values[x] for p in parts)]) for x in opened.columns
         },
-        present={view: np.concatenate([np.empty(0, bool), *(p.present[view] for p in parts)]) for view in opened.views},
+        present={view: np.concatenate([np.empty(0, bool), *(p.present[view] for p in parts)]) for view in opened.shown},
         factors={name: np.concatenate([np.empty(0), *(p.factors[name] for p in parts)]) for name in factors},
         rejected=tuple(x for part in parts for x in part.rejected),
         **lists,
@@ -109,6 +109,7 @@ def _block(
     opened: Opened, facts: _Facts, rows: NDArray[np.int64], batch: Batch, faults: Mapping[tuple[int, str], str]
 ) -> Vectors:
     there = {view: batch.present[value.modality].numpy().copy() for view, value in opened.views.items()}
+    there |= {name: np.any([there[view] for view in of], axis=0) for name, of in opened.fused.items()}
     broken = {row for row, _ in faults}
     some = np.any(list(there.values()), axis=0) | ~np.isin(rows, list(broken))
     found = opened.model.vectors(batch, opened.columns, opened.views)

@@ -19,7 +19,7 @@ from multiview.model import MultiviewModel, Projection
 from multiview.plugins import find
 from multiview.portable.card import card_of_model, card_of_view
 from multiview.portable.layout import CARD, FOLDER, MODEL, SCHEMA, VIEW, folder_names, index, is_model
-from multiview.portable.networks import save_encoder, save_heads
+from multiview.portable.networks import save_encoder, save_fusions, save_heads
 
 if TYPE_CHECKING:
     from multiview.trained import Trained
@@ -62,16 +62,19 @@ def _put(draft: Path, folder: Path) -> None:
 def _write(trained: Trained, draft: Path) -> list[str]:
     shutil.rmtree(draft, ignore_errors=True)
     graph, model = trained.setup.graph, trained.model
-    folders, notes = folder_names(graph.views), []
-    for view in graph.views:
+    folders, notes = folder_names(graph.drawn_once), []
+    for view in folders:
         (draft / folders[view]).mkdir(parents=True)
         about = _write_view(trained, view, draft / folders[view])
         notes += _reason(view, about)
         owner = model.owners[view]
         _write_text(draft / folders[view] / CARD, card_of_view(view, about, folders[owner] if owner != view else None))
     run = {"name": trained.folder.name if trained.folder else "", "steps": trained.steps, "versions": _versions()}
-    edges = {name: edge.views for name, edge in graph.named_edges().items()}
-    _write_text(draft / MODEL, index(draft, folders, edges, data=facts_of_data(trained.store.manifest), run=run))
+    edges = {name: tuple(v for v in edge.views if v in folders) for name, edge in graph.named_edges().items()}
+    facts = {"data": facts_of_data(trained.store.manifest), "run": run}
+    if fusions := save_fusions(model, folders, draft):
+        facts["fusions"] = fusions
+    _write_text(draft / MODEL, index(draft, folders, edges, **facts))
     _write_text(draft / CARD, card_of_model(trained, folders, run))
     for path in [*draft.rglob("*"), draft]:
         sync(path)
