@@ -186,8 +186,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> mv.Trained:
     """A run of two steps on pairs, some of which lack a picture."""
     out = tmp_path_factory.mktemp("fusion") / "run"
     pictures = torch.randint(0, 255, (12, 3, 16, 16), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    data = {"first": list(pictures), "second": [None if i % 4 == 3 else pictures[i].flip(0) for i in range(12)]}
-    views = {name: mv.GraphView(view="rgb", modality=name, encoder_options={"width": 0.25}) for name in data}
+    second = [None if i % 4 == 3 else pictures[i].flip(0) for i in range(12)]
+    data = {"first": list(pictures), "second": second, "split": ["train"] * 10 + ["test"] * 2}
+    small = {"encoder_options": {"width": 0.25}}
+    views = {name: mv.GraphView(view="rgb", modality=name, **small) for name in ("first", "second")}
     graph = mv.Graph(views=views, edges=(mv.GraphEdge(tuple(views), mv.CoMM(dim=8, width=16)),), crop=mv.Crop(size=16))
     train = mv.Train(steps=2, batch=6, knn_every=0, workers=0)
     return mv.fit(graph.setup(), data=data, out=str(out), evaluate=False, train=train)
@@ -195,11 +197,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> mv.Trained:
 
 def test_a_trained_run_embeds_whatever_views_a_sample_has(run: mv.Trained) -> None:
     found = run.embed("train")
-    assert found.features["fused"].shape == (12, 16)
+    assert found.features["fused"].shape == (10, 16)
     assert found.present["fused"].all()
     assert not found.present["second"].all()
-    again = mv.load(run.folder, data=None if run.folder is None else run.store)  # type: ignore[arg-type]
-    assert again.model.state_dict().keys() == run.model.state_dict().keys()
 
 
 def test_the_model_folder_fuses_any_views_without_the_data(run: mv.Trained) -> None:
@@ -207,11 +207,11 @@ def test_the_model_folder_fuses_any_views_without_the_data(run: mv.Trained) -> N
     model = mv.load(run.folder / "model")
     assert isinstance(model, mv.PortableModel)
     assert (model.views, tuple(model.fusions)) == (("first", "second"), ("fused",))
-    first, second = (run.store.read([0, 1], name) for name in ("first", "second"))
-    expected = run.embed("train").features["fused"]
-    rows = run.store.rows("train").tolist()
+    rows = run.store.rows("train")[:2]
+    first, second = (run.store.read(rows, name) for name in ("first", "second"))
+    expected = run.embed("train").features["fused"][:2]
     both = model["fused"]({"first": first, "second": second})
-    assert torch.allclose(both, torch.from_numpy(expected[[rows.index(0), rows.index(1)]]), atol=1e-5)
+    assert torch.allclose(both, torch.from_numpy(expected), atol=1e-5)
     alone = model["fused"]({"second": second})
     assert alone.shape == both.shape
     assert not torch.allclose(alone, both)
