@@ -161,10 +161,8 @@ def announce() -> None:
 
 
 def _meeting() -> Any:
-    """The store of keys through which the processes have met; its server is no collective."""
-    store = dist.distributed_c10d._get_default_store()
-    store.set_timeout(datetime.timedelta(seconds=ANSWER_SECONDS))
-    return store
+    """The store of keys through which the processes have met; to ask it is no collective."""
+    return dist.distributed_c10d._get_default_store()
 
 
 def _silent_ranks() -> list[str]:
@@ -175,6 +173,7 @@ def _silent_ranks() -> list[str]:
     """
     try:
         store, until = _meeting(), time.monotonic() + ANSWER_SECONDS
+        store.set_timeout(datetime.timedelta(seconds=ANSWER_SECONDS))  # this process ends anyway
         store.set(LOST_KEY.format(rank()), "1")
         silent = [other for other in range(world()) if other != rank()]
         while silent and time.monotonic() < until:
