@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import combinations
+from pathlib import Path
+from typing import Any
 
 import objective_cases
 import pytest
 import torch
+from small_runs import assert_same_end
 from torch import Tensor
 from torch.nn.functional import gelu, layer_norm
 from trials import SAMPLES, trial
@@ -181,18 +185,31 @@ def test_a_mistake_says_what_to_type(name: str) -> None:
         make()
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> mv.Trained:
+def fitted(out: Path, **options: Any) -> mv.Trained:
     """A run of two steps on pairs, some of which lack a picture."""
-    out = tmp_path_factory.mktemp("fusion") / "run"
     pictures = torch.randint(0, 255, (12, 3, 16, 16), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     second = [None if i % 4 == 3 else pictures[i].flip(0) for i in range(12)]
     data = {"first": list(pictures), "second": second, "split": ["train"] * 10 + ["test"] * 2}
     small = {"encoder_options": {"width": 0.25}}
     views = {name: mv.GraphView(view="rgb", modality=name, **small) for name in ("first", "second")}
     graph = mv.Graph(views=views, edges=(mv.GraphEdge(tuple(views), mv.CoMM(dim=8, width=16)),), crop=mv.Crop(size=16))
-    train = mv.Train(steps=2, batch=6, knn_every=0, workers=0)
-    return mv.fit(graph.setup(), data=data, out=str(out), evaluate=False, train=train)
+    train = mv.Train(steps=2, batch=6, knn_every=0, workers=0, save_every=1, threads=1)
+    torch.manual_seed(0)
+    return mv.fit(graph.setup(), data=data, out=str(out), evaluate=False, train=train, **options)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> mv.Trained:
+    return fitted(tmp_path_factory.mktemp("fusion") / "run")
+
+
+def test_a_resumed_run_ends_like_an_unbroken_one(run: mv.Trained, tmp_path: Path) -> None:
+    assert run.folder is not None
+    broken = tmp_path / "broken"
+    shutil.copytree(run.folder, broken)
+    shutil.rmtree(sorted((broken / "checkpoints").glob("step-*"))[-1])
+    assert fitted(broken, resume=True).steps == 2
+    assert_same_end(run.folder, broken)
 
 
 def test_a_trained_run_embeds_whatever_views_a_sample_has(run: mv.Trained) -> None:
