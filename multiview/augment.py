@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from multiview.batch import sent
 from multiview.counter_rng import Draws
 from multiview.errors import MultiviewError
 
@@ -47,13 +48,18 @@ def _on_random_rows(x: Tensor, chance: float, draws: Draws, act: Callable[[Tenso
     if chance == 0:
         return x
     rows = (draws.uniform("chance")[:, 0] < chance).nonzero()[:, 0]
-    there = rows.to(x.device)
+    there = sent(rows, x.device)
     return x.index_copy(0, there, act(x[there], draws.at(rows.numpy()))) if len(rows) else x
 
 
 def _uniform(like: Tensor, low: float, high: float, draws: Draws, name: str) -> Tensor:
     """One number per sample from [low, high), shaped (n, 1, 1, 1) to multiply `like`."""
-    return (low + (high - low) * draws.uniform(name)).to(like.dtype).to(like.device).view(-1, 1, 1, 1)
+    return sent(_on_cpu(like, low, high, draws, name), like.device).view(-1, 1, 1, 1)
+
+
+def _on_cpu(like: Tensor, low: float, high: float, draws: Draws, name: str) -> Tensor:
+    """The same numbers on the CPU, (n, 1), in the precision of `like`."""
+    return (low + (high - low) * draws.uniform(name)).to(like.dtype)
 
 
 def _jittered(augment: Augment, x: Tensor, draws: Draws) -> Tensor:
@@ -74,13 +80,17 @@ def _jittered(augment: Augment, x: Tensor, draws: Draws) -> Tensor:
 
 
 def _blurred(augment: Augment, x: Tensor, draws: Draws) -> Tensor:
-    from kornia.filters import gaussian_blur2d
+    from kornia.filters import filter2d_separable, gaussian_blur2d, get_gaussian_kernel1d
 
     low, high = augment.sigma
     # Three sigmas hold 99.7 % of the weight. Reflected padding cannot be wider than the image.
     radius = min(math.ceil(3 * high), min(x.shape[-2:]) - 1)
-    sigma = _uniform(x, low, high, draws, "sigma").view(-1, 1).expand(-1, 2)
-    return gaussian_blur2d(x, (2 * radius + 1, 2 * radius + 1), sigma)
+    sigma = _on_cpu(x, low, high, draws, "sigma")
+    if x.is_cpu:
+        return gaussian_blur2d(x, (2 * radius + 1, 2 * radius + 1), sigma.expand(-1, 2))
+    # gaussian_blur2d would look at sigma, for which the host waits on some devices.
+    kernel = get_gaussian_kernel1d(2 * radius + 1, sent(sigma, x.device))
+    return filter2d_separable(x, kernel, kernel)
 
 
 def grey(x: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,18 +21,22 @@ class Batch:
             (n, columns); points float32 (n, numbers, points); text int64 (n, bytes), 0 = padding.
         index: int64 (n,), position of each sample in its split; memories find a sample by it.
         present: modality -> bool (n,). Rows of an absent modality are zeros.
+        host: index and presence of a batch that was moved to another device, as they were on the
+            CPU: whoever reads them there does not wait for the device.
     """
 
     crops: dict[str, dict[str, Tensor]]
     index: Tensor
     present: dict[str, Tensor]
+    host: Batch | None = None
 
     def __len__(self) -> int:
         return len(self.index)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch on `device`; `non_blocking` overlaps the copy of a pinned batch."""
-        return self._moved(lambda x: x.to(device, non_blocking=non_blocking))
+        moved = self._moved(lambda x: x.to(device, non_blocking=non_blocking))
+        return replace(moved, host=Batch({}, self.index, self.present) if self.index.is_cpu else self.host)
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory; DataLoader calls it for pin_memory=True."""
@@ -49,3 +53,10 @@ class Batch:
 
         crops = {name: {key: once(x) for key, x in modalities.items()} for name, modalities in self.crops.items()}
         return Batch(crops, once(self.index), {name: once(x) for name, x in self.present.items()})
+
+
+def sent(x: Tensor, device: torch.device | str) -> Tensor:
+    """`x`, which is on the CPU, on `device`; the host does not wait for the copy."""
+    if torch.device(device).type == "cuda" and not x.is_pinned():
+        x = x.pin_memory()
+    return x.to(device, non_blocking=True)

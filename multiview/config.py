@@ -96,6 +96,10 @@ class Train:
         answer_minutes: longest time that a process waits for another one in a step; then the run
             ends and names the process that does not answer. Long work of the first process, such as
             preparing data, has no limit.
+        order: the order of the samples in an epoch. exact shuffles all samples, in a table of 24
+            bytes per sample; window shuffles the shards of the store, and the samples of 64 shards
+            at a time, and needs no memory for each sample. auto is exact for fewer than 2 million
+            training samples, otherwise window.
 
     Example:
         >>> mv.Train(epochs=10, batch=64, optimizer=mv.Optimizer(name="adamw", lr=1e-3)).batch
@@ -121,6 +125,7 @@ class Train:
     keep: int | str = 2
     log_every: int = 10
     answer_minutes: float = 30.0
+    order: Literal["auto", "exact", "window"] = "auto"
 
     def __post_init__(self) -> None:
         counts = ("epochs", "batch", "accumulate", "save_every", "log_every")

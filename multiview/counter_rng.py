@@ -88,3 +88,50 @@ class Draws:
     def order(self, name: str, count: int) -> list[int]:
         """A random order of 0 .. count - 1: one per step, the same on every process."""
         return permutation(self.seed, self.step, f"{self.purpose}/{name}", count).tolist()
+
+
+ROUNDS = 6
+"""Rounds of a keyed permutation. Four still fail a chi-squared test of orders of 1,000 samples."""
+
+
+@dataclass(frozen=True)
+class KeyedPermutation:
+    """A random order of 0 .. count - 1 whose places are computed one by one, without a table.
+
+    `order(places)` gives the numbers at these places. A Feistel network permutes the next power of
+    4; a number beyond `count` is permuted again until it is below (cycle walking: Black, Rogaway,
+    "Ciphers with arbitrary finite domains", CT-RSA 2002). The round function is the finaliser of
+    MurmurHash3.
+
+    >>> sorted(KeyedPermutation(5, 0, 0, "order")(np.arange(5)).tolist())
+    [0, 1, 2, 3, 4]
+    """
+
+    count: int
+    seed: int
+    epoch: int
+    purpose: str
+
+    def __call__(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The numbers at `places`, each from 0 to count - 1; int64 of the same shape."""
+        half = max(1, (max(1, self.count - 1).bit_length() + 1) // 2)
+        keys = bits(self.seed, self.epoch, self.purpose, np.arange(ROUNDS))[:, 0]
+        found = _feistel(places.astype(np.uint64), keys, half)
+        while len(beyond := np.flatnonzero(found >= np.uint64(self.count))):
+            found[beyond] = _feistel(found[beyond], keys, half)
+        return found.astype(np.int64)
+
+
+def _feistel(x: NDArray[np.uint64], keys: NDArray[np.uint64], half: int) -> NDArray[np.uint64]:
+    """A permutation of the numbers of 2 `half` bits."""
+    width, mask = np.uint64(half), np.uint64((1 << half) - 1)
+    left, right = x >> width, x & mask
+    for key in keys:
+        left, right = right, left ^ (_murmur(right ^ key) & mask)
+    return (left << width) | right
+
+
+def _murmur(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    z = (z ^ (z >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+    z = (z ^ (z >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
+    return z ^ (z >> np.uint64(33))

@@ -235,6 +235,15 @@ def on_first(act: Callable[[], T]) -> T:
     return cast("T", box[0])
 
 
+def on_any_rank(flag: Tensor) -> Tensor:
+    """Whether a flag (a bool tensor) is True on any rank; the host does not wait for the device."""
+    if world() == 1:
+        return flag
+    vote = flag.to(torch.uint8)
+    dist.all_reduce(vote, op=dist.ReduceOp.MAX)
+    return vote.bool()
+
+
 def any_rank(flags: Sequence[bool], device: torch.device) -> list[bool]:
     """For each flag, whether it is True on any rank."""
     return [bool(vote) for vote in largest([int(flag) for flag in flags], device)]
@@ -244,8 +253,10 @@ def largest(numbers: Sequence[int], device: torch.device) -> list[int]:
     """The largest value of any rank, for each number."""
     if world() == 1:
         return list(numbers)
-    votes = torch.tensor(numbers, device=device)
-    dist.all_reduce(votes, op=dist.ReduceOp.MAX)
+    # Numbers of the host meet on the host: the other way round, it would wait for the device.
+    group = None if device.type == "cpu" else _patient_group()
+    votes = torch.tensor(numbers)
+    dist.all_reduce(votes, op=dist.ReduceOp.MAX, group=group)
     return votes.tolist()
 
 

@@ -11,18 +11,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from multiview.batch import sent
 from multiview.distributed import world
 from multiview.errors import MultiviewError
 
 K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class KnownRows:
+    """Which rows (n,) of each view exist, on the CPU, so that nobody waits for a device to know.
+
+    It is no dict, because DistributedDataParallel moves the tensors of a dict to its device.
+    """
+
+    of: Mapping[str, Tensor]
+
+    def __getitem__(self, view: str) -> Tensor:
+        return self.of[view]
+
+
+Present = Mapping[str, Tensor] | KnownRows
+"""By view, which rows exist."""
 
 
 def masked_forward(
@@ -37,13 +56,13 @@ def masked_forward(
     Args:
         embed: from rows (m, ...) to tensors (m, ...) by name.
         x: (n, ...) rows.
-        present: (n,) which rows exist (None = all).
+        present: (n,) which rows exist (None = all), on the device of x or on the CPU.
         modules: all modules that `embed` runs, for their batch norms.
         groups: split the rows into this many groups, in order, each with its own batch statistics.
             The running statistics change as if by the mean of the groups' statistics.
     """
     norms = _Norms(modules)
-    exists = torch.ones(len(x), dtype=torch.bool, device=x.device) if present is None else present
+    exists = torch.ones(len(x), dtype=torch.bool) if present is None else present
     parts = min(groups, len(x))
     outputs = []
     for number, (rows, there) in enumerate(zip(x.tensor_split(parts), exists.tensor_split(parts), strict=True)):
@@ -75,6 +94,7 @@ def _group_forward(
     with nullcontext() if len(rows) > 1 else _running_statistics(norms):
         if len(rows) == len(x):
             return embed(x)
+        rows = sent(rows, x.device) if rows.device != x.device else rows
         found = embed(x[rows] if len(rows) else torch.zeros_like(x[:1]))
     return {name: _spread_out(value[: len(rows)], rows, len(x)) for name, value in found.items()}
 

@@ -16,7 +16,7 @@ from multiview.encoder import Encoder
 from multiview.errors import MultiviewError, unknown_name
 from multiview.fusion import AloneProjection, FusedHead
 from multiview.graph import ContrastGraph, halves, needs_of_edge
-from multiview.masked_forward import masked_forward
+from multiview.masked_forward import Present, masked_forward
 from multiview.objectives.needs import JOIN, Head, Needs, Scalar
 from multiview.projection import Projection as Projection
 from multiview.projection import onto_sphere as onto_sphere
@@ -156,7 +156,7 @@ class MultiviewModel(nn.Module):
             set_frozen_to_eval(self)
         return self
 
-    def forward(self, views: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> Embeddings:
+    def forward(self, views: Mapping[str, Tensor], present: Present | None = None) -> Embeddings:
         """The embeddings that the edges read, from view tensors.
 
         Each view takes one pass over its `present` rows (None = all). When a process has fewer than

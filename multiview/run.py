@@ -154,7 +154,7 @@ def loop_of(prepared: Prepared, recipe: Recipe, folder: Path) -> Loop:
 
 
 def _require_validation(store: Store, keep: str) -> None:
-    if "val" not in store.manifest.splits or not len(store.rows("val")):
+    if "val" not in store.manifest.splits or not store.count("val"):
         raise MultiviewError(
             f"--keep {keep} chooses by the validation split, and the data has none (it has "
             f"{', '.join(store.manifest.splits)}). Make one with: multiview split STORE OUT --split 80/10/10"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import golden_losses
@@ -13,10 +12,11 @@ from edges import agreeing
 from goldens import STORE, command
 from objective_cases import CASES
 from small_runs import losses
-from stand_in import DEVICE, NoFloat64, OnDevice
 from torch import Tensor
 
+from multiview.check.device_numbers import on_device
 from multiview.check.edges import SAMPLES, in_precision
+from multiview.check.stand_in import DEVICE, NoFloat64, OnDevice
 from multiview.measure import weighted_knn
 from multiview.objectives import EdgeInput
 from multiview.train.health import of_scores, of_view
@@ -25,24 +25,6 @@ CODES = torch.arange(SAMPLES) // 3
 QUICK = ("cmc_lab", "spoken_letters")
 SHORT = ["--steps", "3", "--batch", "8", "--log_every", "1", "--knn_every", "1", "--threads", "1", "--workers", "0"]
 SHORT += ["--evaluate", "false"]
-
-
-def on_device(edge: EdgeInput) -> EdgeInput:
-    """The edge with all its tensors on the stand-in."""
-    for side in edge.sides:
-        side.z, side.p = (x if x is None else x.detach().to(DEVICE).requires_grad_() for x in (side.z, side.p))
-        side.key = side.key if side.key is None else side.key.to(DEVICE)
-        side.memory = side.memory and side.memory.to(DEVICE)
-    return replace(
-        edge,
-        index=edge.index.to(DEVICE),
-        present=edge.present.to(DEVICE),
-        labels=edge.labels.to(DEVICE),
-        state={name: value.to(DEVICE) for name, value in edge.state.items()},
-        scalars={name: value.detach().to(DEVICE).requires_grad_() for name, value in edge.scalars.items()},
-        group=None if edge.group is None else edge.group.to(DEVICE),
-        bank_groups=None if edge.bank_groups is None else edge.bank_groups.to(DEVICE),
-    )
 
 
 def stepped(edge: EdgeInput, name: str) -> tuple[list[float], list[Tensor]]:
@@ -68,7 +50,7 @@ def test_an_objective_needs_no_float64(name: str, grouped: bool) -> None:
 
     expected, gradients = stepped(edge(), name)
     with NoFloat64():
-        found, theirs = stepped(on_device(edge()), name)
+        found, theirs = stepped(on_device(edge(), DEVICE), name)
     assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
     assert len(theirs) == len(gradients)
     for one, other in zip(gradients, theirs, strict=True):

@@ -1,4 +1,4 @@
-"""`multiview check`: tests processes, views, encoders, objectives and sources against their laws.
+"""`multiview check`: tests processes, devices, and plugins against their laws.
 
 One file for each subject. This file is the table; it imports a subject only to run it.
 """
@@ -50,6 +50,14 @@ in a second comparison, in which batch norm and dropout work as in evaluation.""
         examples=("multiview check objective simclr",),
     ),
     Command(
+        name="check device",
+        summary="does training on this machine's device work, and how fast?",
+        words="[options]",
+        action="multiview.check.device:run",
+        options="multiview.check.options:CheckDevice",
+        examples=("multiview check device", "multiview check device --quick --out device.json"),
+    ),
+    Command(
         name="check source",
         summary="does a source keep its contract?",
         words="SOURCE [INPUT] [options]",
@@ -62,7 +70,7 @@ in a second comparison, in which batch norm and dropout work as in evaluation.""
 
 CHECK = Command(
     name="check",
-    summary="test a recipe on several processes, or a plugin against its contract",
+    summary="test a recipe on several processes, a device, or a plugin against its contract",
     words="SUBJECT ...",
     subcommands=SUBJECTS,
     about="Exits with 0 when all laws hold and with 1 when one is broken.",

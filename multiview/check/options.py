@@ -56,3 +56,22 @@ class CheckObjective:
 
     name: str
     options: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckDevice:
+    """Tests and measures training on the device that a run would use.
+
+    It compares every objective with the CPU and with float64, counts how often the host waits for
+    the device in a step, and measures steps beside their encoders, kernels beside the bandwidth
+    and the matrix products of the device, and two processes that share it. Takes at most 8
+    minutes. On a machine without a GPU it checks the CPU; a stand-in then takes the device's part
+    where numbers and waits are checked.
+
+    Args:
+        quick: about a minute: two recipes, one small size, nothing compiled.
+        out: the JSON file that gets all numbers.
+    """
+
+    quick: bool = False
+    out: str = "check-device.json"

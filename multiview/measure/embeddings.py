@@ -76,7 +76,7 @@ def embed(
     features, present = collected(
         samples, views, lambda _, x: extract(x), device, chosen, label and f"{label}, {split}"
     )
-    return Embedded(features, samples.labels[chosen], present)
+    return Embedded(features, samples.labels_at(chosen), present)
 
 
 def collected(

@@ -13,7 +13,7 @@ from multiview.view import View
 
 def filled_splits(store: Store) -> list[str]:
     """Those of `train`, `val` and `test` that hold samples."""
-    return [name for name in ("train", "val", "test") if name in store.manifest.splits and len(store.rows(name))]
+    return [name for name in ("train", "val", "test") if name in store.manifest.splits and store.count(name)]
 
 
 def why_no_labels(store: Store, splits: list[str]) -> str:
@@ -29,7 +29,11 @@ def why_no_labels(store: Store, splits: list[str]) -> str:
 
 def has_two_classes(store: Store, split: str) -> bool:
     """Whether the samples of a split have labels of two classes or more."""
-    return len(set(store.labels[store.rows(split)].tolist()) - {-1}) > 1
+    if not store.manifest.classes:
+        return False
+    labels = store.labels[store.rows(split)]
+    labels = labels[labels >= 0]
+    return len(labels) > 0 and bool((labels != labels[0]).any())
 
 
 def labelled_positions(

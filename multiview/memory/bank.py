@@ -37,9 +37,12 @@ class MemoryBank(nn.Module):
     def require(self, index: Tensor) -> None:
         """Raises MultiviewError for an index (n,) outside the bank.
 
-        A negative index would silently mean another sample's row.
+        A negative index would silently mean another sample's row. On a GPU the device itself ends
+        the process for such an index: to ask would wait for it.
         """
-        if len(index) and not 0 <= int(index.min()) <= int(index.max()) < len(self):
+        if not (index.is_cpu or index.device.type == "mps"):
+            torch._assert_async(((index >= 0) & (index < len(self))).all())
+        elif len(index) and not 0 <= int(index.min()) <= int(index.max()) < len(self):
             raise MultiviewError(
                 f"sample index {int(index.min())}..{int(index.max())} is outside the memory bank of {len(self)} rows; "
                 "the bank must be as long as the training split. Start the run again on this data."
@@ -61,6 +64,26 @@ class MemoryBank(nn.Module):
         index, z = index[last], full_precision(z[last])
         mixed = self.momentum * rows[index].to(z.dtype) + (1 - self.momentum) * z
         rows[index] = F.normalize(mixed, dim=1).to(rows.dtype)
+
+    @torch.no_grad()
+    def update_present(self, z: Tensor, index: Tensor, present: Tensor) -> None:
+        """`update` with the rows where `present` (n,); the host does not wait for the device."""
+        self.require(index)
+        last = _last_present(index, present)
+        index, z, present = index[last], full_precision(z[last]), present[last]
+        before = self.rows[index]
+        mixed = self.momentum * before.to(z.dtype) + (1 - self.momentum) * z
+        after = F.normalize(mixed, dim=1).to(before.dtype)
+        self.rows[index] = torch.where(present[:, None], after, before)  # equal indices get equal values
+
+
+def _last_present(index: Tensor, present: Tensor) -> Tensor:
+    """For each row (n,), the last present row of the same index; else another row of the index."""
+    order = torch.argsort(2 * index + present, stable=True)
+    ordered, places = index[order], torch.arange(len(index), device=index.device)
+    ends = torch.where(torch.cat([ordered[1:] != ordered[:-1], present.new_ones(1)]), places, len(index))
+    nearest = ends.flip(0).cummin(0).values.flip(0)
+    return torch.empty_like(order).index_copy_(0, order, order[nearest])
 
 
 def _last_occurrence(index: Tensor) -> Tensor:

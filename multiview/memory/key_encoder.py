@@ -64,10 +64,10 @@ class KeyEncoder(nn.Module):
         encoded, the same in every process. Keys come back in the order of x. Afterwards every
         process has the buffers of rank 0, as a model in DistributedDataParallel has.
         """
-        present = torch.ones(len(x), dtype=torch.bool, device=x.device) if present is None else present
+        present = torch.ones(len(x), dtype=torch.bool) if present is None else present
         if order is None:
             return self._encode(x, present)
-        mine = own_rows(order)
+        mine, present = own_rows(order), present.to(x.device)
         shuffled = gather(self._encode(gather(x)[mine], gather(present)[mine]))
         return shuffled[own_rows(torch.argsort(order))]
 

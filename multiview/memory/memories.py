@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from multiview.batch import sent
 from multiview.counter_rng import Draws, draw_seed, permutation
 from multiview.distributed import gather, world
 from multiview.errors import MultiviewError
 from multiview.graph import AnyEdge, ContrastGraph, halves, needs_of_edge
+from multiview.masked_forward import KnownRows, Present
 from multiview.memory.bank import MemoryBank
 from multiview.memory.key_encoder import KeyEncoder
 from multiview.memory.queue import KeyQueue
@@ -123,9 +125,13 @@ class Memories(nn.Module):
         try:
             yield
         except BaseException:
-            for key, query in self._queries(model):
-                key.step_back(*query, self.done(step))
+            self.step_back(model, step)
             raise
+
+    def step_back(self, model: MultiviewModel, step: int) -> None:
+        """Undoes `follow` of the same step, to within rounding error."""
+        for key, query in self._queries(model):
+            key.step_back(*query, self.done(step))
 
     def _queries(self, model: MultiviewModel) -> Iterator[tuple[KeyEncoder, tuple[nn.Module, nn.Module]]]:
         """Every key encoder with the encoder and projector that it follows."""
@@ -139,7 +145,7 @@ class Memories(nn.Module):
         """The share of the run that is done before step `step`."""
         return (step - 1) / self.steps if self.steps else 0.0
 
-    def keys(self, views: Mapping[str, Tensor], present: Mapping[str, Tensor], step: int) -> FoundKeys:
+    def keys(self, views: Mapping[str, Tensor], present: Present, step: int) -> FoundKeys:
         """Keys of each view whose keys an edge reads, for the `present` rows; zeros elsewhere."""
         found: dict[tuple[str, Head, Keys], Tensor] = {}
         for view, needs in self.wanted:
@@ -154,19 +160,27 @@ class Memories(nn.Module):
         if needs.keys is None or not needs.keys.shuffle or world() * encoder.groups == 1:
             return None
         drawn = permutation(self.seed, step, f"shuffle {view}", rows * world())
-        return torch.from_numpy(drawn).to(next(encoder.parameters()).device)
+        return sent(torch.from_numpy(drawn), next(encoder.parameters()).device)
 
     def edge_inputs(
-        self, embeddings: Embeddings, keys: FoundKeys, index: Tensor, present: Mapping[str, Tensor], step: int
+        self,
+        embeddings: Embeddings,
+        keys: FoundKeys,
+        index: Tensor,
+        present: Mapping[str, Tensor],
+        step: int,
+        known: Tensor | None = None,
     ) -> list[EdgeInput]:
         """The input of each edge of the graph at this step. present: which rows exist, per view.
 
+        known: `index` on the CPU; without it, a step on a device waits for a copy.
         Raises MultiviewError in every process when one process has an index outside the banks.
         """
         if world() > 1:
             self._check_index(gather(index))
+        numbers = (index.cpu() if known is None else known).numpy()
         return [
-            self._edge_input(name, edge, embeddings, keys, index, present, step)
+            self._edge_input(name, edge, embeddings, keys, index, present, Draws(self.seed, step, numbers))
             for name, edge in self.graph.named_edges().items()
         ]
 
@@ -183,7 +197,7 @@ class Memories(nn.Module):
         keys: FoundKeys,
         index: Tensor,
         present: Mapping[str, Tensor],
-        step: int,
+        draws: Draws,
     ) -> EdgeInput:
         sides = [self._side(v, n, embeddings, keys) for v, n in zip(edge.views, needs_of_edge(edge), strict=True)]
         there = torch.stack([present[view] for view in edge.views])
@@ -194,9 +208,10 @@ class Memories(nn.Module):
             index=index,
             present=there.any(0) if edge.objective.fuses else there.all(0),
             state=dict(self.states[name].named_buffers()),
+            begun=cast("_State", self.states[name]).begun,
             scalars=embeddings.scalars.get(name, {}),
-            generator=torch.Generator().manual_seed(draw_seed(self.seed, step, f"edge {name}")),
-            draws=Draws(self.seed, step, index.cpu().numpy(), f"edge {name}"),
+            generator=torch.Generator().manual_seed(draw_seed(self.seed, draws.step, f"edge {name}")),
+            draws=replace(draws, purpose=f"edge {name}"),
             group=self._groups_of(index),
             bank_groups=self.groups,
             labels=None if self.labels is None else self.labels[index],
@@ -231,8 +246,14 @@ class Memories(nn.Module):
         index: Tensor,
         present: Mapping[str, Tensor],
         states: Mapping[str, Mapping[str, Tensor]],
+        valid: Tensor | None = None,
+        known: KnownRows | None = None,
     ) -> None:
-        """Writes the rows of all processes into every memory, and stores the edges' new states."""
+        """Writes the rows of all processes into every memory, and stores the edges' new states.
+
+        valid: a bool tensor; where it is False nothing changes (None = True). known: `present` as
+        far as it is on the CPU.
+        """
         everyone = gather(index)
         written: set[str] = set()
         for view, needs in self.wanted:
@@ -241,18 +262,31 @@ class Memories(nn.Module):
                 continue
             written.add(name)
             rows = keys[view, needs.projector, needs.keys] if needs.keys else embeddings.z[view, needs.projector]
-            exists = gather(present[view])
-            self._write(name, gather(rows)[exists], everyone[exists])
+            exists = gather(present[view]) if valid is None else gather(present[view]) & valid
+            whole = known is not None and world() == 1 and bool(known[view].all())
+            self._write(name, gather(rows), everyone, exists, whole=whole)
         for name, state in states.items():
-            cast("_State", self.states[name]).commit(state)
+            cast("_State", self.states[name]).commit(state, valid)
 
-    def _write(self, name: str, rows: Tensor, index: Tensor) -> None:
-        """Writes rows (n, dim) of samples `index` (n,) into one bank or queue."""
+    def _write(self, name: str, rows: Tensor, index: Tensor, exists: Tensor, *, whole: bool) -> None:
+        """Writes rows (n, dim) of samples `index` (n,) into one bank or queue, where they exist.
+
+        whole: the CPU knows that all do, unless the step is left out.
+        """
         store = cast("Memory", self.stores[name])
-        if isinstance(store, KeyQueue):
-            store.update(rows, index, self._groups_of(index))
+        if exists.is_cpu or type(store) not in (MemoryBank, KeyQueue):
+            rows, index = rows[exists], index[exists]
+            store.update(rows, index, *([self._groups_of(index)] if isinstance(store, KeyQueue) else []))
+        elif isinstance(store, KeyQueue):
+            store.update_present(rows, index, exists, self._groups_of(index), all_known=whole)
         else:
-            store.update(rows, index)
+            store.update_present(rows, index, exists)
+
+    def forget_lengths(self) -> None:
+        """The lengths of queues are asked of the device again, after a step that was left out."""
+        for store in self.stores.values():
+            if isinstance(store, KeyQueue):
+                store.forget_length()
 
     def _keyed(self) -> dict[str, tuple[str, Needs]]:
         return {self._key_name(v, n): (v, n) for v, n in self.wanted if n.keys is not None}
@@ -289,11 +323,22 @@ class _State(nn.Module):
         super().__init__()
         for name, value in initial.items():
             self.register_buffer(name, torch.tensor(value))
+        self._begun = False
 
-    def commit(self, new: Mapping[str, Tensor]) -> None:
+    @property
+    def begun(self) -> bool:
+        """Whether all numbers are set; asks the device until they are."""
+        self._begun = self._begun or all(bool(buffer.isfinite().all()) for buffer in self.buffers())
+        return self._begun
+
+    def commit(self, new: Mapping[str, Tensor], valid: Tensor | None = None) -> None:
         for name, buffer in self.named_buffers():
             if name in new:
-                buffer.copy_(new[name])
+                buffer.copy_(new[name] if valid is None else torch.where(valid, new[name].to(buffer), buffer))
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._begun = False
 
 
 def _with_fused(edge: AnyEdge, sides: list[Side], embeddings: Embeddings, present: Mapping[str, Tensor]) -> list[Side]:

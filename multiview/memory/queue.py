@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,9 +33,21 @@ class KeyQueue(nn.Module):
             self.register_buffer("groups", torch.full((size,), -1))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
         self.register_buffer("fill", torch.zeros((), dtype=torch.int64))
+        self._filled: int | None = 0
 
     def __len__(self) -> int:
-        return int(self.fill)
+        """The number of keys written so far, from a copy on the CPU where there is one."""
+        if self._filled is None:
+            self._filled = int(self.fill)
+        return self._filled
+
+    def forget_length(self) -> None:
+        """The next `len` asks the device again."""
+        self._filled = None
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self.forget_length()
 
     @property
     def size(self) -> int:
@@ -56,7 +70,7 @@ class KeyQueue(nn.Module):
         """A queue of the first `width` numbers of every key, of length 1 again."""
         made = KeyQueue(0, width)
         made.keys, made.ids = F.normalize(self.keys[:, :width], dim=1), self.ids
-        made.pointer, made.fill = self.pointer, self.fill
+        made.pointer, made.fill, made._filled = self.pointer, self.fill, self._filled
         if "groups" in self._buffers:
             made.groups = self.groups
         return made
@@ -69,13 +83,42 @@ class KeyQueue(nn.Module):
         samples' groups, for a `grouped` queue.
         """
         keys, index = keys[-self.size :], index[-self.size :]
-        slots = (int(self.pointer) + torch.arange(len(keys), device=keys.device)) % self.size
+        slots = (self.pointer + torch.arange(len(keys), device=keys.device)) % self.size
         self.keys[slots] = keys.to(self.keys)
         self.ids[slots] = index.to(self.ids)
         if groups is not None:
             self.groups[slots] = groups[-self.size :].to(self.groups)
         self.pointer.copy_((self.pointer + len(keys)) % self.size)
         self.fill.copy_((self.fill + len(keys)).clamp(max=self.size))
+        self._filled = None if self._filled is None else min(self._filled + len(keys), self.size)
+
+    @torch.no_grad()
+    def update_present(
+        self, keys: Tensor, index: Tensor, present: Tensor, groups: Tensor | None = None, *, all_known: bool = False
+    ) -> None:
+        """`update` with the rows where `present` (n,); the host does not wait for the device.
+
+        Absent rows write what is in their place. all_known: the host knows that all are present.
+        """
+        order = torch.argsort(present.to(torch.uint8), stable=True)[-self.size :]  # absent rows first
+        there, count = present[order], len(order)
+        written = there.sum()
+        turns = (torch.arange(count, device=keys.device) + written) % count  # present rows come first
+        slots = (self.pointer + turns) % self.size
+        groups = None if groups is None else groups[order]
+        for buffer, new in (
+            (self.keys, keys[order]),
+            (self.ids, index[order]),
+            (getattr(self, "groups", None), groups),
+        ):
+            if buffer is not None and new is not None:
+                old = buffer[slots]
+                buffer[slots] = torch.where(there.view(-1, *[1] * (new.ndim - 1)), new.to(old), old)
+        self.pointer.copy_((self.pointer + written) % self.size)
+        self.fill.copy_((self.fill + written).clamp(max=self.size))
+        if self._filled != self.size:
+            known = self._filled is not None and all_known
+            self._filled = min(len(self) + count, self.size) if known else None
 
 
 def queue_terms(q: Tensor, k: Tensor, queue: KeyQueue, ids: Tensor | None, temperature: float | Tensor) -> Terms:

@@ -230,7 +230,7 @@ class CMC(Objective):
     ) -> "Tensor":
         """log Z to use now: the edge's, else this batch's; NaN while no row was ever present."""
         known = edge.state["log_z"][direction]
-        if not known.isnan():
+        if edge.begun or not known.isnan():
             return known
         return ops.nce.batch_log_z(self._terms.log_sums(scaled, scorer), edge.present, scores, edge.bank_size)
 

@@ -59,6 +59,7 @@ class EdgeInput:
         index: (n,) position of each row's sample in the training data.
         present: (n,) whether all views of the edge exist for the row; any, where views are fused.
         state: what the edge remembered at its last step.
+        begun: whether the CPU knows that all numbers of `state` are set.
         scalars: what the edge learns, by name, with gradient.
         generator: seeded by the run's seed, the edge and the step, so that every process draws the
             same numbers.
@@ -80,6 +81,7 @@ class EdgeInput:
     group: Tensor | None = None
     bank_groups: GroupRows | None = None
     labels: Tensor | None = None
+    begun: bool = False
 
     @property
     def a(self) -> Side:
@@ -247,9 +249,11 @@ class EdgeInput:
         """
         import torch
 
+        from multiview.batch import sent
+
         assert self.draws is not None
         numbers = self.draws.uniform(name, count).numpy().astype("float32")  # MPS has no float64
-        return torch.from_numpy(numbers).clamp_(max=1 - 2**-24).to(self.index.device)
+        return sent(torch.from_numpy(numbers).clamp_(max=1 - 2**-24), self.index.device)
 
     def output(self, terms: Terms, **log: Tensor) -> EdgeOutput:
         """The mean of the terms; logs the share of positives found and the learned temperature."""

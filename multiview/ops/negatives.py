@@ -44,7 +44,7 @@ def draw_negatives(
         return torch.cat([own, drawn.add_(drawn >= own) if exclude else drawn], dim=1)
     table = torch.empty(rows * world(), 1 + count, dtype=_smallest(size))
     table[:, 1:].random_(size - int(exclude), generator=generator)
-    drawn = table[rank() * rows : (rank() + 1) * rows].to(index.device)
+    drawn = table[rank() * rows : (rank() + 1) * rows].to(index.device, non_blocking=True)
     own = index.to(drawn.dtype)[:, None]  # the table's type, or the comparison would first copy the table
     drawn[:, :1] = own
     if exclude:
@@ -103,7 +103,7 @@ def draw_other_groups(
         drawn = counter.below(counter.starts(key, index), _slots(count, index), groups.others(own), len(groups.codes))
     else:
         table = torch.empty(rows * world(), count, dtype=torch.int64).random_(generator=generator)
-        drawn = table[rank() * rows : (rank() + 1) * rows].to(index.device)
+        drawn = table[rank() * rows : (rank() + 1) * rows].to(index.device, non_blocking=True)
         drawn %= groups.others(own)[:, None]
     # The rows of the sample's own group are adjacent in the order: places behind them are moved on.
     drawn += groups.counts[own][:, None] * (drawn >= groups.starts[own][:, None])
@@ -125,7 +125,7 @@ def draw_shared(
     if key is not None:
         one = torch.zeros(1, dtype=torch.int64, device=device)
         return counter.below(counter.starts(key, one), _slots(count, one), size, size)[0]
-    return torch.empty(count, dtype=_smallest(size)).random_(size, generator=generator).to(device)
+    return torch.empty(count, dtype=_smallest(size)).random_(size, generator=generator).to(device, non_blocking=True)
 
 
 def _slots(count: int, like: Tensor) -> Tensor:

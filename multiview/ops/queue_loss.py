@@ -82,7 +82,7 @@ class _Terms(torch.autograd.Function):
         positive = (scaled * k).sum(1)
         highest, total, pulled = positive, torch.ones_like(positive), k.to(q.dtype, copy=True)
         step = max(1, HELD_FLOATS // len(q))
-        hidden = None if own is None else _places(samples, own, step)
+        hidden = None if own is None or not q.is_cpu else _places(samples, own, step)
         # One buffer for all chunks: allocating one for each would cost as much as computing.
         buffer = q.new_empty(min(step, len(keys)), len(q))
         for number, start in enumerate(range(0, len(keys), step)):
@@ -90,6 +90,8 @@ class _Terms(torch.autograd.Function):
             scores = torch.mm(chunk, scaled.T, out=buffer[: len(chunk)])  # up to twice as fast as scaled @ chunk.T
             if own is not None and hidden is not None and len(hidden[number]):
                 _hide(scores, hidden[number] - start, samples[hidden[number], None] == own)
+            elif own is not None and hidden is None:  # to find the few keys would wait for the device
+                scores.masked_fill_(samples[start : start + len(chunk), None] == own, torch.finfo(scores.dtype).min)
             before, highest = highest, torch.maximum(highest, scores.amax(0))
             weights, fade = scores.sub_(highest).exp2_(), (before - highest).exp2()
             total.mul_(fade).add_(weights.sum(0))

@@ -59,7 +59,7 @@ def _losses(loop: Loop, batch: Batch) -> Mapping[str, Tensor]:
     """The loss of every edge, with its gradient."""
     parts, step = loop.parts, max(loop.step, 1)
     draws = Draws(loop.seed, step, batch.index.numpy(), "augment")
-    views, present = seen_views(parts, batch.to(parts.accelerator.device), draws)
+    views, present, _ = seen_views(parts, batch.to(parts.accelerator.device), draws)
     parts.model.train()
     embeddings = parts.model(views, present)
     keys = parts.memories.keys(views, present, step)

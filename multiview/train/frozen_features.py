@@ -18,6 +18,6 @@ class FrozenFeatures:
     table: Tensor
 
     def rows(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (n, features) and presence (n,) of the samples at `index`, on its device."""
-        rows = self.table[index.cpu()].to(index.device)
+        """Features (n, features) and presence (n,) of the samples at `index`; all on the CPU."""
+        rows = self.table[index]
         return rows[:, :-1].contiguous(), rows[:, -1] > 0

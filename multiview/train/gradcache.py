@@ -24,6 +24,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from multiview.counter_rng import Draws, draw_seed
 from multiview.distributed import rank
+from multiview.masked_forward import KnownRows, Present
 from multiview.memory.memories import FoundKeys, Memories
 from multiview.model import Embeddings
 
@@ -35,11 +36,11 @@ class MicroBatch:
     """Some rows of a batch: view tensors, which rows have each view, and the place in the batch."""
 
     views: Mapping[str, Tensor]
-    present: Mapping[str, Tensor]
+    present: Present
     rows: slice
 
 
-def micro_batches(views: Mapping[str, Tensor], present: Mapping[str, Tensor], size: int | None) -> list[MicroBatch]:
+def micro_batches(views: Mapping[str, Tensor], present: Present, size: int | None) -> list[MicroBatch]:
     """Splits a batch into the fewest even parts of at most `size` rows; None gives one part."""
     count = len(next(iter(views.values())))
     parts = -(-count // (size or count))
@@ -47,8 +48,9 @@ def micro_batches(views: Mapping[str, Tensor], present: Mapping[str, Tensor], si
     return [_rows(views, present, slice(*ends[number : number + 2])) for number in range(parts)]
 
 
-def _rows(views: Mapping[str, Tensor], present: Mapping[str, Tensor], rows: slice) -> MicroBatch:
-    return MicroBatch({n: x[rows] for n, x in views.items()}, {n: here[rows] for n, here in present.items()}, rows)
+def _rows(views: Mapping[str, Tensor], present: Present, rows: slice) -> MicroBatch:
+    here = KnownRows({name: present[name][rows] for name in views})
+    return MicroBatch({name: x[rows] for name, x in views.items()}, here, rows)
 
 
 def encoded(

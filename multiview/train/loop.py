@@ -146,6 +146,8 @@ class Loop:
             return False
         save = self._vote(self.saver.is_due(self.step))
         ended = bool(self.stopped_by) or self.step >= self.steps
+        if save or ended:
+            self.parts.settle()
         if save and not ended:
             with self._not_training():
                 self.saver.save(self.step, self.window.rows())
@@ -173,6 +175,7 @@ class Loop:
         self.step = step
         self.window.add(output, len(batch))
         if logged:
+            self.parts.settle()
             values = {name: float(x) for name, x in output.health.items()} | {"lr": self.base_rate * factor}
             values |= self.window.summary() | self._scheduled(step)
             self.window = Window()

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.optim import optimizer as torch_optimizer
 
 from multiview import old_import_paths
 from multiview.config import Optimizer
@@ -51,6 +52,11 @@ def make_optimiser(
     from timm.optim import Lars
 
     return Lars(groups, lr=rate, momentum=config.momentum)
+
+
+def has_fused(device: torch.device) -> bool:
+    """Whether fused optimisers are used on a device; those of MPS are not tested here."""
+    return device.type != "mps" and device.type in vars(torch_optimizer)["_get_fused_kernels_supported_devices"]()
 
 
 class Kind(NamedTuple):

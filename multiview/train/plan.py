@@ -99,6 +99,8 @@ def _run_facts(prepared: Prepared, recipe: Recipe) -> dict[str, str]:
     }
     if mixed := mix_text(prepared.store, prepared.batches):
         facts["mix"] = mixed
+    if prepared.batches.windows is not None:
+        facts["order"] = f"within {prepared.batches.windows.window} shards at a time (--order window)"
     if prepared.grouping is not None:
         facts["groups"] = prepared.grouping.fact()
     facts = {name: text for name, text in facts.items() if text}
@@ -111,9 +113,8 @@ def _resume_point(prepared: Prepared, recipe: Recipe) -> str:
     if not any_saved(folder):
         return "no checkpoint yet: from the first step"
     saved = newest(folder)
-    check_resumable(
-        saved.state, identity_of(prepared.samples, prepared.memories.codes), prepared.train.batch, prepared.train
-    )
+    samples, batches = identity_of(prepared.samples, prepared.memories.codes), prepared.batches
+    check_resumable(saved.state, samples, prepared.train.batch, prepared.train, batches.order)
     return f"from step {saved.state['step']:,} of {saved.path}"
 
 

@@ -24,7 +24,7 @@ from multiview.data.store.reading import Store
 from multiview.distributed import from_first, on_first
 from multiview.encoder import Encoder
 from multiview.errors import MultiviewError
-from multiview.graph import ContrastGraph
+from multiview.graph import ContrastGraph, needs_of_edge
 from multiview.memory.memories import Memories
 from multiview.model import MultiviewModel
 from multiview.objectives.base import Situation
@@ -35,9 +35,10 @@ from multiview.setup import example_tensors, with_statistics
 from multiview.terminal import SafeConsole
 from multiview.train.checks import check_batch_norm, check_encoders, check_synchronisable, check_synchronised
 from multiview.train.constant_views import constant_note, constant_views
+from multiview.train.deferred import Deferred
 from multiview.train.frozen_features import FrozenFeatures
 from multiview.train.groups import Grouping, grouping_of
-from multiview.train.optimiser import make_optimiser
+from multiview.train.optimiser import has_fused, make_optimiser
 from multiview.train.processes import compiles, start
 from multiview.train.schedule import planned_steps
 from multiview.train.step import Parts
@@ -118,14 +119,13 @@ def prepare(
     situation, asked = _situation(store, batch, processes), setup.graph
     setup = with_statistics(setup, store, situation)
     samples = Samples(store, TRAIN_SPLIT, setup.views, train=True, seed=recipe.seed, cache=cache)
-    batches = batches_of(store, batch, recipe.seed, accelerator.process_index, processes)
-    if note := cache_note(store):
-        _say(console, f"Note: {note}")
+    batches = _batches(samples, train, recipe.seed, accelerator)
+    _say(console, None if batches.windows else cache_note(store))
     steps = planned_steps(train, len(batches))
     model = _checked_model(setup, samples, situation, train)
     grouping = _grouping(recipe, store, setup, batch, console)
-    codes, labels = grouping.codes if grouping else None, torch.from_numpy(samples.labels)
-    memories = Memories(model, setup.graph, count, recipe.seed, steps, codes, labels=labels)
+    codes = grouping.codes if grouping else None
+    memories = Memories(model, setup.graph, count, recipe.seed, steps, codes, labels=_labels(setup, samples))
     constant = tuple(constant_views(samples, setup))
     if note := constant_note(constant):
         _say(console, f"Note: {note}")
@@ -155,7 +155,7 @@ def assemble(
     for network in (model, memories.key_encoders) if train.channels_last else ():
         # Before wrapping: DistributedDataParallel lays out its gradients like the weights.
         network.to(memory_format=torch.channels_last)
-    fused = True if accelerator.device.type == "cpu" else None
+    fused = True if has_fused(accelerator.device) else None
     optimiser = make_optimiser(train.optimizer, model, train.batch, tuning, fused=fused)
     wrapped, optimiser = accelerator.prepare(model, optimiser)
     return Parts(
@@ -172,6 +172,7 @@ def assemble(
         micro_batch=train.micro_batch,
         frozen=frozen or {},
         views=views,
+        deferred=Deferred.for_device(optimiser.optimizer, accelerator.device, accelerator.scaler),
     )
 
 
@@ -188,12 +189,24 @@ def few_samples(count: int) -> str | None:
 def _count_samples(store: Store) -> int:
     """The number of training samples. Raises MultiviewError when there is no training split."""
     if TRAIN_SPLIT in store.split_names:
-        return len(store.rows(TRAIN_SPLIT))
+        return store.count(TRAIN_SPLIT)
     splits = ", ".join(store.split_names) or "none"
     raise MultiviewError(
         f"{store.name} has no samples in the split '{TRAIN_SPLIT}' (its splits: {splits}); give the samples to train "
         "on this split, for example with `multiview split STORE OUT --split 80/10/10`."
     )
+
+
+def _batches(samples: Samples, train: Train, seed: int, accelerator: Accelerator) -> Batches:
+    """The batches of this process, in the order that the options ask for."""
+    rank, processes = accelerator.process_index, accelerator.num_processes
+    return batches_of(samples.store, train.batch, seed, rank, processes, samples.windows(train.order))
+
+
+def _labels(setup: Setup, samples: Samples) -> Tensor | None:
+    """The labels of all samples, unless the store is large and no edge reads them."""
+    reads = any(needs.labels for edge in setup.graph.edges for needs in needs_of_edge(edge))
+    return torch.from_numpy(samples.labels) if reads or not samples.store.is_large else None
 
 
 def _check_before_data(setup: Setup, train: Train, accelerator: Accelerator) -> None:
@@ -215,9 +228,15 @@ def _console(accelerator: Accelerator) -> Console:
 
 
 def _situation(store: Store, batch: int, processes: int) -> Situation:
-    rows = store.rows(TRAIN_SPLIT)
-    labelled = int((store.labels[rows] >= 0).sum())
-    return Situation(samples=len(rows), per_rank=batch // processes, ranks=processes, labelled=labelled)
+    count, labelled = store.count(TRAIN_SPLIT), _count_labelled(store)
+    return Situation(samples=count, per_rank=batch // processes, ranks=processes, labelled=labelled)
+
+
+def _count_labelled(store: Store) -> int:
+    """The number of training samples with a label; of a large store, of all samples."""
+    if not store.is_large:
+        return int((store.labels[store.rows(TRAIN_SPLIT)] >= 0).sum())
+    return sum(int((part >= 0).sum()) for part in store.parts.each("label")) if store.manifest.classes else 0
 
 
 def _say(console: Console, *texts: str | None) -> None:
@@ -280,6 +299,7 @@ def _checked_model(setup: Setup, samples: Samples, situation: Situation, train: 
         nn.SyncBatchNorm.convert_sync_batchnorm(model)
     check_encoders(model, example_tensors(samples, setup))
     check_batch_norm(model, situation, train.micro_batch)
-    missing = {name: samples.count_absent(view.modality) for name, view in setup.views.items()}
+    several = setup.views.items() if situation.ranks > 1 else ()
+    missing = {name: samples.count_absent(view.modality) for name, view in several}
     check_synchronised(model, missing, situation)
     return model

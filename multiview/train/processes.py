@@ -17,6 +17,7 @@ from multiview.cores import available_cores
 from multiview.distributed import announce
 from multiview.errors import MultiviewError
 from multiview.heap import keep_freed_memory
+from multiview.plurals import counted
 
 __getattr__ = old_import_paths.names_of("train.processes")
 
@@ -45,6 +46,7 @@ def start(train: Train, script: str) -> Accelerator:
             do the whole training alone; or the device does not support the precision.
     """
     refuse_sharded_training()
+    refuse_shared_gpu()
     AcceleratorState._reset_state()  # an earlier run in this Python process may have set another precision
     try:
         accelerator = Accelerator(
@@ -85,6 +87,18 @@ def refuse_sharded_training() -> None:
                 "with the whole model on each process (DistributedDataParallel). Type `accelerate launch --multi_gpu "
                 f"...` without the options of {name}, or run `accelerate config` again."
             )
+
+
+def refuse_shared_gpu() -> None:
+    """Raises MultiviewError when more processes are launched on this machine than it has GPUs."""
+    launched = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "y", "on")
+    if not on_cpu and torch.cuda.is_available() and launched > (found := torch.cuda.device_count()):
+        raise MultiviewError(
+            f"{launched} processes were launched on this machine, which has {counted(found, 'GPU')}: processes that "
+            f"share a GPU cannot exchange their numbers. Launch {counted(found, 'process', 'processes')}; or train on "
+            "the CPU with ACCELERATE_USE_CPU=true."
+        )
 
 
 def _set_up_cpu(accelerator: Accelerator, train: Train) -> None:

@@ -10,8 +10,12 @@ from multiview.data.load.identity import Identity
 from multiview.errors import MultiviewError
 from multiview.graph import ContrastGraph
 
+EXACT = "exact"
 
-def check_resumable(state: Mapping[str, Any], samples: Identity, batch: int, train: Train) -> list[str]:
+
+def check_resumable(
+    state: Mapping[str, Any], samples: Identity, batch: int, train: Train, order: str = EXACT
+) -> list[str]:
     """Raises MultiviewError when a checkpoint does not fit the run; returns notes for the user.
 
     Args:
@@ -19,8 +23,10 @@ def check_resumable(state: Mapping[str, Any], samples: Identity, batch: int, tra
         samples: the training samples of today.
         batch: samples per step today.
         train: the options of today.
+        order: of the samples in an epoch, today; checkpoints that name none are of the exact order.
     """
     notes = refuse_other_data(state, samples, batch)
+    _refuse_other_order(state, order)
     _refuse_other_optimiser(state, train)
     _refuse_other_accumulation(state, train)
     return notes
@@ -72,6 +78,23 @@ def refuse_other_data(state: Mapping[str, Any], samples: Identity, batch: int) -
         "the checkpoint is of an older version and holds no ids of its samples: only their number was compared with "
         "the data"
     ]
+
+
+def _refuse_other_order(state: Mapping[str, Any], order: str) -> None:
+    """A step of an epoch would belong to other samples: some would be seen twice, others never."""
+    before = str(state.get("order", EXACT))
+    if before == order:
+        return
+    word, now = before.split()[0], order.split()[0]
+    ways = (
+        f"give --train.order {word}, or start a new run"
+        if word != now
+        else "resume with the store that the run began with, whose shards are others, or start a new run"
+    )
+    raise MultiviewError(
+        f"the run takes its samples in the order '{word}' and is resumed with another order, '{now}', which would "
+        f"continue at another place in the data; {ways}."
+    )
 
 
 def optimiser_kind(state: Mapping[str, Any]) -> str:

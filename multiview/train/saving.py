@@ -16,6 +16,7 @@ from multiview.data.load.sampler import Batches
 from multiview.distributed import on_first
 from multiview.errors import MultiviewError
 from multiview.train import bank_files, checkpoint
+from multiview.train.deferred import Deferred
 from multiview.train.resumable import check_resumable, starts, unused_starts
 from multiview.train.runfolder import CHECKPOINTS
 from multiview.train.step import Parts
@@ -99,7 +100,7 @@ class Saver:
         if not checkpoint.any_saved(folder):
             return 0, [f"{self.out} has no checkpoint yet: the run begins at its first step"]
         newest = checkpoint.newest(folder)
-        notes = check_resumable(newest.state, self.samples, self.batches.batch, self.train)
+        notes = check_resumable(newest.state, self.samples, self.batches.batch, self.train, self.batches.order)
         try:
             self._restore(newest)
         except (RuntimeError, ValueError, LookupError, TypeError) as error:
@@ -136,6 +137,7 @@ class Saver:
             "group_codes": self.samples.groups,
             **({"mix": self.samples.mix} if self.samples.mix else {}),
             "batch": self.batches.batch,
+            "order": self.batches.order,
             "steps": self.steps,
             "per_epoch": len(self.batches),
             **said,
@@ -154,6 +156,7 @@ class Saver:
         inner = _unwrapped(parts.optimiser)
         names = checkpoint.parameter_names(inner, parts.model)
         checkpoint.restore_optimiser(inner, tensors["optimiser"], state["groups"], state.get("parameters"), names)
+        parts.deferred = Deferred.for_device(inner, parts.accelerator.device, parts.accelerator.scaler)
         if parts.accelerator.scaler is not None and state["scaler"]:
             parts.accelerator.scaler.load_state_dict(state["scaler"])
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -13,13 +13,15 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_
 
-from multiview.batch import Batch
+from multiview.batch import Batch, sent
 from multiview.counter_rng import Draws
 from multiview.errors import MultiviewError
 from multiview.graph import ContrastGraph
+from multiview.masked_forward import KnownRows
 from multiview.memory.memories import FoundKeys, Memories
 from multiview.model import Embeddings, MultiviewModel
 from multiview.objectives.edge import EdgeOutput
+from multiview.train.deferred import Deferred
 from multiview.train.finite import Ids, Overflows, require_finite_gradients, require_finite_losses
 from multiview.train.frozen_features import FrozenFeatures
 from multiview.train.gradcache import encoded, encoded_keys, micro_batches
@@ -34,8 +36,9 @@ class Parts:
 
     wrapped: `model` as wrapped by Accelerate; `optimiser` is wrapped too. ids: names samples by
     their index. epochs: of the whole run, for schedules of edges that count epochs. frozen: the
-    views that were encoded once; `layer` does not make them. views: all views, for the
-    record in the checkpoint (empty = those of `layer`).
+    views that were encoded once; `layer` does not make them. deferred: the checks of a step that
+    the host reads a step later (None = it waits for them). views: all views, for the record in the
+    checkpoint (empty = those of `layer`).
     """
 
     accelerator: Accelerator
@@ -52,6 +55,7 @@ class Parts:
     epochs: float = 1.0
     frozen: Mapping[str, FrozenFeatures] = field(default_factory=dict)
     overflows: Overflows = field(default_factory=Overflows)
+    deferred: Deferred | None = None
     views: Mapping[str, View] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -61,6 +65,11 @@ class Parts:
     def parameters(self) -> list[tuple[str, nn.Parameter]]:
         """The parameters of the model with their names, looked up once."""
         return list(self.model.named_parameters())
+
+    def settle(self) -> None:
+        """Raises MultiviewError when the last step had a loss or gradient that is not finite."""
+        if self.deferred is not None:
+            self.deferred.settle()
 
     def weights(self, step: int) -> dict[str, float]:
         """The weight of every edge at a step."""
@@ -92,45 +101,89 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: 
         examine: also measure the health of every edge, before the memories change.
 
     Raises:
-        MultiviewError: a loss or gradient is not finite; weights and memories have not changed.
+        MultiviewError: a loss or gradient is not finite; weights and memories have not changed. On
+            a GPU it is that of the step before, see `Deferred`.
     """
-    views, present = seen_views(parts, batch, draws)
-    micro = micro_batches(views, present, parts.micro_batch)
+    parts.settle()
+    views, present, known = seen_views(parts, batch, draws)
+    host = batch.host or batch
+    micro = micro_batches(views, known, parts.micro_batch)
     first = (step - 1) % parts.accelerator.gradient_accumulation_steps == 0
     followed = parts.memories.followed(parts.model, step) if first else nullcontext()
     with parts.accelerator.accumulate(parts.wrapped), followed:
         embeddings, backward = encoded(parts.accelerator, parts.model, parts.wrapped, micro, draws)
         with parts.accelerator.autocast():
             keys = encoded_keys(parts.memories, micro, step)
-        inputs = parts.memories.edge_inputs(embeddings, keys, batch.index, present, step)
+        inputs = parts.memories.edge_inputs(embeddings, keys, batch.index, present, step, host.index.cpu())
         edges = parts.graph.named_edges()
         outputs = {n: e.objective.scored(i) for (n, e), i in zip(edges.items(), inputs, strict=True)}
         weights = parts.weights(step)
         total = torch.stack([weights[n] * outputs[n].loss for n in edges]).sum()
         seen = {"View tensors": views.items(), "embeddings": _named(embeddings, keys)}
         losses = {**{n: out.loss.detach().to(total) for n, out in outputs.items()}, "sum": total.detach()}
-        require_finite_losses(losses, seen, present, batch.index, parts.ids, step)
+        finite = partial(require_finite_losses, losses, seen, present, batch.index, parts.ids, step)
+        _check(parts, torch.stack(list(losses.values())), finite)
         backward(total)
         if parts.accelerator.sync_gradients:
             _clip(parts, batch.index, step)
-        parts.optimiser.step()
-        if parts.accelerator.scaler is not None and parts.accelerator.sync_gradients:
-            parts.overflows.add(parts.optimiser.step_was_skipped, step)
-        parts.model.bound()
-        parts.optimiser.zero_grad()
+        valid = _moved(parts, step, step if first else None)
     health = measured(edges, inputs) if examine else {}
     has_loss = {n: e.objective.has_loss(i) for (n, e), i in zip(edges.items(), inputs, strict=True)}
-    parts.memories.update(embeddings, keys, batch.index, present, {n: out.state for n, out in outputs.items()})
+    states = {n: out.state for n, out in outputs.items()}
+    parts.memories.update(embeddings, keys, batch.index, present, states, valid, known)
     return StepOutput(total.detach(), {n: _detached(out) for n, out in outputs.items()}, health, has_loss)
 
 
-def seen_views(parts: Parts, batch: Batch, draws: Draws) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The tensor of every view, and which samples have the view; features of frozen views."""
+def seen_views(parts: Parts, batch: Batch, draws: Draws) -> tuple[dict[str, Tensor], dict[str, Tensor], KnownRows]:
+    """The tensor of every view, or the features of frozen views; and which samples have the view.
+
+    The second time as known on the CPU, as far as the batch came from there.
+    """
+    host, device = batch.host or batch, batch.index.device
     views = {name: _laid_out(x, parts.channels_last) for name, x in parts.layer(batch, draws).items()}
-    present = present_views(parts.layer.views, batch)
+    present, known = present_views(parts.layer.views, batch), present_views(parts.layer.views, host)
     for name, features in parts.frozen.items():
-        views[name], present[name] = features.rows(batch.index)
-    return views, present
+        rows, known[name] = features.rows(host.index.cpu())
+        views[name], present[name] = sent(rows, device), sent(known[name], device)
+    return views, present, KnownRows(known)
+
+
+def _check(parts: Parts, values: Tensor, check: Callable[[], None]) -> None:
+    """Raises MultiviewError by `check` when values (n,) are not finite: now, or a step later."""
+    if parts.deferred is None:
+        check()
+    else:
+        parts.deferred.note(values, check)
+
+
+def _moved(parts: Parts, step: int, followed: int | None) -> Tensor | None:
+    """Moves the weights; gives whether the device did, where the host does not know it yet."""
+    with _moving(parts, followed) as valid:
+        parts.optimiser.step()
+    if parts.accelerator.scaler is not None and parts.accelerator.sync_gradients:
+        parts.overflows.add(parts.optimiser.step_was_skipped, step)
+    parts.model.bound()
+    parts.optimiser.zero_grad()
+    return valid
+
+
+@contextmanager
+def _moving(parts: Parts, followed: int | None) -> Iterator[Tensor | None]:
+    """Within the block a step that is not finite moves nothing; gives whether it is, on the device.
+
+    followed: the step before which the key encoders followed (None = they did not).
+    """
+    if parts.deferred is None:
+        yield None
+        return
+
+    def undo() -> None:
+        parts.memories.forget_lengths()
+        if followed is not None:
+            parts.memories.step_back(parts.model, followed)
+
+    with parts.deferred.moving(undo) as valid:
+        yield valid
 
 
 def _clip(parts: Parts, index: Tensor, step: int) -> None:
@@ -145,8 +198,9 @@ def _clip(parts: Parts, index: Tensor, step: int) -> None:
     gradients = {name: p.grad for name, p in parts.parameters if p.grad is not None}
     norms = torch.stack(torch._foreach_norm(list(gradients.values())))
     accumulated = parts.accelerator.gradient_accumulation_steps
+    finite = partial(require_finite_gradients, list(gradients), norms, index, parts.ids, step, accumulated)
     try:
-        require_finite_gradients(list(gradients), norms, index, parts.ids, step, accumulated)
+        _check(parts, norms, finite)
     except MultiviewError:
         parts.optimiser.zero_grad()
         raise
@@ -156,7 +210,7 @@ def _clip(parts: Parts, index: Tensor, step: int) -> None:
 
 def _named(embeddings: Embeddings, keys: FoundKeys) -> list[tuple[str, Tensor]]:
     """Embeddings, predictions and keys, each with the name of its view."""
-    return [(name, x) for part in (embeddings.z, embeddings.p, keys) for (name, *_), x in part.items()]
+    return [(name, x.detach()) for part in (embeddings.z, embeddings.p, keys) for (name, *_), x in part.items()]
 
 
 def _laid_out(x: Tensor, channels_last: bool) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,8 @@ from multiview.data.load.absent import require_modalities
 from multiview.data.load.ahead import Ahead
 from multiview.data.load.crops import CropTransform, Stored
 from multiview.data.load.sampler import Batches
+from multiview.data.load.window_order import EXACT_BELOW, WindowOrder
+from multiview.data.store.columns import SplitRows
 from multiview.errors import MultiviewError
 from multiview.view import View, modalities_of
 
@@ -66,18 +68,17 @@ class Samples(Dataset[Batch]):
         stored = require_modalities(views.values(), store)
         wanted = modalities_of(views.values())
         names = tuple(dict.fromkeys(name for read in wanted.values() for name in read))
-        self.rows = store.rows(split)
+        self.rows = store.split_rows(split)
         if len(self.rows) == 0:
             raise MultiviewError(f"the split '{split}' of this store has no sample; choose another split.")
         self.store = store.cached(names, cache)
         self.for_views = partial(Samples, store, split, train=train, seed=seed, cache=cache)
-        self.labels: NDArray[np.int64] = np.asarray(store.labels)[self.rows]
         self.train = train
         self.transform = CropTransform(
             {crop: [stored[name] for name in read] for crop, read in wanted.items()}, train, seed
         )
         self.modalities = names
-        self._present = {name: np.asarray(store.present(name))[self.rows] for name in names}
+        self._present = {} if store.is_large else {name: store.present(name)[self.rows] for name in names}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -88,23 +89,56 @@ class Samples(Dataset[Batch]):
         store = self.store
         return store.cache is not None and not all(map(store.is_in_memory, self.modalities))
 
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """The label of every sample, int64 (len,); -1 = unlabelled."""
+        return np.asarray(self.store.labels)[np.asarray(self.rows)]
+
+    def labels_at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The labels of the samples at these positions; of a large store only these are read."""
+        return self.store.values("label", self.rows[positions]) if self.store.is_large else self.labels[positions]
+
     def ids(self, index: Tensor) -> list[str]:
         """The ids of the samples at these positions."""
-        names = self.store.ids
-        return [names[row] for row in self.rows[index.numpy()]]
+        rows = self.rows[index.numpy()]
+        return [each.decode("utf-8", "replace") for each in self.store.values("id", rows).tolist()]
 
     def count_absent(self, modality: str) -> int:
         """How many samples lack a modality, without those whose files turn out to be unreadable."""
+        if self.store.is_large:
+            return int((~self._present_at(modality, np.arange(len(self)))).sum())
         return int((~self._present[modality]).sum())
+
+    def windows(self, order: str = "window") -> WindowOrder | None:
+        """The order of an epoch that reads few shards at a time; None for the exact order.
+
+        order: exact, window, or auto, which is window for `EXACT_BELOW` samples and more.
+        """
+        if order == "exact" or (order == "auto" and len(self) < EXACT_BELOW):
+            return None
+        return WindowOrder(self.rows.counts) if isinstance(self.rows, SplitRows) else self._windows_of_table()
+
+    def _windows_of_table(self) -> WindowOrder:
+        shards = self.store.manifest.shards
+        if not shards:
+            return WindowOrder.even(len(self))
+        ends = np.cumsum([0, *(shard.rows for shard in shards)])
+        return WindowOrder(np.diff(np.searchsorted(self.rows, ends)))
+
+    def _present_at(self, modality: str, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which samples at these positions have a modality."""
+        if modality in self._present:
+            return self._present[modality][positions]
+        return self.store.values(f"present/{modality}", self.rows[positions]).astype(bool)
 
     def __getitem__(self, request: Request) -> Batch:
         epoch, index = request
         positions = index.numpy()
         rows = self.rows[positions]
         arrays, present = {}, {}
-        for name, there in self._present.items():
+        for name in self.modalities:
             read = self.store.read_for_crops(rows, name) if self.train else self.store.read(rows, name)
-            present[name] = there[positions] & _not_empty(read) & self.store.was_read(rows, name)
+            present[name] = self._present_at(name, positions) & _not_empty(read) & self.store.was_read(rows, name)
             arrays[name] = _zero_absent(read, present[name])
         crops = self.transform(arrays, positions, epoch)
         for name, samples in arrays.items():

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from multiview.data.load.dataset import Samples
 from multiview.data.load.mixedstore import MixedStore
+from multiview.data.store.columnfile import hash_of_shards
 
 PROBED = 16
 """Samples, evenly spread over the split, whose stored values enter the digest of the contents."""
@@ -21,7 +22,7 @@ class Identity:
 
     Args:
         count: how many there are.
-        ids: sha256 of their ids, in order.
+        ids: sha256 of their ids, in order; of a large store, of the hashes of its shards.
         contents: sha256 of the stored values of a few of them. It tells two data sets apart whose
             ids are mere numbers.
         groups: sha256 of the samples' groups; empty without groups.
@@ -40,9 +41,12 @@ def identity_of(samples: Samples, codes: Tensor | None = None) -> Identity:
 
     codes: (N,) the groups of the samples (None = no groups).
     """
-    names = samples.store.ids
     groups = "" if codes is None else hashlib.sha256(codes.cpu().numpy().tobytes()).hexdigest()
-    ids = ids_digest([names[row] for row in samples.rows.tolist()])
+    if samples.store.is_large:
+        ids = hash_of_shards(samples.store.manifest.shards)
+    else:
+        names = samples.store.ids
+        ids = ids_digest([names[row] for row in samples.rows.tolist()])
     ratio = samples.store.mix.ratio if isinstance(samples.store, MixedStore) else None
     mix = ":".join(map(str, ratio or ()))
     return Identity(len(samples), ids, _contents_digest(samples), groups, mix)

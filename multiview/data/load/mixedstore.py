@@ -12,6 +12,7 @@ from multiview.data.files.encoded import LazyImage
 from multiview.data.load.mixing import PLUS, MixedBatches, shares
 from multiview.data.load.sampler import Batches
 from multiview.data.load.sourcestore import empty_sample
+from multiview.data.load.window_order import WindowOrder
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample
 from multiview.data.store.manifest import NO_SPLIT, Manifest, Provenance, digest
@@ -178,12 +179,15 @@ def mixed(stores: Sequence[Store], ratio: tuple[int, ...] | None) -> MixedStore:
     return MixedStore(Mix(tuple(stores), _names(stores), ratio))
 
 
-def batches_of(store: Store, batch: int, seed: int, rank: int, world: int) -> Batches:
+def batches_of(
+    store: Store, batch: int, seed: int, rank: int, world: int, windows: WindowOrder | None = None
+) -> Batches:
     """The batches of the training samples: mixed ones when the data was given with --mix.
 
+    windows: their order where there is no mix (None = all samples are shuffled).
     Raises MultiviewError when a store has fewer samples than its part of a batch.
     """
-    plain = Batches(len(store.rows("train")), batch, seed, rank, world)
+    plain = Batches(store.count("train"), batch, seed, rank, world, windows=windows)
     if not isinstance(store, MixedStore) or store.mix.ratio is None:
         return plain
     mix, sizes = store.mix, tuple(map(_training_rows, store.mix.stores))
@@ -203,8 +207,9 @@ def cache_note(store: Store) -> str | None:
     if not store.cache or total <= store.cache.limit:
         return None
     return (
-        f"{store.name} has {size_text(total)} and the local cache holds {size_text(store.cache.limit)}: an order that "
-        "shuffles all samples fetches shards again and again. Give a larger --cache_size where the disk allows it."
+        f"Note: {store.name} has {size_text(total)} and the local cache holds {size_text(store.cache.limit)}: an order "
+        "that shuffles all samples fetches shards again and again. Give --train.order window, which shuffles 64 shards "
+        "at a time, or a larger --cache_size where the disk allows it."
     )
 
 

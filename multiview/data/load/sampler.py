@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from multiview.counter_rng import permutation
+from multiview.data.load.window_order import WindowOrder
 from multiview.errors import MultiviewError
 from multiview.plurals import counted
 
@@ -19,8 +21,9 @@ class Batches:
 
     The order depends on (seed, epoch), not on the world size. drop_last: leave out the samples that
     do not fill a batch (training); otherwise the last batch is smaller. shuffle=False: keep the
-    order of the split (evaluation). Raises MultiviewError when `world` does not divide `batch`, and
-    when there is no batch.
+    order of the split (evaluation). windows: an order that needs no memory for each sample (None =
+    any order of all samples, from a table). Raises MultiviewError when `world` does not divide
+    `batch`, and when there is no batch.
     """
 
     count: int
@@ -30,6 +33,7 @@ class Batches:
     world: int = 1
     drop_last: bool = True
     shuffle: bool = True
+    windows: WindowOrder | None = None
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -47,16 +51,28 @@ class Batches:
         """Steps per epoch."""
         return self.count // self.batch if self.drop_last else -(-self.count // self.batch)
 
+    @property
+    def order(self) -> str:
+        """The name of the order: `exact`, or that of the windows."""
+        return "exact" if self.windows is None else self.windows.name
+
     def for_epoch(self, epoch: int, start_step: int = 0) -> Iterator[Tensor]:
         """The sample indices of this rank, int64: one tensor per step, from `start_step` on."""
-        order = (
-            torch.from_numpy(permutation(self.seed, epoch, "order", self.count))
-            if self.shuffle
-            else torch.arange(self.count)
-        )
+        between = self._order(epoch)
         for step in range(start_step, len(self)):
-            whole = order[step * self.batch : (step + 1) * self.batch]
-            yield whole[len(whole) * self.rank // self.world : len(whole) * (self.rank + 1) // self.world]
+            first, last = step * self.batch, min((step + 1) * self.batch, self.count)
+            begin, end = (first + (last - first) * rank // self.world for rank in (self.rank, self.rank + 1))
+            yield between(begin, end)
+
+    def _order(self, epoch: int) -> Callable[[int, int], Tensor]:
+        """The samples from one place of an epoch to another."""
+        if not self.shuffle:
+            return torch.arange
+        if self.windows is not None:
+            windows = self.windows.for_epoch(self.seed, epoch)
+            return lambda begin, end: torch.from_numpy(windows[np.arange(begin, end)])
+        table = torch.from_numpy(permutation(self.seed, epoch, "order", self.count))
+        return lambda begin, end: table[begin:end]
 
 
 def fit_batch(batch: int, count: int, world: int = 1) -> tuple[int, str | None]:

@@ -2,13 +2,15 @@
 
 The file lies beside the manifest, in the format of safetensors, and is mapped into memory. It
 repeats the columns of the shards and may be deleted at any time. Its header holds a hash of the
-shards' hashes and one hash per column: a file of other shards and a damaged column are noticed.
+shards' hashes, one hash per column, and a checksum of every shard's part of a column: a file of
+other shards, a damaged column and a damaged part are noticed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -30,7 +32,9 @@ LENGTH_BYTES = 8
 """Bytes of the number that begins the file: the length of the header."""
 ColumnsOf = Callable[[Shard, Sequence[str]], dict[str, np.ndarray]]
 """Gives the columns of these names of a shard."""
-LARGEST_HEADER = 16 << 20
+LARGEST_HEADER = 256 << 20
+PARTS, DIGITS = "parts/", 8
+"""Before a column's name: its CRC-32 of each shard's rows, as hexadecimal digits in one text."""
 TYPES = {"int64": "I64", "float64": "F64", "uint8": "U8"}
 """Dtype of a column -> its name in the header."""
 
@@ -98,10 +102,10 @@ class ColumnFile:
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.count = manifest.count
-        path = folder / NAME
-        if not path.stat().st_size:
+        self.path = folder / NAME
+        if not self.path.stat().st_size:
             raise ColumnFileError("it is empty")
-        self._bytes = np.asarray(np.memmap(path, np.uint8, "r"))
+        self._bytes = np.asarray(np.memmap(self.path, np.uint8, "r"))
         try:
             self._entries, self._hashes = self._header()
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as cause:
@@ -116,6 +120,29 @@ class ColumnFile:
         self._first = LENGTH_BYTES + length
         entries = json.loads(self._bytes[LENGTH_BYTES : self._first].tobytes())
         return entries, dict(entries.pop("__metadata__"))
+
+    def part(self, name: str, shard: int, first: int, rows: int) -> np.ndarray:
+        """The rows of one shard, which begins at row `first`; only they are read and checked.
+
+        Raises ColumnFileError when they are damaged, or when the file has no checksums of parts.
+        """
+        try:
+            start, stop = self._entries[name]["data_offsets"]
+            dtype, row = _form(name, self._entries[name]["shape"][-1])
+            place = Place(dtype, row, self._first + start, self.count)
+            if not 0 <= start <= stop == start + self.count * place.row_bytes:
+                raise ValueError("it has another length")
+            wanted = int(self._hashes[PARTS + name][shard * DIGITS : (shard + 1) * DIGITS], 16)
+            # Not from the mapped file, whose pages would stay in the memory of the process.
+            found = np.fromfile(
+                self.path, np.uint8, rows * place.row_bytes, offset=place.start + first * place.row_bytes
+            )
+            column = found.view(np.dtype(dtype).newbyteorder("<")).reshape(rows, *row)
+        except (ValueError, TypeError, LookupError, OverflowError, OSError) as cause:
+            raise ColumnFileError(f"it does not hold /{name} of shard {shard}") from cause
+        if zlib.crc32(found.data) != wanted:
+            raise ColumnFileError(f"the checksum of /{name} of shard {shard} does not match")
+        return column
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries
@@ -151,15 +178,32 @@ def write_columns(
     """
     places = _places(column_names(manifest) if names is None else names, manifest.count)
     with replacing(folder / NAME) as file:
-        room = len(_header_text(places, "", dict.fromkeys(places, ""), 0))
+        room = len(_header_text(places, "", _no_hashes(places, len(manifest.shards)), 0))
         read = columns or partial(_columns_in_shard, folder)
         hashes, ids = _copy_columns(file, LENGTH_BYTES + room, read, manifest, places)
         start = max((place.stop for place in places.values()), default=0)
         places[ID] = Place("uint8", (ids.dtype.itemsize,), start, len(ids))
         hashes[ID] = _put(file, LENGTH_BYTES + room + start, ids)
+        hashes[PARTS + ID] = _checksums(ids, manifest)
         file.seek(0)
         file.write(room.to_bytes(LENGTH_BYTES, "little"))
         file.write(_header_text(places, hash_of_shards(manifest.shards), hashes, room))
+
+
+def _no_hashes(places: Mapping[str, Place], shards: int) -> dict[str, str]:
+    """Texts as long as the hashes of all columns."""
+    names = [*places, ID]
+    return dict.fromkeys(names, "0" * 64) | {PARTS + name: "0" * DIGITS * shards for name in names}
+
+
+def _checksums(column: np.ndarray, manifest: Manifest) -> str:
+    """The checksums of a column's parts."""
+    ends = np.cumsum([shard.rows for shard in manifest.shards])
+    return "".join(_checksum(part) for part in np.split(column, ends[:-1]))
+
+
+def _checksum(part: np.ndarray) -> str:
+    return f"{zlib.crc32(np.ascontiguousarray(part).data):0{DIGITS}x}"
 
 
 def _places(names: Iterable[str], count: int) -> dict[str, Place]:
@@ -177,7 +221,6 @@ def _header_text(places: Mapping[str, Place], shards: str, hashes: Mapping[str, 
     """The header of `room` bytes; without room, the longest that it may become."""
     if not room:
         shards = "0" * 64
-        hashes = dict.fromkeys([*places, ID], shards)
         places = {**places, ID: Place("uint8", (10**9,), 10**18, 10**9)}
     entries = {name: place.entry() for name, place in places.items()}
     text = json.dumps({"__metadata__": {"shards": shards, **hashes}, **entries}, separators=(",", ":")).encode()
@@ -189,6 +232,7 @@ def _copy_columns(
 ) -> tuple[dict[str, str], np.ndarray]:
     """Writes the columns, shard by shard; returns their hashes and the ids, which come last."""
     hashes = {name: hashlib.sha256() for name in places}
+    parts: dict[str, list[str]] = {name: [] for name in places}
     ids = [np.empty(0, "S1")]
     done = 0
     for shard in manifest.shards:
@@ -197,9 +241,11 @@ def _copy_columns(
             hashes[name].update(content := np.ascontiguousarray(columns[name]).data)
             file.seek(first + place.start + done * place.row_bytes)
             file.write(content)
+            parts[name].append(_checksum(columns[name]))
         ids.append(columns[ID])
         done += shard.rows
-    return {name: each.hexdigest() for name, each in hashes.items()}, np.concatenate(ids)
+    checksums = {PARTS + name: "".join(each) for name, each in parts.items()}
+    return {name: each.hexdigest() for name, each in hashes.items()} | checksums, np.concatenate(ids)
 
 
 def _columns_in_shard(folder: Path, shard: Shard, names: Sequence[str]) -> dict[str, np.ndarray]:

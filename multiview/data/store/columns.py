@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +16,16 @@ from multiview.errors import MultiviewError
 
 MANY_SHARDS = 32
 """A store of so many shards gets a column file when it lacks one; of fewer they are soon read."""
+
+LARGE = 2_000_000
+"""Of a store with so many samples, columns are read in parts, and only those of shards in use."""
+HELD_PARTS = 512
+"""Parts of columns in memory: several columns of the shards of two windows."""
+
+
+def is_large(manifest: Manifest) -> bool:
+    """Whether columns of all rows are too much to hold, so that they are read shard by shard."""
+    return manifest.count >= LARGE and bool(manifest.shards)
 
 
 class Columns:
@@ -40,6 +53,18 @@ class Columns:
         parts = [self.files.column(shard, name) for shard in range(len(self.manifest.shards))]
         return np.concatenate(parts)
 
+    def part(self, name: str, shard: int, first: int) -> np.ndarray:
+        """The rows of one shard, which begins at row `first`; the other rows are not read.
+
+        Raises MultiviewError when the column file does not hold them and the shard is damaged.
+        """
+        try:
+            if file := self._right_file():
+                return file.part(name, shard, first, self.manifest.shards[shard].rows)
+        except ColumnFileError:
+            pass
+        return self.files.column(shard, name)
+
     def _right_file(self) -> ColumnFile | None:
         if not self._asked:
             self._asked = True
@@ -64,3 +89,80 @@ class Columns:
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_file": None, "_asked": False}
+
+
+class ColumnParts:
+    """Columns of a large store, by row: only the parts of the shards in use are in memory.
+
+    starts: the first row of every shard, then the number of all rows.
+    """
+
+    def __init__(self, columns: Columns, starts: np.ndarray) -> None:
+        self.columns, self.starts = columns, starts
+        self._held: OrderedDict[tuple[str, int], np.ndarray] = OrderedDict()
+
+    def of_shard(self, name: str, shard: int) -> np.ndarray:
+        """The rows of a column in a shard; do not write into them."""
+        key = name, shard
+        if key not in self._held:
+            while len(self._held) >= HELD_PARTS:
+                self._held.popitem(last=False)
+            self._held[key] = self.columns.part(name, shard, int(self.starts[shard]))
+        self._held.move_to_end(key)
+        return self._held[key]
+
+    def at(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """The values of a column in these rows, in their order."""
+        shards = np.searchsorted(self.starts, rows, side="right") - 1
+        pieces = [(shards == shard, self.of_shard(name, shard), self.starts[shard]) for shard in np.unique(shards)]
+        if not pieces:
+            return self.of_shard(name, 0)[:0]
+        whole = np.empty((len(rows), *pieces[0][1].shape[1:]), np.result_type(*(part.dtype for _, part, _ in pieces)))
+        for inside, part, start in pieces:
+            whole[inside] = part[rows[inside] - start]
+        return whole
+
+    def each(self, name: str) -> Iterator[np.ndarray]:
+        """The column, shard by shard; no part stays in memory."""
+        for shard, start in enumerate(self.starts[:-1]):
+            yield self.columns.part(name, shard, int(start))
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_held": OrderedDict()}
+
+
+class SplitRows:
+    """The row numbers of a split of a large store; `rows[positions]` computes those asked for.
+
+    code: of the split in its column, None = all rows. counts: (shards,) samples of the split in
+    each shard. `np.asarray(rows)` gives all, 8 bytes each.
+    """
+
+    def __init__(self, parts: ColumnParts, code: int | None, count: int) -> None:
+        self.parts, self.code = parts, code
+        rows = np.diff(parts.starts)
+        whole = code is None or count == parts.starts[-1]
+        self.code = None if whole else code
+        self.counts = rows if whole else np.array([int((part == code).sum()) for part in parts.each("split")], np.int64)
+        self._ends = np.concatenate([[0], np.cumsum(self.counts)])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, positions: np.ndarray) -> np.ndarray:
+        if self.code is None:
+            return positions
+        shards = np.searchsorted(self._ends, positions, side="right") - 1
+        rows = np.empty_like(positions)
+        for shard in np.unique(shards):
+            inside = shards == shard
+            there = np.flatnonzero(self.parts.of_shard("split", int(shard)) == self.code)
+            rows[inside] = self.parts.starts[shard] + there[positions[inside] - self._ends[shard]]
+        return rows
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self[np.arange(len(self))].astype(dtype or np.int64)
+
+    def tolist(self) -> list[int]:
+        """All row numbers."""
+        return np.asarray(self).tolist()

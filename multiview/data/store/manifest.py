@@ -305,3 +305,14 @@ def _check_numbers(manifest: Manifest) -> None:
 
 def _damaged(name: str, cause: str) -> MultiviewError:
     return MultiviewError(f"{name} is damaged: {cause}. {REMEDY}")
+
+
+def not_a_store(path: Path) -> MultiviewError:
+    """The error for a folder that is no store."""
+    if not path.exists():
+        return MultiviewError(f"{path} does not exist; make a store with `multiview preprocess SOURCE INPUT {path}`.")
+    if (path / ".unfinished").exists():
+        return MultiviewError(
+            f"{path} is an unfinished store: give the same `multiview preprocess` command again, it continues."
+        )
+    return MultiviewError(f"{path} is no store (no {NAME}); make one with `multiview preprocess SOURCE INPUT OUT`.")

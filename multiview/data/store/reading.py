@@ -12,10 +12,10 @@ from multiview.data.files.encoded import LazyImage, decoded
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample
 from multiview.data.store import manifest as manifests
-from multiview.data.store.columns import Columns
+from multiview.data.store.columns import ColumnParts, Columns, SplitRows, is_large
 from multiview.data.store.fetched import fetched
-from multiview.data.store.manifest import Manifest
-from multiview.data.store.shard import TARGET, group_dataset
+from multiview.data.store.manifest import Manifest, not_a_store
+from multiview.data.store.named_columns import NamedColumns
 from multiview.data.store.shardfiles import ShardFiles, check_size
 from multiview.data.store.statistics import Statistics
 from multiview.data.store.structure import HDF5_ERRORS, unwritten
@@ -24,7 +24,7 @@ from multiview.remote.address import is_address
 from multiview.remote.cache import ShardCache
 
 
-class Store:
+class Store(NamedColumns):
     """A prepared dataset on disk. Rows are numbered from 0 over all shards.
 
     Cheap to open and to pickle: each process opens the files when it first reads from them.
@@ -49,6 +49,7 @@ class Store:
         self._starts = np.cumsum([0, *(shard.rows for shard in manifest.shards)])
         self.files = ShardFiles(path, manifest.shards, cache)
         self._stored_columns = Columns(manifest, self.files)
+        self.parts = ColumnParts(self._stored_columns, self._starts)
 
     @classmethod
     def open(cls, path: str | Path, cache_size: str | int | None = None) -> Store:
@@ -74,6 +75,11 @@ class Store:
 
     def __len__(self) -> int:
         return self.manifest.count
+
+    @property
+    def is_large(self) -> bool:
+        """Whether columns of all rows are too much to hold: they are read shard by shard."""
+        return is_large(self.manifest)
 
     @property
     def split_names(self) -> tuple[str, ...]:
@@ -118,47 +124,32 @@ class Store:
         """The row numbers of a split, int64, ascending; None = all rows."""
         if split is None:
             return np.arange(len(self))
+        return np.flatnonzero(self._column("split") == self._split_code(split))
+
+    def _split_code(self, split: str) -> int:
         if split not in self.split_names:
             raise unknown_name("split of this store", split, self.split_names)
-        return np.flatnonzero(self._column("split") == self.split_names.index(split))
+        return self.split_names.index(split)
+
+    def split_rows(self, split: str | None = None) -> np.ndarray | SplitRows:
+        """Like `rows`; of a large store, rows that are computed when they are asked for."""
+        if not self.is_large:
+            return self.rows(split)
+        if split is None:
+            return SplitRows(self.parts, None, len(self))
+        return SplitRows(self.parts, self._split_code(split), self.count(split))
+
+    def count(self, split: str) -> int:
+        """The number of samples of a split; of a large store as its manifest says."""
+        return int(self.manifest.splits[split]) if self.is_large else len(self.rows(split))
+
+    def values(self, column: str, rows: np.ndarray) -> np.ndarray:
+        """What a column (`label`, `id`, `present/NAME`) holds in some rows."""
+        return self.parts.at(column, rows) if self.is_large else self._column(column)[rows]
 
     def present(self, modality: str) -> np.ndarray:
         """Which rows have a modality, bool (count,)."""
         return self._column(f"present/{self.modality(modality).name}").astype(bool)
-
-    def factor(self, name: str) -> np.ndarray:
-        """A named number of every row, float64 (count,); NaN in rows without that number."""
-        if name not in self.manifest.factors:
-            raise unknown_name("factor of this store", name, self.manifest.factors)
-        return self._column(f"factor/{name}")
-
-    @property
-    def group_names(self) -> tuple[str, ...]:
-        """The columns of groups that the store keeps (`multiview preprocess --group`)."""
-        return tuple(name for name in self.manifest.groups if not name.startswith(TARGET))
-
-    @property
-    def target_names(self) -> tuple[str, ...]:
-        """The columns of texts that the store keeps for `multiview evaluate --target`."""
-        return tuple(name.removeprefix(TARGET) for name in self.manifest.groups if name.startswith(TARGET))
-
-    def target(self, column: str) -> list[str | None]:
-        """The text of every row in a column of `target_names`; None where it is empty."""
-        if column not in self.target_names:
-            raise unknown_name("column for --target in this store", column, self.target_names)
-        return self.group(f"{TARGET}{column}")
-
-    def group(self, column: str) -> list[str | None]:
-        """The group of every row in a stored column; None in rows without a group."""
-        if column not in self.manifest.groups:
-            raise unknown_name("column of groups in this store", column, self.group_names)
-        names, codes = self.manifest.groups[column], self._column(group_dataset(column))
-        if len(codes) and not -1 <= codes.min() <= codes.max() < len(names):
-            raise MultiviewError(
-                f"{self.name} is damaged: its groups '{column}' go from {codes.min()} to {codes.max()}, of "
-                f"{len(names)} names. {manifests.REMEDY}"
-            )
-        return [names[code] if code >= 0 else None for code in codes.tolist()]
 
     def modality(self, name: str) -> Modality:
         """The description of a stored modality. Raises MultiviewError for an unknown name."""
@@ -252,9 +243,12 @@ class Store:
     def cached(self, modalities: Sequence[str], limit_bytes: int) -> Store:
         """Reads these modalities into memory, for all users of this store, and returns the store.
 
-        Reads nothing when all modalities in memory would then need more than `limit_bytes`.
+        Reads nothing when all modalities in memory would then need more than `limit_bytes`, and no
+        modality of a large store whose samples differ in length.
         """
         names = list(dict.fromkeys([*self._memory, *modalities]))
+        if self.is_large and any(self.modality(name).ragged for name in names):
+            return self
         if sum(map(self.bytes_of, names)) <= limit_bytes:
             for name in names:
                 if name not in self._memory:
@@ -277,11 +271,14 @@ class Store:
         """Where each row ends in the concatenation of all rows, int64 (count + 1,), 0 first."""
         if modality not in self._end_positions:
             lengths = self._column(f"length/{modality}")
-            if len(lengths) and lengths.min() < 0:
-                shard = int(np.searchsorted(self._starts, lengths.argmin(), side="right") - 1)
-                raise self.files.damaged(shard, f"/length/{modality} holds a length below 0")
+            shard = int(np.searchsorted(self._starts, lengths.argmin(), side="right") - 1) if len(lengths) else 0
+            self._require_lengths(lengths, shard, modality)
             self._end_positions[modality] = np.concatenate([[0], np.cumsum(lengths)])
         return self._end_positions[modality]
+
+    def _require_lengths(self, lengths: np.ndarray, shard: int, modality: str) -> None:
+        if len(lengths) and lengths.min() < 0:
+            raise self.files.damaged(shard, f"/length/{modality} holds a length below 0")
 
     def _by_shard(self, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Per shard: its number, the places in `wanted`, and the row numbers in the shard."""
@@ -298,29 +295,37 @@ class Store:
 
     def _whole(self, shard: int, modality: str) -> np.ndarray:
         """The concatenated samples of a ragged modality in a shard, read at once."""
-        flat = self._flat(shard, modality)
+        flat = self._flat(shard, modality, int(self._shard_ends(shard, modality)[-1]))
         with self.files.damage(shard, f"the checksum of /{modality} does not match"):
             values: np.ndarray = flat[()]
             if len(values) and unwritten(flat, values, 0):
                 raise self.files.damaged(shard, f"/{modality} lacks parts that its index lists")
         return values
 
-    def _flat(self, shard: int, modality: str) -> Any:
-        """The concatenated samples of a ragged modality in a shard."""
-        ends = self._ends(modality)
-        total = ends[self._starts[shard + 1]] - ends[self._starts[shard]]
+    def _flat(self, shard: int, modality: str, total: int) -> Any:
+        """The concatenated samples of a ragged modality in a shard, `total` values in all."""
         kind = self.modality(modality)
-        return self.files.dataset(shard, modality, kind.dtype, (int(total), *kind.shape[1:]))
+        return self.files.dataset(shard, modality, kind.dtype, (total, *kind.shape[1:]))
+
+    def _shard_ends(self, shard: int, modality: str) -> np.ndarray:
+        """Where each row of a shard ends in the concatenation of its rows, 0 first."""
+        if not self.is_large:
+            ends = self._ends(modality)[self._starts[shard] : self._starts[shard + 1] + 1]
+            return ends - ends[0]
+        lengths = self.parts.of_shard(f"length/{modality}", shard)
+        self._require_lengths(lengths, shard, modality)
+        return np.concatenate([[0], np.cumsum(lengths)])
 
     def _pieces(self, wanted: np.ndarray, kind: Modality) -> list[np.ndarray]:
-        ends = self._ends(kind.name)
         if kind.name in self._memory:
+            ends = self._ends(kind.name)
             return [self._memory[kind.name][ends[row] : ends[row + 1]] for row in wanted]
         out: list[np.ndarray] = [np.empty(0)] * len(wanted)
         for shard, places, local in self._by_shard(wanted):
-            flat, first = self._flat(shard, kind.name), int(self._starts[shard])
+            ends = self._shard_ends(shard, kind.name)
+            flat, first = self._flat(shard, kind.name, int(ends[-1])), int(self._starts[shard])
             for place, row in zip(places.tolist(), local.tolist(), strict=True):
-                start, stop = ends[first + row : first + row + 2] - ends[first]
+                start, stop = ends[row : row + 2]
                 try:
                     out[place] = flat[start:stop]
                     if stop > start and unwritten(flat, out[place], int(start)):
@@ -357,8 +362,8 @@ class Store:
             try:
                 values = dataset[first : last + 1]
                 if lost := unwritten(dataset, values, first):
-                    present = self._column(f"present/{modality}")[self._starts[shard] :]
-                    lost = [row for row in lost if present[row]]
+                    there = self.values(f"present/{modality}", self._starts[shard] + np.asarray(lost))
+                    lost = [row for row, is_there in zip(lost, there, strict=True) if is_there]
             except HDF5_ERRORS as cause:
                 raise self._bad_row(dataset, shard, modality, range(first, last + 1)) from cause
             if lost:
@@ -376,16 +381,3 @@ class Store:
             except HDF5_ERRORS as cause:
                 return self.files.bad_checksum(shard, modality, row, int(self._starts[shard]), cause)
         return self.files.damaged(shard, f"/{modality} could not be read")
-
-
-def not_a_store(path: Path) -> MultiviewError:
-    """The error for a folder that is no store."""
-    if not path.exists():
-        return MultiviewError(f"{path} does not exist; make a store with `multiview preprocess SOURCE INPUT {path}`.")
-    if (path / ".unfinished").exists():
-        return MultiviewError(
-            f"{path} is an unfinished store: give the same `multiview preprocess` command again, it continues."
-        )
-    return MultiviewError(
-        f"{path} is no store (no {manifests.NAME}); make one with `multiview preprocess SOURCE INPUT OUT`."
-    )
