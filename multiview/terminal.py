@@ -37,9 +37,17 @@ def _is_closed(stream: int) -> bool:
 class SafeConsole(Console):
     """A rich console that prints `[red]` as it is, and control characters of texts as `\\x1b`."""
 
+    _watched = True
+
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, **options)
         self.closed = False
+        self._watched = options.get("force_terminal") is not None
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether lines can be rewritten. `FORCE_COLOR` in a pipe, as in Jupyter, only colours."""
+        return bool(super().is_terminal and (self._watched or self.file.isatty()))
 
     def print(self, *objects: Any, **options: Any) -> None:
         """As rich prints; says nothing more when nobody reads any longer, as after `| head`."""

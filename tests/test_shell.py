@@ -100,6 +100,16 @@ def test_colours_are_off_in_a_pipe_and_by_no_color(
     assert ("31m" in out.getvalue()) == coloured
 
 
+def test_force_color_in_a_pipe_gives_colours_but_no_bars_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    console = SafeConsole(file=io.StringIO())
+    console.print("broken", style=STYLES["broken"])
+    assert "31m" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert not console.is_terminal
+
+
 def test_the_page_lists_every_command_and_every_exit_code() -> None:
     rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", PAGE, flags=re.MULTILINE)
     listed = [name for row in rows for name in re.findall(r"\w+", row)]
