@@ -16,6 +16,7 @@ from multiview.data.store.reading import Store
 from multiview.errors import MultiviewError
 from multiview.graphs import Graph
 from multiview.graphs.auto import Choice, Wishes, choose, train_of
+from multiview.graphs.auto_groups import proposed_group
 from multiview.graphs.held import Held, Holdings, holdings_of
 from multiview.launch import parse_recipe
 from multiview.objectives import SimCLR
@@ -409,3 +410,18 @@ def test_the_report_says_what_runs(store: Store) -> None:
     _, lines = parse_recipe(Auto, words, "auto").for_data(store)
     assert any(line.startswith("budget") and "batch 16" in line and ": 3 steps" in line for line in lines)
     assert any(line.startswith("crop") and "12 px" in line and "named by you" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("columns", "named"),
+    [
+        ({"target:model": 820, "target:name": 612, "target:maker": 196}, "model"),
+        ({"target:language": 13}, None),  # few values: classes
+        ({"target:folder": 30}, None),  # 109 samples each
+        ({"target:title": 3000}, None),  # a name for nearly each sample
+        ({"target:model": 820, "model": 820}, None),  # the groups are known
+    ],
+)
+def test_a_column_that_may_tell_groups_is_named(columns: dict[str, int], named: str | None) -> None:
+    found = proposed_group({name: [str(n) for n in range(count)] for name, count in columns.items()}, 3280)
+    assert [f"give --group {named}," in each.why for each in found] == [True] * (named is not None)

@@ -13,6 +13,7 @@ import yaml
 from multiview.config import Train
 from multiview.data.load.absent import require_modalities
 from multiview.graphs.auto import Choice, Wishes, choose
+from multiview.graphs.auto_groups import proposed_group
 from multiview.graphs.auto_views import Proposal
 from multiview.graphs.building import PICTURE, objective_of, seen_by
 from multiview.graphs.checking import check
@@ -128,6 +129,8 @@ def chosen_for(recipe: Any, store: Store) -> tuple[Graph, Train, str, list[str]]
     )
     _add_edges(document, choice, recipe, given)
     graph = check(graph_of(document), document)
+    asked = [] if recipe.group else proposed_group(store.manifest.groups, len(store))
+    choice = replace(choice, reasons=(*choice.reasons, *asked))
     return graph, choice.train, _yaml(document, recipe, choice), choice.lines()
 
 
