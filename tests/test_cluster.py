@@ -18,7 +18,7 @@ from multiview.train.checkpoint import newest
 
 CLUSTER = Path(__file__).parents[1] / "docs/cluster"
 # Layer norm, so that a process's part of a batch does not change what a sample becomes.
-WORDS = [*FAST, "--encoder", "timm:test_vit", "--size", "32", "--save_every", "1"]
+WORDS = [*FAST, "--encoder", "timm:test_vit", "--width", "1", "--size", "32", "--save_every", "1"]
 
 
 def free_port() -> str:
