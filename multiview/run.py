@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from multiview import old_import_paths
-from multiview.config import BEST_OF
+from multiview.config import BEST_OF, Train
 from multiview.data.load.mixedstore import MixedStore
 from multiview.data.store.reading import Store
 from multiview.distributed import any_rank, naming_lost_ranks, on_first
@@ -70,12 +70,10 @@ def run(
     if recipe.plan:
         show_plan(prepared, recipe)
         return None
-    if prepared.train.keeps_best:
-        _require_validation(prepared.store, str(prepared.train.keep))
+    _require_validation(prepared.store, prepared.train)
     with ExitStack() as held:  # the lock of the folder, in the first process
         folder = Path(on_first(lambda: str(open_folder(recipe, name, held))))
-        if note := unshared_note(folder, prepared.accelerator.device):
-            prepared.console.print(f"Note: {note}", highlight=False, soft_wrap=True)
+        _say_unshared(prepared, folder)
         loop = loop_of(prepared, recipe, folder)
         messages = loop.resume() if recipe.resume else []
         if prepared.accelerator.is_main_process:  # not before the checkpoint was found to fit these options
@@ -83,9 +81,18 @@ def run(
         progress = train(prepared, loop, folder, messages, resumed=recipe.resume)
         _restore_best(loop.best if not progress.stopped_by else None, prepared)
         trained = replace(_trained(prepared), folder=folder, steps=progress.step, stopped_by=progress.stopped_by)
-        reloadable = setup is None or not unrecorded(record_of(setup))
-        finish(trained, recipe, prepared.console, reloadable=reloadable, steps=steps)
+        finish(trained, recipe, prepared.console, reloadable=_is_reloadable(setup), steps=steps)
     return trained
+
+
+def _is_reloadable(setup: Setup | None) -> bool:
+    """Whether a run can be rebuilt from its folder alone. setup: given in place of a recipe's."""
+    return setup is None or not unrecorded(record_of(setup))
+
+
+def _say_unshared(prepared: Prepared, folder: Path) -> None:
+    if note := unshared_note(folder, prepared.accelerator.device):
+        prepared.console.print(f"Note: {note}", highlight=False, soft_wrap=True)
 
 
 def _origin(given: Recipe, chosen: Recipe, origin: dict[str, str] | None) -> dict[str, str] | None:
@@ -153,8 +160,10 @@ def loop_of(prepared: Prepared, recipe: Recipe, folder: Path) -> Loop:
     return loop
 
 
-def _require_validation(store: Store, keep: str) -> None:
-    if "val" not in store.manifest.splits or not store.count("val"):
+def _require_validation(store: Store, train: Train) -> None:
+    """Raises MultiviewError when the best checkpoint is wanted and no split can choose it."""
+    keep = str(train.keep)
+    if train.keeps_best and ("val" not in store.manifest.splits or not store.count("val")):
         raise MultiviewError(
             f"--keep {keep} chooses by the validation split, and the data has none (it has "
             f"{', '.join(store.manifest.splits)}). Make one with: multiview split STORE OUT --split 80/10/10"

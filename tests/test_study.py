@@ -103,9 +103,23 @@ def test_options_of_objectives_crops_and_training_are_swept() -> None:
 
 
 def test_words_are_those_of_the_study_or_of_the_recipe() -> None:
-    words = ["--data", "x", "--seeds=3", "--plan", "--steps", "5", "--parts", "views", "edges", "-o", "here"]
+    words = [
+        "--data",
+        "x",
+        "--seeds=3",
+        "--plan",
+        "--gradients",
+        "false",
+        "--steps",
+        "5",
+        "--parts",
+        "views",
+        "edges",
+        "-o",
+        "here",
+    ]
     own, rest = split_words(words)
-    assert own == ["--seeds=3", "--plan", "--parts", "views", "edges", "--out", "here"]
+    assert own == ["--seeds=3", "--plan", "--gradients=false", "--parts", "views", "edges", "--out", "here"]
     assert rest == ["--data", "x", "--steps", "5"]
     assert Study(sweep=("K=64,128",)).sweeps == [("K", "64"), ("K", "128")]
     with pytest.raises(MultiviewError, match="Did you mean 'views'"):

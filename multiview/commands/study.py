@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from multiview.study.plan import Plan
 
 PARTS = ("views", "edges", "topology", "alone")
+FLAGS = ("plan", "gradients")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +95,9 @@ def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
         mine = word in ("-h", "--help") or (word.startswith("--") and option in names) or word == "-o"
         target = own if mine else rest
         target.append("--out" if word == "-o" else word)
-        while left and "=" not in word and option not in ("plan", "gradients") and not left[0].startswith("-"):
+        if option in FLAGS and left and left[0] in ("true", "false"):
+            target[-1] = f"{word}={left.pop(0)}"
+        while left and "=" not in word and option not in FLAGS and not left[0].startswith("-"):
             target.append(left.pop(0))
     return own, rest
 

@@ -54,8 +54,7 @@ def evaluate(
     """kNN and linear probe of every view and of all together, and retrieval between the views.
 
     Prints tables and a verdict, writes the file of `file_of`, and returns the rows. Every process
-    must call it. The controls are raw pixels, encoders with the weights that the run started from,
-    and of retrieval ridge regression and CCA. Only kNN and probes need labels.
+    must call it. Only kNN and probes need labels.
 
     Args:
         trained: the run.
@@ -66,8 +65,7 @@ def evaluate(
         subsets: probe every subset of the views, on the samples that have all its views.
         target: what probes predict, see `targets_of` (none = the label, else the first column).
         probe: `linear`; `mlp` adds a probe with a hidden layer.
-        controls: what is measured beside the trained weights: `random`, `raw`, and `statistics` for
-            all models without a network; without `statistics` no target is predicted either.
+        controls: `random` (first weights), `raw` (values), `statistics` (ridge, CCA, targets).
     """
     console, device = console or SafeConsole(quiet=rank() != 0), device or next(trained.model.parameters()).device
     share_buffers(trained.model)
@@ -78,8 +76,7 @@ def evaluate(
     if not groups and not targets and search is None:
         console.print("Not evaluated: no split holds two samples of one view.", highlight=False)
         return []
-    for sentence in search.left_out if search else ():
-        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    _say(console, search.left_out if search else ())
     probed = Probed(targets, groups, _usual(trained), dim, probe, controls)
     rows = _measured(trained, splits if groups or targets else [], probed, search, device, layer)
     render(rows, console)
@@ -136,6 +133,11 @@ def _labelled(
         return rows + predictions(*given, dim=probed.dim, probe=probed.probe, through_z=layer is None, probes=probes)
 
     return on_first(measure)
+
+
+def _say(console: Console, sentences: Sequence[str]) -> None:
+    for sentence in sentences:
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)

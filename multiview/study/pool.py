@@ -138,7 +138,7 @@ class Pool:
         for worker in self.workers.values():
             try:
                 worker.process.wait(timeout=60)
-            except subprocess.TimeoutExpired:
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C ends it at once
                 worker.process.kill()
 
 
