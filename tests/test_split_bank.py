@@ -9,6 +9,7 @@ import by_hand
 import numpy as np
 import pytest
 import torch
+from small_runs import assert_same_end, assert_same_losses, run, signal_in_step
 from torch.nn.functional import normalize
 
 import multiview as mv
@@ -223,6 +224,21 @@ def test_processes_find_and_resume_what_one_finds_to_the_bit(counts: tuple[int, 
     one = torch.load(tmp_path / "found-1", weights_only=False)
     for count in counts:
         assert_equal_to_the_bit(one, torch.load(tmp_path / f"found-{count}", weights_only=False))
+
+
+@pytest.mark.slow
+def test_a_resumed_run_with_split_banks_equals_an_unbroken_one(tmp_path: Path) -> None:
+    words = ["--bank", "split", "--negatives", "128", "--cache", str(tmp_path)]
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert run("cmc_lab", Path("scenes:200"), one, *words) == 0
+    with signal_in_step(3):
+        assert run("cmc_lab", Path("scenes:200"), two, *words) == 130
+    assert run("cmc_lab", Path("scenes:200"), two, *words, "--resume") == 0
+    assert_same_losses(one, two)
+    assert_same_end(one, two)
+    rows = [(out / "checkpoints/step-00000006/banks-0-of-1.safetensors").read_bytes() for out in (one, two)]
+    assert rows[0] == rows[1]
+    assert not list(two.glob("checkpoints/.banks*"))
 
 
 def test_new_rows_are_uniform_and_differ_between_banks() -> None:

@@ -51,10 +51,7 @@ class AtScale(NamedTuple):
 
 
 def at_scale(prepared: Prepared, scale: Scale, batch: int) -> AtScale:
-    """The sizes for `scale`. batch: samples of a step, of all processes together.
-
-    Raises MultiviewError when the graph cannot work with that many processes or samples.
-    """
+    """The sizes for `scale`, with `batch` samples in all processes; MultiviewError when impossible."""
     processes = scale.processes or prepared.situation.ranks
     samples = int(scale.samples or prepared.situation.samples)
     if batch % processes or batch > samples:
@@ -62,11 +59,15 @@ def at_scale(prepared: Prepared, scale: Scale, batch: int) -> AtScale:
             f"a batch of {batch} cannot be shared by {processes} processes that train on {samples:,} samples; give "
             f"--batch {processes * max(1, batch // processes)} or another multiple of {processes}."
         )
-    situation = Situation(samples=samples, per_rank=batch // processes, ranks=processes)
-    graph = (prepared.asked or prepared.setup.graph).resolved(situation)
+    graph = _resolved(prepared, Situation(samples=samples, per_rank=batch // processes, ranks=processes))
     held = [*_memories(graph, samples, processes), *_model(prepared), *_data(prepared, samples)]
     received = list(_received(prepared, graph, batch, processes))
     return AtScale(processes, samples, held, received, _stored_bytes(prepared))
+
+
+def _resolved(prepared: Prepared, situation: Situation) -> ContrastGraph:
+    """The graph as it was asked for, with the sizes that fit the situation."""
+    return (prepared.asked or prepared.setup.graph).resolved(situation)
 
 
 def _stores(graph: ContrastGraph) -> dict[str, Needs]:
