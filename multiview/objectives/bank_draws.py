@@ -46,7 +46,7 @@ def require_split(cmc: CMC) -> None:
 
 
 def drawn_rows(cmc: CMC, edge: EdgeInput, index: Tensor, bank: Tensor, kind: str, count: int) -> Tensor:
-    """Rows of `bank` (N, d): K for the `step`, own row and K others per `sample`, none for `all`."""
+    """Rows of `bank` (N, d): K for the `step`, own and K others per `sample`, none for `all`."""
     draw, generator, size = ops.negatives, edge.generator, len(bank)
     counted = cmc.numbers == "counter" or (cmc.numbers == "auto" and size > TABLE_ROWS)
     key = _key(edge) if counted and kind != "all" else None

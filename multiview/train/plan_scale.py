@@ -51,7 +51,7 @@ class AtScale(NamedTuple):
 
 
 def at_scale(prepared: Prepared, scale: Scale, batch: int) -> AtScale:
-    """The sizes for `scale`, with `batch` samples in all processes; MultiviewError when impossible."""
+    """The sizes for `scale`. batch: of all processes. Raises MultiviewError when impossible."""
     processes = scale.processes or prepared.situation.ranks
     samples = int(scale.samples or prepared.situation.samples)
     if batch % processes or batch > samples:
