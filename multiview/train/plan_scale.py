@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from multiview.config import Scale
+from multiview.data.load.window_order import EXACT_BELOW
+from multiview.data.store.columns import LARGE
 from multiview.errors import MultiviewError
 from multiview.graph import AnyEdge, ContrastGraph, needs_of_edge
 from multiview.memory.memories import store_name
@@ -109,10 +111,17 @@ def _weights(prepared: Prepared) -> tuple[int, int]:
 
 
 def _data(prepared: Prepared, samples: int) -> Iterator[Line]:
-    yield Line("order", INDEX * samples, f"{INDEX} bytes a sample; {ORDER_PEAK} while an epoch's order is drawn")
+    order = prepared.train.order
+    if order == "window" or (order == "auto" and samples >= EXACT_BELOW):
+        yield Line("order", 0, "computed place by place, without a table of all samples")
+    else:
+        yield Line("order", INDEX * samples, f"{INDEX} bytes a sample; {ORDER_PEAK} while an epoch's order is drawn")
     modalities = len({view.modality for view in prepared.setup.views.values()})
     each = 3 * INDEX + modalities
-    yield Line("columns", each * samples, f"{each} bytes a sample: row, label (twice), presence of each modality")
+    if samples >= LARGE:
+        yield Line("columns", 0, "read shard by shard, unless an edge reads labels")
+    else:
+        yield Line("columns", each * samples, f"{each} bytes a sample: row, label (twice), presence of each modality")
 
 
 def _received(prepared: Prepared, graph: ContrastGraph, batch: int, processes: int) -> Iterator[Line]:
