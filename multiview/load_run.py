@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         `trained: mv.Trained = mv.load(...)` or `model: mv.PortableModel = mv.load(...)` says which.
         """
 
-        @overload  # type: ignore[override]
+        @overload  # type: ignore[override, no-overload-impl]
         def embed(self, split: str, store: Store | None = None) -> Embedded: ...
 
         @overload
@@ -88,9 +88,8 @@ def load(run: str | Path, data: Any = None, *, setup: Setup | None = None, trust
     recipe = recipe_of(folder, trust_code=trust_code)
     saved, own = newest(result_folder(folder)), _own_data(folder)
     read = partial(open_data, cache=Path(recipe.cache), cache_size=recipe.cache_size)
-    store = (
-        _own_store(own, folder, partial(read, mix=recipe.mix)) if data is None else _opened(data, read, recipe.group)
-    )
+    its_own = partial(read, mix=recipe.mix)
+    store = _own_store(own, folder, its_own) if data is None else _opened(data, read, recipe.group)
     torch.manual_seed(recipe.seed)
     built = tuned(_built(recipe, folder, setup), weights=False)
     setup, notes = _with_own_statistics(built, saved, None if data is None else own, read)
@@ -98,8 +97,8 @@ def load(run: str | Path, data: Any = None, *, setup: Setup | None = None, trust
     said = (*saved.refused, *notes, *_unfinished(saved, folder))
     model = MultiviewModel({name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()}, setup.graph)
     _load_weights(model, saved, folder)
-    step, other, group = saved.state["step"], _other_data(data, store, folder), recipe.group
-    trained = Trained(setup, model, store, folder, step, notes=said, other_data=other, group=group)
+    kept = {"notes": said, "other_data": _other_data(data, store, folder), "group": recipe.group}
+    trained = Trained(setup, model, store, folder, saved.state["step"], **kept)
     for note in said:
         print(f"note: {note}", file=sys.stderr)
     return cast("Loaded", trained)

@@ -81,16 +81,20 @@ class _Norms:
         return (m for module in self.modules for m in module.modules() if isinstance(m, _BatchNorm))
 
 
+def _require_two(rows: int, norms: _Norms) -> None:
+    if rows < 2 and world() > 1 and any(isinstance(m, nn.SyncBatchNorm) and m.training for m in norms):
+        raise MultiviewError(
+            f"a SyncBatchNorm needs two rows or more in every process, but this process has {rows} and the others "
+            "would wait for it. Give the encoder batch norm without synchronisation, or train on samples that all have "
+            "its view."
+        )
+
+
 def _group_forward(
     embed: Callable[[Tensor], dict[K, Tensor]], x: Tensor, present: Tensor, norms: _Norms
 ) -> dict[K, Tensor]:
     rows = present.nonzero()[:, 0]
-    if len(rows) < 2 and world() > 1 and any(isinstance(m, nn.SyncBatchNorm) and m.training for m in norms):
-        raise MultiviewError(
-            f"a SyncBatchNorm needs two rows or more in every process, but this process has {len(rows)} and the others "
-            "would wait for it. Give the encoder batch norm without synchronisation, or train on samples that all have "
-            "its view."
-        )
+    _require_two(len(rows), norms)
     with nullcontext() if len(rows) > 1 else _running_statistics(norms):
         if len(rows) == len(x):
             return embed(x)

@@ -182,7 +182,7 @@ class MultiviewModel(nn.Module):
         scalars = {name: dict(cast("Learned", learned).values.items()) for name, learned in self.scalars.items()}
         return Embeddings(z, p, scalars)
 
-    def _fused(self, h: Mapping[str, Tensor], present: Mapping[str, Tensor] | None) -> dict[tuple[str, Head], Tensor]:
+    def _fused(self, h: Mapping[str, Tensor], present: Present | None) -> dict[tuple[str, Head], Tensor]:
         """The fused embeddings of each draw of the views of each fusion."""
         return {
             (fused_name(views), head): self.fusion(head)(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,13 +59,16 @@ def _edge(objective: Objective) -> EdgeInput:
     return agreeing(objective, ROWS, 0.5)
 
 
+SMALL: dict[str, dict[str, Any]] = {"cmc": {"negatives": 12}, "moco": {"queue": 16}}
+"""Options of objectives whose defaults need more rows than a check has."""
+
+
 def objectives() -> Iterator[tuple[str, Objective]]:
     """The installed objectives with their defaults, small."""
     for plugin in installed("objectives"):
         made = load("objectives", plugin.name)
         if isinstance(made, type) and issubclass(made, Objective):
-            options = {"negatives": 12} if plugin.name == "cmc" else {"queue": 16} if plugin.name == "moco" else {}
-            yield plugin.name, made(**options)
+            yield plugin.name, made(**SMALL.get(plugin.name, {}))
 
 
 def parity(device: torch.device) -> Iterator[Row]:

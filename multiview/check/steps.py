@@ -66,8 +66,12 @@ def trial_of(recipe: Recipe, *, hole: bool = False, samples: int = SAMPLES) -> T
     memories = Memories(model, graph, samples, recipe.seed)
     parts = assemble(accelerator, views, model, memories, recipe.train, lambda index: [f"{i}" for i in index.tolist()])
     parts.wrapped.train()
-    made = made_batch(views, batch, hole=hole)
-    return Trial(parts, made.pin_memory() if accelerator.device.type == "cuda" else made, samples)
+    return Trial(parts, _on_host(made_batch(views, batch, hole=hole), accelerator.device), samples)
+
+
+def _on_host(batch: Batch, device: torch.device) -> Batch:
+    """The batch as a loader gives it: in pinned memory for a CUDA device."""
+    return batch.pin_memory() if device.type == "cuda" else batch
 
 
 def made_batch(views: Mapping[str, View], rows: int, *, hole: bool = False) -> Batch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
@@ -70,7 +70,6 @@ def preprocess(given: str, words: Sequence[str]) -> int:
     name, _, value = given.partition(":")
     source_type = load("sources", name)
     chosen = _parsed(name, source_type, [*words, f"--{_shorthand(name, source_type)}", value] if value else words)
-    from multiview.data.write.preprocess import preprocess as write
     from multiview.data.write.progress import progress_bar
 
     source = source_type(**{field.name: getattr(chosen, field.name) for field in fields(source_type)})
@@ -78,15 +77,21 @@ def preprocess(given: str, words: Sequence[str]) -> int:
     options = {field.name: getattr(chosen, field.name) for field in fields(Preprocess)}
     del options["view_statistics"], options["merge"]
     started = time.monotonic()
-    if chosen.merge:
-        from multiview.data.write.jobs import write_together as write
     with progress_bar(f"preparing {root or given}") as progress:
-        report = write(source, root, out_of(chosen.out), name=name, progress=progress, **options)
+        report = _writer(chosen.merge)(source, root, out_of(chosen.out), name=name, progress=progress, **options)
     say("\n".join(report.lines()))
     _log_speed(report, time.monotonic() - started)
     if chosen.view_statistics and not report.part and (chosen.merge or not chosen.shard or is_address(chosen.out)):
         _describe_views(report.out, source, root, chosen.group)
     return DONE
+
+
+def _writer(together: bool) -> Callable[..., Report]:
+    """What writes the store: alone, or as one of several jobs that join their parts."""
+    from multiview.data.write import jobs
+    from multiview.data.write.preprocess import preprocess as alone
+
+    return jobs.write_together if together else alone
 
 
 def _log_speed(report: Report, seconds: float) -> None:

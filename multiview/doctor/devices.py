@@ -118,6 +118,9 @@ def accelerate_launch() -> Iterator[Finding]:
     yield from launching(torch.cuda.device_count() if torch.cuda.is_available() else 0)
 
 
+BUSY = "The cores are shared or busy: look for other programs, or set --threads lower."
+
+
 def matrix_product() -> Iterator[Finding]:
     """How fast one core multiplies matrices, and how much all cores add."""
     import torch
@@ -131,9 +134,10 @@ def matrix_product() -> Iterator[Finding]:
     text = f"{speeds[0]:.0f} Gflop/s on one core (float32)"
     if number > 1:
         text += f", {speeds[-1]:.0f} on {number}"
-    slow = speeds[-1] < GAIN * number * speeds[0]
-    advice = "The cores are shared or busy: look for other programs, or set --threads lower." if slow else ""
-    yield Finding("matrix product", ADVICE if slow else OK, text, advice)
+    if speeds[-1] < GAIN * number * speeds[0]:
+        yield Finding("matrix product", ADVICE, text, BUSY)
+    else:
+        yield Finding("matrix product", OK, text, "")
 
 
 def _shortest(action: Callable[[], object]) -> float:

@@ -28,8 +28,7 @@ def sounds(store: Store, modality: str, rows: Iterable[tuple[int, int]], most: i
     rows: (number of the sample, its row in the store), the most important one first.
     """
     made: dict[str, str] = {}
-    kind, left = store.modality(modality), most
-    there = store.present(modality)
+    kind, there, left = store.modality(modality), store.present(modality), most
     for number, row in rows:
         text = sound(np.asarray(store.read([row], modality)[0]), kind) if there[row] else ""
         left -= len(text)

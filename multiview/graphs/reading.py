@@ -287,9 +287,8 @@ def edge_of(document: Document, listed: Listed, views: Mapping[str, GraphView], 
     if "edge" in options:
         return options["edge"]
     label = "-".join(names)
-    for name in names:
-        if name not in views:
-            document.fail(at, f"edge {label}: {unknown_name('view of this graph', name, views)}")
+    if unknown := next((name for name in names if name not in views), None):
+        document.fail(at, f"edge {label}: {unknown_name('view of this graph', unknown, views)}")
     objective = objective_at(document, at, _objective_words(options, names, default), default, label)
     own = _edge_fields(document, at, options, label)
     try:

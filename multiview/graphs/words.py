@@ -39,6 +39,14 @@ NAMED = ("view", "encoder", "objective")
 """Keys whose value is a name, or a mapping with the name and options."""
 
 
+def _require_views(document: Document) -> None:
+    if "views" not in document.value:
+        raise MultiviewError(
+            "there is no graph to train; give a graph file, as in `multiview train graph.yaml`, or views, as in "
+            "--views photo=rgb,depth."
+        )
+
+
 def options_of(recipe: type[Recipe], words: Sequence[str]) -> list[str]:
     """The words of `multiview train graph.yaml ...` as options of the recipe, checked.
 
@@ -47,11 +55,7 @@ def options_of(recipe: type[Recipe], words: Sequence[str]) -> list[str]:
     if {"-h", "--help"} & set(words):
         return list(words)
     document, options = _read(recipe, words)
-    if "views" not in document.value:
-        raise MultiviewError(
-            "there is no graph to train; give a graph file, as in `multiview train graph.yaml`, or views, as in "
-            "--views photo=rgb,depth."
-        )
+    _require_views(document)
     graph = check(graph_of(document), document)
     views, edges = plain_parts(graph.views, graph.edges)
     return [*options, f"--views={json.dumps(views)}", f"--edges={json.dumps(edges)}", "--topology=null"]

@@ -226,6 +226,10 @@ def _measurable_groups(trained: Trained, splits: Sequence[str], subsets: bool, c
     return [group for group, reason in reasons.items() if not reason]
 
 
+def _extract(model: MultiviewModel, layer: str | None) -> Extract:
+    return lambda views: pooled(model.features(views, layer))
+
+
 def _of_models(
     trained: Trained,
     models: Mapping[str, MultiviewModel],
@@ -234,11 +238,7 @@ def _of_models(
     layer: str | None,
 ) -> dict[str, dict[str, Embedded]]:
     """Weights -> split -> features, or a layer, of the wanted samples."""
-
-    def extract(model: MultiviewModel) -> Extract:
-        return lambda views: pooled(model.features(views, layer))
-
-    parts = {name: _embedded(trained, wanted, extract(model), device, name) for name, model in models.items()}
+    parts = {name: _embedded(trained, wanted, _extract(model, layer), device, name) for name, model in models.items()}
     if layer is not None:
         return parts
     return {name: {s: with_fused(models[name], part) for s, part in of.items()} for name, of in parts.items()}

@@ -137,12 +137,15 @@ class ShardCache:
         finally:
             partial.unlink(missing_ok=True)
 
+    def _partial(self, file: Whole) -> Path:
+        token = f"{os.getpid()}-{secrets.token_hex(4)}"
+        return self.folder / f".{file.name}.{file.size}.{token}.partial"
+
     def _reserved(self, file: Whole, free: Callable[[], bool]) -> Path:
         """The empty file to write a shard into, which counts with its whole size from now on."""
         for remains in self.folder.glob(f".{file.name}.*.partial"):  # of a process that was killed
             remains.unlink(missing_ok=True)
-        token = f"{os.getpid()}-{secrets.token_hex(4)}"
-        partial = self.folder / f".{file.name}.{file.size}.{token}.partial"
+        partial = self._partial(file)
         until = time.monotonic() + ROOM_SECONDS
         while True:
             with alone(self.root / ROOM):

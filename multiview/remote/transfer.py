@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -96,13 +97,13 @@ def remove(address: str, names: Iterable[str]) -> None:
     for name in names:
         place = join(address, name)
         try:
-            _retried(
-                lambda place=place: filesystem(address).rm_file(plain_path(place)),
-                address,
-                f"{place} cannot be removed",
-            )
+            _retried(partial(_remove, address, place), address, f"{place} cannot be removed")
         except FileNotFoundError:
             continue
+
+
+def _remove(address: str, place: str) -> None:
+    filesystem(address).rm_file(plain_path(place))
 
 
 def _retried(act: Callable[[], T], address: str, failed: str) -> T:

@@ -75,13 +75,16 @@ def kept(run: Gathered) -> list[Card]:
     trained = [row for row in rows if row.weights == TRAINED]
     if not trained:
         return []
-    margins = [row.facts.get("over_random") or {"low": 0, "high": 0} for row in trained]
-    more, less = sum(m["low"] > 0 for m in margins), sum(m["high"] < 0 for m in margins)
-    sentence = (
-        f"Of {counted(len(trained), 'simple fact')} of the samples, the trained features keep {more} better and {less} "
-        "worse than those of random weights, beyond noise."
-    )
     named = [replace(row, group=f"{row.group} {row.measure.removeprefix(KEPT)}") for row in rows]
     how = "The share of the variance of a fact that a ridge regression predicts from the features (R²), held out."
     picture = drawing(first_groups(named), "share of the variance")
-    return [Card(title="Simple facts", state="unknown", sentence=sentence, drawing=picture, notes=[how])]
+    return [Card(title="Simple facts", state="unknown", sentence=_kept_sentence(trained), drawing=picture, notes=[how])]
+
+
+def _kept_sentence(trained: Sequence[Measure]) -> str:
+    margins = [row.facts.get("over_random") or {"low": 0, "high": 0} for row in trained]
+    more, less = sum(m["low"] > 0 for m in margins), sum(m["high"] < 0 for m in margins)
+    return (
+        f"Of {counted(len(trained), 'simple fact')} of the samples, the trained features keep {more} better and {less} "
+        "worse than those of random weights, beyond noise."
+    )

@@ -59,16 +59,21 @@ def _percent(runs: Sequence[Outcome], names: Sequence[str]) -> str:
     return f"{100 * fmean(known):.1f}" if known else "-"
 
 
+def _mean_cosines(runs: Sequence[Outcome], encoder: str) -> dict[str, float]:
+    """Pair of edges -> the cosine of their gradients on the encoder, as a mean over runs."""
+    pairs: dict[str, list[float]] = {}
+    for run in runs:
+        for pair, value in run.gradients.get(encoder, {}).items():
+            pairs.setdefault(pair, []).append(value)
+    return {pair: fmean(values) for pair, values in pairs.items()}
+
+
 def gradient_lines(found: Mapping[Variant, Sequence[Outcome]]) -> list[str]:
     """For each encoder, the pair of edges whose gradients agree least, as a mean over seeds."""
     runs = next(iter(found.values()), [])
     lines = []
     for encoder in dict.fromkeys(name for run in runs for name in run.gradients):
-        pairs: dict[str, list[float]] = {}
-        for run in runs:
-            for pair, value in run.gradients.get(encoder, {}).items():
-                pairs.setdefault(pair, []).append(value)
-        means = {pair: fmean(values) for pair, values in pairs.items()}
+        means = _mean_cosines(runs, encoder)
         least = min(means, key=lambda pair: means[pair])
         lines.append(
             f"gradients on the encoder of {encoder}: cosine {fmean(means.values()):+.2f} on average over "

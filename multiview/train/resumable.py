@@ -61,12 +61,7 @@ def refuse_other_data(state: Mapping[str, Any], samples: Identity, batch: int) -
             "the run was trained with other groups of samples, or without groups, and its queues hold their codes; "
             "resume with the --group and the data that the run began with, or start a new run."
         )
-    if state.get("mix", "") != samples.mix:
-        before = f"--mix {state['mix']}" if state.get("mix") else "no --mix"
-        raise MultiviewError(
-            f"the run was trained with {before}, so that its next batches would be others; resume with {before}, or "
-            "start a new run with another --out."
-        )
+    _refuse_other_mix(state, samples)
     if state["batch"] != batch:
         raise MultiviewError(
             f"the run was trained with a batch of {state['batch']} and is resumed with {batch}, which would continue "
@@ -78,6 +73,15 @@ def refuse_other_data(state: Mapping[str, Any], samples: Identity, batch: int) -
         "the checkpoint is of an older version and holds no ids of its samples: only their number was compared with "
         "the data"
     ]
+
+
+def _refuse_other_mix(state: Mapping[str, Any], samples: Identity) -> None:
+    if state.get("mix", "") != samples.mix:
+        before = f"--mix {state['mix']}" if state.get("mix") else "no --mix"
+        raise MultiviewError(
+            f"the run was trained with {before}, so that its next batches would be others; resume with {before}, or "
+            "start a new run with another --out."
+        )
 
 
 def _refuse_other_order(state: Mapping[str, Any], order: str) -> None:

@@ -60,9 +60,8 @@ def with_weights(setup: Setup, words: str | None) -> Setup:
         return setup
     own = [view for view, encoder in setup.encoders.items() if not isinstance(encoder, str)]
     named = _named_files(words, own)
-    for view in named:
-        if view not in own:
-            raise unknown_name("view with an encoder of its own", view, own)
+    if unknown := next((view for view in named if view not in own), None):
+        raise unknown_name("view with an encoder of its own", unknown, own)
     old = {view: setup.tuning.get(view, Tuning()) for view in named}
     new = {view: each if each.weights else replace(each, weights=named[view]) for view, each in old.items()}
     return replace(setup, tuning={**setup.tuning, **new})

@@ -133,13 +133,12 @@ def _sorted(form: _Form, columns: dict[str, Any]) -> Measurements:
     numbers: dict[str, NDArray[np.float64]] = {}
     texts: dict[str, list[str | None]] = {}
     odd: dict[str, tuple[int, str]] = {}
-    dates = []
+    kinds = {name: str(column.type) for name, column in columns.items()}
+    dates = [name for name, kind in kinds.items() if kind.startswith(("timestamp", "date", "time"))]
     for name, column in columns.items():
-        kind = str(column.type)
-        if kind.startswith(("timestamp", "date", "time")):
+        if name in dates:
             numbers[name] = _seconds(column)
-            dates.append(name)
-        elif kind != "string":
+        elif kinds[name] != "string":
             numbers[name] = np.asarray(column.cast("float64", safe=False).to_numpy(), np.float64)
         else:
             _sort_texts(name, column.to_pylist(), numbers, texts, odd)

@@ -78,33 +78,43 @@ def open_data(
         return mixed([open_data(each, cache, say, workers, group, cache_size) for each in several], ratio)
     if is_address(spec):
         return Store.open(spec, cache_size)
-    path, maker = Path(spec), _StoreMaker(say, workers, group)
+    return _open_here(spec, cache, _StoreMaker(say, workers, group))
+
+
+def _open_here(spec: str, cache: Path, maker: _StoreMaker) -> Store:
+    """The store of data on this machine, of data that is computed, or of `hf:`."""
     if spec == MEMORY:
         raise MultiviewError(
             "the run was trained on data in memory, which no file holds; give the data again: "
             "mv.load(RUN, data=...), or `--data STORE` with the path of a store of the same modalities."
         )
     if spec.startswith(f"{FOLDER}:"):
-        return _open_files(Path(spec.partition(":")[2]), group)
+        return _open_files(Path(spec.partition(":")[2]), maker.group)
     if spec.split(":")[0] in GENERATED:  # a folder of that name is ./scenes
         return _open_generated(spec, cache, maker)
     if spec.startswith(f"{HF}:"):
         return _open_hugging_face(spec, cache, maker)
+    if is_store(spec):
+        return Store.open(Path(spec))
+    return _open_made(spec, cache, maker)
+
+
+def _open_made(spec: str, cache: Path, maker: _StoreMaker) -> Store:
+    """The store that is made of a folder or a file."""
+    path = Path(spec)
     if not path.exists():
         raise MultiviewError(
             f"{spec} does not exist; give the path of a store, a folder of your data or a manifest, or `{SCENES}`."
         )
-    if is_store(spec):
-        return Store.open(path)
     source = detect_source(path)
     try:
-        return maker.open(source, path, _base(source, path, cache, group))
+        return maker.open(source, path, _base(source, path, cache, maker.group))
     except UnknownRateError as cause:
         timed = _with_steps(source)
         if timed is source:
             raise
-        say(f"{cause} Without it, one step of a series counts as one second.")
-    return maker.open(timed, path, _base(timed, path, cache, group))
+        maker.say(f"{cause} Without it, one step of a series counts as one second.")
+    return maker.open(timed, path, _base(timed, path, cache, maker.group))
 
 
 def _with_steps(source: Source) -> Source:

@@ -223,13 +223,17 @@ def _others(table: labels.LabelTable, options: Sensors) -> list[str]:
     return [name for name in table.columns if name and name not in used]
 
 
-def _notes(survey: Survey, cut: Cut, recordings: Recordings, rows: int, options: Sensors) -> list[str]:
-    """What became of columns and recordings."""
+def _sensors_note(survey: Survey, cut: Cut) -> str:
     sensors = ", ".join(
         f"{name} ({', '.join(use.names) or counted(len(use.columns), 'column')}; {cut.rates[name]:g} Hz)"
         for name, use in survey.sensors.items()
     )
-    notes = [f"sensors: {sensors}."]
+    return f"sensors: {sensors}."
+
+
+def _notes(survey: Survey, cut: Cut, recordings: Recordings, rows: int, options: Sensors) -> list[str]:
+    """What became of columns and recordings."""
+    notes = [_sensors_note(survey, cut)]
     times = sorted({each.time for each in survey.columns.values() if each.time})
     left = sorted({name for each in survey.columns.values() for name in each.left_out})
     named = sorted({each.label for each in survey.columns.values() if each.label})

@@ -20,8 +20,7 @@ from multiview.data.store import columnfile
 from multiview.data.store import manifest as manifests
 from multiview.data.store.columnfile import ColumnFile, ColumnFileError, column_names
 from multiview.data.store.fetched import fetched
-from multiview.data.store.manifest import Manifest, has_checksum
-from multiview.data.store.reading import not_a_store
+from multiview.data.store.manifest import Manifest, has_checksum, not_a_store
 from multiview.data.store.statistics import Moments, Statistics, channels
 from multiview.errors import MultiviewError
 from multiview.plurals import counted
@@ -109,9 +108,11 @@ def _verify(path: Path, manifest: Manifest, name: Path | str, limits: _Limits) -
     faults += [f"the id '{name}' occurs {count} times" for name, count in ids.items() if count > 1]
     if not faults:
         faults += _count_faults(manifest, results)
-    file = path / manifests.NAME
-    notes = () if has_checksum(file.read_text(encoding="utf-8")) else (NO_CHECKSUM.format(file),)
-    return Verification(name, len(manifest.shards), rows, tuple(faults), notes)
+    return Verification(name, len(manifest.shards), rows, tuple(faults), _notes(path / manifests.NAME))
+
+
+def _notes(file: Path) -> tuple[str, ...]:
+    return () if has_checksum(file.read_text(encoding="utf-8")) else (NO_CHECKSUM.format(file),)
 
 
 def _column_file_faults(path: Path, manifest: Manifest) -> Iterator[str]:

@@ -45,22 +45,25 @@ def _folder(out: Path, part: Part) -> Path:
     return out / storefolder.PARTS / f"{part.number}-of-{part.count}"
 
 
+def _missing(folders: list[Path]) -> list[int]:
+    return [number for number, each in enumerate(folders, 1) if not (each / manifest.NAME).exists()]
+
+
 def _joined(out: Path, part: Part, written: Report, overwrite: bool) -> Report:
     """The report on the store, or on this part while others are missing."""
     folders = [_folder(out, Part(number, part.count)) for number in range(1, part.count + 1)]
     while True:
-        missing = [number for number, each in enumerate(folders, 1) if not (each / manifest.NAME).exists()]
+        missing = _missing(folders)
         if missing and _is_joined(out, folders):
             return _report_joined(out, written)
         if missing:
             return report_missing(out, written, part, missing)
         try:
             report = merge(out, folders, overwrite=overwrite, linked=True)
+            shutil.rmtree(out / storefolder.PARTS, ignore_errors=True)
+            return report
         except LockedError:  # another last job is at it
             time.sleep(WAIT_SECONDS)
-            continue
-        shutil.rmtree(out / storefolder.PARTS, ignore_errors=True)
-        return report
 
 
 def _is_joined(out: Path, folders: list[Path]) -> bool:

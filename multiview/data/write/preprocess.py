@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from multiview.data.source import Source
+from multiview.data.source import Plan, Source
 from multiview.data.store.manifest import Manifest, Provenance
 from multiview.data.store.shard import Reject, TooManyRejectsError
 from multiview.data.write import storeaddress, storefolder
@@ -72,22 +72,36 @@ def preprocess(
         group: the column that says which samples belong together, see `multiview preprocess`.
         progress: called with (samples done, samples in all, samples rejected).
     """
+    _require_rows(shard_rows)
     part = Part.of(shard)
     settings = WriteSettings(max_bad=max_bad, workers=workers, engine=engine, part=part, duplicates=duplicates)
-    if shard_rows < 1:
-        raise MultiviewError(f"shard_rows is {shard_rows}; give 1 or more.")
     plan = with_groups(make_plan(source, root), group, source, root)
     origin = provenance_of(source, name or type(source).__name__.lower(), root, plan)
-    shard_rows = rows_per_shard(plan, shard_rows, shard_mb, is_address(out))
-    origin = replace(origin, shard_rows=shard_rows, duplicates=duplicates, part=str(part) if part else None)
-    job = ShardJob(plan, layout_of_plan(plan, origin.origin()), Path(out), shard_rows, 0)
+    origin = replace(origin, duplicates=duplicates, part=str(part) if part else None)
+    job, origin = _job(plan, origin, out, rows_per_shard(plan, shard_rows, shard_mb, is_address(out)))
+    return _written(out, job, origin, settings, progress or (lambda *_: None), overwrite)
+
+
+def _require_rows(shard_rows: int) -> None:
+    if shard_rows < 1:
+        raise MultiviewError(f"shard_rows is {shard_rows}; give 1 or more.")
+
+
+def _job(plan: Plan, origin: Provenance, out: Path | str, shard_rows: int) -> tuple[ShardJob, Provenance]:
+    origin = replace(origin, shard_rows=shard_rows)
+    return ShardJob(plan, layout_of_plan(plan, origin.origin()), Path(out), shard_rows, 0), origin
+
+
+def _written(
+    out: Path | str, job: ShardJob, origin: Provenance, settings: WriteSettings, progress: Progress, overwrite: bool
+) -> Report:
     if isinstance(out, str) and is_address(out):
-        return _write_at_address(out, job, origin, settings, progress or (lambda *_: None), overwrite)
+        return _write_at_address(out, job, origin, settings, progress, overwrite)
     out = Path(out)
     with storefolder.opened(out, origin, overwrite) as whole:
         if whole:
             return report_already_whole(out, whole)
-        return _write_store(job, origin, settings, progress or (lambda *_: None))
+        return _write_store(job, origin, settings, progress)
 
 
 def _write_store(job: ShardJob, origin: Provenance, settings: WriteSettings, progress: Progress) -> Report:

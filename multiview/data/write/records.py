@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, cast
 from zipfile import BadZipFile
 
 import numpy as np
@@ -42,7 +43,7 @@ def record_of(folder: Path, summary: ShardSummary, layout: Layout) -> bytes:
             column = files.column(0, name)
             arrays[f"{COLUMN}{name}"] = column.astype(column.dtype.str)  # without the notes of HDF5
     file = io.BytesIO()
-    np.savez(file, **arrays)
+    np.savez(file, **cast("dict[str, Any]", arrays))
     return file.getvalue()
 
 
