@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         `trained: mv.Trained = mv.load(...)` or `model: mv.PortableModel = mv.load(...)` says which.
         """
 
-        @overload  # type: ignore[override, no-overload-impl]
+        @overload  # type: ignore[no-overload-impl]
         def embed(self, split: str, store: Store | None = None) -> Embedded: ...
 
         @overload
@@ -97,8 +97,8 @@ def load(run: str | Path, data: Any = None, *, setup: Setup | None = None, trust
     said = (*saved.refused, *notes, *_unfinished(saved, folder))
     model = MultiviewModel({name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()}, setup.graph)
     _load_weights(model, saved, folder)
-    kept = {"notes": said, "other_data": _other_data(data, store, folder), "group": recipe.group}
-    trained = Trained(setup, model, store, folder, saved.state["step"], **kept)
+    trained = Trained(setup, model, store, folder, saved.state["step"], notes=said, group=recipe.group)
+    trained = replace(trained, other_data=_other_data(data, store, folder))
     for note in said:
         print(f"note: {note}", file=sys.stderr)
     return cast("Loaded", trained)

@@ -43,6 +43,7 @@ class FakeStore:
             "depth": rng.random((count, SIZE, SIZE), dtype=np.float32) + 1,
             "normal": rng.normal(size=(count, SIZE, SIZE, 3)).astype(np.float16),
         }
+        self.name, self.is_large, self.cache = "scans", False, None
         self.asked: list[str] = []
         self.held: list[tuple[str | int, ...]] = []
         self.in_memory = True
@@ -52,6 +53,8 @@ class FakeStore:
     def rows(self, split: str) -> NDArray[np.int64]:
         every = np.arange(len(self.labels))
         return {"train": every[every % 3 > 0], "test": every[every % 3 == 0], "none": every[:0]}[split]
+
+    split_rows = rows
 
     def present(self, modality: str) -> NDArray[np.bool_]:
         every = np.arange(len(self.labels))

@@ -19,7 +19,7 @@ import multiview.measure
 from multiview.errors import MultiviewError
 from multiview.measure.features import Features, concatenated, measure_features
 from multiview.measure.files import from_json, rows_from_json, to_json
-from multiview.measure.intervals import Interval, Margin, margin, wilson
+from multiview.measure.intervals import Interval, Margin, hits_fact, margin, paired_margin, wilson
 from multiview.measure.knn import weighted_knn
 from multiview.measure.linear import linear_probe, reduced
 from multiview.measure.rows import CONCAT, Measure
@@ -397,3 +397,29 @@ def test_names_come_lazily_and_all_exist():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == ["[]", "False"]
+
+
+def test_a_margin_on_the_same_samples_counts_where_they_differ() -> None:
+    rng = np.random.default_rng(0)
+    control = rng.random(400) < 0.6
+    subject = control | (rng.random(400) < 0.1)
+    facts = [hits_fact(hits)["hits"] for hits in (subject, control)]
+    paired = paired_margin(*facts, 400)
+    more = int((subject & ~control).sum())
+    half = 1.96 * ((more + 1 - more**2 / 402) ** 0.5) / 402
+    assert paired.points == pytest.approx(more / 400)
+    assert paired.low == pytest.approx(min(more / 402 - half, 2 * more / 400 - more / 402 - half))
+    assert paired.clear
+    assert not margin(subject.mean(), control.mean(), 400, 400).clear
+    assert paired_margin(facts[0], facts[0], 400).noise
+    assert hits_fact(np.ones(30_000, bool)) == {}
+
+
+def test_the_interval_of_a_paired_margin_holds_the_truth_in_95_of_100_draws() -> None:
+    rng, inside = np.random.default_rng(1), 0
+    for _ in range(2_000):
+        shared = rng.random(150)
+        subject, control = shared + 0.3 * rng.random(150) < 0.75, shared + 0.3 * rng.random(150) < 0.65
+        found = paired_margin(hits_fact(subject)["hits"], hits_fact(control)["hits"], 150)
+        inside += found.low <= 0.1 <= found.high
+    assert inside / 2_000 > 0.94

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -243,7 +244,8 @@ def test_a_stopped_fit_raises_and_carries_the_half_trained_run(scenes: Path, tmp
 
 @pytest.mark.parametrize("data", ["moved/store", "folder:moved/photos", "moved.csv"])
 def test_data_that_was_moved_are_asked_for(data: str, tmp_path: Path) -> None:
+    from multiview.data.load.open_data import open_data
     from multiview.load_run import _own_store
 
     with pytest.raises(mv.MultiviewError, match=r"was trained on is not there: .* mv\.load\('run', data='PLACE'\)"):
-        _own_store(data, Path("run"), tmp_path)
+        _own_store(data, Path("run"), partial(open_data, cache=tmp_path))

@@ -10,6 +10,7 @@ import numpy as np
 
 from multiview.data.write.progress import progress_bar
 from multiview.errors import MultiviewError
+from multiview.measure.intervals import hits_fact
 from multiview.measure.knn import weighted_knn
 from multiview.measure.linear import Probes, Split, common_dim, prepared
 from multiview.measure.rows import RAW, Group, Measure, group_name, probe_rows, short_weights
@@ -153,7 +154,7 @@ def _measured(features: Features, dim: int, knn: Mapping[str, Any], probes: Prob
     classes, counts = np.unique(train[1], return_counts=True)
     majority = float((test[1] == classes[counts.argmax()]).mean())
     facts = {"extracted": features.width, "classes": len(classes), "majority": majority}
-    fit = facts | {"c": probe.c, "converged": probe.converged}
+    fit = facts | {"c": probe.c, "converged": probe.converged} | hits_fact(probe.hits)
     samples = {"train": len(train[1]), "val": len(val[1]), "test": len(test[1])}
     scores = weighted_knn(*train, *test, **knn), probe.accuracy, probe.balanced_accuracy
     return probe_rows(*scores, {**facts, **knn}, fit, width=probe.dim, samples=samples, **names)

@@ -7,7 +7,7 @@ its regularisation is chosen for each set on validation rows, and when the rows 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from math import log, sqrt
 from typing import TYPE_CHECKING
@@ -62,6 +62,7 @@ class ProbeResult:
         curve: every C that was tried, in rising order.
         converged: whether the tested probe converged before its iterations ran out.
         chosen_on: the rows on which C was chosen, in words.
+        hits: which test rows are right, bool (n,).
     """
 
     accuracy: float
@@ -72,6 +73,7 @@ class ProbeResult:
     curve: tuple[Trial, ...]
     converged: bool
     chosen_on: str = VALIDATION
+    hits: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class Tuned:
             curve=self.curve,
             converged=self.fit.converged,
             chosen_on=self.chosen_on,
+            hits=hits,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
-from multiview.measure.intervals import Margin, margin
+from multiview.measure.intervals import Margin, margin, paired_margin
 from multiview.measure.rows import BALANCED, CONCAT, LINEAR, Measure
 from multiview.measure.scores import Score, measures_of
 from multiview.plurals import counted
@@ -75,7 +75,10 @@ def headline(rows: Sequence[Measure]) -> list[Measure]:
 
 
 def margin_over(subject: Measure, control: Measure) -> Margin:
-    """How far the value of `subject` lies above that of `control`."""
+    """How far the value of `subject` lies above that of `control`; paired on the same samples."""
+    hits = [row.facts.get("hits") for row in (subject, control)]
+    if all(hits) and subject.tested == control.tested:
+        return paired_margin(*hits, subject.tested)
     return margin(subject.value, control.value, subject.tested, control.tested)
 
 

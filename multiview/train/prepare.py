@@ -299,7 +299,7 @@ def _checked_model(setup: Setup, samples: Samples, situation: Situation, train: 
         nn.SyncBatchNorm.convert_sync_batchnorm(model)
     check_encoders(model, example_tensors(samples, setup))
     check_batch_norm(model, situation, train.micro_batch)
-    several = setup.views.items() if situation.ranks > 1 else ()
-    missing = {name: samples.count_absent(view.modality) for name, view in several}
+    counted_views = setup.views.items() if situation.ranks > 1 or not samples.store.is_large else ()
+    missing = {name: samples.count_absent(view.modality) for name, view in counted_views}
     check_synchronised(model, missing, situation)
     return model
