@@ -76,9 +76,9 @@ def headline(rows: Sequence[Measure]) -> list[Measure]:
 
 def margin_over(subject: Measure, control: Measure) -> Margin:
     """How far the value of `subject` lies above that of `control`; paired on the same samples."""
-    hits = [row.facts.get("hits") for row in (subject, control)]
-    if all(hits) and subject.tested == control.tested:
-        return paired_margin(*hits, subject.tested)
+    mine, other = subject.facts.get("hits"), control.facts.get("hits")
+    if mine and other and subject.tested == control.tested:
+        return paired_margin(mine, other, subject.tested)
     return margin(subject.value, control.value, subject.tested, control.tested)
 
 
