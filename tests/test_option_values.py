@@ -16,7 +16,9 @@ from multiview.recipes.cmc_lab import CmcLab
 from multiview.recipes.cmc_rgbd import CmcRgbd
 
 NULLABLE = {
+    "cache_size",
     "group",
+    "mix",
     "out",
     "target",
     "weights",

@@ -132,6 +132,8 @@ def test_a_run_from_python_is_evaluated_compared_and_resumed(
     assert code("evaluate", out) == 0
     assert json.loads((out / "evaluation.json").read_text()) == json.loads(printed)
     assert code("compare", out) == 0
+    assert code("graph", out) == 0
+    assert "Edges" in capsys.readouterr().out
     longer = mv.fit(plain_setup(), data=scenes, out=out, train=replace(TRAIN, steps=3), resume=True, evaluate=False)
     assert longer.steps == mv.load(out).steps == 3
 
@@ -164,6 +166,7 @@ def test_a_run_on_data_in_memory_asks_for_the_data_again(scenes: Path, tmp_path:
     with pytest.raises(mv.MultiviewError, match=r"trained on data in memory, .* give the data again"):
         mv.load(out)
     assert code("evaluate", out) == 2
+    assert code("graph", out) == 0
     assert_equal(features(mv.load(out, data)), features(trained))
     assert code("evaluate", out, "--data", scenes) == 0
 

@@ -14,10 +14,12 @@ from multiview.papers import is_graph_file
 from multiview.plugins import load
 from multiview.recipe import Recipe
 from multiview.recipe_origin import recipe_of
+from multiview.runs import environment
 from multiview.train.runfolder import CONFIG
 
 if TYPE_CHECKING:
     from multiview.graphs.facts import Facts
+    from multiview.setup import Setup
 
 
 def draw(name: str, words: Sequence[str]) -> int:
@@ -27,7 +29,8 @@ def draw(name: str, words: Sequence[str]) -> int:
     """
     svg, rest = _without_svg(words)
     recipe, exact = recipe_named(name, rest)
-    facts = facts_with_data(recipe) if exact else facts_without_data(recipe)
+    setup = _setup_of_run(Path(name))
+    facts = facts_with_data(recipe, setup) if exact else facts_without_data(recipe, setup)
     _show(facts)
     if not exact:
         print("\nAxes with a name, and bytes per sample, depend on the data; --data DATA gives the numbers.")
@@ -69,28 +72,40 @@ def recipe_named(name: str, words: Sequence[str]) -> tuple[Recipe, bool]:
     if (Path(name) / CONFIG).is_file():
         if words:
             raise MultiviewError(f"{name} is a run, whose graph has no further options; leave out {words[0]}.")
-        return recipe_of(Path(name)), True
+        from multiview.data.load.memory import SPEC as MEMORY
+
+        recipe = recipe_of(Path(name))
+        return recipe, recipe.data != MEMORY
     if is_graph_file(name):
         return parse_recipe(load("recipes", "graph"), [name, *words], prog), exact
     return parse_recipe(load("recipes", name), words, prog), exact
 
 
-def facts_without_data(recipe: Recipe) -> Facts:
-    """The facts of a recipe; what depends on the data says so."""
+def _setup_of_run(folder: Path) -> Setup | None:
+    """The setup that `mv.fit` recorded in a run folder; None where a recipe builds it."""
+    from multiview.setup_record import setup_from, with_initial
+
+    if not (folder / CONFIG).is_file() or environment(folder)["recipe"] is not None:
+        return None
+    return with_initial(setup_from(folder), folder)
+
+
+def facts_without_data(recipe: Recipe, setup: Setup | None = None) -> Facts:
+    """The facts of a recipe, or of the setup of a run; what depends on the data says so."""
     from multiview.graphs.facts import facts_of
     from multiview.model import MultiviewModel
 
-    setup = recipe.build()
+    setup = setup or recipe.build()
     return facts_of(setup, MultiviewModel(setup.encoders, setup.graph))
 
 
-def facts_with_data(recipe: Recipe) -> Facts:
-    """The facts of a recipe on its data, which is prepared when it is not yet."""
+def facts_with_data(recipe: Recipe, setup: Setup | None = None) -> Facts:
+    """The facts of a recipe, or of the setup of a run, on its data, prepared when it is not yet."""
     from multiview.graphs.facts import facts_of
     from multiview.setup import example_tensors
     from multiview.train.prepare import prepare
 
-    prepared = prepare(recipe)
+    prepared = prepare(recipe, setup)
     shapes = {name: tuple(x.shape[1:]) for name, x in example_tensors(prepared.samples, prepared.setup).items()}
     return facts_of(prepared.setup, prepared.model, shapes, prepared.memories)
 
