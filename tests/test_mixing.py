@@ -12,8 +12,9 @@ import torch
 from small_runs import losses, on_two_processes, run
 
 from multiview.data.load.dataset import Samples
-from multiview.data.load.mixedstore import MixedStore, batches_of, mixed
-from multiview.data.load.mixing import MixedBatches, ratio_of, shares, stores_of
+from multiview.data.load.mixedbatches import MixedBatches, batches_of
+from multiview.data.load.mixedstore import MixedStore, mixed
+from multiview.data.load.mixing import ratio_of, shares, stores_of
 from multiview.data.load.open_data import open_data
 from multiview.data.load.sampler import Batches
 from multiview.data.load.viewstatistics import measure_views

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from multiview import old_import_paths
 from multiview.config import Train
 from multiview.data.load.identity import identity_of
-from multiview.data.load.mixedstore import mix_text
+from multiview.data.load.mixedbatches import mix_text
 from multiview.files import size_text
 from multiview.graph import ContrastGraph
 from multiview.graphs.facts import weight_text

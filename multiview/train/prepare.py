@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from multiview.config import Train
 from multiview.data.load.dataset import CACHE, Samples
 from multiview.data.load.memory import open_memory
-from multiview.data.load.mixedstore import batches_of, cache_note
+from multiview.data.load.mixedbatches import batches_of
+from multiview.data.load.mixedstore import cache_note
 from multiview.data.load.open_data import is_store, open_data
 from multiview.data.load.sampler import Batches, fit_batch
 from multiview.data.store.reading import Store

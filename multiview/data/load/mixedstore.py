@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from multiview.data.files.encoded import LazyImage
-from multiview.data.load.mixing import PLUS, MixedBatches, shares
-from multiview.data.load.sampler import Batches
+from multiview.data.load.mixing import PLUS
 from multiview.data.load.sourcestore import empty_sample
-from multiview.data.load.window_order import WindowOrder
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample
 from multiview.data.store.manifest import NO_SPLIT, Manifest, Provenance, digest
@@ -21,7 +19,6 @@ from multiview.data.store.shard import group_dataset
 from multiview.data.store.statistics import Statistics
 from multiview.errors import MultiviewError
 from multiview.files import size_text
-from multiview.plurals import counted
 from multiview.remote.address import last_name
 
 
@@ -36,7 +33,7 @@ class Mix:
     @property
     def weights(self) -> tuple[float, ...]:
         """The share of each store in what is trained on; they sum to 1."""
-        parts = self.ratio or tuple(_training_rows(store) for store in self.stores)
+        parts = self.ratio or tuple(training_rows(store) for store in self.stores)
         return tuple(part / max(sum(parts), 1) for part in parts)
 
     def joined(self, found: Sequence[Statistics | None]) -> Statistics | None:
@@ -179,28 +176,6 @@ def mixed(stores: Sequence[Store], ratio: tuple[int, ...] | None) -> MixedStore:
     return MixedStore(Mix(tuple(stores), _names(stores), ratio))
 
 
-def batches_of(
-    store: Store, batch: int, seed: int, rank: int, world: int, windows: WindowOrder | None = None
-) -> Batches:
-    """The batches of the training samples: mixed ones when the data was given with --mix.
-
-    windows: their order where there is no mix (None = all samples are shuffled).
-    Raises MultiviewError when a store has fewer samples than its part of a batch.
-    """
-    plain = Batches(store.count("train"), batch, seed, rank, world, windows=windows)
-    if not isinstance(store, MixedStore) or store.mix.ratio is None:
-        return plain
-    mix, sizes = store.mix, tuple(map(_training_rows, store.mix.stores))
-    counts = shares(batch, store.mix.ratio, mix.names)
-    for each, size, count in zip(mix.stores, sizes, counts, strict=True):
-        if size < count:
-            raise MultiviewError(
-                f"{each.name} has {counted(size, 'training sample')}, and a batch of {batch} with this --mix takes "
-                f"{count} of them; use a smaller batch, or another --mix."
-            )
-    return MixedBatches(plain.count, batch, seed, rank, world, sizes=sizes, counts=counts)
-
-
 def cache_note(store: Store) -> str | None:
     """A sentence when the local cache cannot hold the whole store, whose samples are shuffled."""
     total = sum(shard.size for shard in store.manifest.shards)
@@ -213,21 +188,6 @@ def cache_note(store: Store) -> str | None:
     )
 
 
-def mix_text(store: Store, batches: Batches) -> str | None:
-    """`per step 96 of a, 32 of b; ...` of a mix, None for one store."""
-    if not isinstance(store, MixedStore):
-        return None
-    mix, steps = store.mix, len(batches)
-    sizes = tuple(map(_training_rows, mix.stores))
-    if not isinstance(batches, MixedBatches):
-        parts = ", ".join(f"{size:,} of {name}" for size, name in zip(sizes, mix.names, strict=True))
-        return f"{parts}, all alike in one order; --mix gives each a fixed part of every batch"
-    parts = ", ".join(f"{count} of {name}" for count, name in zip(batches.counts, mix.names, strict=True))
-    passes = [steps * count / size for count, size in zip(batches.counts, sizes, strict=True)]
-    often = ", ".join(f"{name} {each:.3g} times" for name, each in zip(mix.names, passes, strict=True))
-    return f"per step {parts}; an epoch passes over {often}"
-
-
 def _nothing(kind: Modality) -> np.ndarray:
     return np.zeros((0, *kind.shape[1:]), kind.dtype)
 
@@ -236,7 +196,8 @@ def _has(store: Store, modality: str) -> bool:
     return any(each.name == modality for each in store.manifest.modalities)
 
 
-def _training_rows(store: Store) -> int:
+def training_rows(store: Store) -> int:
+    """How many training samples a store has."""
     return store.manifest.splits.get("train", 0)
 
 

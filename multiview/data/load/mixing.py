@@ -1,17 +1,11 @@
-"""Which samples of several stores form which batch: each store has a fixed part of every batch."""
+"""Several stores in words: `a+b`, `--mix 3:1`, and the part of each store in a batch."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from multiview.counter_rng import permutation
-from multiview.data.load.sampler import Batches
 from multiview.errors import MultiviewError
 
 PLUS = "+"
@@ -57,38 +51,3 @@ def shares(batch: int, ratio: Sequence[int], names: Sequence[str]) -> tuple[int,
             f"a batch of {-(-sum(ratio) // min(ratio))} or more, or another --mix."
         )
     return tuple(counts)
-
-
-@dataclass(frozen=True, kw_only=True)
-class MixedBatches(Batches):
-    """The batches of several stores, whose samples follow one another: store by store in the index.
-
-    Every batch has `counts` samples of the stores, in an order that mixes them. Each store is
-    passed over without repetition, at its own pace; a new pass has a new order. A function of
-    (seed, epoch, step), as `Batches` is.
-
-    Args:
-        sizes: training samples of each store.
-        counts: samples of each store in a batch.
-    """
-
-    sizes: tuple[int, ...]
-    counts: tuple[int, ...]
-
-    def for_epoch(self, epoch: int, start_step: int = 0) -> Iterator[Tensor]:
-        """See `Batches.for_epoch`."""
-        starts = [sum(self.sizes[:n]) for n in range(len(self.sizes))]
-        orders: dict[int, tuple[int, Tensor]] = {}
-        for step in range(epoch * len(self) + start_step, (epoch + 1) * len(self)):
-            pieces = [self._piece(n, step, orders) + start for n, start in enumerate(starts)]
-            mixed = torch.from_numpy(permutation(self.seed, step, "mix", self.batch))
-            whole = torch.cat(pieces)[mixed]
-            yield whole[self.batch * self.rank // self.world : self.batch * (self.rank + 1) // self.world]
-
-    def _piece(self, store: int, step: int, orders: dict[int, tuple[int, Tensor]]) -> Tensor:
-        """The samples of a store in a step; `orders` keeps the order of its present pass."""
-        number, place = divmod(step, self.sizes[store] // self.counts[store])
-        if store not in orders or orders[store][0] != number:
-            order = permutation(self.seed, number, f"order of store {store}", self.sizes[store])
-            orders[store] = number, torch.from_numpy(order)
-        return orders[store][1][place * self.counts[store] : (place + 1) * self.counts[store]]
