@@ -37,9 +37,9 @@ def test_an_update_before_scoring_is_detected(monkeypatch: pytest.MonkeyPatch) -
     """With a planted bug: the keys of the step enter the queue before the edges are scored."""
     scored = Memories.edge_inputs
 
-    def update_first(self, embeddings, keys, index, present, step):
+    def update_first(self, embeddings, keys, index, present, *given):
         self.update(embeddings, keys, index, present, {})
-        return scored(self, embeddings, keys, index, present, step)
+        return scored(self, embeddings, keys, index, present, *given)
 
     monkeypatch.setattr(Memories, "edge_inputs", update_first)
     assert min(losses(first_steps(), 0)) > 0.5
@@ -67,9 +67,11 @@ def test_channels_last_is_applied_before_the_model_is_wrapped(monkeypatch: pytes
     accelerator = start(one.train, "x")
     seen = []
 
+    prepared = accelerator.prepare
+
     def prepare(*parts: object) -> tuple[object, ...]:
         seen.append(image.weight.is_contiguous(memory_format=torch.channels_last))
-        return parts
+        return prepared(*parts)
 
     monkeypatch.setattr(accelerator, "prepare", prepare)
     assemble(accelerator, one.views, one.model, one.memories, one.train, lambda index: [str(index)])
