@@ -99,13 +99,13 @@ def _verify(path: Path, manifest: Manifest, name: Path | str, limits: _Limits) -
     """path: the folder with manifest and columns. name: the store as it was given."""
     rows, faults, ids, results = 0, list(_column_file_faults(path, manifest)), Counter[str](), []
     for number, result in _examine_shards(name, manifest, limits):
-        name = manifest.shards[number].name
-        faults += [f"{name}: {fault}" for fault in result["faults"]]
-        faults += [_column_fault(f"/{column} is not that of {name}") for column in result.get("columns", ())]
+        shard = manifest.shards[number].name
+        faults += [f"{shard}: {fault}" for fault in result["faults"]]
+        faults += [_column_fault(f"/{column} is not that of {shard}") for column in result.get("columns", ())]
         rows += result["rows"]
         ids.update(result["ids"])
         results.append(result)
-    faults += [f"the id '{name}' occurs {count} times" for name, count in ids.items() if count > 1]
+    faults += [f"the id '{each}' occurs {count} times" for each, count in ids.items() if count > 1]
     if not faults:
         faults += _count_faults(manifest, results)
     return Verification(name, len(manifest.shards), rows, tuple(faults), _notes(path / manifests.NAME))
