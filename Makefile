@@ -14,7 +14,7 @@ PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet
 # All options are given, because accelerate prints a note for each default. `--quiet` hides its traceback.
 LAUNCH = $(BIN)/accelerate launch --quiet --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 RUNS = $(SEEDS:%=runs/demo/seed-%)
-# A small job, so that the demo answers in 90 s on two cores: 2,000 scenes, half as wide an encoder as the recipe's.
+# A small job, so that the demo answers in about 100 s on two cores: 2,000 scenes, half as wide an encoder as the recipe's.
 DEMO = --data scenes:2000 --width 0.5 --epochs 60 --knn_every 30 --objective.draw all
 
 .DEFAULT_GOAL := help
