@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Z = 1.96
 """Standard deviations on either side that hold 95 % of a normal distribution."""
@@ -78,7 +80,10 @@ def hits_fact(hits: NDArray[np.bool_] | None) -> dict[str, str]:
 
     Of more than 20,000 samples nothing is kept; their intervals are narrow without it.
     """
-    return {} if hits is None or len(hits) > MOST_HITS else {"hits": np.packbits(hits).tobytes().hex()}
+    if hits is None or len(hits) > MOST_HITS:
+        return {}
+    bits = "".join("1" if hit else "0" for hit in hits.tolist())
+    return {"hits": f"{int(bits or '0', 2):0{-(-len(bits) // 4)}x}"}
 
 
 def paired_margin(subject: str, control: str, count: int) -> Margin:
@@ -87,8 +92,8 @@ def paired_margin(subject: str, control: str, count: int) -> Margin:
     Agresti and Min (Statistics in Medicine 24, 2005): half a sample is added to each cell of the
     table of right and wrong. subject, control: the fact `hits`. count: the samples.
     """
-    mine, other = (np.unpackbits(np.frombuffer(bytes.fromhex(hits), np.uint8))[:count] for hits in (subject, control))
-    more, less = int((mine > other).sum()), int((mine < other).sum())
+    mine, other = int(subject, 16), int(control, 16)
+    more, less = (mine & ~other).bit_count(), (other & ~mine).bit_count()
     middle = (more - less) / (count + 2)
     half = Z * sqrt(more + less + 1 - (more - less) ** 2 / (count + 2)) / (count + 2)
     return around((more - less) / count, middle - half, middle + half)
