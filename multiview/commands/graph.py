@@ -12,14 +12,13 @@ from multiview.files import replace_text
 from multiview.launch import parse_recipe
 from multiview.papers import is_graph_file
 from multiview.plugins import load
-from multiview.recipe import Recipe
+from multiview.recipe import Recipe, Setup
 from multiview.recipe_origin import recipe_of
 from multiview.runs import environment
 from multiview.train.runfolder import CONFIG
 
 if TYPE_CHECKING:
     from multiview.graphs.facts import Facts
-    from multiview.setup import Setup
 
 
 def draw(name: str, words: Sequence[str]) -> int:
