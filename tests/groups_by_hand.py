@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import by_hand
+import many_views_by_hand
 import objective_cases
 import torch
 from torch import Tensor
@@ -46,7 +47,7 @@ def siglip(edge: EdgeInput) -> Tensor:
 def symile(edge: EdgeInput, t: Tensor | float) -> Tensor:
     numbers = edge.draws.uniform("order", len(edge.sides))
     orders = [torch.argsort(numbers[:, view]).tolist() for view in range(len(edge.sides))]
-    return by_hand.symile([side.z for side in edge.sides], orders, t, edge.group.tolist())
+    return many_views_by_hand.symile([side.z for side in edge.sides], orders, t, edge.group.tolist())
 
 
 def directions(edge: EdgeInput) -> list[tuple[Tensor, Tensor]]:
@@ -127,7 +128,7 @@ def moco(edge: EdgeInput, symmetric: bool) -> Tensor:
 
 
 def gram(edge: EdgeInput, t: Tensor | float) -> Tensor:
-    return by_hand.gram([side.z for side in edge.sides], t, edge.group.tolist())
+    return many_views_by_hand.gram([side.z for side in edge.sides], t, edge.group.tolist())
 
 
 def supcon(loss: Callable[..., Tensor], t: Callable[[EdgeInput], Tensor | float]) -> Reference:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import by_hand
+import many_views_by_hand
 import torch
 from edges import DIM
 from torch import Tensor
@@ -63,7 +64,7 @@ def comm(edge: EdgeInput, t: Tensor | float, weight: float = 1.0) -> Tensor:
         here = edge.present if side.present is None else side.present & edge.present
         sides.append([(i, z) for i, z in enumerate(side.z) if here[i]])
     groups = None if edge.group is None else dict(enumerate(edge.group.tolist()))
-    return by_hand.comm(sides[:-2], sides[-2:], t, weight, groups)
+    return many_views_by_hand.comm(sides[:-2], sides[-2:], t, weight, groups)
 
 
 def temperature(edge: EdgeInput) -> Tensor:
@@ -73,7 +74,7 @@ def temperature(edge: EdgeInput) -> Tensor:
 def symile(edge: EdgeInput, t: Tensor | float) -> Tensor:
     numbers = edge.draws.uniform("order", len(edge.sides))
     orders = [torch.argsort(numbers[:, view]).tolist() for view in range(len(edge.sides))]
-    return by_hand.symile([side.z for side in edge.sides], orders, t)
+    return many_views_by_hand.symile([side.z for side in edge.sides], orders, t)
 
 
 def moco(edge: EdgeInput, t: float, *weighting: float) -> Tensor:
@@ -204,13 +205,13 @@ CASES = {
     ),
     "GRAM": Case(
         objective=GRAM(dim=DIM),
-        paper=lambda edge: by_hand.gram([side.z for side in edge.sides], temperature(edge)),
+        paper=lambda edge: many_views_by_hand.gram([side.z for side in edge.sides], temperature(edge)),
         small=GRAM(dim=5),
         trial={"joint": True},
     ),
     "GRAM-pair": Case(
         objective=GRAM(dim=DIM, learn_temperature=False, temperature=0.2),
-        paper=lambda edge: by_hand.gram([side.z for side in edge.sides], 0.2),
+        paper=lambda edge: many_views_by_hand.gram([side.z for side in edge.sides], 0.2),
         small=GRAM(dim=5, learn_temperature=False),
         at_chance=GRAM(temperature=0.2, dim=16),
     ),

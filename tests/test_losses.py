@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import by_hand
+import many_views_by_hand
 import pytest
 import torch
 from edges import normal, unit
@@ -61,7 +62,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor], int]] =
     "byol": (mv.losses.byol, lambda pa, pb, ka, kb: by_hand.byol(pa, ka.detach(), pb, kb.detach()), 4),
     "symile": (
         lambda *views: mv.losses.symile(*views, temperature=T, seed=4),
-        lambda *views: by_hand.symile(list(views), orders(4), T),
+        lambda *views: many_views_by_hand.symile(list(views), orders(4), T),
         3,
     ),
     "moco": (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-import by_hand
+import many_views_by_hand
 import pytest
 import torch
 from edges import DIM, agreeing, assert_same, edge_of, inputs_of, unit
@@ -27,7 +27,7 @@ def test_it_equals_the_paper(rows: int, views: int, learn: bool) -> None:
     sides = tuple(Side(z=unit(rows, seed)) for seed in range(views))
     edge = edge_of(objective, sides, torch.arange(rows) * 3)
     temperature = edge.scalars["log_temperature"].exp() if learn else 0.05
-    expected = by_hand.symile([side.z for side in sides], orders_of(edge, edge.present), temperature)
+    expected = many_views_by_hand.symile([side.z for side in sides], orders_of(edge, edge.present), temperature)
     assert_same(objective.loss(edge), expected, inputs_of(edge))
 
 

@@ -1,73 +1,31 @@
-"""Processes, Ray and merged jobs write the same bytes; exact copies; disk space; splits."""
+"""Processes, Ray and jobs with one folder write the same bytes; exact copies; disk space."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
 
 import numpy as np
 import pytest
+import toys
+from toys import KINDS, Toy, hashes, make
 
-from multiview.cli import main, run
-from multiview.data.modality import ANY, Modality
-from multiview.data.source import BadSample, Plan, Row
+from multiview.data.source import Plan, Row
 from multiview.data.sources.scenes import Scenes
 from multiview.data.store.reading import Store
 from multiview.data.write import diskspace
-from multiview.data.write.derived import Resplit
 from multiview.data.write.finish import Report
 from multiview.data.write.jobs import write_together
-from multiview.data.write.merge import merge
 from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
 
-KINDS = (
-    Modality(name="image", kind="image", dtype="uint8", shape=(6, 6, 3), unit="sRGB"),
-    Modality(name="sound", kind="audio", dtype="int16", shape=(ANY,), unit="", rate=100),
-)
-
-
-@dataclass(frozen=True)
-class Toy:
-    """Noise with absent samples; every 25th equals the 20th before it. `fatal` ends its process."""
-
-    count: int = 60
-    bad: int = 17
-    fatal: int = -1
-
-    needs_input: ClassVar[bool] = False
-
-    def plan(self, root: Path | None) -> Plan:
-        rows = [
-            Row(f"s{n}", label="ab"[n % 2], split=("train", "test")[n % 3 > 1], factors={"group": n // 6})
-            for n in range(self.count)
-        ]
-        return Plan(rows, KINDS, self.read)
-
-    def read(self, number: int) -> Mapping[str, np.ndarray]:
-        if number == self.fatal:
-            os._exit(9)
-        if number % self.bad == 1:
-            raise BadSample(f"toy-{number}: broken")
-        content = number - 20 if number and number % 25 == 0 else number
-        rng = np.random.default_rng(content)
-        image = rng.integers(0, 256, (6, 6, 3), dtype="uint8")
-        sound = rng.integers(-99, 99, 20 + content, dtype="int16")
-        return {"image": image, "sound": sound} if content % 7 else {"image": image}
-
-
-def make(out: Path, source: object = None, **options: object) -> Report:
-    return preprocess(source or Toy(), None, out, name="toy", **{"shard_rows": 8, "max_bad": 0.2, **options})  # type: ignore[arg-type]
+undivided = toys.undivided
 
 
 class Broken(Toy):
@@ -82,17 +40,6 @@ class Broken(Toy):
 def together(out: Path, shard: str | None, source: object = None) -> Report:
     options = {"name": "toy", "shard_rows": 8, "max_bad": 0.2}
     return write_together(source or Toy(), None, out, shard=shard, **options)  # type: ignore[arg-type]
-
-
-def hashes(out: Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(out.iterdir())}
-
-
-@pytest.fixture(scope="module")
-def undivided(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("whole") / "store"
-    make(out)
-    return out
 
 
 @pytest.mark.parametrize("workers", [2, 3])
@@ -190,19 +137,6 @@ def _session(leader: int) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
-def test_merged_parts_equal_the_undivided_run(tmp_path: Path, undivided: Path, order: tuple[int, ...]) -> None:
-    for number in (1, 2, 3):
-        make(tmp_path / f"part{number}", shard=f"{number}/3")
-    counts = [len(Store.open(tmp_path / f"part{number}")) for number in (1, 2, 3)]
-    assert sum(counts) == 56
-    assert min(counts) > 10
-    report = merge(tmp_path / "out", [tmp_path / f"part{number}" for number in order])
-    assert hashes(tmp_path / "out") == hashes(undivided)
-    assert (report.written, report.rejected) == (56, 4)
-    assert merge(tmp_path / "out", [tmp_path / f"part{number}" for number in order]).already
-
-
 def test_jobs_with_one_folder_make_the_store_of_one_run(tmp_path: Path, undivided: Path) -> None:
     """The last job joins the parts; a lost job is given again; then the store is whole."""
     out = tmp_path / "out"
@@ -223,22 +157,6 @@ def test_jobs_with_one_folder_make_the_store_of_one_run(tmp_path: Path, undivide
     assert together(out, "1/3").already
     with pytest.raises(MultiviewError, match="give each job its --shard"):
         together(out, None)
-
-
-def test_merging_incomplete_or_foreign_parts_is_refused(tmp_path: Path) -> None:
-    for number in (1, 2):
-        make(tmp_path / f"part{number}", shard=f"{number}/3")
-    make(tmp_path / "other", Toy(count=59), shard="3/3")
-    one, two, other = (tmp_path / name for name in ("part1", "part2", "other"))
-    with pytest.raises(MultiviewError, match=r"part 3/3 is not there; give all 3 parts"):
-        merge(tmp_path / "out", [one, two])
-    with pytest.raises(MultiviewError, match=r"are both part 1/3; give each part once"):
-        merge(tmp_path / "out", [one, one, two])
-    with pytest.raises(MultiviewError, match=r"are parts of different stores; merge the parts of one command"):
-        merge(tmp_path / "out", [one, two, other])
-    with pytest.raises(MultiviewError, match=r"it holds|holds another store: its part is 1/3, not 2/3"):
-        make(one, shard="2/3")
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -303,92 +221,6 @@ def test_existing_shards_need_no_space(tmp_path: Path, undivided: Path, monkeypa
     (tmp_path / "out" / ".unfinished").write_text(Store.open(undivided).manifest.provenance.origin() + "\n")
     monkeypatch.setattr(diskspace.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     assert make(tmp_path / "out").reused == 8
-
-
-def content(store: Store) -> dict[str, tuple[bytes, ...]]:
-    columns = [store.read(store.rows(), kind.name) for kind in KINDS]
-    return {name: tuple(array.tobytes() for array in arrays) for name, *arrays in zip(store.ids, *columns, strict=True)}
-
-
-def test_other_stores_are_merged_one_after_the_other(tmp_path: Path, undivided: Path) -> None:
-    @dataclass(frozen=True)
-    class More(Toy):
-        def plan(self, root: Path | None) -> Plan:
-            rows = [Row(f"t{n}", label="cb"[n % 2], split="val") for n in range(5)]
-            return Plan(rows, KINDS[:1], lambda n: {"image": np.full((6, 6, 3), n, "uint8")})
-
-    preprocess(More(), None, tmp_path / "more")
-    report = merge(tmp_path / "out", [undivided, tmp_path / "more"])
-    store, first = Store.open(tmp_path / "out"), Store.open(undivided)
-    assert report.written == len(store) == 61
-    assert store.ids == first.ids + [f"t{n}" for n in range(5)]
-    assert store.manifest.classes == ("a", "b", "c")
-    assert dict(store.manifest.splits) == {"train": 37, "val": 5, "test": 19}
-    assert [store.manifest.classes[label] for label in store.labels[-5:]] == list("cbcbc")
-    assert store.present("sound")[-5:].tolist() == [False] * 5
-    assert content(first).items() <= content(store).items()
-    assert np.array_equal(store.factor("group")[:56], first.factor("group"))
-    with pytest.raises(MultiviewError, match=r"both .*more and .*more hold a sample 't0'"):
-        merge(tmp_path / "again", [tmp_path / "more", tmp_path / "more"])
-    with pytest.raises(MultiviewError, match=r"is one of the stores to merge"):
-        merge(undivided, [undivided, tmp_path / "more"])
-
-
-def splits_of(store: Store) -> list[str | None]:
-    names: list[str | None] = [None] * len(store)
-    for name in store.split_names:
-        for row in store.rows(name):
-            names[row] = name
-    return names
-
-
-@pytest.mark.parametrize("by", ["id", "class", "group"])
-def test_a_store_in_new_splits(tmp_path: Path, undivided: Path, by: str) -> None:
-    old = Store.open(undivided)
-    preprocess(Resplit(store=str(undivided), split="50/20/30", by=by), None, tmp_path / "out", name="split")
-    store = Store.open(tmp_path / "out")
-    assert content(store) == content(old)
-    assert store.split_names == ("train", "val", "test")
-    names = np.array(splits_of(store))
-    if by == "class":
-        for label in (0, 1):
-            share = [(names[store.labels == label] == name).mean() for name in store.split_names]
-            assert share == pytest.approx([0.5, 0.2, 0.3], abs=0.02)
-    if by == "group":
-        assert all(len(set(names[store.factor("group") == group])) == 1 for group in range(10))
-    train = np.concatenate([each.reshape(-1, 3) for each in store.read(store.rows("train"), "image")])
-    np.testing.assert_allclose(store.manifest.statistics["image"].mean, train.mean(axis=0))
-    assert store.manifest.provenance.options["of"] == old.manifest.hash
-
-
-def test_splits_by_a_table(tmp_path: Path, undivided: Path) -> None:
-    table = tmp_path / "splits.csv"
-    table.write_text("id,split\ns0,test\ns2,valid\nelsewhere,train\n")
-    assert run(["split", str(undivided), str(tmp_path / "out"), "--by", str(table), "--workers", "1"]) == 0
-    store = Store.open(tmp_path / "out")
-    assert {name: split for name, split in zip(store.ids, splits_of(store), strict=True) if split} == {
-        "s0": "test",
-        "s2": "val",
-    }
-    table.write_text("id,split\nelsewhere,train\n")
-    with pytest.raises(
-        MultiviewError, match=r"no id of .*splits.csv is in the store; the ids of the store look like 's0'"
-    ):
-        Resplit(store=str(undivided), by=str(table)).plan(None)
-    with pytest.raises(MultiviewError, match=r"'gruop' is not an? way to split; .*Did you mean 'group'"):
-        Resplit(store=str(undivided), by="gruop").plan(None)
-
-
-def test_merge_and_split_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for number in (1, 2):
-        words = ["--count", "6", "--size", "8", "--shard-rows", "2", "--workers", "1", "--shard", f"{number}/2"]
-        assert run(["preprocess", "scenes", str(tmp_path / f"p{number}"), *words]) == 0
-    assert run(["merge", str(tmp_path / "out"), str(tmp_path / "p1"), str(tmp_path / "p2")]) == 0
-    assert f"{tmp_path / 'out'}: 6 samples in 3 shards." in capsys.readouterr().out
-    for words, code in ((["merge", "--help"], 0), (["merge", str(tmp_path / "out")], 2)):
-        with pytest.raises(SystemExit) as end:
-            main(words)
-        assert end.value.code == code
 
 
 RAY = """

@@ -1,0 +1,119 @@
+"""The intervals of accuracies and of their differences, and the verdict that they decide."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+from made_scores import score, three
+
+from multiview.measure.intervals import Margin, hits_fact, margin, paired_margin, wilson
+from multiview.measure.sentences import verdict
+
+
+class TestNoise:
+    def test_the_interval_is_agresti_and_caffos_around_the_difference(self):
+        """The end towards zero, which decides, is theirs; the other end mirrors it."""
+        m = margin(0.6, 0.5, 100, 50)
+        p1, p2 = 61 / 102, 26 / 52
+        half = 1.96 * math.sqrt(p1 * (1 - p1) / 102 + p2 * (1 - p2) / 52)
+        assert (m.points, m.low) == pytest.approx((0.1, p1 - p2 - half))
+        assert m.high == pytest.approx(0.2 - m.low)
+        assert m.high >= p1 - p2 + half
+        assert m.half == pytest.approx(0.1 - m.low)
+        worse = margin(0.5, 0.6, 50, 100)
+        assert (worse.points, worse.low, worse.high) == pytest.approx((-0.1, -m.high, -m.low))
+
+    @pytest.mark.parametrize("count", [3, 5, 11, 40, 600, 20_000])
+    def test_the_printed_figures_decide(self, count):
+        """Whoever reads `+a ± b` decides as the verdict does, for any two counts of hits."""
+        hits = [round(share * count) for share in (0, 0.02, 0.3, 0.31, 0.5, 0.52, 0.7, 0.97, 1)]
+        for ours in hits:
+            for theirs in hits:
+                rows = [score(linear=ours / count, test=count), score("raw pixels", linear=theirs / count, test=count)]
+                text = verdict(rows)
+                points, half = map(float, re.search(r", ([+-][\d.]+) ± ([\d.]+) over raw pixels", text).groups())
+                assert points == pytest.approx(100 * (ours - theirs) / count, abs=0.05)
+                assert ("the encoders learned." in text) == (points - half > 0)
+                assert ("(within noise)" in text) == (points - half <= 0 <= points + half)
+
+    @pytest.mark.parametrize(
+        ("low", "words"), [(0.0004, "+5.40 ± 5.36"), (0.00001, "+5.400 ± 5.399"), (-0.00001, "+5.4 ± 5.4")]
+    )
+    def test_decimals_are_added_until_the_side_of_zero_shows(self, low, words):
+        assert Margin(0.054, low, 0.108 - low).in_words == words
+
+    def test_the_interval_of_one_accuracy_is_wilsons(self):
+        """From either end, the measured accuracy is 1.96 standard deviations away."""
+        interval = wilson(0.7, 50)
+        for end in (interval.low, interval.high):
+            assert abs(0.7 - end) == pytest.approx(1.96 * math.sqrt(end * (1 - end) / 50))
+        assert (wilson(0.0, 5).low, wilson(1.0, 5).high) == (0.0, 1.0)
+
+    def test_1_point_on_100_samples_is_noise_and_20_points_on_600_are_not(self):
+        assert margin(0.51, 0.50, 100, 100).noise
+        assert margin(0.70, 0.50, 600, 600).clear
+        assert not margin(0.50, 0.70, 600, 600).clear
+        assert not margin(0.50, 0.70, 600, 600).noise
+
+    def test_perfect_scores_on_few_samples_prove_nothing(self):
+        assert margin(1.0, 1.0, 5, 5).noise
+        assert margin(1.0, 0.8, 5, 5).noise
+
+    def test_covers_95_percent_of_equal_accuracies(self):
+        rng = np.random.default_rng(0)
+        draws = rng.binomial(200, 0.3, size=(4000, 2)) / 200
+        assert 0.93 < np.mean([margin(a, b, 200, 200).noise for a, b in draws]) < 0.97
+
+    @pytest.mark.parametrize(
+        ("accuracies", "sentence"),
+        [
+            ((0.713, 0.531, 0.434), "L+ab: linear 71.3 %, +18.2 ± 5.4 over random weights, "),
+            ((0.713, 0.531, 0.434), "over raw pixels: the encoders learned."),
+            ((0.54, 0.53, 0.40), "+1.0 ± 5.6 over random weights (within noise), "),
+            (
+                (0.54, 0.53, 0.40),
+                "Not better than random weights: the encoders learned nothing that the probe can see.",
+            ),
+            ((0.54, 0.63, 0.60), "Not better than random weights or raw pixels: the encoders learned nothing"),
+            (
+                (0.70, 0.53, 0.69),
+                "Better than random weights but not than raw pixels: training helped, but not enough.",
+            ),
+        ],
+    )
+    def test_the_verdict_in_words(self, accuracies, sentence):
+        assert sentence in verdict(three(*accuracies))
+
+    def test_the_verdict_of_a_single_view(self):
+        rows = [score("trained", "rgb", 0.7), score("random weights", "rgb", 0.4)]
+        assert verdict(rows).startswith("rgb: linear 70.0 %, +30.0")
+        assert "No control was evaluated" in verdict(rows[:1])
+
+
+def test_a_margin_on_the_same_samples_counts_where_they_differ() -> None:
+    rng = np.random.default_rng(0)
+    control = rng.random(400) < 0.6
+    subject = control | (rng.random(400) < 0.1)
+    facts = [hits_fact(hits)["hits"] for hits in (subject, control)]
+    paired = paired_margin(*facts, 400)
+    more = int((subject & ~control).sum())
+    half = 1.96 * ((more + 1 - more**2 / 402) ** 0.5) / 402
+    assert paired.points == pytest.approx(more / 400)
+    assert paired.low == pytest.approx(min(more / 402 - half, 2 * more / 400 - more / 402 - half))
+    assert paired.clear
+    assert not margin(subject.mean(), control.mean(), 400, 400).clear
+    assert paired_margin(facts[0], facts[0], 400).noise
+    assert hits_fact(np.ones(30_000, bool)) == {}
+
+
+def test_the_interval_of_a_paired_margin_holds_the_truth_in_95_of_100_draws() -> None:
+    rng, inside = np.random.default_rng(1), 0
+    for _ in range(2_000):
+        shared = rng.random(150)
+        subject, control = shared + 0.3 * rng.random(150) < 0.75, shared + 0.3 * rng.random(150) < 0.65
+        found = paired_margin(hits_fact(subject)["hits"], hits_fact(control)["hits"], 150)
+        inside += found.low <= 0.1 <= found.high
+    assert inside / 2_000 > 0.94
