@@ -22,11 +22,12 @@ import yaml
 from _evidence_page import FAILS, HOLDS, page
 from _evidence_sets import data_of
 
+from multiview.exits import FAILED, stopped_by
 from multiview.measure.rows import RANDOM
 from multiview.settings import t_interval
 from multiview.study.outcome import FOUND, Outcome, outcomes
 from multiview.study.plan import BASE, OPTION, Plan, Variant, write_plan
-from multiview.study.pool import Pool
+from multiview.study.pool import Pool, processes_for
 from multiview.study.verdict import Difference, difference_of
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -71,10 +72,11 @@ def tested(claim: Mapping[str, Any], sets: Mapping[str, Any], given: argparse.Na
     if given.plan:
         return
     write_plan(study, plan)
-    pool = Pool(study, plan.jobs(study), lambda text: print(f"  {text}", flush=True), given.processes)
+    processes = processes_for(left, given.processes)
+    pool = Pool(study, plan.jobs(study), lambda text: print(f"  {text}", flush=True), processes)
     pool.run()
-    if pool.stopped:
-        sys.exit(128 + pool.stopped)
+    if pool.stopped or pool.failed:  # a claim is judged when all of its runs are whole
+        sys.exit(stopped_by(pool.stopped) if pool.stopped else FAILED)
     if result := result_of(claim, outcomes(study, plan)):
         (FOLDER / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
         print(f"{name}: {result['verdict']}", *result["differences"], sep="\n  ", flush=True)

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import sys
 import tempfile
@@ -41,6 +40,7 @@ from multiview.measure.linear import linear_probe
 from multiview.measure.mlp import MlpProbe
 from multiview.measure.untrained import untrained_model
 from multiview.model import MultiviewModel
+from multiview.settings import t_interval
 
 T = 0.1
 METHODS: dict[str, dict[str, Any]] = {
@@ -53,8 +53,6 @@ UNTRAINED = "untrained"
 PROBES = ("R", "U1", "U2", "S", "S mlp")
 PUBLISHED = "| published, CoMM (arXiv:2410.07838), other pictures and budget | | 99.9 | 86.8 (of both) | | 71.4 | |"
 DIM = 256
-T95 = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
-"""Two-sided 95 % points of Student's t, by the number of seeds."""
 
 
 def setup_of(method: str, seed: int, width: float) -> mv.Setup:
@@ -80,8 +78,8 @@ def setup_of(method: str, seed: int, width: float) -> mv.Setup:
 def trained(method: str, seed: int, store: mv.Store, steps: int, width: float) -> tuple[mv.Trained, float]:
     """A run of so many steps, and the CPU seconds that it took."""
     optimizer = mv.Optimizer(name="adamw", lr=3e-3, warmup=1)
-    train = mv.Train(steps=steps, batch=128, epochs=10**4, optimizer=optimizer, workers=0, threads=1, knn_every=0)
-    train = mv.Train(**{**vars(train), "save_every": 10**4, "save_minutes": 0.0, "log_every": 100})
+    quiet = {"knn_every": 0, "save_every": 10**4, "save_minutes": 0.0, "log_every": 100}
+    train = mv.Train(steps=steps, batch=128, epochs=10**4, optimizer=optimizer, workers=0, threads=1, **quiet)
     with tempfile.TemporaryDirectory() as folder:
         started = time.process_time()
         run = mv.fit(
@@ -177,10 +175,10 @@ def budget(given: argparse.Namespace) -> str:
 
 def interval(values: Sequence[float]) -> str:
     """`87.1 ± 1.2`, or the mean alone of one value."""
-    mean = float(np.mean(values))
     if len(values) < 2:
-        return f"{mean:.1f}"
-    return f"{mean:.1f} ± {T95.get(len(values), 1.96) * float(np.std(values, ddof=1)) / math.sqrt(len(values)):.1f}"
+        return f"{np.mean(values):.1f}"
+    found = t_interval(values)
+    return f"{found.points:.1f} ± {found.half:.1f}"
 
 
 def claims(results: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -210,8 +208,7 @@ def not_worse(ours: Mapping[int, float], others: Mapping[int, float]) -> bool:
     differences = [ours[seed] - others[seed] for seed in sorted(ours.keys() & others.keys())]
     if len(differences) < 2:
         return bool(differences) and differences[0] >= 0
-    margin = T95.get(len(differences), 1.96) * float(np.std(differences, ddof=1)) / math.sqrt(len(differences))
-    return float(np.mean(differences)) + margin >= 0
+    return t_interval(differences).high >= 0
 
 
 def store_of(folder: Path, count: int, relation: str) -> mv.Store:

@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from rich.console import Console
 
 import multiview as mv
 from multiview.commands.study import Study, split_words, study
 from multiview.errors import MultiviewError
 from multiview.graphs.values import Graph, GraphEdge, GraphView
+from multiview.study.build import _file_text, build
 from multiview.study.leave_out import (
     Changed,
     alone,
@@ -22,6 +24,7 @@ from multiview.study.leave_out import (
     changes,
     explicit,
     with_option,
+    with_tuning,
     without_edge,
     without_view,
 )
@@ -29,6 +32,7 @@ from multiview.study.outcome import Outcome
 from multiview.study.plan import BASE, EDGE, VIEW, Plan, Variant, read_plan, write_plan
 from multiview.study.table import show, write_files
 from multiview.study.verdict import HELPS, HURTS, UNCLEAR, summary, verdicts
+from multiview.train.tuned import with_weights
 
 VIEWS = {"L": GraphView(), "ab": GraphView(), "depth": GraphView()}
 SIMCLR = mv.SimCLR(temperature=0.2, dim=16)
@@ -77,6 +81,24 @@ def test_the_heir_of_a_shared_encoder_owns_it() -> None:
     assert left.views["c"].share == "b"
 
 
+def test_weights_stay_with_their_encoder_when_its_view_is_left_out() -> None:
+    views = {"L": GraphView(encoder="convnet"), "ab": GraphView(share="L"), "depth": GraphView(encoder="convnet")}
+    setup = with_weights(Graph.of(views, "full", SIMCLR).setup(), "L=first.pth,depth=second.pth")
+    settled = with_tuning(explicit(Graph.of(views, "full", SIMCLR)), setup.tuning)
+    for left, files in (("L", {"ab": "first.pth", "depth": "second.pth"}), ("depth", {"L": "first.pth", "ab": None})):
+        found = without_view(settled, left)
+        assert isinstance(found, Graph)
+        assert {name: view.tuning.weights for name, view in found.views.items()} == files
+
+
+def test_targets_are_refused_and_data_options_are_kept(tmp_path: Path) -> None:
+    with pytest.raises(MultiviewError, match="--target body_lean would change nothing"):
+        build(mv.Recipe(target="body_lean"), tmp_path, seeds=1, parts=())
+    mixed = mv.Recipe(data="a+b", mix="3:1", cache_size="5GB")
+    plain = yaml.safe_load(_file_text(base(), mixed))
+    assert (plain["data"], plain["mix"], plain["cache_size"]) == ("a+b", "3:1", "5GB")
+
+
 def test_a_view_leaves_an_edge_of_many_views() -> None:
     views = {name: GraphView() for name in "abcd"}
     left = without_view(explicit(Graph.of(views, "joint", mv.Symile())), "a")
@@ -98,6 +120,8 @@ def test_options_of_objectives_crops_and_training_are_swept() -> None:
     assert names(made) == ["temperature=0.5", "crop=own", "batch=16"]
     with pytest.raises(MultiviewError, match="Did you mean 'temperature'"):
         with_option(base(), "temprature", "0.5")
+    with pytest.raises(MultiviewError, match="is not an option to sweep"):
+        with_option(base(), "loss", "1")
     with pytest.raises(MultiviewError, match="give own or shared"):
         with_option(base(), "crop", "mine")
 

@@ -20,6 +20,8 @@ def model_of(folder: Path) -> PortableModel:
     from multiview.portable.layout import FOLDER, is_model
     from multiview.portable.read import read_model
     from multiview.portable.write import write_model
+    from multiview.train.best import result_folder
+    from multiview.train.checkpoint import newest_step
 
     if is_on_hub(folder):
         return read_model(cached(str(folder)))
@@ -27,8 +29,11 @@ def model_of(folder: Path) -> PortableModel:
     if run is None and is_model(folder):
         return read_model(folder)
     run = run or folder
-    if not is_model(run / FOLDER) or _is_outdated(run):
-        write_model(load(run))
+    if is_model(run / FOLDER):
+        model = read_model(run / FOLDER)
+        if int(model.layout.run.get("steps", 0)) >= newest_step(result_folder(run)):  # not continued since
+            return model
+    write_model(load(run))
     return read_model(run / FOLDER)
 
 
@@ -39,12 +44,3 @@ def run_of(folder: Path) -> Path | None:
 
     above = [folder.parent] if folder.name == FOLDER else []
     return next((each for each in (folder, *above) if (each / ENVIRONMENT).is_file()), None)
-
-
-def _is_outdated(run: Path) -> bool:
-    """Whether a checkpoint is newer than the model: the run was continued, and stopped again."""
-    from multiview.portable.layout import FOLDER, read_layout
-    from multiview.train.best import result_folder
-    from multiview.train.checkpoint import newest_step
-
-    return newest_step(result_folder(run)) > int(read_layout(run / FOLDER).run.get("steps", 0))

@@ -13,19 +13,18 @@ import yaml
 from multiview.config import Train
 from multiview.errors import MultiviewError
 from multiview.files import replace_text
+from multiview.finish import EVERY_SET
 from multiview.graphs.auto_words import changed_fields
 from multiview.graphs.values import Graph
 from multiview.graphs.writing import graph_to_plain
 from multiview.recipe import Recipe
-from multiview.study.leave_out import Changed, base_of, changes
+from multiview.study.leave_out import Changed, base_of, changes, with_tuning
 from multiview.study.plan import DONE, RUNS, Plan, Variant
 from multiview.train.duration import encoder_seconds
 from multiview.train.prepare import Prepared, prepare
 
 VARIANTS = "variants"
-EVERY_SET = 3
-"""Up to so many views, every set of them is probed."""
-KEPT = ("data", "cache", "group", "weights", "target")
+KEPT = ("data", "cache", "cache_size", "mix", "group")
 """Options of the recipe that every variant takes over."""
 
 
@@ -56,6 +55,11 @@ def build(
 
     Raises MultiviewError for a recipe that is not made of a graph, and when nothing would change.
     """
+    if recipe.target:
+        raise MultiviewError(
+            f"a study decides by the label or by retrieval, and --target {recipe.target} would change nothing; leave "
+            "it out. `multiview evaluate RUN --target COLUMN` measures a run of the study."
+        )
     prepared = prepare(recipe)
     base = base_of(_graph_of(prepared, recipe), _unwatched(prepared.recipe.train))
     made, left_out = changes(base, parts, core, sweeps)
@@ -84,7 +88,7 @@ def _graph_of(prepared: Prepared, recipe: Recipe) -> Graph:
             f"{type(recipe).__name__} builds its views without a graph, so that nothing can be left out by name; let "
             "`build` return mv.Graph(...).setup(), or give a graph file."
         )
-    return prepared.setup.source
+    return with_tuning(prepared.setup.source, prepared.setup.tuning)
 
 
 def _seconds(prepared: Prepared, base: Changed, made: Sequence[Changed], seeds: int) -> float | None:

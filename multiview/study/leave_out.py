@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from multiview.graphs.values import Graph, GraphEdge, GraphView
 from multiview.objectives.base import Objective
 from multiview.objectives.simclr import SimCLR
 from multiview.study.plan import ALONE, BASE, EDGE, OPTION, TOPOLOGY, VIEW
+from multiview.tuning import Tuning
 
 ALONE_SCALE = 0.3
 """Smallest share of a picture in the crops of one view alone: two crops must differ."""
@@ -35,6 +36,15 @@ def explicit(graph: Graph) -> Graph:
     """The graph with every edge written out, each with its objective."""
     edges = graph.edges or edges_of("full", tuple(graph.views))
     return replace(graph, edges=tuple(replace(edge, objective=objective_of(graph, edge)) for edge in edges))
+
+
+def with_tuning(graph: Graph, tuning: Mapping[str, Tuning]) -> Graph:
+    """The graph with the tuning of a setup, which holds the files of `--weights`.
+
+    So the weights stay with their encoder, also when a variant gives it to another view.
+    """
+    views = {name: replace(view, tuning=tuning.get(name, view.tuning)) for name, view in graph.views.items()}
+    return replace(graph, views=views)
 
 
 def base_of(graph: Graph, train: Train) -> Changed:
@@ -128,9 +138,9 @@ def with_option(changed: Changed, name: str, text: str) -> Changed:
     in_train = field.removeprefix("train.")
     if field.startswith("train.") or in_train in {each.name for each in fields(Train)}:
         return replace(changed, train=_with_field(changed.train, in_train, value))
+    if not any(_has(edge.objective, field) for edge in changed.graph.edges):
+        raise _unknown_option(changed.graph, name)
     edges = tuple(_with_objective_option(edge, field, value) for edge in changed.graph.edges)
-    if edges == changed.graph.edges and not any(hasattr(edge.objective, field) for edge in edges):
-        raise MultiviewError(_unknown_option(changed.graph, name))
     return replace(changed, graph=replace(changed.graph, edges=edges))
 
 
@@ -156,9 +166,9 @@ def _has(objective: Objective | None, field: str) -> bool:
     return objective is not None and field in {each.name for each in fields(objective)}
 
 
-def _unknown_option(graph: Graph, name: str) -> str:
+def _unknown_option(graph: Graph, name: str) -> MultiviewError:
     names = sorted({each.name for edge in graph.edges if edge.objective for each in fields(edge.objective)})
-    return str(unknown_name("option to sweep", name, ["crop", "train.batch", *names]))
+    return unknown_name("option to sweep", name, ["crop", "train.batch", *names])
 
 
 def changes(

@@ -60,9 +60,11 @@ class Pool:
         """Trains what is not finished yet; Ctrl-C or SIGTERM lets every run save a checkpoint."""
         self.left = [number for number, job in enumerate(self.jobs) if not job.done]
         self.count, self.answers = len(self.left), Queue[tuple[int, dict[str, Any] | None]]()
-        self.workers = {at: self._start(at) for at in range(self.processes if self.left else 0)}
+        self.workers = {}
         with _stoppable():
             try:
+                for at in range(self.processes if self.left else 0):
+                    self.workers[at] = self._start(at)
                 while any(worker.job is not None for worker in self.workers.values()):
                     self._take()
             except KeyboardInterrupt as stop:

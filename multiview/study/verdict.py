@@ -117,13 +117,9 @@ def difference_of(
     base: Sequence[Outcome],
     other: Sequence[Outcome],
     names: Sequence[str],
-    other_names: Sequence[str] = (),
 ) -> Difference | None:
-    """The paired difference of the means over `names`; None where nothing was measured.
-
-    other_names: of the variant, where it calls them otherwise.
-    """
-    theirs = {run.seed: run.mean_of(other_names or names) for run in other}
+    """The paired difference of the means over `names`; None where nothing was measured."""
+    theirs = {run.seed: run.mean_of(names) for run in other}
     both = [(x, y) for run in base if (x := run.mean_of(names)) is not None if (y := theirs.get(run.seed)) is not None]
     if not both:
         return None
