@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,10 +20,11 @@ from toys import KINDS, Toy, hashes, make
 from multiview.data.source import Plan, Row
 from multiview.data.sources.scenes import Scenes
 from multiview.data.store.reading import Store
-from multiview.data.write import diskspace
+from multiview.data.write import diskspace, jobs
 from multiview.data.write.finish import Report
 from multiview.data.write.jobs import write_together
 from multiview.data.write.preprocess import preprocess
+from multiview.data.write.settings import Part
 from multiview.errors import MultiviewError
 
 undivided = toys.undivided
@@ -157,6 +159,25 @@ def test_jobs_with_one_folder_make_the_store_of_one_run(tmp_path: Path, undivide
     assert together(out, "1/3").already
     with pytest.raises(MultiviewError, match="give each job its --shard"):
         together(out, None)
+
+
+def test_two_last_jobs_join_the_parts_once(tmp_path: Path, undivided: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second last job waits until the first has joined and removed the parts; the store stays."""
+    out, remove, late = tmp_path / "out", shutil.rmtree, ThreadPoolExecutor(1)
+    first, joined = together(out, "1/2"), []
+
+    def remove_slowly(path: Path, **options: bool) -> None:
+        joined.append(late.submit(jobs._joined, out, Part(1, 2), first, True))
+        time.sleep(0.2)
+        assert not joined[0].done()
+        remove(path, **options)
+
+    monkeypatch.setattr(jobs.shutil, "rmtree", remove_slowly)
+    assert together(out, "2/2").written == 56
+    assert joined[0].result(30).notes == (f"{out} is whole: another job has joined the parts.",)
+    assert len(joined) == 1
+    assert hashes(out) == hashes(undivided)
+    late.shutdown()
 
 
 @pytest.mark.parametrize(

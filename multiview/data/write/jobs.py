@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from multiview import folderlock
 from multiview.data.source import Source
 from multiview.data.store import manifest
 from multiview.data.write import storefolder
 from multiview.data.write.finish import Report, report_missing
-from multiview.data.write.merge import merge
+from multiview.data.write.merge import join_linked
 from multiview.data.write.preprocess import preprocess
 from multiview.data.write.settings import Part
 from multiview.errors import MultiviewError
@@ -51,19 +52,25 @@ def _missing(folders: list[Path]) -> list[int]:
 
 def _joined(out: Path, part: Part, written: Report, overwrite: bool) -> Report:
     """The report on the store, or on this part while others are missing."""
-    folders = [_folder(out, Part(number, part.count)) for number in range(1, part.count + 1)]
     while True:
-        missing = _missing(folders)
-        if missing and _is_joined(out, folders):
-            return _report_joined(out, written)
-        if missing:
-            return report_missing(out, written, part, missing)
         try:
-            report = merge(out, folders, overwrite=overwrite, linked=True)
-            shutil.rmtree(out / storefolder.PARTS, ignore_errors=True)
-            return report
-        except LockedError:  # another last job is at it
+            with folderlock.locked(out):  # check, join and removal: no other job sees half of them
+                return _joined_alone(out, part, written, overwrite)
+        except LockedError:  # another job is at it
             time.sleep(WAIT_SECONDS)
+
+
+def _joined_alone(out: Path, part: Part, written: Report, overwrite: bool) -> Report:
+    """See `_joined`; this process holds the lock of `out`."""
+    folders = [_folder(out, Part(number, part.count)) for number in range(1, part.count + 1)]
+    missing = _missing(folders)
+    if missing and _is_joined(out, folders):
+        return _report_joined(out, written)
+    if missing:
+        return report_missing(out, written, part, missing)
+    report = join_linked(out, folders, overwrite)
+    shutil.rmtree(out / storefolder.PARTS, ignore_errors=True)
+    return report
 
 
 def _is_joined(out: Path, folders: list[Path]) -> bool:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from multiview.data.store.manifest import Manifest
+from multiview.data.store.manifest import Manifest, Provenance
 from multiview.data.store.reading import Store
 from multiview.data.store.shard import BadShardError, Layout, ShardSummary, check_shard, layout_of
 from multiview.data.write import storefolder
@@ -30,21 +30,35 @@ def merge(
     overwrite: bool = False,
     workers: int = 1,
     progress: Progress | None = None,
-    linked: bool = False,
 ) -> Report:
     """Makes the store `out` of the stores `parts`, in their order. The parts stay unchanged.
 
     The parts of one store (`shard="1/8"` to `"8/8"`) give the bytes of one undivided run. Raises
-    MultiviewError for missing or repeated parts, different modalities, or a shared id. linked: the
-    parts of one store are not copied where the disk allows two names of one file.
+    MultiviewError for missing or repeated parts, different modalities, or a shared id.
     """
     stores = [Store.open(part) for part in parts]
     if out.resolve() in {part.resolve() for part in parts}:
         raise MultiviewError(f"{out} is one of the stores to merge; choose another OUT.")
     if all(store.manifest.provenance.part for store in stores):
-        return _join_parts(out, _sort_parts(stores), overwrite, progress or (lambda *_: None), linked)
+        origin, ordered = _origin_of_whole(stores), _sort_parts(stores)
+        with storefolder.opened(out, origin, overwrite) as whole:
+            return _join_parts(out, ordered, origin, whole, progress or (lambda *_: None))
     source = Joined(stores=tuple(str(part) for part in parts))
     return preprocess(source, None, out, name="merge", overwrite=overwrite, workers=workers, progress=progress)
+
+
+def join_linked(out: Path, parts: Sequence[Path], overwrite: bool) -> Report:
+    """Makes the store `out` of all parts of one store, while the caller holds the lock of `out`.
+
+    Shards are not copied where the disk allows two names of one file. Raises as `merge` does.
+    """
+    stores = _sort_parts([Store.open(part) for part in parts])
+    origin = _origin_of_whole(stores)
+    return _join_parts(out, stores, origin, storefolder.begin(out, origin, overwrite), lambda *_: None, linked=True)
+
+
+def _origin_of_whole(stores: Sequence[Store]) -> Provenance:
+    return replace(stores[0].manifest.provenance, part=None)
 
 
 def _sort_parts(stores: Sequence[Store]) -> list[Store]:
@@ -80,21 +94,26 @@ def _part_of(manifest: Manifest) -> Part:
     return part
 
 
-def _join_parts(out: Path, stores: Sequence[Store], overwrite: bool, progress: Progress, linked: bool) -> Report:
-    origin = replace(stores[0].manifest.provenance, part=None)
+def _join_parts(
+    out: Path,
+    stores: Sequence[Store],
+    origin: Provenance,
+    whole: Manifest | None,
+    progress: Progress,
+    linked: bool = False,
+) -> Report:
+    """The report on the store of these parts. whole: its manifest when it is there already."""
+    if whole:
+        return report_already_whole(out, whole)
+    if not linked:
+        _check_space(out, stores)
     layout = layout_of(stores[0].manifest, origin)
     files = [store.path / shard.name for store in stores for shard in store.manifest.shards]
-    with storefolder.opened(out, origin, overwrite) as whole:
-        if whole:
-            return report_already_whole(out, whole)
-        if not linked:
-            _check_space(out, stores)
-        shards = []
-        for number, file in enumerate(files):
-            shards.append(FinishedShard(number, _copy_shard(file, out / file.name, layout, linked)))
-            progress(number + 1, len(files), 0)
-        copies = find_allowed_copies(out, shards, origin.duplicates)
-        return finish_store(out, shards, layout, origin, copies)
+    shards = []
+    for number, file in enumerate(files):
+        shards.append(FinishedShard(number, _copy_shard(file, out / file.name, layout, linked)))
+        progress(number + 1, len(files), 0)
+    return finish_store(out, shards, layout, origin, find_allowed_copies(out, shards, origin.duplicates))
 
 
 def _check_space(out: Path, stores: Sequence[Store]) -> None:
