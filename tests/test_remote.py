@@ -12,13 +12,16 @@ import pytest
 from faulty_proxy import Proxy
 
 from multiview.data.sources.scenes import Scenes
+from multiview.data.store import examine
 from multiview.data.store.reading import Store
+from multiview.data.write import storeaddress
 from multiview.data.write.diskspace import estimate_bytes_of, rows_per_shard
 from multiview.data.write.planning import make_plan
 from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
 from multiview.remote import transfer
-from multiview.remote.cache import cache_limit
+from multiview.remote.cache import LOCKS, cache_limit
+from multiview.remote.filelocks import alone, open_lock, try_lock
 
 SHARDS = 4
 MODALITIES = ("image", "depth")
@@ -220,14 +223,92 @@ def test_a_store_is_written_to_an_address(local: Store, tmp_path: Path, monkeypa
     assert_same(Store.open(address), local)
 
 
+def test_jobs_that_overwrite_an_address_keep_what_the_others_sent(
+    local: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first job removes the old store; the later ones add to what the first has sent."""
+    monkeypatch.setenv("MULTIVIEW_CACHE_DIR", str(tmp_path / "cache"))
+    address, new = "memory://bucket/replaced", Scenes(count=16, size=16)
+    preprocess(Scenes(count=8, size=8), None, address, shard_rows=2)
+    assert preprocess(new, None, address, shard_rows=4, overwrite=True, shard="1/2").part
+    assert {"shard-00000.h5", "shard-00001.h5"} == {name for name in transfer.sizes(address) if name.endswith(".h5")}
+    assert preprocess(new, None, address, shard_rows=4, overwrite=True, shard="2/2").written == 16
+    assert_same(Store.open(address), local)
+
+
+def test_what_is_no_store_is_kept_at_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MULTIVIEW_CACHE_DIR", str(tmp_path / "cache"))
+    address, file, source = "memory://bucket/thesis", tmp_path / "thesis.tex", Scenes(count=4, size=8)
+    file.write_text("mine")
+    transfer.send(file, address, file.name)
+    for overwrite in (False, True):
+        with pytest.raises(MultiviewError, match=r"is no store \(it holds thesis.tex\); nothing was touched"):
+            preprocess(source, None, address, overwrite=overwrite)
+    transfer.send(file, "memory://bucket/remains", "shard-00000.h5")
+    with pytest.raises(MultiviewError, match=r"holds shards without a manifest\. Replace it with --overwrite"):
+        preprocess(source, None, "memory://bucket/remains")
+    with pytest.raises(MultiviewError, match="--engine ray cannot write to an address such as memory://bucket/ray"):
+        preprocess(source, None, "memory://bucket/ray", engine="ray")
+
+
+def test_two_processes_publish_views_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two addresses with one last name have drafts of their own; an error removes them."""
+    monkeypatch.setenv("MULTIVIEW_CACHE_DIR", str(tmp_path / "cache"))
+    drafts: list[Path] = []
+
+    def refuse(draft: Path, *_: str) -> None:
+        drafts.append(draft)
+        raise MultiviewError(draft.read_text())
+
+    monkeypatch.setattr(storeaddress, "send", refuse)
+    for place in ("a", "b"):
+        with pytest.raises(MultiviewError, match=f"^{place}$"):
+            storeaddress.publish_views(f"memory://{place}/same", place)
+    assert drafts[0] != drafts[1]
+    assert not list((tmp_path / "cache-sending").iterdir())
+
+
 def test_shards_of_a_size_in_megabytes() -> None:
     plan = make_plan(Scenes(count=12, size=16), None)
     each = estimate_bytes_of(plan, [0]) / 1e6
     assert [rows_per_shard(plan, 5, size, False) for size in (None, each / 2, 3.5 * each, 1e6)] == [5, 1, 3, 12]
-    assert rows_per_shard(plan, 1000, None, True) == 12
+    assert [rows_per_shard(plan, rows, None, True) for rows in (None, 1000)] == [12, 1000]
+    assert rows_per_shard(plan, None, None, False) == 1000
     assert rows_per_shard(plan, 5, None, True) == 5
     with pytest.raises(MultiviewError, match="shard_mb is 0; give a number of megabytes above 0"):
         rows_per_shard(plan, 5, 0, False)
+
+
+def test_a_lock_ends_while_a_child_process_has_a_copy(tmp_path: Path) -> None:
+    path, context = tmp_path / "a.lock", multiprocessing.get_context("fork")
+    over = context.Event()
+    child = context.Process(target=over.wait, args=(60,))
+    with alone(path):
+        child.start()
+        assert not try_lock(open_lock(path), True)
+    assert try_lock(open_lock(path), True)
+    over.set()
+    child.join()
+    assert child.exitcode == 0
+
+
+def test_a_shard_whose_examination_fails_is_given_back(
+    local: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MULTIVIEW_CACHE_DIR", str(tmp_path / "cache"))
+    for file in local.path.iterdir():
+        transfer.send(file, "memory://bucket/examined", file.name)
+    taken: list[bool] = []
+
+    def fail(folder: Path, _: object, number: int, *__: object) -> None:
+        taken.extend(try_lock(open_lock(folder / LOCKS / f"shard-0000{n}.h5"), True) for n in range(number + 1))
+        raise MultiviewError("damaged")
+
+    monkeypatch.setattr(examine, "_report", fail)
+    monkeypatch.setattr(examine, "_limit_memory", lambda _: None)
+    examine.main(["memory://bucket/examined", "1", "0", "1"])
+    assert capsys.readouterr().out.count("damaged") == 2
+    assert taken == [False, True, False]  # the shard before is free, the own one is held
 
 
 @pytest.mark.slow

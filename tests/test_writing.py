@@ -20,7 +20,7 @@ from toys import KINDS, Toy, hashes, make
 from multiview.data.source import Plan, Row
 from multiview.data.sources.scenes import Scenes
 from multiview.data.store.reading import Store
-from multiview.data.write import diskspace, jobs
+from multiview.data.write import diskspace, executors, jobs
 from multiview.data.write.finish import Report
 from multiview.data.write.jobs import write_together
 from multiview.data.write.preprocess import preprocess
@@ -242,6 +242,31 @@ def test_existing_shards_need_no_space(tmp_path: Path, undivided: Path, monkeypa
     (tmp_path / "out" / ".unfinished").write_text(Store.open(undivided).manifest.provenance.origin() + "\n")
     monkeypatch.setattr(diskspace.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     assert make(tmp_path / "out").reused == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("RayTaskError", "^lost$"), ("OutOfMemoryError", "memory ran out"), ("NodeDiedError", "the Ray cluster was lost")],
+)
+def test_faults_of_ray_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str) -> None:
+    base = type("RayError", (Exception,), {})
+    kinds = {each: type(each, (base,), {}) for each in ("RayTaskError", "OutOfMemoryError", "NodeDiedError")}
+
+    def fail(_: object) -> None:
+        raise kinds[name]("lost")
+
+    task = SimpleNamespace(remote=lambda *_: None)
+    ray = SimpleNamespace(
+        exceptions=SimpleNamespace(RayError=base, **kinds),
+        is_initialized=lambda: True,
+        put=lambda job: job,
+        remote=lambda _: task,
+        wait=lambda waiting: (waiting[:1], waiting[1:]),
+        get=fail,
+    )
+    monkeypatch.setattr(executors, "_import_ray", lambda: ray)
+    with pytest.raises(kinds[name] if name == "RayTaskError" else MultiviewError, match=message):
+        make(tmp_path / "out", engine="ray")
 
 
 RAY = """

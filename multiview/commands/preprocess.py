@@ -31,9 +31,10 @@ class Preprocess:
     """Options of every source.
 
     Args:
-        shard_rows: samples per shard file. Each worker holds one shard in memory.
+        shard_rows: samples per shard file (null = 1000; for an address see shard_mb). Each worker
+            holds one shard in memory.
         shard_mb: megabytes per shard file, in place of shard_rows (null = shard_rows; for an
-            address 128).
+            address 128 unless shard_rows is given).
         max_bad: how many samples may be unreadable: a value below 1 is a share of all samples,
             other values are a number of samples.
         duplicates: treatment of exact copies: `keep` lists them, `drop` omits them, `error` stops.
@@ -52,7 +53,7 @@ class Preprocess:
         overwrite: replace the store in OUT.
     """
 
-    shard_rows: int = 1000
+    shard_rows: int | None = None
     shard_mb: float | None = None
     max_bad: float = 0.05
     duplicates: Literal["keep", "drop", "error"] = "keep"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -17,9 +17,13 @@ PATIENCE = 3600.0
 
 
 class LockFile:
-    """An open file to lock. A copy in a child process, made by a fork, keeps the lock with it."""
+    """An open file to lock. The lock ends with `close`, or with the process that opened the file.
+
+    A child process, made by a fork, has a copy of the open file: its `close` leaves the lock.
+    """
 
     def __init__(self, path: Path) -> None:
+        self._handle, self._owner = -1, os.getpid()
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
 
     def fileno(self) -> int:
@@ -27,8 +31,10 @@ class LockFile:
         return self._handle
 
     def close(self) -> None:
-        """Closes the file; its lock ends unless another process has a copy."""
+        """Gives the lock back, also where a child process has a copy, and closes the file."""
         if self._handle >= 0:
+            if self._owner == os.getpid():
+                _unlock(self._handle)
             os.close(self._handle)
             self._handle = -1
 
@@ -40,6 +46,13 @@ class LockFile:
 
     def __del__(self) -> None:
         self.close()
+
+
+def _unlock(handle: int) -> None:
+    with suppress(ImportError, OSError):
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_UN)
 
 
 def try_lock(handle: LockFile, alone: bool) -> bool:
@@ -90,16 +103,20 @@ def alone(path: Path) -> Iterator[None]:
 
 
 class Held:
-    """A shared lock that says: this file is in use. It ends with `release`, or with the process."""
+    """A shared lock that says: this file is in use. It ends with `release`, or with the process.
+
+    As a context manager, it is released at the end of the block.
+    """
 
     def __init__(self, handle: LockFile) -> None:
         self._handle = handle
-        self._owner = os.getpid()
 
     def release(self) -> None:
         """Gives the lock back, also where a child process has a copy of it."""
-        if self._owner == os.getpid():
-            import fcntl
-
-            fcntl.flock(self._handle, fcntl.LOCK_UN)
         self._handle.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()

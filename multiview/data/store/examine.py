@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -186,10 +187,8 @@ def main(words: list[str]) -> None:
     columns = _columns_in_file(folder, manifest)
     for number in map(int, numbers):
         try:
-            held = cache.hold(manifest.shards[number]) if cache else None
-            report = _report(folder, manifest, number, columns)
-            if held:
-                held.release()
+            with cache.hold(manifest.shards[number]) if cache else nullcontext():
+                report = _report(folder, manifest, number, columns)
         except EXAMINE_ERRORS as cause:
             report = {"faults": [f"{type(cause).__name__}: {cause}"], "rows": 0, "ids": []}
         print(json.dumps(report), flush=True)

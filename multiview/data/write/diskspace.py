@@ -33,16 +33,16 @@ def check_space(job: ShardJob, numbers: Sequence[int]) -> None:
         )
 
 
-def rows_per_shard(plan: Plan, rows: int, megabytes: float | None, at_address: bool) -> int:
+def rows_per_shard(plan: Plan, rows: int | None, megabytes: float | None, at_address: bool) -> int:
     """Planned samples per shard; the same in every job of a store. Raises MultiviewError below 1.
 
-    megabytes: the size of a shard, in place of `rows` (None = `rows`, and for a store at an address
-    `REMOTE_MEGABYTES` unless `rows` is given).
+    rows: None = `SHARD_ROWS`. megabytes: the size of a shard, in place of `rows` (None = `rows`,
+    and for a store at an address `REMOTE_MEGABYTES` unless `rows` is given).
     """
-    if megabytes is None and at_address and rows == SHARD_ROWS:
+    if megabytes is None and at_address and rows is None:
         megabytes = REMOTE_MEGABYTES
     if megabytes is None:
-        return rows
+        return SHARD_ROWS if rows is None else rows
     if not megabytes > 0:
         raise MultiviewError(f"shard_mb is {megabytes}; give a number of megabytes above 0.")
     each = estimate_bytes_of(plan, range(len(plan.rows))) / len(plan.rows)

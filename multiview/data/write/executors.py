@@ -147,6 +147,8 @@ def _run_on_ray(job: ShardJob, numbers: Sequence[int], count: int, tick: Tick) -
             samples, bad, result = ray.get(ready[0])
             tick(samples, bad)
             yield _check_visible(job, result)
+    except ray.exceptions.RayTaskError:  # an error in the job; the cluster is well
+        raise
     except ray.exceptions.RayError as cause:
         raise _lost_cluster(cause) from cause
     finally:
@@ -156,6 +158,11 @@ def _run_on_ray(job: ShardJob, numbers: Sequence[int], count: int, tick: Tick) -
 
 def _lost_cluster(cause: Exception) -> MultiviewError:
     """The error when Ray itself fails; a lost task or machine alone is made good by Ray."""
+    if type(cause).__name__ == "OutOfMemoryError":
+        return MultiviewError(
+            "memory ran out on a machine of the Ray cluster: use fewer --workers or smaller --shard_rows, then run the "
+            "same command again: whole shards stay."
+        )
     first = printable(str(cause).strip().partition("\n")[0].rstrip("."))
     return MultiviewError(
         f"the Ray cluster was lost: {type(cause).__name__}{f' ({first})' if first else ''}. Start Ray again on this "

@@ -28,7 +28,7 @@ from multiview.data.write.finish import (
 from multiview.data.write.grouping import with_groups
 from multiview.data.write.planning import layout_of_plan, make_plan, provenance_of
 from multiview.data.write.progress import Progress
-from multiview.data.write.settings import SHARD_ROWS, Part, WriteSettings
+from multiview.data.write.settings import Part, WriteSettings
 from multiview.data.write.shardjob import FinishedShard, ShardJob
 from multiview.errors import MultiviewError
 from multiview.plurals import counted
@@ -43,7 +43,7 @@ def preprocess(
     out: Path | str,
     *,
     name: str | None = None,
-    shard_rows: int = SHARD_ROWS,
+    shard_rows: int | None = None,
     shard_mb: float | None = None,
     max_bad: float = 0.05,
     overwrite: bool = False,
@@ -60,8 +60,8 @@ def preprocess(
         out: a folder; or an address such as `s3://bucket/photos`, as a text, to which whole shards
             are sent one by one.
         name: what the manifest calls the source; its class name by default.
-        shard_rows: planned samples per shard.
-        shard_mb: megabytes per shard, in place of `shard_rows`; 128 for an address.
+        shard_rows: planned samples per shard (None = 1000; for an address see `shard_mb`).
+        shard_mb: megabytes per shard, in place of `shard_rows`; 128 for an address by default.
         max_bad: how many samples may be unreadable: a share of all below 1, else a count.
         overwrite: replace another store at `out`; only files of that store are removed.
         workers: processes that write shards, 0 = one per core. A script that asks for more than
@@ -72,7 +72,7 @@ def preprocess(
         group: the column that says which samples belong together, see `multiview preprocess`.
         progress: called with (samples done, samples in all, samples rejected).
     """
-    _require_rows(shard_rows)
+    _require_possible(out, shard_rows, engine)
     part = Part.of(shard)
     settings = WriteSettings(max_bad=max_bad, workers=workers, engine=engine, part=part, duplicates=duplicates)
     plan = with_groups(make_plan(source, root), group, source, root)
@@ -82,9 +82,14 @@ def preprocess(
     return _written(out, job, origin, settings, progress or (lambda *_: None), overwrite)
 
 
-def _require_rows(shard_rows: int) -> None:
-    if shard_rows < 1:
+def _require_possible(out: Path | str, shard_rows: int | None, engine: str) -> None:
+    if shard_rows is not None and shard_rows < 1:
         raise MultiviewError(f"shard_rows is {shard_rows}; give 1 or more.")
+    if engine == "ray" and is_address(out):
+        raise MultiviewError(
+            f"--engine ray cannot write to an address such as {out}: use --workers, or several jobs with "
+            "--shard 1/8 to 8/8; or give a folder that all machines share."
+        )
 
 
 def _job(plan: Plan, origin: Provenance, out: Path | str, shard_rows: int) -> tuple[ShardJob, Provenance]:

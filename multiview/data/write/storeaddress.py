@@ -23,7 +23,7 @@ from multiview.data.write import storefolder
 from multiview.data.write.records import columns_in, record_name, record_of, summary_in
 from multiview.data.write.shardjob import FinishedShard, ShardJob, Tick
 from multiview.errors import MultiviewError
-from multiview.files import replace_bytes, replace_text
+from multiview.files import partial_path, replace_bytes, replace_text
 from multiview.remote.address import join, last_name
 from multiview.remote.cache import cache_root
 from multiview.remote.transfer import read_bytes, remove, send, sizes
@@ -106,21 +106,33 @@ def _staging(address: str, origin: Provenance) -> Path:
 
 def _begin(address: str, origin: Provenance, overwrite: bool) -> Manifest | None:
     there = sizes(address)
-    if overwrite:
+    _refuse_other_files(address, there)
+    begun = manifest.NAME not in there and read_bytes(address, storefolder.JOURNAL) == _journal(origin).encode()
+    if overwrite and not begun:  # the other jobs of this command keep what they have sent
         _remove_store(address, there)
     elif manifest.NAME in there:
         return _whole_store(address, origin, there)
-    elif storefolder.JOURNAL in there:
-        if read_bytes(address, storefolder.JOURNAL) != _journal(origin).encode():
-            raise storefolder.occupied(address, "an unfinished store of another command, or of an input that changed")
-    elif there:
-        raise MultiviewError(
-            f"{address} is not empty and is no store (it holds {min(there)}); nothing was touched. Choose another OUT."
-        )
+    elif there and not begun:
+        raise storefolder.occupied(address, _remains(there))
     draft = _staging(address, origin) / storefolder.JOURNAL
     replace_text(draft, _journal(origin))
     send(draft, address, storefolder.JOURNAL)
     return None
+
+
+def _refuse_other_files(address: str, there: Mapping[str, int]) -> None:
+    """Raises MultiviewError for files that belong to no store."""
+    foreign = sorted(name for name in there if not storefolder.OWNED.fullmatch(name))
+    if foreign and manifest.NAME not in there and storefolder.JOURNAL not in there:
+        raise MultiviewError(
+            f"{address} is not empty and is no store (it holds {foreign[0]}); nothing was touched. Choose another OUT."
+        )
+
+
+def _remains(there: Mapping[str, int]) -> str:
+    if storefolder.JOURNAL in there:
+        return "an unfinished store of another command, or of an input that changed"
+    return "shards without a manifest"
 
 
 def _journal(origin: Provenance) -> str:
@@ -183,8 +195,11 @@ def leave(job: SentShardJob) -> None:
 
 def publish_views(address: str, text: str) -> None:
     """Replaces the manifest at an address."""
-    draft = cache_root().with_name(f"{cache_root().name}-sending") / f"{last_name(address)}-{manifest.NAME}"
-    draft.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(draft, text)
-    send(draft, address, manifest.NAME)
-    draft.unlink()
+    folder = cache_root().with_name(f"{cache_root().name}-sending")
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = partial_path(folder / manifest.NAME)  # another name in every process
+    try:
+        replace_text(draft, text)
+        send(draft, address, manifest.NAME)
+    finally:
+        draft.unlink(missing_ok=True)
