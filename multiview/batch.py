@@ -56,7 +56,9 @@ class Batch:
 
 
 def sent(x: Tensor, device: torch.device | str) -> Tensor:
-    """`x`, which is on the CPU, on `device`; the host does not wait for the copy."""
+    """`x`, of the CPU or there already, on `device`; the host does not wait for the copy."""
+    if x.device == torch.device(device):
+        return x
     if torch.device(device).type == "cuda" and not x.is_pinned():
         x = x.pin_memory()
     return x.to(device, non_blocking=True)

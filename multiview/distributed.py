@@ -138,15 +138,26 @@ def barrier() -> None:
         dist.barrier()
 
 
-_patient: list[Any] = []
-"""The usual group of processes, and a group of the same processes that waits for long work."""
+_usual_limit = [datetime.timedelta(minutes=30)]
+_host_groups: dict[datetime.timedelta, tuple[Any, Any]] = {}
+"""How long a group waits -> the usual group of processes, and the group of the same processes."""
+
+
+def answer_within(minutes: float) -> None:
+    """Sets how long processes wait for each other in a vote of a step."""
+    _usual_limit[0] = datetime.timedelta(minutes=minutes)
+
+
+def _host_group(limit: datetime.timedelta) -> Any:
+    """A gloo group of all ranks that waits so long; a rank that dies ends the wait at once."""
+    if limit not in _host_groups or _host_groups[limit][0] is not dist.group.WORLD:
+        _host_groups[limit] = dist.group.WORLD, dist.new_group(backend="gloo", timeout=limit)
+    return _host_groups[limit][1]
 
 
 def _patient_group() -> Any:
-    """A gloo group of all ranks that waits up to `LONG`; a rank that dies ends the wait at once."""
-    if not _patient or _patient[0] is not dist.group.WORLD:
-        _patient[:] = [dist.group.WORLD, dist.new_group(backend="gloo", timeout=LONG)]
-    return _patient[1]
+    """The group that waits for long work of one rank."""
+    return _host_group(LONG)
 
 
 ANSWER_SECONDS = 10.0
@@ -254,7 +265,7 @@ def largest(numbers: Sequence[int], device: torch.device) -> list[int]:
     if world() == 1:
         return list(numbers)
     # Numbers of the host meet on the host: the other way round, it would wait for the device.
-    group = None if device.type == "cpu" else _patient_group()
+    group = None if device.type == "cpu" else _host_group(_usual_limit[0])
     votes = torch.tensor(numbers)
     dist.all_reduce(votes, op=dist.ReduceOp.MAX, group=group)
     return votes.tolist()
@@ -274,3 +285,10 @@ def joined(number: int, of: int, meeting: Path) -> Iterator[None]:
     finally:
         if of > 1:
             dist.destroy_process_group()
+
+
+def free_port() -> int:
+    """A port of this machine that nobody uses."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])

@@ -13,6 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from multiview.batch import sent
 from multiview.objectives.needs import Fusion, Head
 from multiview.projection import Projection
 
@@ -92,7 +93,7 @@ class FusedHead(nn.Module):
 
     def _there(self, view: str, h: Mapping[str, Tensor], present: Mapping[str, Tensor] | None, some: Tensor) -> Tensor:
         if view in h and present is not None:
-            return present[view].to(some.device)
+            return sent(present[view], some.device)
         return torch.full((len(some),), view in h, dtype=torch.bool, device=some.device)
 
     def forward(self, h: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> Tensor:

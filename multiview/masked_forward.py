@@ -98,7 +98,7 @@ def _group_forward(
     with nullcontext() if len(rows) > 1 else _running_statistics(norms):
         if len(rows) == len(x):
             return embed(x)
-        rows = sent(rows, x.device) if rows.device != x.device else rows
+        rows = sent(rows, x.device)
         found = embed(x[rows] if len(rows) else torch.zeros_like(x[:1]))
     return {name: _spread_out(value[: len(rows)], rows, len(x)) for name, value in found.items()}
 

@@ -88,6 +88,31 @@ def test_a_step_that_is_not_finite_moves_nothing_on_a_device(name: str) -> None:
         assert not any(torch.equal(x, y) for x, y in zip(before[:1], numbers(trial)[:1], strict=True))
 
 
+def test_a_logged_step_that_is_not_finite_is_named_at_once_and_moves_nothing() -> None:
+    """Health is not measured of such values, which would end in an error of linear algebra."""
+    with on_stand_in():
+        trial = made("moco")
+        trial.again()
+        before, good = numbers(trial), trial.parts.layer.forward
+        trial.parts.layer.forward = lambda *given: {view: x * float("nan") for view, x in good(*given).items()}
+        with pytest.raises(MultiviewError, match=r"step 2: the loss of edge .* not finite of samples"):
+            trial.again(examine=True)
+        assert all(torch.equal(x, y) for x, y in zip(before, numbers(trial), strict=True))
+
+
+def test_with_a_grad_scaler_optimisers_are_not_fused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fused one leaves overflows out by itself, and 50 in a row would end nothing."""
+    assert made("simclr").parts.optimiser.param_groups[0]["fused"]
+    monkeypatch.setattr("accelerate.Accelerator.scaler", object(), raising=False)
+    monkeypatch.setattr("accelerate.Accelerator.__setattr__", _without_scaler)
+    assert not made("simclr").parts.optimiser.param_groups[0].get("fused")
+
+
+def _without_scaler(self: object, name: str, value: object) -> None:
+    if name != "scaler":
+        object.__setattr__(self, name, value)
+
+
 def test_a_device_and_the_cpu_train_alike() -> None:
     losses = []
     for device in (False, True):

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from multiview.check.device_rows import Row, judged
 from multiview.check.edges import agreeing, in_precision
+from multiview.check.objectives import trial
 from multiview.check.stand_in import DEVICE, NoFloat64
 from multiview.objectives.base import EdgeInput, Objective
-from multiview.plugins import installed, load
+from multiview.plugins import installed
 
 ROWS = torch.arange(9)
 ALIKE = 1e-4
@@ -59,16 +59,10 @@ def _edge(objective: Objective) -> EdgeInput:
     return agreeing(objective, ROWS, 0.5)
 
 
-SMALL: dict[str, dict[str, Any]] = {"cmc": {"negatives": 12}, "moco": {"queue": 16}}
-"""Options of objectives whose defaults need more rows than a check has."""
-
-
 def objectives() -> Iterator[tuple[str, Objective]]:
-    """The installed objectives with their defaults, small."""
+    """The installed objectives with their defaults, resolved for few samples."""
     for plugin in installed("objectives"):
-        made = load("objectives", plugin.name)
-        if isinstance(made, type) and issubclass(made, Objective):
-            yield plugin.name, made(**SMALL.get(plugin.name, {}))
+        yield plugin.name, trial(plugin.name)
 
 
 def parity(device: torch.device) -> Iterator[Row]:

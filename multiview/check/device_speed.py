@@ -18,6 +18,7 @@ from multiview.check.device_rows import Row
 from multiview.check.steps import Trial, trial_of
 from multiview.objectives import CMC
 from multiview.plugins import load
+from multiview.train.optimiser import has_fused
 from multiview.train.processes import has_compiler
 
 DIM = 128
@@ -141,12 +142,13 @@ def _step(device: torch.device, sizes: Sizes, size: int, compiled: bool) -> Iter
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     taken = seconds_of(trial.again, device, sizes.seconds)
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0  # of the step alone
     name = f"cmc_lab, {sizes.encoder} x {sizes.width:g}, {size} px, batch {sizes.rows}" + ", compiled" * compiled
     bare = seconds_of(bare_step(trial), device, sizes.seconds)
     yield Row("steps", name, 1e3 * taken, "ms", f"{taken / bare:.2f} x its encoders alone ({1e3 * bare:.3g} ms)")
     yield Row("steps", "  pictures per second", sizes.rows / taken, "1/s")
-    if device.type == "cuda":
-        yield Row("steps", "  peak memory", torch.cuda.max_memory_allocated(device) / 2**20, "MB")
+    if peak:
+        yield Row("steps", "  peak memory", peak / 2**20, "MB")
 
 
 def bare_step(trial: Trial) -> Callable[[], None]:
@@ -154,7 +156,7 @@ def bare_step(trial: Trial) -> Callable[[], None]:
     parts = trial.parts
     views = parts.layer(trial.batch.to(parts.accelerator.device))
     encoders = nn.ModuleDict({name: copy.deepcopy(own) for name, own in parts.model.own_encoders().items()}).train()
-    optimiser = torch.optim.AdamW(encoders.parameters(), lr=1e-3, fused=True)
+    optimiser = torch.optim.AdamW(encoders.parameters(), lr=1e-3, fused=has_fused(parts.accelerator.device))
 
     def step() -> None:
         torch.stack([encoder(views[name]).sum() for name, encoder in encoders.items()]).sum().backward()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 import torch
 
 from multiview.check.device_rows import BROKEN, OK, Row
+from multiview.distributed import free_port
 
 SECONDS = 90
 PROGRAM = """
@@ -31,10 +31,7 @@ PART = "two processes on one device"
 
 def shared_device(device: torch.device) -> Iterator[Row]:
     """Starts two processes that share the device, and says what became of them."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = str(found.getsockname()[1])
-    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     if device.type == "cpu":
         shared["ACCELERATE_USE_CPU"] = "true"
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from multiview.distributed import free_port
 from multiview.doctor.finding import BROKEN, OK, Finding, reason
 
 SAMPLES = 8
@@ -51,7 +51,7 @@ def two_processes() -> Iterator[Finding]:
     """Starts two processes that add their numbers over gloo, as `accelerate launch` does."""
     import torch.distributed  # noqa: F401  # before the fork, so that the limit is for the meeting alone
 
-    port, start = _free_port(), time.perf_counter()
+    port, start = free_port(), time.perf_counter()
     context: Any = get_context("fork" if "fork" in get_all_start_methods() else "spawn")
     answers = context.SimpleQueue()
     peers = [context.Process(target=_meet, args=(rank, port, answers), daemon=True) for rank in (0, 1)]
@@ -88,9 +88,3 @@ def _meet(rank: int, port: int, answers: Any) -> None:
         answers.put("" if number.item() == 3.0 else f"1 + 2 gave {number.item()}")
     except Exception as cause:  # gloo raises several types
         answers.put(reason(cause))
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])

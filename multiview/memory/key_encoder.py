@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from multiview.batch import sent
 from multiview.distributed import from_first, gather, own_rows
 from multiview.masked_forward import masked_forward
 from multiview.model import set_frozen_to_eval
@@ -67,7 +68,7 @@ class KeyEncoder(nn.Module):
         present = torch.ones(len(x), dtype=torch.bool) if present is None else present
         if order is None:
             return self._encode(x, present)
-        mine, present = own_rows(order), present.to(x.device)
+        mine, present = own_rows(order), sent(present, x.device)
         shuffled = gather(self._encode(gather(x)[mine], gather(present)[mine]))
         return shuffled[own_rows(torch.argsort(order))]
 

@@ -18,6 +18,9 @@ from multiview.distributed import on_any_rank
 Check = Callable[[], None]
 """Raises MultiviewError when values of the step are not finite; waits for the device."""
 
+DEFERRING = ("cuda", "meta")
+"""Kinds of device whose host does not wait; `meta` is the stand-in of `multiview check device`."""
+
 
 class Deferred:
     """Collects the checks of one step at a time.
@@ -34,10 +37,10 @@ class Deferred:
 
     @classmethod
     def for_device(cls, optimiser: torch.optim.Optimizer, device: torch.device, scaler: Any) -> Deferred | None:
-        """None where the host checks at once: on a CPU, with a GradScaler, or not fused."""
+        """None where the host checks at once: on other devices, with a GradScaler, or not fused."""
         fused = getattr(optimiser, "_step_supports_amp_scaling", False)
         fused = fused and all(group.get("fused") for group in optimiser.param_groups)  # a resumed run may not be
-        return cls(optimiser) if fused and scaler is None and device.type not in ("cpu", "mps") else None
+        return cls(optimiser) if fused and scaler is None and device.type in DEFERRING else None
 
     def note(self, values: Tensor, check: Check) -> None:
         """Adds values (n,) of this step, and the check that names what is wrong with them."""

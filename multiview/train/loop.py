@@ -175,7 +175,6 @@ class Loop:
         self.step = step
         self.window.add(output, len(batch))
         if logged:
-            self.parts.settle()
             values = {name: float(x) for name, x in output.health.items()} | {"lr": self.base_rate * factor}
             values |= self.window.summary() | self._scheduled(step)
             self.window = Window()
@@ -211,6 +210,7 @@ class Loop:
     def _end_of_epoch(self, epoch: int, metrics: Metrics) -> None:
         is_last = self.step >= self.steps
         if self.train.knn_every and ((epoch + 1) % self.train.knn_every == 0 or is_last):
+            self.parts.settle()
             with self._not_training():
                 values = self.on_epoch(epoch, self.step)
                 if self.best is not None:  # before the line is written: without it, the epoch is measured again

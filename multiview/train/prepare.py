@@ -156,7 +156,8 @@ def assemble(
     for network in (model, memories.key_encoders) if train.channels_last else ():
         # Before wrapping: DistributedDataParallel lays out its gradients like the weights.
         network.to(memory_format=torch.channels_last)
-    fused = True if has_fused(accelerator.device) else None
+    # A GradScaler lets a fused optimiser leave out overflows by itself; then nobody counts them.
+    fused = True if has_fused(accelerator.device) and accelerator.scaler is None else None
     optimiser = make_optimiser(train.optimizer, model, train.batch, tuning, fused=fused)
     wrapped, optimiser = accelerator.prepare(model, optimiser)
     return Parts(

@@ -14,7 +14,7 @@ from accelerate.utils import DynamoBackend, InitProcessGroupKwargs
 from multiview import old_import_paths
 from multiview.config import Train
 from multiview.cores import available_cores
-from multiview.distributed import announce
+from multiview.distributed import announce, answer_within
 from multiview.errors import MultiviewError
 from multiview.heap import keep_freed_memory
 from multiview.plurals import counted
@@ -75,6 +75,7 @@ def _limits(train: Train) -> list[Any]:
     """How long processes wait for each other; nothing to set for one process."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return []
+    answer_within(train.answer_minutes)
     return [InitProcessGroupKwargs(timeout=datetime.timedelta(minutes=train.answer_minutes))]
 
 

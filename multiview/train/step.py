@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -16,11 +16,11 @@ from torch.nn.utils import clip_grads_with_norm_
 from multiview.batch import Batch, sent
 from multiview.counter_rng import Draws
 from multiview.errors import MultiviewError
-from multiview.graph import ContrastGraph
+from multiview.graph import AnyEdge, ContrastGraph
 from multiview.masked_forward import KnownRows
 from multiview.memory.memories import FoundKeys, Memories
 from multiview.model import Embeddings, MultiviewModel
-from multiview.objectives.edge import EdgeOutput
+from multiview.objectives.edge import EdgeInput, EdgeOutput
 from multiview.train.deferred import Deferred
 from multiview.train.finite import Ids, Overflows, require_finite_gradients, require_finite_losses
 from multiview.train.frozen_features import FrozenFeatures
@@ -127,7 +127,7 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: 
         if parts.accelerator.sync_gradients:
             _clip(parts, batch.index, step)
         valid = _moved(parts, step, step if first else None)
-    health = measured(edges, inputs) if examine else {}
+    health = _health(parts, edges, inputs) if examine else {}
     has_loss = {n: e.objective.has_loss(i) for (n, e), i in zip(edges.items(), inputs, strict=True)}
     states = {n: out.state for n, out in outputs.items()}
     parts.memories.update(embeddings, keys, batch.index, present, states, valid, known)
@@ -146,6 +146,12 @@ def seen_views(parts: Parts, batch: Batch, draws: Draws) -> tuple[dict[str, Tens
         rows, known[name] = features.rows(host.index.cpu())
         views[name], present[name] = sent(rows, device), sent(known[name], device)
     return views, present, KnownRows(known)
+
+
+def _health(parts: Parts, edges: Mapping[str, AnyEdge], inputs: Sequence[EdgeInput]) -> dict[str, Tensor]:
+    """The health of every edge. To measure it waits for the device, so the checks come first."""
+    parts.settle()
+    return measured(edges, inputs)
 
 
 def _check(parts: Parts, values: Tensor, check: Callable[[], None]) -> None:
