@@ -133,8 +133,8 @@ def _show(facts: Facts) -> None:
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
     for title, (columns, rows) in _tables(facts).items():
-        heads = [Column(column, overflow="fold") for column in columns.split()]
-        table = Table(*heads, box=None, padding=(0, 2, 0, 2), header_style="dim")
+        heads = (Column(column, overflow="fold") for column in columns.split())
+        table = Table(*heads, box=None, padding=(0, 2), header_style="dim")
         for row in rows:
             table.add_row(*row)
         console.print(f"\n{title}", style="bold")

@@ -95,13 +95,19 @@ def _lost(rows: Sequence[Measure]) -> list[str]:
     ]
 
 
-def _contradicted(rows: Sequence[Measure]) -> list[str]:
-    """A sentence on views that find each other, while nothing else says that they learned."""
+def _learned(rows: Sequence[Measure]) -> dict[str, list[bool]]:
+    """View -> for each of its directions, whether retrieval is beyond that of random weights."""
     learned: dict[str, list[bool]] = {}
     for row in rows:
         if row.measure == FIRST_TRY and row.weights == TRAINED and (m := margin_of(row)):
             for view in dict.fromkeys(row.views):
                 learned.setdefault(view, []).append(m.clear)
+    return learned
+
+
+def _contradicted(rows: Sequence[Measure]) -> list[str]:
+    """A sentence on views that find each other, while nothing else says that they learned."""
+    learned = _learned(rows)
     found = {view: reason for view, each in learned.items() if all(each) and (reason := _nothing_else(rows, view))}
     lines = []
     for reason in dict.fromkeys(found.values()):

@@ -96,6 +96,14 @@ def _reads_all(own: OwnStrata, count: int) -> bool:
     return own.rows.shape[1] <= DENSE_RATIO * (count // STRATA)
 
 
+class Positives(NamedTuple):
+    """rows (m, d): of each sample. here (m,): whether its row is here. homes: by own stratum."""
+
+    rows: Tensor
+    here: Tensor
+    homes: list[Tensor]
+
+
 @dataclass
 class SplitScorer:
     """Scores the samples of all processes against the own strata.
@@ -113,11 +121,11 @@ class SplitScorer:
         """The scores of z (m, d) in every own stratum, when there is room for them."""
         return [block(z) for block in self.blocks] if self.held else None
 
-    def positives(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Each sample's own row (m, d), whether it is here (m,), and the same for each stratum."""
+    def positives(self, dtype: torch.dtype) -> Positives:
+        """Each sample's own row, where it is here."""
         places, here = self.own.places(self.index)
         rows = self.own.rows.flatten(0, 1)[places].to(dtype)
-        return rows, here, [self.index % STRATA == stratum for stratum in self.own.numbers]
+        return Positives(rows, here, [self.index % STRATA == stratum for stratum in self.own.numbers])
 
 
 def own_negatives_of(own: OwnStrata, index: Tensor, drawn: Tensor) -> SplitScorer:

@@ -20,7 +20,7 @@ from multiview.distributed import exchange, gather, own_rows
 from multiview.ops.bank_scores import Pull
 from multiview.ops.bank_terms import BankTerms
 from multiview.ops.softmax import rank_of
-from multiview.ops.split_scores import SplitScorer
+from multiview.ops.split_scores import Positives, SplitScorer
 
 Rule = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -53,8 +53,9 @@ class _Terms(torch.autograd.Function):
     def forward(ctx: Any, z: Tensor, scorer: SplitScorer, rule: SplitRule) -> tuple[Tensor, ...]:
         everyone = gather(z)
         held = scorer.scored(everyone)
-        totals = _totals(everyone, scorer, held)
-        sums = tree_of(_contributions(everyone, scorer, held, totals, rule), torch.add)
+        own = scorer.positives(everyone.dtype)
+        totals = _totals(everyone, scorer, held, own)
+        sums = tree_of(_contributions(everyone, scorer, held, totals, rule, own), torch.add)
         mine = tree_of(exchange(sums), torch.add)
         log_sum, positive = own_rows(totals).unbind(1)
         loss = mine[:, 0] + rule.positive(positive, log_sum)[0]
@@ -81,22 +82,23 @@ def bank_terms(z: Tensor, scorer: SplitScorer, rule: SplitRule, shift: None = No
 @torch.no_grad()
 def log_sums(z: Tensor, scorer: SplitScorer) -> Tensor:
     """log sum exp of each row's scores, (n,), to find Z before the loss."""
-    return own_rows(_totals(everyone := gather(z), scorer, scorer.scored(everyone)))[:, 0]
+    everyone = gather(z)
+    return own_rows(_totals(everyone, scorer, scorer.scored(everyone), scorer.positives(z.dtype)))[:, 0]
 
 
 @torch.no_grad()
 def all_scores(z: Tensor, scorer: SplitScorer) -> Tensor:
     """The scores themselves, (n, 1 + K), for a few rows. Here the scores travel."""
     everyone = gather(z)
-    rows, here, _ = scorer.positives(z.dtype)
+    own = scorer.positives(z.dtype)
     negatives = torch.cat([block(everyone)[0] for block in scorer.blocks], dim=1)
-    found = exchange(torch.cat([_positive(everyone, rows, here)[:, None], negatives], dim=1))
+    found = exchange(torch.cat([_positive(everyone, own)[:, None], negatives], dim=1))
     return torch.cat([found[..., :1].sum(0), *found[..., 1:]], dim=1)
 
 
-def _positive(z: Tensor, rows: Tensor, here: Tensor) -> Tensor:
+def _positive(z: Tensor, own: Positives) -> Tensor:
     """The score of each sample's own row, (m,); 0 where another process owns it."""
-    return torch.where(here, (z * rows).sum(1), 0)
+    return torch.where(own.here, (z * own.rows).sum(1), 0)
 
 
 def _again(scorer: SplitScorer, z: Tensor, held: list[tuple[Tensor, Pull]] | None) -> Iterator[tuple[Tensor, Pull]]:
@@ -104,11 +106,10 @@ def _again(scorer: SplitScorer, z: Tensor, held: list[tuple[Tensor, Pull]] | Non
     return iter(held) if held is not None else (block(z) for block in scorer.blocks)
 
 
-def _totals(z: Tensor, scorer: SplitScorer, held: list[tuple[Tensor, Pull]] | None) -> Tensor:
+def _totals(z: Tensor, scorer: SplitScorer, held: list[tuple[Tensor, Pull]] | None, own: Positives) -> Tensor:
     """log sum exp of all scores and the score of the positive, (m, 2), of all samples."""
-    rows, here, _ = scorer.positives(z.dtype)
     negative = tree_of((torch.logsumexp(scores, 1) for scores, _ in _again(scorer, z, held)), torch.logaddexp)
-    sent = exchange(torch.stack([negative, _positive(z, rows, here)], dim=1))
+    sent = exchange(torch.stack([negative, _positive(z, own)], dim=1))
     negatives, positives = sent.movedim(2, 0).contiguous()  # other strides may take another kernel, with other bits
     positive = tree_of(positives, torch.add)
     log_sum = torch.logaddexp(positive, tree_of(negatives, torch.logaddexp))
@@ -116,14 +117,18 @@ def _totals(z: Tensor, scorer: SplitScorer, held: list[tuple[Tensor, Pull]] | No
 
 
 def _contributions(
-    z: Tensor, scorer: SplitScorer, held: list[tuple[Tensor, Pull]] | None, totals: Tensor, rule: SplitRule
+    z: Tensor,
+    scorer: SplitScorer,
+    held: list[tuple[Tensor, Pull]] | None,
+    totals: Tensor,
+    rule: SplitRule,
+    own: Positives,
 ) -> Iterator[Tensor]:
     """What each own stratum adds, (m, 2 + d): loss, scores above the positive, d loss / d z."""
     log_sum, positive = totals.unbind(1)
-    rows, _, homes = scorer.positives(z.dtype)
-    own = rule.positive(positive, log_sum)[1]
-    for (scores, pull), home in zip(_again(scorer, z, held), homes, strict=True):
+    weight = rule.positive(positive, log_sum)[1]
+    for (scores, pull), home in zip(_again(scorer, z, held), own.homes, strict=True):
         above = rank_of(positive, scores) - 1
         loss, weights = rule.negatives(scores, log_sum)
-        pulled = pull(weights) + torch.where(home, own, 0)[:, None] * rows
+        pulled = pull(weights) + torch.where(home, weight, 0)[:, None] * own.rows
         yield torch.cat([loss[:, None], above[:, None].to(z.dtype), pulled], dim=1)
