@@ -123,6 +123,10 @@ def test_a_batch_that_does_not_fit_is_named(both: MixedStore) -> None:
         shares(4, (9, 1), ("a", "b"))
     with pytest.raises(MultiviewError, match=r"plain has 20 training samples, and a batch of 40 .* takes 30 of them"):
         batches_of(mixed(both.mix.stores, (1, 3)), 40, 0, 0, 1)
+    samples = Samples(mixed(both.mix.stores, (3, 1)), "train", {"rgb": make_view("rgb", Crop(size=16))}, True)
+    with pytest.raises(MultiviewError, match=r"--mix shuffles all samples .* --train.order window cannot be used"):
+        samples.windows("window")
+    assert samples.windows("auto") is None
     assert shares(10, (3, 1), ("a", "b")) == (8, 2)
     assert stores_of("a + b") == ["a", "b"]
     assert ratio_of("3:1", "a+b", 2) == (3, 1)

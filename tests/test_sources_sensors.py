@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from multiview.data.listing.recordings import recordings_of, sensor_of_column
+from multiview.data.listing.recordings import SOLE, recordings_of, sensor_of_column
 from multiview.data.load.detect_source import detect_source
 from multiview.data.source import BadSample, Plan
 from multiview.data.sources.manifest import Manifest
@@ -241,10 +241,25 @@ def test_names_of_columns_are_understood(column: str, expected: tuple[str, str])
 
 
 def test_classes_are_not_taken_for_sensors() -> None:
-    assert recordings_of(["run/a.csv", "walk/a.csv"]).by_columns
-    assert recordings_of(["p1_run.csv", "p1_walk.csv", "p2_run.csv"]).by_columns
+    assert all(SOLE in each for each in recordings_of(["run/a.csv", "walk/a.csv"]).files.values())
+    assert all(SOLE in each for each in recordings_of(["p1_run.csv", "p1_walk.csv", "p2_run.csv"]).files.values())
     named = recordings_of(["phoneA/a.csv", "phoneB/a.csv"], ["phoneA", "phoneB"])
     assert named.files == {"a": {"phoneA": "phoneA/a.csv", "phoneB": "phoneB/a.csv"}}
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (
+            ["w1_acc.csv", "w1-acc.csv", "w1_gyr.csv", "w2_acc.csv", "w2_gyr.csv"],
+            r"^w1_acc.csv and w1-acc.csv are both the sensor 'acc' of the recording 'w1'; rename or remove one of them",
+        ),
+        (["b.csv", "a.csv", "a.tsv"], r"^a.csv and a.tsv are both the recording 'a'"),
+    ],
+)
+def test_no_file_is_dropped_for_another_one(files: list[str], message: str) -> None:
+    with pytest.raises(MultiviewError, match=message):
+        recordings_of(files)
 
 
 def test_tables_of_samples_stay_manifests(tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import pickle
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from small_runs import assert_same_end, run, signal_in_step
 
 import multiview as mv
 from multiview.counter_rng import KeyedPermutation
+from multiview.data.load.ahead import Ahead
 from multiview.data.load.dataset import Loader, Samples
 from multiview.data.load.identity import identity_of
 from multiview.data.load.sampler import Batches
@@ -21,6 +25,7 @@ from multiview.data.sources.scenes import Scenes
 from multiview.data.store import columnfile, columns
 from multiview.data.store.reading import Store
 from multiview.data.write.preprocess import preprocess
+from multiview.errors import MultiviewError
 from multiview.views import Lab
 
 COUNTS = np.random.default_rng(0).integers(0, 30, 60)
@@ -137,6 +142,36 @@ def test_a_damaged_part_of_a_column_is_read_from_its_shard(folder: Path, monkeyp
             columnfile.ColumnFile(folder, store.manifest).part("label", 0, 0, 7)
     finally:
         file.write_bytes(content)
+
+
+def test_threads_have_columns_of_their_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "LARGE", 50)
+    rows = Store.open(folder).split_rows("train")
+    assert isinstance(rows, columns.SplitRows)
+    positions = np.arange(len(rows))
+    mine, own = rows[positions], rows.for_thread()
+    assert np.array_equal(own[positions], mine)
+    assert own.parts._held is not rows.parts._held
+    assert own.parts.columns is not rows.parts.columns
+    assert own.parts.columns.files._handles is not rows.parts.columns.files._handles
+
+
+def test_a_fault_while_rows_are_computed_ends_the_threads_quietly(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged() -> Iterator[np.ndarray]:
+        yield np.arange(3)
+        raise MultiviewError("a shard is damaged")
+
+    seen: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", seen.append)
+    files = Store.open(folder).files
+    files.cache = SimpleNamespace(limit=10**9, hold=lambda _: SimpleNamespace(release=lambda: None))
+    ahead = Ahead(files, damaged())
+    for thread in ahead._threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert not seen
 
 
 def test_a_run_is_resumed_in_its_own_order(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from multiview.data.values import SERIES
+from multiview.errors import MultiviewError
 
 SHORT = {"a": "acc", "g": "gyr", "m": "mag"}
 """Letters of sensors in names of columns, such as `ax` and `gz`."""
@@ -41,11 +42,6 @@ class Recordings:
     files: Mapping[str, Mapping[str, str]]
     left_out: tuple[str, ...] = ()
 
-    @property
-    def by_columns(self) -> bool:
-        """Whether the columns tell the sensors."""
-        return all(SOLE in sensors for sensors in self.files.values())
-
 
 def recordings_of(files: Sequence[str], named: Collection[str] | None = None) -> Recordings:
     """Sorts files into recordings, by their paths alone.
@@ -57,6 +53,8 @@ def recordings_of(files: Sequence[str], named: Collection[str] | None = None) ->
     Args:
         files: paths of CSV files, with `/`.
         named: the names of sensors (None = words such as `acc`, `gyroscope` and `ankle`).
+
+    Raises MultiviewError when two files would be one sensor of one recording.
     """
     levels = range(max((path.count("/") for path in files), default=0))
     ways = [*((_by_folder, level) for level in levels), (_by_ending, -1), (_by_ending, 0)]
@@ -64,6 +62,7 @@ def recordings_of(files: Sequence[str], named: Collection[str] | None = None) ->
         found = _joined(files, [way(PurePosixPath(path), place, named) for path in files])
         if found is not None:
             return found
+    _require_one_each(files, [(_key(PurePosixPath(path)), SOLE) for path in files])
     return Recordings({_key(PurePosixPath(path)): {SOLE: path} for path in files})
 
 
@@ -77,8 +76,21 @@ def _joined(files: Sequence[str], places: Sequence[tuple[str, str] | None]) -> R
     shared = sum(len(found) for found in table.values() if len(found) > 1)
     if len(sensors) < 2 or 2 * shared < len(files):
         return None
+    _require_one_each(files, places)
     left = tuple(path for path, place in zip(files, places, strict=True) if place is None)
     return Recordings({key: table[key] for key in sorted(table)}, left)
+
+
+def _require_one_each(files: Sequence[str], places: Sequence[tuple[str, str] | None]) -> None:
+    """Raises MultiviewError when two files are one sensor of one recording."""
+    first: dict[tuple[str, str], str] = {}
+    for path, place in zip(files, places, strict=True):
+        if place is not None and first.setdefault(place, path) != path:
+            recording, sensor = place
+            what = f"the sensor '{sensor}' of " if sensor else ""
+            raise MultiviewError(
+                f"{first[place]} and {path} are both {what}the recording '{recording}'; rename or remove one of them."
+            )
 
 
 def _by_folder(path: PurePosixPath, level: int, named: Collection[str] | None) -> tuple[str, str] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from threading import Condition, Thread
 
 import numpy as np
@@ -25,7 +26,8 @@ class Ahead:
 
     Args:
         files: the shards of a store at an address.
-        rows: the rows of the store that each step reads.
+        rows: the rows of the store that each step reads. They are computed in the threads, in one
+            at a time: with nothing that the reader uses too.
     """
 
     def __init__(self, files: ShardFiles, rows: Iterable[np.ndarray]) -> None:
@@ -66,11 +68,9 @@ class Ahead:
                 yield step, int(shard)
 
     def _work(self) -> None:
-        while (shard := self._next()) is not None:
-            try:
+        with suppress(MultiviewError, OSError):
+            while (shard := self._next()) is not None:
                 self.cache.hold(self.files.shards[shard]).release()
-            except (MultiviewError, OSError):
-                return
 
     def _next(self) -> int | None:
         """The next shard to fetch; waits while enough is ahead. None at the end."""

@@ -20,6 +20,7 @@ from multiview.data.files.encoded import LazyImage
 from multiview.data.load.absent import require_modalities
 from multiview.data.load.ahead import Ahead
 from multiview.data.load.crops import CropTransform, Stored
+from multiview.data.load.mixedbatches import refuse_windows_of_mix
 from multiview.data.load.sampler import Batches
 from multiview.data.load.window_order import EXACT_BELOW, WindowOrder
 from multiview.data.store.columns import SplitRows
@@ -112,8 +113,11 @@ class Samples(Dataset[Batch]):
     def windows(self, order: str = "window") -> WindowOrder | None:
         """The order of an epoch that reads few shards at a time; None for the exact order.
 
-        order: exact, window, or auto, which is window for `EXACT_BELOW` samples and more.
+        order: exact, window, or auto, which is window for `EXACT_BELOW` samples and more. Raises
+        MultiviewError for window when the data was given with --mix.
         """
+        if order == "window":
+            refuse_windows_of_mix(self.store)
         if order == "exact" or (order == "auto" and len(self) < EXACT_BELOW):
             return None
         return WindowOrder(self.rows.counts) if isinstance(self.rows, SplitRows) else self._windows_of_table()
@@ -235,7 +239,9 @@ class Loader:
     def _with_shards_ahead(self, found: Iterator[Batch]) -> Iterator[Batch]:
         """The same batches; meanwhile, threads fetch the shards of the coming ones."""
         first = next(found, None)  # workers are forked before a thread starts
-        ahead = Ahead(self.samples.store.files, (self.samples.rows[index.numpy()] for _, index in self.requests))
+        rows = self.samples.rows
+        own = rows.for_thread() if isinstance(rows, SplitRows) else rows
+        ahead = Ahead(self.samples.store.files, (own[index.numpy()] for _, index in self.requests))
         try:
             while first is not None:
                 ahead.used()

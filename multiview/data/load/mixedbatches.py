@@ -58,7 +58,8 @@ def batches_of(
 ) -> Batches:
     """The batches of the training samples: mixed ones when the data was given with --mix.
 
-    windows: their order where there is no mix (None = all samples are shuffled).
+    windows: their order (None = all samples are shuffled). A mix ignores it, for it shuffles all
+    samples of each store; `refuse_windows_of_mix` tells users who asked for windows.
     Raises MultiviewError when a store has fewer samples than its part of a batch.
     """
     plain = Batches(store.count("train"), batch, seed, rank, world, windows=windows)
@@ -73,6 +74,15 @@ def batches_of(
                 f"{count} of them; use a smaller batch, or another --mix."
             )
     return MixedBatches(plain.count, batch, seed, rank, world, sizes=sizes, counts=counts)
+
+
+def refuse_windows_of_mix(store: Store) -> None:
+    """Raises MultiviewError when the data was given with --mix, which has no order of windows."""
+    if isinstance(store, MixedStore) and store.mix.ratio is not None:
+        raise MultiviewError(
+            "--mix shuffles all samples of each store, so --train.order window cannot be used with it: leave "
+            "--train.order out, or leave --mix out."
+        )
 
 
 def mix_text(store: Store, batches: Batches) -> str | None:

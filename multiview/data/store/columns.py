@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,9 @@ class Columns:
                 return file.part(name, shard, first, self.manifest.shards[shard].rows)
         except ColumnFileError:
             pass
-        return self.files.column(shard, name)
+        column = self.files.column(shard, name)
+        self.files.rest()
+        return column
 
     def _right_file(self) -> ColumnFile | None:
         if not self._asked:
@@ -127,6 +130,12 @@ class ColumnParts:
         for shard, start in enumerate(self.starts[:-1]):
             yield self.columns.part(name, shard, int(start))
 
+    def for_thread(self) -> ColumnParts:
+        """The same columns with files and memory of their own, which another thread may use."""
+        columns = copy(self.columns)
+        columns.files = copy(self.columns.files)
+        return ColumnParts(columns, self.starts)
+
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_held": OrderedDict()}
 
@@ -158,6 +167,12 @@ class SplitRows:
             inside = shards == shard
             there = np.flatnonzero(self.parts.of_shard("split", int(shard)) == self.code)
             rows[inside] = self.parts.starts[shard] + there[positions[inside] - self._ends[shard]]
+        return rows
+
+    def for_thread(self) -> SplitRows:
+        """The same rows, which another thread may use at the same time."""
+        rows = copy(self)
+        rows.parts = self.parts.for_thread()
         return rows
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
