@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from faulty_proxy import Proxy
 
+from multiview.data.load.viewstatistics import describe_views_at
 from multiview.data.sources.scenes import Scenes
 from multiview.data.store import examine
 from multiview.data.store.reading import Store
@@ -249,6 +250,17 @@ def test_what_is_no_store_is_kept_at_an_address(tmp_path: Path, monkeypatch: pyt
         preprocess(source, None, "memory://bucket/remains")
     with pytest.raises(MultiviewError, match="--engine ray cannot write to an address such as memory://bucket/ray"):
         preprocess(source, None, "memory://bucket/ray", engine="ray")
+
+
+def test_a_damaged_manifest_at_an_address_is_named(tmp_path: Path) -> None:
+    """The measuring of views reads the manifest there too."""
+    file, address = tmp_path / "manifest.json", "memory://bucket/damaged"
+    with pytest.raises(MultiviewError, match=f"{address} is no store"):
+        describe_views_at(address, Scenes(count=4, size=8), None)
+    file.write_bytes(b"\xff")
+    transfer.send(file, address, file.name)
+    with pytest.raises(MultiviewError, match=r"damaged/manifest.json is damaged: it is not UTF-8 text"):
+        describe_views_at(address, Scenes(count=4, size=8), None)
 
 
 def test_two_processes_publish_views_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

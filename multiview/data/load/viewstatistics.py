@@ -14,7 +14,7 @@ from multiview.data.load.mixedstore import MixedStore, measured_over_mix
 from multiview.data.load.sourcestore import SourceStore, manifest_of_plan
 from multiview.data.source import Source
 from multiview.data.store import manifest as manifests
-from multiview.data.store.manifest import Manifest
+from multiview.data.store.fetched import manifest_at
 from multiview.data.store.reading import Store
 from multiview.data.store.statistics import Moments, Statistics
 from multiview.data.write.grouping import with_groups
@@ -24,7 +24,6 @@ from multiview.data.write.storeaddress import publish_views
 from multiview.data.write.storefolder import publish_text
 from multiview.errors import MultiviewError
 from multiview.plugins import installed
-from multiview.remote.transfer import read_bytes
 from multiview.view import Crop, View, make_view
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def describe_views(path: Path) -> Mapping[str, Statistics]:
 
 def describe_views_at(address: str, source: Source, root: Path | None, group: str | None = None) -> None:
     """Like `describe_views`, for a store at an address; measures samples of its source."""
-    manifest = Manifest.from_json((read_bytes(address, manifests.NAME) or b"").decode(), address)
+    manifest, _ = manifest_at(address)
     if not manifest.views:
         plan = with_groups(make_plan(source, root), group, source, root)
         store = SourceStore(root or Path(), plan, manifest_of_plan(plan, manifest.provenance))

@@ -68,13 +68,8 @@ class Place:
         return {"dtype": TYPES[self.dtype], "shape": shape, "data_offsets": [self.start, self.stop]}
 
 
-def column_names(manifest: Manifest) -> list[str]:
-    """The names of all columns of a store; wide numbers come first."""
-    return column_names_of(manifest)
-
-
-def column_names_of(layout: Layout | Manifest) -> list[str]:
-    """The names of all columns of shards of a layout."""
+def column_names(layout: Layout | Manifest) -> list[str]:
+    """The names of all columns of a store, or of shards of a layout; wide numbers come first."""
     names = [
         "label",
         *(f"length/{kind.name}" for kind in layout.modalities if kind.ragged),

@@ -29,13 +29,8 @@ def fetched(address: str, size: str | int | None = None, root: Path | None = Non
 
     Raises MultiviewError when there is no store, and when it cannot be read.
     """
-    limit, text = cache_limit(size), read_bytes(address, manifests.NAME)
-    if text is None:
-        raise MultiviewError(
-            f"{address} is no store (no {manifests.NAME} there). If a command is writing it, wait for its end; "
-            f"make one with `multiview preprocess SOURCE INPUT {address}`."
-        )
-    manifest = Manifest.from_json(_decoded(text, address), join(address, manifests.NAME))
+    limit = cache_limit(size)
+    manifest, text = manifest_at(address)
     cache = ShardCache(address, root or cache_root(), limit, hash_of_shards(manifest.shards))
     with alone(cache.folder / LOCKS / manifests.NAME):
         _keep(cache.folder / manifests.NAME, text)
@@ -46,6 +41,20 @@ def fetched(address: str, size: str | int | None = None, root: Path | None = Non
         if manifest.rejected and not (cache.folder / REJECTS).exists():
             _keep(cache.folder / REJECTS, read_bytes(address, REJECTS) or b"")
     return cache, manifest
+
+
+def manifest_at(address: str) -> tuple[Manifest, bytes]:
+    """The manifest of the store at an address, and its text as it is there.
+
+    Raises MultiviewError when there is no store, and when the manifest is damaged.
+    """
+    text = read_bytes(address, manifests.NAME)
+    if text is None:
+        raise MultiviewError(
+            f"{address} is no store (no {manifests.NAME} there). If a command is writing it, wait for its end; "
+            f"make one with `multiview preprocess SOURCE INPUT {address}`."
+        )
+    return Manifest.from_json(_decoded(text, address), join(address, manifests.NAME)), text
 
 
 def _decoded(text: bytes, address: str) -> str:

@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from multiview.data.store.columnfile import ID, column_names_of
+from multiview.data.store.columnfile import ID, column_names
 from multiview.data.store.manifest import Shard
 from multiview.data.store.shard import Layout, Reject, ShardSummary
 from multiview.data.store.shardfiles import ShardFiles
@@ -39,7 +39,7 @@ def record_of(folder: Path, summary: ShardSummary, layout: Layout) -> bytes:
     arrays = {SUMMARY: np.frombuffer(json.dumps(plain).encode(), np.uint8)}
     arrays |= {f"{MOMENTS}{name}": moments.table for name, moments in summary.moments.items()}
     with closing(ShardFiles(folder, (summary.shard,))) as files:
-        for name in (*column_names_of(layout), ID):
+        for name in column_names(layout):
             column = files.column(0, name)
             arrays[f"{COLUMN}{name}"] = column.astype(column.dtype.str)  # without the notes of HDF5
     file = io.BytesIO()
