@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import toys
-from toys import KINDS, Toy, hashes, make
+import toy_with_holes
+from toy_with_holes import KINDS, Toy, hashes, make
 
 from multiview.cli import main, run
 from multiview.data.source import Plan, Row
@@ -18,7 +18,7 @@ from multiview.data.write.merge import merge
 from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
 
-undivided = toys.undivided
+undivided = toy_with_holes.undivided
 
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import toys
-from toys import KINDS, Toy, hashes, make
+import toy_with_holes
+from toy_with_holes import KINDS, Toy, hashes, make
 
 from multiview.data.source import Plan, Row
 from multiview.data.sources.scenes import Scenes
@@ -27,7 +27,7 @@ from multiview.data.write.preprocess import preprocess
 from multiview.data.write.settings import Part
 from multiview.errors import MultiviewError
 
-undivided = toys.undivided
+undivided = toy_with_holes.undivided
 
 
 class Broken(Toy):
