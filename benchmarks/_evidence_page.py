@@ -8,6 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from _evidence_variants import words_of
+
 from multiview.plurals import counted
 from multiview.settings import t_interval
 
@@ -19,18 +21,28 @@ Written by `make evidence` from the files in `docs/evidence/`; do not edit this 
 
 Every variant of a claim is trained with the same seeds. A number is the mean over seeds with its 95 % interval (t);
 differences are paired over seeds. *random*: the same encoders before training. *raw*: the values themselves without an
-encoder. All probes of a claim see the same number of dimensions. Core-minutes are CPU time of training and evaluation
-of all seeds. A claim holds when the interval of the paired difference lies above zero; a claim of equality holds when
-the interval lies within the points that it names. A claim that does not hold is printed like any other.
+encoder. All probes of a claim see as many numbers of each sample, which every section names. Core-minutes are CPU time
+of training and evaluation of all seeds.
+
+A claim that one setting is better holds when the interval of the paired difference lies above zero. A claim of equality
+holds when the interval lies within the points that the claim names on both sides; a claim that a setting is not worse,
+when it lies above minus these points. A claim that does not hold is printed like any other. The intervals are about the
+seeds: the test samples of a claim are the same in all of its runs. Of twenty such intervals about one misses the truth
+by chance. The claims about segments and about crops were first seen in trials on the same sets, test samples included:
+for these two the page repeats a finding, it does not test it on new data.
 
 The budgets are small (32 px, a few hundred steps, narrow encoders): the claims are about these budgets.
+"""
+
+
+DRAWING = """![Paired differences of every measured claim, with their 95 % intervals](evidence/differences.svg)
 """
 
 
 def page(claims: Sequence[Mapping[str, Any]], data: Mapping[str, Any], folder: Path) -> str:
     """The text of docs/evidence.md."""
     results = {each["name"]: _result(folder / f"{each['name']}.json") for each in claims}
-    parts = [HEAD, _overview(claims, results)]
+    parts = [HEAD, _overview(claims, results), DRAWING]
     parts += [_section(each, data, result) for each in claims if (result := results[each["name"]])]
     return "\n".join(parts)
 
@@ -51,27 +63,69 @@ def _overview(claims: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -
 
 
 def _section(claim: Mapping[str, Any], data: Mapping[str, Any], result: Mapping[str, Any]) -> str:
-    about = data[claim["data"]]["about"]
     lines = [
         f"## {claim['name'].replace('_', ' ').capitalize()}\n",
         f"{claim['claim']} **{result['verdict']}**.\n",
-        f"Data: {about}. Measure: {NAMES.get(claim['measure'], claim['measure'])}. "
-        f"{counted(len(result['seeds']), 'seed')}; commit {result['commit']}, {result['date']}.\n",
-        "| variant | trained % | random % | raw % | core-minutes |",
-        "|---|---|---|---|---|",
+        f"Data: {data[claim['data']]['about']}. Measure: {NAMES.get(claim['measure'], claim['measure'])}"
+        f"{_width(result)}. {_allowed(claim)}{counted(len(result['seeds']), 'seed')}; commit {result['commit']}, "
+        f"{result['date']}.\n",
+        *_table(result),
+        "",
+        *(f"- {sentence}" for sentence in result["differences"]),
+        *(f"- {name} minus its random weights: {points}" for name, points in result.get("over_random", {}).items()),
+        *_plain(result),
+        "",
+        *_commands(claim),
     ]
-    for name, runs in result["variants"].items():
-        cells = [interval_text(runs[kind]) for kind in ("trained", "random", "raw")]
-        lines.append(f"| {name} | {' | '.join(cells)} | {sum(runs['cpu_seconds']) / 60:.1f} |")
-    lines += ["", *(f"- {sentence}" for sentence in result["differences"]), ""]
-    common = " ".join(f"`{word}`" for word in claim["words"])
-    lines.append(f"Trained by `multiview train {claim['recipe']}` with {common}; the variants add:\n")
-    for name, words in claim["variants"].items():
-        lines.append(f"- {name}: {' '.join(f'`{word}`' for word in words) or 'nothing'}")
     return "\n".join([*lines, ""])
 
 
-NAMES = {"probe": "linear probe of all views together", "R@1": "mean R@1 over all directions between views"}
+def _width(result: Mapping[str, Any]) -> str:
+    """How many numbers the probes saw; several widths are unequal, which a reader must know."""
+    widths = result.get("widths", ())
+    return f", on {' or '.join(map(str, widths))} numbers{' (NOT EQUAL)' * (len(widths) > 1)}" if widths else ""
+
+
+def _allowed(claim: Mapping[str, Any]) -> str:
+    return f"Allowed: {claim['within']} points. " if "within" in claim else ""
+
+
+def _table(result: Mapping[str, Any]) -> list[str]:
+    lines = ["| variant | trained % | random % | raw % | core-minutes |", "|---|---|---|---|---|"]
+    for name, runs in result["variants"].items():
+        cells = [interval_text(runs[kind]) for kind in ("trained", "random", "raw")]
+        lines.append(f"| {name} | {' | '.join(cells)} | {sum(runs['cpu_seconds']) / 60:.1f} |")
+    return lines
+
+
+def _plain(result: Mapping[str, Any]) -> list[str]:
+    """Models without a network, where views are searched."""
+    names = {"ridge": "ridge regression", "cca": "CCA"}
+    found = [f"{names[kind]} {100 * value:.1f} %" for kind, value in result.get("plain", {}).items()]
+    return [f"- without a network: {', '.join(found)}"] if found else []
+
+
+def _commands(claim: Mapping[str, Any]) -> list[str]:
+    common = " ".join(f"`{word}`" for word in claim["words"])
+    lines = [f"Trained by `multiview train {claim['recipe']}` with {common}; the variants add:\n"]
+    for name, variant in claim["variants"].items():
+        words = " ".join(f"`{word}`" for word in words_of(claim, name)) or "nothing"
+        own = (
+            [OWN[key].format(value) for key, value in variant.items() if key in OWN]
+            if isinstance(variant, dict)
+            else []
+        )
+        lines.append(f"- {name}: {'; '.join([words, *own])}")
+    return lines
+
+
+OWN = {"measure": "measured: {}", "loop": "trained by {} in its own loop", "runs_of": "the runs of {}"}
+"""What a variant says beside its words."""
+NAMES = {
+    "probe": "linear probe of all views together",
+    "R@1": "mean R@1 over all directions between views",
+    "spread": "spread of the embeddings at the last step; 100 is a whole sphere, 0 a point",
+}
 
 
 def interval_text(values: Sequence[float | None]) -> str:
