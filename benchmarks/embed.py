@@ -12,8 +12,9 @@ of
 - reading and decoding the files alone, on one core.
 
 The goal of the work is 80 % of the encoders alone, where decoding allows. With --kills, the command
-is killed that often (kill -9), each time later, while it embeds 3,000 of the files. It is given
-again, and the result must equal that of one whole run to the bit. The exit code is 1 otherwise.
+is killed that often (kill -9) while it embeds 3,000 of the files: the first time before its first
+saved part, the last time at the last one, and evenly in between. It is given again, and the result
+must equal that of one whole run to the bit. The exit code is 1 otherwise.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ from typing import Any
 GOAL = 0.8
 KILLED = 3_000
 """Files of the runs that are killed."""
+PART = 256
+PARTS = -(-KILLED // PART)
+"""Samples of a saved part, and the number of parts."""
 ALONE = 8
 """Batches on which encoders and reading are measured alone, three times; the fastest counts."""
 
@@ -230,34 +234,43 @@ READERS = {"pandas": _pandas, "polars": _polars, "datasets": _datasets, "duckdb"
 
 
 def killed(work: Path, files: Path, model: Path, kills: int) -> bool:
-    """Kills the command at moments spread over its time, continues it, and compares the results."""
+    """Kills the command at moments spread over its parts, continues it, and compares results."""
     import pyarrow.parquet as parquet
 
     some, whole, broken = linked(files, work / "some", KILLED), work / "whole.parquet", work / "broken.parquet"
-    seconds = timed([*embedding(model, some, whole), "--overwrite"])
+    seconds = timed([*in_parts(model, some, whole), "--overwrite"]) / PARTS
     expected, sound = parquet.read_table(whole), True
     for number in range(kills):
-        moment = seconds * (number + 1) / (kills + 1)
         broken.unlink(missing_ok=True)
-        parts = kill_after([*embedding(model, some, broken), "--overwrite"], moment, broken)
-        subprocess.run(embedding(model, some, broken), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        parts = number * PARTS // max(kills - 1, 1)
+        left = kill_at([*in_parts(model, some, broken), "--overwrite"], parts, seconds * number / kills, broken)
+        subprocess.run(in_parts(model, some, broken), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         found = parquet.read_table(broken)
         equal = found.equals(expected) and len(set(found["id"].to_pylist())) == len(found) == KILLED
-        print(
-            f"killed after {moment:.1f} of {seconds:.1f} s with {parts}: {'whole and equal' if equal else 'DIFFERENT'}"
-        )
+        print(f"kill {number + 1}, with {left}: {'whole and equal' if equal else 'DIFFERENT'}", flush=True)
         sound &= equal
     return sound
 
 
-def kill_after(words: list[str], seconds: float, out: Path) -> str:
-    """Kills a command after some seconds; returns what it left."""
+def in_parts(model: Path, files: Path, out: Path) -> list[str]:
+    """The command that is killed."""
+    return [*embedding(model, files, out), "--save_every", str(PART)]
+
+
+def kill_at(words: list[str], parts: int, later: float, out: Path) -> str:
+    """Kills a command some seconds after it has saved so many parts; returns what it left."""
     child = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(seconds)
+    while child.poll() is None and len(saved(out)) < parts:
+        time.sleep(0.001)
+    time.sleep(later if parts < PARTS else 0)
     child.kill()
     child.wait()
-    parts = list(out.with_name(f"{out.name}.parts").glob("part-*.npz"))
-    return "the whole file" if out.exists() else f"{len(parts)} parts"
+    return "the whole file" if out.exists() else f"{len(saved(out))} parts of {PARTS} saved"
+
+
+def saved(out: Path) -> list[Path]:
+    """The parts that a command has saved."""
+    return list(out.with_name(f"{out.name}.parts").glob("part-*.npz"))
 
 
 if __name__ == "__main__":

@@ -74,8 +74,8 @@ class Train:
             batch, but every sample is encoded twice (GradCache), and batch norm sees one
             micro-batch at a time.
         channels_last: store images with the channels last in memory; often faster with bf16.
-        sync_bn: batch norm sees the batch of all processes (SyncBatchNorm), as SimCLR and SimSiam
-            do. Needs GPUs when there are several processes; one process sees its batch anyway.
+        sync_bn: batch norm sees the batch of all processes (SyncBatchNorm, and the same on CPUs),
+            as SimCLR and SimSiam do. Then several processes train what one process would.
         compile: run encoders and colour conversions through torch.compile, as `accelerate launch
             --dynamo_backend inductor` does. Compiling takes half a minute, and results differ in
             the last digits. Meant for GPUs. A CPU needs a C++ compiler; without one the run

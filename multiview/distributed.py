@@ -113,6 +113,27 @@ def total(x: Tensor) -> Tensor:
     return out
 
 
+class _TotalWithGradient(torch.autograd.Function):
+    """Sum over ranks; in the backward pass the gradients of all ranks are summed too."""
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return total(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # noqa: ARG004
+        return total(grad.contiguous())
+
+
+def total_with_gradient(x: Tensor) -> Tensor:
+    """Sum over ranks, with gradient."""
+    return x if world() == 1 else _TotalWithGradient.apply(x)
+
+
 def unless_all(present: Tensor) -> Tensor | None:
     """`present` (n,), or None when all are True. On a GPU always `present`: to ask would wait."""
     return None if present.is_cpu and len(present) and present.all() else present

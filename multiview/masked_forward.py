@@ -5,8 +5,8 @@
   not change them.
 - With no row at all the network still runs once, on zeros. So every parameter of every process gets
   a (zero) gradient, and no process waits for another.
-- A SyncBatchNorm needs every process to take part. It is refused in training when a process has too
-  few rows.
+- A batch norm over all processes (`JOINT`) needs every process to take part. It is refused in
+  training when a process has too few rows.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from multiview.batch import sent
 from multiview.distributed import world
 from multiview.errors import MultiviewError
+from multiview.jointnorm import JOINT
 
 K = TypeVar("K", bound=Hashable)
 
@@ -82,11 +83,11 @@ class _Norms:
 
 
 def _require_two(rows: int, norms: _Norms) -> None:
-    if rows < 2 and world() > 1 and any(isinstance(m, nn.SyncBatchNorm) and m.training for m in norms):
+    if rows < 2 and world() > 1 and any(isinstance(m, JOINT) and m.training for m in norms):
         raise MultiviewError(
-            f"a SyncBatchNorm needs two rows or more in every process, but this process has {rows} and the others "
-            "would wait for it. Give the encoder batch norm without synchronisation, or train on samples that all have "
-            "its view."
+            f"a batch norm over all processes needs two rows or more in each, but this process has {rows} and the "
+            "others would wait for it. Give the encoder batch norm without synchronisation, or train on samples that "
+            "all have its view."
         )
 
 

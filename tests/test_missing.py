@@ -111,7 +111,8 @@ def test_batch_norm_over_processes_is_refused_where_one_could_wait(
 ) -> None:
     setup, situation = synchronised(), Situation(samples=40, per_rank=8, ranks=ranks)
     model = MultiviewModel(setup.encoders, setup.graph)
-    with pytest.raises(MultiviewError, match=r"view 'depth' has SyncBatchNorm.* 3 of 40") if refused else nullcontext():
+    said = r"view 'depth' has batch norm over all processes.* 3 of 40"
+    with pytest.raises(MultiviewError, match=said) if refused else nullcontext():
         check_synchronised(model, missing, situation)
 
 
@@ -129,7 +130,7 @@ def test_a_process_that_finds_too_few_rows_stops_instead_of_keeping_others_waiti
     present = torch.tensor([True, False, False, False])
     masked_forward(lambda x: {"h": norm(x)}, torch.randn(4, 3), present, [norm])
     monkeypatch.setattr("multiview.masked_forward.world", lambda: 2)
-    with pytest.raises(MultiviewError, match="needs two rows or more in every process, but this process has 1"):
+    with pytest.raises(MultiviewError, match="needs two rows or more in each, but this process has 1"):
         masked_forward(lambda x: {"h": norm(x)}, torch.randn(4, 3), present, [norm])
     norm.eval()
     masked_forward(lambda x: {"h": norm(x)}, torch.randn(4, 3), present, [norm])

@@ -14,13 +14,13 @@ from torch import nn
 from torchvision.models import resnet50
 
 from multiview.errors import MultiviewError
+from multiview.jointnorm import JointBatchNorm
 from multiview.launch import parse_recipe
 from multiview.model import MultiviewModel
 from multiview.papers import about, paper_files, path_of
 from multiview.photometric import Augment
 from multiview.recipe import Recipe
 from multiview.recipes.graph import GraphRecipe
-from multiview.train.checks import check_synchronisable
 from multiview.train.optimiser import make_optimiser
 from multiview.train.prepare import prepare
 from multiview.train.schedule import rate_factor
@@ -333,19 +333,12 @@ def test_the_list_names_every_paper_with_its_number(name: str, capsys: pytest.Ca
     assert about(path_of(f"paper:{name}")) in line
 
 
-def test_several_processes_without_gpus_cannot_join_their_batch_norms() -> None:
-    check_synchronisable(torch.device("cpu"), 1)
-    check_synchronisable(torch.device("cuda"), 2)
-    with pytest.raises(MultiviewError, match=r"batch norms of 2 processes.*--train.sync_bn false"):
-        check_synchronisable(torch.device("cpu"), 2)
-
-
 def test_sync_bn_joins_the_batch_norms_of_encoders_heads_and_key_encoders(scenes: Path) -> None:
     words = ["--views", "L,ab", "--data", str(scenes), "--train.batch", "8", "--train.sync_bn", "true"]
     prepared = prepare(parse_recipe(GraphRecipe, [*words, "--objective", "byol", "--objective.dim", "8"]))
     for part in (prepared.model.encoders, prepared.model.projectors, prepared.memories.key_encoders):
         norms = [m for m in part.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        assert {type(m) for m in norms} == {nn.SyncBatchNorm}
+        assert {type(m) for m in norms} == {JointBatchNorm}
 
 
 def test_an_unknown_paper_is_named_with_the_nearest() -> None:

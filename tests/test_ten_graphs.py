@@ -92,6 +92,7 @@ objective: {{name: cmc, dim: 16, negatives: 8}}
 }
 QUICK = ("two objectives between the same two views", "one view only")
 """The graphs of the quick tests; the others are marked slow."""
+JOINED = "batch norm over all processes"
 ALL = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in GRAPHS]
 
 
@@ -157,15 +158,18 @@ def recipe_of(name: str, folder: Path) -> Recipe:
 
 @pytest.fixture(scope="module")
 def quick(folder: Path) -> dict[str, dict[int, list[Trace]]]:
-    return found({name: recipe_of(name, folder) for name in QUICK})
+    joined = parse_recipe(GraphRecipe, [*words_of(QUICK[0], folder), "--train.sync_bn", "true"])
+    return found({name: recipe_of(name, folder) for name in QUICK}, joined)
 
 
-def found(recipes: dict[str, Recipe]) -> dict[str, dict[int, list[Trace]]]:
-    """What one and two processes train."""
-    return traces({name: partial(trial_of, each, evaluation=True) for name, each in recipes.items()}, worlds=(1, 2))
+def found(recipes: dict[str, Recipe], joined: Recipe | None = None) -> dict[str, dict[int, list[Trace]]]:
+    """What one and two processes train, as in evaluation; `joined` in training."""
+    trials = {name: partial(trial_of, each, evaluation=True) for name, each in recipes.items()}
+    training = {JOINED: partial(trial_of, joined, evaluation=False)} if joined else {}
+    return traces(trials | training, worlds=(1, 2))
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", [*QUICK, JOINED])
 def test_two_processes_train_what_one_would(name: str, quick: dict[str, dict[int, list[Trace]]]) -> None:
     assert [d for d in differences(quick[name]) if d.value > TOLERANCE] == []
 

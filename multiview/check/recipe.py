@@ -99,9 +99,9 @@ def verdict(found: Mapping[str, Sequence[Difference]]) -> tuple[str, int]:
     if evaluation.value <= TOLERANCE:
         return (
             f"In training the processes differ by {training.value:.1e} ({training.kind} of {training.group}): "
-            "batch norm and dropout see only the rows of their own process, as always under data parallelism. With "
-            "batch norm and dropout as in evaluation, 1, 2 and 4 processes train the same (largest relative difference "
-            f"{evaluation.value:.1e})."
+            "batch norm and dropout see only the rows of their own process, as always under data parallelism "
+            "(--train.sync_bn true joins the batch norms). With batch norm and dropout as in evaluation, "
+            f"1, 2 and 4 processes train the same (largest relative difference {evaluation.value:.1e})."
         ), 0
     return (
         f"{evaluation.world} processes differ from one by {evaluation.value:.1e} in the {evaluation.kind} of "

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from multiview.errors import MultiviewError
+from multiview.jointnorm import JOINT
 from multiview.model import MultiviewModel
 from multiview.objectives.base import Situation
 from multiview.plurals import counted
@@ -76,26 +77,17 @@ def _require_pairs(situation: Situation, micro_batch: int) -> None:
         )
 
 
-def check_synchronisable(device: torch.device, processes: int) -> None:
-    """Raises MultiviewError when sync_bn is asked for several processes without GPUs."""
-    if processes > 1 and device.type == "cpu":
-        raise MultiviewError(
-            f"sync_bn joins the batch norms of {processes} processes, and PyTorch's SyncBatchNorm needs GPUs; give "
-            "--train.sync_bn false, or train in one process, which sees the whole batch."
-        )
-
-
 def check_synchronised(model: MultiviewModel, missing: Mapping[str, int], situation: Situation) -> None:
-    """Raises MultiviewError when SyncBatchNorm could wait for a process without samples of a view.
+    """Raises MultiviewError when a batch norm could wait for a process without samples of a view.
 
     missing: the number of training samples without each view.
     """
     for name, count in missing.items():
-        waits = any(isinstance(module, nn.SyncBatchNorm) for module in model.encoder(name).modules())
+        waits = any(isinstance(module, JOINT) for module in model.encoder(name).modules())
         if waits and count and situation.ranks > 1:
             raise MultiviewError(
-                f"the encoder of view '{name}' has SyncBatchNorm, in which all processes wait for each other, but "
-                f"{count} of {situation.samples} training samples lack that view. A process that gets fewer than two "
-                "samples with the view in a batch cannot take part, and the other processes would wait for ever. Use "
-                "GroupNorm or batch norm without synchronisation, or train only on samples that have the view."
+                f"the encoder of view '{name}' has batch norm over all processes (sync_bn), in which they wait for "
+                f"each other, but {count} of {situation.samples} training samples lack that view. A process that "
+                "gets fewer than two samples with the view in a batch cannot take part, and the others would wait for "
+                "ever. Use GroupNorm or batch norm without synchronisation, or only samples that have the view."
             )

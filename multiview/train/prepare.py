@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 
 from multiview.config import Train
 from multiview.data.load.dataset import CACHE, Samples
@@ -26,6 +26,7 @@ from multiview.distributed import from_first, on_first
 from multiview.encoder import Encoder
 from multiview.errors import MultiviewError
 from multiview.graph import ContrastGraph, needs_of_edge
+from multiview.jointnorm import join_norms
 from multiview.memory.memories import Memories
 from multiview.model import MultiviewModel
 from multiview.objectives.base import Situation
@@ -34,7 +35,7 @@ from multiview.recipe import Recipe, Setup
 from multiview.remote.address import is_address
 from multiview.setup import example_tensors, with_statistics
 from multiview.terminal import SafeConsole
-from multiview.train.checks import check_batch_norm, check_encoders, check_synchronisable, check_synchronised
+from multiview.train.checks import check_batch_norm, check_encoders, check_synchronised
 from multiview.train.constant_views import constant_note, constant_views
 from multiview.train.deferred import Deferred
 from multiview.train.frozen_features import FrozenFeatures
@@ -123,7 +124,7 @@ def prepare(
     batches = _batches(samples, train, recipe.seed, accelerator)
     _say(console, None if batches.windows else cache_note(store))
     steps = planned_steps(train, len(batches))
-    model = _checked_model(setup, samples, situation, train)
+    model = _checked_model(setup, samples, situation, train, accelerator.device)
     grouping = _grouping(recipe, store, setup, batch, console)
     codes = grouping.codes if grouping else None
     memories = Memories(model, setup.graph, count, recipe.seed, steps, codes, labels=_labels(setup, samples))
@@ -214,8 +215,6 @@ def _labels(setup: Setup, samples: Samples) -> Tensor | None:
 def _check_before_data(setup: Setup, train: Train, accelerator: Accelerator) -> None:
     """Raises MultiviewError for mistakes in encoders, graph and batch, before data is prepared."""
     processes = accelerator.num_processes
-    if train.sync_bn:
-        check_synchronisable(accelerator.device, processes)
     with torch.random.fork_rng(devices=[]):  # the heads of this model draw their weights too
         model = MultiviewModel(setup.encoders, setup.graph)
     per_rank = max(train.batch // processes, 1)
@@ -295,10 +294,12 @@ def _grouping(recipe: Recipe, store: Store, setup: Setup, batch: int, console: C
     return grouping
 
 
-def _checked_model(setup: Setup, samples: Samples, situation: Situation, train: Train) -> MultiviewModel:
+def _checked_model(
+    setup: Setup, samples: Samples, situation: Situation, train: Train, device: torch.device
+) -> MultiviewModel:
     model = MultiviewModel(setup.encoders, setup.graph)
     if train.sync_bn:
-        nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        join_norms(model, device)
     check_encoders(model, example_tensors(samples, setup))
     check_batch_norm(model, situation, train.micro_batch)
     counted_views = setup.views.items() if situation.ranks > 1 or not samples.store.is_large else ()
