@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 LAYERS = ("views", "encoders", "recipes")
@@ -50,13 +51,18 @@ def offences(source: str, path: Path) -> list[str]:
     return found
 
 
-def imported(source: str, path: Path, types: bool = True) -> Iterator[tuple[int, str]]:
+@cache  # several tests ask about the same files
+def imported(source: str, path: Path, types: bool = True) -> tuple[tuple[int, str], ...]:
     """Line and dotted name of every import; types: also those under TYPE_CHECKING."""
+    return tuple(_imported(source, path, types))
+
+
+def _imported(source: str, path: Path, types: bool) -> Iterator[tuple[int, str]]:
     package = module_of(path) if path.name == "__init__.py" else module_of(path).rpartition(".")[0]
-    tree = ast.parse(source, str(path))
-    names = dict(_names_of_the_root(tree))
-    left_out = set() if types else set(_for_type_checkers(tree))
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(ast.parse(source, str(path))))
+    names = dict(_names_of_the_root(nodes))
+    left_out = set() if types or "TYPE_CHECKING" not in source else set(_for_type_checkers(nodes))
+    for node in nodes:
         if node in left_out:
             continue
         if isinstance(node, ast.Import):
@@ -70,9 +76,9 @@ def imported(source: str, path: Path, types: bool = True) -> Iterator[tuple[int,
             yield node.lineno, f"multiview.{node.attr}"
 
 
-def _for_type_checkers(tree: ast.Module) -> Iterator[ast.AST]:
+def _for_type_checkers(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """Everything in the body of `if TYPE_CHECKING`."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             yield from (inner for statement in node.body for inner in ast.walk(statement))
 
@@ -89,9 +95,9 @@ def _by_string(node: ast.Call) -> Iterator[tuple[int, str]]:
         yield node.lineno, str(node.args[0].value)
 
 
-def _names_of_the_root(tree: ast.Module) -> Iterator[tuple[str, str]]:
+def _names_of_the_root(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, str]]:
     """Local names of the package `multiview`; its attributes reach everything."""
-    for node in ast.walk(tree):
+    for node in nodes:
         for alias in node.names if isinstance(node, ast.Import) else ():
             if alias.name == "multiview" or (alias.name.startswith("multiview.") and not alias.asname):
                 yield alias.asname or "multiview", "multiview"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -93,8 +94,13 @@ def arrows(files: Mapping[Path, str]) -> dict[tuple[str, str], str]:
     return drawn
 
 
-def targets(source: str) -> Iterator[tuple[int, str]]:
+@cache
+def targets(source: str) -> tuple[tuple[int, str], ...]:
     """Line and module of every text such as "multiview.check.views:run"."""
+    return tuple(_targets(source))
+
+
+def _targets(source: str) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             module, colon, name = node.value.partition(":")
@@ -139,21 +145,21 @@ def lines_of_rooms(files: Mapping[Path, str]) -> dict[str, int]:
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def function_lengths(source: str) -> dict[Function, int]:
-    """The lines of every function and method, also of those within functions, with docstrings."""
+@cache
+def function_lengths(source: str) -> tuple[tuple[str, int, int], ...]:
+    """Name, first line and lines of every function, also of those within functions."""
     nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, Function)]
-    return {node: (node.end_lineno or 0) - node.lineno + 1 for node in nodes}
+    return tuple((node.name, node.lineno, (node.end_lineno or 0) - node.lineno + 1) for node in nodes)
 
 
 def long_functions(source: str, limit: int) -> list[str]:
     """The functions with more than `limit` lines."""
-    lengths = function_lengths(source).items()
-    return [f"{node.lineno}: {node.name} has {length} lines" for node, length in lengths if length > limit]
+    return [f"{line}: {name} has {length} lines" for name, line, length in function_lengths(source) if length > limit]
 
 
 def percentile_90(files: Iterable[str]) -> int:
     """The 90th percentile of the lengths of all functions in these sources."""
-    lengths = sorted(length for source in files for length in function_lengths(source).values())
+    lengths = sorted(length for source in files for _, _, length in function_lengths(source))
     return lengths[int(len(lengths) * 0.9)]
 
 
