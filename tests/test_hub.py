@@ -143,6 +143,7 @@ def test_mistakes_of_pull(model: Path, server: Hub, tmp_path: Path) -> None:
 
 def test_no_network_is_one_sentence(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here(monkeypatch, tmp_path, "http://127.0.0.1:9")
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # the hub's client waits before it asks again
     for words in (["push", str(model), "me/photos", "--token", "hf_x"], ["pull", "me/photos", str(tmp_path / "copy")]):
         with pytest.raises(mv.MultiviewError, match=r"the hub at http://127.0.0.1:9 does not answer"):
             run(words)

@@ -37,10 +37,10 @@ def voters(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     ("options", "expected"),
     [
         ({"train": 1, "val": 1, "test": 1}, [(50, 10)] * 2),
-        ({"train": 8, "val": 1, "test": 1}, [(50, 10)] * 2),
+        pytest.param({"train": 8, "val": 1, "test": 1}, [(50, 10)] * 2, marks=pytest.mark.slow),
         ({"train": 7, "val": 5, "test": 1}, [(50, 8)] * 2),
         ({"train": 20, "val": 0, "test": 4}, [(20, 10)] * 2),
-        ({"train": 20, "val": 1}, [(20, 10)] * 2),
+        pytest.param({"train": 20, "val": 1}, [(20, 10)] * 2, marks=pytest.mark.slow),
         ({"train": 2, "val": 2, "test": 1, "two_every": 10}, [(80, 12), (40, 4)]),
         ({"train": 0, "val": 1, "test": 1}, []),
         ({"train": 1, "val": 0, "test": 0}, []),
@@ -55,7 +55,7 @@ def test_labelled_rows_fill_the_budget_of_online_knn(
     assert list(values) == ([f"knn/{view}" for view in ("one", "two")] if expected else [])
 
 
-@pytest.mark.parametrize("every", [1, 8, 40])
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow), 8, 40])
 def test_the_final_probe_encodes_labelled_rows_only(
     every: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

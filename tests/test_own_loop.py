@@ -44,7 +44,12 @@ assert len(banks) == 2 and all(((x.norm(dim=1) - 1).abs() < 1e-5).all() for x in
 }
 
 
-@pytest.mark.parametrize("section", NEEDED)
+def sections() -> list[object]:
+    """The sections; those that start a whole library are slow."""
+    return [pytest.param(name, marks=(pytest.mark.slow,) if NEEDED[name] else ()) for name in NEEDED]
+
+
+@pytest.mark.parametrize("section", sections())
 def test_a_section_runs_and_every_row_of_a_bank_is_written(section: str, tmp_path: Path) -> None:
     package = NEEDED[section]
     if package and importlib.util.find_spec(package) is None:

@@ -313,7 +313,13 @@ FITTING = {
 """Options for data with fewer samples than the papers' negatives."""
 
 
-@pytest.mark.parametrize("name", PAPERS)
+def quick_first(names: list[str]) -> list[object]:
+    """The papers with large encoders are slow, but for one."""
+    large = {name for name in names if name.endswith("_imagenet")} - {"moco_v2_imagenet"}
+    return [pytest.param(name, marks=(pytest.mark.slow,) if name in large else ()) for name in names]
+
+
+@pytest.mark.parametrize("name", quick_first(PAPERS))
 def test_the_plan_and_the_drawing_of_a_paper_run(
     name: str, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

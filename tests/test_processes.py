@@ -153,6 +153,7 @@ main(Recipe, [*sys.argv[1:], "--out", str(Path(f"machine-{rank}") / "run")])
 """
 
 
+@pytest.mark.slow
 def test_two_machines_with_folders_of_their_own_train_the_same_weights(scenes: Path, tmp_path: Path) -> None:
     """The weights before each step are equal, although both machines draw other random numbers."""
     script = tmp_path / "train.py"

@@ -18,6 +18,9 @@ GUIDES = tuple(f"docs/guides/{path.name}" for path in sorted((ROOT / "docs/guide
 SITE = ("docs/index.md", "docs/start.md", "docs/python.md", "docs/objectives.md", *GUIDES)
 PAGES = ("README.md", "CONTRIBUTING.md", DATA, "docs/views.md", "docs/plugins.md", "docs/training.md", *SITE)
 
+LONG = {("docs/python.md", "From Python"), ("docs/training.md", "Runs from Python"), ("docs/plugins.md", "Check")}
+"""Sections of half a minute and more, whose commands the README's own sections run too."""
+
 
 def page_blocks(name: str) -> list[Block]:
     path = ROOT / name
@@ -25,12 +28,13 @@ def page_blocks(name: str) -> list[Block]:
 
 
 def sections() -> list[object]:
-    """The sections with blocks to run; a section is slow when all of its blocks are."""
+    """The sections with blocks to run; slow are `LONG` and those with slow blocks alone."""
     found = []
     for page in PAGES:
         for section in dict.fromkeys(block.section for block in page_blocks(page)):
             due = [block for block in page_blocks(page) if block.section == section and block.due(slow=True)]
-            marks = () if any(block.due(slow=False) for block in due) else (pytest.mark.slow,)
+            quick = (page, section) not in LONG and any(block.due(slow=False) for block in due)
+            marks = () if quick else (pytest.mark.slow,)
             if due:
                 found.append(pytest.param(page, section, marks=marks, id=f"{page}:{section}"))
     return found

@@ -32,7 +32,9 @@ def unbroken(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("step", [1, 2, 3, 5])
+@pytest.mark.parametrize(
+    "step", [1, 3, pytest.param(2, marks=pytest.mark.slow), pytest.param(5, marks=pytest.mark.slow)]
+)
 def test_the_step_of_the_stop_does_not_matter(step: int, unbroken: Path, scenes: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with signal_in_step(step, signal.SIGTERM):
@@ -42,7 +44,7 @@ def test_the_step_of_the_stop_does_not_matter(step: int, unbroken: Path, scenes:
     assert_same_losses(out, unbroken)
 
 
-@pytest.mark.parametrize("step", [3, 4, 6])
+@pytest.mark.parametrize("step", [3, pytest.param(4, marks=pytest.mark.slow), 6])
 def test_every_epoch_is_measured_once(step: int, scenes: Path, tmp_path: Path) -> None:
     """Epochs end with steps 3 and 6. A run that is stopped there is measured when it goes on.
 
@@ -59,8 +61,14 @@ def test_every_epoch_is_measured_once(step: int, scenes: Path, tmp_path: Path) -
         assert measured == [line for line in losses(whole) if "knn/L" in line]
 
 
-@pytest.mark.parametrize("recipe", ["cmc_lab", "mixed"])
-@pytest.mark.parametrize("step", [4, 5])
+@pytest.mark.parametrize(
+    ("recipe", "step"),
+    [
+        ("cmc_lab", 4),
+        ("mixed", 5),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in (("cmc_lab", 5), ("mixed", 4))),
+    ],
+)
 def test_a_line_of_metrics_counts_the_steps_before_the_stop(
     recipe: str, step: int, scenes: Path, tmp_path: Path
 ) -> None:

@@ -226,6 +226,7 @@ def test_a_view_without_a_partner_has_an_effective_rank(
     assert "one: no other view to find, so only the spread of its features was measured" in text
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     sparse(tmp_path / "store", two_every=3, train=3, val=0, test=2)
     script = str(Path(__file__).with_name("sparse_tables.py"))

@@ -19,11 +19,10 @@ def campaign(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
 
 
-def slow(part: str) -> object:
-    return pytest.param(part, marks=pytest.mark.slow)
+pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("part", [slow("store"), slow("run"), slow("preprocess"), "conditions", slow("kill")])
+@pytest.mark.parametrize("part", ["store", "run", "preprocess", "conditions", "kill"])
 def test_a_round_of_the_campaign_finds_no_fault(part: str) -> None:
     done = campaign(*CAMPAIGN, "--only", part)
     assert done.returncode == 0, done.stdout + done.stderr
