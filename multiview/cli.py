@@ -140,8 +140,9 @@ COMMANDS = (
         action="multiview.commands.embed:search",
         options="multiview.commands.embed:Search",
         examples=(
+            "multiview search runs/photos cat.jpg --k 5",
+            'multiview search runs/captions "a red circle"',
             "multiview search vectors.parquet cat.jpg --model runs/photos/model --sheet found.png",
-            'multiview search vectors.parquet "a red circle" --model runs/captions/model --in photo',
         ),
     ),
     Command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 
 from rich.console import Console
 
@@ -102,5 +103,14 @@ def _how_to_use(trained: Trained) -> str:
     return (
         f"\nWithout the data, also on another machine, load its folder {FOLDER}:\n"
         f'  model = mv.load("{model}")\n  h = model["{view}"](batch)\n'
-        f"  multiview embed {model} NEW_FILES features.parquet"
+        f"  multiview embed {model} NEW_FILES features.{'parquet' if find_spec('pyarrow') else 'npz'}"
+        f"{_how_to_search(trained)}"
     )
+
+
+def _how_to_search(trained: Trained) -> str:
+    """The command for the nearest samples; empty where no file holds the data."""
+    if trained.store.spec == MEMORY:
+        return ""
+    command = f"multiview search {trained.folder} ID_OR_FILE --k 5"
+    return f"\nThe samples that are most like one of them, or like a file:\n  {command}"

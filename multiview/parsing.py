@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from multiview.errors import MultiviewError
 
@@ -28,6 +29,7 @@ MALFORMED: tuple[type[Exception], ...] = (
     MemoryError,
     struct.error,
     zlib.error,
+    BadZipFile,
 )
 """What parsers raise for a malformed file. h5py and safetensors raise these too, or subclasses."""
 

@@ -74,4 +74,5 @@ def test_the_end_of_a_run_says_how_to_load_the_model(trained: mv.Trained) -> Non
     folder, _ = write_model(trained)
     said = _how_to_load(trained, True)
     assert f'model = mv.load("{folder}")' in said
-    assert f"multiview embed {folder} NEW_FILES features.parquet" in said
+    assert f"multiview embed {folder} NEW_FILES features." in said
+    assert f"multiview search {trained.folder} ID_OR_FILE" in said

@@ -7,12 +7,16 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from multiview.commands.models import model_of
+from multiview.commands.models import model_of, run_of
 from multiview.errors import MultiviewError
 from multiview.exits import DONE
 from multiview.terminal import say
+
+if TYPE_CHECKING:
+    from multiview.embed.gallery import Gallery
+    from multiview.portable.model import PortableModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +63,15 @@ class Search:
     Similarity is the cosine of two vectors. The search compares with every sample of the gallery.
 
     Args:
-        gallery: a file that `multiview embed` wrote.
+        gallery: a run, whose own data are searched, or a file that `multiview embed` wrote. The
+            first search of a run embeds its data and keeps the vectors in the run's folder.
         query: ids of the gallery, files, folders or stores. Any other words are a text, which a
             view of texts of the model reads.
-        model: the model of the gallery; needed for files and texts.
+        model: the model of the gallery; needed for files and texts, but not for a run.
         view: the view of the queries (null = the first view of the gallery that they have).
         within: the view that is searched; `--in` means the same (null = the view of the query; for
-            a text the first view that holds no texts). Another view needs a gallery of z.
+            a text the first view that holds no texts). Another view needs a gallery of z; a run has
+            one.
         k: how many samples to show.
         sheet: file of a picture of queries and found samples, for galleries of picture files.
     """
@@ -125,11 +131,9 @@ def _clear(out: Path, overwrite: bool) -> None:
 
 def search(options: Search) -> int:
     """multiview search GALLERY QUERY... [options]."""
-    from multiview.embed.gallery import read_gallery
     from multiview.embed.queries import answers
 
-    gallery = read_gallery(Path(options.gallery))
-    model = model_of(Path(options.model)) if options.model else None
+    gallery, model = _searched(options)
     found = answers(gallery, options.query, model, options.view, options.within, options.k)
     for answer in found:
         say(_one_line(f"{answer.name} ({answer.view} in {answer.within})"))
@@ -141,6 +145,20 @@ def search(options: Search) -> int:
 
         print(f"drawn: {draw_sheet(Path(options.sheet), gallery, found)}", file=sys.stderr)
     return DONE
+
+
+def _searched(options: Search) -> tuple[Gallery, PortableModel | None]:
+    """The gallery, and the model that reads queries; both of a run when GALLERY is one."""
+    from multiview.embed.gallery import read_gallery
+    from multiview.runs import environment
+
+    run = run_of(Path(options.gallery))
+    model = model_of(Path(options.model)) if options.model else model_of(run) if run else None
+    if run is None or model is None:
+        return read_gallery(Path(options.gallery)), model
+    from multiview.embed.own_data import gallery_of_run
+
+    return gallery_of_run(run, environment(run)["data"], model, options.query, options.within), model
 
 
 def _one_line(text: str) -> str:

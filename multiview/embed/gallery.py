@@ -92,6 +92,10 @@ def common_columns(
 
 def read_gallery(path: Path) -> Gallery:
     """Reads a file of vectors. Raises MultiviewError when it is none, or damaged."""
+    if path.is_dir():
+        raise MultiviewError(
+            f"{path} is a folder, and no run; give a run, or a file of vectors: `multiview embed MODEL INPUT OUT.npz`."
+        )
     if not path.is_file():
         raise MultiviewError(f"there is no file {path}; make one with `multiview embed MODEL INPUT {path}`.")
     with parsing(str(path), REMEDY):
