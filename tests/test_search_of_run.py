@@ -14,6 +14,7 @@ import multiview as mv
 from multiview.cli import run
 from multiview.embed.gallery import read_gallery
 from multiview.embed.own_data import gallery_of_run
+from multiview.embed.parts import parts_folder
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +38,17 @@ def searched(capsys: pytest.CaptureFixture[str], *words: object) -> list[str]:
 
 def test_a_run_is_searched_without_another_command(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = trained.parent / "photos/7.png"
-    found = searched(capsys, trained, picture)
+    copy = trained.parent / "copy.png"
+    copy.write_bytes(picture.read_bytes())
+    found = searched(capsys, trained, copy)
     assert found[1].split() == ["1.0000", "7", str(picture)]
+    assert searched(capsys, trained, picture) == searched(
+        capsys, trained, "7"
+    )
+    assert str(picture) not in searched(capsys, trained, picture)[1:]
     out = trained.parent / "v.npz"
     assert run(["embed", str(trained / "model"), str(picture.parent), str(out)]) == 0
-    assert searched(capsys, out, picture, "--model", trained / "model") == found
+    assert searched(capsys, out, copy, "--model", trained / "model") == found
     assert searched(capsys, trained / "model", "7")[1:] == searched(capsys, out, "7")[1:]
     assert searched(capsys, trained, "7", "--in", "ab")[0] == "7 (L in ab)"
     assert read_gallery(trained / "vectors-z.npz").about["what"] == "z"
@@ -57,7 +64,7 @@ def test_vectors_are_kept_until_the_data_change(trained: Path, capsys: pytest.Ca
     (trained / "vectors-h.npz.parts").mkdir()
     (trained / "vectors-h.npz.parts/job.json").write_text(json.dumps({"model": "another"}))
     try:
-        assert searched(capsys, trained, new)[1].split()[1] == "new"
+        assert searched(capsys, trained, new)[0] == "new (L in L)"
     finally:
         new.unlink()
 
@@ -65,6 +72,15 @@ def test_vectors_are_kept_until_the_data_change(trained: Path, capsys: pytest.Ca
 def test_mistakes_are_told_in_one_sentence(trained: Path) -> None:
     with pytest.raises(mv.MultiviewError, match="is a folder, and no run"):
         run(["search", str(trained.parent / "photos"), "7"])
+    broken = trained.parent / "broken"
+    broken.mkdir()
+    (broken / "x.png").write_bytes((trained.parent / "photos/7.png").read_bytes()[:200])
+    with pytest.raises(mv.MultiviewError, match=r"nothing could be read: 1 sample rejected, the first because"):
+        run(["embed", str(trained / "model"), str(broken), str(trained.parent / "broken.npz"), "--overwrite"])
+    parts = parts_folder(trained.parent / "late.npz")
+    parts.mkdir()
+    (parts / "job.json").write_text("{}")  # of a command that failed before its first part
+    assert run(["embed", str(trained / "model"), str(trained.parent / "photos"), str(trained.parent / "late.npz")]) == 0
     with pytest.raises(mv.MultiviewError, match="trained on data in memory"):
         gallery_of_run(trained, {"spec": "memory:"}, mv.load(trained / "model"), ["7"], None)
     (trained / "vectors-h.npz").write_bytes(b"no array")

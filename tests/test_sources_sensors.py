@@ -10,6 +10,7 @@ import pytest
 
 from multiview.data.listing.recordings import SOLE, recordings_of, sensor_of_column
 from multiview.data.load.detect_source import detect_source
+from multiview.data.load.sourcestore import SourceStore
 from multiview.data.source import BadSample, Plan
 from multiview.data.sources.manifest import Manifest
 from multiview.data.sources.sensors import Sensors
@@ -276,3 +277,10 @@ def test_new_files_are_cut_like_those_of_the_training(tmp_path: Path) -> None:
     store = open_store(data, str(tmp_path / "new.csv"))
     assert store.ids == ["new/000000", "new/000100", "new/000200"]
     assert store.read([1], "gyr").shape == (1, 50, 3)
+    lines = (tmp_path / "new.csv").read_text().splitlines()
+    (tmp_path / "short.csv").write_text("\n".join(lines[:41]))
+    short = open_store(data, str(tmp_path / "short.csv"))
+    assert short.modality("acc").shape == (50, 3)
+    assert isinstance(short, SourceStore)
+    with pytest.raises(BadSample, match=r"short\.csv: has 4\d rows, a window has 50"):
+        short.plan.read(0)

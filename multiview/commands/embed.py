@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from multiview.commands.models import model_of, run_of
-from multiview.errors import MultiviewError
+from multiview.errors import MultiviewError, printable
 from multiview.exits import DONE
+from multiview.plurals import counted
 from multiview.terminal import say
 
 if TYPE_CHECKING:
@@ -104,9 +106,18 @@ def embed(options: Embed) -> int:
         count, rejected = embed_into(
             out, opened, about, every=options.save_every, workers=options.workers, progress=progress
         )
+    if not count and rejected:
+        raise MultiviewError(_nothing_read(out, rejected))
     bad = f" {rejected:,} files could not be read: {out}.rejected.csv." if rejected else ""
     say(f"wrote {count:,} rows of {', '.join(each['name'] for each in about['columns'])} to {out}.{bad}")
     return DONE
+
+
+def _nothing_read(out: Path, rejected: int) -> str:
+    with Path(f"{out}.rejected.csv").open(encoding="utf-8", newline="") as file:
+        first = next(csv.DictReader(file))
+    why = f"{counted(rejected, 'sample')} rejected, the first because {printable(first['reason'])}"
+    return f"nothing could be read: {why}. All are listed in {out}.rejected.csv."
 
 
 def _device(name: str | None) -> str:
@@ -133,8 +144,8 @@ def search(options: Search) -> int:
     """multiview search GALLERY QUERY... [options]."""
     from multiview.embed.queries import answers
 
-    gallery, model = _searched(options)
-    found = answers(gallery, options.query, model, options.view, options.within, options.k)
+    gallery, model, words = _searched(options)
+    found = answers(gallery, words, model, options.view, options.within, options.k)
     for answer in found:
         say(_one_line(f"{answer.name} ({answer.view} in {answer.within})"))
         for similarity, row in zip(answer.similarities, answer.rows, strict=True):
@@ -147,18 +158,19 @@ def search(options: Search) -> int:
     return DONE
 
 
-def _searched(options: Search) -> tuple[Gallery, PortableModel | None]:
-    """The gallery, and the model that reads queries; both of a run when GALLERY is one."""
+def _searched(options: Search) -> tuple[Gallery, PortableModel | None, Sequence[str]]:
+    """The gallery, the model that reads queries, and the queries; a run is its own model."""
     from multiview.embed.gallery import read_gallery
     from multiview.runs import environment
 
     run = run_of(Path(options.gallery))
     model = model_of(Path(options.model)) if options.model else model_of(run) if run else None
     if run is None or model is None:
-        return read_gallery(Path(options.gallery)), model
-    from multiview.embed.own_data import gallery_of_run
+        return read_gallery(Path(options.gallery)), model, options.query
+    from multiview.embed.own_data import gallery_of_run, own_samples
 
-    return gallery_of_run(run, environment(run)["data"], model, options.query, options.within), model
+    gallery = gallery_of_run(run, environment(run)["data"], model, options.query, options.within)
+    return gallery, model, own_samples(gallery, options.query)
 
 
 def _one_line(text: str) -> str:

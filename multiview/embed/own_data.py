@@ -50,6 +50,12 @@ def gallery_of_run(
     return _made(run / "vectors-h.npz", opened, "h", spec)
 
 
+def own_samples(gallery: Gallery, words: Sequence[str]) -> list[str]:
+    """The queries, with a file of the run's data as the id of its sample."""
+    rows = {Path(path).absolute(): row for row, path in enumerate(gallery.paths) if path}
+    return [gallery.ids[rows[place]] if (place := Path(word).absolute()) in rows else word for word in words]
+
+
 def _place(data: Mapping[str, Any]) -> str:
     """The files that --data named, whose names the answers show, or else the store made of them."""
     spec, path = str(data["spec"]), str(data.get("path", ""))

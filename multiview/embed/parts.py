@@ -67,7 +67,7 @@ def embed_into(
 def _claim(folder: Path, out: Path, job: dict[str, Any]) -> None:
     """Notes what is embedded; raises MultiviewError when the parts are of something else."""
     file, text = folder / JOB, json.dumps(job, sort_keys=True)
-    if file.is_file() and file.read_text(encoding="utf-8") != text:
+    if file.is_file() and file.read_text(encoding="utf-8") != text and _paths(folder):
         raise MultiviewError(
             f"{folder} holds parts of another command (other data, model or options). Give that command again to "
             f"finish it, give --overwrite to start anew, or choose another OUT than {out}."

@@ -299,6 +299,9 @@ def _about_crop(crop: Crop, views: Sequence[Proposal], own: bool) -> list[Reason
 
 
 def _about_train(train: Train, samples: int) -> list[Reason]:
-    steps = min(train.epochs * max(1, samples // train.batch), train.steps or sys.maxsize)
-    words = f"{train.epochs} epochs, batch {train.batch}"
-    return [Reason("budget", words, f"{samples:,} training samples: {steps:,} steps")]
+    each = max(1, samples // train.batch)
+    steps = min(train.epochs * each, train.steps or sys.maxsize)
+    length = f"{train.epochs} epochs", f"{steps:,} steps"
+    if steps < train.epochs * each:  # --train.steps ends the run before the last epoch
+        length = f"{steps:,} steps", f"{steps:,} steps are {steps / each:.3g} epochs"
+    return [Reason("budget", f"{length[0]}, batch {train.batch}", f"{samples:,} training samples: {length[1]}")]

@@ -27,8 +27,8 @@ PLAIN = (RIDGE, CCA)
 
 
 NEXT = {
-    "good": "Next: `multiview report RUN` shows what finds what; `multiview embed RUN DATA vectors.parquet` writes the "
-    "features.",
+    "good": "Next: `multiview report RUN` shows what finds what; `multiview search RUN FILE` finds what is most like "
+    "a sample; `multiview embed RUN DATA vectors.parquet` writes the features.",
     "unknown": "Next: train longer (--train.epochs), or with more negatives (--train.batch, or a bank or queue). Where "
     "ridge regression or CCA find as much, the relation of the views is simple: see in `multiview report RUN` which "
     "pairs gain.",

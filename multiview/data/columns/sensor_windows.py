@@ -169,8 +169,12 @@ def _require_seconds(options: Mapping[str, Length], rates: Mapping[str, float]) 
 
 
 def _modality(cut: Cut, sensor: str, channels: Channels) -> Modality:
-    lengths = {cut.place(each, sensor, 0)[1] for each in cut.survey.recordings if not cut.fault(each)} - {0}
-    length = lengths.pop() if len(lengths) == 1 else ANY
-    shape, rate = (length, len(channels.columns)), cut.rates[sensor]
+    rate = cut.rates[sensor]
+    if cut.window is None:
+        lengths = {cut.place(each, sensor, 0)[1] for each in cut.survey.recordings if not cut.fault(each)} - {0}
+        length = lengths.pop() if len(lengths) == 1 else ANY
+    else:
+        length = round(cut.window * rate)
+    shape = (length, len(channels.columns))
     how = {"kind": "series", "dtype": "float32", "unit": "number", "rate": rate, "names": channels.names}
     return Modality(name=sensor, shape=shape, **how)  # type: ignore[arg-type]
