@@ -42,9 +42,7 @@ def test_a_run_is_searched_without_another_command(trained: Path, capsys: pytest
     copy.write_bytes(picture.read_bytes())
     found = searched(capsys, trained, copy)
     assert found[1].split() == ["1.0000", "7", str(picture)]
-    assert searched(capsys, trained, picture) == searched(
-        capsys, trained, "7"
-    )
+    assert searched(capsys, trained, picture) == searched(capsys, trained, "7")
     assert str(picture) not in searched(capsys, trained, picture)[1:]
     out = trained.parent / "v.npz"
     assert run(["embed", str(trained / "model"), str(picture.parent), str(out)]) == 0
