@@ -119,7 +119,11 @@ def _commands(claim: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-OWN = {"measure": "measured: {}", "loop": "trained by {} in its own loop", "runs_of": "the runs of {}"}
+OWN = {
+    "measure": "measured: {}",
+    "loop": "trained by {} in its own loop (core-minutes: its training and the evaluation)",
+    "runs_of": "the runs of {}",
+}
 """What a variant says beside its words."""
 NAMES = {
     "probe": "linear probe of all views together",

@@ -1,6 +1,6 @@
 """Trains the encoder of a two-crop recipe by lightly's losses, heads and transforms.
 
-python benchmarks/_lightly.py STUDY NUMBER    the run of that number of a study
+python benchmarks/_lightly.py STUDY    every run of a study's plan that is not finished
 
 The pictures, first weights, steps, batch, crops, colour changes, optimiser and learning rates are
 those of the recipe's run. Lightly has its own heads, momentum and loop over PyTorch's DataLoader.
@@ -33,10 +33,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 import multiview as mv
-from multiview.launch import parse_recipe
+from multiview.launch import parse_recipe, start
 from multiview.measure.evaluate import evaluate
 from multiview.plugins import load
-from multiview.study.plan import DONE, Job, read_plan
+from multiview.study.plan import DONE, Job, Plan, read_plan
 from multiview.train.schedule import rate_factor
 from multiview.trained import Trained
 
@@ -44,23 +44,26 @@ Method = tuple[nn.Module, Callable[[Tensor, Tensor], Tensor]]
 """The modules that learn, and the loss of two batches of crops."""
 
 
-def main(study: Path, number: int) -> None:
-    """Trains, measures and writes one run."""
+def main(study: Path) -> None:
+    """Trains, measures and writes every run of the study's plan that is not finished."""
     plan = read_plan(study)
-    job = plan.jobs(study)[number]
-    began, cpu = time.monotonic(), time.process_time()
+    for job in plan.jobs(study):
+        if not job.done:
+            one_run(job, plan)
+
+
+def one_run(job: Job, plan: Plan) -> None:
+    """Trains, measures and writes one run. Its CPU seconds are those of training and measuring."""
     recipe = recipe_of(job)
     with tempfile.TemporaryDirectory() as folder:  # one step of the toolkit makes data, views and first weights
-        short = replace(recipe, out=f"{folder}/run", train=replace(recipe.train, steps=1, threads=1))
-        trained = mv.start(short)
-    cpu_before = time.process_time()
+        trained = start(replace(recipe, out=f"{folder}/run", train=replace(recipe.train, steps=1, threads=1)))
+    began, cpu = time.monotonic(), time.process_time()
     encoder = trained_by_lightly(trained, recipe)
-    own = next(iter(trained.model.own_encoders().values()))
-    own.load_state_dict(encoder.state_dict())
+    next(iter(trained.model.own_encoders().values())).load_state_dict(encoder.state_dict())
     job.folder.mkdir(parents=True, exist_ok=True)
     evaluate(replace(trained, folder=job.folder), dim=plan.dim, controls=plan.controls_of(job))
-    cost = {"seconds": round(time.monotonic() - began, 1), "cpu_seconds": round(time.process_time() - cpu_before, 1)}
-    (job.folder / DONE).write_text(json.dumps({**cost, "setup_cpu_seconds": round(cpu_before - cpu, 1)}) + "\n")
+    cost = {"seconds": round(time.monotonic() - began, 1), "cpu_seconds": round(time.process_time() - cpu, 1)}
+    (job.folder / DONE).write_text(json.dumps(cost) + "\n")
 
 
 def recipe_of(job: Job) -> Any:
@@ -182,4 +185,4 @@ METHODS = {"SimCLR": simclr, "MoCo": moco, "SimSiam": simsiam}
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]))

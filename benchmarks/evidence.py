@@ -28,7 +28,7 @@ from _evidence_sets import data_of
 from _evidence_variants import LIGHTLY, of_loop, plan_of
 
 from multiview.exits import FAILED, stopped_by
-from multiview.study.plan import Plan, write_plan
+from multiview.study.plan import LOGS, Plan, write_plan
 from multiview.study.pool import Pool, processes_for
 
 HERE = Path(__file__).parent
@@ -96,17 +96,16 @@ def train(study: Path, plan: Plan, processes: int) -> None:
 
 
 def train_by_lightly(study: Path, plan: Plan) -> None:
-    """Trains what is not finished by lightly, each run in a process of its own."""
-    left = [(number, job) for number, job in enumerate(plan.jobs(study)) if not job.done]
-    if left and find_spec("lightly") is None:
+    """Trains what is not finished by lightly, in one process."""
+    if all(job.done for job in plan.jobs(study)):
+        return
+    if find_spec("lightly") is None:
         print("lightly is not installed; pip install lightly")
         return
-    for number, job in left:
-        write_plan(study, plan)
-        with job.log.open("w") as log:
-            words = [sys.executable, str(HERE / "_lightly.py"), str(study), str(number)]
-            subprocess.run(words, check=True, stdout=log, stderr=log)
-        print(f"  {job.folder.name}: {job.seconds:.0f} s", flush=True)
+    write_plan(study, plan)
+    with (study / LOGS / "lightly.log").open("a") as log:
+        words = [sys.executable, str(HERE / "_lightly.py"), str(study)]
+        subprocess.run(words, check=True, stdout=log, stderr=log)
 
 
 if __name__ == "__main__":
