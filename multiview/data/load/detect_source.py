@@ -11,6 +11,8 @@ from multiview.data.listing import labels
 from multiview.data.listing.filetree import find_files
 from multiview.data.listing.recordings import SENSORS, sensor_of_column
 from multiview.data.listing.tables import ENDINGS as TABLES
+from multiview.data.listing.tables import read_columns
+from multiview.data.load.shared_names import folders_of_kinds, keeping_holes, views_of_kinds, with_more_folders
 from multiview.data.source import Source
 from multiview.data.sources.aligned import Aligned, modality_folders
 from multiview.data.sources.arrays import Arrays
@@ -46,9 +48,11 @@ def detect_source(root: Path) -> Source:
 
     A published dataset, a manifest and a file of arrays have their own sources. Two or more folders
     with names of modalities mean `Aligned`, and so do two or more that hold the samples of a
-    `labels.csv` under equal names, and pictures NAME_left and NAME_right in one folder. Any other
-    folder is read as class folders of its most frequent kind of file: images, sounds or clips; a
-    `labels.csv` with the columns `id` and `split` lists its samples. A folder of CSV files alone
+    `labels.csv` under equal names, pictures NAME_left and NAME_right in one folder, and files of
+    several kinds under equal names, as mic/7.wav and cam/7.png, or 7.wav and 7.png. A folder whose
+    only table names files is read by that table, unless it has class folders. Any other folder is
+    read as class folders of its most frequent kind of file: images, sounds or clips; a `labels.csv`
+    with the columns `id` and `split` lists its samples. A folder of CSV files alone
     holds recordings of sensors, and so does a CSV file with columns such as `acc_x` and no files.
     Raises MultiviewError for a file that no source reads.
     """
@@ -59,13 +63,36 @@ def detect_source(root: Path) -> Source:
         return published[0]
     if any((root / f"manifest{ending}").is_file() for ending in TABLES):
         return Manifest()
-    if len(modality_folders(root)) >= 2:
-        return Aligned()
+    aligned = _aligned(root)
+    if aligned:
+        return keeping_holes(aligned, root)
+    return Manifest() if lists_files(root) else _source_of_tree(root)
+
+
+def _aligned(root: Path) -> Aligned | None:
+    """The source of files that have equal names, if they mean views of one sample."""
+    if len(known := modality_folders(root)) >= 2:
+        return with_more_folders(root, tuple(known.values()))
     if names := folders_of_samples(root):
-        return Sensors() if _holds_recordings(root) else Aligned(modalities=names)
+        return None if _holds_recordings(root) else Aligned(modalities=names)
     if patterns := views_by_ending(root):
         return Aligned(modalities=patterns)
-    return _source_of_tree(root)
+    if names := folders_of_kinds(root):
+        return Aligned(modalities=names)
+    return Aligned(modalities=patterns) if (patterns := views_of_kinds(root)) else None
+
+
+def lists_files(root: Path) -> bool:
+    """Whether the only table in a folder names files, where class folders name no classes.
+
+    The first row decides. A `labels.csv` has a meaning of its own.
+    """
+    inside = [path for path in root.iterdir() if not path.name.startswith(".")]
+    tables = [path for path in inside if path.suffix.lower() in TABLES and path.name != labels.USUAL_CSV]
+    if len(tables) != 1 or sum(path.is_dir() for path in inside) > 1:
+        return False
+    cells = [column[0] for column in read_columns(tables[0]).values()]
+    return any(isinstance(cell, str) and PurePosixPath(cell).suffix and (root / cell).is_file() for cell in cells)
 
 
 def folders_of_samples(root: Path) -> tuple[str, ...]:

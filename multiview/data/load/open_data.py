@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -108,6 +109,15 @@ def _open_made(spec: str, cache: Path, maker: _StoreMaker) -> Store:
         )
     source = detect_source(path)
     try:
+        return _made_by(source, path, cache, maker)
+    except MultiviewError as cause:
+        if told := _whose_options(str(cause), source, path):
+            raise MultiviewError(f"{cause}{told}") from cause
+        raise
+
+
+def _made_by(source: Source, path: Path, cache: Path, maker: _StoreMaker) -> Store:
+    try:
         return maker.open(source, path, _base(source, path, cache, maker.group))
     except UnknownRateError as cause:
         timed = _with_steps(source)
@@ -115,6 +125,16 @@ def _open_made(spec: str, cache: Path, maker: _StoreMaker) -> Store:
             raise
         maker.say(f"{cause} Without it, one step of a series counts as one second.")
     return maker.open(timed, path, _base(timed, path, cache, maker.group))
+
+
+def _whose_options(text: str, source: Source, path: Path) -> str:
+    """The sentence that says where options of the source belong, when a message names one."""
+    own = options_of(source)
+    named = [name for name in re.findall(r"--(\w+)", text) if name in own]
+    if not named or "multiview preprocess" in text:
+        return ""
+    command = f"multiview preprocess {type(source).__name__.lower()} {path} STORE --{named[0]} ..."
+    return f" --{named[0]} belongs to `{command}`; then give --data STORE."
 
 
 def _with_steps(source: Source) -> Source:
@@ -230,7 +250,8 @@ class _StoreMaker(NamedTuple):
             out.rename(out.with_name(f"{out.name}.unfinished-{time.time_ns()}"))
         draft.rename(out)
         sync(out.parent)
-        self.say(" ".join((f"prepared {called}:", *report.lines())).replace(str(draft), str(out)))
+        text = " ".join((f"prepared {called}:", *report.lines())).replace(str(draft), str(out))
+        self.say(text + (_whose_options(text, source, root) if root else ""))
 
 
 def _folder_of(base: Path, origin: Provenance) -> Path:

@@ -92,6 +92,15 @@ class Aligned(FileOptions):
         notes += [*(note for column in columns.values() for note in column.notes), *found.passed_note()]
         return Plan(rows, tuple(column.modality for column in columns.values()), reader, notes=tuple(notes))
 
+    def share_with_holes(self, root: Path) -> float:
+        """The share of the samples that lack a file, by the names of the files."""
+        chosen, found = self._chosen(root), self._data_files(root)
+        files = {each.name: _by_stem(found, each.where[0]) for each in chosen}
+        rows, _ = self._rows(root, files)
+        if self.modalities is None:
+            chosen, _ = _with_samples(chosen, files, rows)
+        return sum(any(row.id not in files[each.name] for each in chosen) for row in rows) / max(len(rows), 1)
+
     def _data_files(self, root: Path) -> FileTree:
         found = find_files(root, "file", ENDINGS)
         return replace(found, files=tuple(file for file in found.files if file not in (labels.USUAL_CSV, self.csv)))

@@ -1,0 +1,85 @@
+"""Files of several kinds that have equal names are views of one sample."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path, PurePosixPath
+
+from multiview.data.columns.file_columns import ARRAY, ENDINGS, SERIES
+from multiview.data.files import audiofiles, images, videofiles
+from multiview.data.listing.filetree import find_files, without_ending
+from multiview.data.listing.labels import USUAL_CSV
+from multiview.data.sources.aligned import Aligned
+
+KINDS = {
+    "image": images.ENDINGS,
+    "audio": audiofiles.ENDINGS,
+    "video": videofiles.ENDINGS,
+    "numbers": ARRAY,
+    "series": SERIES,
+}
+KIND_OF = {ending: kind for kind, endings in KINDS.items() for ending in endings}
+MOST = 64
+"""More folders are classes."""
+FEW = 0.05
+"""So many samples may lack a file and are rejected; where more lack one, all are kept."""
+
+
+def folders_of_kinds(root: Path) -> tuple[str, ...]:
+    """Folders whose files have different kinds and equal names, such as mic/7.wav and cam/7.png.
+
+    Equal names of files of one kind mean nothing, because class folders often count their files.
+    So a folder is a view when more than half of its names, or of the other's, are in a folder of
+    another kind, or in a view.
+    """
+    inside = defaultdict[str, list[str]](list)
+    for file in find_files(root, "file", ENDINGS).files if root.is_dir() else ():
+        folder, slash, name = file.partition("/")
+        inside[folder].extend([name] if slash else [])
+    if len(inside) > MOST:
+        return ()
+    names = {folder: {without_ending(file) for file in files} for folder, files in inside.items() if files}
+    kinds = {folder: Counter(map(kind_of, inside[folder])).most_common(1)[0][0] for folder in names}
+    pairs = [(a, b) for a, b in combinations(names, 2) if kinds[a] != kinds[b] and share_names(names[a], names[b])]
+    views = {name for pair in pairs for name in pair}
+    return tuple(name for name in names if any(share_names(names[name], names[view]) for view in views))
+
+
+def views_of_kinds(root: Path) -> dict[str, str]:
+    """Patterns of files of several kinds in one folder, such as 7.wav beside 7.png; {} if none."""
+    found = find_files(root, "file", ENDINGS).files if root.is_dir() else ()
+    files = [file for file in found if file != USUAL_CSV]
+    if any("/" in file for file in files):
+        return {}
+    endings = {PurePosixPath(file).suffix for file in files}
+    names = {ending: {without_ending(file) for file in files if file.endswith(ending)} for ending in endings}
+    kinds = {KIND_OF[ending[1:].lower()]: ending for ending in sorted(endings)}
+    alike = all(share_names(names[a], names[b]) for a, b in combinations(kinds.values(), 2))
+    return {kind: f"*{ending}" for kind, ending in kinds.items()} if len(kinds) == len(endings) > 1 and alike else {}
+
+
+def kind_of(file: str) -> str:
+    """The kind of a file, by its ending."""
+    return KIND_OF[PurePosixPath(file).suffix[1:].lower()]
+
+
+def share_names(some: Collection[str], others: Iterable[str]) -> bool:
+    """Whether more than half of the smaller set of names is in the other one."""
+    both = set(others)
+    return 2 * len(both.intersection(some)) > min(len(both), len(some))
+
+
+def with_more_folders(root: Path, known: Sequence[str]) -> Aligned:
+    """The folders with names of modalities, and others that hold files of the same samples."""
+    others = [name for name in folders_of_kinds(root) if name not in known]
+    return Aligned(modalities=(*known, *others)) if others else Aligned()
+
+
+def keeping_holes(source: Aligned, root: Path) -> Aligned:
+    """The source; samples that lack a file are kept where they are too many to be rejected."""
+    if source.share_with_holes(root) <= FEW:
+        return source
+    return replace(source, missing="keep")

@@ -1,0 +1,76 @@
+"""Files of several kinds under equal names are views; files that are missing are holes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import noise, save
+
+from multiview.data.load.detect_source import detect_source
+from multiview.data.load.open_data import open_data
+from multiview.data.sources.aligned import Aligned
+from multiview.data.sources.audio import Audio
+from multiview.data.sources.folder import Folder
+from multiview.data.sources.manifest import Manifest
+from multiview.errors import MultiviewError
+
+
+def touched(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+CASES = {
+    "two kinds": (["cam/1.png", "cam/2.png", "mic/1.wav", "mic/2.wav"], Aligned(modalities=("cam", "mic"))),
+    "several of a kind": (["a/1.png", "b/1.jpg", "c/1.npy", "d/1.flac"], Aligned(modalities=("a", "b", "c", "d"))),
+    "classes below": (["cam/x/1.png", "cam/y/1.png", "mic/x/1.wav", "mic/y/1.wav"], Aligned(modalities=("cam", "mic"))),
+    "an unknown folder": (["rgb/1.png", "depth/1.png", "mic/1.wav"], Aligned(modalities=("rgb", "depth", "mic"))),
+    "one folder": (["1.png", "2.png", "1.wav", "2.wav"], Aligned(modalities={"image": "*.png", "audio": "*.wav"})),
+    "holes": (["cam/1.png", "cam/2.png", "cam/3.png", "mic/1.wav"], Aligned(modalities=("cam", "mic"), missing="keep")),
+    "known names with holes": (["rgb/1.png", "rgb/2.png", "depth/1.png"], Aligned(missing="keep")),
+    "classes of pictures": (["cat/1.png", "dog/1.png"], Folder()),
+    "other names": (["cat/1.wav", "dog/2.wav", "covers/x.png"], Audio()),
+    "covers in class folders": (["cat/1.png", "cat/1.wav", "dog/2.png", "dog/3.png"], Folder()),
+    "two endings of a kind": (["1.png", "1.jpg", "1.wav"], Folder()),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_source_of(case: str, tmp_path: Path) -> None:
+    files, source = CASES[case]
+    assert detect_source(touched(tmp_path, *files)) == source
+
+
+def test_a_table_that_names_files_is_read(tmp_path: Path) -> None:
+    touched(tmp_path, "img/1.png", "img/2.png")
+    (tmp_path / "patients.csv").write_text("patient,photo\n7,img/1.png\n8,img/2.png\n")
+    assert detect_source(tmp_path) == Manifest()
+    (tmp_path / "patients.csv").write_text("patient,photo\n7,img/9.png\n")
+    assert detect_source(tmp_path) == Folder()
+
+
+def test_an_option_of_the_source_is_told_with_its_command(tmp_path: Path) -> None:
+    (tmp_path / "texts.csv").write_text("id,sentence\n1,one\n2,two\n")
+    with pytest.raises(
+        MultiviewError, match=r"--modalities belongs to `multiview preprocess manifest .*texts.csv STORE"
+    ):
+        open_data(str(tmp_path / "texts.csv"), tmp_path / "cache", lambda _: None)
+
+
+def test_many_folders_are_classes(tmp_path: Path) -> None:
+    assert detect_source(touched(tmp_path, *(f"{n}/1.png" for n in range(64)), "sounds/1.wav")) == Folder()
+
+
+def test_samples_with_holes_are_read(tmp_path: Path) -> None:
+    for number in range(8):
+        save(tmp_path / "in" / "cam" / f"{number}.png", noise(number)) if number % 4 else None
+        (tmp_path / "in" / "nir").mkdir(parents=True, exist_ok=True)
+        np.save(tmp_path / "in" / "nir" / f"{number}.npy", np.arange(5).astype(">i2")) if number % 4 != 1 else None
+    store = open_data(str(tmp_path / "in"), tmp_path / "cache", lambda _: None)
+    assert sorted(each.name for each in store.manifest.modalities) == ["cam", "nir"]
+    assert len(store) == 8
+    assert [int(store.present(name).sum()) for name in ("cam", "nir")] == [6, 6]
