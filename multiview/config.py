@@ -51,6 +51,11 @@ class Optimizer:
         if list(self.milestones) != sorted(set(self.milestones)):
             raise MultiviewError(f"milestones are {list(self.milestones)}; give epochs in rising order.")
 
+    @property
+    def moments(self) -> int:
+        """Numbers that the optimiser keeps for each weight."""
+        return 2 if self.name == "adamw" else 1
+
     def rate(self, batch: int) -> float:
         """The learning rate for a global batch."""
         return self.lr if self.per is None else self.lr * batch / self.per

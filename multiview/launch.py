@@ -19,6 +19,8 @@ from multiview.config import Optimizer, Train
 from multiview.errors import MultiviewError, Stopped, unknown_name
 from multiview.exits import DONE, exit_code_of, stopped_by
 from multiview.options import parse
+from multiview.papers import is_graph_file
+from multiview.plugins import load
 from multiview.recipe import Recipe, Setup
 from multiview.recipe_origin import launch_target, origin_of, remember, short_name
 from multiview.runs import config
@@ -77,6 +79,21 @@ def train_from_words(recipe: type[Recipe], argv: Sequence[str], prog: str | None
         error.args = (recipe.explained(argv, str(error)), *error.args[1:])
         raise
     return stopped_by(trained.stopped_by) if trained is not None else DONE
+
+
+def named(name: str, words: Sequence[str]) -> tuple[type[Recipe], list[str]]:
+    """The recipe of this name with its words; a graph file is the first word of `graph`.
+
+    Raises MultiviewError, with the nearest name, when there is no such recipe.
+    """
+    if is_graph_file(name):
+        return load("recipes", "graph"), [name, *words]
+    return load("recipes", name), [*words]
+
+
+def parse_named(name: str, words: Sequence[str], prog: str) -> Recipe:
+    """`parse_recipe` for the name of a recipe or a graph file."""
+    return parse_recipe(*named(name, words), prog)
 
 
 def parse_recipe(recipe: type[R], argv: Sequence[str], prog: str | None = None) -> R:

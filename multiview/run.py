@@ -12,7 +12,6 @@ import torch
 
 from multiview import old_import_paths
 from multiview.config import BEST_OF, Train
-from multiview.data.load.mixedstore import MixedStore
 from multiview.data.store.reading import Store
 from multiview.distributed import any_rank, naming_lost_ranks, on_first
 from multiview.encoded_once import encode_once
@@ -189,18 +188,13 @@ def _describe(
         prepared.console.print(f"resumed with a changed option: {change}", highlight=False, markup=False)
     data = {
         "spec": recipe.data,
-        "path": _place(prepared.store),
+        "path": prepared.store.place,
         "manifest": prepared.store.manifest.hash,
         "samples": len(prepared.store),
     }
     describe(folder, replace(recipe, out=str(folder), resume=False, overwrite=False), origin, data)
     if setup is not None:
         save_setup(folder, setup, None if recipe.resume else prepared.initial)
-
-
-def _place(store: Store) -> str:
-    """Where the data of a run are: an address, the absolute path of a folder, or several."""
-    return store.spec if store.cache or isinstance(store, MixedStore) else str(Path(store.path).resolve())
 
 
 def _online(prepared: Prepared, steps: int, folder: Path) -> Callable[[int, int], dict[str, float]]:

@@ -57,6 +57,13 @@ def test_only_the_newest_are_kept(folder: Path) -> None:
     assert names(folder) == ["step-00000002", "step-00000003"]
 
 
+def test_only_a_whole_checkpoint_is_a_later_one(folder: Path) -> None:
+    """Otherwise a model would be made again each time from the one before a damaged one."""
+    assert [checkpoint.has_later(folder, step) for step in (0, 1, 2)] == [True, True, False]
+    (folder / "step-00000002/model.safetensors").write_bytes(b"")
+    assert [checkpoint.has_later(folder, step) for step in (0, 1, 2)] == [True, False, False]
+
+
 @pytest.mark.parametrize("keep", [1, 2])
 def test_a_refused_checkpoint_does_not_replace_whole_ones(keep: int, tmp_path: Path) -> None:
     for step in (10, 40):

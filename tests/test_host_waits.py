@@ -27,6 +27,7 @@ RECIPES = {
     "simclr": ("simclr", {"augment": STRONG}),
     "simsiam": ("simsiam", {"objective": mv.SimSiam(dim=16, predictor=8), "augment": STRONG}),
     "rgbd": ("cmc_rgbd", {"objective": CMC["softmax"]}),
+    "comm": ("comm", {"objective": mv.CoMM(dim=16, width=8)}),
     "mixed": ("mixed", {"cmc": CMC["softmax"], "moco": mv.MoCo(queue=64), "simsiam": mv.SimSiam(dim=16, predictor=8)}),
 }
 
@@ -36,7 +37,7 @@ def made(name: str, *, samples: int = 200, **others) -> Trial:
     return trial_of(load("recipes", recipe)(**{**SMALL, **options, **others}), hole=name == "rgbd", samples=samples)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "comm")) for n in RECIPES])
 def test_the_host_does_not_wait_in_a_steady_step(name: str) -> None:
     assert not waits(lambda: made(name))
 

@@ -48,6 +48,7 @@ LIGHT = (
     "multiview.recipes.graph",
     "multiview.recipes.image_sound",
     "multiview.recipes.mixed",
+    "multiview.recipes.comm",
     "multiview.recipes.moco",
     "multiview.recipes.simclr",
     "multiview.recipes.simsiam",

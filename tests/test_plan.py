@@ -95,7 +95,7 @@ def test_the_plan_computes_sizes_for_other_numbers_of_processes_and_samples(
     text = " ".join(capsys.readouterr().out.split())
     assert "With 64 processes and 100,000,000 samples, a process holds" in text
     assert text.count("800 MB 1,562,500 rows of 512 bytes") == 2
-    assert "L-ab 8.548 MB 4,032 samples of others, 2120 bytes" in text
+    assert "L-ab 8.451 MB 4,032 samples of others, 2096 bytes" in text
     assert "at 2 GB/s for all processes together" in text
 
 

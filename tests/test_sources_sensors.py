@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from multiview.data.columns import sensor_columns
+from multiview.data.files.csvfiles import read_measurements
 from multiview.data.listing.recordings import SOLE, recordings_of, sensor_of_column
 from multiview.data.load.detect_source import detect_source
 from multiview.data.load.sourcestore import SourceStore
@@ -117,6 +119,15 @@ def test_dates_are_times(tmp_path: Path) -> None:
     rows = [f"2024-05-01 12:00:{row // 10:02d}.{row % 10}00,1,{row}" for row in range(300)]
     (tmp_path / "a.csv").write_text("\n".join(["date,acc_x,acc_y", *rows]))
     assert [each.rate for each in Sensors().plan(tmp_path).modalities] == [10.0]
+
+
+def test_the_unit_of_times_is_found_once_for_all_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Sensors(window=20, hop=10).plan(six(tmp_path / "one.csv"))
+    asked: list[object] = []
+    monkeypatch.setattr(sensor_columns, "step_of", lambda times: asked.append(times) or 0.01)
+    read_measurements(tmp_path / "one.csv", "one.csv").scales.clear()
+    assert len([plan.read(number) for number in range(len(plan.rows))]) > 5
+    assert len(asked) == 1
 
 
 def test_an_unknown_rate_is_asked_for(tmp_path: Path) -> None:

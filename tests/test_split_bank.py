@@ -115,10 +115,10 @@ def test_above_a_number_of_rows_the_counter_is_used_and_below_the_table_of_befor
     for name, objective, size in (("counter", usual, 100), ("asked", asked, 100), ("table", table, 100)):
         edge = edge_of(objective, slice(4))
         edge.index, edge.generator = torch.arange(4), torch.Generator().manual_seed(3)
-        drawn[name] = objective._drawn(edge, edge.index, torch.zeros(size, DIM)).sort(1).values.tolist()
+        drawn[name] = objective._drawn(edge, torch.zeros(size, DIM)).sort(1).values.tolist()
     assert drawn["counter"] == drawn["asked"] != drawn["table"]
     edge.generator = torch.Generator().manual_seed(3)
-    assert usual._drawn(edge, edge.index, torch.zeros(99, DIM)).shape == (4, 51)
+    assert usual._drawn(edge, torch.zeros(99, DIM)).shape == (4, 51)
     assert not edge.generator.get_state().equal(torch.Generator().manual_seed(3).get_state()), "the table was drawn"
 
 

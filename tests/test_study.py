@@ -13,9 +13,10 @@ import yaml
 from rich.console import Console
 
 import multiview as mv
-from multiview.commands.study import Study, split_words, study
+from multiview.commands.study import Study, shown, split_words, study
 from multiview.errors import MultiviewError
 from multiview.graphs.values import Graph, GraphEdge, GraphView
+from multiview.study import verdict, worker
 from multiview.study.build import _file_text, build
 from multiview.study.leave_out import (
     Changed,
@@ -31,7 +32,7 @@ from multiview.study.leave_out import (
 from multiview.study.outcome import Outcome
 from multiview.study.plan import BASE, EDGE, VIEW, Plan, Variant, read_plan, write_plan
 from multiview.study.table import show, write_files
-from multiview.study.verdict import HELPS, HURTS, UNCLEAR, summary, verdicts
+from multiview.study.verdict import HELPS, HURTS, UNCLEAR, Judged, summary, verdicts
 from multiview.train.tuned import with_weights
 
 VIEWS = {"L": GraphView(), "ab": GraphView(), "depth": GraphView()}
@@ -202,16 +203,42 @@ def test_table_csv_and_json_hold_the_same_numbers(tmp_path: Path) -> None:
     plan = Plan(variants=tuple(FOUND), seeds=(0, 1, 2), dim=16)
     write_plan(tmp_path / "study", plan)
     assert read_plan(tmp_path / "study") == plan
-    written = write_files(tmp_path / "study", plan, FOUND)
+    written = write_files(tmp_path / "study", plan, Judged.of(FOUND))
     rows = list(csv.DictReader(io.StringIO(written[0].read_text())))
     assert rows[0]["base_minus_value"] == "0.05"
     plain = json.loads(written[1].read_text())
     assert plain["verdicts"][0]["differences"][0]["points"] == pytest.approx(0.05)
     console = Console(width=140, record=True, file=io.StringIO())
-    show(FOUND, console)
+    show(Judged.of(FOUND), console)
     text = console.export_text()
     assert "+5.0 [2.5, 7.5]" in text
     assert "least for L-ab and L-depth (-0.25)" in text
+
+
+def test_seconds_of_a_stopped_run_are_added_to_those_of_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Plan(variants=(ALL,), seeds=(0,)).jobs(tmp_path)[0]
+    job.folder.mkdir(parents=True)
+    seconds, ends, resume = iter([0.0, 5.0, 100.0, 103.0, 200.0, 207.0]), iter([15, 0, 0]), iter([False, True, False])
+    monkeypatch.setattr(worker, "_recipe", lambda _: mv.Recipe(out="x", resume=next(resume)))
+    monkeypatch.setattr(worker, "_trained_and_measured", lambda *_: next(ends))
+    monkeypatch.setattr(worker.time, "monotonic", lambda: next(seconds))
+    assert worker.run_job(job, Plan(variants=(ALL,), seeds=(0,))) == 15
+    assert not job.done
+    assert worker.run_job(job, Plan(variants=(ALL,), seeds=(0,))) == 0
+    assert job.seconds == 8.0
+    assert worker.run_job(job, Plan(variants=(ALL,), seeds=(0,))) == 0, "begun again, not resumed"
+    assert job.seconds == 7.0
+
+
+def test_the_results_are_judged_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(verdict, "verdicts", lambda found: calls.append(1) or verdicts(found))
+    monkeypatch.setattr("multiview.study.outcome.outcomes", lambda *_: FOUND)
+    monkeypatch.setattr("multiview.study.page.write_study_page", lambda *_: None)
+    shown(tmp_path, Plan(variants=tuple(FOUND), seeds=(0, 1, 2)))
+    assert calls == [1]
 
 
 def test_another_setting_is_refused_in_the_folder_of_finished_runs(tmp_path: Path) -> None:

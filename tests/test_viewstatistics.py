@@ -18,6 +18,7 @@ from multiview.data.load import viewstatistics
 from multiview.data.load.viewstatistics import describe_views, measure_views, with_statistics
 from multiview.data.modality import Modality
 from multiview.data.source import Plan, Row
+from multiview.data.store.manifest import Manifest
 from multiview.data.store.reading import Store
 from multiview.data.write.preprocess import preprocess
 from multiview.data.write.progress import Progress
@@ -50,6 +51,20 @@ class Toy:
 def folder(tmp_path: Path) -> Path:
     preprocess(Toy(), None, tmp_path / "s")
     return tmp_path / "s"
+
+
+def test_views_at_an_address_are_measured_with_one_read_of_each_sample(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
+    published: list[str] = []
+    manifest = Store.open(folder).manifest
+    monkeypatch.setattr(viewstatistics, "manifest_at", lambda _: (manifest, b""))
+    monkeypatch.setattr(viewstatistics, "publish_views", lambda _, text: published.append(text))
+    monkeypatch.setattr(Toy, "read", lambda toy, number, read=Toy.read: reads.append(number) or read(toy, number))
+    viewstatistics.describe_views_at("memory://bucket/toy", Toy(), None)
+    assert sorted(reads) == list(range(20))
+    assert Manifest.from_json(published[0], "x").views == describe_views(folder)
 
 
 def doubled(x: Tensor) -> Tensor:

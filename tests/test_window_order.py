@@ -23,6 +23,7 @@ from multiview.data.load.sampler import Batches
 from multiview.data.load.window_order import WindowOrder
 from multiview.data.sources.scenes import Scenes
 from multiview.data.store import columnfile, columns
+from multiview.data.store.grouped import places_of
 from multiview.data.store.reading import Store
 from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
@@ -142,6 +143,15 @@ def test_a_damaged_part_of_a_column_is_read_from_its_shard(folder: Path, monkeyp
             columnfile.ColumnFile(folder, store.manifest).part("label", 0, 0, 7)
     finally:
         file.write_bytes(content)
+
+
+def test_equal_numbers_are_found_by_one_sort() -> None:
+    numbers = np.random.default_rng(0).integers(0, 7, 50) * 10
+    found = dict(places_of(numbers))
+    assert list(found) == np.unique(numbers).tolist()
+    for number, places in found.items():
+        assert np.array_equal(places, np.flatnonzero(numbers == number))
+    assert list(places_of(numbers[:0])) == []
 
 
 def test_threads_have_columns_of_their_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

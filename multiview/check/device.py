@@ -36,6 +36,7 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "simclr": ("simclr", {}),
     "simsiam": ("simsiam", {}),
     "cmc_rgbd, normals absent of a third": ("cmc_rgbd", {"objective": {"negatives": 64}}),
+    "comm, normals absent of a third": ("comm", {}),
     "mixed": ("mixed", {"cmc": {"negatives": 64}, "moco": {"queue": 64}}),
 }
 

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 from multiview.errors import MultiviewError
 from multiview.exits import DONE
 from multiview.files import replace_text
-from multiview.launch import parse_recipe
-from multiview.papers import is_graph_file
-from multiview.plugins import load
+from multiview.launch import parse_named
 from multiview.recipe import Recipe, Setup
 from multiview.recipe_origin import recipe_of
 from multiview.runs import environment
@@ -75,9 +73,7 @@ def recipe_named(name: str, words: Sequence[str]) -> tuple[Recipe, bool]:
 
         recipe = recipe_of(Path(name))
         return recipe, recipe.data != MEMORY
-    if is_graph_file(name):
-        return parse_recipe(load("recipes", "graph"), [name, *words], prog), exact
-    return parse_recipe(load("recipes", name), words, prog), exact
+    return parse_named(name, words, prog), exact
 
 
 def _setup_of_run(folder: Path) -> Setup | None:

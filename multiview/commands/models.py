@@ -21,7 +21,7 @@ def model_of(folder: Path) -> PortableModel:
     from multiview.portable.read import read_model
     from multiview.portable.write import write_model
     from multiview.train.best import result_folder
-    from multiview.train.checkpoint import newest_step
+    from multiview.train.checkpoint import has_later
 
     if is_on_hub(folder):
         return read_model(cached(str(folder)))
@@ -31,7 +31,7 @@ def model_of(folder: Path) -> PortableModel:
     run = run or folder
     if is_model(run / FOLDER):
         model = read_model(run / FOLDER)
-        if int(model.layout.run.get("steps", 0)) >= newest_step(result_folder(run)):  # not continued since
+        if not has_later(result_folder(run), int(model.layout.run.get("steps", 0))):  # not continued since
             return model
     write_model(load(run))
     return read_model(run / FOLDER)

@@ -10,7 +10,6 @@ from typing import Literal
 from multiview.errors import MultiviewError
 from multiview.exits import DONE
 from multiview.papers import is_graph_file
-from multiview.plugins import load
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,15 +65,12 @@ class Compare:
 
 
 def train(name: str, words: Sequence[str]) -> int:
-    """multiview train RECIPE [options]: trains in one process, without a launcher.
+    """multiview train RECIPE [options]: trains in one process, without a launcher."""
+    from multiview.launch import named, train_from_words
 
-    The name of a file in place of a recipe is a graph file, and so a word of the recipe `graph`.
-    """
-    from multiview.launch import train_from_words
-
-    if is_graph_file(name):
-        return train_from_words(load("recipes", "graph"), [name, *words], prog="multiview train graph")
-    return train_from_words(load("recipes", name), words, prog=f"multiview train {name}")
+    recipe, words = named(name, words)
+    prog = f"multiview train {'graph' if is_graph_file(name) else name}"
+    return train_from_words(recipe, words, prog=prog)
 
 
 def evaluate(options: Evaluate) -> int:

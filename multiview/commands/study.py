@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 from multiview.errors import MultiviewError, unknown_name
 from multiview.exits import DONE, FAILED, stopped_by
 from multiview.options import parse
-from multiview.papers import is_graph_file
-from multiview.plugins import load
 from multiview.plurals import counted
 from multiview.terminal import say
 
@@ -103,12 +101,10 @@ def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _built(name: str, words: Sequence[str], options: Study, folder: Path) -> Built:
-    from multiview.launch import parse_recipe
+    from multiview.launch import parse_named
     from multiview.study.build import build
 
-    graph = is_graph_file(name)
-    kind = load("recipes", "graph" if graph else name)
-    recipe = parse_recipe(kind, [*([name] if graph else []), *words], f"multiview study {name}")
+    recipe = parse_named(name, words, f"multiview study {name}")
     parts = () if "none" in options.parts else options.parts
     return build(
         recipe,
@@ -178,13 +174,14 @@ def shown(folder: Path, plan: Plan) -> None:
     from multiview.study.outcome import outcomes
     from multiview.study.page import write_study_page
     from multiview.study.table import show, write_files
+    from multiview.study.verdict import Judged
     from multiview.terminal import SafeConsole
 
-    found = outcomes(folder, plan)
+    judged = Judged.of(outcomes(folder, plan))
     console = SafeConsole()
     if not console.is_terminal:
         console.width = 140
-    show(found, console)
-    for file in [*write_files(folder, plan, found), write_study_page(folder, plan, found)]:
+    show(judged, console)
+    for file in [*write_files(folder, plan, judged), write_study_page(folder, plan, judged)]:
         if file is not None:
             say(f"written: {file}")

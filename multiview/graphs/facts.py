@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from multiview.files import size_text
 from multiview.graph import AnyEdge, needs_of_edge
-from multiview.memory.memories import store_name
 from multiview.objectives.base import Objective
-from multiview.objectives.needs import Bank, Needs, Queue
+from multiview.objectives.needs import Needs
 from multiview.recipe import Setup
 from multiview.tuning import Tuning
 from multiview.view import View
@@ -135,28 +134,12 @@ def _memories(view: str, needs: Needs, memories: Memories | None) -> dict[str, s
     """The bank, queue and key encoder that an edge reads of a view, each with its bytes."""
     said = {}
     if needs.memory is not None:
-        name = store_name(view, needs)
-        size = size_text(memories.sizes()[name]) if memories else _size(needs)
-        said[name] = f"{_memory_words(view, needs.memory)}, {size}"
+        name, width = needs.store_name(view), needs.projector.dim
+        size = size_text(memories.sizes()[name]) if memories else needs.memory.size_words(width)
+        said[name] = f"{needs.memory.words(view)}, {size}"
     if needs.keys is not None:
         said[f"{view} {needs.keys.name}"] = f"key encoder of {view}, momentum {needs.keys.momentum:g}"
     return said
-
-
-def _memory_words(view: str, memory: Bank | Queue) -> str:
-    """`bank of depth, momentum 0.5`: banks and queues that differ in this are different ones."""
-    if isinstance(memory, Bank):
-        return f"bank of {view}, momentum {memory.momentum:g}{', split over the processes' if memory.split else ''}"
-    return f"queue of {view}, {memory.size:,} keys"
-
-
-def _size(needs: Needs) -> str:
-    """The size without data: of a sample for a bank, of a whole queue."""
-    width = needs.projector.dim
-    if isinstance(needs.memory, Queue):
-        return f"at most {size_text(needs.memory.size * (4 * width + 8))}"
-    each = needs.memory.row_bytes(width) if isinstance(needs.memory, Bank) else 4 * width
-    return f"{each} bytes per sample"
 
 
 def options_text(objective: Objective) -> str:

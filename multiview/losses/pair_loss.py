@@ -28,7 +28,7 @@ from multiview.losses.inputs import (
 from multiview.memory.memories import FoundKeys, Memories
 from multiview.model import Embeddings, Learned, Projection, onto_sphere
 from multiview.objectives.base import Objective, Situation
-from multiview.objectives.needs import Bank, Head, Needs
+from multiview.objectives.needs import Head, Needs
 from multiview.plurals import counted
 
 NAMES = "abcdefghijklmnopqrstuvwxyz"
@@ -219,7 +219,7 @@ class PairLoss(nn.Module):
     @property
     def _looks_up(self) -> bool:
         """Whether a sample is found by its position in the training data."""
-        return self.memories.groups is not None or any(isinstance(n.memory, Bank) for n in self.needs.values())
+        return self.memories.groups is not None or any(n.memory and n.memory.per_sample for n in self.needs.values())
 
     def _require_groups(self) -> None:
         if self.memories.groups is not None and self.objective.excludes_groups is False:
@@ -287,7 +287,7 @@ def _graph(objective: Objective, samples: int | None, dim: int | None, views: in
     if not least <= count <= len(NAMES):
         raise MultiviewError(f"PairLoss: views is {count}; give {objective.name} {least} to {len(NAMES)} views.")
     sized = _with_dim(objective, dim)
-    if samples is None and any(isinstance(needs.memory, Bank) for needs in _needs(sized)):
+    if samples is None and any(needs.memory and needs.memory.per_sample for needs in _needs(sized)):
         call = f"mv.PairLoss(mv.{objective.name}(), samples=len(dataset))"
         raise MultiviewError(f"{objective.name} keeps one row per training sample; say how many: {call}.")
     resolved = sized.resolved(Situation(samples=MANY if samples is None else samples, per_rank=MANY))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,8 @@ class MemoryBank(nn.Module):
     """
 
     rows: Tensor
+    is_split: ClassVar[bool] = False
+    """Whether every process keeps a part of the rows only."""
 
     def __init__(
         self, size: int, dim: int, momentum: float, generator: torch.Generator, dtype: torch.dtype = torch.float32
@@ -47,6 +50,27 @@ class MemoryBank(nn.Module):
                 f"sample index {int(index.min())}..{int(index.max())} is outside the memory bank of {len(self)} rows; "
                 "the bank must be as long as the training split. Start the run again on this data."
             )
+
+    def forget_length(self) -> None:
+        """Does nothing: a bank always has as many rows as there are samples."""
+
+    def note(self, name: str, samples: int) -> str:  # noqa: ARG002
+        """A sentence on what may not be meant with so many training samples; empty = nothing."""
+        return ""
+
+    def take(
+        self, z: Tensor, index: Tensor, present: Tensor, groups: Tensor | None = None, *, whole: bool = False
+    ) -> None:
+        """Writes z (n, dim) of samples `index` (n,) where they are present.
+
+        groups: (n,) codes of the samples' groups, which a queue keeps. whole: the CPU knows that
+        all are present, unless the step is left out.
+        """
+        del groups, whole
+        if present.is_cpu or self.is_split:
+            self.update(z[present], index[present])
+        else:
+            self.update_present(z, index, present)
 
     @torch.no_grad()
     def update(self, z: Tensor, index: Tensor) -> None:

@@ -6,9 +6,10 @@ rank 0. Updates come from gathered embeddings, so that every process holds the s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -25,8 +26,8 @@ from multiview.memory.key_encoder import KeyEncoder
 from multiview.memory.queue import KeyQueue
 from multiview.memory.split_bank import SplitBank
 from multiview.model import Embeddings, MultiviewModel, fused_name, needs_of
-from multiview.objectives.edge import EdgeInput, Side
-from multiview.objectives.needs import Bank, Head, Keys, Needs, Queue
+from multiview.objectives.edge import EdgeInput, Gathered, Side
+from multiview.objectives.needs import FLOAT, INDEX, Bank, Head, Keys, Needs, Queue
 from multiview.ops.negatives import GroupRows
 
 Memory = MemoryBank | KeyQueue
@@ -81,11 +82,9 @@ class Memories(nn.Module):
     def _add(
         self, model: MultiviewModel | None, view: str, needs: Needs, samples: int, generator: torch.Generator
     ) -> None:
-        name = store_name(view, needs)
-        if isinstance(needs.memory, Bank) and name not in self.stores:
-            self.stores[name] = self._bank(name, needs.memory, samples, needs.projector.dim, generator)
-        if isinstance(needs.memory, Queue) and name not in self.stores:
-            self.stores[name] = KeyQueue(needs.memory.size, needs.projector.dim, grouped=self.groups is not None)
+        name = needs.store_name(view)
+        if needs.memory is not None and name not in self.stores:
+            self.stores[name] = self._store(name, needs.memory, samples, needs.projector.dim, generator)
         if needs.keys is not None and model is not None:
             key = self._key_name(view, needs)
             if key not in self.key_encoders:
@@ -94,15 +93,18 @@ class Memories(nn.Module):
             made = cast("KeyEncoder", self.key_encoders[key])
             made.groups = max(made.groups, needs.groups)
 
-    def _bank(self, name: str, bank: Bank, samples: int, dim: int, generator: torch.Generator) -> MemoryBank:
-        dtype = getattr(torch, bank.dtype)
-        if not bank.split:
-            return MemoryBank(samples, dim, bank.momentum, generator, dtype)
+    def _store(self, name: str, asked: Bank | Queue, samples: int, dim: int, generator: torch.Generator) -> Memory:
+        """The bank or queue that was asked for: only here is the kind of a memory asked for."""
+        if isinstance(asked, Queue):
+            return KeyQueue(asked.size, dim, grouped=self.groups is not None)
+        dtype = getattr(torch, asked.dtype)
+        if not asked.split:
+            return MemoryBank(samples, dim, asked.momentum, generator, dtype)
         if self.groups is not None:
             raise MultiviewError(
                 "bank=split cannot leave out the negatives of a sample's group; give bank=whole, or leave group out."
             )
-        return SplitBank(samples, dim, bank.momentum, self.seed, name, dtype)
+        return SplitBank(samples, dim, asked.momentum, self.seed, name, dtype)
 
     def _key_name(self, view: str, needs: Needs) -> str:
         return f"{self.owners[view]}/{needs.projector.name}/{needs.keys.name}" if needs.keys else ""
@@ -176,28 +178,30 @@ class Memories(nn.Module):
         known: `index` on the CPU; without it, a step on a device waits for a copy.
         Raises MultiviewError in every process when one process has an index outside the banks.
         """
-        if world() > 1:
-            self._check_index(gather(index))
+        everyone = gather(index) if self.stores else None
+        if everyone is not None and world() > 1:
+            self._check_index(everyone)
         numbers = (index.cpu() if known is None else known).numpy()
-        return [
-            self._edge_input(name, edge, embeddings, keys, index, present, Draws(self.seed, step, numbers))
-            for name, edge in self.graph.named_edges().items()
-        ]
+        made = partial(self._edge_input, embeddings, keys, index, present, Draws(self.seed, step, numbers))
+        edges = self.graph.named_edges().items()
+        return [replace(made(name, edge), gathered=Gathered(index=everyone)) for name, edge in edges]
 
     def _check_index(self, index: Tensor) -> None:
-        bank = next((store for store in self.stores.values() if isinstance(store, MemoryBank)), None)
-        if bank is not None:  # all banks have the same length
-            bank.require(index)
+        for store in self._memories():
+            store.require(index)
+
+    def _memories(self) -> Iterator[Memory]:
+        return (cast("Memory", store) for store in self.stores.values())
 
     def _edge_input(
         self,
-        name: str,
-        edge: AnyEdge,
         embeddings: Embeddings,
         keys: FoundKeys,
         index: Tensor,
         present: Mapping[str, Tensor],
         draws: Draws,
+        name: str,
+        edge: AnyEdge,
     ) -> EdgeInput:
         sides = [self._side(v, n, embeddings, keys) for v, n in zip(edge.views, needs_of_edge(edge), strict=True)]
         there = torch.stack([present[view] for view in edge.views])
@@ -235,7 +239,7 @@ class Memories(nn.Module):
             z=embeddings.z.get((view, needs.projector)),
             p=embeddings.p.get((view, needs.projector, needs.predictor)) if needs.predictor else None,
             key=keys.get((view, needs.projector, needs.keys)) if needs.keys else None,
-            memory=self.stores[store_name(view, needs)] if needs.memory else None,  # type: ignore[arg-type]
+            memory=self.stores[needs.store_name(view)] if needs.memory else None,  # type: ignore[arg-type]
         )
 
     @torch.no_grad()
@@ -248,45 +252,38 @@ class Memories(nn.Module):
         states: Mapping[str, Mapping[str, Tensor]],
         valid: Tensor | None = None,
         known: KnownRows | None = None,
+        everyone: Tensor | None = None,
     ) -> None:
         """Writes the rows of all processes into every memory, and stores the edges' new states.
 
         valid: a bool tensor; where it is False nothing changes (None = True). known: `present` as
-        far as it is on the CPU.
+        far as it is on the CPU. everyone: `index` of all processes (None = it is gathered).
         """
-        everyone = gather(index)
+        everyone = gather(index) if everyone is None and self.stores else everyone
         written: set[str] = set()
         for view, needs in self.wanted:
-            name = store_name(view, needs)
+            name = needs.store_name(view)
             if needs.memory is None or name in written:
                 continue
             written.add(name)
             rows = keys[view, needs.projector, needs.keys] if needs.keys else embeddings.z[view, needs.projector]
             exists = gather(present[view]) if valid is None else gather(present[view]) & valid
             whole = known is not None and world() == 1 and bool(known[view].all())
-            self._write(name, gather(rows), everyone, exists, whole=whole)
+            assert everyone is not None
+            store = cast("Memory", self.stores[name])
+            store.take(gather(rows), everyone, exists, self._groups_of(everyone), whole=whole)
         for name, state in states.items():
             cast("_State", self.states[name]).commit(state, valid)
 
-    def _write(self, name: str, rows: Tensor, index: Tensor, exists: Tensor, *, whole: bool) -> None:
-        """Writes rows (n, dim) of samples `index` (n,) into one bank or queue, where they exist.
-
-        whole: the CPU knows that all do, unless the step is left out.
-        """
-        store = cast("Memory", self.stores[name])
-        if exists.is_cpu or type(store) not in (MemoryBank, KeyQueue):
-            rows, index = rows[exists], index[exists]
-            store.update(rows, index, *([self._groups_of(index)] if isinstance(store, KeyQueue) else []))
-        elif isinstance(store, KeyQueue):
-            store.update_present(rows, index, exists, self._groups_of(index), all_known=whole)
-        else:
-            store.update_present(rows, index, exists)
+    def notes(self, samples: int) -> list[str]:
+        """Sentences about memories that may not be meant with so many training samples."""
+        notes = [cast("Memory", store).note(name, samples) for name, store in self.stores.items()]
+        return [note for note in notes if note]
 
     def forget_lengths(self) -> None:
         """The lengths of queues are asked of the device again, after a step that was left out."""
-        for store in self.stores.values():
-            if isinstance(store, KeyQueue):
-                store.forget_length()
+        for store in self._memories():
+            store.forget_length()
 
     def _keyed(self) -> dict[str, tuple[str, Needs]]:
         return {self._key_name(v, n): (v, n) for v, n in self.wanted if n.keys is not None}
@@ -309,11 +306,19 @@ class Memories(nn.Module):
 
     def split_banks(self) -> dict[str, SplitBank]:
         """The banks of which this process has a part, by the name of the store."""
-        return {name: bank for name, bank in self.stores.items() if isinstance(bank, SplitBank)}
+        return {name: cast("SplitBank", bank) for name, bank in self.stores.items() if bank.is_split}
 
     def sizes(self) -> dict[str, int]:
         """Bytes of every bank and queue in this process, by view."""
         return {name: sum(b.numel() * b.element_size() for b in store.buffers()) for name, store in self.stores.items()}
+
+
+def received_rows(wanted: Iterable[Needs]) -> int:
+    """Bytes that `Memories` receives in a step for each sample of another process.
+
+    wanted: every bank and queue once. For each a row and its presence; the index once.
+    """
+    return INDEX + sum(FLOAT * needs.projector.dim + 1 for needs in wanted)
 
 
 class _State(nn.Module):
@@ -349,19 +354,3 @@ def _with_fused(edge: AnyEdge, sides: list[Side], embeddings: Embeddings, presen
         Side(z=embeddings.z[fused_name(views), head], present=torch.stack([present[v] for v in views]).any(0))
         for views in halves(edge)
     ]
-
-
-def store_name(view: str, needs: Needs) -> str:
-    """The name of the bank or queue of a view that an edge reads; empty when it reads none."""
-    if isinstance(needs.memory, Bank):
-        dtype = "" if needs.memory.dtype == "float32" else f"_{needs.memory.dtype}"
-        split = "_split" if needs.memory.split else ""
-        return f"{view}/{needs.projector.name}/bank{_digits(needs.memory.momentum)}{dtype}{split}"
-    if isinstance(needs.memory, Queue):
-        return f"{view}/{needs.projector.name}/queue{needs.memory.size}_{needs.keys.name if needs.keys else ''}"
-    return ""
-
-
-def _digits(value: float) -> str:
-    """A number as part of a module's name, which may not hold a dot."""
-    return repr(value).replace(".", "p")

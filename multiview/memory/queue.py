@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,7 @@ class KeyQueue(nn.Module):
     groups: Tensor
     pointer: Tensor
     fill: Tensor
+    is_split: ClassVar[bool] = False
 
     def __init__(self, size: int, dim: int, *, grouped: bool = False) -> None:
         super().__init__()
@@ -74,6 +75,27 @@ class KeyQueue(nn.Module):
         if "groups" in self._buffers:
             made.groups = self.groups
         return made
+
+    def require(self, index: Tensor) -> None:
+        """Allows any index: no key is looked up by it."""
+
+    def note(self, name: str, samples: int) -> str:
+        """See `MemoryBank.note`."""
+        if self.size <= samples:
+            return ""
+        return (
+            f"queue {name} holds {self.size:,} keys but there are only {samples:,} samples: the queue holds some "
+            f"samples several times. Give --queue {samples} or less to hold each sample once."
+        )
+
+    def take(
+        self, keys: Tensor, index: Tensor, present: Tensor, groups: Tensor | None = None, *, whole: bool = False
+    ) -> None:
+        """Appends the keys where `present`, see `MemoryBank.take`."""
+        if present.is_cpu:
+            self.update(keys[present], index[present], None if groups is None else groups[present])
+        else:
+            self.update_present(keys, index, present, groups, all_known=whole)
 
     @torch.no_grad()
     def update(self, keys: Tensor, index: Tensor, groups: Tensor | None = None) -> None:

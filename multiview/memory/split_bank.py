@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from multiview.counter_rng import draw_seed
 from multiview.distributed import gather, rank, world
-from multiview.errors import MultiviewError
 from multiview.memory.bank import MemoryBank
-from multiview.ops.split_scores import STRATA, OwnStrata, length
+from multiview.ops.split_scores import OwnStrata
+from multiview.ops.strata import STRATA, length, require_shared
 
 
 class SplitBank(MemoryBank):
@@ -32,6 +32,8 @@ class SplitBank(MemoryBank):
     Raises:
         MultiviewError: the number of processes does not divide 64, or there are too few samples.
     """
+
+    is_split = True
 
     def __init__(
         self, size: int, dim: int, momentum: float, seed: int, name: str, dtype: torch.dtype = torch.float32
@@ -78,16 +80,3 @@ def _first_rows(shape: torch.Size, seed: int) -> Tensor:
     """Uniform in (-1/sqrt(dim/3), 1/sqrt(dim/3)), as in `MemoryBank`."""
     bound = 1 / math.sqrt(shape[1] / 3)
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed)).mul_(2 * bound).sub_(bound)
-
-
-def require_shared(size: int, processes: int) -> None:
-    """Raises MultiviewError when a bank of `size` rows cannot be split over so many processes."""
-    if STRATA % processes:
-        raise MultiviewError(
-            f"bank=split shares {STRATA} parts of a bank out over the processes, and {processes} does not divide "
-            f"{STRATA}; use 1, 2, 4, 8, 16, 32 or 64 processes, or bank=whole."
-        )
-    if size < 2 * STRATA:
-        raise MultiviewError(
-            f"bank=split needs {2 * STRATA} training samples or more, and the data has {size}; give bank=whole."
-        )

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from multiview import ops, require
-from multiview.errors import MultiviewError
-from multiview.objectives import bank_draws
+from multiview.errors import MultiviewError, unknown_name
+from multiview.objectives.bank_draws import WAYS, Whole
 from multiview.objectives.base import Objective, Situation
 from multiview.objectives.edge import EdgeInput, EdgeOutput
 from multiview.objectives.needs import Bank, Head, Needs
-from multiview.objectives.weighted_negatives import is_weighted, require_weighting, weighting_of
+from multiview.objectives.weighted_negatives import is_weighted, require_weighting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -125,9 +125,14 @@ class CMC(Objective):
                 "CMC: decoupled, hardness and tau_plus weight the negatives of a softmax, and the variant is nce; "
                 "give variant=softmax, or leave them out."
             )
+        if self.bank not in WAYS:
+            raise unknown_name("place of a bank", str(self.bank), WAYS)
+        self._ways.require(self)
 
-        if self.bank == "split":
-            bank_draws.require_split(self)
+    @property
+    def _ways(self) -> Whole:
+        """How the bank is read: all that differs between whole and split banks."""
+        return WAYS[self.bank]
 
     @classmethod
     def original(cls) -> "CMC":
@@ -157,17 +162,16 @@ class CMC(Objective):
     def _resolved_draw(self, samples: int, others: int) -> Literal["all", "step", "sample"]:
         """`auto` as `all` or `step`; `step` as `all` where its K rows would be all others."""
         draw: Any = "step" if self.shared and self.draw == "sample" else self.draw
-        if self.bank == "split":
-            return "step" if draw == "auto" else draw
+        takes_all = self._ways.takes_all
         if draw == "auto":
-            draw = "all" if samples <= ALL_ROWS and self.negatives is None else "step"
+            draw = "all" if takes_all and samples <= ALL_ROWS and self.negatives is None else "step"
         count = self.negatives or min(DEFAULT_NEGATIVES, others)
-        return "all" if draw == "step" and not self.shared and count >= others else draw
+        return "all" if takes_all and draw == "step" and not self.shared and count >= others else draw
 
     def _default_negatives(self, others: int, wanted: int = DEFAULT_NEGATIVES) -> int:
         """K when none was given: `wanted`, or all others; whole parts of a split bank."""
-        count = min(wanted, others)
-        return count // 64 * 64 if self.bank == "split" else count
+        multiple = self._ways.multiple
+        return min(wanted, others) // multiple * multiple
 
     @property
     def _draws(self) -> str:
@@ -181,7 +185,7 @@ class CMC(Objective):
 
     @property
     def _memory(self) -> Bank:
-        return Bank(momentum=self.momentum, dtype=self.bank_dtype, split=self.bank == "split")
+        return Bank(momentum=self.momentum, dtype=self.bank_dtype, split=not self._ways.takes_all)
 
     def initial_state(self) -> dict[str, Any]:
         """log Z of each direction; NaN until the first batch sets it."""
@@ -192,38 +196,26 @@ class CMC(Objective):
 
     def loss(self, edge: EdgeInput) -> EdgeOutput:
         """The sum of both directions. One draw of negatives serves both, as in the original."""
-        (a, b), (bank_a, bank_b) = edge.embeddings(), self._banks(edge)
-        drawn = self._drawn(edge, edge.index, bank_a)
+        (a, b), (bank_a, bank_b) = edge.embeddings(), self._ways.banks(edge)
+        drawn = self._drawn(edge, bank_a)
         from_a = self._direction(edge, 0, a, bank_b, drawn)
         from_b = self._direction(edge, 1, b, bank_a, drawn)
         return EdgeOutput.of_directions([from_a, from_b])
 
     def _direction(self, edge: EdgeInput, direction: int, z: "Tensor", bank: Any, drawn: "Tensor") -> EdgeOutput:
         """The embeddings z of one view against the bank of the other."""
-        scaled, scorer, size = z / self.temperature, self._scorer(edge, bank, edge.index, drawn), edge.bank_size
+        ways, scaled, scorer, size = self._ways, z / self.temperature, self._scorer(edge, bank, drawn), edge.bank_size
         if self.variant == "softmax":
-            terms = self._terms.bank_terms(scaled, scorer, self._softmax())
+            terms = ways.terms.bank_terms(scaled, scorer, ways.softmax(self))
             return EdgeOutput(edge.mean(terms.loss), _log(edge, terms))
         scores = self._count_scores(edge, drawn, size)
         log_z = self._log_z(edge, direction, scaled, scorer, scores)
-        rule = ops.nce.split_nce if self.bank == "split" else ops.nce.nce
-        known = rule(log_z.nan_to_num(), self._count_of(size), size)
-        terms = self._terms.bank_terms(scaled, scorer, known, self._shift(edge, scaled))
+        rule = ways.nce(log_z.nan_to_num(), self._count_of(size), size)
+        terms = ways.terms.bank_terms(scaled, scorer, rule, self._shift(edge, scaled))
         batch = ops.nce.batch_log_z(terms.log_sum, edge.present, scores, size)
         after = ops.nce.updated_log_z(log_z, batch, self.z_momentum) if self.z == "ema" else log_z
         log = {**_log(edge, terms), "z_drift": (batch - log_z).nan_to_num()}
         return EdgeOutput(edge.mean(terms.loss), log, {"log_z": after})
-
-    @property
-    def _terms(self) -> Any:
-        """The functions that turn a scorer into losses: those of a whole or of a split bank."""
-        return ops.split_terms if self.bank == "split" else ops.bank_terms
-
-    def _softmax(self) -> Any:
-        if self.bank == "split":
-            return ops.nce.split_softmax
-        weighting = weighting_of(self)
-        return ops.nce.softmax if weighting is None else ops.weighting.rule(self.temperature, weighting)
 
     def _log_z(
         self, edge: EdgeInput, direction: int, scaled: "Tensor", scorer: Any, scores: "int | Tensor"
@@ -232,7 +224,7 @@ class CMC(Objective):
         known = edge.state["log_z"][direction]
         if edge.begun or not known.isnan():
             return known
-        return ops.nce.batch_log_z(self._terms.log_sums(scaled, scorer), edge.present, scores, edge.bank_size)
+        return ops.nce.batch_log_z(self._ways.terms.log_sums(scaled, scorer), edge.present, scores, edge.bank_size)
 
     def _shift(self, edge: EdgeInput, scaled: "Tensor") -> "Tensor | None":
         """What the noise of each sample's own rows changes; None without groups.
@@ -253,17 +245,12 @@ class CMC(Objective):
         own = groups.codes[edge.index]
         return 1 + (groups.others(own) if self._draws == "all" else (own[:, None] != groups.codes[drawn]).sum(1))
 
-    def _banks(self, edge: EdgeInput) -> "tuple[Any, ...]":
-        return edge.own_strata() if self.bank == "split" else edge.banks()
-
-    def _drawn(self, edge: EdgeInput, index: "Tensor", bank: Any) -> "Tensor":
+    def _drawn(self, edge: EdgeInput, bank: Any, rows: int | None = None) -> "Tensor":
         """Bank rows: K for the step, for each sample its own row and K others, or none (`all`)."""
-        draw = bank_draws.split_drawn_rows if self.bank == "split" else bank_draws.drawn_rows
-        return draw(self, edge, index, bank, self._draws, self._count)
+        return self._ways.drawn(self, edge, bank, rows, self._draws, self._count)
 
-    def _scorer(self, edge: EdgeInput, bank: Any, index: "Tensor", drawn: "Tensor") -> Any:
-        make = bank_draws.split_scorer if self.bank == "split" else bank_draws.scorer
-        return make(self, edge, bank, index, drawn, self._draws)
+    def _scorer(self, edge: EdgeInput, bank: Any, drawn: "Tensor", rows: int | None = None) -> Any:
+        return self._ways.scorer(self, edge, bank, rows, self._draws, drawn)
 
     @property
     def _count(self) -> int:
@@ -275,11 +262,11 @@ class CMC(Objective):
 
     def scores(self, edge: EdgeInput, rows: int) -> "tuple[Tensor, ...]":
         """Rows of a, and of b, against the other view's bank."""
-        (a, b), (bank_a, bank_b), index = edge.embeddings(), self._banks(edge), edge.index[:rows]
+        (a, b), (bank_a, bank_b) = edge.embeddings(), self._ways.banks(edge)
         found = []
         for z, bank in ((a, bank_b), (b, bank_a)):
-            scorer = self._scorer(edge, bank, index, self._drawn(edge, index, bank))
-            found.append(self._terms.all_scores(z[:rows] / self.temperature, scorer))
+            scorer = self._scorer(edge, bank, self._drawn(edge, bank, rows), rows)
+            found.append(self._ways.terms.all_scores(z[:rows] / self.temperature, scorer))
         return tuple(found)
 
     def meets_itself(self, situation: Situation) -> float:

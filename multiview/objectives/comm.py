@@ -66,19 +66,22 @@ class CoMM(InBatchContrast):
     def loss(self, edge: EdgeInput) -> EdgeOutput:
         """Logs the share of fused embeddings that find their partner, and the loss of that term."""
         first, second = len(edge.sides) - 2, len(edge.sides) - 1
-        views = first // 2
-        fused = self._nt_xent(edge.between(first, second))
-        alone = [self._nt_xent(edge.between(i, second if i < views else first)).loss for i in range(first)]
+        views, everyone = first // 2, edge.everyone(*edge.embeddings())
+        fused = self._nt_xent(edge, everyone, first, second)
+        alone = [self._nt_xent(edge, everyone, i, second if i < views else first).loss for i in range(first)]
         total = fused.loss + sum((self.alone / 2 * loss for loss in alone), start=0 * fused.loss)
         log = {**fused.log, "fused": fused.loss.detach()}
         return EdgeOutput(total / (1 + self.alone * views), log)
 
-    def _nt_xent(self, edge: EdgeInput) -> EdgeOutput:
-        """NT-Xent over both sides' rows; rows without one of the sides take no part."""
+    def _nt_xent(self, whole: EdgeInput, everyone: "tuple[Tensor, ...]", i: int, j: int) -> EdgeOutput:
+        """NT-Xent over the rows of sides i and j; rows without one of them take no part.
+
+        everyone: the embeddings of all processes, by side.
+        """
+        edge = whole.between(i, j)
         a, b = edge.embeddings()
-        everyone_a, everyone_b = edge.everyone(a, b)
         rest = edge.columns, edge.offset, edge.temperature(self.temperature), None, edge.groups()
-        return edge.output(ops.ntxent.nt_xent(a, b, everyone_a, everyone_b, *rest))
+        return edge.output(ops.ntxent.nt_xent(a, b, everyone[i], everyone[j], *rest))
 
     def scores(self, edge: EdgeInput, rows: int) -> "tuple[Tensor, ...]":
         """Rows of both fused embeddings against the batch of all processes."""

@@ -47,6 +47,18 @@ class Side:
     present: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Gathered:
+    """Facts (m,) of the rows of all processes that are here already; None = still to be gathered.
+
+    index: the sample of each row. present: whether it exists. group: the group of its sample.
+    """
+
+    index: Tensor | None = None
+    present: Tensor | None = None
+    group: Tensor | None = None
+
+
 @dataclass
 class EdgeInput:
     """All that one edge is scored from.
@@ -69,6 +81,7 @@ class EdgeInput:
         bank_groups: the groups of all training samples, for memory banks.
         labels: (n,) the class of each row's sample, -1 where it is unknown; None unless the
             objective needs labels.
+        gathered: what was gathered before, for all edges of a step together.
     """
 
     sides: tuple[Side, ...]
@@ -82,6 +95,7 @@ class EdgeInput:
     bank_groups: GroupRows | None = None
     labels: Tensor | None = None
     begun: bool = False
+    gathered: Gathered = Gathered()
 
     @property
     def a(self) -> Side:
@@ -95,9 +109,21 @@ class EdgeInput:
 
     def between(self, i: int, j: int) -> EdgeInput:
         """The edge of sides i and j alone, on the rows that have both."""
-        pair = self.sides[i], self.sides[j]
-        rows = [self.present if side.present is None else side.present & self.present for side in pair]
-        return replace(self, sides=pair, present=rows[0] & rows[1])
+        here, everyone = self._presence
+        group = None if self.group is None else self.everyone_groups
+        gathered = replace(self.gathered, present=everyone[i] & everyone[j], group=group)
+        return replace(self, sides=(self.sides[i], self.sides[j]), present=here[i] & here[j], gathered=gathered)
+
+    @cached_property
+    def _presence(self) -> tuple[Tensor, Tensor]:
+        """Which rows have each side: of this process (sides, n) and of all (sides, m)."""
+        import torch
+
+        from multiview.distributed import gather
+
+        own = [self.present if side.present is None else side.present & self.present for side in self.sides]
+        here = torch.stack(own)
+        return here, gather(here.T.contiguous()).T
 
     def embeddings(self) -> tuple[Tensor, ...]:
         """(n, d) embeddings with gradient, in float32 (float64 stays)."""
@@ -168,7 +194,7 @@ class EdgeInput:
         from multiview.distributed import gather
 
         assert self.group is not None
-        return gather(self.group)
+        return gather(self.group) if self.gathered.group is None else self.gathered.group
 
     def negatives_of(self, rows: int) -> Tensor:
         """Which rows of all processes may be negatives of the first `rows` rows: (m,) or (r, m)."""
@@ -208,7 +234,18 @@ class EdgeInput:
         """(m,) which rows of all processes are present."""
         from multiview.distributed import gather
 
-        return gather(self.present)
+        return gather(self.present) if self.gathered.present is None else self.gathered.present
+
+    def everyone_index(self, rows: int | None = None) -> Tensor:
+        """(m,) the samples of the rows of all processes, or of the first `rows` of each."""
+        whole = self._everyone_index
+        return whole if rows is None else whole.view(-1, len(self.index))[:, :rows].flatten()
+
+    @cached_property
+    def _everyone_index(self) -> Tensor:
+        from multiview.distributed import gather
+
+        return gather(self.index) if self.gathered.index is None else self.gathered.index
 
     @cached_property
     def columns(self) -> Tensor | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from multiview import ops
 from multiview.errors import MultiviewError
 from multiview.objectives.edge import EdgeInput, EdgeOutput, Side
-from multiview.objectives.needs import Bank, Needs
+from multiview.objectives.needs import Needs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,7 +58,7 @@ def _first(x: Tensor | None, width: int, unit: bool) -> Tensor | None:
 def require_widths(objective: Objective) -> None:
     """Raises MultiviewError when the objective cannot have these prefixes."""
     name, widths, needs = objective.name, objective.matryoshka, _needs_of(objective, 1)
-    if any(isinstance(of.memory, Bank) for of in needs) or objective.initial_state():
+    if any(of.memory and of.memory.per_sample for of in needs) or objective.initial_state():
         raise MultiviewError(
             f"{name}: matryoshka needs embeddings of the batch or of a queue, and {name} keeps a memory bank or a "
             "number from step to step, for one width only. Use SimCLR or MoCo, or leave matryoshka out."

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from multiview.errors import MultiviewError, unknown_name
+from multiview.files import size_text
+from multiview.ops.strata import STRATA, length, require_shared
+
+FLOAT, INDEX = 4, 8
+"""Bytes of a number of an embedding, and of the number of a sample."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +107,44 @@ class Bank:
     dtype: str = "float32"
     split: bool = False
 
+    per_sample: ClassVar[bool] = True
+    """Whether it has one row for each training sample, found by the sample's number."""
+
+    def name(self, keys: Keys | None) -> str:  # noqa: ARG002
+        """Part of a key in state dictionaries that differs whenever the bank does; no dots."""
+        dtype = "" if self.dtype == "float32" else f"_{self.dtype}"
+        return f"bank{_digits(self.momentum)}{dtype}{'_split' if self.split else ''}"
+
+    def words(self, view: str) -> str:
+        """`bank of depth, momentum 0.5`."""
+        return f"bank of {view}, momentum {self.momentum:g}{', split over the processes' if self.split else ''}"
+
     def row_bytes(self, width: int) -> int:
         """Bytes of one row of `width` numbers."""
-        return (4 if self.dtype == "float32" else 2) * width
+        return (FLOAT if self.dtype == "float32" else 2) * width
+
+    def size_words(self, width: int) -> str:
+        """The size where the number of samples is not known."""
+        return f"{self.row_bytes(width)} bytes per sample"
+
+    def received(self, width: int) -> int:
+        """Bytes that scores cost for each sample of another process (`ops.split_terms`).
+
+        Its embedding, twice two sums, then loss, rank and gradient.
+        """
+        return FLOAT * (width + 4 + 2 + width) if self.split else 0
+
+    def held(self, width: int, samples: int, processes: int) -> tuple[int, str]:
+        """Bytes in one process, and how they come about.
+
+        Raises MultiviewError when the bank cannot be split over so many processes.
+        """
+        each, rows, where = self.row_bytes(width), samples, "on every process"
+        if self.split:
+            require_shared(samples, processes)
+            rows = length(0, samples) * (STRATA // processes)
+            where = f"of {samples:,}; the others have the rest"
+        return rows * each, f"{rows:,} rows of {each} bytes, {where}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +152,33 @@ class Queue:
     """A queue of the newest `size` keys of a view, first in first out."""
 
     size: int
+
+    per_sample: ClassVar[bool] = False
+
+    def name(self, keys: Keys | None) -> str:
+        """See `Bank.name`. keys: the key encoder that fills it."""
+        return f"queue{self.size}_{keys.name if keys else ''}"
+
+    def words(self, view: str) -> str:
+        """See `Bank.words`."""
+        return f"queue of {view}, {self.size:,} keys"
+
+    def row_bytes(self, width: int) -> int:
+        """Bytes of one key of `width` numbers, with the number of its sample."""
+        return FLOAT * width + INDEX
+
+    def size_words(self, width: int) -> str:
+        """See `Bank.size_words`."""
+        return f"at most {size_text(self.size * self.row_bytes(width))}"
+
+    def received(self, width: int) -> int:  # noqa: ARG002
+        """See `Bank.received`: every process has all keys."""
+        return 0
+
+    def held(self, width: int, samples: int, processes: int) -> tuple[int, str]:  # noqa: ARG002
+        """See `Bank.held`."""
+        each = self.row_bytes(width)
+        return self.size * each, f"{self.size:,} keys of {each} bytes, on every process"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +202,7 @@ class Keys:
     def name(self) -> str:
         """A key in state dictionaries, without dots, that differs whenever the keys differ."""
         flags = [flag for flag, on in (("rise", self.rise), ("shuffle", self.shuffle)) if on]
-        return "_".join([repr(self.momentum).replace(".", "p"), *flags])
+        return "_".join([_digits(self.momentum), *flags])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +230,26 @@ class Needs:
     memory: Bank | Queue | None = None
     groups: int = 1
     labels: bool = False
+
+    @property
+    def received(self) -> int:
+        """Bytes that a process receives in a step, to score a view, for each sample of others.
+
+        Without a memory the embeddings of the batch are gathered, and their gradients come back
+        twice.
+        """
+        if self.memory is not None:
+            return self.memory.received(self.projector.dim)
+        return 3 * FLOAT * self.projector.dim if self.online else 0
+
+    def store_name(self, view: str) -> str:
+        """The name of the bank or queue of a view that is read; empty when none is."""
+        return f"{view}/{self.projector.name}/{self.memory.name(self.keys)}" if self.memory else ""
+
+
+def _digits(value: float) -> str:
+    """A number as part of a module's name, which may not hold a dot."""
+    return repr(value).replace(".", "p")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from multiview.ops import split_scores as split_scores
     from multiview.ops import split_terms as split_terms
     from multiview.ops import spread as spread
+    from multiview.ops import strata as strata
     from multiview.ops import volume as volume
     from multiview.ops import weighting as weighting
 

@@ -15,13 +15,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from multiview.distributed import gather
 from multiview.ops import counter
 from multiview.ops.bank_scores import DENSE_RATIO, Pull, own_negatives
 from multiview.ops.chunks import parts
-
-STRATA = 64
-"""The number of processes must divide it."""
+from multiview.ops.strata import STRATA, length
 
 HELD = 1 << 27
 """Scores that a process keeps between its two passes over a bank; above, they are made again."""
@@ -54,11 +51,6 @@ class OwnStrata(NamedTuple):
         stratum = index % STRATA - self.first
         here = (stratum >= 0) & (stratum < len(self.rows))
         return torch.where(here, stratum * self.rows.shape[1] + index // STRATA, 0), here
-
-
-def length(stratum: int, size: int) -> int:
-    """The number of samples, of `size`, in a stratum."""
-    return (size - stratum + STRATA - 1) // STRATA
 
 
 def draw(own: OwnStrata, key: int, index: Tensor, count: int, *, exclude: bool) -> Tensor:
@@ -129,13 +121,13 @@ class SplitScorer:
 
 
 def own_negatives_of(own: OwnStrata, index: Tensor, drawn: Tensor) -> SplitScorer:
-    """Each sample of all processes against its own draw. index: (n,) of this process.
+    """Each sample of all processes, `index` (m,), against its own draw.
 
-    drawn: of `draw` for the samples of all processes.
+    drawn: of `draw` for these samples.
     """
     blocks = [_own_block(rows, picked) for rows, picked in zip(own.rows, drawn, strict=True)]
     width = own.rows.shape[1] if _reads_all(own, drawn.shape[2] * STRATA) else drawn.shape[2]
-    return SplitScorer(own, gather(index), blocks, len(blocks) * drawn.shape[1] * width <= HELD)
+    return SplitScorer(own, index, blocks, len(blocks) * drawn.shape[1] * width <= HELD)
 
 
 def _own_block(rows: Tensor, drawn: Tensor) -> Block:
@@ -154,16 +146,13 @@ def _own_block(rows: Tensor, drawn: Tensor) -> Block:
 
 
 def shared_negatives_of(own: OwnStrata, index: Tensor, shared: Tensor, *, exclude: bool) -> SplitScorer:
-    """All samples against the rows `shared` of `draw_shared`. index: (n,) of this process.
+    """The samples `index` (m,) of all processes against the rows `shared` of `draw_shared`.
 
     exclude: a sample's own row, where it was drawn, gets the score -inf.
     """
-    everyone = gather(index)
     pieces = zip(own.numbers, own.rows, shared, strict=True)
-    blocks = [
-        _shared_block(rows[picked], _hidden(everyone, s, picked) if exclude else None) for s, rows, picked in pieces
-    ]
-    return SplitScorer(own, everyone, blocks, shared.numel() * len(everyone) <= HELD)
+    blocks = [_shared_block(rows[picked], _hidden(index, s, picked) if exclude else None) for s, rows, picked in pieces]
+    return SplitScorer(own, index, blocks, shared.numel() * len(index) <= HELD)
 
 
 def _hidden(index: Tensor, stratum: int, picked: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from markupsafe import Markup
@@ -13,10 +13,8 @@ from multiview.report.dots import Dot, dots
 from multiview.report.gather import gather
 from multiview.report.page import NAME, write_page_with
 from multiview.report.verdict import Card
-from multiview.study.outcome import Outcome
-from multiview.study.plan import ALONE, EDGE, OPTION, TOPOLOGY, VIEW, Plan, Variant, job_of
-from multiview.study.table import gradient_lines
-from multiview.study.verdict import HELPS, HURTS, Verdict, summary, verdicts
+from multiview.study.plan import ALONE, EDGE, OPTION, TOPOLOGY, VIEW, Plan, job_of
+from multiview.study.verdict import HELPS, HURTS, Judged, Verdict, summary
 
 TITLES = {
     VIEW: "Without one view",
@@ -33,25 +31,23 @@ HOW = (
 CURVES = "The curves, matrices and commands below are of the first seed of each variant."
 
 
-def write_study_page(study: Path, plan: Plan, found: Mapping[Variant, Sequence[Outcome]]) -> Path | None:
+def write_study_page(study: Path, plan: Plan, judged: Judged) -> Path | None:
     """Writes report.html of a study and returns its path; None before two variants are finished."""
-    shown = [job_of(study, variant, runs[0].seed).folder for variant, runs in found.items() if runs]
+    shown = [job_of(study, variant, runs[0].seed).folder for variant, runs in judged.found.items() if runs]
     if len(shown) < 2:
         return None
     file = study / NAME
     title = f"Study of {counted(len(plan.variants) - 1, 'variant')}, {counted(len(plan.seeds), 'seed')}"
-    write_page_with(gather(shown), title, cards_of(found), file)
+    write_page_with(gather(shown), title, cards_of(judged), file)
     return file
 
 
-def cards_of(found: Mapping[Variant, Sequence[Outcome]]) -> list[Card]:
+def cards_of(judged: Judged) -> list[Card]:
     """One card for each kind of variant, and one for the gradients."""
-    judged = verdicts(found)
-    cards = [card_of(kind, own) for kind in TITLES if (own := [v for v in judged if v.variant.kind == kind])]
-    lines = gradient_lines(found)
-    if lines:
+    cards = [card_of(kind, own) for kind in TITLES if (own := [v for v in judged.verdicts if v.variant.kind == kind])]
+    if judged.gradients:
         sentence = "Cosine of the gradients of two edges on an encoder that both train: -1 opposed, 1 alike."
-        cards.append(Card(title="Gradients of edges", state="unknown", sentence=sentence, lines=lines))
+        cards.append(Card(title="Gradients of edges", state="unknown", sentence=sentence, lines=list(judged.gradients)))
     return cards
 
 
@@ -69,7 +65,7 @@ def drawn(judged: Sequence[Verdict]) -> Markup:
     rows = []
     for verdict in judged:
         d = verdict.differences[0]
-        ends = None if d.low is None or d.high is None else Interval(d.low, d.high, "t, 95 %")
+        ends = None if d.margin is None else Interval(d.margin.low, d.margin.high, "t, 95 %")
         text = f"{100 * d.points:+.1f}"
         rows.append(Dot(label=verdict.variant.subject, kind="trained", value=d.points, interval=ends, text=text))
     reach = max(abs(x) for row in rows for x in (row.value, *(_ends(row.interval))))

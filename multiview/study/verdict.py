@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
+from multiview.measure.intervals import Margin
 from multiview.plurals import counted
 from multiview.settings import t_interval
 from multiview.study.outcome import FOUND, KEEPS, PROBE, Outcome
@@ -22,16 +24,14 @@ class Difference:
         measure: in words, such as `probe of all views`.
         base: mean of the base, from 0 to 1.
         other: mean of the variant.
-        low: end of the 95 % interval of base minus variant; None with one seed.
-        high: the other end.
+        margin: base minus variant with its 95 % interval; None with one seed.
         seeds: how many pairs.
     """
 
     measure: str
     base: float
     other: float
-    low: float | None
-    high: float | None
+    margin: Margin | None
     seeds: int
 
     @property
@@ -42,19 +42,26 @@ class Difference:
     @property
     def clear(self) -> bool:
         """Whether the interval lies on one side of zero."""
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+        return self.margin is not None and not self.margin.noise
 
     @property
     def in_words(self) -> str:
         """`falls by 3.1 [1.0, 5.2] points`: what happens from the base to the variant."""
-        if self.low is None or self.high is None:
+        if self.margin is None:
             verb = "falls" if self.points >= 0 else "rises"
             return f"{verb} by {abs(100 * self.points):.1f} points (one seed: no interval)"
         if not self.clear:
-            return f"changes by {-100 * self.points:+.1f} [{-100 * self.high:.1f}, {-100 * self.low:.1f}] points"
-        low, high = sorted((abs(self.low), abs(self.high)))
+            low, high = -100 * self.margin.high, -100 * self.margin.low
+            return f"changes by {-100 * self.points:+.1f} [{low:.1f}, {high:.1f}] points"
+        low, high = sorted((abs(self.margin.low), abs(self.margin.high)))
         verb = "falls" if self.points > 0 else "rises"
         return f"{verb} by {abs(100 * self.points):.1f} [{100 * low:.1f}, {100 * high:.1f}] points"
+
+    def as_plain(self) -> dict[str, Any]:
+        """All numbers by name; `low` and `high` are the ends of the interval."""
+        low, high = (None, None) if self.margin is None else (self.margin.low, self.margin.high)
+        own = {"measure": self.measure, "base": self.base, "other": self.other, "low": low, "high": high}
+        return {**own, "seeds": self.seeds, "points": self.points}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +72,25 @@ class Verdict:
     state: str
     sentence: str
     differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The finished runs of a study, what they say, and lines on the gradients of edges."""
+
+    found: Mapping[Variant, Sequence[Outcome]]
+    verdicts: Sequence[Verdict]
+    gradients: Sequence[str]
+
+    @classmethod
+    def of(cls, found: Mapping[Variant, Sequence[Outcome]]) -> Judged:
+        """Judges the runs once, for the table, the files and the page."""
+        return cls(found, verdicts(found), gradient_lines(found))
+
+    @property
+    def summary(self) -> list[str]:
+        """Which views and edges help and hurt, then the gradients."""
+        return [*summary(self.verdicts), *self.gradients]
 
 
 def verdicts(found: Mapping[Variant, Sequence[Outcome]]) -> list[Verdict]:
@@ -123,12 +149,9 @@ def difference_of(
     both = [(x, y) for run in base if (x := run.mean_of(names)) is not None if (y := theirs.get(run.seed)) is not None]
     if not both:
         return None
-    low = high = None
-    if len(both) > 1:
-        margin = t_interval([x - y for x, y in both])
-        low, high = margin.low, margin.high
-    means = {"base": fmean(x for x, _ in both), "other": fmean(y for _, y in both)}
-    return Difference(measure=measure, low=low, high=high, seeds=len(both), **means)
+    margin = t_interval([x - y for x, y in both]) if len(both) > 1 else None
+    base_mean, other_mean = (fmean(column) for column in zip(*both, strict=True))
+    return Difference(measure=measure, base=base_mean, other=other_mean, margin=margin, seeds=len(both))
 
 
 def _sentence(variant: Variant, first: Difference, state: str) -> str:
@@ -164,3 +187,26 @@ def summary(found: Sequence[Verdict]) -> list[str]:
 
 
 WORDS = {HELPS: "help", HURTS: "hurt", UNCLEAR: "no clear effect"}
+
+
+def _mean_cosines(runs: Sequence[Outcome], encoder: str) -> dict[str, float]:
+    """Pair of edges -> the cosine of their gradients on the encoder, as a mean over runs."""
+    pairs: dict[str, list[float]] = {}
+    for run in runs:
+        for pair, value in run.gradients.get(encoder, {}).items():
+            pairs.setdefault(pair, []).append(value)
+    return {pair: fmean(values) for pair, values in pairs.items()}
+
+
+def gradient_lines(found: Mapping[Variant, Sequence[Outcome]]) -> list[str]:
+    """For each encoder, the pair of edges whose gradients agree least, as a mean over seeds."""
+    runs = next(iter(found.values()), [])
+    lines = []
+    for encoder in dict.fromkeys(name for run in runs for name in run.gradients):
+        means = _mean_cosines(runs, encoder)
+        least = min(means, key=lambda pair: means[pair])
+        lines.append(
+            f"gradients on the encoder of {encoder}: cosine {fmean(means.values()):+.2f} on average over "
+            f"{len(means)} pairs of edges, least for {least.replace(' | ', ' and ')} ({means[least]:+.2f})"
+        )
+    return lines

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -19,9 +19,7 @@ from rich.console import Console
 
 from multiview.errors import MultiviewError
 from multiview.files import replace_text
-from multiview.launch import parse_recipe
-from multiview.papers import is_graph_file
-from multiview.plugins import load
+from multiview.launch import parse_named
 from multiview.recipe import Recipe
 from multiview.recipe_origin import origin_of, remember, short_name
 from multiview.study.plan import BASE, DONE, Job, Plan, read_plan
@@ -30,6 +28,8 @@ from multiview.train.runfolder import CHECKPOINTS, CONFIG
 from multiview.trained import Trained
 
 GRADIENTS = "gradients.json"
+SPENT = "spent.json"
+"""Seconds of a run until it was stopped; it becomes `DONE` when the run is finished."""
 
 
 def main(study: Path, number: int, processes: int) -> None:
@@ -68,13 +68,46 @@ def _redirect(log: TextIO) -> None:
         os.dup2(log.fileno(), descriptor)
 
 
+@dataclass(frozen=True)
+class Clock:
+    """Seconds since it was made, and those of earlier parts of a run."""
+
+    seconds: float
+    cpu_seconds: float
+
+    @classmethod
+    def begun(cls, folder: Path | None) -> Clock:
+        """A clock that goes on from what the run in `folder` had taken (None = from zero)."""
+        spent = {"seconds": 0.0, "cpu_seconds": 0.0}
+        if folder is not None and (folder / SPENT).is_file():
+            spent = json.loads((folder / SPENT).read_text("utf-8"))
+        return cls(spent["seconds"] - time.monotonic(), spent["cpu_seconds"] - time.process_time())
+
+    def write(self, folder: Path) -> None:
+        """Writes what the run has taken until now, if it has a folder already."""
+        seconds, cpu = self.seconds + time.monotonic(), self.cpu_seconds + time.process_time()
+        if folder.is_dir():
+            cost = {"seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1)}
+            replace_text(folder / SPENT, json.dumps(cost) + "\n")
+
+
 def run_job(job: Job, plan: Plan) -> int:
     """Trains and measures one run, or continues it; returns the signal that stopped it, else 0."""
+    recipe = _recipe(job)
+    clock = Clock.begun(job.folder if recipe.resume else None)
+    try:
+        stopped = _trained_and_measured(job, plan, recipe)
+    finally:
+        clock.write(job.folder)
+    if not stopped:
+        (job.folder / SPENT).replace(job.folder / DONE)
+    return stopped
+
+
+def _trained_and_measured(job: Job, plan: Plan, recipe: Recipe) -> int:
     from multiview.run import run
     from multiview.study.gradients import agreement
 
-    began, cpu = time.monotonic(), time.process_time()
-    recipe = _recipe(job)
     origin = origin_of(type(recipe))
     remember(origin)
 
@@ -88,16 +121,13 @@ def run_job(job: Job, plan: Plan) -> int:
         return trained.stopped_by
     if plan.gradients and job.variant.kind == BASE:
         replace_text(job.folder / GRADIENTS, json.dumps(agreement(job.folder)) + "\n")
-    cost = {"seconds": round(time.monotonic() - began, 1), "cpu_seconds": round(time.process_time() - cpu, 1)}
-    replace_text(job.folder / DONE, json.dumps(cost) + "\n")
     return 0
 
 
 def _recipe(job: Job) -> Recipe:
     """The recipe of a job, which continues the run where a checkpoint was left."""
     words = [*job.variant.words, f"--seed={job.seed}", f"--out={job.folder}"]
-    kind = load("recipes", "graph" if is_graph_file(job.variant.recipe) else job.variant.recipe)
-    recipe: Recipe = parse_recipe(kind, words, f"multiview train {job.variant.recipe}")
+    recipe = parse_named(job.variant.recipe, words, f"multiview train {job.variant.recipe}")
     begun = (job.folder / CONFIG).is_file()
     resume = begun and any_saved(job.folder / CHECKPOINTS)
     return replace(recipe, resume=resume, overwrite=begun and not resume, plan=False)

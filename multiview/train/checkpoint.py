@@ -180,10 +180,10 @@ def any_saved(folder: Path) -> bool:
     return bool(_newest_first(folder))
 
 
-def newest_step(folder: Path) -> int:
-    """The step of the newest checkpoint by its name, whole or not; 0 without one."""
-    names = [path.name.removeprefix("step-") for path in _newest_first(folder)]
-    return max((int(name) for name in names if name.isdigit()), default=0)
+def has_later(folder: Path, step: int) -> bool:
+    """Whether `folder` has a whole checkpoint of a later step; damaged ones do not count."""
+    steps = ((path, path.name.removeprefix("step-")) for path in _newest_first(folder))
+    return any(name.isdigit() and int(name) > step and _loads(path) for path, name in steps)
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:

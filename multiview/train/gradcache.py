@@ -63,8 +63,20 @@ def encoded(
     if len(micro) == 1:
         _seed(draws, 0)
         return wrapped(micro[0].views, micro[0].present), accelerator.backward
-    whole = _leaves(_encoded_in_parts(model, micro, draws))
+    whole = encoded_as_leaves(model, micro, draws)
     return whole, partial(_backward, accelerator, wrapped, micro, draws, whole)
+
+
+def encoded_as_leaves(model: nn.Module, micro: list[MicroBatch], draws: Draws) -> Embeddings:
+    """The embeddings of the whole batch, detached from the weights, ready for their gradient."""
+    return _leaves(_encoded_in_parts(model, micro, draws))
+
+
+def encoded_again(model: Any, part: MicroBatch, draws: Draws, number: int) -> Embeddings:
+    """The embeddings of micro-batch `number` with the random numbers of before, with gradient."""
+    _seed(draws, number)
+    found: Embeddings = model(part.views, part.present)
+    return found
 
 
 def _encoded_in_parts(model: nn.Module, micro: list[MicroBatch], draws: Draws) -> list[Embeddings]:
@@ -94,8 +106,7 @@ def _backward(
     for number, part in enumerate(micro):
         last = number == len(micro) - 1
         with nullcontext() if last else accelerator.no_sync(wrapped):
-            _seed(draws, number)
-            again = wrapped(part.views, part.present)
+            again = encoded_again(wrapped, part, draws, number)
             accelerator.backward(_product(again, whole, part.rows, scalars=last))
 
 

@@ -16,7 +16,6 @@ from multiview.files import size_text
 from multiview.graph import ContrastGraph
 from multiview.graphs.facts import weight_text
 from multiview.memory.memories import Memories
-from multiview.memory.queue import KeyQueue
 from multiview.model import MultiviewModel
 from multiview.objectives.base import Situation
 from multiview.plurals import counted
@@ -178,12 +177,7 @@ def notes(model: MultiviewModel, memories: Memories, train: Train, situation: Si
                 f"edge {name}: for {share_text(share)} of the samples, the negatives include the sample itself, as in "
                 f"the paper's original code. {edge.objective.remedy('itself')}".rstrip()
             )
-    for name, memory in memories.stores.items():
-        if isinstance(memory, KeyQueue) and memory.size > situation.samples:
-            texts.append(
-                f"queue {name} holds {memory.size:,} keys but there are only {situation.samples:,} samples: the queue "
-                f"holds some samples several times. Give --queue {situation.samples} or less to hold each sample once."
-            )
+    texts += memories.notes(situation.samples)
     rows = min(train.micro_batch or situation.per_rank, situation.per_rank)
     if rows < situation.per_rank and any(isinstance(m, _BatchNorm) for m in model.modules()):
         texts.append(

@@ -1,6 +1,7 @@
 """What `--plan` says of a run with more processes and samples than there are here.
 
-All of it is arithmetic on sizes; nothing is timed. docs/scale.md derives the formulas.
+All of it is arithmetic on sizes; nothing is timed. The formula of each part stands beside the part;
+docs/scale.md derives them.
 """
 
 from __future__ import annotations
@@ -10,25 +11,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from multiview.config import Scale
-from multiview.data.load.window_order import EXACT_BELOW
-from multiview.data.store.columns import LARGE
+from multiview.data.load.sampler import order_held
+from multiview.data.store.columns import columns_held
 from multiview.errors import MultiviewError
 from multiview.graph import AnyEdge, ContrastGraph, needs_of_edge
-from multiview.memory.memories import store_name
-from multiview.memory.split_bank import require_shared
+from multiview.memory.memories import received_rows
+from multiview.model import needs_of
 from multiview.objectives.base import Situation
-from multiview.objectives.needs import Bank, Needs, Queue
-from multiview.ops.split_scores import STRATA, length
+from multiview.objectives.needs import FLOAT, Needs
 from multiview.train.prepare import Prepared
-
-FLOAT, INDEX = 4, 8
-"""Bytes of a number of an embedding, and of the number of a sample."""
-
-ORDER_PEAK = 30
-"""Bytes a sample while the order of an epoch is drawn, measured at 1e7 samples; then 8 are kept."""
-
-MOMENTS = {"sgd": 1, "lars": 1, "adamw": 2}
-"""Numbers that an optimiser keeps for each weight."""
 
 
 class Line(NamedTuple):
@@ -74,32 +65,18 @@ def _resolved(prepared: Prepared, situation: Situation) -> ContrastGraph:
 
 def _stores(graph: ContrastGraph) -> dict[str, Needs]:
     """Every bank and queue once, by its name."""
-    found: dict[str, Needs] = {}
-    for edge in graph.named_edges().values():
-        for view, needs in zip(edge.views, needs_of_edge(edge), strict=True):
-            if needs.memory is not None:
-                found.setdefault(store_name(view, needs), needs)
-    return found
+    return {needs.store_name(view): needs for view, needs in needs_of(graph) if needs.memory is not None}
 
 
 def _memories(graph: ContrastGraph, samples: int, processes: int) -> Iterator[Line]:
     for name, needs in _stores(graph).items():
-        width, memory = needs.projector.dim, needs.memory
-        if isinstance(memory, Queue):
-            each = FLOAT * width + INDEX
-            yield Line(name, memory.size * each, f"{memory.size:,} keys of {each} bytes, on every process")
-        elif isinstance(memory, Bank):
-            each, rows = memory.row_bytes(width), samples
-            if memory.split:
-                require_shared(samples, processes)
-                rows = length(0, samples) * (STRATA // processes)
-            where = f"of {samples:,}; the others have the rest" if memory.split else "on every process"
-            yield Line(name, rows * each, f"{rows:,} rows of {each} bytes, {where}")
+        assert needs.memory is not None
+        yield Line(name, *needs.memory.held(needs.projector.dim, samples, processes))
 
 
 def _model(prepared: Prepared) -> Iterator[Line]:
     weights, learned = _weights(prepared)
-    moments = MOMENTS[prepared.train.optimizer.name]
+    moments = prepared.train.optimizer.moments
     how = f"{weights:,} weights; {learned:,} learn, with gradient and {moments} number(s) of the optimiser"
     yield Line("model", FLOAT * (weights + learned * (1 + moments)), f"{how}; without activations")
 
@@ -111,17 +88,9 @@ def _weights(prepared: Prepared) -> tuple[int, int]:
 
 
 def _data(prepared: Prepared, samples: int) -> Iterator[Line]:
-    order = prepared.train.order
-    if order == "window" or (order == "auto" and samples >= EXACT_BELOW):
-        yield Line("order", 0, "computed place by place, without a table of all samples")
-    else:
-        yield Line("order", INDEX * samples, f"{INDEX} bytes a sample; {ORDER_PEAK} while an epoch's order is drawn")
-    modalities = len({view.modality for view in prepared.setup.views.values()})
-    each = 3 * INDEX + modalities
-    if samples >= LARGE:
-        yield Line("columns", 0, "read shard by shard, unless an edge reads labels")
-    else:
-        yield Line("columns", each * samples, f"{each} bytes a sample: row, label (twice), presence of each modality")
+    yield Line("order", *order_held(prepared.train.order, samples))
+    modalities = {view.modality for view in prepared.setup.views.values()}
+    yield Line("columns", *columns_held(samples, len(modalities)))
 
 
 def _received(prepared: Prepared, graph: ContrastGraph, batch: int, processes: int) -> Iterator[Line]:
@@ -133,23 +102,19 @@ def _received(prepared: Prepared, graph: ContrastGraph, batch: int, processes: i
     for name, edge in graph.named_edges().items():
         yield _of_edge(name, edge, others)
     if stores := _stores(graph):
-        widths = sum(FLOAT * needs.projector.dim + 1 for needs in stores.values())
-        each = widths + 2 * INDEX
+        each = received_rows(stores.values())
         yield Line("memories", others * each, f"{others:,} samples of others, {each} bytes: rows, presence, index")
 
 
 def _of_edge(name: str, edge: AnyEdge, others: int) -> Line:
     """Bytes of the samples of others that an edge's loss and gradient need."""
     sides = needs_of_edge(edge)
-    split = [n for n in sides if isinstance(n.memory, Bank) and n.memory.split]
-    if split:
-        draws = getattr(edge.objective, "draw", "sample") == "sample"
-        each = sum(FLOAT * (2 * n.projector.dim + 6) + INDEX for n in split) + INDEX * draws
-        return Line(name, others * each, f"{others:,} samples of others, {each} bytes: embeddings, sums; never rows")
-    gathered = [n for n in sides if n.online and n.memory is None]
-    each = sum(3 * FLOAT * n.projector.dim for n in gathered)
-    how = "embeddings forward, gradients back (twice)" if gathered else "nothing: the negatives are here"
-    return Line(name, others * each, f"{others:,} samples of others, {each} bytes: {how}" if gathered else how)
+    each = sum(needs.received for needs in sides)
+    if not each:
+        return Line(name, 0, "nothing: the negatives are here")
+    split = any(needs.received for needs in sides if needs.memory is not None)
+    how = "embeddings, sums; never rows" if split else "embeddings forward, gradients back (twice)"
+    return Line(name, others * each, f"{others:,} samples of others, {each} bytes: {how}")
 
 
 def _stored_bytes(prepared: Prepared) -> float | None:

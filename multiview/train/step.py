@@ -130,7 +130,8 @@ def contrast_step(parts: Parts, batch: Batch, step: int, draws: Draws, examine: 
     health = _health(parts, edges, inputs) if examine else {}
     has_loss = {n: e.objective.has_loss(i) for (n, e), i in zip(edges.items(), inputs, strict=True)}
     states = {n: out.state for n, out in outputs.items()}
-    parts.memories.update(embeddings, keys, batch.index, present, states, valid, known)
+    everyone = inputs[0].gathered.index
+    parts.memories.update(embeddings, keys, batch.index, present, states, valid, known, everyone)
     return StepOutput(total.detach(), {n: _detached(out) for n, out in outputs.items()}, health, has_loss)
 
 

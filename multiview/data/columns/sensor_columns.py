@@ -156,23 +156,30 @@ def _ordered(found: Sequence[tuple[str, str]]) -> Channels:
     return Channels(columns, tuple(names) if len(set(names)) == len(names) else columns)
 
 
-def seconds_of(table: Measurements, column: str) -> NDArray[np.float64]:
-    """The times of a recording in seconds.
+def seconds_of(table: Measurements, column: str, rows: slice = slice(None)) -> NDArray[np.float64]:
+    """The times of some rows of a recording in seconds."""
+    if column not in table.scales:
+        table.scales[column] = _scale(table, column)
+    return table.numbers[column][rows] * table.scales[column]
+
+
+def _scale(table: Measurements, column: str) -> float:
+    """The seconds of one unit of a column of times.
 
     The unit stands in the name, as in `time_ms` and `t [s]`. Otherwise the numbers tell it: Unix
     times have a known size, and steps of 2 and more are milliseconds.
     """
     times = table.numbers[column]
     if column in table.dates:
-        return times
+        return 1.0
     unit = _unit(column)
     if unit:
-        return times * UNITS[unit]
+        return UNITS[unit]
     largest = float(np.nanmax(np.abs(times), initial=0))
     known = next((scale for least, scale in STEPS if largest > least), None)
     if known is None:
         known = 1e-3 if step_of(times) >= 2 else 1.0
-    return times * known
+    return known
 
 
 def step_of(times: NDArray[np.float64]) -> float:

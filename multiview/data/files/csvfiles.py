@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class Measurements:
         texts: column -> cells of a column whose cells are mostly no numbers.
         dates: columns of dates.
         odd: column -> row and text of the first cell that is no number.
+        scales: seconds of one unit of a column of times, as far as they were asked for.
     """
 
     names: tuple[str, ...]
@@ -45,6 +46,7 @@ class Measurements:
     texts: dict[str, list[str | None]]
     dates: tuple[str, ...]
     odd: dict[str, tuple[int, str]]
+    scales: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def rows(self) -> int:

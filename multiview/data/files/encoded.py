@@ -28,6 +28,21 @@ def decoded(modality: Modality, sample: np.ndarray, name: str) -> np.ndarray:
         return images.rgb(io.BytesIO(data), name)
 
 
+def empty_sample(kind: Modality, *, stored: bool = False) -> np.ndarray:
+    """What stands for a sample that is absent or cannot be read.
+
+    stored: as it would lie in a shard, where an encoded picture is a row of bytes.
+    """
+    if kind.encoding and not stored:
+        return np.zeros((0, 0, 3), "uint8")
+    return np.zeros((0, *kind.shape[1:]) if kind.ragged else kind.shape, kind.dtype)
+
+
+def black_pixel() -> np.ndarray:
+    """The smallest picture, where a picture must have a pixel."""
+    return np.zeros((1, 1, 3), "uint8")
+
+
 def _limits(modality: Modality) -> AbstractContextManager[None]:
     """The pixels that pictures of this modality may have; a store may not ask for all memory."""
     wanted = modality.max_megapixels
@@ -84,7 +99,7 @@ class LazyImage:
                 pixels = images.rgb(io.BytesIO(self.data), self.name, reduce)
         except BadSample as fault:
             self.fault = fault
-            return np.zeros((1, 1, 3), "uint8"), (0, 0, 1, 1)
+            return black_pixel(), (0, 0, 1, 1)
         top, height = _shrunk(window[0], window[2], pixels.shape[0] / self.shape[0], pixels.shape[0])
         left, width = _shrunk(window[1], window[3], pixels.shape[1] / self.shape[1], pixels.shape[1])
         return pixels, (top, left, height, width)

@@ -22,7 +22,7 @@ from multiview.data.load.ahead import Ahead
 from multiview.data.load.crops import CropTransform, Stored
 from multiview.data.load.mixedbatches import refuse_windows_of_mix
 from multiview.data.load.sampler import Batches
-from multiview.data.load.window_order import EXACT_BELOW, WindowOrder
+from multiview.data.load.window_order import WindowOrder, uses_windows
 from multiview.data.store.columns import SplitRows
 from multiview.errors import MultiviewError
 from multiview.view import View, modalities_of
@@ -113,12 +113,12 @@ class Samples(Dataset[Batch]):
     def windows(self, order: str = "window") -> WindowOrder | None:
         """The order of an epoch that reads few shards at a time; None for the exact order.
 
-        order: exact, window, or auto, which is window for `EXACT_BELOW` samples and more. Raises
+        order: exact, window, or auto, see `uses_windows`. Raises
         MultiviewError for window when the data was given with --mix.
         """
         if order == "window":
             refuse_windows_of_mix(self.store)
-        if order == "exact" or (order == "auto" and len(self) < EXACT_BELOW):
+        if not uses_windows(order, len(self)):
             return None
         return WindowOrder(self.rows.counts) if isinstance(self.rows, SplitRows) else self._windows_of_table()
 

@@ -9,7 +9,6 @@ import numpy as np
 from torch import Tensor
 
 from multiview.data.load.dataset import Samples
-from multiview.data.load.mixedstore import MixedStore
 from multiview.data.store.columnfile import hash_of_shards
 
 PROBED = 16
@@ -47,8 +46,7 @@ def identity_of(samples: Samples, codes: Tensor | None = None) -> Identity:
     else:
         names = samples.store.ids
         ids = ids_digest([names[row] for row in samples.rows.tolist()])
-    ratio = samples.store.mix.ratio if isinstance(samples.store, MixedStore) else None
-    mix = ":".join(map(str, ratio or ()))
+    mix = ":".join(map(str, samples.store.ratio or ()))
     return Identity(len(samples), ids, _contents_digest(samples), groups, mix)
 
 

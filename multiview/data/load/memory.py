@@ -12,9 +12,9 @@ import numpy as np
 
 from multiview import terminal
 from multiview.data.columns.held_arrays import HeldColumn
-from multiview.data.files.encoded import decoded
+from multiview.data.files.encoded import decoded, empty_sample
 from multiview.data.load.memory_columns import check_data, planned
-from multiview.data.load.sourcestore import SourceStore, empty_sample, manifest_of_plan
+from multiview.data.load.sourcestore import SourceStore, manifest_of_plan
 from multiview.data.load.viewstatistics import CROP, measure_views
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample, Plan, Source

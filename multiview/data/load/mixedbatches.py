@@ -78,7 +78,7 @@ def batches_of(
 
 def refuse_windows_of_mix(store: Store) -> None:
     """Raises MultiviewError when the data was given with --mix, which has no order of windows."""
-    if isinstance(store, MixedStore) and store.mix.ratio is not None:
+    if store.ratio is not None:
         raise MultiviewError(
             "--mix shuffles all samples of each store, so --train.order window cannot be used with it: leave "
             "--train.order out, or leave --mix out."

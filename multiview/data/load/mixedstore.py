@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from multiview.data.files.encoded import LazyImage
+from multiview.data.files.encoded import LazyImage, black_pixel, empty_sample
 from multiview.data.load.mixing import PLUS
-from multiview.data.load.sourcestore import empty_sample
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample
+from multiview.data.store.grouped import places_of
 from multiview.data.store.manifest import NO_SPLIT, Manifest, Provenance, digest
 from multiview.data.store.reading import Store
 from multiview.data.store.shard import group_dataset
@@ -69,6 +69,20 @@ class MixedStore(Store):
         return PLUS.join(store.spec for store in self.mix.stores)
 
     @property
+    def place(self) -> str:
+        """See `Store.place`: those of all stores."""
+        return self.spec
+
+    @property
+    def ratio(self) -> tuple[int, ...] | None:
+        """See `Store.ratio`."""
+        return self.mix.ratio
+
+    def measured(self, measure: Callable[[Store], Mapping[str, Statistics]]) -> dict[str, Statistics]:
+        """See `Store.measured`."""
+        return _joined_by_name(self.mix, [measure(store) for store in self.mix.stores])
+
+    @property
     def name(self) -> str:
         """See `Store.name`."""
         return f" {PLUS} ".join(store.name for store in self.mix.stores)
@@ -79,7 +93,7 @@ class MixedStore(Store):
         """See `Store.read`."""
         kind, wanted = self.modality(modality), self.checked_rows(rows)
         if kind.ragged:
-            empty = np.zeros((1, 1, 3), "uint8") if kind.encoding and decode else _nothing(kind)
+            empty = black_pixel() if kind.encoding and decode else empty_sample(kind, stored=True)
             out: list[np.ndarray] = [empty] * len(wanted)
         else:
             out = np.zeros((len(wanted), *kind.shape), kind.dtype)  # type: ignore[assignment]
@@ -135,10 +149,9 @@ class MixedStore(Store):
 
     def _by_store(self, wanted: np.ndarray, modality: str) -> Iterator[tuple[Store, np.ndarray, np.ndarray]]:
         """Per store that has the modality: the places in `wanted`, and the rows of the store."""
-        number = np.searchsorted(self.first_rows, wanted, side="right") - 1
-        for n, store in enumerate(self.mix.stores):
-            places = np.flatnonzero(number == n)
-            if len(places) and _has(store, modality):
+        for n, places in places_of(np.searchsorted(self.first_rows, wanted, side="right") - 1):
+            store = self.mix.stores[n]
+            if _has(store, modality):
                 yield store, places, wanted[places] - self.first_rows[n]
 
     def _column(self, name: str) -> np.ndarray:
@@ -186,10 +199,6 @@ def cache_note(store: Store) -> str | None:
         "that shuffles all samples fetches shards again and again. Give --train.order window, which shuffles 64 shards "
         "at a time, or a larger --cache_size where the disk allows it."
     )
-
-
-def _nothing(kind: Modality) -> np.ndarray:
-    return np.zeros((0, *kind.shape[1:]), kind.dtype)
 
 
 def _has(store: Store, modality: str) -> bool:
@@ -285,11 +294,3 @@ def _joined_views(mix: Mix) -> dict[str, Statistics]:
     each = [store.view_statistics for store in mix.stores]
     common = [name for name in each[0] if all(name in found for found in each)]
     return _joined_by_name(mix, [{name: found[name] for name in common} for found in each])
-
-
-Measure = Callable[[Store], Mapping[str, Statistics]]
-
-
-def measured_over_mix(mix: Mix, measure: Measure) -> dict[str, Statistics]:
-    """Statistics of views over the mix, from those that `measure` finds in each store."""
-    return _joined_by_name(mix, [measure(store) for store in mix.stores])

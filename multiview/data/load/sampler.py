@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 
 from multiview.counter_rng import permutation
-from multiview.data.load.window_order import WindowOrder
+from multiview.data.load.window_order import WindowOrder, uses_windows
 from multiview.errors import MultiviewError
 from multiview.plurals import counted
+
+PLACE, PEAK = 8, 30
+"""Bytes a sample of the table of an order, and while it is drawn, measured at 1e7 samples."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,16 @@ class Batches:
             return lambda begin, end: torch.from_numpy(windows[np.arange(begin, end)])
         table = torch.from_numpy(permutation(self.seed, epoch, "order", self.count))
         return lambda begin, end: table[begin:end]
+
+
+def order_held(order: str, samples: int) -> tuple[int, str]:
+    """Bytes that the order of an epoch takes in a process, and how they come about.
+
+    order: exact, window or auto.
+    """
+    if uses_windows(order, samples):
+        return 0, "computed place by place, without a table of all samples"
+    return PLACE * samples, f"{PLACE} bytes a sample; {PEAK} while an epoch's order is drawn"
 
 
 def fit_batch(batch: int, count: int, world: int = 1) -> tuple[int, str | None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from multiview.data.files.encoded import LazyImage, decoded
+from multiview.data.files.encoded import LazyImage, decoded, empty_sample
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample, Plan, Source
 from multiview.data.store.manifest import NO_SPLIT, Manifest, Provenance
@@ -141,13 +141,6 @@ class SourceStore(Store):
         if name.startswith("factor/"):
             return np.array([row.factors.get(name.removeprefix("factor/"), np.nan) for row in rows])
         return np.ones(len(rows), np.uint8)
-
-
-def empty_sample(kind: Modality) -> np.ndarray:
-    """What stands for a sample that is absent or cannot be read."""
-    if kind.encoding:
-        return np.zeros((0, 0, 3), "uint8")
-    return np.zeros((0, *kind.shape[1:]) if kind.ragged else kind.shape, kind.dtype)
 
 
 def manifest_of_plan(plan: Plan, origin: Provenance) -> Manifest:

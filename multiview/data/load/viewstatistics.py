@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from multiview.data.load.absent import absent_modality
-from multiview.data.load.mixedstore import MixedStore, measured_over_mix
 from multiview.data.load.sourcestore import SourceStore, manifest_of_plan
 from multiview.data.source import Source
 from multiview.data.store import manifest as manifests
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 MEASURED = 250
 """How many samples, evenly spread over the training split, are measured."""
 BATCH = 100
+KEPT = 1 << 30
 CROP = Crop(seconds=1.0)
 """The crop on which installed views are measured: the usual size, one second."""
 
@@ -58,9 +58,29 @@ def describe_views_at(address: str, source: Source, root: Path | None, group: st
     manifest, _ = manifest_at(address)
     if not manifest.views:
         plan = with_groups(make_plan(source, root), group, source, root)
+        plan = replace(plan, read=ReadOnce(plan.read))  # views are tried and measured one after another
         store = SourceStore(root or Path(), plan, manifest_of_plan(plan, manifest.provenance))
         found = measure_views(store, usable_views(store))
         publish_views(address, replace(manifest, views=found).to_json())
+
+
+@dataclass
+class ReadOnce:
+    """Reads each sample once, as long as those that it keeps take at most `KEPT` bytes."""
+
+    read: Callable[[int], Mapping[str, np.ndarray]]
+    kept: dict[int, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    bytes: int = 0
+
+    def __call__(self, row: int) -> Mapping[str, np.ndarray]:
+        """The arrays of a row; raises what `read` raises."""
+        if row in self.kept:
+            return self.kept[row]
+        given = self.read(row)
+        size = sum(np.asarray(value).nbytes for value in given.values())
+        if self.bytes + size <= KEPT:
+            self.kept[row], self.bytes = given, self.bytes + size
+        return given
 
 
 def usable_views(store: Store) -> dict[str, View]:
@@ -129,8 +149,17 @@ def measure_views(
     """
     if not views:
         return {}
-    if isinstance(store, MixedStore):
-        return measured_over_mix(store.mix, lambda each: measure_views(each, _readable(views, each), most))
+
+    def measure(each: Store) -> dict[str, Statistics]:
+        return _measured(each, views if each is store else _readable(views, each), most, progress)
+
+    return store.measured(measure)
+
+
+def _measured(store: Store, views: Mapping[str, View], most: int, progress: Progress | None) -> dict[str, Statistics]:
+    """`measure_views` in one store."""
+    if not views:
+        return {}
     import torch
 
     from multiview.data.load.dataset import Samples

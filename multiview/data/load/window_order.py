@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multiview.counter_rng import KeyedPermutation
+from multiview.data.store.grouped import places_of
 
 EXACT_BELOW = 2_000_000
 """From so many training samples on, the order is that of windows, unless an option decides."""
@@ -20,6 +21,11 @@ WINDOW = 64
 """Shards of a window. Two samples of a batch are of one shard with probability 1 / WINDOW."""
 EVEN = 8192
 """Samples of a shard for data that has no shards."""
+
+
+def uses_windows(order: str, samples: int) -> bool:
+    """Whether the order of so many samples is that of windows. order: exact, window or auto."""
+    return order == "window" or (order == "auto" and samples >= EXACT_BELOW)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +79,8 @@ class EpochOrder:
         turns = np.searchsorted(self.passed, places, side="right") - 1  # which shard, without the shuffle
         windows = turns // self.window
         shuffled = np.empty_like(places)
-        for window in np.unique(windows):
-            inside = windows == window
-            shuffled[inside] = self._in_window(int(window), places[inside])
+        for window, inside in places_of(windows):
+            shuffled[inside] = self._in_window(window, places[inside])
         turns = np.searchsorted(self.passed, shuffled, side="right") - 1
         return self.ends[self.shards[turns]] + shuffled - self.passed[turns]
 

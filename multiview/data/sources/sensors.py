@@ -183,7 +183,7 @@ class _Reader:
         time = next((each.time for kind, each in columns.items() if kind in ("", sensor)), None)
         if track.begin is None or time is None:
             return
-        times = seconds_of(table, time)[rows]
+        times = seconds_of(table, time, rows)
         span = float(np.ptp(times[np.isfinite(times)])) if np.isfinite(times).any() else 0.0
         if span > GAP * (rows.stop - rows.start) / self.cut.rates[sensor]:
             name = f"{as_unicode(track.file)}: rows {rows.start + 1} to {rows.stop}"

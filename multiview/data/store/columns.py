@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from multiview.data.store.columnfile import NAME, ColumnFile, ColumnFileError, column_names, write_columns
+from multiview.data.store.grouped import places_of
 from multiview.data.store.manifest import Manifest
 from multiview.data.store.shardfiles import ShardFiles
 from multiview.errors import MultiviewError
@@ -20,6 +21,8 @@ MANY_SHARDS = 32
 
 LARGE = 2_000_000
 """Of a store with so many samples, columns are read in parts, and only those of shards in use."""
+NUMBER = 8
+"""Bytes of a row number or a label."""
 HELD_PARTS = 512
 """Parts of columns in memory: several columns of the shards of two windows."""
 
@@ -27,6 +30,17 @@ HELD_PARTS = 512
 def is_large(manifest: Manifest) -> bool:
     """Whether columns of all rows are too much to hold, so that they are read shard by shard."""
     return manifest.count >= LARGE and bool(manifest.shards)
+
+
+def columns_held(samples: int, modalities: int) -> tuple[int, str]:
+    """Bytes that the columns of a store of so many samples take in a run, and how they come about.
+
+    modalities: how many the run reads.
+    """
+    if samples >= LARGE:
+        return 0, "read shard by shard, unless an edge reads labels"
+    each = 3 * NUMBER + modalities
+    return each * samples, f"{each} bytes a sample: row, label (twice), presence of each modality"
 
 
 class Columns:
@@ -117,12 +131,12 @@ class ColumnParts:
     def at(self, name: str, rows: np.ndarray) -> np.ndarray:
         """The values of a column in these rows, in their order."""
         shards = np.searchsorted(self.starts, rows, side="right") - 1
-        pieces = [(shards == shard, self.of_shard(name, shard), self.starts[shard]) for shard in np.unique(shards)]
+        pieces = [(places, self.of_shard(name, n), self.starts[n]) for n, places in places_of(shards)]
         if not pieces:
             return self.of_shard(name, 0)[:0]
         whole = np.empty((len(rows), *pieces[0][1].shape[1:]), np.result_type(*(part.dtype for _, part, _ in pieces)))
-        for inside, part, start in pieces:
-            whole[inside] = part[rows[inside] - start]
+        for places, part, start in pieces:
+            whole[places] = part[rows[places] - start]
         return whole
 
     def each(self, name: str) -> Iterator[np.ndarray]:
@@ -163,10 +177,9 @@ class SplitRows:
             return positions
         shards = np.searchsorted(self._ends, positions, side="right") - 1
         rows = np.empty_like(positions)
-        for shard in np.unique(shards):
-            inside = shards == shard
-            there = np.flatnonzero(self.parts.of_shard("split", int(shard)) == self.code)
-            rows[inside] = self.parts.starts[shard] + there[positions[inside] - self._ends[shard]]
+        for shard, places in places_of(shards):
+            there = np.flatnonzero(self.parts.of_shard("split", shard) == self.code)
+            rows[places] = self.parts.starts[shard] + there[positions[places] - self._ends[shard]]
         return rows
 
     def for_thread(self) -> SplitRows:

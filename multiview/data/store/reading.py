@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from multiview.data.files.encoded import LazyImage, decoded
+from multiview.data.files.encoded import LazyImage, black_pixel, decoded
 from multiview.data.modality import Modality
 from multiview.data.source import BadSample
 from multiview.data.store import manifest as manifests
 from multiview.data.store.columns import ColumnParts, Columns, SplitRows, is_large
 from multiview.data.store.fetched import fetched
+from multiview.data.store.grouped import places_of
 from multiview.data.store.manifest import Manifest, not_a_store
 from multiview.data.store.named_columns import NamedColumns
 from multiview.data.store.shardfiles import ShardFiles, check_size
@@ -230,6 +231,20 @@ class Store(NamedColumns):
         return self.cache.address if self.cache else str(self.path.resolve())
 
     @property
+    def place(self) -> str:
+        """Where the data are, for the record of a run: an address, or the path of a folder."""
+        return self.cache.address if self.cache else str(self.path.resolve())
+
+    @property
+    def ratio(self) -> tuple[int, ...] | None:
+        """The parts of several stores in a batch; None without `--mix`."""
+        return None
+
+    def measured(self, measure: Callable[[Store], Mapping[str, Statistics]]) -> dict[str, Statistics]:
+        """Statistics that `measure` finds in a store; of several stores, those over all of them."""
+        return dict(measure(self))
+
+    @property
     def name(self) -> str:
         """The store in messages: its address, else its folder as it was given."""
         return self.cache.address if self.cache else str(self.path)
@@ -282,10 +297,8 @@ class Store(NamedColumns):
 
     def _by_shard(self, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Per shard: its number, the places in `wanted`, and the row numbers in the shard."""
-        shard_of = np.searchsorted(self._starts, wanted, side="right") - 1
-        for shard in np.unique(shard_of):
-            places = np.flatnonzero(shard_of == shard)
-            yield int(shard), places, wanted[places] - self._starts[shard]
+        for shard, places in places_of(np.searchsorted(self._starts, wanted, side="right") - 1):
+            yield shard, places, wanted[places] - self._starts[shard]
 
     def _read_all(self, modality: str) -> np.ndarray:
         """All samples as one array; the samples of a ragged modality are concatenated."""
@@ -339,7 +352,7 @@ class Store(NamedColumns):
         out = []
         for piece, row in zip(pieces, wanted.tolist(), strict=True):
             try:
-                out.append(decoded(kind, piece, f"row {row}") if len(piece) else np.zeros((1, 1, 3), "uint8"))
+                out.append(decoded(kind, piece, f"row {row}") if len(piece) else black_pixel())
             except BadSample as fault:
                 self.report_damage(row, kind.name, fault)
         return out
@@ -350,7 +363,7 @@ class Store(NamedColumns):
                 return LazyImage(kind, piece, f"row {row}")
             except BadSample as fault:
                 self.report_damage(row, kind.name, fault)
-        return np.zeros((1, 1, 3), "uint8")
+        return black_pixel()
 
     def _read_into(self, out: np.ndarray, places: np.ndarray, local: np.ndarray, shard: int, modality: str) -> None:
         """Fills `out[places]` with rows `local` of a shard; adjacent rows are one read."""
