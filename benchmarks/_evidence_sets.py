@@ -41,7 +41,16 @@ def _raw(entry: Mapping[str, Any], raw: Path, sets: Path | None) -> bool:
         return False
     with tarfile.open(archive) as tar:
         tar.extractall(raw, filter="data")
+    if "labels" in entry:
+        _without(raw / entry["prepare"][1], entry["labels"])
     return True
+
+
+def _without(file: Path, name: str) -> None:
+    """Takes one array out of an .npz file."""
+    with np.load(file) as arrays:
+        kept = {key: arrays[key] for key in arrays.files if key != name}
+    np.savez(file, **kept)
 
 
 def coloured_shapes(folder: Path) -> None:
