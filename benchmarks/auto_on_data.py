@@ -76,6 +76,7 @@ def parsed(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, help="of every run; its own choice when left out")
     parser.add_argument("--size", type=int, help="pixels of the crops of pictures; its own choice when left out")
+    parser.add_argument("--scenes", type=int, help="number of scenes; the usual number when left out")
     parser.add_argument("--threads", type=int, default=0, help="of every run; 0 = all cores")
     parser.add_argument("--only", choices=(AUTO, "recipe"), help="leave out the other of both")
     parser.add_argument("--table", action="store_true", help="train nothing")
@@ -88,17 +89,27 @@ def recipes_of(name: str, options: argparse.Namespace) -> list[str]:
     return [each for each in (AUTO, *own) if options.only is None or (each == AUTO) == (options.only == AUTO)]
 
 
-def path_of(name: str, root: Path) -> str:
+def path_of(name: str, root: Path, scenes: int | None) -> str:
     """What `--data` gets; archives that hold one folder of their own name may be unpacked twice."""
     path = SETS[name].path
     first = path.partition("/")[0]
-    return path if path == "scenes" else str(root / path if (root / path).exists() else root / first / path)
+    if path == "scenes":
+        return f"scenes:{scenes}" if scenes else path
+    return str(root / path if (root / path).exists() else root / first / path)
 
 
 def train(name: str, recipe: str, seed: int, out: Path, options: argparse.Namespace) -> None:
     """One run, with its output and its time beside it."""
     words = [AUTO] if recipe == AUTO else list(SETS[name].recipe)
-    words += ["--data", path_of(name, options.data), "--seed", str(seed), "--out", str(out), "--overwrite"]
+    words += [
+        "--data",
+        path_of(name, options.data, options.scenes),
+        "--seed",
+        str(seed),
+        "--out",
+        str(out),
+        "--overwrite",
+    ]
     words += ["--train.threads", str(options.threads)]
     words += ["--train.steps" if recipe != AUTO else "--steps", str(options.steps)] if options.steps else []
     words += (

@@ -155,6 +155,19 @@ class TestPlan:
         other = mv.make_encoder("convnet", 3, width=0.1)
         assert not is_same_input(mv.Setup(views, {"one": encoder, "two": other}, graph), "one", "two")
 
+    def test_a_second_draw_of_a_view_is_searched_for_once(self, scenes: Path) -> None:
+        words = mv.Graph.from_yaml(
+            "views: {L: {encoder: {name: convnet, width: 0.1}}, depth: {encoder: {name: convnet, width: 0.1}},"
+            " normal: {encoder: {name: convnet, width: 0.1}}}\n"
+            "edges: [L - depth: {objective: simclr, crop: own}, depth - normal: simclr]\n"
+        )
+        setup, store = words.setup(), mv.Store.open(scenes)
+        assert list(setup.views) == ["L", "depth", "depth_2", "normal"]
+        found = plan(setup, store, ["test"])
+        assert found is not None
+        named = {pair.name: pair.facts["edge"] for pair in found.pairs if pair.query < pair.gallery}
+        assert named == {"L -> depth": "L-depth_2", "L -> normal": "", "depth -> normal": "depth-normal"}
+
     @pytest.mark.parametrize(
         ("labels", "split"), [({"train": 1, "val": 1, "test": 1}, "test"), ({"train": 1, "val": 1}, "val")]
     )

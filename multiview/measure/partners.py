@@ -74,6 +74,7 @@ def plan(setup: Setup, store: Store, splits: Sequence[str]) -> Plan | None:
             Partners(query=query, gallery=gallery, facts=_facts(query, gallery, shared, places), positions=positions)
         )
         heads.append(shared[1:])
+    pairs, heads = _without_copies(setup, pairs, heads)
     alone = [view for view in views if not any(view in (pair.query, pair.gallery) for pair in pairs)]
     alone = [view for i, view in enumerate(alone) if not any(is_same_input(setup, view, other) for other in alone[:i])]
     pools = {view: pool(_with_all(setup, store, split, (view,))) for view in alone}
@@ -86,6 +87,30 @@ def plan(setup: Setup, store: Store, splits: Sequence[str]) -> Plan | None:
     needed = any(pair.facts["crop"] == OWN for pair in pairs)
     cut = places if needed else frozenset[str]()
     return Plan(split=split, pairs=tuple(pairs), heads=tuple(heads), alone=pools, left_out=tuple(left_out), cut=cut)
+
+
+def _without_copies(
+    setup: Setup, pairs: Sequence[Partners], heads: Sequence[tuple[Head, Head]]
+) -> tuple[list[Partners], list[tuple[Head, Head]]]:
+    """The pairs without those that measure the same again, by another draw of a view.
+
+    A pair that stays takes the edge of a copy when it has none itself.
+    """
+    kept: list[tuple[Partners, tuple[Head, Head]]] = []
+    for pair, head in zip(pairs, heads, strict=True):
+        at = next((i for i, (first, same) in enumerate(kept) if same == head and _copies(setup, first, pair)), None)
+        if at is None:
+            kept.append((pair, head))
+        elif pair.facts["edge"] and not kept[at][0].facts["edge"]:
+            first = kept[at][0]
+            kept[at] = replace(first, facts={**first.facts, "edge": pair.facts["edge"]}), head
+    return [pair for pair, _ in kept], [head for _, head in kept]
+
+
+def _copies(setup: Setup, one: Partners, other: Partners) -> bool:
+    """Whether two pairs ask for the same views, but for what training draws at random."""
+    sides = ((one.query, other.query), (one.gallery, other.gallery))
+    return all(a == b or is_same_input(setup, a, b) for a, b in sides)
 
 
 def _with_itself(view: str, head: Head, places: frozenset[str], positions: NDArray[np.int64]) -> Partners:
