@@ -13,7 +13,7 @@ from markupsafe import Markup
 from multiview.measure.intervals import Margin
 from multiview.settings import t_interval
 
-LEFT, RIGHT, WIDTH, LINE, TOP, BOTTOM = 330, 700, 720, 22, 34, 48
+LEFT, RIGHT, WIDTH, LINE, TOP, BOTTOM = 330, 650, 790, 22, 34, 48
 TITLE = "Paired differences of the measured claims in points, with 95 % intervals over seeds"
 STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#222}.s{font-size:11px;fill:#555}.t{font-size:14px;font-weight:600}"
@@ -60,7 +60,7 @@ def rows_of(claims: Sequence[Mapping[str, Any]], folder: Path) -> list[Row]:
 
 
 def _of_claim(claim: Mapping[str, Any], result: Mapping[str, Any]) -> list[Row]:
-    name, holds = claim["name"].replace("_", " "), result["verdict"] == HOLDS
+    name, holds = claim["name"], result["verdict"] == HOLDS
     base, *others = result["variants"]
     of = {other: result["variants"][other]["trained"] for other in others}
     labels = {other: f"{name}: {base} minus {other}" for other in others}
@@ -68,7 +68,7 @@ def _of_claim(claim: Mapping[str, Any], result: Mapping[str, Any]) -> list[Row]:
         of, labels = {base: result["variants"][base]["random"]}, {base: f"{name}: trained minus random"}
     ours = result["variants"][base]["trained"]
     pairs = {key: [x - y for x, y in zip(ours, values, strict=True)] for key, values in of.items()}
-    return [Row(labels[key], t_interval(pair), holds) for key, pair in pairs.items() if len(pair) > 1]
+    return [Row(labels[key].replace("_", " "), t_interval(pair), holds) for key, pair in pairs.items() if len(pair) > 1]
 
 
 def _x(points: float, most: float) -> float:
@@ -80,8 +80,10 @@ def _axis(most: float, height: int) -> list[Markup]:
     parts = [
         Markup(
             '<line class="{}" x1="{x}" x2="{x}" y1="{}" y2="{}"/>'
-            '<text class="s" x="{x}" y="{}" text-anchor="middle">{:+g}</text>'
-        ).format("g" if points else "z", TOP, bottom, bottom + 15, points, x=_x(points, most))
+            '<text class="s" x="{x}" y="{}" text-anchor="middle">{}</text>'
+        ).format(
+            "g" if points else "z", TOP, bottom, bottom + 15, f"{points:+g}" if points else "0", x=_x(points, most)
+        )
         for points in (-most, -most / 2, 0, most / 2, most)
     ]
     key = [("y", 16, "the claim holds"), ("n", 150, "it does not hold")]
@@ -97,4 +99,6 @@ def _row(row: Row, y: float, most: float) -> Markup:
     low, mid, high = (_x(100 * value, most) for value in (row.margin.low, row.margin.points, row.margin.high))
     line = Markup('<line class="{}" x1="{:.1f}" x2="{:.1f}" y1="{y}" y2="{y}"/>').format(kind, low, high, y=y)
     label = Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(LEFT - 8, y + 4, row.label)
-    return label + line + Markup(SHAPE[kind]).format(mid, y, y - 5)
+    numbers = tuple(100 * value for value in (row.margin.points, row.margin.low, row.margin.high))
+    text = Markup('<text class="s" x="{}" y="{}">{:+.1f} [{:.1f}, {:.1f}]</text>').format(RIGHT + 14, y + 4, *numbers)
+    return label + line + Markup(SHAPE[kind]).format(mid, y, y - 5) + text
