@@ -8,12 +8,18 @@ import wave
 from pathlib import Path
 
 import numpy as np
+import objective_cases
 import pytest
+import torch
 from published import write_stl10
 
 import multiview as mv
+from multiview.check.steps import trial_of
 from multiview.cli import run
+from multiview.counter_rng import Draws
 from multiview.errors import MultiviewError
+from multiview.plugins import load
+from multiview.train.step import seen_views
 
 FAST = ["--steps", "2", "--batch", "16", "--width", "0.1", "--knn_every", "0", "--threads", "1"]
 
@@ -109,3 +115,18 @@ def test_a_recipe_with_another_objective(words: list[str], scenes: Path, tmp_pat
 def test_a_joint_objective_names_the_topology_that_it_needs(scenes: Path) -> None:
     with pytest.raises(MultiviewError, match="--topology joint"):
         run(["train", "cmc_rgbd", "--data", str(scenes), "--objective", "symile"])
+
+
+def test_comm_fuses_two_crops_and_its_loss_is_that_by_hand() -> None:
+    """In float64, with normals absent of every third sample."""
+    recipe = load("recipes", "comm")(width=0.1, size=14, train=mv.Train(batch=9))
+    made = trial_of(recipe, hole=True)
+    parts, batch = made.parts, made.batch
+    (edge,) = parts.graph.edges
+    assert edge.views == ("rgb", "depth", "normal", "rgb_2", "depth_2", "normal_2")
+    views, present, known = seen_views(parts, batch, Draws(0, 1, batch.index.numpy(), "augment"))
+    model = parts.model.double()
+    embeddings = model({name: x.double() for name, x in views.items()}, known)
+    (found,) = parts.memories.edge_inputs(embeddings, {}, batch.index, present, 1)
+    assert present["normal"].sum() == 6
+    torch.testing.assert_close(edge.objective.scored(found).loss, objective_cases.comm(found, 0.2), rtol=1e-12, atol=0)
