@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +20,7 @@ from multiview.data.load.dataset import ANSWER_SECONDS, Samples
 from multiview.data.load.sourcestore import SourceStore
 from multiview.data.store.manifest import NO_SPLIT
 from multiview.errors import MultiviewError
+from multiview.portable.lanes import Lane, in_lanes
 from multiview.portable.model import Column
 
 if TYPE_CHECKING:
@@ -98,21 +100,19 @@ def blocks(opened: Opened, workers: int = 0, first: int = 0) -> Iterator[Vectors
 
     Raises MultiviewError when a store is damaged, or when a worker stops.
     """
-    facts = _Facts(opened.store)
-    reading = _Reading(opened)
-    rest = opened.batches[first:]
-    for rows, (batch, faults) in zip(rest, _read(reading, rest, workers), strict=True):
-        yield _block(opened, facts, rows, batch, faults)
+    facts, rest = _Facts(opened.store), opened.batches[first:]
+    read = zip(rest, _read(_Reading(opened), rest, workers), strict=True)
+    yield from in_lanes(Lane(opened.model, opened.views), partial(_block, opened, facts), read)
 
 
-def _block(
-    opened: Opened, facts: _Facts, rows: NDArray[np.int64], batch: Batch, faults: Mapping[tuple[int, str], str]
-) -> Vectors:
+def _block(opened: Opened, facts: _Facts, lane: Lane, read: tuple[NDArray[np.int64], tuple[Batch, Faults]]) -> Vectors:
+    """The vectors of one batch; the lane encodes it."""
+    rows, (batch, faults) = read
     there = {view: batch.present[value.modality].numpy().copy() for view, value in opened.views.items()}
     there |= {name: np.any([there[view] for view in of], axis=0) for name, of in opened.fused.items()}
     broken = {row for row, _ in faults}
     some = np.any(list(there.values()), axis=0) | ~np.isin(rows, list(broken))
-    found = opened.model.vectors(batch, opened.columns, opened.views)
+    found = lane.model.vectors(batch, opened.columns, lane.views)
     values = {each: np.where(there[each.view][:, None], x.cpu().numpy(), 0)[some] for each, x in found.items()}
     return Vectors(
         columns=opened.columns,
