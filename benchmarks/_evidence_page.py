@@ -31,8 +31,8 @@ seeds: the test samples of a claim are the same in all of its runs. Of twenty su
 by chance. The claims about segments and about crops were first seen in trials on the same sets, test samples included:
 for these two the page repeats a finding, it does not test it on new data.
 
-The budgets are small (32 px, a few hundred steps, narrow encoders): the claims are about these budgets. Core-minutes were
-measured on a machine that other programs used too, which makes them larger.
+The budgets are small (32 px, a few hundred steps, narrow encoders): the claims are about these budgets. Core-minutes
+were measured on a machine that other programs used too, which makes them larger.
 """
 
 
