@@ -75,6 +75,7 @@ def test_mistakes_are_told_in_one_sentence(trained: Path) -> None:
     (broken / "x.png").write_bytes((trained.parent / "photos/7.png").read_bytes()[:200])
     with pytest.raises(mv.MultiviewError, match=r"nothing could be read: 1 sample rejected, the first because"):
         run(["embed", str(trained / "model"), str(broken), str(trained.parent / "broken.npz"), "--overwrite"])
+    assert not (trained.parent / "broken.npz").exists()
     parts = parts_folder(trained.parent / "late.npz")
     parts.mkdir()
     (parts / "job.json").write_text("{}")  # of a command that failed before its first part

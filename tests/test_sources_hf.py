@@ -228,6 +228,20 @@ def test_a_dataset_with_a_transform_gives_what_the_transform_makes(dataset: Any)
     assert open_memory(plain, say=lambda _: None).read([0, 1], "x").tolist() == [[1, 2], [1, 2]]
 
 
+@pytest.mark.parametrize("feature", ["lists", "array"])
+def test_arrays_of_uint8_are_pictures(feature: str) -> None:
+    rng = np.random.default_rng(0)
+    rows = {"image": list(rng.integers(0, 256, (6, 8, 8, 3), np.uint8)), "counts": [[n, 2 * n] for n in range(6)]}
+    features = datasets.Features(
+        {"image": datasets.Array3D((8, 8, 3), "uint8"), "counts": datasets.Sequence(datasets.Value("int32"))}
+    )
+    given = datasets.Dataset.from_dict(rows, features=features if feature == "array" else None)
+    held = open_memory(given, say=lambda _: None)
+    assert held.modality("image").kind == "image"
+    np.testing.assert_array_equal(held.read([3], "image")[0], rows["image"][3])
+    assert held.read([3], "counts").tolist() == [[3, 6]]
+
+
 def test_a_damaged_picture_is_rejected_in_a_store_and_left_out_in_memory(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

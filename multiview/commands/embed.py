@@ -107,16 +107,18 @@ def embed(options: Embed) -> int:
             out, opened, about, every=options.save_every, workers=options.workers, progress=progress
         )
     if not count and rejected:
-        raise MultiviewError(_nothing_read(out, rejected))
+        out.unlink()
+        raise MultiviewError(_nothing_read(out))
     bad = f" {rejected:,} files could not be read: {out}.rejected.csv." if rejected else ""
     say(f"wrote {count:,} rows of {', '.join(each['name'] for each in about['columns'])} to {out}.{bad}")
     return DONE
 
 
-def _nothing_read(out: Path, rejected: int) -> str:
+def _nothing_read(out: Path) -> str:
     with Path(f"{out}.rejected.csv").open(encoding="utf-8", newline="") as file:
-        first = next(csv.DictReader(file))
-    why = f"{counted(rejected, 'sample')} rejected, the first because {printable(first['reason'])}"
+        rows = list(csv.DictReader(file))
+    first, samples = rows[0], {row["id"] for row in rows}
+    why = f"{counted(len(samples), 'sample')} rejected, the first because {printable(first['reason'])}"
     return f"nothing could be read: {why}. All are listed in {out}.rejected.csv."
 
 

@@ -248,7 +248,32 @@ def array_columns(parts: Parts, names: Sequence[str]) -> dict[str, HeldColumn]:
     if not names:
         return {}
     whole = Parts(tuple(part.with_format("numpy") for part in parts.only(names).parts))
-    return columns_of_samples(whole, HELD, lambda *_: None)
+    types = {name: _leaf_dtype(parts.parts[0].features[name]) for name in names}
+    return columns_of_samples(_Typed(whole, types), HELD, lambda *_: None)
+
+
+def _leaf_dtype(feature: Any) -> np.dtype:
+    """The type of the numbers of a list or array."""
+    inner = getattr(feature, "feature", None)
+    return np.dtype(feature.dtype) if inner is None else _leaf_dtype(inner)
+
+
+@dataclass(frozen=True)
+class _Typed:
+    """Samples whose whole numbers have the type of their feature; `datasets` gives int64."""
+
+    parts: Parts
+    types: Mapping[str, np.dtype]
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        return {name: self._typed(name, cell) for name, cell in self.parts[number].items()}
+
+    def _typed(self, name: str, cell: Any) -> Any:
+        whole = isinstance(cell, np.ndarray) and cell.dtype == np.int64
+        return cell.astype(self.types[name]) if whole and self.types[name].kind in "ui" else cell
 
 
 def skipped_note(names: Sequence[str]) -> list[str]:
