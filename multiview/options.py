@@ -294,6 +294,10 @@ def _unknown_option(given: str, options: set[str]) -> str:
     elsewhere = ", ".join(sorted(f"--{option}" for option in options if option.endswith(f".{given}")))
     if elsewhere:
         return f"there is no option '{given}' in that place; {elsewhere} is another option."
+    first, last = given.partition(".")[0], given.rpartition(".")[2]
+    deeper = sorted(option for option in options if option.startswith(f"{first}.") and option.endswith(f".{last}"))
+    if deeper:
+        return f"there is no option '{given}'. Did you mean '{deeper[0]}'?"
     last_words = {option.rsplit(".", 1)[-1] for option in options}
     nearest = suggestion(given, options if "." in given else last_words) or suggestion(given, options)
     return f"there is no option '{given}'.{nearest}"

@@ -7,11 +7,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 from multiview.errors import MultiviewError, unknown_name
 
 GROUPS = ("views", "encoders", "objectives", "sources", "recipes")
+EXAMPLES = {
+    "recipes": "multiview train auto --data {}",
+    "sources": "multiview preprocess SOURCE {} OUT",
+}
+"""How data is given to the command that was probably meant."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ def find(group: str, name: str) -> Plugin:
     plugins = installed(group)
     matches = [plugin for plugin in plugins if name in (plugin.name, plugin.whole)]
     if not matches:
-        remedy = f'Add your own under [project.entry-points."multiview.{group}"].'
+        remedy = _of_data(group, name) or f'Add your own under [project.entry-points."multiview.{group}"].'
         raise unknown_name(group.removesuffix("s"), name, {plugin.name for plugin in plugins}, remedy)
     if len(matches) > 1:
         raise MultiviewError(
@@ -68,6 +74,13 @@ def find(group: str, name: str) -> Plugin:
             f"write {' or '.join(plugin.whole for plugin in matches)}, or uninstall one of them."
         )
     return matches[0]
+
+
+def _of_data(group: str, name: str) -> str:
+    """What to type when the name of data stands where a recipe or a source is expected."""
+    if group not in EXAMPLES or not Path(name).exists():
+        return ""
+    return f"It is a {'folder' if Path(name).is_dir() else 'file'}: type `{EXAMPLES[group].format(name)}`."
 
 
 def load(group: str, name: str) -> Any:

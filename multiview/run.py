@@ -128,7 +128,19 @@ def _first_notes(prepared: Prepared) -> list[str]:
     """What the objectives say about a new run, and edges whose crops give the pairs away."""
     edges = prepared.setup.graph.named_edges().items()
     said = [note for name, edge in edges if (note := edge.objective.at_first(name))]
-    return [*said, *shared_crop_notes(prepared.setup)]
+    return [*said, *shared_crop_notes(prepared.setup), *_texts_under_sgd(prepared)]
+
+
+def _texts_under_sgd(prepared: Prepared) -> list[str]:
+    """A note on views of texts, whose transformers plain SGD rarely trains."""
+    kinds = {view: prepared.store.modality(each.modality).kind for view, each in prepared.setup.views.items()}
+    texts = [view for view, kind in kinds.items() if kind == "text"]
+    if not texts or prepared.train.optimizer.name != "sgd":
+        return []
+    return [
+        f"SGD rarely trains the transformer that reads {', '.join(texts)}. If the loss does not fall, give "
+        "--train.optimizer.name adamw --train.optimizer.lr 0.001, as `multiview train auto` does."
+    ]
 
 
 def _metrics(prepared: Prepared, loop: Loop, folder: Path, resumed: bool) -> Metrics:

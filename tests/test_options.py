@@ -20,6 +20,7 @@ from multiview.options import parse, to_yaml
     [
         (["--epoch", "3"], "there is no option 'epoch'. Did you mean 'epochs'? `cmc_lab --help` lists all options."),
         (["--train.optimizer.nme", "sgd"], "no option 'train.optimizer.nme'. Did you mean 'train.optimizer.name'?"),
+        (["--train.lr", "1"], "no option 'train.lr'. Did you mean 'train.optimizer.lr'?"),
         (["--objective.temprature", "1"], "Did you mean 'objective.temperature'?"),
         (["--name", "adamm"], "--train.optimizer.name: 'adamm' is none of sgd, adamw, lars. Did you mean 'adamw'?"),
         (["--epochs", "ten"], "--train.epochs: expected a whole number. Given: ten"),
@@ -42,6 +43,16 @@ def test_an_unknown_key_of_a_file_is_named(tmp_path) -> None:
 def test_a_missing_folder_is_named() -> None:
     with pytest.raises(MultiviewError, match=r"INPUT, OUT are missing; type `multiview preprocess folder INPUT OUT "):
         cli.run(["preprocess", "folder"])
+
+
+def test_data_in_the_place_of_a_recipe_or_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    Path("table.csv").touch()
+    with pytest.raises(MultiviewError, match=r"It is a folder: type `multiview train auto --data photos`\.$"):
+        cli.run(["train", "photos"])
+    with pytest.raises(MultiviewError, match=r"It is a file: type `multiview preprocess SOURCE table\.csv OUT`\.$"):
+        cli.run(["preprocess", "table.csv", "stores/x"])
 
 
 @pytest.mark.parametrize(

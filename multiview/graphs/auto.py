@@ -242,7 +242,7 @@ def _about_views(views: Sequence[Proposal]) -> list[Reason]:
     return [
         Reason(
             each.held.name,
-            f"view {each.name}" + (f", encoder of {each.view.share}" if each.view.share else f", {_encoder(each)}"),
+            f"view {each.name}" + (f", encoder of {each.view.share}" if each.view.share else _encoder(each)),
             each.why,
         )
         for each in views
@@ -251,7 +251,7 @@ def _about_views(views: Sequence[Proposal]) -> list[Reason]:
 
 def _encoder(each: Proposal) -> str:
     options = "".join(f" {name} {value:g}" for name, value in each.view.encoder_options.items())
-    return f"{each.view.encoder}{options}"
+    return f", {each.view.encoder}{options}" if each.view.encoder else ""
 
 
 def _about_edges(graph: Graph, views: Sequence[Proposal], holdings: Holdings) -> list[Reason]:
