@@ -24,7 +24,8 @@ differences are paired over seeds. *random*: the same encoders before training. 
 encoder. All probes of a claim see as many numbers of each sample, which every section names. Core-minutes are CPU time
 of training and evaluation of all seeds.
 
-A claim that one setting is better holds when the interval of the paired difference lies above zero. A claim of equality
+A claim that one setting is better holds when the interval of the paired difference lies above zero, or above the points
+that the claim asks for. A claim of equality
 holds when the interval lies within the points that the claim names on both sides; a claim that a setting is not worse,
 when it lies above minus these points. A claim that does not hold is printed like any other. The intervals are about the
 seeds: the test samples of a claim are the same in all of its runs. Of twenty such intervals about one misses the truth
@@ -89,7 +90,8 @@ def _width(result: Mapping[str, Any]) -> str:
 
 
 def _allowed(claim: Mapping[str, Any]) -> str:
-    return f"Allowed: {claim['within']} points. " if "within" in claim else ""
+    by = f"Asked for: a difference of {claim['by']} points. " if "by" in claim else ""
+    return f"Allowed: {claim['within']} points. " if "within" in claim else by
 
 
 def _table(result: Mapping[str, Any]) -> list[str]:

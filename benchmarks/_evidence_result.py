@@ -75,7 +75,7 @@ def judged(claim: Claim, found: Found) -> dict[str, Any]:
     decisive = [over[base]] if claim["expect"] == "untrained" else list(pairs.values())
     return {
         "claim": claim["claim"],
-        "verdict": verdict(claim["expect"], claim.get("within", 0) / 100, decisive),
+        "verdict": verdict(claim["expect"], least_of(claim), decisive),
         "differences": [f"{base} minus {other}: {in_points(each)}" for other, each in pairs.items()],
         "over_random": {name: in_points(each) for name, each in over.items()},
         "pairs": pairs,
@@ -84,18 +84,25 @@ def judged(claim: Claim, found: Found) -> dict[str, Any]:
     }
 
 
-def verdict(expect: str, within: float, pairs: Sequence[Sequence[float]]) -> str:
-    """Whether a claim holds, by the 95 % intervals of its paired differences.
+def least_of(claim: Claim) -> float:
+    """What a difference must lie above: `by` of a higher base, minus `within` of the others."""
+    return (claim.get("by", 0) if claim["expect"] == "higher" else -claim["within"]) / 100
 
-    higher: all above 0. equal: all within `within`. not_lower and untrained: all above -`within`.
+
+def verdict(expect: str, least: float, pairs: Sequence[Sequence[float]]) -> str:
+    """Whether a claim holds: all 95 % intervals of its paired differences lie above `least`.
+
+    equal: also all below -`least`.
     """
     if any(len(pair) < 2 for pair in pairs):
         return f"{FAILS} (one seed: no interval)"
     ends = [(interval.low, interval.high) for interval in map(t_interval, pairs)]
     if expect == "equal":
-        return HOLDS if all(-within < low and high < within for low, high in ends) else FAILS
-    if all(low > (0 if expect == "higher" else -within) for low, _ in ends):
+        return HOLDS if all(least < low and high < -least for low, high in ends) else FAILS
+    if all(low > least for low, _ in ends):
         return HOLDS
+    if all(low > 0 for low, _ in ends):
+        return f"{FAILS} (the difference is clear, but smaller)"
     return f"{FAILS} (the opposite is clear)" if any(high < 0 for _, high in ends) else f"{FAILS} (no clear difference)"
 
 

@@ -70,6 +70,8 @@ def test_claims_of_one_study_mean_the_same_runs_by_one_name(evidence: ModuleType
         ("higher", (0.7, 0.7, 0.73), (0.8, 0.81, 0.82), "DOES NOT HOLD (the opposite is clear)"),
         ("higher", (0.8, 0.81, 0.82), (0.79, 0.83, 0.8), "DOES NOT HOLD (no clear difference)"),
         ("higher", (0.8,), (0.7,), "DOES NOT HOLD (one seed: no interval)"),
+        ("higher by 5", (0.8, 0.81, 0.82), (0.7, 0.71, 0.73), "HOLDS"),
+        ("higher by 50", (0.8, 0.81, 0.82), (0.7, 0.71, 0.73), "DOES NOT HOLD (the difference is clear, but smaller)"),
         ("equal", (0.8, 0.81, 0.82), (0.8, 0.815, 0.82), "HOLDS"),
         ("equal", (0.8, 0.81, 0.82), (0.7, 0.7, 0.73), "DOES NOT HOLD"),
         ("not_lower", (0.8, 0.81, 0.82), (0.7, 0.7, 0.73), "HOLDS"),
@@ -82,8 +84,9 @@ def test_claims_of_one_study_mean_the_same_runs_by_one_name(evidence: ModuleType
 def test_a_claim_holds_or_does_not(
     evidence: ModuleType, expect: str, base: tuple[float, ...], other: tuple[float, ...], verdict: str
 ) -> None:
-    claim: dict[str, Any] = {"name": "x", "claim": "One is more than two.", "measure": "probe", "expect": expect}
-    claim |= {"words": ["--steps=1"], "variants": {"one": [], "two": ["--size=8"]}, "recipe": "simclr", "within": 2}
+    claim: dict[str, Any] = {"name": "x", "claim": "One is more than two.", "measure": "probe", "within": 2}
+    claim |= {"expect": expect.partition(" ")[0], "by": int(expect.rpartition(" by ")[2]) if " by " in expect else 0}
+    claim |= {"words": ["--steps=1"], "variants": {"one": [], "two": ["--size=8"]}, "recipe": "simclr"}
     plan = evidence.plan_of(claim, "store", 3)
     assert [variant.kind for variant in plan.variants] == [BASE, OPTION]
     assert plan.variants[1].words[:2] == ("--steps=1", "--data=store")
