@@ -27,13 +27,17 @@ class Dot:
 
 
 def dots(rows: Sequence[Dot], low: float, high: float, name: str) -> Markup:
-    """The drawing as SVG; the axis goes from `low` to `high` in percent. name: its description."""
+    """The drawing as SVG; the axis goes from `low` to `high`, in percent where the texts are.
+
+    name: its description.
+    """
     height = TOP + LINE * len(rows) + 24
     drawn = [
         _row(row, TOP + LINE * i + LINE / 2, low, high, i > 0 and rows[i - 1].label == row.label)
         for i, row in enumerate(rows)
     ]
-    axis = [_tick(low + (high - low) * k / 4, low, high, height - 20) for k in range(5)]
+    percent = all(row.text.endswith("%") for row in rows)
+    axis = [_tick(low + (high - low) * k / 4, low, high, height - 20, percent) for k in range(5)]
     return Markup('<svg class="dots" viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}</svg>').format(
         WIDTH, height, name, Markup("").join(axis), Markup("").join(drawn)
     )
@@ -48,11 +52,11 @@ def _x(value: float, low: float, high: float) -> float:
     return round(LEFT + (WIDTH - LEFT - RIGHT) * (min(max(value, low), high) - low) / (high - low), 1)
 
 
-def _tick(value: float, low: float, high: float, bottom: int) -> Markup:
-    x = _x(value, low, high)
+def _tick(value: float, low: float, high: float, bottom: int, percent: bool) -> Markup:
+    x, text = _x(value, low, high), f"{round(100 * value, 1):g} %" if percent else f"{value:g}"
     return Markup(
-        '<line class="grid" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/><text class="tick" x="{0}" y="{3}">{4:g} %</text>'
-    ).format(x, TOP, bottom, bottom + 14, round(100 * value, 1))
+        '<line class="grid" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/><text class="tick" x="{0}" y="{3}">{4}</text>'
+    ).format(x, TOP, bottom, bottom + 14, text)
 
 
 def _row(row: Dot, y: float, low: float, high: float, again: bool) -> Markup:

@@ -35,7 +35,10 @@ def targets(run: Gathered) -> list[Card]:
         "the trained features than from every control, beyond noise."
     )
     shares = [row for row in first if row.unit in ("fraction", "R2")]
-    named = [replace(row, group=f"{row.facts['target']} {name_of(row)}") for row in shares]
+    named = [
+        replace(row, group=f"{row.facts['target']} {'all views' if row.group == CONCAT else name_of(row)}")
+        for row in shares
+    ]
     learned = clear or any(_beaten(row).get(RANDOM) for row in heads)
     state = "good" if len(clear) == len(heads) else "unknown" if learned else "bad"
     lines = [_target_line(row, first) for row in heads]

@@ -112,13 +112,13 @@ def in_child(path: Path, out: Path) -> dict[str, Any]:
     child = start_module(
         "multiview.weights.unpickle", *words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    try:
-        said, errors = child.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        return {"refused": f"reading it takes more than {seconds:.0f} s"}
-    finally:
-        child.kill()
-        child.wait()
+    with child:  # its pipes are closed at the end, also when it is killed
+        try:
+            said, errors = child.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return {"refused": f"reading it takes more than {seconds:.0f} s"}
+        finally:
+            child.kill()
     if child.returncode != 0 or not said.endswith(b"\n"):
         return {"refused": _ending(path, child.returncode, errors)}
     return dict(json.loads(said.splitlines()[-1]))

@@ -4,7 +4,7 @@ if (samples.length && plane && by("map-plot")) {
   const views = Object.keys(plane.points), labels = samples.map((_, i) => labelOf(i)), classes = [...new Set(labels)].filter(Boolean).sort();
   const colourBy = by("map-colour");
   if (classes.length < 2) { colourBy.value = "view"; colourBy.closest("label").hidden = true; }
-  const shade = i => COLOURS[Math.max(classes.indexOf(labels[i]), 0) % COLOURS.length];
+  const shade = i => shadeOf(Math.max(classes.indexOf(labels[i]), 0));
   const whole = gallery.map, centre = by("map-centre");
   centre.closest("label").hidden = views.length < 2 || !whole.centred;
   const explain = () => {
@@ -30,7 +30,7 @@ if (samples.length && plane && by("map-plot")) {
     if (colourBy.value === "view") return [joined(), ...views.map((view, k) => trace(view, of(view), view, {marker: {size, color: COLOURS[k % COLOURS.length], symbol: SYMBOLS[k % SYMBOLS.length], opacity: 0.75}}))];
     const points = views.map((view, k) => trace(view, of(view), view, {showlegend: false, marker: {size, color: of(view).map(shade), symbol: SYMBOLS[k % SYMBOLS.length], opacity: 0.75}}));
     const shapes = views.map((view, k) => ({type: "scatter", mode: "markers", x: [null], y: [null], name: escaped(view), marker: {size: 9, color: "#888", symbol: SYMBOLS[k % SYMBOLS.length]}}));
-    const names = classes.slice(0, window.innerWidth < 600 ? 8 : 20).map((name, k) => ({type: "scatter", mode: "markers", x: [null], y: [null], name: escaped(name.length > 24 ? name.slice(0, 23) + "…" : name), marker: {size: 9, color: COLOURS[k % COLOURS.length]}}));
+    const names = classes.slice(0, window.innerWidth < 600 ? 8 : 20).map((name, k) => ({type: "scatter", mode: "markers", x: [null], y: [null], name: escaped(name.length > 24 ? name.slice(0, 23) + "…" : name), marker: {size: 9, color: shadeOf(k)}}));
     return [joined(), ...points, ...shapes, ...names];
   };
   const layout = () => base({dragmode: "lasso", showlegend: true, margin: {l: 40, r: 14, t: 34, b: 34}, legend: {orientation: "h", y: -0.08, yanchor: "top", x: 0, font: {size: 11}}, modebar: {bgcolor: "rgba(0,0,0,0)", color: colour("--soft"), activecolor: colour("--accent")}});

@@ -2,6 +2,12 @@ const data = JSON.parse(document.getElementById("page-data").textContent);
 const gallery = data.gallery, samples = gallery.samples || [];
 const root = document.documentElement, by = id => document.getElementById(id);
 const COLOURS = ["#3b82f6", "#d97706", "#10a37f", "#a855f7", "#ef4444", "#06b6d4", "#84cc16", "#ec4899", "#a16207", "#64748b"];
+// The next ten are darker, the next ten lighter.
+const shadeOf = k => {
+  const base = COLOURS[k % COLOURS.length], turn = Math.floor(k / COLOURS.length) % 3;
+  const mixed = v => Math.round(turn === 1 ? v * 0.55 : turn === 2 ? 255 - (255 - v) * 0.5 : v);
+  return "#" + [1, 3, 5].map(at => mixed(parseInt(base.slice(at, at + 2), 16)).toString(16).padStart(2, "0")).join("");
+};
 const SYMBOLS = ["circle", "diamond", "square", "triangle-up", "x", "cross", "star", "pentagon"];
 // Names of the data may be those of JavaScript's own properties, such as constructor.
 const get = (object, name) => (object && Object.hasOwn(object, name) ? object[name] : undefined);
