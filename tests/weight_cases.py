@@ -1,14 +1,15 @@
 """One file of weights for each published format, with the network that it was saved from.
 
-`python tests/weight_cases.py` prints the table of docs/weights.md.
+`python tests/weight_cases.py` prints the table of docs/weights.md; words behind it choose its lines.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -399,15 +400,15 @@ def difference(case: Case, encoder: Encoder) -> float:
     return float((encoder(x) - expected).abs().max())
 
 
-def rows() -> list[str]:
-    """The table of docs/weights.md, one line a case."""
-    lines = []
+def rows(words: Sequence[str] = ()) -> Iterator[str]:
+    """The table of docs/weights.md, one line a case; only titles with one of the words, if any."""
     for title, make in CASES.items():
+        if words and not any(word in title for word in words):
+            continue
         with tempfile.TemporaryDirectory() as folder:
             case = make()
             encoder, report = loaded(case, Path(folder))
-        lines.append(row(title, case, report, difference(case, encoder)))
-    return lines
+        yield row(title, case, report, difference(case, encoder))
 
 
 def row(title: str, case: Case, report: Report, worst: float) -> str:
@@ -417,4 +418,5 @@ def row(title: str, case: Case, report: Report, worst: float) -> str:
 
 
 if __name__ == "__main__":
-    print("\n".join(rows()))
+    for line in rows(sys.argv[1:]):
+        print(line, flush=True)

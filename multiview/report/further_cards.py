@@ -10,7 +10,7 @@ from multiview.measure.rows import CONCAT, KEPT, RANDOM, TRAINED, Measure
 from multiview.plurals import counted
 from multiview.report.gather import Gathered
 from multiview.report.measured import name_of, text_of, title_of
-from multiview.report.verdict import Card, drawing, first_groups
+from multiview.report.verdict import Card, drawing, first_groups, headline_first
 
 TARGET = "target_"
 """The start of the names of measures of a predicted column."""
@@ -34,7 +34,7 @@ def targets(run: Gathered) -> list[Card]:
         f"Of {counted(len(heads), 'target')}, {len(clear)} {'is' if len(clear) == 1 else 'are'} predicted better from "
         "the trained features than from every control, beyond noise."
     )
-    shares = [row for row in first if row.unit in ("fraction", "R2")]
+    shares = headline_first([row for row in first if row.unit in ("fraction", "R2")])
     named = [
         replace(row, group=f"{row.facts['target']} {'all views' if row.group == CONCAT else name_of(row)}")
         for row in shares
@@ -44,6 +44,10 @@ def targets(run: Gathered) -> list[Card]:
     lines = [_target_line(row, first) for row in heads]
     picture = drawing(first_groups(named), "score of each target") if named else Card.drawing
     return [Card(title="Targets", state=state, sentence=sentence, lines=lines, drawing=picture)]
+
+
+def _short_name(row: Measure) -> str:
+    return "all views" if row.group == CONCAT else name_of(row)
 
 
 def _beaten(row: Measure) -> dict[str, bool]:

@@ -52,7 +52,7 @@ def by_labels(run: Gathered) -> Card:
     subject, *controls = headline(rows)
     clear = [margin_over(subject, control).clear for control in controls]
     state = "unknown" if not clear else "good" if all(clear) else "unknown" if clear[0] else "bad"
-    shown = first_groups([row for row in rows if len(row.views) == 1 or row.group == CONCAT])
+    shown = first_groups(headline_first([row for row in rows if len(row.views) == 1 or row.group == CONCAT]))
     return Card(
         title=title,
         state=state,
@@ -83,6 +83,11 @@ def between_views(run: Gathered) -> Card:
         drawing=drawing(shown, "R@1"),
         notes=retrieval_notes(retrieval_rows(run.rows)),
     )
+
+
+def headline_first(rows: Sequence[Measure]) -> list[Measure]:
+    """The rows of all views together, then the others, which a drawing may leave out."""
+    return sorted(rows, key=lambda row: row.group != CONCAT)
 
 
 def first_groups(rows: Sequence[Measure], most: int = MOST) -> list[Measure]:

@@ -31,6 +31,8 @@ if (samples.length && plane && by("map-plot")) {
     const points = views.map((view, k) => trace(view, of(view), view, {showlegend: false, marker: {size, color: of(view).map(shade), symbol: SYMBOLS[k % SYMBOLS.length], opacity: 0.75}}));
     const shapes = views.map((view, k) => ({type: "scatter", mode: "markers", x: [null], y: [null], name: escaped(view), marker: {size: 9, color: "#888", symbol: SYMBOLS[k % SYMBOLS.length]}}));
     const names = classes.slice(0, window.innerWidth < 600 ? 8 : 20).map((name, k) => ({type: "scatter", mode: "markers", x: [null], y: [null], name: escaped(name.length > 24 ? name.slice(0, 23) + "…" : name), marker: {size: 9, color: shadeOf(k)}}));
+    const more = classes.length - names.length;
+    if (more > 0) names.push({type: "scatter", mode: "markers", x: [null], y: [null], name: `and ${more} more`, marker: {size: 9, color: "rgba(0,0,0,0)"}});
     return [joined(), ...points, ...shapes, ...names];
   };
   const layout = () => base({dragmode: "lasso", showlegend: true, margin: {l: 40, r: 14, t: 34, b: 34}, legend: {orientation: "h", y: -0.08, yanchor: "top", x: 0, font: {size: 11}}, modebar: {bgcolor: "rgba(0,0,0,0)", color: colour("--soft"), activecolor: colour("--accent")}});
