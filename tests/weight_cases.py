@@ -1,6 +1,6 @@
 """One file of weights for each published format, with the network that it was saved from.
 
-`python tests/weight_cases.py` prints the table of docs/weights.md; words behind it choose its lines.
+`python tests/weight_cases.py` prints the table of docs/weights.md; further words choose its lines.
 """
 
 from __future__ import annotations
