@@ -24,13 +24,13 @@ differences are paired over seeds. *random*: the same encoders before training. 
 encoder. All probes of a claim see as many numbers of each sample, which every section names. Core-minutes are CPU time
 of training and evaluation of all seeds.
 
-A claim that one setting is better holds when the interval of the paired difference lies above zero, or above the points
-that the claim asks for. A claim of equality
-holds when the interval lies within the points that the claim names on both sides; a claim that a setting is not worse,
-when it lies above minus these points. A claim that does not hold is printed like any other. The intervals are about the
-seeds: the test samples of a claim are the same in all of its runs. Of twenty such intervals about one misses the truth
-by chance. The claims about segments and about crops were first seen in trials on the same sets, test samples included:
-for these two the page repeats a finding, it does not test it on new data.
+A claim that one setting is better holds when the interval of the paired difference lies above zero, or above the
+points that the claim asks for. A claim of equality holds when the interval lies within the points that the claim
+names on both sides; a claim that a setting is not worse, when it lies above minus these points. A claim that does not
+hold is printed like any other. The intervals are about the seeds: the test samples of a claim are the same in all of
+its runs. Claims with the same base share its runs, and so its luck. Of twenty such intervals about one misses the
+truth by chance. The claims about segments and about crops were first seen in trials on the same sets, test samples
+included: for these two the page repeats a finding, it does not test it on new data.
 
 The budgets are small (32 px, a few hundred steps, narrow encoders): the claims are about these budgets. Core-minutes
 were measured on a machine that other programs used too, which makes them larger.
