@@ -31,6 +31,7 @@ def executed(path: Path, folder: Path) -> Any:
 
     notebook = nbformat.read(path, as_version=4)
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # for `!multiview`
+    os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"  # of tqdm, with a path of this machine
     NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": str(folder)}}).execute()
     return notebook
 
