@@ -52,8 +52,12 @@ class JointBatchNorm(_BatchNorm):
 class _ThenActs(JointBatchNorm):
     """In place of timm's batch norms that hold their activation."""
 
+    act: nn.Module
+    drop: nn.Module
+
     def forward(self, input: Tensor) -> Tensor:
-        return self.act(self.drop(super().forward(input)))
+        out: Tensor = self.act(self.drop(super().forward(input)))
+        return out
 
 
 JOINT = (nn.SyncBatchNorm, JointBatchNorm)
