@@ -33,8 +33,8 @@ def moco(
             gradient.
         queue: (K, d) earlier keys of length 1, the negatives. K may be 0: then the loss is 0.
         temperature: divides the cosines; a tensor is learned.
-        index, queue_index: (n,) and (K,) the sample of each row and of each key of the queue. When
-            given, a sample's own older keys are no negatives.
+        index: (n,) the sample of each row. With `queue_index`, own older keys are no negatives.
+        queue_index: (K,) the sample of each key of the queue.
         present: which rows exist.
 
     Returns:
