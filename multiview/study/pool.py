@@ -84,8 +84,10 @@ class Pool:
         return worker
 
     def _listen(self, at: int, process: subprocess.Popen[str]) -> None:
-        for line in process.stdout or ():
-            self.answers.put((at, json.loads(line)))
+        assert process.stdout is not None
+        with process.stdout as lines:
+            for line in lines:
+                self.answers.put((at, json.loads(line)))
         self.answers.put((at, None))
 
     def _give(self, worker: Worker) -> None:
