@@ -35,7 +35,7 @@ KILLED = 3_000
 """Files of the runs that are killed."""
 PART = 256
 PARTS = -(-KILLED // PART)
-"""Samples of a saved part, and the number of parts."""
+"""Samples of a saved part, and the number of parts at least: each split has parts of its own."""
 ALONE = 8
 """Batches on which encoders and reading are measured alone, three times; the fastest counts."""
 
@@ -265,7 +265,7 @@ def kill_at(words: list[str], parts: int, later: float, out: Path) -> str:
     time.sleep(later if parts < PARTS else 0)
     child.kill()
     child.wait()
-    return "the whole file" if out.exists() else f"{len(saved(out))} parts of {PARTS} saved"
+    return "the whole file" if out.exists() else f"{len(saved(out))} saved parts"
 
 
 def saved(out: Path) -> list[Path]:
