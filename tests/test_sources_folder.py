@@ -4,7 +4,7 @@ import io
 import os
 import pickle
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from multiview.cli import run
 from multiview.data.columns.picture_columns import encoded_column
 from multiview.data.files import images
 from multiview.data.files.encoded import LazyImage, decoded
-from multiview.data.listing.filetree import find_files, ids_of
+from multiview.data.listing.filetree import find_files, ids_of, without_ending
 from multiview.data.listing.splits import parse_shares, split_by_hash
 from multiview.data.source import BadSample
 from multiview.data.sources.folder import Folder
@@ -323,3 +323,8 @@ def test_encoded_files_are_stored_unchanged(tmp_path: Path) -> None:
         assert np.array_equal(picture, images.rgb(file, "x"))
     with pytest.raises(MultiviewError, match=r"'encode' is not a way to store images; available: encoded, raw"):
         Folder(store="encode")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["a/b.JPG", "a", "a.", ".hid", "x/.hid.png", "x..y", "a.b/c", "ü/é.Png", "a.tar.gz"])
+def test_a_name_loses_the_ending_that_pathlib_names(name: str) -> None:
+    assert without_ending(name) == PurePosixPath(name).with_suffix("").as_posix()

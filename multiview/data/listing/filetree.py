@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from multiview.data.files.picture_formats import ENDINGS, UNREAD
 from multiview.errors import MultiviewError
@@ -100,8 +100,9 @@ def find_files(root: Path, kind: str = "image", endings: Collection[str] = ENDIN
     found: dict[str, list[str]] = {"file": [], "folder": [], "link": [], "passed": []}
     for path, what in walk_entries(root, links):
         found[what].append(path)
-    wanted = [path for path in found["file"] if _ending(path)[1:] in endings]
-    others = Counter(_ending(path) or "without ending" for path in found["file"] if _ending(path)[1:] not in endings)
+    with_ending = [(path, _ending(path)) for path in found["file"]]
+    wanted = [path for path, ending in with_ending if ending[1:] in endings]
+    others = Counter(ending or "without ending" for _, ending in with_ending if ending[1:] not in endings)
     folders = [each for each in found["folder"] if not any(path.startswith(f"{each}/") for path in found["passed"])]
     return FileTree(
         root,
@@ -116,7 +117,10 @@ def find_files(root: Path, kind: str = "image", endings: Collection[str] = ENDIN
 
 
 def _ending(path: str) -> str:
-    return PurePosixPath(path).suffix.lower()
+    """As `PurePosixPath.suffix`, in lower case, without the time of a path object for each file."""
+    name = path.rpartition("/")[2]
+    at = name.rfind(".")
+    return name[at:].lower() if 0 < at < len(name) - 1 else ""
 
 
 def walk_entries(root: Path, links: bool) -> Iterator[tuple[str, str]]:
@@ -126,16 +130,17 @@ def walk_entries(root: Path, links: bool) -> Iterator[tuple[str, str]]:
     """
     for folder, below, names in os.walk(root, followlinks=links):
         here = os.path.realpath(folder)
-        relative = PurePosixPath(Path(folder).relative_to(root).as_posix())
+        inside = Path(folder).relative_to(root).as_posix()
+        relative, folders = "" if inside == "." else f"{inside}/", set(below)
         for name in sorted([*below, *names]):
             path = f"{folder}/{name}"
             if name.startswith("."):
                 continue
-            if name in NO_DATA or (name in below and is_output(Path(path))):
-                yield (relative / name).as_posix(), "passed"
+            if name in NO_DATA or (name in folders and is_output(Path(path))):
+                yield f"{relative}{name}", "passed"
                 continue
-            what = "folder" if name in below else "file"
-            yield (relative / name).as_posix(), "link" if not links and os.path.islink(path) else what  # noqa: PTH114
+            what = "folder" if name in folders else "file"
+            yield f"{relative}{name}", "link" if not links and os.path.islink(path) else what  # noqa: PTH114
         # Skip a link to a folder above itself, which would never end.
         below[:] = [
             name
@@ -157,7 +162,7 @@ def ids_of(paths: Sequence[str]) -> list[str]:
 
 def without_ending(path: str) -> str:
     """`cats/tom.jpg` -> `cats/tom`."""
-    return PurePosixPath(path).with_suffix("").as_posix()
+    return path[: len(path) - len(_ending(path))]
 
 
 def as_unicode(name: str) -> str:
