@@ -100,7 +100,7 @@ def find_files(root: Path, kind: str = "image", endings: Collection[str] = ENDIN
     found: dict[str, list[str]] = {"file": [], "folder": [], "link": [], "passed": []}
     for path, what in walk_entries(root, links):
         found[what].append(path)
-    with_ending = [(path, _ending(path)) for path in found["file"]]
+    with_ending = [(path, ending_of(path)) for path in found["file"]]
     wanted = [path for path, ending in with_ending if ending[1:] in endings]
     others = Counter(ending or "without ending" for _, ending in with_ending if ending[1:] not in endings)
     folders = [each for each in found["folder"] if not any(path.startswith(f"{each}/") for path in found["passed"])]
@@ -116,7 +116,7 @@ def find_files(root: Path, kind: str = "image", endings: Collection[str] = ENDIN
     )
 
 
-def _ending(path: str) -> str:
+def ending_of(path: str) -> str:
     """As `PurePosixPath.suffix`, in lower case, without the time of a path object for each file."""
     name = path.rpartition("/")[2]
     at = name.rfind(".")
@@ -162,7 +162,7 @@ def ids_of(paths: Sequence[str]) -> list[str]:
 
 def without_ending(path: str) -> str:
     """`cats/tom.jpg` -> `cats/tom`."""
-    return path[: len(path) - len(_ending(path))]
+    return path[: len(path) - len(ending_of(path))]
 
 
 def as_unicode(name: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from multiview.data.columns.file_columns import ARRAY, ENDINGS, SERIES
 from multiview.data.files import audiofiles, images, videofiles
-from multiview.data.listing.filetree import find_files, without_ending
+from multiview.data.listing.filetree import ending_of, find_files, without_ending
 from multiview.data.listing.labels import USUAL_CSV
 from multiview.data.sources.aligned import Aligned
 
@@ -63,7 +63,7 @@ def views_of_kinds(root: Path) -> dict[str, str]:
 
 def kind_of(file: str) -> str:
     """The kind of a file, by its ending."""
-    return KIND_OF[PurePosixPath(file).suffix[1:].lower()]
+    return KIND_OF[ending_of(file)[1:]]
 
 
 def share_names(some: Collection[str], others: Iterable[str]) -> bool:
