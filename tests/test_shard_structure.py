@@ -17,7 +17,7 @@ import pytest
 
 from multiview.data.modality import ANY, Modality
 from multiview.data.source import Plan, Row
-from multiview.data.store import columnfile, shardfiles
+from multiview.data.store import chunkindex, columnfile, shardfiles
 from multiview.data.store.manifest import Provenance
 from multiview.data.store.reading import Store
 from multiview.data.store.verify import verify
@@ -51,6 +51,12 @@ class Toy:
     def plan(self, root: Path | None) -> Plan:
         rows = [Row(f"s{n}", label="ab"[n % 2], split="train", factors={"n": n}) for n in range(COUNT)]
         return Plan(rows, KINDS, sample)
+
+
+@pytest.fixture(params=["read", "listed"])
+def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Indices are read from the bytes of the file, as those of many chunks, or listed by h5py."""
+    monkeypatch.setattr(chunkindex, "FEW", 0 if request.param == "read" else 10**9)
 
 
 @pytest.fixture
@@ -97,6 +103,7 @@ FIXED, RAGGED = ("image", "depth"), ("sound", "clip")
 WHOLE = ("label", "split", "id", "factor/n", "present/image", "present/depth", "length/sound", "length/clip")
 
 
+@pytest.mark.usefixtures("how")
 @pytest.mark.parametrize("name", FIXED)
 @pytest.mark.parametrize("missing", [0, 4, 7])
 def test_a_sample_that_the_index_lacks_is_damage(store: Path, name: str, missing: int) -> None:
@@ -145,6 +152,7 @@ def test_a_layout_without_checksums_is_refused(store: Path, name: str, layout: s
         read_all(store)
 
 
+@pytest.mark.usefixtures("how")
 @pytest.mark.parametrize(
     ("name", "row", "other", "other_row"),
     [("image", 2, "image", 3), ("sound", 0, "sound", 1), ("clip", 5, "clip", 6), ("label", 0, "factor/n", 0)],
@@ -286,6 +294,7 @@ def test_texts_of_another_padding_are_damage(store: Path, padding: int) -> None:
         read_all(store)
 
 
+@pytest.mark.usefixtures("how")
 @pytest.mark.parametrize(("name", "row"), [("image", 5), ("image", 1), ("depth", 2), ("clip", 9)])
 def test_a_part_that_is_listed_but_not_found_is_damage(store: Path, name: str, row: int) -> None:
     """The last coordinate of a key in the index is always 0; HDF5 lists the chunk, reads zeros."""

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import numpy as np
@@ -234,10 +235,14 @@ def too_little_memory(name: str) -> MultiviewError:
 
 def check_size(path: Path, size: int) -> None:
     """Raises MultiviewError unless the file of a shard exists with its full size."""
-    if not path.is_file():
-        raise damaged(path, "it is missing")
-    if path.stat().st_size != size:
-        raise damaged(path, f"it has {path.stat().st_size} bytes, not {size}")
+    try:
+        found = path.stat()
+    except OSError as cause:
+        raise damaged(path, "it is missing") from cause
+    if not S_ISREG(found.st_mode):
+        raise damaged(path, "it is no file")
+    if found.st_size != size:
+        raise damaged(path, f"it has {found.st_size} bytes, not {size}")
 
 
 def damaged(path: Path, reason: str) -> MultiviewError:

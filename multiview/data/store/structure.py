@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from multiview.data.files.bombs import FREE
+from multiview.data.store.chunkindex import Chunks, chunks_of
 from multiview.files import size_text
 from multiview.parsing import MALFORMED
 
@@ -23,8 +24,6 @@ HEAD = 64
 """Bytes of a sample of which most samples have one that is not zero."""
 NOT_OF_SAMPLES = frozenset({"label", "split", "id", "digest", "factor", "group", "statistics", "rejects"})
 """What lies beside the samples of a shard and is not read with them."""
-Place = tuple[int, int]
-"""First byte and length of a chunk in its file."""
 HDF5_ERRORS: tuple[type[Exception], ...] = (*MALFORMED, RuntimeError, SystemError)
 """What h5py raises for a malformed file."""
 
@@ -51,11 +50,11 @@ def _faults_below(file: Any, size: int, skipped: frozenset[str]) -> Iterator[str
     datasets: dict[str, Any] = {}
     for name, fault in _walk(file, "", datasets, skipped):
         yield f"{name} {fault}"
-    places: list[Place] = []
+    parts: list[Chunks] = []
     for name, dataset in datasets.items():
         present = datasets.get(f"present/{name}") if f"length/{name}" not in datasets else None
-        yield from _dataset_faults(name, dataset, size, present, places)
-    yield from _place_faults(places, size)
+        yield from _dataset_faults(name, dataset, size, present, parts)
+    yield from _place_faults(parts, size)
 
 
 def _is_link(group: Any, name: str) -> bool:
@@ -66,14 +65,12 @@ def _is_link(group: Any, name: str) -> bool:
     return links.exists(path) and links.get_info(path).type != h5py.h5l.TYPE_HARD
 
 
-def _dataset_faults(name: str, dataset: Any, size: int, present: Any, places: list[Place]) -> Iterator[str]:
-    """The faults of one dataset; adds the places of its chunks to `places`."""
+def _dataset_faults(name: str, dataset: Any, size: int, present: Any, parts: list[Chunks]) -> Iterator[str]:
+    """The faults of one dataset; adds its chunks to `parts`."""
     if form := _form_fault(dataset, size):
         yield f"/{name} {form}"
         return
-    chunks: list[Any] = []
-    dataset.id.chunk_iter(chunks.append)
-    places += [(chunk.byte_offset, chunk.size) for chunk in chunks]
+    parts.append(chunks := chunks_of(dataset))
     if present is not None and not _is_filled(present):
         yield f"/present/{name} lacks samples: its parts are not there"
     elif missing := _chunk_fault(dataset, chunks, present):
@@ -136,7 +133,7 @@ def only_checksums(dataset: Any) -> bool:
     return all(each == FLETCHER32 for each in _filters(dataset.id.get_create_plist()))
 
 
-def _chunk_fault(dataset: Any, chunks: list[Any], present: Any) -> str | None:
+def _chunk_fault(dataset: Any, chunks: Chunks, present: Any) -> str | None:
     """Why the chunks are not those of the dataset; `present` says which samples were written."""
     shape, rows = dataset.chunks, len(dataset)
     if present is None and len(chunks) != -(-rows // shape[0]):
@@ -144,11 +141,11 @@ def _chunk_fault(dataset: Any, chunks: list[Any], present: Any) -> str | None:
     if present is not None and (len(present) != rows or shape[0] != 1):
         return "does not hold one chunk per sample"
     wanted = np.arange(0, rows, shape[0]) if present is None else np.flatnonzero(present[()])
-    found = np.sort(np.array([chunk.chunk_offset[0] for chunk in chunks], np.int64))
-    if not np.array_equal(found, wanted) or any(any(chunk.chunk_offset[1:]) for chunk in chunks):
+    found = np.sort(chunks.first[:, 0])
+    if not np.array_equal(found, wanted) or chunks.first[:, 1:].any():
         return f"lacks samples: its index leads to {len(found)} of {len(wanted)} parts, or to wrong ones"
     whole = math.prod(shape) * dataset.id.dtype.itemsize + CHECKSUM_BYTES
-    if any(chunk.size != whole or chunk.filter_mask for chunk in chunks):
+    if (chunks.size != whole).any() or chunks.skipped.any():
         return "has a part without its checksum"
     return None
 
@@ -175,10 +172,11 @@ def unwritten(dataset: Any, values: np.ndarray, start: int) -> list[int]:
     return lost
 
 
-def _place_faults(places: list[Place], size: int) -> Iterator[str]:
-    ends = 0
-    for start, length in sorted(places):
-        if start < ends or start + length > size:
-            yield "its index leads to one place twice, or behind the end of the file"
-            return
-        ends = start + length
+def _place_faults(parts: list[Chunks], size: int) -> Iterator[str]:
+    """The fault of an index that leads to one place twice, or out of the file."""
+    starts = np.concatenate([np.empty(0, np.int64), *(chunks.place for chunks in parts)])
+    lengths = np.concatenate([np.empty(0, np.int64), *(chunks.size for chunks in parts)])
+    order = np.argsort(starts, kind="stable")
+    starts, lengths = starts[order], lengths[order]
+    if (np.diff(starts) < lengths[:-1]).any() or (starts < 0).any() or (starts > size - lengths).any():
+        yield "its index leads to one place twice, or behind the end of the file"
