@@ -52,7 +52,7 @@ test-lowest: ## run the fast tests on the lowest versions that pyproject.toml de
 	@$(PYTHON) -m venv .venv-lowest
 	@.venv-lowest/bin/python -m pip install --disable-pip-version-check --quiet $$($(PYTHON) tests/lowest.py) \
 	  pytest hypothesis jaxtyping beartype scikit-image types-PyYAML transformers 'setuptools>=77'
-	@.venv-lowest/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@.venv-lowest/bin/python -m pip install --disable-pip-version-check --quiet --no-deps -e .
 	@.venv-lowest/bin/python -m pytest -W default $(ARGS)
 
 torture: $(VENV)/.dev ## kill runs, damage files, limit memory and disk for MINUTES=20 (SEED=N repeats a campaign, ARGS="--only run")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 
 from multiview.cgroups import cpu_quota
@@ -23,6 +26,23 @@ def chosen_cores() -> int:
 def own_cores() -> int:
     """This process's share of the cores when several processes of a run share the machine."""
     return max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+@contextmanager
+def thread_pool(workers: int, each: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool whose `workers` threads compute with `each` threads of PyTorch.
+
+    At the end, tasks that have not begun are dropped, and PyTorch gets its number of threads back.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(each,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)
 
 
 _quota = cache(cpu_quota)

@@ -32,6 +32,15 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def in_full(words: str) -> str:
+    """The words, with a path that exists written as an absolute path; `folder:` before it stays.
+
+    So two spellings of one place are equal.
+    """
+    kind, colon, rest = words.partition(":") if words.startswith("folder:") else ("", "", words)
+    return f"{kind}{colon}{Path(rest).resolve()}" if rest and Path(rest).exists() else words
+
+
 def replace_text(path: Path, text: str) -> None:
     """Writes a text file in UTF-8 as `replace_bytes` does."""
     replace_bytes(path, text.encode("utf-8", "surrogateescape"))

@@ -145,6 +145,12 @@ class View:
         """The same view, reading the modality that the store calls `modality`."""
         return replace(self, modality=modality)
 
+    @property
+    def undrawn(self) -> View:
+        """The view without all that training draws at random; the central crop has a size only."""
+        crop = Crop(size=self.crop.size, seconds=self.crop.seconds)
+        return replace(self, crop=crop, augment=None, mask=None, distort=None)
+
     def with_statistics(
         self, statistics: Mapping[str, Statistics], stored: Mapping[str, Modality] | None = None
     ) -> View:

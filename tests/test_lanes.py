@@ -12,6 +12,7 @@ import torch
 from many_kinds import make, of_names
 
 import multiview as mv
+from multiview.cores import thread_pool
 from multiview.portable import lanes, opening
 from multiview.portable.lanes import Lane, in_lanes
 from multiview.portable.model import PortableModel
@@ -121,3 +122,11 @@ def test_an_error_ends_the_lanes_in_order(model: tuple) -> None:
             done.append(found)
     assert done == [0, 1, 2, 3, 4]
     assert torch.get_num_threads() == 4
+
+
+def test_a_pool_gives_the_number_of_threads_back_after_an_error() -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(ZeroDivisionError), thread_pool(2, before + 1) as pool:
+        assert list(pool.map(lambda _: torch.get_num_threads(), range(3))) == [before + 1] * 3
+        pool.submit(lambda: 1 / 0).result()
+    assert torch.get_num_threads() == before

@@ -23,7 +23,8 @@ from multiview.objectives import SigLIP, SimSiam
 from multiview.train import checkpoint
 from multiview.train.finite import MOST_OVERFLOWS, Overflows
 from multiview.train.optimiser import make_optimiser
-from multiview.train.resumable import check_resumable, optimiser_kind
+from multiview.train.resumable import check_resumable, optimiser_kind, refuse_earlier_end
+from multiview.train.runfolder import changed_options
 
 NAMES = ("sgd", "adamw", "lars")
 
@@ -218,3 +219,32 @@ def test_gradients_that_never_become_finite_end_an_fp16_run() -> None:
         overflows.add(True, step)
     with pytest.raises(mv.MultiviewError, match=r"step 99: .* not finite in float16 .* --precision bf16"):
         overflows.add(True, 99)
+
+
+def test_an_end_before_the_checkpoint_is_refused(
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert run("cmc_lab", scenes, out, "--steps", "4") == 0
+    for words in (["--steps", "3"], ["--steps", "3", "--plan"], ["--epochs", "0"]):
+        assert run("cmc_lab", scenes, out, "--resume", *words) == 2
+    assert run("cmc_lab", scenes, out, "--resume", "--steps", "3") == 2
+    assert "the run has already trained 4 steps, and --epochs and --steps ask for 3 in all" in capsys.readouterr().err
+    assert run("cmc_lab", scenes, out, "--resume", "--steps", "4") == 0  # the end itself: measured again
+
+
+@pytest.mark.parametrize(("step", "steps"), [(5, 4), (1, 0)])
+def test_the_sentence_on_an_early_end_says_what_to_type(step: int, steps: int) -> None:
+    refuse_earlier_end(step, step, 3)
+    refuse_earlier_end(step, step + 1, 3)
+    with pytest.raises(mv.MultiviewError, match=rf"Give --steps {step} to measure .*an epoch has 3"):
+        refuse_earlier_end(step, steps, 3)
+
+
+def test_a_path_of_another_spelling_is_no_changed_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "config.yaml").write_text("data: photos\nseed: 0\n")
+    same, other = (mv.Recipe(data=data, seed=1) for data in (str(tmp_path / "photos"), str(tmp_path)))
+    assert changed_options(tmp_path, same) == ["seed 0 -> 1"]
+    assert f"data photos -> {tmp_path}" in changed_options(tmp_path, other)

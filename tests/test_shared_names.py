@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pictures import noise, save
 
+from multiview.data.load import shared_names
 from multiview.data.load.detect_source import detect_source
 from multiview.data.load.open_data import open_data
 from multiview.data.sources.aligned import Aligned
@@ -74,3 +75,12 @@ def test_samples_with_holes_are_read(tmp_path: Path) -> None:
     assert sorted(each.name for each in store.manifest.modalities) == ["cam", "nir"]
     assert len(store) == 8
     assert [int(store.present(name).sum()) for name in ("cam", "nir")] == [6, 6]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_folder_is_listed_once_to_find_its_source(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Path] = []
+    original = shared_names.find_files
+    monkeypatch.setattr(shared_names, "find_files", lambda *words: calls.append(words[0]) or original(*words))
+    detect_source(touched(tmp_path, *CASES[case][0]))
+    assert calls == [tmp_path]

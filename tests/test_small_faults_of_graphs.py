@@ -89,3 +89,19 @@ def test_resume_before_the_file_of_a_graph_names_what_is_missing(
     file.write_text(GRAPH)
     assert command("train", "graph", "--resume", str(file)) == 2
     assert "--out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--edges", "photo-depth: simclr"], ["--topology", "core:depth"]])
+def test_a_misspelt_view_is_named_in_place_of_the_edge_that_lacks_it(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("train", "graph", "--data", "scenes:40", "--views", "photo=rgb,dpeth", *words) == 2
+    said = capsys.readouterr().err
+    assert "--views: view 'dpeth': 'dpeth' is not a view" in said
+    assert "Did you mean 'depth'?" in said
+
+
+def test_an_edge_that_names_no_view_of_a_right_graph_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--data", "scenes:40", "--views", "photo=rgb,depth", "--edges", "photo-dpeth: simclr"]
+    assert command("train", "graph", *words) == 2
+    assert "edge photo-dpeth: 'dpeth' is not a view of this graph" in capsys.readouterr().err

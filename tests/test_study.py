@@ -288,3 +288,21 @@ def test_a_study_ends_in_a_table_and_a_page_and_goes_on(
     assert (out / "runs/base.seed-0/study.json").stat().st_mtime_ns == first
     assert len(json.loads((out / "study.json").read_text())["runs"]["base"]) == 2
     assert "Without one view" in (out / "report.html").read_text("utf8")
+
+
+def test_a_study_is_the_same_by_a_relative_and_an_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "depth.yaml").touch()
+    out = tmp_path / "study"
+    relative, absolute = (
+        Plan(variants=(ALL, replace(DEPTH, words=(str(file),))), seeds=(0,))
+        for file in (Path("depth.yaml"), tmp_path / "depth.yaml")
+    )
+    write_plan(out, relative)
+    job = relative.jobs(out)[1]
+    job.folder.mkdir(parents=True)
+    (job.folder / "study.json").write_text('{"seconds": 1, "cpu_seconds": 1}')
+    write_plan(out, absolute)
+    assert read_plan(out).variants == absolute.variants

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
-SECONDS = 600
+SECONDS = 1200
 """The longest time of one cell."""
 LONGEST = 60
 """Lines of text that a cell keeps; the middle of a longer text is left out."""

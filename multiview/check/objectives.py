@@ -21,6 +21,7 @@ from multiview.check.options import CheckObjective
 from multiview.errors import MultiviewError
 from multiview.objectives.base import EdgeInput, EdgeOutput, Needs, Objective, Situation
 from multiview.plugins import load
+from multiview.plurals import counted
 
 ROWS = 8
 CLOSE = 1e-9
@@ -70,7 +71,7 @@ def needs(objective: Objective) -> str:
     )
     demand(any(need.online for need in wanted), "no view is online, so nothing learns")
     remembered = ["memory" * bool(need.memory) or "keys" * bool(need.keys) or "nothing more" for need in wanted]
-    return f"{len(wanted)} views; remembers {', '.join(dict.fromkeys(remembered))}"
+    return f"{counted(len(wanted), 'view')}; remembers {', '.join(dict.fromkeys(remembered))}"
 
 
 def scalar_loss(objective: Objective) -> str:

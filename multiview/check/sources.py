@@ -19,6 +19,7 @@ from multiview.data.source import BadSample, Plan
 from multiview.errors import MultiviewError
 from multiview.options import parse
 from multiview.plugins import load
+from multiview.plurals import counted
 
 READ = 16
 """Number of samples to read, spread over the plan."""
@@ -81,7 +82,7 @@ def same_plan(trial: Trial) -> str:
     ids = [row.id for row in first.rows]
     twice = next((name for name in ids if ids.count(name) > 1), None) if len(set(ids)) < len(ids) else None
     demand(twice is None, f"two rows have the id '{twice}'; make ids unique")
-    return f"{len(ids)} rows"
+    return counted(len(ids), "row")
 
 
 def modalities(trial: Trial) -> str:
@@ -108,7 +109,7 @@ def labels(trial: Trial) -> str:
     unknown = sorted(found - set(classes)) if classes is not None else []
     demand(not unknown, f"the label '{(unknown or [''])[0]}' is not among the plan's classes")
     splits = sorted({str(row.split) for row in rows})
-    return f"{len(found)} classes, splits {', '.join(splits)}"
+    return f"{counted(len(found), 'class', 'classes')}, splits {', '.join(splits)}"
 
 
 def shape_and_dtype(trial: Trial) -> None:

@@ -109,8 +109,8 @@ def embed(options: Embed) -> int:
     if not count and rejected:
         out.unlink()
         raise MultiviewError(_nothing_read(out))
-    bad = f" {rejected:,} files could not be read: {out}.rejected.csv." if rejected else ""
-    say(f"wrote {count:,} rows of {', '.join(each['name'] for each in about['columns'])} to {out}.{bad}")
+    bad = f" {counted(rejected, 'file')} could not be read: {out}.rejected.csv." if rejected else ""
+    say(f"wrote {counted(count, 'row')} of {', '.join(each['name'] for each in about['columns'])} to {out}.{bad}")
     return DONE
 
 

@@ -129,9 +129,10 @@ def _show_plan(built: Built, folder: Path, options: Study) -> None:
         say(f"  {variant.name}")
     for sentence in built.left_out:
         say(f"Note: {sentence}")
+    variants, seeds = counted(len(built.plan.variants), "variant"), counted(options.seeds, "seed")
     say(
-        f"\n{len(built.plan.variants)} variants x {counted(options.seeds, 'seed')} = {counted(len(jobs), 'run')}, of "
-        f"which {len(left)} are left; {counted(side, 'process', 'processes')} side by side"
+        f"\n{variants} x {seeds} = {counted(len(jobs), 'run')}, of which {len(left)} are left; "
+        f"{counted(side, 'process', 'processes')} side by side"
     )
     say(_duration(built, [job.seconds for job in jobs if job.done], len(left), side))
 

@@ -108,7 +108,10 @@ def _describe(stored: Stored, form: Format, tower: Tower) -> None:
     say(f"{stored.name}: {form.title}")
     _line("entries", f"{', '.join(stored.entries[:12])}{'; ' * bool(facts)}{facts}")
     towers = form.towers_in(stored)
-    _line("networks", ", ".join(f"{name} ({len(names)} tensors)" for name, names in towers.items()) or tower.name)
+    _line(
+        "networks",
+        ", ".join(f"{name} ({counted(len(names), 'tensor')})" for name, names in towers.items()) or tower.name,
+    )
     _line("names", tower.dialect or "those of our encoders, torchvision or timm")
     for channels, (mean, std) in form.scales_in(stored).items():
         _line("trained on", f"{channels}: mean {_numbers(mean)}, std {_numbers(std)}")

@@ -13,11 +13,11 @@ import numpy as np
 from multiview.data.load.memory import SPEC as MEMORY
 from multiview.data.write.progress import progress_bar
 from multiview.embed.gallery import Gallery, read_gallery
-from multiview.embed.parts import JOB, about_job, embed_into, parts_folder
+from multiview.embed.parts import JOB, about_job, embed_into, parts_folder, same_job
 from multiview.embed.tables import METADATA
 from multiview.embed.texts import is_text
 from multiview.errors import MultiviewError
-from multiview.parsing import parsing
+from multiview.parsing import parsing, read_json
 from multiview.portable.model import PortableModel
 from multiview.portable.opening import Opened, open_for
 
@@ -84,7 +84,7 @@ def _made(file: Path, opened: Opened, what: str, spec: str) -> Gallery:
 def _drop_parts_of_others(folder: Path, about: Mapping[str, Any]) -> None:
     """Removes the parts of a killed search that read other data or another model."""
     job = folder / JOB
-    if job.is_file() and not json.loads(json.dumps(about)).items() <= json.loads(job.read_text("utf8")).items():
+    if job.is_file() and not same_job(about).items() <= same_job(read_json(job, f"Remove {folder}.")).items():
         shutil.rmtree(folder)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ import numpy as np
 from multiview.data.load.identity import ids_digest
 from multiview.embed.tables import table_names, write_table
 from multiview.errors import MultiviewError
-from multiview.files import replace_bytes, replace_text
+from multiview.files import in_full, replace_bytes, replace_text
 from multiview.folderlock import locked
-from multiview.parsing import parsing
+from multiview.parsing import parsing, read_json
 from multiview.portable.model import FUSED_HEAD
 from multiview.portable.opening import BATCH, Opened
 from multiview.portable.vectors import Rejected, Vectors, blocks, joined
@@ -66,13 +66,18 @@ def embed_into(
 
 def _claim(folder: Path, out: Path, job: dict[str, Any]) -> None:
     """Notes what is embedded; raises MultiviewError when the parts are of something else."""
-    file, text = folder / JOB, json.dumps(job, sort_keys=True)
-    if file.is_file() and file.read_text(encoding="utf-8") != text and _paths(folder):
+    file, wanted = folder / JOB, same_job(job)
+    if file.is_file() and _paths(folder) and same_job(read_json(file, f"Remove {folder}.")) != wanted:
         raise MultiviewError(
             f"{folder} holds parts of another command (other data, model or options). Give that command again to "
             f"finish it, give --overwrite to start anew, or choose another OUT than {out}."
         )
-    replace_text(file, text)
+    replace_text(file, json.dumps(wanted, sort_keys=True))
+
+
+def same_job(job: Mapping[str, Any]) -> dict[str, Any]:
+    """The job as JSON has it; a relative and an absolute path of the same data are equal."""
+    return json.loads(json.dumps({name: in_full(x) if name == "data" else x for name, x in job.items()}))
 
 
 def _paths(folder: Path) -> list[Path]:

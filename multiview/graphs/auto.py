@@ -17,6 +17,7 @@ from multiview.graphs.values import Graph, GraphEdge
 from multiview.objectives.base import Objective
 from multiview.objectives.needs import Needs
 from multiview.plugins import load
+from multiview.plurals import counted
 from multiview.view import Crop
 
 LEAST = 4
@@ -301,7 +302,7 @@ def _about_crop(crop: Crop, views: Sequence[Proposal], own: bool) -> list[Reason
 def _about_train(train: Train, samples: int) -> list[Reason]:
     each = max(1, samples // train.batch)
     steps = min(train.epochs * each, train.steps or sys.maxsize)
-    length = f"{train.epochs} epochs", f"{steps:,} steps"
+    length = counted(train.epochs, "epoch"), counted(steps, "step")
     if steps < train.epochs * each:  # --train.steps ends the run before the last epoch
-        length = f"{steps:,} steps", f"{steps:,} steps are {steps / each:.3g} epochs"
+        length = counted(steps, "step"), f"{counted(steps, 'step')} are {steps / each:.3g} epochs"
     return [Reason("budget", f"{length[0]}, batch {train.batch}", f"{samples:,} training samples: {length[1]}")]

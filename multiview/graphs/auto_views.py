@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from multiview.graphs.held import Held
 from multiview.graphs.values import GraphView
 from multiview.photometric import NAMED
+from multiview.plurals import counted
 from multiview.tuning import Tuning
 
 SIZES = (96, 64, 48, 32)
@@ -108,7 +109,7 @@ def normals(group: Sequence[Held]) -> list[Proposal]:
 
 def bands(group: Sequence[Held]) -> list[Proposal]:
     """The view bands, of the bands that change."""
-    return [_pixels(each, "bands", f"{len(each.changing)} bands", bands=selected(each)) for each in group]
+    return [_pixels(each, "bands", counted(len(each.changing), "band"), bands=selected(each)) for each in group]
 
 
 def _pixels(held: Held, view: str, why: str, **options: object) -> Proposal:
@@ -163,7 +164,7 @@ def _frame(held: Held, name: str, why: str) -> Proposal:
 def series(group: Sequence[Held]) -> list[Proposal]:
     """The view series, of the channels that change."""
     tuning = Tuning(weight_decay=SENSOR_DECAY) if len(group) > 1 else Tuning()
-    found = [_series(each, f"series of {len(each.changing)} channels") for each in group]
+    found = [_series(each, f"series of {counted(len(each.changing), 'channel')}") for each in group]
     return [replace(each, view=replace(each.view, tuning=tuning)) for each in found]
 
 
@@ -187,7 +188,7 @@ def _cloud(held: Held) -> Proposal:
 
 def tables(group: Sequence[Held]) -> list[Proposal]:
     """The view table of each; the two halves of the columns when there is one table only."""
-    return [_table(each, each.name, each.changing, f"table of {len(each.changing)} columns") for each in group]
+    return [_table(x, x.name, x.changing, f"table of {counted(len(x.changing), 'column')}") for x in group]
 
 
 def halves(table: Held) -> list[Proposal]:

@@ -18,7 +18,7 @@ from multiview.graphs.values import GEOMETRY, Graph, GraphEdge, GraphView
 from multiview.graphs.yamlfile import At, Document, document_of, kind_of, read_document
 from multiview.objectives.base import Objective
 from multiview.photometric import NAMED, Augment
-from multiview.plugins import installed, load
+from multiview.plugins import find, installed, load
 from multiview.recipe import Recipe
 from multiview.tuning import Tuning
 from multiview.view import Crop
@@ -114,6 +114,16 @@ def views_of(document: Document) -> dict[str, GraphView]:
     if not isinstance(given, Mapping):
         document.fail(("views",), f"views is {kind_of(given)}; give a mapping such as `photo: {{view: rgb}}`.")
     return {name: view_of(document, name, value) for name, value in given.items()}
+
+
+def _refuse_unknown(document: Document, views: Mapping[str, GraphView]) -> None:
+    """Fails at a view that no package registers: an edge that lacks a view may mean that one."""
+    for name, view in views.items():
+        try:
+            find("views", view.view or name)
+        except MultiviewError as error:
+            at: At = ("views", name, "view")
+            document.fail(at if at in document.places else at[:2], f"view '{name}': {error}")
 
 
 def view_of(document: Document, name: str, given: Any) -> GraphView:
@@ -240,6 +250,7 @@ def _of_topology(document: Document, topology: Any, views: Mapping[str, GraphVie
     try:
         return edges_of(topology, tuple(views))
     except MultiviewError as error:
+        _refuse_unknown(document, views)
         document.fail(("topology",), error)
 
 
@@ -288,6 +299,7 @@ def edge_of(document: Document, listed: Listed, views: Mapping[str, GraphView], 
         return options["edge"]
     label = "-".join(names)
     if unknown := next((name for name in names if name not in views), None):
+        _refuse_unknown(document, views)
         document.fail(at, f"edge {label}: {unknown_name('view of this graph', unknown, views)}")
     objective = objective_at(document, at, _objective_words(options, names, default), default, label)
     own = _edge_fields(document, at, options, label)

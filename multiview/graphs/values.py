@@ -10,6 +10,7 @@ from typing import Any
 from multiview.errors import MultiviewError, unknown_name
 from multiview.graph import VIEW_NAME, Schedule
 from multiview.objectives.base import Objective
+from multiview.plurals import counted
 from multiview.recipe import Setup
 from multiview.tuning import Tuning
 from multiview.view import Augmentation, Crop
@@ -110,8 +111,8 @@ class GraphEdge:
         object.__setattr__(self, "views", tuple(self.views))
         if len(self.views) < 2:
             raise MultiviewError(
-                f"edge '{self.label}' joins {len(self.views)} views; name two or more, such as `photo - depth`, or one "
-                "view twice, such as `depth - depth`."
+                f"edge '{self.label}' joins {counted(len(self.views), 'view')}; name two or more, such as "
+                "`photo - depth`, or one view twice, such as `depth - depth`."
             )
         if isinstance(self.weight, bool) or not isinstance(self.weight, (int, float)) or not self.weight > 0:
             raise MultiviewError(f"edge {self.label}: weight is {self.weight!r}; give a finite number above 0.")

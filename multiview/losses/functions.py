@@ -23,6 +23,7 @@ from multiview.objectives.simsiam import SimSiam
 from multiview.objectives.symile import Symile
 from multiview.objectives.vicreg import VICReg
 from multiview.ops.precision import full_precision
+from multiview.plurals import counted
 
 SPHERE, RAW = Head(), Head(unit=False)
 
@@ -107,7 +108,7 @@ def symile(
         The mean over rows and over the views as anchor.
     """
     if len(views) < 3:
-        raise MultiviewError(f"symile: {len(views)} views were given; give embeddings of three views or more.")
+        raise MultiviewError(f"symile: {counted(len(views), 'view')} given; give embeddings of three views or more.")
     sides = _sides("symile", {f"view {number}": x for number, x in enumerate(views, 1)}, present)
     objective = Symile(learn_temperature=False, temperature=_fixed(temperature))
     drawn = int(torch.randint(2**62, ())) if seed is None else seed

@@ -16,7 +16,6 @@ from multiview.measure.retrieval import Partners, pool
 from multiview.model import needs_of, owners
 from multiview.objectives.needs import Head
 from multiview.recipe import Setup
-from multiview.view import Crop, View
 
 if TYPE_CHECKING:
     from multiview.data.store.reading import Store
@@ -161,14 +160,7 @@ def shared_heads(graph: ContrastGraph, query: str, gallery: str) -> tuple[str, H
 def is_same_input(setup: Setup, a: str, b: str) -> bool:
     """Whether two views share an encoder and, without random crops and augmentation, are equal."""
     owner_of = owners(setup.encoders, (a, b))
-    return owner_of[a] == owner_of[b] and _fixed(setup.views[a]) == _fixed(setup.views[b])
-
-
-def _fixed(view: View) -> View:
-    """The view without all that training draws at random; the central crop has a size only."""
-    return replace(
-        view, crop=Crop(size=view.crop.size, seconds=view.crop.seconds), augment=None, mask=None, distort=None
-    )
+    return owner_of[a] == owner_of[b] and setup.views[a].undrawn == setup.views[b].undrawn
 
 
 def _with_all(setup: Setup, store: Store, split: str, names: tuple[str, ...]) -> NDArray[np.int64]:

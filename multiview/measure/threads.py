@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from multiview.cores import own_cores
+from multiview.cores import own_cores, thread_pool
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -25,16 +24,7 @@ def in_threads(act: Callable[[Item], Found], items: Sequence[Item]) -> Iterator[
 
     The matrices of probes are small: several threads of arithmetic mostly wait for each other.
     """
-    import torch
     from threadpoolctl import threadpool_limits
 
-    before = torch.get_num_threads()
-    workers = max(1, min(own_cores(), len(items)))
-    try:
-        with (
-            threadpool_limits(1),
-            ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool,
-        ):
-            yield from pool.map(act, items)
-    finally:
-        torch.set_num_threads(before)
+    with threadpool_limits(1), thread_pool(max(1, min(own_cores(), len(items))), 1) as pool:
+        yield from pool.map(act, items)

@@ -11,6 +11,7 @@ from multiview.errors import MultiviewError, printable
 from multiview.files import replace_text
 from multiview.measure.files import EVALUATION, rows_from_json
 from multiview.measure.rows import RAW, Measure
+from multiview.plurals import counted
 from multiview.portable.layout import CARD, FOLDER
 
 if TYPE_CHECKING:
@@ -73,9 +74,10 @@ def card_of_model(trained: Trained, folders: Mapping[str, str], run: Mapping[str
 
 
 def _opening(trained: Trained, folders: Mapping[str, str], run: Mapping[str, Any]) -> str:
+    views, steps = counted(len(folders), "view"), counted(run["steps"], "step")
     return (
-        f"# {plain(run['name']) or 'model'}\n\nEncoders of {len(folders)} views, trained together for {run['steps']} "
-        f"steps by contrastive multiview learning.\n\n"
+        f"# {plain(run['name']) or 'model'}\n\nEncoders of {views}, trained together for {steps} "
+        f"by contrastive multiview learning.\n\n"
         f"{_table(('view', 'folder', 'reads', 'features'), _views(trained, folders))}"
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from copy import deepcopy
 from queue import SimpleQueue
 from typing import NamedTuple, TypeVar
@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import nn
 
-from multiview.cores import own_cores
+from multiview.cores import own_cores, thread_pool
 from multiview.portable.model import PortableModel
 from multiview.view import View
 
@@ -61,18 +61,14 @@ def in_lanes(lane: Lane, act: Callable[[Lane, Item], Found], items: Iterable[Ite
 
 def _in_order(run: Callable[[Item], Found], items: Iterable[Item], lanes: int, threads: int) -> Iterator[Found]:
     """The results of `run` in the order of the items, computed by `lanes` threads."""
-    before, waiting = torch.get_num_threads(), deque[Future[Found]]()
-    pool = ThreadPoolExecutor(lanes, initializer=torch.set_num_threads, initargs=(threads,))
-    try:
+    waiting = deque[Future[Found]]()
+    with thread_pool(lanes, threads) as pool:
         for item in items:
             waiting.append(pool.submit(run, item))
             if len(waiting) > lanes:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(before)
 
 
 def _twins(lane: Lane, count: int) -> list[Lane]:

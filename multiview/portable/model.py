@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,11 @@ class ViewPart:
     heads: Mapping[str, Projection]
     edges: Mapping[str, str]
 
+    def repeats(self, other: ViewPart) -> bool:
+        """Whether this view gives the vectors of the other one, and none that the other lacks."""
+        same = self.encoder is other.encoder and self.heads.keys() <= other.heads.keys()
+        return same and self.modality == other.modality and self.view.undrawn == other.view.undrawn
+
 
 class Column(NamedTuple):
     """What one vector of a sample is: the features h of a view, or z behind one of its heads."""
@@ -93,6 +99,17 @@ class PortableModel:
     def views(self) -> tuple[str, ...]:
         """The names of the views that can be computed here."""
         return tuple(self.parts)
+
+    @property
+    def second_crops(self) -> frozenset[str]:
+        """The views NAME_2, NAME_3 that a graph made of its view NAME for a second crop.
+
+        Nothing is drawn at random here, so their vectors are those of the view.
+        """
+        bases = {name: found[1] for name in self.parts if (found := re.fullmatch(r"(\w+)_\d+", name))}
+        return frozenset(
+            n for n, base in bases.items() if base in self.parts and self.parts[n].repeats(self.parts[base])
+        )
 
     @property
     def folder(self) -> Path:

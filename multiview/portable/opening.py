@@ -94,11 +94,18 @@ def _read_and_named(
     asked = [name for name in model.fusions if wanted is None or name in wanted]
     plain = None if wanted is None else [name for name in wanted if name not in model.fusions]
     known = {} if plain == [] else views_of(model, store, plain)
+    known = _once(model, known) if wanted is None else known
     shown = tuple(known)
     if wanted is not None and asked:
         fused = {view for name in asked for view in model.fusions[name].fusion.views}
         known |= {name: view for name, view in views_of(model, store, None).items() if name in fused}
     return known, (*shown, *(name for name in asked if any(v in known for v in model.fusions[name].fusion.views)))
+
+
+def _once(model: PortableModel, known: Mapping[str, View]) -> dict[str, View]:
+    """The views without second crops, whose vectors would be equal; a fusion may read them."""
+    fused = {view for each in model.fusions.values() for view in each.fusion.views}
+    return {name: view for name, view in known.items() if name in fused or name not in model.second_crops}
 
 
 def open_store(data: Mapping[str, Any], spec: str) -> Store:

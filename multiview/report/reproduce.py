@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from multiview.files import size_text
+from multiview.plurals import counted
 from multiview.report.gather import Gathered
 
 NUMBER = (int, float)
@@ -53,7 +54,7 @@ def _compute(run: Gathered) -> list[str]:
     if run.run.metrics:
         last = run.run.metrics[-1]
         speeds = [line["samples_per_second"] for line in run.run.metrics if "samples_per_second" in line]
-        said.append(f"{last['step']} steps")
+        said.append(counted(int(last["step"]), "step"))
         said += [f"{sorted(speeds)[len(speeds) // 2]:.4g} samples per second (median)"] if speeds else []
     return said
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from multiview.errors import MultiviewError
-from multiview.files import replace_text
+from multiview.files import in_full, replace_text
 from multiview.measure.rows import RANDOM, RAW
 from multiview.parsing import parsing
 
@@ -117,11 +117,16 @@ def _refuse_another(study: Path, plan: Plan) -> None:
     before = {variant.name: variant for variant in read_plan(study).variants}
     for variant in plan.variants:
         old = before.get(variant.name, variant)
-        if old != variant and any((study / RUNS).glob(f"{variant.name}.seed-*/{DONE}")):
+        if _in_full(old) != _in_full(variant) and any((study / RUNS).glob(f"{variant.name}.seed-*/{DONE}")):
             raise MultiviewError(
                 f"{study} holds finished runs of another setting called {variant.name}; give another --out, or "
                 "repeat the command of that study to continue it."
             )
+
+
+def _in_full(variant: Variant) -> Variant:
+    """The variant with the paths among its words written out, as --out may be given in two ways."""
+    return replace(variant, words=tuple(map(in_full, variant.words)))
 
 
 def read_plan(study: Path) -> Plan:

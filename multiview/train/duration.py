@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from multiview.plurals import counted
 from multiview.train.prepare import Prepared
 from multiview.viewlayer import ViewLayer
 
@@ -21,7 +22,7 @@ ENOUGH, MOST = 1.0, 12
 def duration_text(prepared: Prepared) -> str:
     """`about 4 minutes for the encoders, timed on 16 samples`; empty when nothing can be timed."""
     seconds, rows = encoder_seconds(prepared), timed_rows(prepared)
-    return "" if seconds is None else f"about {amount(seconds)} for the encoders, timed on {rows} samples"
+    return "" if seconds is None else f"about {amount(seconds)} for the encoders, timed on {counted(rows, 'sample')}"
 
 
 def timed_rows(prepared: Prepared) -> int:

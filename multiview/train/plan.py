@@ -25,7 +25,7 @@ from multiview.train.checkpoint import any_saved, newest
 from multiview.train.duration import amount, duration_text
 from multiview.train.plan_scale import AtScale, Line, at_scale
 from multiview.train.prepare import Prepared
-from multiview.train.resumable import check_resumable
+from multiview.train.resumable import check_resumable, refuse_earlier_end
 from multiview.train.runfolder import CHECKPOINTS, claim
 from multiview.train.shared_crops import shared_crop_notes
 from multiview.view import View
@@ -114,6 +114,7 @@ def _resume_point(prepared: Prepared, recipe: Recipe) -> str:
     saved = newest(folder)
     samples, batches = identity_of(prepared.samples, prepared.memories.codes), prepared.batches
     check_resumable(saved.state, samples, prepared.train.batch, prepared.train, batches.order)
+    refuse_earlier_end(saved.state["step"], prepared.steps, len(batches))
     return f"from step {saved.state['step']:,} of {saved.path}"
 
 
@@ -181,8 +182,8 @@ def notes(model: MultiviewModel, memories: Memories, train: Train, situation: Si
     rows = min(train.micro_batch or situation.per_rank, situation.per_rank)
     if rows < situation.per_rank and any(isinstance(m, _BatchNorm) for m in model.modules()):
         texts.append(
-            f"batch norm will see {rows} samples at a time (micro_batch), not {situation.per_rank}. The gradient "
-            "equals that of the whole batch only for networks without batch norm."
+            f"batch norm will see {counted(rows, 'sample')} at a time (micro_batch), not {situation.per_rank}. "
+            "The gradient equals that of the whole batch only for networks without batch norm."
         )
     return texts
 

@@ -9,6 +9,7 @@ from multiview.config import Train
 from multiview.data.load.identity import Identity
 from multiview.errors import MultiviewError
 from multiview.graph import ContrastGraph
+from multiview.plurals import counted
 
 EXACT = "exact"
 
@@ -30,6 +31,22 @@ def check_resumable(
     _refuse_other_optimiser(state, train)
     _refuse_other_accumulation(state, train)
     return notes
+
+
+def refuse_earlier_end(step: int, steps: int, per_epoch: int) -> None:
+    """Raises MultiviewError when the checkpoint lies behind the last step that is asked for.
+
+    Args:
+        step: of the checkpoint.
+        steps: of the whole run, by today's options.
+        per_epoch: steps of an epoch.
+    """
+    if step > steps:
+        raise MultiviewError(
+            f"the run has already trained {counted(step, 'step')}, and --epochs and --steps ask for {steps:,} in all: "
+            f"steps cannot be taken back. Give --steps {step} to measure the run as it is, more than {step} steps "
+            f"(an epoch has {per_epoch:,}) to train on, or another --out for a shorter run."
+        )
 
 
 def refuse_other_data(state: Mapping[str, Any], samples: Identity, batch: int) -> list[str]:

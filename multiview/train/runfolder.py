@@ -17,7 +17,7 @@ import yaml
 
 from multiview import old_import_paths
 from multiview.errors import MultiviewError
-from multiview.files import PARTIAL, replace_text
+from multiview.files import PARTIAL, in_full, replace_text
 from multiview.folderlock import NAME as LOCK
 from multiview.folderlock import locked
 from multiview.options import to_dict, to_yaml
@@ -148,8 +148,14 @@ def changed_options(out: Path, recipe: Recipe) -> list[str]:
     except MALFORMED_YAML:
         return []
     now = _flat(to_dict(recipe))
-    names = [name for name in now if name not in NOT_COMPARED and now[name] != before.get(name, now[name])]
+    names = [name for name in now if name not in NOT_COMPARED and not _alike(before.get(name, now[name]), now[name])]
     return [f"{name} {before[name]} -> {now[name]}" for name in names]
+
+
+def _alike(before: Any, now: Any) -> bool:
+    """Whether two values are equal; a relative and an absolute path of one place are."""
+    texts = isinstance(before, str) and isinstance(now, str)
+    return before == now or (texts and in_full(before) == in_full(now))
 
 
 def _flat(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -17,7 +17,7 @@ from multiview.distributed import on_first
 from multiview.errors import MultiviewError
 from multiview.train import bank_files, checkpoint
 from multiview.train.deferred import Deferred
-from multiview.train.resumable import check_resumable, starts, unused_starts
+from multiview.train.resumable import check_resumable, refuse_earlier_end, starts, unused_starts
 from multiview.train.runfolder import CHECKPOINTS
 from multiview.train.step import Parts
 from multiview.train.window import Rows
@@ -101,6 +101,7 @@ class Saver:
             return 0, [f"{self.out} has no checkpoint yet: the run begins at its first step"]
         newest = checkpoint.newest(folder)
         notes = check_resumable(newest.state, self.samples, self.batches.batch, self.train, self.batches.order)
+        refuse_earlier_end(newest.state["step"], self.steps, len(self.batches))
         try:
             self._restore(newest)
         except (RuntimeError, ValueError, LookupError, TypeError) as error:

@@ -8,11 +8,10 @@ from pathlib import Path, PurePosixPath
 
 from multiview.data.files import arrayfiles, audiofiles, csvfiles, images, videofiles
 from multiview.data.listing import labels
-from multiview.data.listing.filetree import find_files
 from multiview.data.listing.recordings import SENSORS, sensor_of_column
 from multiview.data.listing.tables import ENDINGS as TABLES
 from multiview.data.listing.tables import read_columns
-from multiview.data.load.shared_names import folders_of_kinds, keeping_holes, views_of_kinds, with_more_folders
+from multiview.data.load.shared_names import Listing, folders_of_kinds, keeping_holes, views_of_kinds, with_more_folders
 from multiview.data.source import Source
 from multiview.data.sources.aligned import Aligned, modality_folders
 from multiview.data.sources.arrays import Arrays
@@ -63,23 +62,24 @@ def detect_source(root: Path) -> Source:
         return published[0]
     if any((root / f"manifest{ending}").is_file() for ending in TABLES):
         return Manifest()
-    aligned = _aligned(root)
+    files = Listing(root)
+    aligned = _aligned(root, files)
     if aligned:
         return keeping_holes(aligned, root)
-    return Manifest() if lists_files(root) else _source_of_tree(root)
+    return Manifest() if lists_files(root) else _source_of_tree(root, files)
 
 
-def _aligned(root: Path) -> Aligned | None:
+def _aligned(root: Path, files: Listing) -> Aligned | None:
     """The source of files that have equal names, if they mean views of one sample."""
     if len(known := modality_folders(root)) >= 2:
-        return with_more_folders(root, tuple(known.values()))
+        return with_more_folders(files, tuple(known.values()))
     if names := folders_of_samples(root):
-        return None if _holds_recordings(root) else Aligned(modalities=names)
-    if patterns := views_by_ending(root):
+        return None if _holds_recordings(files) else Aligned(modalities=names)
+    if patterns := views_by_ending(files):
         return Aligned(modalities=patterns)
-    if names := folders_of_kinds(root):
+    if names := folders_of_kinds(files):
         return Aligned(modalities=names)
-    return Aligned(modalities=patterns) if (patterns := views_of_kinds(root)) else None
+    return Aligned(modalities=patterns) if (patterns := views_of_kinds(files)) else None
 
 
 def lists_files(root: Path) -> bool:
@@ -112,15 +112,15 @@ def folders_of_samples(root: Path) -> tuple[str, ...]:
     return tuple(full) if len(full) > 1 else ()
 
 
-def views_by_ending(root: Path) -> dict[str, str]:
+def views_by_ending(listing: Listing) -> dict[str, str]:
     """Patterns of pictures NAME_left and NAME_right in one folder; {} when there are none.
 
     Only when every sample has both: other pictures of the folder, such as disparities, whose unit
     no name tells, stay out.
     """
-    if not root.is_dir() or (root / labels.USUAL_CSV).is_file():
+    if (listing.root / labels.USUAL_CSV).is_file():
         return {}
-    files = [PurePosixPath(file) for file in find_files(root, "picture", images.ENDINGS).files]
+    files = [PurePosixPath(file) for file in listing.with_endings(images.ENDINGS)]
     sides = [{file.stem[: -len(side)] for file in files if _ends(file, side)} for side in SIDES]
     folders = {file.parent for file in files}
     if len(folders) != 1 or not sides[0] or sides[0] != sides[1]:
@@ -157,10 +157,10 @@ def is_recording(file: Path) -> bool:
     return known and not any(NO_CHANNELS.fullmatch(name.casefold()) for name in names)
 
 
-def _holds_recordings(root: Path) -> bool:
+def _holds_recordings(listing: Listing) -> bool:
     """Whether CSV files, and no other data, lie below a folder."""
     kinds = frozenset().union(*TREES.values(), csvfiles.ENDINGS, ["npy"])
-    files = [file for file in find_files(root, "file", kinds).files if file != labels.USUAL_CSV]
+    files = [file for file in listing.with_endings(kinds) if file != labels.USUAL_CSV]
     return bool(files) and all(PurePosixPath(file).suffix[1:].lower() in csvfiles.ENDINGS for file in files)
 
 
@@ -170,14 +170,14 @@ def _has_file(root: Path, file: PurePosixPath) -> bool:
     return own or (root / file).is_file()
 
 
-def _source_of_tree(root: Path) -> Source:
+def _source_of_tree(root: Path, files: Listing) -> Source:
     counts = Counter(
         kind
-        for file in find_files(root, "file", frozenset().union(*TREES.values())).files
+        for file in files.files
         for kind, endings in TREES.items()
         if PurePosixPath(file).suffix[1:].lower() in endings
     )
     if not counts:
         arrays = [path for path in root.iterdir() if path.suffix.lower() in (".npy", *arrayfiles.ENDINGS)]
-        return Arrays() if arrays else Sensors() if _holds_recordings(root) else Folder()
+        return Arrays() if arrays else Sensors() if _holds_recordings(files) else Folder()
     return {"image": Folder, "sound": Audio, "clip": Video}[counts.most_common(1)[0][0]]()

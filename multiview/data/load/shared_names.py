@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path, PurePosixPath
 
 from multiview.data.columns.file_columns import ARRAY, ENDINGS, SERIES
-from multiview.data.files import audiofiles, images, videofiles
+from multiview.data.files import audiofiles, csvfiles, images, videofiles
 from multiview.data.listing.filetree import ending_of, find_files, without_ending
 from multiview.data.listing.labels import USUAL_CSV
 from multiview.data.sources.aligned import Aligned
@@ -22,13 +23,31 @@ KINDS = {
     "series": SERIES,
 }
 KIND_OF = {ending: kind for kind, endings in KINDS.items() for ending in endings}
+DATA = frozenset().union(*KINDS.values(), ENDINGS, csvfiles.ENDINGS)
+"""Endings of all files that a folder is judged by."""
 MOST = 64
 """More folders are classes."""
 FEW = 0.05
 """So many samples may lack a file and are rejected; where more lack one, all are kept."""
 
 
-def folders_of_kinds(root: Path) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Listing:
+    """The files of a folder that sources read, by relative path; listed once, when asked for."""
+
+    root: Path
+
+    @cached_property
+    def files(self) -> tuple[str, ...]:
+        """All of them; none when the folder is not there."""
+        return find_files(self.root, "file", DATA).files if self.root.is_dir() else ()
+
+    def with_endings(self, endings: Collection[str]) -> list[str]:
+        """The files with one of these endings, which have no dot."""
+        return [file for file in self.files if ending_of(file)[1:] in endings]
+
+
+def folders_of_kinds(listing: Listing) -> tuple[str, ...]:
     """Folders whose files have different kinds and equal names, such as mic/7.wav and cam/7.png.
 
     Equal names of files of one kind mean nothing, because class folders often count their files.
@@ -36,7 +55,7 @@ def folders_of_kinds(root: Path) -> tuple[str, ...]:
     another kind, or in a view.
     """
     inside = defaultdict[str, list[str]](list)
-    for file in find_files(root, "file", ENDINGS).files if root.is_dir() else ():
+    for file in listing.with_endings(ENDINGS):
         folder, slash, name = file.partition("/")
         inside[folder].extend([name] if slash else [])
     if len(inside) > MOST:
@@ -48,10 +67,9 @@ def folders_of_kinds(root: Path) -> tuple[str, ...]:
     return tuple(name for name in names if any(share_names(names[name], names[view]) for view in views))
 
 
-def views_of_kinds(root: Path) -> dict[str, str]:
+def views_of_kinds(listing: Listing) -> dict[str, str]:
     """Patterns of files of several kinds in one folder, such as 7.wav beside 7.png; {} if none."""
-    found = find_files(root, "file", ENDINGS).files if root.is_dir() else ()
-    files = [file for file in found if file != USUAL_CSV]
+    files = [file for file in listing.with_endings(ENDINGS) if file != USUAL_CSV]
     if any("/" in file for file in files):
         return {}
     endings = {PurePosixPath(file).suffix for file in files}
@@ -72,9 +90,9 @@ def share_names(some: Collection[str], others: Iterable[str]) -> bool:
     return 2 * len(both.intersection(some)) > min(len(both), len(some))
 
 
-def with_more_folders(root: Path, known: Sequence[str]) -> Aligned:
+def with_more_folders(listing: Listing, known: Sequence[str]) -> Aligned:
     """The folders with names of modalities, and others that hold files of the same samples."""
-    others = [name for name in folders_of_kinds(root) if name not in known]
+    others = [name for name in folders_of_kinds(listing) if name not in known]
     return Aligned(modalities=(*known, *others)) if others else Aligned()
 
 

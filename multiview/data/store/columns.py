@@ -15,6 +15,7 @@ from multiview.data.store.grouped import places_of
 from multiview.data.store.manifest import Manifest
 from multiview.data.store.shardfiles import ShardFiles
 from multiview.errors import MultiviewError
+from multiview.plurals import counted
 
 MANY_SHARDS = 32
 """A store of so many shards gets a column file when it lacks one; of fewer they are soon read."""
@@ -96,7 +97,8 @@ class Columns:
         if len(self.manifest.shards) < MANY_SHARDS:
             return None
         folder = self.files.folder
-        print(f"{folder / NAME} is made once, from {len(self.manifest.shards)} shards.", file=sys.stderr, flush=True)
+        shards = counted(len(self.manifest.shards), "shard")
+        print(f"{folder / NAME} is made once, from {shards}.", file=sys.stderr, flush=True)
         try:
             names = [name for name in column_names(self.manifest) if not name.startswith("factor/")]
             write_columns(folder, self.manifest, names)
