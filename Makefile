@@ -13,6 +13,8 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet
 # All options are given, because accelerate prints a note for each default. `--quiet` hides its traceback.
 LAUNCH = $(BIN)/accelerate launch --quiet --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
+# Tests start some hundred programs: each would compile our modules again without their bytecode.
+TESTS = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 RUNS = $(SEEDS:%=runs/demo/seed-%)
 # A small job, so that the demo answers in about 100 s on two cores: 2,000 scenes, half as wide an encoder as the recipe's.
 DEMO = --data scenes:2000 --width 0.5 --epochs 60 --knn_every 30 --objective.draw all
@@ -43,10 +45,10 @@ demo: $(VENV)/.demo ## train and evaluate CMC on the embedded scenes (SEEDS="0 1
 	echo "  make demo SEEDS=\"0 1 2\"   three seeds in one table"
 
 test: $(VENV)/.dev ## run the tests in JOBS=2 processes (ARGS="-k name" selects some)
-	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	@$(TESTS) $(ARGS)
 
 test-slow: $(VENV)/.dev ## run all tests, also those that take minutes
-	@$(BIN)/python -m pytest -n $(JOBS) --runslow $(ARGS)
+	@$(TESTS) --runslow $(ARGS)
 
 test-lowest: ## run the fast tests on the lowest versions that pyproject.toml declares, in .venv-lowest (ARGS)
 	@$(PYTHON) -m venv .venv-lowest

@@ -65,6 +65,15 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Stands for `python` in the command of a program that need not import libraries anew."""
+    import warm
+
+    folder, workers = tmp_path_factory.getbasetemp(), "PYTEST_XDIST_WORKER" in os.environ
+    return warm.started(folder.parent if workers else folder, os.getppid() if workers else os.getpid())
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of shared data beside the checkout; the test is skipped where there is none."""
     if not (SHARED / "data").is_dir():

@@ -33,10 +33,10 @@ def test_without_a_compiler_a_run_says_so_and_trains(
     assert_same_end(tmp_path / "compiled", tmp_path / "plain")
 
 
-@COMPILER
-def test_compiled_lab_equals_lab() -> None:
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=[pytest.mark.slow, COMPILER])])
+def test_compiled_lab_equals_lab(backend: str) -> None:
     """Every level of grey and of blue, and random colours, in two image sizes."""
-    compiled, levels = torch.compile(rgb_to_lab), torch.arange(256, dtype=torch.uint8)
+    compiled, levels = torch.compile(rgb_to_lab, backend=backend), torch.arange(256, dtype=torch.uint8)
     for shape in ((3, 3, 16, 256), (2, 3, 17, 19)):
         rgb = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
         if shape[-1] == 256:

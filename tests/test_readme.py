@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from readme import LIMIT, RUN, Block, blocks, complaints
 from samples import write_for_every_source, write_photos, write_scans
 
+import multiview as mv
+
 ROOT = Path(__file__).parents[1]
+PYTHON = [sys.executable]
 DATA = "docs/data.md"
 GUIDES = tuple(f"docs/guides/{path.name}" for path in sorted((ROOT / "docs/guides").glob("*.md")))
 SITE = ("docs/index.md", "docs/start.md", "docs/python.md", "docs/objectives.md", *GUIDES)
 PAGES = ("README.md", "CONTRIBUTING.md", DATA, "docs/views.md", "docs/plugins.md", "docs/training.md", *SITE)
 
-LONG = {("docs/python.md", "From Python"), ("docs/training.md", "Runs from Python"), ("docs/plugins.md", "Check")}
-"""Sections of half a minute and more, whose commands the README's own sections run too."""
+FROM_PYTHON = ("README.md", "From Python")
+LONG = {
+    FROM_PYTHON,
+    ("docs/python.md", "From Python"),
+    ("docs/training.md", "Runs from Python"),
+    ("docs/plugins.md", "Check"),
+}
+"""Sections of half a minute and more; quicker sections, or a test below, run the same calls."""
 
 
 def page_blocks(name: str) -> list[Block]:
@@ -40,12 +52,23 @@ def sections() -> list[object]:
     return found
 
 
+@pytest.fixture(scope="module")
+def commands(warm: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the command `multiview`, which starts quickly."""
+    folder = tmp_path_factory.mktemp("commands")
+    code = "import sys; sys.argv[0] = 'multiview'; from multiview.cli import main; sys.exit(main())"
+    (folder / "multiview").write_text(f'#!/bin/sh\nexec {shlex.join([*warm, "-c", code])} "$@"\n')
+    (folder / "multiview").chmod(0o755)
+    return folder
+
+
 def execute(
-    page: Path, section: str, folder: Path, *options: str, limit: float = LIMIT
+    python: list[str], page: Path, section: str, folder: Path, *options: str, limit: float = LIMIT, first: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a section in `folder` with the commands of this environment."""
-    words = [sys.executable, str(ROOT / "tests/readme.py"), str(page), section, "--limit", str(limit), *options]
-    env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    """Runs a section in `folder`; finds commands in `first`, then in this environment."""
+    words = [*python, str(ROOT / "tests/readme.py"), str(page), section, "--limit", str(limit), *options]
+    paths = [first or os.devnull, str(Path(sys.executable).parent), os.environ["PATH"]]
+    env = os.environ | {"PATH": os.pathsep.join(paths)}
     return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
@@ -75,12 +98,30 @@ def test_files_that_contributing_names_exist() -> None:
 
 
 @pytest.mark.parametrize(("page", "section"), sections())
-def test_a_section_runs(page: str, section: str, workplace: Path, request: pytest.FixtureRequest) -> None:
+def test_a_section_runs(
+    page: str, section: str, workplace: Path, warm: list[str], commands: Path, request: pytest.FixtureRequest
+) -> None:
     options = ["--slow"] if request.config.getoption("--runslow") else []
     if page == DATA or page in GUIDES:
         write_for_every_source(workplace)
-    done = execute(ROOT / page, section, workplace, *options)
+    done = execute(warm, ROOT / page, section, workplace, *options, first=str(commands))
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+def test_the_readme_trains_from_python(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The section as it stands, but with one step and without the scores at the end."""
+    (block,) = (block for block in page_blocks("README.md") if block.section == FROM_PYTHON[1])
+    fit = mv.fit
+
+    def short(*words: Any, train: mv.Train, **named: Any) -> Any:
+        return fit(*words, train=replace(train, steps=1, knn_every=0, workers=0), evaluate=False, **named)
+
+    monkeypatch.setattr(mv, "fit", short)
+    monkeypatch.chdir(workplace)
+    names: dict[str, Any] = {}
+    exec(compile(block.text, "README.md", "exec"), names)
+    assert len(names["features"]) > 0
+    assert (workplace / "runs/mine/checkpoints").is_dir()
 
 
 PAGE = """# Title
@@ -160,26 +201,26 @@ def page(tmp_path: Path) -> Path:
 
 
 def test_blocks_share_names_and_files_within_a_section(page: Path, tmp_path: Path) -> None:
-    done = execute(page, "Good", tmp_path)
+    done = execute(PYTHON, page, "Good", tmp_path)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(("section", "text"), [("Bad bash", "false | cat"), ("Bad python", "assert z == 2")])
 def test_a_block_that_fails_is_reported_with_its_line(page: Path, tmp_path: Path, section: str, text: str) -> None:
     line = PAGE.splitlines().index(text) + 1
-    done = execute(page, section, tmp_path)
+    done = execute(PYTHON, page, section, tmp_path)
     assert done.returncode == 1
     assert f"{page}:{line}: exit code 1: " in done.stderr or f'File "{page}", line {line}' in done.stderr
 
 
 def test_a_slow_block_is_left_out_and_a_long_one_stopped(page: Path, tmp_path: Path) -> None:
     line = PAGE.splitlines().index("sleep 20") + 1
-    done = execute(page, "Slow", tmp_path, limit=0.3)
+    done = execute(PYTHON, page, "Slow", tmp_path, limit=0.3)
     assert done.returncode == 1
     assert f"{page}:{line}: took more than 0.3 s" in done.stderr
     page.write_text(PAGE.replace("sleep 20", "true"))
-    assert execute(page, "Slow", tmp_path).returncode == 0
-    assert execute(page, "Slow", tmp_path, "--slow").returncode == 1
+    assert execute(PYTHON, page, "Slow", tmp_path).returncode == 0
+    assert execute(PYTHON, page, "Slow", tmp_path, "--slow").returncode == 1
 
 
 @pytest.mark.parametrize(
