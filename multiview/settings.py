@@ -32,6 +32,8 @@ NO_EFFECT = {
     )
 }
 """Options that name no number of the training: speed, and what is written when."""
+FEWEST = 3
+"""Seeds of a verdict: two differences are equal too easily by chance."""
 ABSENT = "not an option"
 SETUP = "setup.json"
 """The record of a setup made in Python."""
@@ -157,7 +159,8 @@ def _paired(a: Setting, b: Setting) -> str:
 
 def _tested(differences: list[float], what: str, seeds: str) -> str:
     m = t_interval(differences)
-    verdict = "within noise" if m.noise else "beyond noise"
+    beyond = "beyond noise" if len(differences) >= FEWEST else f"no verdict below {FEWEST} seeds"
+    verdict = "within noise" if m.noise else beyond
     return f"{m.in_words} points of {what}, paired over {counted(len(differences), 'seed')} ({seeds}): {verdict}"
 
 

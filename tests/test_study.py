@@ -13,9 +13,11 @@ import yaml
 from rich.console import Console
 
 import multiview as mv
+from multiview import settings
 from multiview.commands.study import Study, shown, split_words, study
 from multiview.errors import MultiviewError
 from multiview.graphs.values import Graph, GraphEdge, GraphView
+from multiview.settings import t_interval
 from multiview.study import verdict, worker
 from multiview.study.build import _file_text, build
 from multiview.study.leave_out import (
@@ -32,7 +34,7 @@ from multiview.study.leave_out import (
 from multiview.study.outcome import Outcome
 from multiview.study.plan import BASE, EDGE, VIEW, Plan, Variant, read_plan, write_plan
 from multiview.study.table import show, write_files
-from multiview.study.verdict import HELPS, HURTS, UNCLEAR, Judged, summary, verdicts
+from multiview.study.verdict import HELPS, HURTS, UNCLEAR, Difference, Judged, summary, verdicts
 from multiview.train.tuned import with_weights
 
 VIEWS = {"L": GraphView(), "ab": GraphView(), "depth": GraphView()}
@@ -306,3 +308,18 @@ def test_a_study_is_the_same_by_a_relative_and_an_absolute_path(
     (job.folder / "study.json").write_text('{"seconds": 1, "cpu_seconds": 1}')
     write_plan(out, absolute)
     assert read_plan(out).variants == absolute.variants
+
+
+def test_two_equal_differences_give_no_verdict() -> None:
+    two, three = (
+        Difference(measure="probe", base=0.5, other=0.4, margin=t_interval([0.1] * n), seeds=n) for n in (2, 3)
+    )
+    assert not two.clear
+    assert three.clear
+    assert two.in_words == "changes by -10.0 [-10.0, -10.0] points"
+    assert paired_of(two.seeds).endswith("(0, 1): no verdict below 3 seeds")
+    assert paired_of(three.seeds).endswith("(0, 1, 2): beyond noise")
+
+
+def paired_of(seeds: int) -> str:
+    return settings._tested([0.1] * seeds, "accuracy", ", ".join(map(str, range(seeds))))

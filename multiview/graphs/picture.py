@@ -86,7 +86,8 @@ def _svg(height: float, parts: Sequence[str]) -> str:
     width = COLUMNS[2][0] + COLUMNS[2][1] + 24
     opening = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height:g}" '
-        f'viewBox="0 0 {width} {height:g}" role="img" aria-label="contrast graph">'
+        f'viewBox="0 0 {width} {height:g}" role="img" aria-label="contrast graph" '
+        'style="max-width: 100%; height: auto">'
     )
     ground = f'<rect width="{width}" height="{height:g}" fill="#f8fafc"/>'
     return "\n".join([opening, f"<style>{STYLE}</style>", ground, *parts, "</svg>\n"])

@@ -9,7 +9,7 @@ from typing import Any
 
 from multiview.measure.intervals import Margin
 from multiview.plurals import counted
-from multiview.settings import t_interval
+from multiview.settings import FEWEST, t_interval
 from multiview.study.outcome import FOUND, KEEPS, PROBE, Outcome
 from multiview.study.plan import ALONE, EDGE, OPTION, TOPOLOGY, VIEW, Variant
 
@@ -41,8 +41,8 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval lies on one side of zero."""
-        return self.margin is not None and not self.margin.noise
+        """Whether the interval of three seeds or more lies on one side of zero."""
+        return self.margin is not None and self.seeds >= FEWEST and not self.margin.noise
 
     @property
     def in_words(self) -> str:
