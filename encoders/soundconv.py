@@ -8,7 +8,7 @@ from torch.nn.functional import adaptive_avg_pool1d
 
 from multiview.encoder import Encoder
 from multiview.encoders.convnet import ConvNet
-from multiview.encoders.seriesconv import PoolSegments, require_segments
+from multiview.encoders.seriesconv import PoolSegments, require_at_least_0
 from multiview.record import recorded
 
 GROUPS = 8
@@ -35,7 +35,7 @@ class SoundConv(ConvNet):
     def __init__(
         self, channels: int, *, width: float = 1.0, stride: int = 2, segments: int = 4, statistics: bool = True
     ) -> None:
-        require_segments("soundconv", segments)
+        require_at_least_0("soundconv", segments=segments)
         super().__init__(channels, width=width, stride=stride)
         self.statistics = statistics
         own = (3 * GROUPS + 1) * channels if statistics else 0

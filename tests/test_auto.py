@@ -213,7 +213,9 @@ def test_series_against_series_have_linear_projectors_and_weight_decay() -> None
     edge = choice.graph.edges[0]
     assert edge.objective == SimCLR(temperature=0.1, negatives="cross", hidden=0)
     assert choice.graph.views["a"].tuning.weight_decay == 0.1
-    assert choice.graph.views["b"].share == "a"
+    assert [choice.graph.views[name].share for name in "ab"] == [None, None]
+    assert [choice.graph.views[name].encoder_options for name in "ab"] == [{"frames": 32}, {"frames": 32}]
+    assert chosen(held("series")).graph.views["series"].encoder_options == {}
     assert choice.graph.views["a"].options == {"channels": 3, "jitter": 0.3, "masked": 0.1}
     assert chosen(held("series")).graph.views["series"].tuning.weight_decay is None
 

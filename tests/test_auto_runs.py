@@ -149,7 +149,8 @@ def test_a_series_without_a_rate_needs_no_preprocessing(tmp_path: Path) -> None:
     opened = open_data(str(tmp_path / "walk.npz"), tmp_path / "cache", say=said.append)
     assert {(each.kind, each.shape, each.rate) for each in opened.manifest.modalities} == {("series", (30, 3), 1.0)}
     assert any("one step of a series counts as one second" in line for line in said)
-    assert recipe_for(opened).graph.views["gyroscope"].share == "accelerometer"
+    gyroscope = recipe_for(opened).graph.views["gyroscope"]
+    assert (gyroscope.share, gyroscope.encoder, gyroscope.encoder_options) == (None, "seriesconv", {"frames": 32})
 
 
 def test_folders_of_the_samples_of_a_csv_are_views(tmp_path: Path) -> None:

@@ -274,10 +274,20 @@ def test_seriesconv_has_the_mean_the_segments_and_the_statistics() -> None:
     torch.testing.assert_close(h[:, -6:-4], x.min(2).values)
 
 
+def test_seriesconv_keeps_the_series_in_frames() -> None:
+    encoder = make_encoder("seriesconv", 2, width=0.25, segments=3, frames=4, seed=0).eval()
+    plain = make_encoder("seriesconv", 2, width=0.25, segments=3, seed=0).eval()
+    x = noise(5, 2, 24)
+    h = encoder(x)
+    assert h.shape == (5, encoder.features) == (5, plain.features + 4 * 2)
+    torch.testing.assert_close(h[:, :-8], plain(x), rtol=0, atol=0)
+    torch.testing.assert_close(h[:, -8:].view(5, 2, 4), x.view(5, 2, 4, 6).mean(3))
+
+
 @pytest.mark.parametrize("length", [1, 2, 7, 1000])
-@pytest.mark.parametrize(("segments", "statistics"), [(0, False), (5, True)])
-def test_seriesconv_takes_any_length(length: int, segments: int, statistics: bool) -> None:
-    encoder = make_encoder("seriesconv", 3, width=0.1, segments=segments, statistics=statistics)
+@pytest.mark.parametrize(("segments", "statistics", "frames"), [(0, False, 0), (5, True, 0), (5, True, 16)])
+def test_seriesconv_takes_any_length(length: int, segments: int, statistics: bool, frames: int) -> None:
+    encoder = make_encoder("seriesconv", 3, width=0.1, segments=segments, statistics=statistics, frames=frames)
     assert encoder(noise(2, 3, length)).shape == (2, encoder.features)
 
 
@@ -296,3 +306,8 @@ def test_soundconv_tells_the_duration_and_the_order_of_time() -> None:
 def test_segments_below_0_are_refused(name: str) -> None:
     with pytest.raises(MultiviewError, match=f"the segments of a {name} are -1; give 0 or more"):
         make_encoder(name, 1, segments=-1)
+
+
+def test_frames_below_0_are_refused() -> None:
+    with pytest.raises(MultiviewError, match="the frames of a seriesconv are -2; give 0 or more"):
+        make_encoder("seriesconv", 1, frames=-2)

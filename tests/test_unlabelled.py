@@ -351,26 +351,41 @@ class TestWords:
         ]
         assert kept_verdict([*searched(0.9, 0.01, 0.1, 0.1), *better]) == []
 
-    def test_the_probe_has_the_last_word(self) -> None:
+    @pytest.mark.parametrize(
+        ("trained", "random", "few", "told"),
+        [
+            (0.5, 0.5, None, True),
+            (0.9, 0.5, None, False),
+            (0.96, 0.96, None, False),
+            (0.5, 0.5, (0.01, 0.2), False),
+            (0.5, 0.5, (-0.1, 0.2), True),
+        ],
+        ids=["untrained", "better", "no room", "few labels better", "few labels unclear"],
+    )
+    def test_the_probe_has_the_last_word(
+        self, trained: float, random: float, few: tuple[float, float] | None, told: bool
+    ) -> None:
         facts = {"extracted": 4, "classes": 2, "majority": 0.5, "c": 1.0, "converged": True}
         samples = {"train": 400, "val": 0, "test": 400}
-        for trained, told in ((0.5, True), (0.9, False)):
-            probes = [
-                Measure(
-                    measure="linear",
-                    views=("photo",),
-                    group="photo",
-                    weights=weights,
-                    value=value,
-                    interval=wilson(value, 400),
-                    width=4,
-                    samples=samples,
-                    facts=facts,
-                )
-                for weights, value in (("trained", trained), ("random", 0.5))
-            ]
-            text = " ".join(kept_verdict([*searched(0.9, 0.01, 0.1, 0.1), *probes]))
-            assert ("the linear probe finds their features no better" in text) is told
+        probes = [
+            Measure(
+                measure="linear",
+                views=("photo",),
+                group="photo",
+                weights=weights,
+                value=value,
+                interval=wilson(value, 400),
+                width=4,
+                samples=samples,
+                facts=facts,
+            )
+            for weights, value in (("trained", trained), ("random", random))
+        ]
+        if few:
+            over = {"random": {"points": sum(few) / 2, "low": few[0], "high": few[1]}}
+            probes.append(replace(probes[0], measure="target_top1", facts={"labels": "2 a class", "over": over}))
+        text = " ".join(kept_verdict([*searched(0.9, 0.01, 0.1, 0.1), *probes]))
+        assert ("the linear probe finds their features no better" in text) is told
 
 
 def test_pictures_are_searched_by_two_crops(scenes: Path) -> None:

@@ -25,6 +25,8 @@ JITTER, MASKED = 0.3, 0.1
 """Of series: noise in standard deviations, and the probability that a channel is hidden."""
 TABLE_JITTER, TABLE_MASKED = 0.1, 0.2
 """The same of the columns of tables."""
+SERIES_FRAMES = 32
+"""Parts of a series that its features hold as they are, for linear relations between sensors."""
 SENSOR_DECAY = 0.1
 """Weight decay of the encoders of series that are contrasted with series."""
 
@@ -164,8 +166,9 @@ def _frame(held: Held, name: str, why: str) -> Proposal:
 def series(group: Sequence[Held]) -> list[Proposal]:
     """The view series, of the channels that change."""
     tuning = Tuning(weight_decay=SENSOR_DECAY) if len(group) > 1 else Tuning()
+    encoder = {"frames": SERIES_FRAMES} if len(group) > 1 else {}
     found = [_series(each, f"series of {counted(len(each.changing), 'channel')}") for each in group]
-    return [replace(each, view=replace(each.view, tuning=tuning)) for each in found]
+    return [replace(each, view=replace(each.view, encoder_options=encoder, tuning=tuning)) for each in found]
 
 
 def _series(held: Held, why: str) -> Proposal:
@@ -291,7 +294,7 @@ def _named(found: Sequence[Proposal]) -> list[Proposal]:
 
 
 def _shared(found: Sequence[Proposal]) -> list[Proposal]:
-    """Views of several modalities of one kind, with equal channels, share an encoder."""
+    """Modalities of one kind, with equal channels, share an encoder; series do not."""
     first: dict[object, Proposal] = {}
     shared = []
     for each in found:
@@ -305,6 +308,11 @@ def _shared(found: Sequence[Proposal]) -> list[Proposal]:
 
 
 def _shape(each: Proposal) -> object:
-    """What must be equal for two views to share an encoder: of tables the names of columns too."""
-    own = each.held.modality.names or each.name if each.kind == "table" else ""
+    """What must be equal for two views to share an encoder and its heads.
+
+    Of tables the names of columns too. The name of a series: sensors measure different things, and
+    one linear head for two of them cannot relate their channels.
+    """
+    own: object = each.held.modality.names or each.name if each.kind == "table" else ""
+    own = each.name if each.view.view == "series" else own
     return each.view.view, each.view.encoder, repr(sorted(each.view.options.items())), own

@@ -114,7 +114,8 @@ def _contradicted(rows: Sequence[Measure]) -> list[str]:
         views = ", ".join([view for view, other in found.items() if other == reason][:MOST])
         lines.append(
             f"Do not rely on retrieval alone: it says that {views} learned, but {reason}. The views may find each "
-            "other by a shortcut, such as a crop that both share in training; give each view its own crop."
+            "other by something that tells nothing about your samples: a crop that two pictures share (give each view "
+            "its own crop), the noise of one recording."
         )
     return lines
 
@@ -130,13 +131,24 @@ def _nothing_else(rows: Sequence[Measure], view: str) -> str:
         if other.weights == RANDOM
     ]
     if margins:
-        return (
-            "" if margins[0].clear else "the linear probe finds their features no better than those of random weights"
-        )
+        seen = margins[0].clear or _at_ceiling(probes) or _with_few_labels(rows, view)
+        return "" if seen else "the linear probe finds their features no better than those of random weights"
     known = _with_room(rows, view)
     if not known or any(m.clear for m in known):
         return ""
     return "their features keep none of the simple facts better than those of random weights"
+
+
+def _at_ceiling(probes: Sequence[Measure]) -> bool:
+    """Whether random weights leave a probe on all labels no room."""
+    return any(row.weights == RANDOM and row.value >= FULL for row in probes)
+
+
+def _with_few_labels(rows: Sequence[Measure], view: str) -> bool:
+    """Whether a probe on some or all labels of a target is better than that of random weights."""
+    own = (row for row in rows if row.group == view and row.weights == TRAINED and row.higher_is_better)
+    over = [row.facts.get("over", {}).get(RANDOM) for row in own]
+    return any(each["low"] > 0 for each in over if each)
 
 
 def _with_room(rows: Sequence[Measure], view: str) -> list[Margin]:

@@ -15,7 +15,7 @@ from multiview.viewlayer import ViewLayer
 ROWS = 16
 """Samples that are timed; the work of the encoders grows with their number."""
 
-ENOUGH, MOST = 1.0, 12
+ENOUGH, MOST = 3.0, 12
 """Seconds after which no further pass is timed, and most passes; two are always timed."""
 
 
