@@ -101,7 +101,6 @@ class Saver:
             return 0, [f"{self.out} has no checkpoint yet: the run begins at its first step"]
         newest = checkpoint.newest(folder)
         notes = check_resumable(newest.state, self.samples, self.batches.batch, self.train, self.batches.order)
-        refuse_earlier_end(newest.state["step"], self.steps, len(self.batches))
         try:
             self._restore(newest)
         except (RuntimeError, ValueError, LookupError, TypeError) as error:
@@ -110,6 +109,7 @@ class Saver:
                 "that the run was started with, or start a new run."
             ) from error
         step = newest.state["step"]
+        refuse_earlier_end(step, self.steps, len(self.batches))
         self.saved = Saved(step)
         notes += unused_starts(newest.state, self.parts.graph)
         return step, [*newest.refused, *notes, f"resumed {self.out} at step {step} of {self.steps}"]
