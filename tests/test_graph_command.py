@@ -113,6 +113,7 @@ def test_a_picture_that_cannot_be_written_is_a_mistake(
     assert "--svg needs a value" in refused(capsys, "graph", str(graph), "--svg")
 
 
+@pytest.mark.usefixtures("rough_probes")
 def test_runs_of_a_graph_are_drawn_and_compared(
     graph: Path, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

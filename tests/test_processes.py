@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
-from small_runs import losses, on_two_processes, run
+from small_runs import ROOT, losses, on_two_processes, run
 
 import multiview as mv
 from multiview.data.load.sampler import Batches
@@ -45,13 +47,38 @@ def test_threads_are_those_of_the_user_and_not_those_of_the_launcher(monkeypatch
     assert processes._usual_threads(2) == 4, "accelerate launch sets OMP_NUM_THREADS=1 by itself"
 
 
-def test_two_processes_write_one_run_and_agree_with_one(scenes: Path, tmp_path: Path) -> None:
+def launched(words: list[str]) -> str:
+    """What the processes of a launcher write to standard error."""
+    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stderr
+
+
+def unlaunched(words: list[str]) -> str:
+    """The same of two processes that have what the launcher gives them, without its start."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    place |= ENVIRONMENT | {"ACCELERATE_MIXED_PRECISION": "no"}
+    ranks = [place | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
+    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(words, env=env, **options) for env in ranks]
+    said = [process.communicate(timeout=240)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    return "".join(said)
+
+
+@pytest.mark.parametrize("start", [unlaunched, pytest.param(launched, marks=pytest.mark.slow)])
+def test_two_processes_write_one_run_and_agree_with_one(
+    start: Callable[[list[str]], str], warm: list[str], scenes: Path, tmp_path: Path
+) -> None:
     """Losses agree closely (batch norm sees half a batch per process), scores agree exactly."""
     two, one = tmp_path / "two", tmp_path / "one"
     command = on_two_processes("mixed", scenes, two, "--evaluate", "true")
-    process = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=240)
-    assert process.returncode == 0, process.stderr[-2000:]
-    assert "Warning" not in process.stderr
+    if start is unlaunched:
+        command = [*warm, *command[command.index(str(ROOT / "recipes/mixed.py")) :]]
+    assert "Warning" not in start(command)
     assert run("mixed", scenes, one) == 0
     assert [line["step"] for line in losses(two)] == [1, 2, 3, 4, 5, 6]
     assert losses(two)[0]["loss"] == pytest.approx(losses(one)[0]["loss"], rel=0.02)

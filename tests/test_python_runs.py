@@ -16,6 +16,7 @@ import multiview as mv
 from multiview.cli import main
 from multiview.setup_record import GRAPH, INITIAL, SETUP, record_of, unrecorded
 
+pytestmark = pytest.mark.usefixtures("rough_probes")
 TRAIN = mv.Train(steps=2, batch=16, knn_every=0, log_every=1, threads=1, optimizer=mv.Optimizer(schedule="constant"))
 GRAPH_OF_THREE = """
 crop: {size: 16}

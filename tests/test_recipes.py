@@ -21,6 +21,7 @@ from multiview.errors import MultiviewError
 from multiview.plugins import load
 from multiview.train.step import seen_views
 
+pytestmark = pytest.mark.usefixtures("rough_probes")
 FAST = ["--steps", "2", "--batch", "16", "--width", "0.1", "--knn_every", "0", "--threads", "1"]
 
 

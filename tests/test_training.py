@@ -21,6 +21,7 @@ from multiview.measure import from_json
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.usefixtures("rough_probes")
 def test_a_run_is_evaluated_loaded_and_compared(
     scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
