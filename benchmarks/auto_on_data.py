@@ -1,10 +1,10 @@
-"""Trains `auto`, and a recipe by hand, on folders of real data, and prints one table of results.
+"""Trains `auto`, and a recipe by hand, on folders of real data, and prints tables of results.
 
-python benchmarks/auto_on_data.py DATA_DIR [--sets vowels gait] [--seeds 0 1 2] [--steps 2000]
+python benchmarks/auto_on_data.py DATA_DIR [--sets vowels gait] [--seeds 0 1 2 3 4] [--steps 2000]
 
 DATA_DIR holds the unpacked data sets. Every run is a command of the command line, in a process of
 its own. A run that has been evaluated is not made again, so that a stopped call goes on. With
---table the script only prints the table of the runs that are there.
+--table the script only prints the tables of the runs that are there.
 """
 
 from __future__ import annotations
@@ -12,21 +12,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from _auto_table import tables
 
 AUTO = "auto"
-COLUMNS = (
-    *(("R@1", weights) for weights in ("trained", "random", "ridge", "cca")),
-    *(("probe", weights) for weights in ("trained", "random", "raw")),
-)
-"""Of the table: measure and weights."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +51,7 @@ SETS = {
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Trains what is missing, then prints the table."""
+    """Trains what is missing, then prints the tables."""
     options = parsed(words)
     for name in options.sets:
         for seed in options.seeds:
@@ -64,7 +59,7 @@ def main(words: Sequence[str] | None = None) -> None:
                 out = options.out / name / f"{recipe}-{seed}"
                 if not options.table and not (out / "evaluation.json").is_file():
                     train(name, recipe, seed, out, options)
-    print(table(options.out, options.sets))
+    print(tables(options.out, [(name, recipe) for name in options.sets for recipe in (AUTO, *SETS[name].recipe[:1])]))
 
 
 def parsed(words: Sequence[str] | None) -> argparse.Namespace:
@@ -73,7 +68,7 @@ def parsed(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("data", type=Path, help="folder with the unpacked data sets")
     parser.add_argument("--out", type=Path, default=Path("runs/auto_on_data"))
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--steps", type=int, help="of every run; its own choice when left out")
     parser.add_argument("--size", type=int, help="pixels of the crops of pictures; its own choice when left out")
     parser.add_argument("--scenes", type=int, help="number of scenes; the usual number when left out")
@@ -128,52 +123,6 @@ def train(name: str, recipe: str, seed: int, out: Path, options: argparse.Namesp
     print(f"{name} {recipe} seed {seed}: {cost['cpu']:.0f} CPU s, exit {done.returncode}", flush=True)
     if done.returncode:
         print("  " + (done.stdout.strip().splitlines() or [""])[-1], flush=True)
-
-
-def table(root: Path, names: Iterable[str]) -> str:
-    """A table in Markdown: one row per set and graph, with the values of all seeds, in %."""
-    heads = [f"{measure} {weights}" for measure, weights in COLUMNS]
-    heads = ["data", "graph", *heads, "steps", "seeds", "CPU min"]
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for name in names:
-        for recipe in dict.fromkeys((AUTO, *SETS[name].recipe[:1])):
-            runs = sorted(root.glob(f"{name}/{recipe}-*/evaluation.json"))
-            lines += [row_of(name, recipe, [run.parent for run in runs])] if runs else []
-    return "\n".join(lines)
-
-
-def row_of(name: str, recipe: str, runs: Sequence[Path]) -> str:
-    """The row of one set and graph."""
-    found = [measures(json.loads((run / "evaluation.json").read_text())["rows"]) for run in runs]
-    cells = [text_of([each.get(column) for each in found]) for column in COLUMNS]
-    steps = dict.fromkeys(str(steps_of(run)) for run in runs)
-    minutes = statistics.mean(json.loads(run.with_suffix(".time.json").read_text())["cpu"] for run in runs) / 60
-    return f"| {name} | {recipe} | {' | '.join(cells)} | {' / '.join(steps)} | {len(runs)} | {minutes:.1f} |"
-
-
-def steps_of(run: Path) -> int:
-    """The last step of a run."""
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    return max(json.loads(line).get("step", 0) for line in lines)
-
-
-def measures(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], float]:
-    """(measure, weights) -> %: probe of all views together, mean R@1 over all ordered pairs."""
-    groups = {row["group"] for row in rows if row["measure"] == "linear"}
-    whole = "concat" if "concat" in groups else next(iter(sorted(groups)), "")
-    found: dict[tuple[str, str], list[float]] = {}
-    for row in rows:
-        if row["measure"] == "linear" and row["group"] == whole:
-            found.setdefault(("probe", row["weights"]), []).append(row["value"])
-        elif row["measure"] == "retrieval_recall_1" and row["split"] == "test":
-            found.setdefault(("R@1", row["weights"]), []).append(row["value"])
-    return {key: 100 * statistics.mean(values) for key, values in found.items()}
-
-
-def text_of(values: Sequence[float | None]) -> str:
-    """`82.1 / 83.0 / 81.7`, once when all are equal."""
-    known = [f"{value:.1f}" for value in values if value is not None]
-    return known[0] if len(set(known)) == 1 else " / ".join(known) or "-"
 
 
 if __name__ == "__main__":
