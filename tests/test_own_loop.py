@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -50,13 +49,13 @@ def sections() -> list[object]:
 
 
 @pytest.mark.parametrize("section", sections())
-def test_a_section_runs_and_every_row_of_a_bank_is_written(section: str, tmp_path: Path) -> None:
+def test_a_section_runs_and_every_row_of_a_bank_is_written(section: str, warm: list[str], tmp_path: Path) -> None:
     package = NEEDED[section]
     if package and importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed: pip install {package}")
     code = "\n".join(block.text for block in blocks(PAGE.read_text("utf8")) if block.section == section)
     (tmp_path / "own_loop.py").write_text(code + CHECKS[section], "utf8")
-    command = [sys.executable, "-W", "ignore", "own_loop.py"]
+    command = [*warm, "own_loop.py"]
     quiet = {**os.environ, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=quiet, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,7 +48,7 @@ def copied(all_kinds: tuple[mv.Trained, Path], tmp_path: Path) -> Path:
     return Path(shutil.copytree(all_kinds[1], tmp_path / "a copy"))
 
 
-IN_A_FRESH_PROCESS = """
+IN_ANOTHER_PROCESS = """
 import sys, numpy as np, multiview as mv
 from multiview.data.store.reading import Store
 model = mv.load(sys.argv[1])
@@ -59,7 +58,7 @@ np.savez(sys.argv[3], **found)
 """
 
 
-def test_a_copy_without_the_data_gives_the_same_bits_in_a_fresh_process(tmp_path: Path) -> None:
+def test_a_copy_without_the_data_gives_the_same_bits_in_another_process(warm: list[str], tmp_path: Path) -> None:
     from multiview.data.sources.scenes import Scenes
     from multiview.data.write.preprocess import preprocess
 
@@ -76,7 +75,7 @@ def test_a_copy_without_the_data_gives_the_same_bits_in_a_fresh_process(tmp_path
     shutil.rmtree(data)
     words = [str(away), str(tmp_path / "values.npz"), str(tmp_path / "found.npz")]
     done = subprocess.run(
-        [sys.executable, "-c", IN_A_FRESH_PROCESS, *words], cwd=tmp_path, capture_output=True, text=True, check=False
+        [*warm, "-c", IN_ANOTHER_PROCESS, *words], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "found.npz") as found:
