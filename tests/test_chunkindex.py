@@ -22,7 +22,13 @@ def same(one: Chunks, other: Chunks) -> bool:
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in NAMES)
 
 
-@pytest.mark.parametrize("count", [257, 2000])
+@pytest.fixture(params=[256, 3])
+def together(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunkindex, "TOGETHER", request.param)
+
+
+@pytest.mark.usefixtures("together")
+@pytest.mark.parametrize("count", [257, 1000])
 @pytest.mark.parametrize("shape", [(), (4,), (2, 3, 1)])
 @pytest.mark.parametrize("hole", [1, 3])
 def test_chunks_are_those_that_h5py_lists(tmp_path: Path, count: int, shape: tuple[int, ...], hole: int) -> None:

@@ -22,6 +22,8 @@ HEADER = 2**16
 """More bytes than a part of an object header has."""
 CHILDREN = 64
 """Most children of a node, in a file that does not say otherwise."""
+TOGETHER = 256
+"""Nodes that are held in memory at a time."""
 LEVELS = 16
 """More levels than any tree has."""
 LAYOUT, CONTINUATION = 8, 16
@@ -56,7 +58,7 @@ class Chunks:
 
 def chunks_of(dataset: Any) -> Chunks:
     """All chunks in the index of a dataset. Raises what h5py raises for a damaged index."""
-    if dataset.id.get_num_chunks() > FEW:
+    if len(dataset) > FEW * dataset.chunks[0]:
         try:
             return _read(dataset)
         except (OtherFormError, OSError, RuntimeError, ValueError, OverflowError):
@@ -85,8 +87,8 @@ def _read(dataset: Any) -> Chunks:
         if dimensions != dataset.ndim + 1:
             raise OtherFormError
         keys, places = _leaves(file, root, dimensions)
-    words = keys[:, 0].astype(np.int64)
-    return Chunks(keys[:, 1:-1].astype(np.int64), words & 0xFFFFFFFF, words >> 32, places.astype(np.int64))
+    words, first = keys[:, 0], keys[:, 1:-1]
+    return Chunks(first, words & 0xFFFFFFFF, words >> 32 & 0xFFFFFFFF, places)
 
 
 def _bytes(file: BinaryIO, place: int, count: int) -> bytes:
@@ -127,34 +129,34 @@ def _messages(file: BinaryIO, header: int) -> Iterator[tuple[int, bytes]]:
             at += 8 + size
 
 
-def _leaves(file: BinaryIO, root: int, dimensions: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+def _leaves(file: BinaryIO, root: int, dimensions: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The keys (n, 1 + dimensions) and the addresses (n,) in all leaves below a node."""
-    nodes = np.array([root], np.uint64)
+    nodes = np.array([root])
     level = None
     for _ in range(LEVELS):
-        depth, keys, children = _children(file, nodes, dimensions)
-        if level is not None and depth != level - 1:
+        found = [_children(file, part, dimensions) for part in np.array_split(nodes, -(-len(nodes) // TOGETHER) or 1)]
+        depth = found[0][0]
+        if any(each != depth for each, *_ in found) or (level is not None and depth != level - 1):
             raise OtherFormError
+        nodes, level = np.concatenate([children for *_, children in found]), depth
         if depth == 0:
-            return keys, children
-        nodes, level = children, depth
+            return np.concatenate([keys for _, keys, _ in found]), nodes
     raise OtherFormError
 
 
 def _children(
-    file: BinaryIO, nodes: NDArray[np.uint64], dimensions: int
-) -> tuple[int, NDArray[np.uint64], NDArray[np.uint64]]:
+    file: BinaryIO, nodes: NDArray[np.int64], dimensions: int
+) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
     """The level of some nodes of one level, and the keys and the addresses of their children."""
     key = 1 + dimensions
     words = 3 + (CHILDREN + 1) * key + CHILDREN
-    read = [_bytes(file, int(place), words * 8) for place in nodes]
-    if any(len(node) < 24 or node[:5] != b"TREE\1" or node[5] != read[0][5] for node in read):
+    read = [_bytes(file, place, words * 8) for place in nodes.tolist()]
+    if not read or any(len(node) < 24 or node[:5] != b"TREE\1" or node[5] != read[0][5] for node in read):
         raise OtherFormError
-    table = np.frombuffer(b"".join(node.ljust(words * 8, b"\0") for node in read), "<u8").reshape(len(read), words)
-    used = (table[:, 0] >> np.uint64(48)).astype(np.int64)  # behind signature, kind and level
+    table = np.frombuffer(b"".join(node.ljust(words * 8, b"\0") for node in read), "<i8").reshape(len(read), words)
+    used = table[:, 0] >> 48 & 0xFFFF  # behind signature, kind and level
     if used.max() > CHILDREN:
         raise OtherFormError
     pairs = table[:, 3 : 3 + CHILDREN * (key + 1)].reshape(len(read), CHILDREN, key + 1)
-    there = np.arange(CHILDREN) < used[:, None]
-    found = pairs[there]
-    return read[0][5], found[:, :key], found[:, key]
+    found = pairs[np.arange(CHILDREN) < used[:, None]]
+    return read[0][5], found[:, :key].copy(), found[:, key].copy()
