@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,16 @@ def test_the_table_the_json_and_the_exit_code(tmp_path: Path, monkeypatch: pytes
     out = capsys.readouterr().out
     assert "pictures per second" in out
     assert "1 row broken" in out
+
+
+def test_no_size_is_compiled_for_which_no_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([200.0, 95.0, 95.0])  # the first size takes 105 s, so the second is expected to take more than is left
+    monkeypatch.setattr(device_speed, "has_compiler", lambda: True)
+    monkeypatch.setattr(device_speed, "_step", lambda _, __, size, compiled: iter([(size, compiled)]))
+    sizes = replace(TINY, crops=(16, 32), compiled=True)
+    *measured, last = device_speed.steps(CPU, sizes, lambda: next(times))
+    assert measured == [(16, False), (32, False), (16, True)]
+    assert last == Row("steps", "32 px, compiled", None, "", "left out: no time is left")
 
 
 @pytest.mark.slow

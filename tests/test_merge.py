@@ -125,11 +125,18 @@ def test_splits_by_a_table(tmp_path: Path, undivided: Path) -> None:
 
 
 def test_merge_and_split_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--count", "6", "--size", "8", "--shard-rows", "2", "--workers", "1"]
     for number in (1, 2):
-        words = ["--count", "6", "--size", "8", "--shard-rows", "2", "--workers", "1", "--shard", f"{number}/2"]
-        assert run(["preprocess", "scenes", str(tmp_path / f"p{number}"), *words]) == 0
+        assert run(["preprocess", "scenes", str(tmp_path / f"p{number}"), *words, "--shard", f"{number}/2"]) == 0
     assert run(["merge", str(tmp_path / "out"), str(tmp_path / "p1"), str(tmp_path / "p2")]) == 0
     assert f"{tmp_path / 'out'}: 6 samples in 3 shards." in capsys.readouterr().out
+    assert run(["preprocess", "scenes", str(tmp_path / "whole"), *words]) == 0
+    for file in (tmp_path / "whole").iterdir():
+        assert file.read_bytes() == (tmp_path / "out" / file.name).read_bytes(), file.name
+    assert run(["split", str(tmp_path / "out"), str(tmp_path / "again"), "--workers", "1"]) == 0
+    assert "L" in Store.open(tmp_path / "again").view_statistics
+    with pytest.raises(MultiviewError, match=rf"takes the new store first: `multiview merge {tmp_path / 'new'} "):
+        run(["merge", str(tmp_path / "p1"), str(tmp_path / "p2"), str(tmp_path / "new")])
     for words, code in ((["merge", "--help"], 0), (["merge", str(tmp_path / "out")], 2)):
         with pytest.raises(SystemExit) as end:
             main(words)

@@ -22,6 +22,10 @@ from multiview.train.optimiser import has_fused
 from multiview.train.processes import has_compiler
 
 DIM = 128
+COMPILING = 90.0
+"""Seconds that a step takes until it is compiled and measured, before the first is known."""
+LONGER = 1.5
+"""By how much more the next size may take."""
 
 
 @dataclass(frozen=True)
@@ -126,12 +130,21 @@ def steps(device: torch.device, sizes: Sizes, left: Callable[[], float]) -> Iter
 
     left: the seconds that the check still has.
     """
-    for compiled in (False, True) if sizes.compiled and (device.type != "cpu" or has_compiler()) else (False,):
-        for size in sizes.crops:
-            if left() < 60 * compiled:
-                yield Row("steps", f"{size} px, compiled", None, "", "left out: no time is left")
-                continue
-            yield from _step(device, sizes, size, compiled)
+    for size in sizes.crops:
+        yield from _step(device, sizes, size, compiled=False)
+    if sizes.compiled and (device.type != "cpu" or has_compiler()):
+        yield from _compiled_steps(device, sizes, left)
+
+
+def _compiled_steps(device: torch.device, sizes: Sizes, left: Callable[[], float]) -> Iterator[Row]:
+    """The sizes for which time is left: a size takes about as long as the one before."""
+    expected = COMPILING
+    for size in sizes.crops:
+        if (before := left()) < expected:
+            yield Row("steps", f"{size} px, compiled", None, "", "left out: no time is left")
+            continue
+        yield from _step(device, sizes, size, compiled=True)
+        expected = max(expected, LONGER * (before - left()))
 
 
 def _step(device: torch.device, sizes: Sizes, size: int, compiled: bool) -> Iterator[Row]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from multiview import old_import_paths
 from multiview.errors import MultiviewError
 from multiview.exits import DONE, FAILED
 from multiview.remote.address import is_address
 from multiview.terminal import say
+
+if TYPE_CHECKING:
+    from multiview.data.write.finish import Report
 
 __getattr__ = old_import_paths.names_of("commands.stores")
 
@@ -25,11 +29,13 @@ class Merge:
     Args:
         out: the folder of the new store.
         store: the stores or parts to join.
+        view_statistics: as in `multiview preprocess`.
         overwrite: replace the store in OUT.
     """
 
     out: str
     store: tuple[str, ...]
+    view_statistics: bool = True
     overwrite: bool = False
 
 
@@ -46,6 +52,7 @@ class Split:
             keeps samples with one value together, as do `folder` and 'id:REGEX' (see `preprocess
             --group`), and a CSV file with the columns id and split sets the splits.
         workers: processes that write shards, 0 = one per core.
+        view_statistics: as in `multiview preprocess`.
         overwrite: replace the store in OUT.
     """
 
@@ -54,6 +61,7 @@ class Split:
     split: str = "70/10/20"
     by: str = "id"
     workers: int = 0
+    view_statistics: bool = True
     overwrite: bool = False
 
 
@@ -101,8 +109,26 @@ def merge(options: Merge) -> int:
     for word in filter(is_address, (options.out, *options.store)):
         raise MultiviewError(f"merge works in folders, and {word} is an address: copy the stores to a disk first.")
     out, stores = Path(options.out), [Path(store) for store in options.store]
+    _require_out_first(out, stores)
     with progress_bar(f"merging into {out}") as progress:
         report = join(out, stores, overwrite=options.overwrite, workers=0, progress=progress)
+    return _finished(report, options.view_statistics)
+
+
+def _require_out_first(out: Path, stores: list[Path]) -> None:
+    """Raises MultiviewError when the new store seems to be named last."""
+    *parts, last = stores
+    if parts and not last.exists() and out.exists():
+        words = " ".join(map(str, (last, out, *parts)))
+        raise MultiviewError(f"there is no {last}. Merge takes the new store first: `multiview merge {words}`.")
+
+
+def _finished(report: Report, view_statistics: bool) -> int:
+    """Measures the views of a new store and says what it holds."""
+    from multiview.data.load.viewstatistics import describe_views
+
+    if view_statistics:
+        describe_views(Path(report.out))
     say("\n".join(report.lines()))
     return DONE
 
@@ -117,8 +143,7 @@ def split(options: Split) -> int:
     write = partial(preprocess, name="split", workers=options.workers, overwrite=options.overwrite)
     with progress_bar(f"splitting {options.store}") as progress:
         report = write(source, None, Path(options.out), progress=progress)
-    say("\n".join(report.lines()))
-    return DONE
+    return _finished(report, options.view_statistics)
 
 
 def verify(options: Verify) -> int:
