@@ -43,6 +43,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, dict[str, Any]
     return done.returncode, json.loads(done.stdout), time.monotonic() - start, folder
 
 
+@pytest.mark.slow
 def test_the_page_of_this_machine_names_every_check_once_and_agrees_with_its_exit_code(whole: Any) -> None:
     code, read, _, folder = whole
     found = [finding["check"] for finding in read["findings"]]
@@ -53,14 +54,26 @@ def test_the_page_of_this_machine_names_every_check_once_and_agrees_with_its_exi
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_page_of_a_working_machine_has_nothing_broken(whole: Any) -> None:
     code, read, _, _ = whole
     assert [finding for finding in read["findings"] if finding["state"] == BROKEN] == []
     assert code == DONE
 
 
+@pytest.mark.slow
 def test_the_page_keeps_its_time(whole: Any) -> None:
     assert whole[1]["seconds"] < 20
+
+
+def test_the_groups_without_torch_find_nothing_broken_and_leave_nothing(monkeypatch: Patch, tmp_path: Path) -> None:
+    monkeypatch.delitem(groups.CHECKS, "torch")
+    monkeypatch.chdir(tmp_path)
+    found = examine.examine(())
+    expected = {check.__name__.replace("_", " ") for checks in groups.CHECKS.values() for check in checks}
+    assert expected - {"variables", "shared memory", "file handles"} <= {finding.check for finding in found}
+    assert [finding for finding in found if finding.state not in (OK, ADVICE)] == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def fake_groups(patch: Patch, code: str) -> None:
