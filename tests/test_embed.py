@@ -21,6 +21,7 @@ import multiview as mv
 from multiview.cli import run
 from multiview.data.load.open_data import open_data
 from multiview.data.store.reading import Store
+from multiview.embed import tables
 from multiview.embed.gallery import read_gallery
 from multiview.embed.search import nearest
 from multiview.embed.tables import METADATA, cast
@@ -286,3 +287,14 @@ def columns_of(folder: Path, store: Path, *words: str) -> list[str]:
     assert run(["embed", str(folder / "model"), str(store), str(folder / "v.npz"), "--overwrite", *words]) == 0
     with np.load(folder / "v.npz") as arrays:
         return [name for name in arrays if name[:2] in ("h_", "z_")]
+
+
+def test_an_older_pyarrow_is_named_that_cannot_write_absent_vectors() -> None:
+    pa = pytest.importorskip("pyarrow")
+
+    class Older:
+        def write_table(self, *_: object, **__: object) -> None:
+            raise pa.ArrowNotImplementedError("Lists with non-zero length null components are not supported")
+
+    with pytest.raises(mv.MultiviewError, match=r"pyarrow [\d.]+ cannot write .* pip install --upgrade pyarrow"):
+        tables._write_rows(pa, Older(), pa.table({"x": [1]}))

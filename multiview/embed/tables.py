@@ -88,12 +88,23 @@ def _write_parquet(
             table = _arrow_table(pa, part, names, about)
             writer = writer or parquet.ParquetWriter(file, table.schema, **how)
             if len(part):
-                writer.write_table(table, row_group_size=len(part))
+                _write_rows(pa, writer, table)
             count += len(part)
     finally:
         if writer is not None:
             writer.close()
     return count
+
+
+def _write_rows(pa: Any, writer: Any, table: Any) -> None:
+    """Writes a part. Raises MultiviewError with an older pyarrow, which cannot write absent vectors."""
+    try:
+        writer.write_table(table, row_group_size=len(table))
+    except pa.ArrowNotImplementedError as cause:
+        raise MultiviewError(
+            f"pyarrow {pa.__version__} cannot write the vectors of samples that lack a view to Parquet: type "
+            "pip install --upgrade pyarrow, or give OUT another ending: .npz or .csv."
+        ) from cause
 
 
 def _arrow_table(pa: Any, part: Vectors, names: dict[Column, str], about: dict[str, Any]) -> Any:
