@@ -97,7 +97,7 @@ def _write_parquet(
 
 
 def _write_rows(pa: Any, writer: Any, table: Any) -> None:
-    """Writes a part. Raises MultiviewError with an older pyarrow, which cannot write absent vectors."""
+    """Writes a part; an older pyarrow, which cannot write absent vectors, raises MultiviewError."""
     try:
         writer.write_table(table, row_group_size=len(table))
     except pa.ArrowNotImplementedError as cause:
