@@ -3,7 +3,8 @@
 The loss is that of scikit-learn's `LogisticRegression`: the mean negative log-likelihood plus
 |W|^2 / (2 C n); the intercept is not penalised. Newton's equations are solved by conjugate
 gradients. Their preconditioner is the Hessian with one weighting of the rows for all classes, which
-makes some 5 to 20 products do where hundreds were needed.
+makes some 5 to 20 products do where hundreds were needed. Classes stand in rows and samples in
+columns: with few classes these products take a fifth of the time of the usual layout on a CPU.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Rows:
         start = torch.empty(0, device="cuda" if big else "cpu")
         self.x = _with_ones(x, start)
         self.metric: tuple[Tensor, Tensor] | None = None
-        hot = y if self.several else y[:, None] == self.classes
+        hot = y.T if self.several else self.classes[:, None] == y
         self.truth = torch.as_tensor(np.ascontiguousarray(hot, np.float32)).to(start)
 
     @cached_property
@@ -84,23 +85,29 @@ class Rows:
         """The fit for one C, beginning at the weights of another fit on the same classes."""
         problem = _Problem(self, 1 / (c * len(self.x)))
         if start is not None:
-            weights = start.weights.clone()
+            weights = start.weights.T.contiguous()
         else:
-            weights = torch.zeros(self.x.shape[1], self.truth.shape[1], device=self.x.device)
-        loss, chances = problem.loss(weights)
-        for _ in range(ITERATIONS):
-            gradient = problem.gradient(weights, chances)
-            if (largest := float(gradient.abs().max())) <= TOLERANCE:
-                return Fit(weights, self.classes, True)
-            step = problem.step(gradient, chances, 0.1)
-            slope = float((gradient * step).sum())
-            moved = _moved(problem, weights, step, loss, slope)
-            if moved is None:  # float32 allows no better step
-                return Fit(weights, self.classes, largest <= 100 * TOLERANCE)
-            weights, loss, chances = moved
-            if -slope <= GAP * max(loss, 1e-3):  # the step promised half of this
-                return Fit(weights, self.classes, True)
-        return Fit(weights, self.classes, False)
+            weights = torch.zeros(len(self.truth), self.x.shape[1], device=self.x.device)
+        weights, converged = _newton(problem, weights)
+        return Fit(weights.T, self.classes, converged)
+
+
+def _newton(problem: _Problem, weights: Tensor) -> tuple[Tensor, bool]:
+    """The best weights (classes, d + 1) from a start, and whether they converged."""
+    loss, chances = problem.loss(weights)
+    for _ in range(ITERATIONS):
+        gradient = problem.gradient(weights, chances)
+        if (largest := float(gradient.abs().max())) <= TOLERANCE:
+            return weights, True
+        step = problem.step(gradient, chances, 0.1)
+        slope = float((gradient * step).sum())
+        moved = _moved(problem, weights, step, loss, slope)
+        if moved is None:  # float32 allows no better step
+            return weights, largest <= 100 * TOLERANCE
+        weights, loss, chances = moved
+        if -slope <= GAP * max(loss, 1e-3):  # the step promised half of this
+            return weights, True
+    return weights, False
 
 
 class _Problem:
@@ -108,30 +115,30 @@ class _Problem:
 
     def __init__(self, rows: Rows, penalty: float) -> None:
         self.rows, self.n = rows, len(rows.x)
-        self.penalty = torch.full((rows.x.shape[1], 1), penalty, device=rows.x.device)
-        self.penalty[-1] = 0
+        self.penalty = torch.full((1, rows.x.shape[1]), penalty, device=rows.x.device)
+        self.penalty[:, -1] = 0
 
     def loss(self, weights: Tensor) -> tuple[float, Tensor]:
-        """The loss, and the probabilities (n, classes)."""
-        scores, truth = self.rows.x @ weights, self.rows.truth
+        """The loss, and the probabilities (classes, n)."""
+        scores, truth = weights @ self.rows.turned, self.rows.truth
         if self.rows.several:
             terms = torch.nn.functional.softplus(scores).sum(dtype=torch.float64)
             chances = scores.sigmoid()
         else:
-            terms = scores.logsumexp(1).sum(dtype=torch.float64)
-            chances = scores.softmax(1)
+            terms = scores.logsumexp(0).sum(dtype=torch.float64)
+            chances = scores.softmax(0)
         fit = terms - (scores * truth).sum(dtype=torch.float64)
         return float(fit / self.n + 0.5 * (self.penalty * weights.square()).sum(dtype=torch.float64)), chances
 
     def gradient(self, weights: Tensor, chances: Tensor) -> Tensor:
-        return torch.addmm(self.penalty * weights, self.rows.turned, chances - self.rows.truth, alpha=1 / self.n)
+        return torch.addmm(self.penalty * weights, chances - self.rows.truth, self.rows.x, alpha=1 / self.n)
 
     def product(self, direction: Tensor, chances: Tensor, spread: Tensor) -> Tensor:
         """The Hessian times a direction. spread: chances (1 - chances) of separate labels."""
-        along = self.rows.x @ direction
-        shared = 0 if self.rows.several else (chances * along).sum(1, keepdim=True)
+        along = direction @ self.rows.turned
+        shared = 0 if self.rows.several else (chances * along).sum(0, keepdim=True)
         moved = spread * along if self.rows.several else chances * (along - shared)
-        return torch.addmm(self.penalty * direction, self.rows.turned, moved, alpha=1 / self.n)
+        return torch.addmm(self.penalty * direction, moved, self.rows.x, alpha=1 / self.n)
 
     def step(self, gradient: Tensor, chances: Tensor, accuracy: float) -> Tensor:
         """The Newton step, until the residual is `accuracy` of the gradient."""
@@ -151,15 +158,15 @@ class _Problem:
         the penalty, whose inverse one eigendecomposition gives for every class. The intercepts are
         taken as apart from it. The decomposition is kept while few products are needed.
         """
-        rows, share = self.rows, spread.sum(0) / self.n
+        rows, share = self.rows, spread.sum(1, keepdim=True) / self.n
         total = share.sum().clamp(min=1e-30)
         if rows.metric is None:
-            weight = spread.sum(1, keepdim=True) / (self.n * total)
+            weight = spread.sum(0)[:, None] / (self.n * total)
             values, axes = torch.linalg.eigh(rows.turned[:-1] @ (rows.x[:, :-1] * weight))
-            rows.metric = values.clamp(min=0)[:, None], axes
+            rows.metric = values.clamp(min=0), axes
         values, axes = rows.metric
-        size, alone = values * share + self.penalty[0], share.clamp(min=1e-12)
-        return lambda target: torch.cat([axes @ ((axes.T @ target[:-1]) / size), target[-1:] / alone])
+        size, alone = share * values + self.penalty[:, :1], share.clamp(min=1e-12)
+        return lambda target: torch.cat([target[:, :-1] @ axes / size @ axes.T, target[:, -1:] / alone], dim=1)
 
 
 def conjugate_gradients(
