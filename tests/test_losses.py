@@ -199,7 +199,7 @@ MISTAKES: dict[str, tuple[Callable[[], Tensor], str]] = {
     "whole numbers": (lambda: mv.losses.nt_xent(GOOD, GOOD.long()), r"nt_xent: b is int64 \(4, 3\); give a tensor of"),
     "a list": (lambda: mv.losses.siglip([1.0], GOOD), r"siglip: a is a list; give a tensor of embeddings"),  # type: ignore[arg-type]
     "three dimensions": (lambda: mv.losses.simsiam(GOOD, GOOD, GOOD, GOOD[None]), r"simsiam: z_b is float32 \(1, 4, 3"),
-    "two views": (lambda: mv.losses.symile(GOOD, GOOD), "symile: 2 views were given; give embeddings of three"),
+    "two views": (lambda: mv.losses.symile(GOOD, GOOD), "symile: 2 views given; give embeddings of three"),
     "temperature": (lambda: mv.losses.info_nce(GOOD, GOOD, 0.0), "temperature is 0.0; give a number above 0"),
     "temperature of siglip": (lambda: mv.losses.siglip(GOOD, GOOD, -1.0), "siglip: temperature is -1.0"),
     "present": (lambda: mv.losses.nt_xent(GOOD, GOOD, present=GOOD[:, 0]), r"present is float32 \(4,\); give a bool"),
