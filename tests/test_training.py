@@ -191,7 +191,7 @@ def test_a_script_without_a_main_guard_prepares_data_with_several_processes(tmp_
     words = [sys.executable, "unguarded.py", "--data", "photos", "--plan", "true", "--batch", "16"]
     process = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert process.returncode == 0, process.stderr
-    assert "1001 samples in 2 shards" in process.stdout
+    assert "1,001 samples in 2 shards" in process.stdout
 
 
 def test_a_recipe_without_build_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
