@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,13 @@ def test_a_program_is_that_of_its_caller(warm: list[str], tmp_path: Path) -> Non
     )
     assert done.stdout == f"__main__ ['program.py', 'word'] {tmp_path} x beside given\nlate\n"
     assert "OWN" not in os.environ
+
+
+def test_another_worker_of_the_tests_gets_it_too(warm: list[str]) -> None:
+    """It does not wait for the first one, whose process keeps the file of the lock."""
+    folder = str(Path(warm[-1]).parent)
+    code = f"import warm; from pathlib import Path; print(warm.started(Path({folder!r}), 1)[-1])"
+    words = [sys.executable, "-c", code]
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.strip() == warm[-1]

@@ -30,6 +30,7 @@ def started(folder: Path, watched: int) -> list[str]:
         if not path.exists():
             words = [sys.executable, program, "--serve", str(path), str(watched)]
             subprocess.run(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True)
+        fcntl.flock(log, fcntl.LOCK_UN)  # closing alone keeps it: the process that forks has the file too
     return [sys.executable, "-IS", program, str(path)]
 
 
