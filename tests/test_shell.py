@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -75,6 +76,13 @@ def test_another_shell_is_a_mistake_and_shtab_may_be_missing(
 def test_the_version_names_torch_and_python(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["--version"]) == 0
     assert re.fullmatch(r"\d+\.\d+\.\d+\S* \(torch \d\S*, Python 3\.\S+\)\n", capsys.readouterr().out)
+
+
+def test_python_dash_m_is_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["multiview", "--version"])
+    with pytest.raises(SystemExit, match="^0$"):
+        runpy.run_module("multiview", run_name="__main__")
+    assert "torch" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("each", [each for each in cli.COMMANDS if each.examples], ids=lambda each: each.name)

@@ -1,0 +1,6 @@
+"""`python -m multiview` is the command `multiview`, where the folder of scripts is not on the path."""
+
+from multiview.cli import main
+
+if __name__ == "__main__":
+    main()
