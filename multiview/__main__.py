@@ -1,4 +1,4 @@
-"""`python -m multiview` is the command `multiview`, where the folder of scripts is not on the path."""
+"""`python -m multiview` is the command `multiview`, also where that is not on the path."""
 
 from multiview.cli import main
 

@@ -80,7 +80,7 @@ def test_the_version_names_torch_and_python(capsys: pytest.CaptureFixture[str]) 
 
 def test_python_dash_m_is_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["multiview", "--version"])
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         runpy.run_module("multiview", run_name="__main__")
     assert "torch" in capsys.readouterr().out
 

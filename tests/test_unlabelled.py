@@ -18,7 +18,7 @@ from multiview.measure.cuts import GALLERY, QUERY, cut_views
 from multiview.measure.evaluate import evaluate
 from multiview.measure.geometry import cka, modality_gap
 from multiview.measure.intervals import wilson
-from multiview.measure.kept import Regression, facts_of, kept_rows
+from multiview.measure.kept import Regression, facts_of, kept_rows, opponents
 from multiview.measure.kept_sentences import kept_lines, kept_verdict
 from multiview.measure.plain_models import FITS, cca, choose, components, folds_of, ridge
 from multiview.measure.plain_values import COLUMNS, MOST, log_spectrum, statistics, values
@@ -203,6 +203,23 @@ class TestKept:
         assert kept_lines(rows) == [f"L: mean colour {rows[0].value:.2f} ({rows[1].value:.2f})"]
         assert "Training lost what random weights keep: mean colour of L (R2 -" in kept_verdict(rows)[0]
 
+    def test_lost_colours_are_named_although_the_brightness_stays(self) -> None:
+        generator = np.random.default_rng(0)
+        light, colour = generator.normal(0, 60, (300, 1)), generator.normal(0, 6, (300, 3))
+        rgb = torch.from_numpy(128 + light + colour)
+        h = {"trained": np.repeat(light, 2, 1), "random": np.hstack([light, colour])}
+        facts = {"colour": rgb.numpy(), "chroma": opponents(rgb).numpy()}
+        split = {name: (each[:200], each[200:]) for name, each in h.items()}
+        rows = kept_rows("one", split, {k: (v[:200], v[200:]) for k, v in facts.items()}, Bootstrap(100), "test")
+        kept = {row.measure: row.value for row in rows if row.weights == "trained"}
+        assert kept["kept_colour"] > 0.9
+        assert kept["kept_chroma"] < 0.05
+        (sentence,) = kept_verdict(rows)
+        assert "colour without brightness of one (R2 -" in sentence
+        assert "mean colour" not in sentence
+        assert "(of colours: hue, saturation and grey)" in sentence
+        assert opponents(torch.full((2, 3), 77.0)).abs().max() == 0
+
     def test_constant_facts_have_no_row(self) -> None:
         x, _ = related(60)
         fact = np.full((60, 2), 255.0)
@@ -213,8 +230,9 @@ class TestKept:
     @pytest.mark.parametrize(
         ("kind", "shape", "dtype", "names"),
         [
-            ("image", (5, 3, 9, 9), torch.uint8, {"colour": 3, "thumbnail": 48}),
-            ("video", (5, 3, 4, 9, 9), torch.uint8, {"colour": 3, "thumbnail": 48}),
+            ("image", (5, 3, 9, 9), torch.uint8, {"colour": 3, "chroma": 2, "thumbnail": 48}),
+            ("video", (5, 3, 4, 9, 9), torch.uint8, {"colour": 3, "chroma": 2, "thumbnail": 48}),
+            ("normal", (5, 3, 9, 9), torch.float32, {"colour": 3, "thumbnail": 48}),
             ("depth", (5, 1, 9, 9), torch.float32, {"colour": 1, "thumbnail": 16}),
             ("audio", (5, 1, 400), torch.int16, {"level": 1, "spectrum": 16}),
             ("series", (5, 6, 25), torch.float32, {"level": 12, "spectrum": 72}),

@@ -23,10 +23,13 @@ from multiview.measure.rows import KEPT, Measure
 from multiview.viewlayer import scaled
 
 GRID, COLUMNS = 4, 64
+COLOURED = ("image", "video")
+"""Kinds of modalities whose three channels are red, green and blue."""
 PENALTIES = tuple(10.0**k for k in range(-3, 5))
 """Of the ridge regression, per training sample and standardised feature; by leave-one-out."""
 NAMES = {
     "colour": "mean colour",
+    "chroma": "colour without brightness",
     "thumbnail": "4x4 thumbnail",
     "level": "level",
     "spectrum": "spectrum",
@@ -51,10 +54,22 @@ def facts_of(modality: Modality, x: Tensor) -> dict[str, Tensor]:
         return {"extent": torch.cat([x.mean(2), x.std(2, unbiased=False)], 1)}
     if modality.spatial:
         still = x.mean(2) if x.ndim == 5 else x
-        return {"colour": still.mean((2, 3)), "thumbnail": adaptive_avg_pool2d(still, GRID).flatten(1)}
+        colour, thumbnail = still.mean((2, 3)), adaptive_avg_pool2d(still, GRID).flatten(1)
+        if modality.kind in COLOURED and colour.shape[1] == 3:
+            return {"colour": colour, "chroma": opponents(colour), "thumbnail": thumbnail}
+        return {"colour": colour, "thumbnail": thumbnail}
     power = x.square().mean(2)
     level = power.add(1e-8).log() if modality.kind == "audio" else torch.cat([x.mean(2), power.sqrt()], 1)
     return {"level": level, "spectrum": log_spectrum(x).flatten(1)} if x.shape[2] > 2 else {"level": level}
+
+
+def opponents(rgb: Tensor) -> Tensor:
+    """Red against green, and blue against both: (n, 3) -> (n, 2), zero for every grey.
+
+    The brightness, which differs more between pictures, hides in a mean colour that these are lost.
+    """
+    red, green, blue = rgb.unbind(1)
+    return torch.stack([red - green, blue - (red + green) / 2], 1)
 
 
 class Regression:

@@ -26,6 +26,8 @@ LOSS = 0.05
 """Of R²; smaller losses are not worth a sentence."""
 FULL = 0.95
 """R² of random weights that leaves no room: such a fact cannot show that training helped."""
+COLOURS = ("colour", "chroma")
+"""Facts that a strong change of colours removes."""
 GEOMETRY = {
     EFFECTIVE_RANK: "effective rank {:.1f}",
     ALIGNMENT: "alignment {:.2f}",
@@ -83,15 +85,17 @@ def kept_verdict(rows: Sequence[Measure]) -> list[str]:
 
 def _lost(rows: Sequence[Measure]) -> list[str]:
     lost = [
-        f"{row.facts['fact']} of {row.group} (R2 {m.points:+.2f})"
+        (row, f"{row.facts['fact']} of {row.group} (R2 {m.points:+.2f})")
         for row in kept_rows_of(rows)
         if row.weights == TRAINED and (m := margin_of(row)) and m.high < 0 and m.points <= -LOSS
     ]
     if not lost:
         return []
+    coloured = any(row.measure.removeprefix(KEPT) in COLOURS for row, _ in lost)
+    milder = "milder augmentation (of colours: hue, saturation and grey)" if coloured else "milder augmentation"
     return [
-        f"Training lost what random weights keep: {', '.join(_at_most(lost))}. This is right if it is noise for your "
-        "task; if not, use milder augmentation or an edge of each view with itself."
+        f"Training lost what random weights keep: {', '.join(_at_most([text for _, text in lost]))}. This is right if "
+        f"it is noise for your task; if not, use {milder} or an edge of each view with itself."
     ]
 
 
