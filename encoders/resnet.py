@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from multiview.encoder import Encoder, scaled
+from multiview.encoders.residual_blocks import BasicBlock, Bottleneck
 from multiview.errors import MultiviewError, unknown_name
 from multiview.record import recorded
 
@@ -25,7 +25,7 @@ class ResNet(Encoder):
 
     Args:
         channels: of the view.
-        block: torchvision's block.
+        block: `BasicBlock` or `Bottleneck`.
         depths: number of blocks in each of the four stages.
         width: multiplier of the channels of all layers.
         stem: "imagenet" (7 x 7 convolution of stride 2, max pool; output stride 32) or "cifar"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from torchvision.models.video import r3d_18 as torchvision_r3d_18
 
 from multiview.encoder import Encoder, make_encoder
 from multiview.errors import MultiviewError
@@ -71,7 +70,9 @@ class R3d(Encoder):
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, 512, ("stem", "layer1", "layer2", "layer3", "layer4", "pool"))
-        network = torchvision_r3d_18(weights=None)
+        from torchvision.models.video import r3d_18  # imports torch._dynamo: a second or more
+
+        network = r3d_18(weights=None)
         self.stem, self.layer1, self.layer2 = network.stem, network.layer1, network.layer2
         self.layer3, self.layer4 = network.layer3, network.layer4
         if channels != 3:

@@ -218,6 +218,29 @@ def test_help_of_every_recipe_is_light(tmp_path: Path) -> None:
     assert heavy({path.name: run.format(str(path)) for path in recipes}, tmp_path) == []
 
 
+FIRST_STEPS = """
+import contextlib, io, sys
+import numpy as np
+import multiview as mv
+from multiview.plugins import load
+pictures = {"image": np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8), "split": ["train"] * 40}
+for encoder, name in (("convnet", "adamw"), ("resnet18", "sgd")):
+    train = mv.Train(epochs=1, batch=20, optimizer=mv.Optimizer(name=name, lr=1e-3), knn_every=0)
+    setup = load("recipes", "cmc_lab")(encoder=encoder, size=8, width=0.25).build()
+    with contextlib.redirect_stdout(io.StringIO()):
+        mv.fit(setup, data=pictures, train=train, out=name, evaluate=False)
+print(*(name for name in ("torchvision", "torch._dynamo", "torch.distributed.tensor", "sympy") if name in sys.modules))
+"""
+
+
+def test_the_first_steps_of_a_run_import_nothing_that_costs_seconds(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_STEPS], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""
+
+
 def test_a_heavy_import_is_found_and_the_step_is_named(tmp_path: Path) -> None:
     (tmp_path / "scipy.py").write_text("")
     (tmp_path / "sly.py").write_text("import scipy")

@@ -14,6 +14,7 @@ from multiview.encoder import Encoder
 from multiview.model import MultiviewModel
 from multiview.objectives import BYOL, Objective, SigLIP, SimSiam
 from multiview.train.optimiser import make_optimiser, set_rate
+from multiview.train.unmarked import unmarked
 
 
 class Tiny(Encoder):
@@ -73,3 +74,30 @@ def test_a_learned_temperature_stays_within_its_bounds_and_is_saved() -> None:
         model.bound()
         assert math.exp(value.item()) == pytest.approx(bound)
     assert model.state_dict()["scalars.x-y.values.log_temperature"] == value
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "options"), [(torch.optim.SGD, {"momentum": 0.9, "weight_decay": 0.1}), (torch.optim.AdamW, {})]
+)
+def test_an_optimiser_without_marks_for_compilation_gives_the_same_bits(
+    kind: type[torch.optim.Optimizer], options: dict[str, float], fused: bool
+) -> None:
+    start = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    found, states = [], []
+    for made in (kind, unmarked(kind)):
+        weights = nn.Parameter(start.clone())
+        optimiser = made([weights], lr=0.1, fused=fused, **options)  # type: ignore[call-arg]
+        for _ in range(3):
+            (weights**3).sum().backward()
+            optimiser.step()
+            optimiser.zero_grad()
+        again = made([weights], lr=0.2, fused=fused, **options)  # type: ignore[call-arg]
+        again.load_state_dict(optimiser.state_dict())
+        assert again.param_groups[0]["lr"] == 0.1
+        assert weights.grad is None
+        found.append(weights.detach())
+        states.append(again.state_dict()["state"][0])
+    assert torch.equal(*found)
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items() if value is not None)
+    assert unmarked(kind).__name__ == kind.__name__

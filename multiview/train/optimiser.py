@@ -13,6 +13,7 @@ from multiview import old_import_paths
 from multiview.config import Optimizer
 from multiview.errors import MultiviewError
 from multiview.model import MultiviewModel
+from multiview.train.unmarked import unmarked
 from multiview.tuning import Tuning
 
 __getattr__ = old_import_paths.names_of("train.optimiser")
@@ -46,9 +47,9 @@ def make_optimiser(
     if not groups:
         raise MultiviewError("nothing of this run learns: every encoder and head is frozen.")
     if config.name == "sgd":
-        return torch.optim.SGD(groups, lr=rate, momentum=config.momentum, fused=fused)
+        return unmarked(torch.optim.SGD)(groups, lr=rate, momentum=config.momentum, fused=fused)
     if config.name == "adamw":
-        return torch.optim.AdamW(groups, lr=rate, fused=fused)
+        return unmarked(torch.optim.AdamW)(groups, lr=rate, fused=fused)
     from timm.optim import Lars
 
     return Lars(groups, lr=rate, momentum=config.momentum)

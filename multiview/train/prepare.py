@@ -160,7 +160,8 @@ def assemble(
     # A GradScaler lets a fused optimiser leave out overflows by itself; then nobody counts them.
     fused = True if has_fused(accelerator.device) and accelerator.scaler is None else None
     optimiser = make_optimiser(train.optimizer, model, train.batch, tuning, fused=fused)
-    wrapped, optimiser = accelerator.prepare(model, optimiser)
+    # Accelerate would import torch.distributed.tensor and sympy to decide that it places the model.
+    wrapped, optimiser = accelerator.prepare(model, optimiser, device_placement=[True, None])
     return Parts(
         accelerator=accelerator,
         graph=model.graph,

@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2.functional import center_crop, resize, resized_crop
 
 from multiview.counter_rng import uniform
 from multiview.data.files.encoded import LazyImage
+from multiview.data.load.resizing import central_square, resized, shorter_side_resized
 from multiview.data.load.windows import TRIES, Floats, Ints, Windows, draw_windows, span_places, span_starts
 from multiview.data.modality import SPATIAL, Modality
 from multiview.errors import MultiviewError
@@ -162,10 +161,10 @@ def _cut(stored: Stored, kind: str, windows: Windows, size: int) -> Tensor:
     """The windows of all samples, resized to size x size and mirrored where `windows.flip`."""
     if not len(stored):
         return _channels_second(_no_crops(stored, kind, size), kind)
-    resized = _smooth if kind in SMOOTH else _nearest
+    cut_out = _smooth if kind in SMOOTH else _nearest
     sides = (windows.top, windows.left, windows.height, windows.width)
     cuts = zip(*(side.tolist() for side in sides), strict=True)
-    out = torch.cat([resized(sample, cut, kind, size) for sample, cut in zip(stored, cuts, strict=True)])
+    out = torch.cat([cut_out(sample, cut, kind, size) for sample, cut in zip(stored, cuts, strict=True)])
     out = _mirrored(out.to(_dtype(kind)).contiguous(), torch.from_numpy(windows.flip), kind)
     return _channels_second(out, kind)
 
@@ -187,8 +186,9 @@ def _smooth(sample: NDArray | LazyImage, window: tuple[int, int, int, int], kind
 
 def _nearest(sample: NDArray, window: tuple[int, int, int, int], kind: str, size: int) -> Tensor:
     """The window of a sample of numbers, each from the nearest one: (1, c, size, size)."""
+    top, left, height, width = window
     planes = _channels_first(torch.from_numpy(sample), kind)
-    return resized_crop(planes, *window, [size, size], InterpolationMode.NEAREST_EXACT)[None]
+    return resized(planes[..., top : top + height, left : left + width], size, size, smooth=False)[None]
 
 
 def _mirrored(out: Tensor, flip: Tensor, kind: str) -> Tensor:
@@ -204,8 +204,8 @@ def _centre(stored: Stored, modality: Modality, size: int) -> Tensor:
     """Resizes the shorter side to `size` and cuts the central square."""
     if isinstance(stored, np.ndarray):
         planes = _channels_first(torch.from_numpy(stored), modality.kind)
-        small = resize(planes, [size], _interpolation(modality.kind), antialias=True)
-        out = center_crop(small, [size, size]).to(_dtype(modality.kind)).contiguous()
+        small = shorter_side_resized(planes, size, smooth=modality.kind in SMOOTH)
+        out = central_square(small, size).to(_dtype(modality.kind)).contiguous()
         return _channels_second(out, modality.kind)
     return torch.cat([_centre(np.asarray(sample)[None], modality, size) for sample in stored])
 
@@ -248,7 +248,3 @@ def _channels_second(x: Tensor, kind: str) -> Tensor:
 
 def _dtype(kind: str) -> torch.dtype:
     return DTYPES.get(kind, torch.float32)
-
-
-def _interpolation(kind: str) -> InterpolationMode:
-    return InterpolationMode.BILINEAR if kind in SMOOTH else InterpolationMode.NEAREST_EXACT
