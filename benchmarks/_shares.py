@@ -98,7 +98,7 @@ def _places(loop: Loop) -> Iterator[tuple[Any, str, str]]:
         yield from ((kind, name, "objectives") for name in ("scored", "has_loss"))
     yield parts.accelerator, "backward", "objectives"
     yield from ((steps, name, "health") for name in ("measured", "require_finite_losses", "_clip"))
-    yield from ((parts.optimiser, name, "optimiser") for name in ("step", "zero_grad"))
+    yield from ((parts.acting_optimiser, name, "optimiser") for name in ("step", "zero_grad"))
     yield loop, "_log", "logging"
     yield from ((type(loop.window), name, "logging") for name in ("add", "summary"))
 

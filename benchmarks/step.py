@@ -19,7 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from io import StringIO
@@ -63,12 +63,17 @@ class Case:
     def __post_init__(self) -> None:
         self.batches = self._batches()
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self) -> Generator[Batch]:
         epoch = 0
         while True:
             self.loop.parts.wrapped.train()
             yield from self.loop.loader.for_epoch(epoch)
             epoch += 1
+
+    def close(self) -> None:
+        """Ends the thread that makes batches, and closes the files before their folder goes."""
+        self.batches.close()
+        self.metrics.close()
 
     def block(self) -> None:
         """The steps from one line of metrics to the next."""
@@ -215,9 +220,9 @@ def main(argv: Sequence[str]) -> int:
     ratios = []
     for name, size in dict.fromkeys(chosen):
         with tempfile.TemporaryDirectory() as folder:
-            ratios.append(
-                measured(case(name, size, given.samples, Path(folder), given.draw), given.rounds, times, parts)
-            )
+            made = case(name, size, given.samples, Path(folder), given.draw)
+            ratios.append(measured(made, given.rounds, times, parts))
+            made.close()
     Console(width=170).print(times, parts)
     return 0 if max(ratios) <= given.goal else 1
 

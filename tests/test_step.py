@@ -12,6 +12,7 @@ from multiview.check.parity import Trace, traced
 from multiview.memory.memories import Memories
 from multiview.train.prepare import assemble
 from multiview.train.processes import start
+from multiview.train.seeding import seed_begun_devices
 
 EDGES = ("a-b", "b-c")
 
@@ -69,10 +70,31 @@ def test_channels_last_is_applied_before_the_model_is_wrapped(monkeypatch: pytes
 
     prepared = accelerator.prepare
 
-    def prepare(*parts: object) -> tuple[object, ...]:
+    def prepare(*parts: object, **options: object) -> tuple[object, ...]:
         seen.append(image.weight.is_contiguous(memory_format=torch.channels_last))
-        return prepared(*parts)
+        return prepared(*parts, **options)
 
     monkeypatch.setattr(accelerator, "prepare", prepare)
     assemble(accelerator, one.views, one.model, one.memories, one.train, lambda index: [str(index)])
     assert seen == [True]
+
+
+def test_a_step_leaves_nothing_behind_for_devices_that_are_not_in_use() -> None:
+    """`torch.manual_seed` would note a stack in every step."""
+    from torch.cuda import _queued_calls
+
+    if torch.cuda.is_initialized():
+        pytest.skip("this process uses a GPU")
+    before = len(_queued_calls)
+    seed_begun_devices(3)
+    seeded = torch.rand(2)
+    assert len(_queued_calls) == before
+    torch.manual_seed(3)
+    assert torch.equal(torch.rand(2), seeded)
+
+
+def test_steps_do_not_look_for_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """accelerate's optimiser searches for a package that is not installed, twice in each step."""
+    one = trial(mv.SimCLR(dim=5))
+    monkeypatch.setattr("accelerate.optimizer.is_lomo_available", lambda: pytest.fail("a package is looked for"))
+    traced(one)

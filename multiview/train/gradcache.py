@@ -27,6 +27,7 @@ from multiview.distributed import rank
 from multiview.masked_forward import KnownRows, Present
 from multiview.memory.memories import FoundKeys, Memories
 from multiview.model import Embeddings
+from multiview.train.seeding import seed_begun_devices
 
 Backward = Callable[[Tensor], None]
 
@@ -138,7 +139,7 @@ def _leaves(parts: list[Embeddings]) -> Embeddings:
 
 def _seed(draws: Draws, part: int) -> None:
     """Seeds dropout by seed, step, rank and part: the same in both passes and in a resumed run."""
-    torch.manual_seed(draw_seed(draws.seed, draws.step, f"dropout {rank()} {part}"))
+    seed_begun_devices(draw_seed(draws.seed, draws.step, f"dropout {rank()} {part}"))
 
 
 @contextmanager

@@ -66,6 +66,17 @@ class Parts:
         """The parameters of the model with their names, looked up once."""
         return list(self.model.named_parameters())
 
+    @property
+    def acting_optimiser(self) -> Any:
+        """The optimiser whose `step` and `zero_grad` this step calls.
+
+        That of PyTorch where accelerate's around it would do nothing but ask, in every step, for
+        packages that are not installed.
+        """
+        accelerator = self.accelerator
+        plain = accelerator.scaler is None and accelerator.sync_gradients and accelerator.device.type != "xla"
+        return self.optimiser.optimizer if plain else self.optimiser
+
     def settle(self) -> None:
         """Raises MultiviewError when the last step had a loss or gradient that is not finite."""
         if self.deferred is not None:
@@ -166,11 +177,11 @@ def _check(parts: Parts, values: Tensor, check: Callable[[], None]) -> None:
 def _moved(parts: Parts, step: int, followed: int | None) -> Tensor | None:
     """Moves the weights; gives whether the device did, where the host does not know it yet."""
     with _moving(parts, followed) as valid:
-        parts.optimiser.step()
+        parts.acting_optimiser.step()
     if parts.accelerator.scaler is not None and parts.accelerator.sync_gradients:
         parts.overflows.add(parts.optimiser.step_was_skipped, step)
     parts.model.bound()
-    parts.optimiser.zero_grad()
+    parts.acting_optimiser.zero_grad()
     return valid
 
 
