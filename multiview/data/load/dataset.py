@@ -21,6 +21,7 @@ from multiview.data.load.absent import require_modalities
 from multiview.data.load.ahead import Ahead
 from multiview.data.load.crops import CropTransform, Stored
 from multiview.data.load.mixedbatches import refuse_windows_of_mix
+from multiview.data.load.next_batch import one_ahead
 from multiview.data.load.sampler import Batches
 from multiview.data.load.window_order import WindowOrder, uses_windows
 from multiview.data.store.columns import SplitRows
@@ -88,7 +89,12 @@ class Samples(Dataset[Batch]):
     def is_fetched(self) -> bool:
         """Whether samples are read from shards that are fetched from an address."""
         store = self.store
-        return store.cache is not None and not all(map(store.is_in_memory, self.modalities))
+        return store.cache is not None and not self.is_in_memory
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether all modalities that the views read are in memory, decoded."""
+        return all(self.store.is_in_memory(name) for name in self.modalities)
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
@@ -251,9 +257,13 @@ class Loader:
             ahead.stop()
 
     def _in_this_process(self) -> Iterator[Batch]:
-        for request in self.requests:
-            batch = self.samples[request]
-            yield batch.pin_memory() if self.pin else batch
+        if self.samples.is_in_memory and not self.samples.store.is_large and torch.get_num_threads() > 1:
+            return one_ahead(self._made, self.requests)
+        return map(self._made, self.requests)
+
+    def _made(self, request: Request) -> Batch:
+        batch = self.samples[request]
+        return batch.pin_memory() if self.pin else batch
 
     def _from_workers(self, pool: Iterable[Batch | MultiviewError]) -> Iterator[Batch]:
         _require_shared_memory()
@@ -302,7 +312,7 @@ def suitable_workers(samples: Samples) -> int:
     Returns 0 when the data is in memory: preparing a batch here is then cheaper than sending it
     between processes. Otherwise half of this process's cores, up to `MOST_WORKERS`.
     """
-    if all(samples.store.is_in_memory(name) for name in samples.modalities):
+    if samples.is_in_memory:
         return 0
     return min(MOST_WORKERS, own_cores() // 2)
 

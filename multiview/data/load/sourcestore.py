@@ -76,7 +76,10 @@ class SourceStore(Store):
     def read_for_crops(self, rows: np.ndarray, modality: str) -> np.ndarray | list[np.ndarray | LazyImage]:
         """See `Store.read_for_crops`."""
         kind, wanted = self.modality(modality), self.checked_rows(rows)
-        if modality in self._decoded_samples or not kind.encoding:
+        if modality in self._decoded_samples:
+            held = self._decoded_samples[modality]
+            return [held[row] for row in wanted]
+        if not kind.encoding:
             read = self.read(wanted, modality)
             return read if isinstance(read, np.ndarray) else list(read)
         return [self._picture(self._sample(int(row), kind, decode=False), int(row), kind) for row in wanted]
