@@ -15,10 +15,11 @@ from torch import Tensor
 
 from multiview.ops.bank_scores import Scorer
 from multiview.ops.chunks import parts
-from multiview.ops.softmax import rank_of
+from multiview.ops.softmax import rank_of, softmax_of
 
-Rule = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""From scores (s, 1 + K) and their log sum exp (s,): loss (s,) and d loss / d scores."""
+Rule = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""From scores (s, 1 + K), their log sum exp (s,) and softmax (s, 1 + K), which the rule may
+overwrite: loss (s,) and d loss / d scores."""
 
 
 class BankTerms(NamedTuple):
@@ -41,13 +42,13 @@ class _Terms(torch.autograd.Function):
         grad = torch.empty_like(z)
         for part in parts(len(z), scorer.step):
             scores, pull = scorer.block(z[part], part)
-            log_sum = torch.logsumexp(scores, dim=1)
-            terms.log_sum[part] = log_sum
-            terms.positive[part] = (scores[:, 0] - log_sum).exp()
+            share, top, rest = softmax_of(scores)
+            terms.log_sum[part] = log_sum = top + rest
+            terms.positive[part] = share[:, 0]
             terms.rank[part] = rank_of(scores[:, 0], scores[:, 1:])
             if shift is not None:
                 scores, log_sum = scores - shift[part, None], log_sum - shift[part]
-            terms.loss[part], weights = rule(scores, log_sum)
+            terms.loss[part], weights = rule(scores, log_sum, share)
             if ctx.needs_input_grad[0]:
                 grad[part] = pull(weights)
         ctx.mark_non_differentiable(*terms[1:])

@@ -30,7 +30,7 @@ def nce(log_z: Tensor, negatives: int, size: int) -> Rule:
     """
     shift = log_z + math.log(negatives / size)
 
-    def rule(scores: Tensor, log_sum: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG001
+    def rule(scores: Tensor, log_sum: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG001
         logit = scores - shift
         logit[:, 0].neg_()
         terms = F.softplus(logit, threshold=SATURATED).sum(1)
@@ -41,11 +41,10 @@ def nce(log_z: Tensor, negatives: int, size: int) -> Rule:
     return rule
 
 
-def softmax(scores: Tensor, log_sum: Tensor) -> tuple[Tensor, Tensor]:
+def softmax(scores: Tensor, log_sum: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
     """-log(e^{s_0} / sum_k e^{s_k}), which needs no Z."""
-    weights = (scores - log_sum[:, None]).exp_()
-    weights[:, 0] -= 1
-    return log_sum - scores[:, 0], weights
+    share[:, 0] -= 1
+    return log_sum - scores[:, 0], share
 
 
 def split_nce(log_z: Tensor, negatives: int, size: int) -> SplitRule:

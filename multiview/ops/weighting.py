@@ -73,7 +73,7 @@ def _debiased(total: Tensor, own: Tensor, lowest: Tensor, tau_plus: float) -> Te
 def rule(temperature: float, weighting: Weighting) -> Rule:
     """`weighted` as a rule for scores of which the first column is the positive."""
 
-    def of_scores(scores: Tensor, log_sum: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG001
+    def of_scores(scores: Tensor, log_sum: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG001
         with torch.enable_grad():
             read = scores.detach().requires_grad_()
             losses = weighted(read[:, 0], read[:, 1:], temperature, weighting)
