@@ -192,6 +192,7 @@ COMMANDS = (
         action="multiview.cli:complete",
         options="multiview.commands.completion:Completion",
         examples=(
+            "source <(multiview completion bash)  # this shell alone; zsh likewise",
             "multiview completion bash > ~/.local/share/bash-completion/completions/multiview",
             "multiview completion zsh > ~/.zfunc/_multiview  # with fpath+=~/.zfunc before compinit in ~/.zshrc",
         ),

@@ -5,7 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -89,6 +92,34 @@ def test_the_columns_need_no_shard(address: str, proxy: Proxy, local: Store) -> 
     assert (remote.rows("train") == local.rows("train")).all()
     assert remote.spec == address
     assert set(proxy.gets) == {"manifest.json", "columns.safetensors"}
+
+
+@pytest.fixture
+def web(local: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A plain web server over the folder of the local store; ends in `/`."""
+    pytest.importorskip("aiohttp")
+    monkeypatch.setenv("MULTIVIEW_CACHE_DIR", str(tmp_path / "cache"))
+    handler = partial(QuietFiles, directory=str(local.path.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+class QuietFiles(SimpleHTTPRequestHandler):
+    def log_message(self, *words: object) -> None:
+        """Prints nothing."""
+
+
+def test_a_store_on_a_web_server_is_read_and_never_written(web: str, local: Store) -> None:
+    assert_same(Store.open(f"{web}scenes"), local)
+    with pytest.raises(MultiviewError, match=r"no manifest\.json there.*OUT is then copied to the server\.$"):
+        Store.open(f"{web}photos")
+    with pytest.raises(MultiviewError, match=r"^http://\S+ can be read, and nothing can be written there.*hf://\.$"):
+        preprocess(Scenes(count=16, size=16), None, f"{web}photos")
+    for address in ("https://example.org/a", "http://example.org/a"):
+        with pytest.raises(MultiviewError, match="nothing can be written there"):
+            transfer.remove(address, ["manifest.json"])
 
 
 def test_every_shard_is_fetched_once(address: str, proxy: Proxy, local: Store) -> None:

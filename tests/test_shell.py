@@ -59,6 +59,26 @@ def test_bash_completes(script: Path, words: str, expected: set[str]) -> None:
     assert set(done.stdout.split()) == expected, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("way", "expected"),
+    [
+        ("fpath+={folder}; compinit -u -D", "_multiview"),
+        ("compinit -u -D; source {folder}/_multiview", "_shtab_multiview"),
+        ('compinit -u -D; eval "$(cat {folder}/_multiview)"', "_shtab_multiview"),
+        ("compinit -u -D; source <(cat {folder}/_multiview)", "_shtab_multiview"),
+    ],
+)
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="needs zsh")
+def test_zsh_completes_from_a_folder_and_from_a_sourced_script(way: str, expected: str, tmp_path: Path) -> None:
+    pytest.importorskip("shtab")
+    with redirect_stdout(io.StringIO()) as said:
+        assert command("completion", "zsh") == 0
+    (tmp_path / "_multiview").write_text(said.getvalue())
+    code = f"autoload -U compinit; {way.format(folder=tmp_path)}; print $_comps[multiview]"
+    done = subprocess.run(["zsh", "-f", "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout.strip(), done.stderr) == (expected, "")
+
+
 def test_words_that_are_no_option_may_be_files(script: Path) -> None:
     assert "complete -o bashdefault -o default -F _shtab_multiview multiview" in script.read_text()
 

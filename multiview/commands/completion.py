@@ -20,6 +20,13 @@ PATHS = re.compile(r"(^|\.)(data|out|config|cache|model|sheet|svg|weights|input|
 SHELLS = ("bash", "zsh")
 OF_PLUGINS = {"check view": "views", "check encoder": "encoders", "check objective": "objectives"}
 """Commands whose NAME is an installed plugin."""
+CHANGES = {
+    # Bash falls back to files, for words such as a graph file in place of a recipe.
+    "complete -o bashdefault -F": "complete -o bashdefault -o default -F",
+    # In zsh, the context of `source FILE` is "file"; shtab expects "eval" and would complete.
+    "[[ $zsh_eval_context[-1] == eval ]]": "[[ $zsh_eval_context[-1] == (eval|file) ]]",
+}
+"""Lines of shtab's scripts, and what stands there instead."""
 WORDS = {"group": GROUPS, "shell": SHELLS}
 """The values of words that are not options."""
 
@@ -46,8 +53,9 @@ def completion(options: Completion, commands: Sequence[Command]) -> int:
     except ImportError as cause:
         raise MultiviewError("completion needs shtab; type `pip install 'multiview-cmc[completion]'`.") from cause
     script = shtab.complete(whole(commands, shtab.FILE), options.shell)
-    # Bash falls back to files, for words such as a graph file in place of a recipe.
-    print(script.replace("complete -o bashdefault -F", "complete -o bashdefault -o default -F"))
+    for generated, ours in CHANGES.items():
+        script = script.replace(generated, ours)
+    print(script)
     return DONE
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://")
+READ_ONLY = ("http", "https")
+"""Schemes of servers that give files and take none."""
 
 
 def is_address(spec: object) -> bool:
@@ -17,6 +19,11 @@ def scheme_of(address: str) -> str:
     found = SCHEME.match(address)
     assert found is not None
     return found[1]
+
+
+def is_read_only(address: str) -> bool:
+    """Whether files at this address can be read, and nothing can be written there."""
+    return scheme_of(address) in READ_ONLY
 
 
 def join(address: str, name: str) -> str:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from multiview.errors import MultiviewError, printable
 from multiview.files import sha256 as sha256_of
-from multiview.remote.address import join
+from multiview.remote.address import is_read_only, join, scheme_of
 from multiview.remote.filesystem import filesystem, forget, plain_path, single_stream
 
 T = TypeVar("T")
@@ -60,8 +60,12 @@ def read_bytes(address: str, name: str) -> bytes | None:
 
 
 def send(path: Path, address: str, name: str) -> None:
-    """Writes a local file to an address and checks its size there."""
+    """Writes a local file to an address and checks its size there.
+
+    Raises MultiviewError when it cannot be written, at once where addresses are read-only.
+    """
     place = join(address, name)
+    _require_writable(address)
 
     def act() -> None:
         system = filesystem(address)
@@ -94,12 +98,21 @@ def sizes(address: str) -> dict[str, int]:
 
 def remove(address: str, names: Iterable[str]) -> None:
     """Removes files at an address; files that are not there do no harm."""
+    _require_writable(address)
     for name in names:
         place = join(address, name)
         try:
             _retried(partial(_remove, address, place), address, f"{place} cannot be removed")
         except FileNotFoundError:
             continue
+
+
+def _require_writable(address: str) -> None:
+    if is_read_only(address):
+        raise MultiviewError(
+            f"{address} can be read, and nothing can be written there: {scheme_of(address)}:// has no way to write. "
+            "Give a folder, whose files you then copy to the server, or an address with s3://, gs:// or hf://."
+        )
 
 
 def _remove(address: str, place: str) -> None:

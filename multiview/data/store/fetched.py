@@ -11,7 +11,7 @@ from multiview.data.store.columnfile import ColumnFile, ColumnFileError, hash_of
 from multiview.data.store.manifest import Manifest
 from multiview.errors import MultiviewError
 from multiview.files import PARTIAL, partial_path, replace_bytes
-from multiview.remote.address import join
+from multiview.remote.address import is_read_only, join
 from multiview.remote.cache import LOCKS, ShardCache, cache_limit, cache_root
 from multiview.remote.filelocks import alone
 from multiview.remote.transfer import fetch, read_bytes
@@ -50,11 +50,21 @@ def manifest_at(address: str) -> tuple[Manifest, bytes]:
     """
     text = read_bytes(address, manifests.NAME)
     if text is None:
-        raise MultiviewError(
-            f"{address} is no store (no {manifests.NAME} there). If a command is writing it, wait for its end; "
-            f"make one with `multiview preprocess SOURCE INPUT {address}`."
-        )
+        raise _no_store(address)
     return Manifest.from_json(_decoded(text, address), join(address, manifests.NAME)), text
+
+
+def _no_store(address: str) -> MultiviewError:
+    what = f"{address} is no store (no {manifests.NAME} there)"
+    if is_read_only(address):
+        return MultiviewError(
+            f"{what}. Check the address; a new store is made in a folder, with "
+            "`multiview preprocess SOURCE INPUT OUT`, and the folder OUT is then copied to the server."
+        )
+    return MultiviewError(
+        f"{what}. If a command is writing it, wait for its end; "
+        f"make one with `multiview preprocess SOURCE INPUT {address}`."
+    )
 
 
 def _decoded(text: bytes, address: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 from multiview.data.store import manifest as manifests
@@ -10,18 +12,19 @@ from multiview.data.store.shard import TARGET, group_dataset
 from multiview.errors import MultiviewError, unknown_name
 
 
-class NamedColumns:
+class NamedColumns(ABC):
     """Reads the columns that the manifest of a store names, all rows at once."""
 
     manifest: Manifest
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """The store in messages."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _column(self, name: str) -> np.ndarray:
-        raise NotImplementedError
+        """A stored column of every row, by the name of its dataset."""
 
     def factor(self, name: str) -> np.ndarray:
         """A named number of every row, float64 (count,); NaN in rows without that number."""
