@@ -61,6 +61,11 @@ class Encoder(nn.Module):
         super().__init__()
         self.channels, self.features, self.layers = channels, features, tuple(layers)
 
+    if TYPE_CHECKING:  # torch says that a call returns anything
+
+        def __call__(self, x: Tensor, layer: str | None = None) -> Tensor:
+            """See `forward`."""
+
     def forward(self, x: Tensor, layer: str | None = None) -> Tensor:
         """h (n, features) of a batch (n, *axes), or the output of `layer`: (n, c) or (n, c, ...).
 

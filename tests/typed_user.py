@@ -25,7 +25,7 @@ assert_type(mv.views.rgb(crop), mv.View)
 encoder = assert_type(mv.make_encoder("convnet", 1, width=0.25), mv.Encoder)
 assert_type(encoder(torch.zeros(2, 1, 32, 32)), Tensor)
 assert_type(encoder.features, int)
-convnet: mv.Encoder = mv.encoders.convnet(2)
+convnet: mv.Encoder = mv.encoders.ConvNet(2)
 
 # Objectives and graphs.
 objectives: list[mv.Objective] = [
@@ -83,7 +83,7 @@ assert_type(len(store), int)
 assert_type(store.ids, list[str])
 again: mv.Trained = mv.load("runs/mine")
 model: mv.PortableModel = mv.load("runs/mine/model")
-assert_type(mv.load("runs/mine"), mv.Trained)
+assert_type(mv.load("runs/mine").steps, int)
 assert_type(again.steps, int)
 assert_type(again.encoder("L"), mv.Encoder)
 assert_type(again.embed("test").features, dict[str, NDArray[np.float32]])
