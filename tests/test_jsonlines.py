@@ -93,7 +93,8 @@ def test_a_broken_board_does_not_end_the_run(
     class Board:
         """A board on a full disk."""
 
-        def add_scalar(self, *_: object) -> None:
+        @property
+        def file_writer(self) -> object:
             raise error
 
     monkeypatch.setattr("multiview.train.telemetry._board", lambda *_: Board())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from multiview.data.write import progress as lines
 from multiview.data.write.progress import progress_bar
 from multiview.train import saving
 from multiview.train.saving import Saved, Saver
+from multiview.train.telemetry import Metrics
 
 
 @pytest.mark.parametrize(("label", "rejected"), [("preparing photos", 0), ("evaluating", 3), ("merging", 1)])
@@ -60,3 +62,16 @@ def test_the_first_checkpoint_comes_after_minutes(
     waiting.saved = Saved(saved, time.monotonic() - 60 * minutes)
     assert waiting.is_due(10) is due
     assert saving.FIRST_MINUTES < 10
+
+
+def test_tensorboard_finds_every_number_at_its_step(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    metrics = Metrics(tmp_path)
+    metrics.write(10, {"loss/L-ab": 2.5, "epoch": 1, "samples_per_second": 3e6})
+    metrics.write(20, {"loss/L-ab": float("nan"), "knn/L": 0.25})
+    metrics.close()
+    board = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    board.Reload()
+    found = {tag: [(e.step, e.value) for e in board.Scalars(tag)] for tag in board.Tags()["scalars"]}
+    assert str(found.pop("loss/L-ab")) == "[(10, 2.5), (20, nan)]"
+    assert found == {"epoch": [(10, 1.0)], "samples_per_second": [(10, 3e6)], "knn/L": [(20, 0.25)]}

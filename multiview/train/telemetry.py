@@ -59,8 +59,7 @@ class Metrics:
         if self.board is None:
             return
         try:
-            for name, value in values.items():
-                self.board.add_scalar(name, value, step)
+            _add_scalars(self.board, step, values)
         except Exception as cause:  # whatever the writing thread of TensorBoard raised
             self.board = None
             print(NO_BOARD.format(cause), file=sys.stderr)
@@ -104,6 +103,14 @@ def _board(out: Path, resumed_at: int | None) -> Any:
     except OSError as cause:
         print(NO_BOARD.format(cause), file=sys.stderr)
         return None
+
+
+def _add_scalars(board: Any, step: int, values: Mapping[str, float | int]) -> None:
+    """Writes the numbers as one event: `add_scalar` makes one of each, at ten times the cost."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    rows = [Summary.Value(tag=name, simple_value=float(value)) for name, value in values.items()]
+    board.file_writer.add_summary(Summary(value=rows), step)
 
 
 def _progress_line(console: Console, live: bool) -> Progress:

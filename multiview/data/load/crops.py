@@ -194,7 +194,8 @@ def _nearest(sample: NDArray, window: tuple[int, int, int, int], kind: str, size
 def _mirrored(out: Tensor, flip: Tensor, kind: str) -> Tensor:
     """The crops, in place, with those at `flip` (n,) mirrored: then the x of normals is negated."""
     if flip.any():
-        out[flip] = out[flip].flip(-1)
+        pixels, chosen = out.numpy(), flip.numpy()  # PyTorch picks and reverses bytes at twice the cost
+        pixels[chosen] = pixels[chosen][..., ::-1]
         if kind == "normal":
             out[flip, 0] *= -1
     return out
