@@ -161,7 +161,7 @@ def shares(made: Case, blocks: int) -> dict[str, float]:
     return {part: watch.seconds[part] / steps * 1e3 for part in PARTS}
 
 
-def timed_batches(batches: Iterator[Batch], watch: Stopwatch) -> Iterator[Batch]:
+def timed_batches(batches: Iterator[Batch], watch: Stopwatch) -> Generator[Batch]:
     """The batches; the time to make them counts for the data."""
     while True:
         with watch.block("data"):

@@ -11,7 +11,8 @@ from clusters import clusters, splits
 
 from multiview.errors import MultiviewError
 from multiview.measure import linear, logistic
-from multiview.measure.linear import common_dim, labelled, linear_probe, principal_axes, reduced
+from multiview.measure.kept_results import Kept
+from multiview.measure.linear import Probes, common_dim, labelled, linear_probe, principal_axes, reduced, tuned
 
 
 class TestReduction:
@@ -188,3 +189,25 @@ class TestProbe:
     def test_an_unlabelled_row_may_be_nan(self):
         x, y = labelled((np.array([[np.nan], [1.0]]), np.array([-1, 2])), "train")
         assert (x.tolist(), y.tolist()) == ([[1.0]], [2])
+
+
+class TestProbes:
+    def test_the_same_rows_are_fitted_once_over_several_evaluations(self, monkeypatch):
+        probes, fitted = Probes(), []
+        monkeypatch.setattr(linear, "tuned", lambda train, val, grid: fitted.append(1) or tuned(train, val, grid=grid))
+        results = []
+        for noise in (0.5, 1.0, 0.5):
+            train, val, test = splits(noise=noise)
+            train_x, val_x, test_x = probes.reduced(train[0], val[0], test[0], dim=4)
+            results.append(probes.tuned((train_x, train[1]), (val_x, val[1])).tested((test_x, test[1])))
+        assert len(fitted) == 2
+        assert results[0] == results[2] == linear_probe(*splits(noise=0.5), dim=4)
+
+    def test_the_least_recently_used_results_go_first(self):
+        kept, made = Kept(10), []
+        for key in "abacabd":
+            assert kept.once(key, 4, lambda key=key: made.append(key) or key) == key
+        assert "".join(made) == "abcbd"
+        assert kept.held == 8
+        assert kept.once("large", 100, lambda: 1) == 1
+        assert kept.held == 0

@@ -50,11 +50,11 @@ def evaluate(
     target: Sequence[str] = (),
     probe: str = LINEAR,
     controls: Sequence[str] = EVERY_CONTROL,
+    probes: Probes | None = None,
 ) -> list[Measure]:
-    """kNN and linear probe of every view and of all together, and retrieval between the views.
+    """kNN and linear probe, by labels, of every view and of all together; retrieval between views.
 
-    Prints tables and a verdict, writes the file of `file_of`, and returns the rows. Every process
-    must call it. Only kNN and probes need labels.
+    Prints tables and a verdict, and writes the file of `file_of`. Every process must call it.
 
     Args:
         trained: the run.
@@ -66,6 +66,7 @@ def evaluate(
         target: what probes predict, see `targets_of` (none = the label, else the first column).
         probe: `linear`; `mlp` adds a probe with a hidden layer.
         controls: `random` (first weights), `raw` (values), `statistics` (ridge, CCA, targets).
+        probes: those of other runs on the same data, whose controls are not fitted again.
     """
     console, device = console or SafeConsole(quiet=rank() != 0), device or next(trained.model.parameters()).device
     share_buffers(trained.model)
@@ -74,13 +75,12 @@ def evaluate(
     targets = _targets(trained, splits, target, console) if STATISTICS in controls else []
     search = plan(trained.setup, trained.store, splits)
     if not groups and not targets and search is None:
-        console.print("Not evaluated: no split holds two samples of one view.", highlight=False)
+        _say(console, ["Not evaluated: no split holds two samples of one view."])
         return []
     _say(console, search.left_out if search else ())
-    probed = Probed(targets, groups, _usual(trained), dim, probe, controls)
+    probed = Probed(targets, groups, _usual(trained), dim, probe, controls, probes)
     rows = _measured(trained, splits if groups or targets else [], probed, search, device, layer)
-    render(rows, console)
-    _write(trained, rows, console)
+    _show_and_write(trained, rows, console)
     return rows
 
 
@@ -124,7 +124,7 @@ def _labelled(
     statistics = _embedded(trained, labelled, plain_statistics(trained), device, STATISTICS) if probed.targets else {}
 
     def measure() -> list[Measure]:
-        probes = Probes()
+        probes = probed.probes or Probes()
         rows = _by_labels(trained, splits, probed, parts, probes)
         if not probed.targets:
             return rows
@@ -142,7 +142,10 @@ def _say(console: Console, sentences: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Probed:
-    """What is measured: targets, the groups of views with labels, all usual groups, controls."""
+    """What is measured: targets, the groups of views with labels, all usual groups, controls.
+
+    probes: see `evaluate`.
+    """
 
     targets: Sequence[Target]
     groups: Sequence[Group]
@@ -150,6 +153,7 @@ class Probed:
     dim: int | None
     probe: str
     controls: Sequence[str] = EVERY_CONTROL
+    probes: Probes | None = None
 
 
 def _targets(trained: Trained, splits: Sequence[str], wanted: Sequence[str], console: Console) -> list[Target]:
@@ -188,7 +192,8 @@ def _by_labels(
     return measure_features(sets, dim=probed.dim, groups=probed.groups, views=views, probes=probes)
 
 
-def _write(trained: Trained, rows: Sequence[Measure], console: Console) -> None:
+def _show_and_write(trained: Trained, rows: Sequence[Measure], console: Console) -> None:
+    render(rows, console)
     if trained.folder is None or rank() != 0:
         return
     file = file_of(trained, EVALUATION)

@@ -16,6 +16,7 @@ import numpy as np
 
 from multiview import old_import_paths
 from multiview.errors import MultiviewError
+from multiview.measure.kept_results import Kept
 from multiview.measure.knn import require_finite
 from multiview.plurals import counted
 
@@ -175,25 +176,26 @@ def tuned(train: Split, val: Split, *, grid: Sequence[float] = GRID) -> Tuned:
 
 
 class Probes:
-    """Reductions and tuned probes by the rows that they were fitted on: none is fitted twice."""
+    """Reductions and tuned probes by the rows that they were fitted on: none is fitted twice.
 
-    def __init__(self) -> None:
-        self.known: dict[bytes, Tuned] = {}
-        self.reductions: dict[tuple[bytes, int | None], Callable[[np.ndarray], np.ndarray]] = {}
+    limit: bytes of their numbers that are kept; the least recently used ones go first.
+    """
+
+    def __init__(self, limit: int = 2**28) -> None:
+        self.kept = Kept(limit)
 
     def tuned(self, train: Split, val: Split, grid: Sequence[float] = GRID) -> Tuned:
         """The known probe of these rows, with whatever grid; else `tuned`."""
-        key = _digest(*train, *val)
-        if key not in self.known:
-            self.known[key] = tuned(train, val, grid=grid)
-        return self.known[key]
+        size = 8 * train[0].shape[1] * len(np.unique(train[1]))
+        found: Tuned = self.kept.once(_digest(*train, *val), size, lambda: tuned(train, val, grid=grid))
+        return found
 
     def reduced(self, train: np.ndarray, *others: np.ndarray, dim: int | None = None) -> tuple[np.ndarray, ...]:
         """As `reduced`."""
-        key = _digest(train), dim
-        if key not in self.reductions:
-            self.reductions[key] = reduction(train, dim)
-        return tuple(self.reductions[key](x) for x in (train, *others))
+        columns = train.shape[1]
+        size = 8 * columns * (4 + min(columns, dim or columns))
+        reduce = self.kept.once((_digest(train), dim), size, lambda: reduction(train, dim))
+        return tuple(reduce(x) for x in (train, *others))
 
 
 def _digest(*arrays: np.ndarray) -> bytes:

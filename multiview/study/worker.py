@@ -20,6 +20,7 @@ from rich.console import Console
 from multiview.errors import MultiviewError
 from multiview.files import replace_text
 from multiview.launch import parse_named
+from multiview.measure.linear import Probes
 from multiview.recipe import Recipe
 from multiview.recipe_origin import origin_of, remember, short_name
 from multiview.study.plan import BASE, DONE, Job, Plan, read_plan
@@ -37,9 +38,9 @@ def main(study: Path, number: int, processes: int) -> None:
     _take_cores(number, processes)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     plan = read_plan(study)
-    jobs = plan.jobs(study)
+    jobs, probes = plan.jobs(study), Probes()
     for line in sys.stdin:
-        answer = _answer(jobs[int(line)], plan)
+        answer = _answer(jobs[int(line)], plan, probes)
         answers.write(json.dumps({"job": int(line), **answer}) + "\n")
         if answer.get("stopped"):
             return
@@ -52,12 +53,12 @@ def _take_cores(number: int, processes: int) -> None:
         os.sched_setaffinity(0, mine)
 
 
-def _answer(job: Job, plan: Plan) -> dict[str, object]:
+def _answer(job: Job, plan: Plan, probes: Probes) -> dict[str, object]:
     """Runs a job with its output in its log."""
     with job.log.open("a", encoding="utf-8") as log:
         _redirect(log)
         try:
-            return {"stopped": run_job(job, plan)}
+            return {"stopped": run_job(job, plan, probes)}
         except MultiviewError as error:
             return {"error": str(error)}
 
@@ -91,12 +92,15 @@ class Clock:
             replace_text(folder / SPENT, json.dumps(cost) + "\n")
 
 
-def run_job(job: Job, plan: Plan) -> int:
-    """Trains and measures one run, or continues it; returns the signal that stopped it, else 0."""
+def run_job(job: Job, plan: Plan, probes: Probes | None = None) -> int:
+    """Trains and measures one run, or continues it; returns the signal that stopped it, else 0.
+
+    probes: those of earlier runs in this process, which have the same raw control.
+    """
     recipe = _recipe(job)
     clock = Clock.begun(job.folder if recipe.resume else None)
     try:
-        stopped = _trained_and_measured(job, plan, recipe)
+        stopped = _trained_and_measured(job, plan, recipe, probes)
     finally:
         clock.write(job.folder)
     if not stopped:
@@ -104,7 +108,7 @@ def run_job(job: Job, plan: Plan) -> int:
     return stopped
 
 
-def _trained_and_measured(job: Job, plan: Plan, recipe: Recipe) -> int:
+def _trained_and_measured(job: Job, plan: Plan, recipe: Recipe, probes: Probes | None) -> int:
     from multiview.run import run
     from multiview.study.gradients import agreement
 
@@ -114,7 +118,8 @@ def _trained_and_measured(job: Job, plan: Plan, recipe: Recipe) -> int:
     def measure(trained: Trained, _: Recipe, console: Console) -> None:
         from multiview.measure.evaluate import evaluate
 
-        evaluate(trained, console=console, dim=plan.dim, subsets=plan.subsets, controls=plan.controls_of(job))
+        what = {"dim": plan.dim, "subsets": plan.subsets, "controls": plan.controls_of(job)}
+        evaluate(trained, console=console, probes=probes, **what)  # type: ignore[arg-type]
 
     trained = run(recipe, name=short_name(type(recipe)), origin=origin, steps=(measure,))
     if trained is not None and trained.stopped_by:

@@ -25,7 +25,7 @@ def resized(x: Tensor, height: int, width: int, *, smooth: bool) -> Tensor:
     exact = x.dtype in _FLOATS or (x.dtype == torch.uint8 and (not smooth or _smooth_bytes()))
     planes = planes if exact else planes.float()
     mode = {"mode": "bilinear", "align_corners": False, "antialias": True} if smooth else {"mode": "nearest-exact"}
-    out = F.interpolate(planes, size=[height, width], **mode)  # type: ignore[arg-type]
+    out = F.interpolate(planes, size=[height, width], **mode)
     out = out if exact or x.dtype.is_floating_point else out.round_()
     return out.to(x.dtype).reshape(*x.shape[:-2], height, width)
 
