@@ -35,18 +35,25 @@ NO_EFFECT = {
 FEWEST = 3
 """Seeds of a verdict: two differences are equal too easily by chance."""
 ABSENT = "not an option"
+GRAPH = ("views", "edges")
+"""Options that are a mapping from the name of a part of the graph."""
+KEPT, LEFT_OUT = "in the graph", "left out"
 SETUP = "setup.json"
 """The record of a setup made in Python."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:
-    """A run folder with an evaluation. options: what its settings are; None when it is unknown."""
+    """A run folder with an evaluation.
+
+    options: what its settings are; None when it is unknown. data: the path or the name of its data.
+    """
 
     name: str
     rows: tuple[Measure, ...]
     options: Mapping[str, Any] | None
     seed: int | None
+    data: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +80,12 @@ def with_options(folder: Path, name: str, rows: Sequence[Measure]) -> Evaluated:
     options = dict(_flat(config(folder)))
     seed = options.get(SEED, 0)
     facts = environment(folder) if (folder / ENVIRONMENT).is_file() else {}
+    data = str(options.get(DATA))
     options[DATA] = facts.get("data", {}).get("manifest") or options.get(DATA)
     options[RECIPE] = facts.get("recipe")
     options |= _of_python(folder)
     kept = {k: v for k, v in options.items() if k not in {SEED, *NOT_COMPARED, *NO_EFFECT}}
-    return Evaluated(name=name, rows=tuple(rows), options=kept, seed=seed)
+    return Evaluated(name=name, rows=tuple(rows), options=kept, seed=seed, data=data)
 
 
 def _of_python(folder: Path) -> dict[str, Any]:
@@ -94,9 +102,13 @@ def _of_python(folder: Path) -> dict[str, Any]:
 
 
 def _flat(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value with its dotted name; edges are a list of mappings with one name each."""
     for name, value in options.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list) and value and all(isinstance(each, Mapping) and len(each) == 1 for each in value):
+            for each in value:
+                yield from _flat(each, f"{prefix}{name}.")
         else:
             yield prefix + name, value
 
@@ -108,36 +120,77 @@ def settings(runs: Sequence[Evaluated]) -> list[Setting]:
         same = (g for g in groups if run.options is not None and g[0].options == run.options)
         found = next(same, None)
         groups.append([run]) if found is None else found.append(run)
-    known = [group[0].options for group in groups if group[0].options is not None]
-    names = dict.fromkeys(name for options in known for name in options)
-    differing = [name for name in names if len({repr(options.get(name, ABSENT)) for options in known}) > 1]
+    known = [i for i, group in enumerate(groups) if group[0].options is not None]
+    values = differing([groups[i][0] for i in known])
+    said = {i: [f"{name} {_short(each[n])}" for name, each in values.items()] for n, i in enumerate(known)}
     return [
-        Setting(letter=_letter(i), title=f"{_letter(i)}: {_title(group, differing)}", runs=tuple(group))
+        Setting(letter=_letter(i), title=f"{_letter(i)}: {_title(group, said.get(i, []))}", runs=tuple(group))
         for i, group in enumerate(groups)
     ]
+
+
+def differing(runs: Sequence[Evaluated]) -> dict[str, list[str]]:
+    """The options that are not the same in all runs: name -> its value in every run, in words.
+
+    A view or an edge that some runs lack, and that is equal in the others, is one line.
+    """
+    options = [run.options or {} for run in runs]
+    rows = {name: [each.get(name, ABSENT) for each in options] for name in dict.fromkeys(n for o in options for n in o)}
+    rows = {name: row for name, row in rows.items() if len({repr(value) for value in row}) > 1}
+    if DATA in rows:
+        rows[DATA] = [f"{run.data} ({str(value)[:8]})" for run, value in zip(runs, rows[DATA], strict=True)]
+    parts: dict[str, list[str]] = {}
+    for name in rows:
+        parts.setdefault(_part(name), []).append(name)
+    said: dict[str, list[str]] = {}
+    for part, names in parts.items():
+        there = _there(part, options) if part else []
+        whole = [name for name in names if _differ([v for v, kept in zip(rows[name], there, strict=False) if kept])]
+        if there and not all(there) and not whole:
+            said[part] = [KEPT if each else LEFT_OUT for each in there]
+        else:
+            said |= {name: [str(value) for value in rows[name]] for name in names}
+    return said
+
+
+def _part(name: str) -> str:
+    """`views.depth` of `views.depth.encoder.name`; "" for an option of no view and no edge."""
+    kind, _, rest = name.partition(".")
+    return f"{kind}.{rest.partition('.')[0]}" if kind in GRAPH and rest else ""
+
+
+def _there(part: str, options: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Whether each of the runs has any option of a view or an edge."""
+    return [any(name == part or name.startswith(f"{part}.") for name in each) for each in options]
+
+
+def _differ(values: Sequence[object]) -> bool:
+    return len({repr(value) for value in values}) > 1
 
 
 def _letter(number: int) -> str:
     return chr(ord("A") + number) if number < 26 else f"S{number + 1}"
 
 
-def _title(group: Sequence[Evaluated], differing: Sequence[str]) -> str:
+def _title(group: Sequence[Evaluated], said: Sequence[str]) -> str:
     names = ", ".join(run.name for run in group)
-    options = group[0].options
-    if options is None:
+    if group[0].options is None:
         return f"{names} (no {CONFIG}, so its options are unknown)"
-    said = (f"{name} {_short(options.get(name, ABSENT))}" for name in differing)
     return f"{names} ({', '.join(said) or 'the only known options'})"
 
 
-def _short(value: object) -> str:
-    text = str(value)
+def _short(text: str) -> str:
     return text if len(text) <= 24 else f"{text[:12]}..."
 
 
 def paired_tests(found: Sequence[Setting]) -> list[str]:
     """A sentence for every two settings: the difference over their common seeds."""
-    return [_paired(a, b) for a, b in combinations(found, 2)]
+    return [_paired(a, b) + _of_other_data(a, b) for a, b in combinations(found, 2)]
+
+
+def _of_other_data(a: Setting, b: Setting) -> str:
+    differ = _differ([(each.runs[0].options or {}).get(DATA) for each in (a, b)])
+    return ". Their data differ: this says nothing unless both were tested on the same samples" if differ else ""
 
 
 def _paired(a: Setting, b: Setting) -> str:

@@ -13,7 +13,7 @@ import yaml
 from multiview.commands.compare import compare_runs
 from multiview.errors import MultiviewError
 from multiview.measure import Score, to_json
-from multiview.settings import t_interval
+from multiview.settings import differing, evaluated, settings, t_interval
 
 SCORE = {"width": 8, "dim": 8, "knn": 0.5, "balanced": 0.6, "c": 1.0, "converged": True, "train": 400, "val": 80}
 SCORE |= {"test": 200, "classes": 4, "majority": 0.3}
@@ -79,7 +79,7 @@ def test_runs_that_differ_in_the_seed_are_replicates(
     ("changed", "title"),
     [
         ({"train": {"epochs": 4, "workers": 0}}, "train.epochs 4"),
-        ({"manifest": "other"}, "data other"),
+        ({"manifest": "other"}, "(other))"),
         ({"views": {"ab": {"space": "luv"}}}, "views.ab.space luv"),
         ({"recipe": "moco"}, "'moco'"),
         ({"temperature": 0.2}, "temperature 0.2"),
@@ -95,6 +95,42 @@ def test_other_settings_are_not_pooled(
     assert "A minus B: +20.0 points of linear accuracy of L (seed 0; one seed each: no test)" in text
     second = run_folder(tmp_path / "c", 0.7, **{**changed, "seed": 1})
     assert "A minus B: no common seed, so no test." in compared(capsys, first, second)
+
+
+def test_a_view_or_an_edge_that_a_run_lacks_is_one_line(tmp_path: Path) -> None:
+    views = {name: {"view": name, "encoder": {"name": "convnet", "stride": 4}} for name in ("L", "ab", "depth")}
+    edges = [
+        {"L - ab": {"objective": "cmc"}},
+        {"L - depth": {"objective": "cmc"}},
+        {"ab - depth": {"objective": "moco"}},
+    ]
+    fewer = {"views": {name: views[name] for name in ("L", "ab")}, "edges": edges[:1]}
+    wider = {"views": views | {"L": {**views["L"], "encoder": {"name": "convnet", "stride": 8}}}, "edges": edges}
+    folders = [
+        run_folder(tmp_path / name, 0.9, **options)
+        for name, options in (("a", {"views": views, "edges": edges}), ("b", fewer), ("c", wider))
+    ]
+    found = settings([evaluated(folder, folder.name) for folder in folders])
+    there, out = "in the graph", "left out"
+    assert differing([setting.runs[0] for setting in found]) == {
+        "views.L.encoder.stride": ["4", "4", "8"],
+        "views.depth": [there, out, there],
+        "edges.L - depth": [there, out, there],
+        "edges.ab - depth": [there, out, there],
+    }
+    assert found[1].title == (
+        "B: b (edges.L - depth left out, edges.ab - depth left out, views.L.encoder.stride 4, views.depth left out)"
+    )
+
+
+def test_runs_on_other_data_are_named_by_their_data_and_not_tested(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = run_folder(tmp_path / "a", 0.9, manifest="0123456789abcdef", data="photos")
+    second = run_folder(tmp_path / "b", 0.7, manifest="fedcba9876543210", data="scans")
+    text = compared(capsys, first, second)
+    assert "A: a (data photos (01234567))" in text
+    assert "one seed each: no test). Their data differ: this says nothing unless both" in text
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What `multiview inspect` prints and draws."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
@@ -219,3 +220,21 @@ def test_views_with_options_are_drawn_in_the_range_of_what_they_take(store: Stor
 def test_options_that_do_not_fit_a_view(store: Store, view: str, message: str) -> None:
     with pytest.raises(MultiviewError, match=message):
         inspect_store(store.path, views=[view])
+
+
+@pytest.mark.parametrize("times", [1, 2, 40, 128, 5000])
+def test_curves_are_lines_without_gaps(times: int) -> None:
+    values = np.sin(np.linspace(0, 6, times))[None] + np.random.default_rng(0).normal(0, 0.3, (1, times))
+    inked = (pictures.curves(values, -3, 3) != pictures.GROUND).any(axis=-1)
+    assert inked.any(axis=0).all()
+    for left, right in pairwise(np.flatnonzero(column) for column in inked.T):
+        assert left[0] <= right[-1] + 1
+        assert right[0] <= left[-1] + 1
+        assert len(left) == left[-1] - left[0] + 1
+
+
+def test_curves_reach_the_highest_value_of_a_long_series() -> None:
+    values = np.zeros((1, 10_000))
+    values[0, 5_001] = 1.0
+    inked = (pictures.curves(values, -1, 1) != pictures.GROUND).any(axis=-1)
+    assert inked[0].sum() in (1, 2)

@@ -1,6 +1,7 @@
 """Aligned files of several modalities."""
 
 import pickle
+import shutil
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -135,14 +136,34 @@ def test_patterns_name_the_files_of_a_modality(tmp_path: Path) -> None:
         Aligned(disparity=-1)
 
 
+@pytest.mark.parametrize("whole", [False, True], ids=["two folders", "one of four folders"])
+def test_folders_without_a_common_name_are_refused_and_the_patterns_are_named(aligned: Path, whole: bool) -> None:
+    (aligned / "labels.csv").unlink()
+    if not whole:
+        shutil.rmtree(aligned / "mask")
+        shutil.rmtree(aligned / "normals")
+    for file in sorted((aligned / "depth").iterdir()):
+        file.rename(file.with_name(f"d_{file.name}"))
+    said = r"of 6 files of (image|depth) in .*, none has the name of a .*here are rgb/s0\.png and depth/d_s0\.png"
+    with pytest.raises(MultiviewError, match=said) as error:
+        Aligned().plan(aligned)
+    assert "--modalities \"{image: 'rgb/*.png', depth: 'depth/d_*.png'" in str(error.value)
+    plan = Aligned(modalities={"image": "rgb/*.png", "depth": "depth/d_*.png"}).plan(aligned)
+    assert sorted(rows(plan)) == [f"s{number}" for number in range(6)]
+    (aligned / "depth" / "d_s1.png").rename(aligned / "depth" / "s1.png")
+    assert any(
+        "of 6 files of depth in" in note and ", 1 has the name" in note for note in Aligned().plan(aligned).notes
+    )
+
+
 def test_a_folder_without_files_of_the_samples_is_skipped(aligned: Path) -> None:
     (aligned / "points").mkdir()
     np.save(aligned / "points" / "model 7.npy", np.zeros((4, 3)))
     plan = Aligned().plan(aligned)
     assert "points" not in {each.name for each in plan.modalities}
     assert "skipped the folder points: no file in it has the name of a sample." in plan.notes
-    with pytest.raises(BadSample, match=r"missing file points/s0\.npy"):
-        Aligned(modalities=("image", "points")).plan(aligned).read(0)
+    with pytest.raises(MultiviewError, match=r"none has the name .* here are rgb/s0\.png and points/model 7\.npy"):
+        Aligned(modalities=("image", "points")).plan(aligned)
 
 
 def test_incomplete_samples_can_be_kept(aligned: Path, tmp_path: Path) -> None:

@@ -341,6 +341,26 @@ class TestWords:
         assert standing(rows) == state
         assert words in retrieval_verdict(rows)
 
+    @pytest.mark.parametrize(("tested", "told"), [(7, True), (29, True), (30, False)])
+    def test_few_test_samples_are_named(self, tested: int, told: bool) -> None:
+        text = retrieval_verdict(searched(0.6, 0.1, 0.1, 0.1, n=tested))
+        assert (f"Only {tested} samples of the test split: the intervals are wide." in text) == told
+        assert ("`multiview split STORE NEW_STORE --split 60/10/30`" in text) == told
+
+    def test_the_warning_speaks_of_the_kind_of_data(self) -> None:
+        noise = np.random.default_rng(5).normal(size=(300, 4))
+        _, y = related(300)
+        h = {"trained": (noise[:200], noise[200:]), "random": (noise[:200], noise[200:])}
+        for fact, word, other in (("level", "noise of one recording", "pictures"), ("thumbnail", "pictures", "noise")):
+            kept = [
+                row
+                for view in ("photo", "depth")
+                for row in kept_rows(view, h, {fact: (y[:200], y[200:])}, Bootstrap(100), "test")
+            ]
+            (text,) = kept_verdict([*searched(0.9, 0.01, 0.1, 0.1), *kept])
+            assert word in text
+            assert other not in text
+
     def test_without_a_control_nothing_is_good_or_bad(self) -> None:
         bare = [replace(row, facts={"chance": 0.002}) for row in searched(0.4, 0.1, 0.1, 0.1)]
         assert standing(bare) == "unknown"

@@ -267,7 +267,8 @@ def _about_edges(graph: Graph, views: Sequence[Proposal], holdings: Holdings) ->
     pairs = [{held[view] for view in edge.views} for edge in graph.edges]
     fewest = min((holdings.common(*pair) for pair in pairs if len(pair) <= 2), default=holdings.samples)
     if fewest < holdings.samples:
-        said.append(Reason("absent", f"at least {fewest} samples an edge", f"of {holdings.samples} training samples"))
+        what = f"some edges have as few as {fewest} samples"
+        said.append(Reason("absent", what, f"with both views, of {holdings.samples} training samples"))
     return said
 
 

@@ -113,13 +113,17 @@ def _contradicted(rows: Sequence[Measure]) -> list[str]:
     """A sentence on views that find each other, while nothing else says that they learned."""
     learned = _learned(rows)
     found = {view: reason for view, each in learned.items() if all(each) and (reason := _nothing_else(rows, view))}
+    pictures = {row.group for row in rows if row.measure == f"{KEPT}thumbnail"}
     lines = []
     for reason in dict.fromkeys(found.values()):
-        views = ", ".join([view for view, other in found.items() if other == reason][:MOST])
+        views = [view for view, other in found.items() if other == reason][:MOST]
+        by = [
+            *["a crop that two pictures share (give each view its own crop)"] * any(view in pictures for view in views),
+            *["the noise of one recording"] * any(view not in pictures for view in views),
+        ]
         lines.append(
-            f"Do not rely on retrieval alone: it says that {views} learned, but {reason}. The views may find each "
-            "other by something that tells nothing about your samples: a crop that two pictures share (give each view "
-            "its own crop), the noise of one recording."
+            f"Do not rely on retrieval alone: it says that {', '.join(views)} learned, but {reason}. The views may "
+            f"find each other by something that tells nothing about your samples: {', '.join(by)}."
         )
     return lines
 

@@ -24,6 +24,8 @@ FIRST_TRY = RECALL[1]
 MOST = 6
 """Most directions that a verdict names one by one."""
 PLAIN = (RIDGE, CCA)
+FEW = 30
+"""Fewer test samples than these are called few."""
 
 
 NEXT = {
@@ -33,8 +35,8 @@ NEXT = {
     "ridge regression or CCA find as much, the relation of the views is simple: see in `multiview report RUN` which "
     "pairs gain.",
     "bad": "Next: look in `multiview report RUN` whether the losses fell. If not, train longer (--train.epochs) or "
-    "with another learning rate; if they did, use a milder augmentation and larger crops. `multiview train auto "
-    "--data DATA` chooses by the data.",
+    "with another learning rate; if they did, use a milder augmentation and larger crops. Where the recipe is not "
+    "`auto`, `multiview train auto --data DATA` chooses views and encoders by the data.",
 }
 """What to do after a verdict without labels, by `standing`."""
 
@@ -61,7 +63,7 @@ def retrieval_verdict(rows: Sequence[Measure]) -> str:
     if len(found) > MOST:
         lines.append(f"... and {len(found) - MOST} directions more, in the table.")
     if found:
-        lines += [_conclusion(found), *_fused(first), NEXT[standing(rows)]]
+        lines += [_conclusion(found), *_few(found), *_fused(first), NEXT[standing(rows)]]
     return "\n".join([*lines, *_ranks(rank_rows(rows), {row.views[0] for row in found})])
 
 
@@ -193,6 +195,17 @@ def _conclusion(found: Sequence[Measure]) -> str:
     )
     directions = f"{len(learned)} of {counted(len(found), 'direction')}"
     return f"Without labels: better than random weights in {directions}{named}{plain}."
+
+
+def _few(found: Sequence[Measure]) -> list[str]:
+    """A sentence where the intervals are wide because few samples were held out."""
+    tested = max(row.tested for row in found)
+    if tested >= FEW:
+        return []
+    return [
+        f"Only {counted(tested, 'sample')} of the {found[0].split} split: the intervals are wide. Hold out more with "
+        "`multiview split STORE NEW_STORE --split 60/10/30`, and give --data NEW_STORE."
+    ]
 
 
 def _beats(row: Measure, first: Mapping[tuple[str, str], Measure]) -> bool:

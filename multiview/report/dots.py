@@ -26,10 +26,10 @@ class Dot:
     text: str
 
 
-def dots(rows: Sequence[Dot], low: float, high: float, name: str) -> Markup:
+def dots(rows: Sequence[Dot], low: float, high: float, name: str, unit: float = 1.0) -> Markup:
     """The drawing as SVG; the axis goes from `low` to `high`, in percent where the texts are.
 
-    name: its description.
+    name: its description. unit: one of the axis's numbers, such as 0.01 for percentage points.
     """
     height = TOP + LINE * len(rows) + 24
     drawn = [
@@ -37,7 +37,9 @@ def dots(rows: Sequence[Dot], low: float, high: float, name: str) -> Markup:
         for i, row in enumerate(rows)
     ]
     percent = all(row.text.endswith("%") for row in rows)
-    axis = [_tick(low + (high - low) * k / 4, low, high, height - 20, percent) for k in range(5)]
+    unit, sign = (0.01, " %") if percent else (unit, "")
+    ticks = [low + (high - low) * k / 4 for k in range(5)]
+    axis = [_tick(_x(x, low, high), f"{round(x / unit, 3):g}{sign}", height - 20) for x in ticks]
     return Markup('<svg class="dots" viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}</svg>').format(
         WIDTH, height, name, Markup("").join(axis), Markup("").join(drawn)
     )
@@ -52,8 +54,7 @@ def _x(value: float, low: float, high: float) -> float:
     return round(LEFT + (WIDTH - LEFT - RIGHT) * (min(max(value, low), high) - low) / (high - low), 1)
 
 
-def _tick(value: float, low: float, high: float, bottom: int, percent: bool) -> Markup:
-    x, text = _x(value, low, high), f"{round(100 * value, 1):g} %" if percent else f"{value:g}"
+def _tick(x: float, text: str, bottom: int) -> Markup:
     return Markup(
         '<line class="grid" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/><text class="tick" x="{0}" y="{3}">{4}</text>'
     ).format(x, TOP, bottom, bottom + 14, text)

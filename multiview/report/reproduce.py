@@ -13,6 +13,8 @@ from multiview.plurals import counted
 from multiview.report.gather import Gathered
 
 NUMBER = (int, float)
+OWN = (("multiview", "cli.py"), ("multiview", "__main__.py"))
+"""Files that start the program by `python -m`."""
 
 
 def reproduce(run: Gathered) -> dict[str, Any]:
@@ -36,9 +38,9 @@ def reproduce(run: Gathered) -> dict[str, Any]:
 
 
 def typed(words: list[str]) -> list[str]:
-    """The words of a command, without the folder of `multiview` or of its `-m multiview.cli`."""
+    """The words of a command, without the folder of `multiview` or of its `python -m`."""
     program = PurePath(words[0]) if words else PurePath()
-    own = program.name == "multiview" or program.parts[-2:] == ("multiview", "cli.py")
+    own = program.name == "multiview" or program.parts[-2:] in OWN
     return ["multiview", *words[1:]] if own else words
 
 

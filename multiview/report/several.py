@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 from multiview.measure.intervals import Interval
 from multiview.report.dots import Dot, dots, nice_top
 from multiview.report.gather import Gathered
 from multiview.report.verdict import Card
-from multiview.settings import ABSENT, Evaluated, Setting, paired_tests, settings, t_interval, value_of, with_options
+from multiview.settings import Evaluated, Setting, differing, paired_tests, settings, t_interval, value_of, with_options
 
 
 @dataclass(frozen=True)
@@ -33,18 +32,11 @@ def several(runs: Sequence[Gathered]) -> Several:
     found = settings([with_options(run.run.folder, run.name, run.rows) for run in runs])
     measured = [Setting(letter=s.letter, title=s.title, runs=kept) for s in found if (kept := _measured(s))]
     tests = paired_tests(measured) if len(measured) > 1 else []
-    return Several(found, _differing(found), tests, _card(measured))
+    return Several(found, differing([setting.runs[0] for setting in found]), tests, _card(measured))
 
 
 def _measured(setting: Setting) -> tuple[Evaluated, ...]:
     return tuple(run for run in setting.runs if value_of(run.rows) is not None)
-
-
-def _differing(found: Sequence[Setting]) -> dict[str, list[str]]:
-    options: list[Any] = [setting.runs[0].options or {} for setting in found]
-    names = dict.fromkeys(name for each in options for name in each)
-    values = {name: [str(each.get(name, ABSENT)) for each in options] for name in names}
-    return {name: each for name, each in values.items() if len(set(each)) > 1}
 
 
 def _card(found: Sequence[Setting]) -> Card:
@@ -57,7 +49,7 @@ def _card(found: Sequence[Setting]) -> Card:
     known = [row for row in rows if row]
     top = nice_top([row.interval.high if row.interval else row.value for row in known])
     left = f" Other runs measured {', '.join(measures[1:])}; they are left out of the drawing." if measures[1:] else ""
-    sentence = f"Mean {measures[0]} of every setting; bars are 95 % intervals over seeds.{left}"
+    sentence = f"Every setting's {measures[0]}, the mean over its seeds; bars are 95 % intervals over seeds.{left}"
     return Card(title="Settings", state="unknown", sentence=sentence, drawing=dots(known, 0.0, top, measures[0]))
 
 
@@ -68,5 +60,7 @@ def _dot(setting: Setting, values: Sequence[float]) -> Dot | None:
     if len(values) > 1:
         m = t_interval(values)
         interval = Interval(m.low, m.high, "t, 95 %")
-    label = f"{setting.letter} ({len(values)} {'seed' if len(values) == 1 else 'seeds'})"
-    return Dot(label=label, kind=setting.letter, value=mean, interval=interval, text=f"{100 * mean:.1f} %")
+    own = f": {setting.runs[0].name}" if len(values) == 1 else f" ({len(values)} seeds)"
+    return Dot(
+        label=setting.letter + own, kind=setting.letter, value=mean, interval=interval, text=f"{100 * mean:.1f} %"
+    )

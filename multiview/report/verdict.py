@@ -115,13 +115,13 @@ def health(run: Gathered) -> Card:
     return Card(title="Health", state="bad", sentence=f"Training gave {count}.{ended}{resumed}", lines=lines)
 
 
-def subsets(run: Gathered) -> Card:
-    """Which views count: the linear accuracy of every measured group of views."""
+def subsets(run: Gathered) -> Card | None:
+    """Which views count: the linear accuracy of every group of views; None without labels."""
     rows = linear_rows(run.rows)
     groups = {row.views for row in rows}
     title = "Which views count"
     if not rows:
-        return Card(title=title, state="unknown", sentence="Groups of views are measured by labels; there are none.")
+        return None
     views = {view for group in groups for view in group}
     whole = len(groups) > len(views) + 1 or len(views) <= 2
     more = "" if whole else f"For every subset: multiview evaluate {run.run.folder} --subsets"

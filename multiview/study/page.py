@@ -70,7 +70,7 @@ def drawn(judged: Sequence[Verdict]) -> Markup:
         rows.append(Dot(label=verdict.variant.subject, kind="trained", value=d.points, interval=ends, text=text))
     reach = max(abs(x) for row in rows for x in (row.value, *(_ends(row.interval))))
     top = next((top for top in (0.02, 0.05, 0.1, 0.2, 0.4) if reach <= top), 1.0)
-    return dots(rows, -top, top, "base minus variant, in points")
+    return dots(rows, -top, top, "base minus variant, in points", unit=0.01)
 
 
 def _ends(interval: Interval | None) -> tuple[float, ...]:

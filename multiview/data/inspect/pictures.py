@@ -130,12 +130,20 @@ def strip(frames: np.ndarray) -> np.ndarray:
 
 
 def curves(values: np.ndarray, low: float, high: float, height: int = 64, width: int = 128) -> np.ndarray:
-    """A series (channels, times) as uint8 (height, width, 3): one coloured curve per channel."""
-    level = (np.clip((high - values.astype("float64")) / max(high - low, 1e-12), 0, 1) * (height - 1)).round()
+    """A series (channels, times) as uint8 (height, width, 3): one coloured line per channel.
+
+    Longer series are drawn from the lowest to the highest value of each column.
+    """
+    level = np.clip((high - np.nan_to_num(values.astype("float64"))) / max(high - low, 1e-12), 0, 1) * (height - 1)
     marks = np.zeros((height, width), int)
-    places = np.linspace(0, values.shape[1] - 1, width).round().astype(int)
-    for channel, row in enumerate(level[:, places].astype(int)):
-        marks[row, np.arange(width)] = channel + 1
+    times = max(values.shape[1], width)
+    places = np.linspace(0, values.shape[1] - 1, times)
+    edges = (np.arange(width + 1) * (times - 1) / width).astype(int)
+    for channel, row in enumerate(level):
+        line = np.interp(places, np.arange(len(row)), row).round().astype(int)
+        for column, (start, stop) in enumerate(pairwise(edges)):
+            span = line[start : stop + 1]  # with the first value of the next column: the line has no gaps
+            marks[span.min() : span.max() + 1, column] = channel + 1
     return of_identities(marks)
 
 

@@ -86,6 +86,7 @@ class Aligned(FileOptions):
         if self.modalities is None:
             chosen, more = _with_samples(chosen, files, rows)
             notes += more
+        notes += _partners(root, chosen, files, rows)
         columns = self._columns(root, chosen, files)
         table = {each.name: tuple(_the_file(files[each.name], row.id) for row in rows) for each in chosen}
         reader = _Reader(root, tuple(row.id for row in rows), table, columns, self.missing == "keep")
@@ -200,6 +201,43 @@ def _with_samples(
     strange = [each for each in chosen if ids.isdisjoint(files[each.name])]
     notes = [f"skipped the folder {each.where[0]}: no file in it has the name of a sample." for each in strange]
     return tuple(each for each in chosen if each not in strange), notes
+
+
+def _partners(
+    root: Path, chosen: Sequence[ModalityChoice], files: Mapping[str, Mapping[str, Sequence[str]]], rows: Sequence[Row]
+) -> list[str]:
+    """Notes on modalities of which few files have a partner. Raises MultiviewError for none."""
+    ids = {each.name: {row.id for row in rows if row.id in files[each.name]} for each in chosen}
+    notes = []
+    for each in chosen if len(chosen) > 1 else ():
+        own = ids[each.name]
+        paired = len(own & set().union(*(ids[name] for name in ids if name != each.name)))
+        if 2 * paired >= len(own):
+            continue
+        two = chosen[:2] if each in chosen[:2] else (chosen[0], each)
+        examples = " and ".join(as_unicode(next(iter(files[of.name].values()))[0]) for of in two)
+        patterns = ", ".join(f"{of.name}: '{_pattern(of, files, chosen)}'" for of in chosen)
+        said = (
+            f"of {counted(len(own), 'file')} of {each.name} in {root}, {paired or 'none'} "
+            f"{'have' if paired > 1 else 'has'} the name of a file of another modality. The files of a sample have one "
+            f"name; here are {examples}. Where names differ, give patterns in which * stands for the common part: "
+            f'multiview preprocess aligned {root} STORE --modalities "{{{patterns}}}"'
+        )
+        if not paired:
+            raise MultiviewError(said)
+        notes.append(f"{said}.")
+    return notes
+
+
+def _pattern(
+    each: ModalityChoice, files: Mapping[str, Mapping[str, Sequence[str]]], chosen: Sequence[ModalityChoice]
+) -> str:
+    """`depth/d_*.png`, where another modality has the stem without `d_`; else `depth/*.png`."""
+    stem, paths = next(iter(files[each.name].items()))
+    others = {other for choice in chosen if choice is not each for other in files[choice.name]}
+    inner = max((other for other in others if other in stem), key=len, default=stem)
+    folder, _, name = as_unicode(paths[0]).rpartition("/")
+    return f"{folder}/{name.replace(stem, stem.replace(inner, '*', 1), 1)}"
 
 
 def _by_stem(found: FileTree, pattern: str) -> dict[str, list[str]]:
