@@ -20,6 +20,15 @@ from multiview.train.runfolder import CHECKPOINTS, CONFIG, ENVIRONMENT, METRICS
 NO_RUN = "Type the folder that training wrote: the one given with --out, or one under runs/."
 
 
+def _runs_inside(folder: Path) -> str:
+    """The sentence that names the runs in a folder that is no run itself."""
+    inside = sorted(path.parent for path in folder.glob(f"*/{ENVIRONMENT}"))
+    if not inside:
+        return NO_RUN
+    more = f" and {len(inside) - 3} more" if len(inside) > 3 else ""
+    return f"It holds the runs {', '.join(map(str, inside[:3]))}{more}; type one of them, or {folder}/* for all."
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """What a run folder holds.
@@ -70,7 +79,7 @@ def read(folder: str | Path) -> Run:
 
 def environment(folder: Path) -> dict[str, Any]:
     """The facts of environment.json; raises MultiviewError when the folder is no run."""
-    with parsing(f"{folder} is no run folder: its {ENVIRONMENT}", NO_RUN):
+    with parsing(f"{folder} is no run folder: its {ENVIRONMENT}", _runs_inside(folder)):
         facts = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
         recipe, data = facts.get("recipe"), facts.get("data", {})
         texts = [*(recipe or {}).values(), *(data[name] for name in ("spec", "path") if name in data)]
@@ -82,7 +91,7 @@ def environment(folder: Path) -> dict[str, Any]:
 
 def config(folder: Path) -> dict[str, Any]:
     """The options in config.yaml; raises MultiviewError when the folder is no run."""
-    with parsing(f"{folder} is no run folder: its {CONFIG}", NO_RUN, yaml.YAMLError):
+    with parsing(f"{folder} is no run folder: its {CONFIG}", _runs_inside(folder), yaml.YAMLError):
         options = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")) or {}
         if not isinstance(options, dict):
             raise TypeError("it holds no options")

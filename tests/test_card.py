@@ -54,6 +54,36 @@ def test_a_later_evaluation_changes_the_results_and_nothing_else(trained: mv.Tra
     assert mv.load(folder).card == text
 
 
+def test_the_card_begins_with_the_verdict(trained: mv.Trained) -> None:
+    folder, _ = write_model(trained)
+    assert trained.folder is not None
+    facts = {"chance": 0.02, "same_crop": False, "seed": 0, "head": "z"}
+    over = {"over_random": {"points": 0.01, "low": -0.05, "high": 0.07}}
+    found = [
+        Measure(
+            measure="retrieval_recall_1",
+            views=("rgb", "table"),
+            group="rgb -> table",
+            weights=weights,
+            width=64,
+            value=value,
+            samples={"test": 50},
+            split="test",
+            facts=facts | more,
+        )
+        for weights, value, more in ((TRAINED, 0.05, over), (RANDOM, 0.04, {}))
+    ]
+    (trained.folder / EVALUATION).write_text(to_json(found))
+    refresh_results(trained.folder)
+    results = (folder / "README.md").read_text().partition("## Results\n")[2]
+    said = results.partition("<details>")[0]
+    assert "- rgb -> table: finds the table of a sample by its rgb" in said
+    assert "learned nothing that retrieval can see" in said
+    assert "Next:" not in said
+    (trained.folder / EVALUATION).unlink()
+    refresh_results(trained.folder)
+
+
 def test_a_card_without_results_or_no_card_stays(trained: mv.Trained, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     refresh_results(tmp_path)

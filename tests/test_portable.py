@@ -386,6 +386,11 @@ def test_data_without_a_modality_of_the_model(all_kinds: tuple[mv.Trained, Path]
         model.embed(store.path, views=["rgb"])
     with pytest.raises(mv.MultiviewError, match="does not exist"):
         model.embed(tmp_path / "nothing")
+    spoken = many_kinds.make(tmp_path / "spoken", many_kinds.Many(names=("audio",)))
+    with pytest.raises(
+        mv.MultiviewError, match=r"holds audio \(audio\), which no view of the model reads: rgb \(image\)"
+    ):
+        model.embed(spoken.path, views=["rgb", "table"])
 
 
 def test_new_files_are_read_like_those_of_the_training(tmp_path: Path) -> None:

@@ -187,7 +187,13 @@ def test_a_damaged_side_file_is_a_sentence(trained: Path, tmp_path: Path, file: 
 
 
 def test_a_folder_that_is_no_run_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(MultiviewError, match="is no run folder"):
+    with pytest.raises(MultiviewError, match=r"is no run folder.*Type the folder that training wrote"):
+        write_page([tmp_path])
+    for name in "abcd":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "environment.json").write_text("{}")
+    runs = rf"{tmp_path}/a, {tmp_path}/b, {tmp_path}/c and 1 more; type one of them, or {tmp_path}/\* for all"
+    with pytest.raises(MultiviewError, match=f"It holds the runs {runs}"):
         write_page([tmp_path])
     with pytest.raises(SystemExit) as end:
         cli.main(["report"])

@@ -215,6 +215,28 @@ def test_table_csv_and_json_hold_the_same_numbers(tmp_path: Path) -> None:
     text = console.export_text()
     assert "+5.0 [2.5, 7.5]" in text
     assert "least for L-ab and L-depth (-0.25)" in text
+    assert "test samples: chance" not in text
+
+
+def test_the_table_without_labels_has_no_probe_and_says_what_chance_finds() -> None:
+    def found(seed: int, share: float) -> Outcome:
+        return Outcome(
+            seed=seed,
+            values={"R@1/L -> depth": share},
+            controls={"random/R@1/L -> depth": 0.04},
+            seconds=60,
+            cpu_seconds=50,
+            queries=50,
+            chance=0.02,
+        )
+
+    console = Console(width=140, record=True, file=io.StringIO())
+    show(Judged.of({ALL: [found(0, 0.4), found(1, 0.5)], PAIR: [found(0, 0.4), found(1, 0.5)]}), console)
+    text = console.export_text()
+    assert "probe" not in text.splitlines()[0] + text.splitlines()[1]
+    assert "R@1 among 50 test samples: chance 2 %, base with random weights 4.0 %." in text
+    assert "no clear effect" in text
+    assert "unclear" not in text
 
 
 def test_seconds_of_a_stopped_run_are_added_to_those_of_the_rest(

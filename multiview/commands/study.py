@@ -32,7 +32,8 @@ class Study:
     Args:
         out: the folder of the study (null = studies/RECIPE). The same command continues a study
             that was stopped; finished runs are not repeated.
-        seeds: how many seeds, from --seed on. Intervals need 2, verdicts 5.
+        seeds: how many seeds, from --seed on. Intervals need 2, verdicts 3; 5 make
+            the intervals narrow enough for most differences.
         parts: what is changed: views, edges, topology, alone, or none.
         core: the view in the middle of the topology `core` (null = the first).
         sweep: OPTION=VALUE,VALUE: also other values of an option: temperature, K, dim or another
@@ -146,7 +147,10 @@ def _duration(built: Built, known: Sequence[float], left: int, side: int) -> str
         return f"time: about {amount(seconds)}, as the {counted(len(known), 'finished run')} took"
     if built.seconds is None:
         return "time: not known"
-    return f"time: about {amount(built.seconds / side)} for the encoders; data and evaluation come on top"
+    return (
+        f"time: about {amount(built.seconds / side)} for the encoders alone. Every run is also evaluated, which takes "
+        "longer than short training: up to a minute a run; the first finished runs tell the time left"
+    )
 
 
 def _run(built: Built, folder: Path, options: Study) -> int:

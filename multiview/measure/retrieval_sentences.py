@@ -28,13 +28,14 @@ FEW = 30
 """Fewer test samples than these are called few."""
 
 
+ADVICE = "Next: "
 NEXT = {
-    "good": "Next: `multiview report RUN` shows what finds what; `multiview search RUN FILE` finds what is most like "
+    "good": "`multiview report RUN` shows what finds what; `multiview search RUN FILE` finds what is most like "
     "a sample; `multiview embed RUN DATA vectors.parquet` writes the features.",
-    "unknown": "Next: train longer (--train.epochs), or with more negatives (--train.batch, or a bank or queue). Where "
+    "unknown": "train longer (--train.epochs), or with more negatives (--train.batch, or a bank or queue). Where "
     "ridge regression or CCA find as much, the relation of the views is simple: see in `multiview report RUN` which "
     "pairs gain.",
-    "bad": "Next: look in `multiview report RUN` whether the losses fell. If not, train longer (--train.epochs) or "
+    "bad": "look in `multiview report RUN` whether the losses fell. If not, train longer (--train.epochs) or "
     "with another learning rate; if they did, use a milder augmentation and larger crops. Where the recipe is not "
     "`auto`, `multiview train auto --data DATA` chooses views and encoders by the data.",
 }
@@ -63,7 +64,7 @@ def retrieval_verdict(rows: Sequence[Measure]) -> str:
     if len(found) > MOST:
         lines.append(f"... and {len(found) - MOST} directions more, in the table.")
     if found:
-        lines += [_conclusion(found), *_few(found), *_fused(first), NEXT[standing(rows)]]
+        lines += [_conclusion(found), *_few(found), *_fused(first), ADVICE + NEXT[standing(rows)]]
     return "\n".join([*lines, *_ranks(rank_rows(rows), {row.views[0] for row in found})])
 
 

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 from multiview.errors import MultiviewError, printable
 from multiview.files import replace_text
 from multiview.measure.files import EVALUATION, rows_from_json
+from multiview.measure.kept_sentences import kept_verdict
+from multiview.measure.retrieval_sentences import ADVICE, rank_rows, retrieval_rows, retrieval_verdict
 from multiview.measure.rows import RAW, Measure
+from multiview.measure.sentences import linear_rows, verdict
 from multiview.plurals import counted
 from multiview.portable.layout import CARD, FOLDER
 
@@ -157,7 +160,17 @@ def _results(folder: Path | None) -> str:
         return "Nothing was measured. `multiview evaluate RUN` measures the run.\n"
     head = ("measure", "views", "weights", "value", "95 % interval", "test samples")
     note = "`random weights` and `raw pixels` are the controls." if any(row.weights == RAW for row in rows) else ""
-    return f"{_table(head, [_cells(row) for row in rows])}\n{note}\n"
+    said = "\n".join(f"- {plain(line)}" for line in _verdict(rows))
+    table = _table(head, [_cells(row) for row in rows])
+    return f"{said}\n\n<details><summary>All measured values</summary>\n\n{table}\n{note}\n</details>\n"
+
+
+def _verdict(rows: Sequence[Measure]) -> list[str]:
+    """The sentences that end an evaluation, without the advice on what to type next."""
+    found = [*retrieval_rows(rows), *rank_rows(rows)]
+    lines = [verdict(rows)] if linear_rows(rows) else []
+    lines += retrieval_verdict(found).splitlines() if found else []
+    return [line for line in [*lines, *kept_verdict(rows)] if not line.startswith(ADVICE)]
 
 
 def _cells(row: Measure) -> tuple[str, ...]:

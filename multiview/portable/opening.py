@@ -186,6 +186,13 @@ def views_of(model: PortableModel, store: Store, wanted: Sequence[str] | None) -
     names = {each.modality.name for each in model.parts.values()}
     read = {name: _reads(part.modality, stored, names) for name, part in parts.items()}
     lacking = [name for name, other in read.items() if other is None]
+    if len(lacking) == len(read) > 1:
+        read_by = ", ".join(f"{name} ({part.modality.kind})" for name, part in parts.items())
+        held = ", ".join(f"{each.name} ({each.kind})" for each in stored.values()) or "nothing"
+        raise MultiviewError(
+            f"{store.name} holds {held}, which no view of the model reads: {read_by}. Give data of these kinds, with "
+            "the names that the model was trained on."
+        )
     if lacking and (wanted is not None or len(lacking) == len(read)):
         raise absent_modality(parts[lacking[0]].view, stored.values(), store.name)
     there = {name: other for name, other in read.items() if other is not None}

@@ -30,6 +30,8 @@ class Outcome:
         seconds: wall time with the evaluation.
         cpu_seconds: CPU time of the process, over all of its threads.
         gradients: encoder -> pair of edges -> cosine; only of the base.
+        queries: test samples that retrieval between views was measured on; 0 = it was not measured.
+        chance: the share of them that chance finds at the first try, as a mean over directions.
     """
 
     seed: int
@@ -38,6 +40,8 @@ class Outcome:
     seconds: float
     cpu_seconds: float
     gradients: dict[str, dict[str, float]] = field(default_factory=dict)
+    queries: int = 0
+    chance: float = 0.0
 
     def mean_of(self, names: Sequence[str]) -> float | None:
         """The mean over those of the names that were measured; None when none was."""
@@ -61,6 +65,7 @@ def outcome_of(job: Job) -> Outcome:
     """The numbers of a finished run."""
     rows = evaluation(job.folder) or ()
     cost = json.loads((job.folder / "study.json").read_text("utf-8"))
+    found = [row for row in rows if row.measure == FIRST_TRY and row.weights == TRAINED]
     controls = {
         f"{weights}/{name}": value
         for weights in (RANDOM, RAW, RIDGE, CCA)
@@ -73,6 +78,8 @@ def outcome_of(job: Job) -> Outcome:
         seconds=cost["seconds"],
         cpu_seconds=cost["cpu_seconds"],
         gradients=_gradients(job.folder / "gradients.json"),
+        queries=max((row.tested for row in found), default=0),
+        chance=fmean([row.facts.get("chance", 0.0) for row in found]) if found else 0.0,
     )
 
 

@@ -128,7 +128,15 @@ class Pool:
             self.say(f"{name} failed: {error} ({job.log})")
         elif not answer.get("stopped"):
             done = self.count - len(self.left) - sum(w.job is not None for w in self.workers.values()) + 1
-            self.say(f"{name}: {job.seconds:.0f} s ({done} of {counted(self.count, 'run')})")
+            self.say(f"{name}: {job.seconds:.0f} s ({done} of {counted(self.count, 'run')}{self._time_left(done)})")
+
+    def _time_left(self, done: int) -> str:
+        """`; about 4 minutes left`, by the runs that are finished."""
+        from multiview.train.duration import amount
+
+        known = [job.seconds for job in self.jobs if job.done]
+        seconds = sum(known) / max(len(known), 1) * (self.count - done) / self.processes
+        return f"; about {amount(seconds)} left" if done < self.count else ""
 
     def _close(self) -> None:
         """Ends the processes; those that still train get time to save a checkpoint."""

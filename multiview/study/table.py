@@ -15,24 +15,37 @@ from rich.console import Console
 from rich.table import Table
 
 from multiview.files import replace_text
+from multiview.measure.rows import RANDOM
 from multiview.study.outcome import FOUND, PROBE, Outcome
 from multiview.study.plan import Plan, Variant
-from multiview.study.verdict import Judged, Verdict
+from multiview.study.verdict import NO_EFFECT, UNCLEAR, Judged, Verdict
 
 CSV, JSON = "study.csv", "study.json"
 COLUMNS = ("variant", "kind", "subject", "measure", "seeds", "base", "value", "base_minus_value", "low", "high")
-HEADINGS = ("variant", "seeds", "probe\nall %", "R@1\nmean %", "base minus variant,\nin points", "verdict", "min")
+HEADINGS = (
+    "variant",
+    "seeds",
+    "probe\nall %",
+    "R@1\nmean %",
+    "base minus variant,\nin points",
+    "verdict",
+    "minutes of\nall seeds",
+)
 
 
 def show(judged: Judged, console: Console) -> None:
     """Prints a line for every variant, then the verdicts in words."""
     verdicts = {verdict.variant: verdict for verdict in judged.verdicts}
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for heading in HEADINGS:
-        table.add_column(heading, vertical="bottom", overflow="fold")
-    for variant, runs in judged.found.items():
-        table.add_row(*_cells(variant, runs, verdicts.get(variant)))
+    rows = [_cells(variant, runs, verdicts.get(variant)) for variant, runs in judged.found.items()]
+    kept = [i for i, heading in enumerate(HEADINGS) if i in (0, 1) or any(row[i] != "-" for row in rows)]
+    for i in kept:
+        table.add_column(HEADINGS[i], vertical="bottom", overflow="fold")
+    for row in rows:
+        table.add_row(*(row[i] for i in kept))
     console.print(table)
+    if note := _about_retrieval(next(iter(judged.found.values()), [])):
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
     for verdict in judged.verdicts:
         console.print(f"  {verdict.sentence}", highlight=False, markup=False, soft_wrap=True)
     for line in judged.summary:
@@ -46,7 +59,21 @@ def _cells(variant: Variant, runs: Sequence[Outcome], verdict: Verdict | None) -
         margin += f" [{100 * first.margin.low:.1f}, {100 * first.margin.high:.1f}]"
     minutes = f"{sum(run.seconds for run in runs) / 60:.1f}"
     means = [_percent(runs, [PROBE]), _percent(runs, found_names(runs))]
-    return [variant.name, str(len(runs)), *means, margin, verdict.state if verdict else "-", minutes]
+    return [variant.name, str(len(runs)), *means, margin, _in_words(verdict), minutes]
+
+
+def _in_words(verdict: Verdict | None) -> str:
+    return "-" if verdict is None else NO_EFFECT if verdict.state == UNCLEAR else verdict.state
+
+
+def _about_retrieval(base: Sequence[Outcome]) -> str:
+    """How many samples R@1 is measured on, and what chance and random weights find; of the base."""
+    if not base or not base[0].queries:
+        return ""
+    names = [f"{RANDOM}/{name}" for name in found_names(base)]
+    known = [run.controls[name] for run in base for name in names if name in run.controls]
+    untrained = f", base with random weights {100 * fmean(known):.1f} %" if known else ""
+    return f"R@1 among {base[0].queries} test samples: chance {100 * base[0].chance:.2g} %{untrained}."
 
 
 def found_names(runs: Sequence[Outcome]) -> list[str]:

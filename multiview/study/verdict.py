@@ -14,6 +14,7 @@ from multiview.study.outcome import FOUND, KEEPS, PROBE, Outcome
 from multiview.study.plan import ALONE, EDGE, OPTION, TOPOLOGY, VIEW, Variant
 
 HELPS, HURTS, UNCLEAR = "helps", "hurts", "unclear"
+NO_EFFECT = "no clear effect"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +168,7 @@ def _sentence(variant: Variant, first: Difference, state: str) -> str:
 
 def _conclusion(variant: Variant, state: str, first: Difference) -> str:
     if state == UNCLEAR:
-        return f"no clear effect over {counted(first.seeds, 'seed')}"
+        return f"{NO_EFFECT} over {counted(first.seeds, 'seed')}"
     if variant.kind in (VIEW, EDGE):
         return f"{variant.subject} {state}"
     if variant.kind == ALONE:
@@ -186,7 +187,7 @@ def summary(found: Sequence[Verdict]) -> list[str]:
     return lines
 
 
-WORDS = {HELPS: "help", HURTS: "hurt", UNCLEAR: "no clear effect"}
+WORDS = {HELPS: "help", HURTS: "hurt", UNCLEAR: NO_EFFECT}
 
 
 def _mean_cosines(runs: Sequence[Outcome], encoder: str) -> dict[str, float]:
