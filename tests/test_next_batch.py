@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import multiview as mv
 from multiview import Crop
 from multiview.data.load.dataset import Loader, Samples
 from multiview.data.load.memory import open_memory
 from multiview.data.load.next_batch import one_ahead
 from multiview.data.load.sampler import Batches
+from multiview.plugins import load
+from multiview.viewlayer import ViewLayer
 from multiview.views import rgb
+
+ADAMW = mv.Optimizer(name="adamw", lr=0.01, schedule="constant")
 
 
 @pytest.fixture
@@ -25,7 +32,7 @@ def threads() -> Iterator[None]:
 
 
 def names() -> list[str]:
-    return [each.name for each in threading.enumerate() if each.name.startswith("next batch")]
+    return [each.name for each in threading.enumerate() if each.name.startswith("ThreadPoolExecutor")]
 
 
 def test_all_are_made_once_in_order_and_one_before_it_is_asked_for() -> None:
@@ -85,3 +92,41 @@ def test_batches_are_the_same_with_and_without_the_thread() -> None:
     for alone, ahead in zip(*found, strict=True):
         assert torch.equal(alone.index, ahead.index)
         assert torch.equal(alone.crops["crop"]["image"], ahead.crops["crop"]["image"])
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("recipe", ["cmc_lab", "simclr"])
+def test_a_run_has_the_same_weights_with_and_without_the_thread(
+    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in its second epoch, and of a run that is resumed within an epoch."""
+    pictures = np.random.default_rng(0).integers(0, 256, (48, 12, 12, 3), dtype=np.uint8)
+    data = {"image": pictures, "split": ["train"] * 48}
+    made = []
+    forward = ViewLayer.forward
+
+    def noted(self: ViewLayer, *given: Any) -> dict[str, torch.Tensor]:
+        made[-1].add(threading.current_thread() is threading.main_thread())
+        return forward(self, *given)
+
+    monkeypatch.setattr(ViewLayer, "forward", noted)
+    weights = []
+    for ahead, ends in ((False, (7,)), (True, (7,)), (True, (2, 7))):
+        made.append(set())
+        with monkeypatch.context() as patched:
+            if not ahead:
+                patched.setattr(Loader, "_in_this_process", lambda self: map(self._made, self.requests))
+            for steps in ends:
+                train = mv.Train(steps=steps, batch=8, threads=2, knn_every=0, optimizer=ADAMW)
+                torch.manual_seed(0)
+                setup = load("recipes", recipe)(size=8, width=0.25).build()
+                out = str(tmp_path / f"{ahead}-{len(ends)}")
+                resume = steps != ends[0]
+                trained = mv.fit(setup, data=data, train=train, evaluate=False, out=out, resume=resume)
+        weights.append(trained.model.state_dict())
+    assert made[0] == {True}  # the views of the model folder are made in the main thread, always
+    assert False in made[1]
+    assert False in made[2]
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name]), name
+        assert torch.equal(value, weights[2][name]), name

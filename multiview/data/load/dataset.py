@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -227,9 +227,21 @@ class Loader:
         workers: processes that prepare batches ahead, kept for all epochs; 0 prepares batches in
             this process, -1 chooses a suitable number.
         pin: copy batches to page-locked memory, for faster copies to a GPU; idle without one.
+        finish: (batch, epoch, step of the epoch) -> the batch, with what else can be made of it in
+            the thread that makes the next batch. Not called where there is no such thread.
+
+    ahead: whether that thread makes batches of data in memory; PyTorch must have two threads.
     """
 
-    def __init__(self, samples: Samples, batches: Batches, workers: int = 0, pin: bool = False) -> None:
+    def __init__(
+        self,
+        samples: Samples,
+        batches: Batches,
+        workers: int = 0,
+        pin: bool = False,
+        finish: Callable[[Batch, int, int], Batch] | None = None,
+    ) -> None:
+        self.finish, self.ahead = finish, samples.is_in_memory and not samples.store.is_large
         self.samples = samples
         self.requests = _Requests(batches)
         self.pin = pin and torch.cuda.is_available()
@@ -257,9 +269,14 @@ class Loader:
             ahead.stop()
 
     def _in_this_process(self) -> Iterator[Batch]:
-        if self.samples.is_in_memory and not self.samples.store.is_large and torch.get_num_threads() > 1:
-            return one_ahead(self._made, self.requests)
+        if self.ahead and torch.get_num_threads() > 1:
+            return one_ahead(self._finished, enumerate(self.requests, self.requests.start_step))
         return map(self._made, self.requests)
+
+    def _finished(self, numbered: tuple[int, Request]) -> Batch:
+        step, request = numbered
+        batch = self._made(request)
+        return batch if self.finish is None else self.finish(batch, request[0], step)
 
     def _made(self, request: Request) -> Batch:
         batch = self.samples[request]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TypeVar
+
+from multiview.cores import thread_pool
 
 R = TypeVar("R")
 B = TypeVar("B")
@@ -13,10 +15,10 @@ B = TypeVar("B")
 def one_ahead(make: Callable[[R], B], requests: Iterable[R]) -> Iterator[B]:
     """`make(request)` for each request, in order; each is made while the one before is used.
 
-    A step computes much on one core alone: then the thread has the other one. An error is raised
-    where its batch is asked for. The thread ends with the iterator.
+    A step computes much on one core alone: then the thread, which has one thread of PyTorch, has
+    another. An error is raised where its batch is asked for. The thread ends with the iterator.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="next batch") as pool:
+    with thread_pool(1, 1) as pool:
         coming: Future[B] | None = None
         try:
             for request in requests:
