@@ -24,16 +24,18 @@ MFEAT = {"fac": 216, "fou": 76, "kar": 64, "mor": 6, "pix": 240, "zer": 47}
 STRONG = ["--augment.brightness", "0.8", "--augment.contrast", "0.8", "--augment.saturation", "0.8"]
 STRONG += ["--augment.hue", "0.5", "--augment.grey", "0.3"]
 """The colour changes that were the default of three recipes when the losses were recorded."""
+OWN = ["--draw", "sample"]
+"""The draw of negatives that was the default of four recipes when the losses were recorded."""
 RECIPES: dict[str, tuple[str, list[str]]] = {
-    "cmc_lab": ("pictures", SMALL),
-    "cmc_rgbd": ("pictures", SMALL),
+    "cmc_lab": ("pictures", [*SMALL, *OWN]),
+    "cmc_rgbd": ("pictures", [*SMALL, *OWN]),
     "image_sound": ("sounds", ["--size", "14", "--width", "0.1", "--seconds", "0.2"]),
-    "mixed": ("pictures", [*SMALL, "--simsiam.dim", "32", "--simsiam.predictor", "8"]),
+    "mixed": ("pictures", [*SMALL, "--cmc.draw", "sample", "--simsiam.dim", "32", "--simsiam.predictor", "8"]),
     "moco": ("pictures", [*SMALL, *STRONG, "--queue", "32"]),
     "nyu_rgbd": ("pictures", SMALL),
     "simclr": ("pictures", [*SMALL, *STRONG]),
     "simsiam": ("pictures", [*SMALL, *STRONG, "--objective.dim", "32", "--predictor", "8"]),
-    "six_tables": ("tables", ["--width", "0.1"]),
+    "six_tables": ("tables", ["--width", "0.1", *OWN]),
     "spoken_letters": ("sounds", ["--width", "0.1", "--seconds", "0.2"]),
     "stl10_lab": ("pictures", [*SMALL, "--encoder", "convnet", "--negatives", "16"]),
 }

@@ -99,13 +99,13 @@ def test_every_objective_fits_every_recipe_and_comes_back_from_its_config(
 @pytest.mark.parametrize(
     ("words", "objective"),
     [
-        ([], mv.CMC(variant="softmax", temperature=0.1)),
-        (["--objective.temperature", "0.2"], mv.CMC(variant="softmax", temperature=0.2)),
+        ([], mv.CMC(variant="softmax", temperature=0.1, draw="auto")),
+        (["--objective.temperature", "0.2"], mv.CMC(variant="softmax", temperature=0.2, draw="auto")),
         (["--objective", "SigLIP", "--objective.temperature", "0.2"], mv.SigLIP(temperature=0.2)),
         (["--objective=siglip", "--bias", "-3"], mv.SigLIP(bias=-3.0)),
         (["--hidden", "9", "--objective", "multiview-cmc/byol"], mv.BYOL(hidden=9)),
         (["--kind", "simclr", "--learn_temperature", "--plan"], mv.SimCLR(learn_temperature=True)),
-        (["--objective", "cmc"], mv.CMC(variant="softmax", temperature=0.1)),
+        (["--objective", "cmc"], mv.CMC(variant="softmax", temperature=0.1, draw="auto")),
     ],
 )
 def test_an_objective_is_chosen_by_name_with_its_own_options(words: list[str], objective: mv.Objective) -> None:
