@@ -102,7 +102,7 @@ def test_a_run_has_the_same_weights_with_and_without_the_thread(
     """Also in its second epoch, and of a run that is resumed within an epoch."""
     pictures = np.random.default_rng(0).integers(0, 256, (48, 12, 12, 3), dtype=np.uint8)
     data = {"image": pictures, "split": ["train"] * 48}
-    made = []
+    made: list[set[bool]] = []
     forward = ViewLayer.forward
 
     def noted(self: ViewLayer, *given: Any) -> dict[str, torch.Tensor]:
