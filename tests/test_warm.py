@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,17 @@ def test_another_worker_of_the_tests_gets_it_too(warm: list[str]) -> None:
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.strip() == warm[-1]
+
+
+def test_the_program_of_a_killed_caller_is_killed_too(warm: list[str]) -> None:
+    """Else it would keep the pipe of a block of documentation open that took too long."""
+    code = "import time; print('begun', flush=True); time.sleep(60)"
+    caller = subprocess.Popen([*warm, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert caller.stdout is not None
+    assert caller.stdout.readline() == "begun\n"
+    caller.kill()
+    begin = time.monotonic()
+    assert caller.stdout.read() == ""  # ends when nobody holds the pipe
+    assert time.monotonic() - begin < 30
+    caller.wait()
+    caller.stdout.close()

@@ -12,14 +12,20 @@ import fcntl
 import gc
 import json
 import os
+import select
+import signal
 import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 IMPORTED = ("multiview.launch", "multiview.train.loop", "multiview.portable.model", "sklearn.linear_model")
+HUNG_UP = getattr(select, "POLLRDHUP", select.POLLHUP)
+POLL_MS = 50
+"""How often the process that forks looks for programs that have ended without a word."""
 
 
 def started(folder: Path, watched: int) -> list[str]:
@@ -52,19 +58,35 @@ def serve(path: str, watched: int) -> None:
 
 
 def answer(listener: socket.socket, watched: int) -> None:
-    """Forks for each caller until the watched process has ended."""
+    """Forks for each caller until the watched process ends; kills programs of killed callers."""
+    callers: dict[int, socket.socket] = {}
     while alive(watched):
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        try:
+        for pid in ended():
+            callers.pop(pid).close()
+        events = select.poll()
+        events.register(listener, select.POLLIN)
+        for caller in callers.values():
+            events.register(caller, HUNG_UP)
+        ready = {number for number, _ in events.poll(POLL_MS if callers else 2000)}
+        for pid, caller in callers.items():
+            if caller.fileno() in ready:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        if listener.fileno() in ready:
             caller, _ = listener.accept()
-        except TimeoutError:
-            continue
-        with caller:
-            if os.fork() == 0:
-                listener.close()
+            pid = os.fork()
+            if pid == 0:
+                for other in (listener, *callers.values()):
+                    other.close()
                 become(caller)
+            callers[pid] = caller
+
+
+def ended() -> Iterator[int]:
+    """The programs that have ended since the last call."""
+    with suppress(ChildProcessError):
+        while pid := os.waitpid(-1, os.WNOHANG)[0]:
+            yield pid
 
 
 def alive(pid: int) -> bool:
@@ -95,7 +117,9 @@ def become(caller: socket.socket) -> None:
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
-    caller.sendall(str(code).encode())
+    with suppress(OSError):  # the caller was killed
+        caller.sendall(str(code).encode())
+        caller.shutdown(socket.SHUT_RDWR)
     os._exit(0)  # to take all modules apart would cost a second
 
 

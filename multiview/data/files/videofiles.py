@@ -71,9 +71,12 @@ def header(path: Path, name: str) -> VideoHeader:
 
 
 def _sound_header(stream: Any, first: Any) -> audiofiles.SoundHeader:
-    known = stream.start_time is not None and first.time is not None
-    start = float(stream.start_time * stream.time_base) - first.time if known else 0.0
-    return audiofiles.SoundHeader(stream.rate, stream.channels, 0, start)
+    if stream.start_time is None or first.time is None:
+        return audiofiles.SoundHeader(stream.rate, stream.channels, 0, 0.0)
+    start = float(stream.start_time * stream.time_base)
+    if start < 0 and stream.rate:  # before PyAV 18, the empty first samples of a coder count
+        start = min(0.0, start + stream.codec_context.delay / stream.rate)
+    return audiofiles.SoundHeader(stream.rate, stream.channels, 0, start - first.time)
 
 
 @dataclass(frozen=True)
