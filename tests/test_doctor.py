@@ -69,7 +69,7 @@ def test_the_page_keeps_its_time(whole: Any) -> None:
 def test_the_groups_without_torch_find_nothing_broken_and_leave_nothing(monkeypatch: Patch, tmp_path: Path) -> None:
     monkeypatch.delitem(groups.CHECKS, "torch")
     monkeypatch.chdir(tmp_path)
-    found = examine.examine(())
+    found = examine.examine((str(tmp_path),))
     expected = {check.__name__.replace("_", " ") for checks in groups.CHECKS.values() for check in checks}
     assert expected - {"variables", "shared memory", "file handles"} <= {finding.check for finding in found}
     assert [finding for finding in found if finding.state not in (OK, ADVICE)] == []
@@ -102,6 +102,19 @@ def test_a_check_that_hangs_costs_its_own_group_alone(monkeypatch: Patch) -> Non
     assert found["matrix product"].text == "not examined, because 'two processes' did not end"
     assert "torch" not in found
     assert {found[name].state for name in ("software", "plugins", "machine", "disks", "store")} == {OK}
+
+
+def test_a_group_whose_checks_have_answered_may_end_late(monkeypatch: Patch) -> None:
+    fake_groups(
+        monkeypatch,
+        "import json, time\n"
+        "answer = {'check': name, 'state': 'ok', 'text': 'well', 'advice': ''}\n"
+        "if name == 'store':\n"
+        "    for record in ({'started': name}, answer, {'ended': name}):\n"
+        "        print(json.dumps(record), flush=True)\n"
+        "    time.sleep(60)\n",
+    )
+    assert [(finding.check, finding.text) for finding in examine.examine(())] == [("store", "well")]
 
 
 def test_a_check_that_crashes_is_broken_with_what_it_said(monkeypatch: Patch) -> None:

@@ -52,6 +52,7 @@ def run(group: str, folders: Sequence[str]) -> None:
         _print({"started": name})
         for finding in examined(partial(check, tuple(folders)) if group == DISKS else check, name):
             _print(asdict(finding))
+        _print({"ended": name})
 
 
 def _print(value: dict[str, str]) -> None:
