@@ -21,6 +21,7 @@ from multiview.recipe import Recipe, Setup
 from multiview.recipe_origin import origin_of
 from multiview.setup_record import record_of, save_setup, unrecorded
 from multiview.train.best import Best
+from multiview.train.diagnosis import settled_after
 from multiview.train.loop import Loop, Progress
 from multiview.train.lost_devices import naming_lost_devices
 from multiview.train.plan import show_plan
@@ -146,7 +147,9 @@ def _texts_under_sgd(prepared: Prepared) -> list[str]:
 def _metrics(prepared: Prepared, loop: Loop, folder: Path, resumed: bool) -> Metrics:
     objectives = {name: edge.objective for name, edge in prepared.setup.graph.named_edges().items()}
     patience = min(PATIENCE, loop.steps // 3)
-    return Metrics(folder, loop.step if resumed else None, objectives, patience, prepared.constant)
+    return Metrics(
+        folder, loop.step if resumed else None, objectives, patience, prepared.constant, settled_after(loop.steps)
+    )
 
 
 def loop_of(prepared: Prepared, recipe: Recipe, folder: Path) -> Loop:

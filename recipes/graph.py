@@ -30,6 +30,8 @@ class GraphRecipe(mv.Recipe):
         topology: full (every pair of views), core:VIEW (one view against all others), chain or
             joint, in place of edges.
         objective: of edges that name none; with three views and more Symile in place of SimCLR.
+        train: AdamW, which small and unlike encoders need. A learning rate without the name of an
+            optimiser is one of SGD.
     """
 
     crop: mv.Crop = mv.Crop()
@@ -37,6 +39,7 @@ class GraphRecipe(mv.Recipe):
     edges: list[Any] = field(default_factory=list)
     topology: str | None = None
     objective: mv.Objective = mv.SimCLR()
+    train: mv.Train = mv.Train(optimizer=mv.Optimizer(name="adamw", lr=1e-3))
 
     @classmethod
     def as_options(cls, words: Sequence[str]) -> list[str]:

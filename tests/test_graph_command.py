@@ -143,3 +143,25 @@ def test_a_graph_file_is_launched_on_two_processes(graph: Path, scenes: Path, tm
     environment = os.environ | {"ACCELERATE_USE_CPU": "true"}
     subprocess.run([*launch, *words, "--evaluate", "false"], check=True, env=environment, timeout=300)
     assert (tmp_path / "run" / "metrics.jsonl").is_file()
+
+
+@pytest.mark.parametrize(
+    ("train", "words", "found"),
+    [
+        ("", [], ("adamw", 0.001)),
+        ("train: {epochs: 2}", ["--train.optimizer.schedule", "constant"], ("adamw", 0.001)),
+        ("train: {optimizer: {lr: 0.05}}", [], ("sgd", 0.05)),
+        ("", ["--lr", "0.05"], ("sgd", 0.05)),
+        ("train: {optimizer: {lr: 0.002, name: adamw}}", [], ("adamw", 0.002)),
+        ("", ["--train.optimizer.name=sgd"], ("sgd", 0.03)),
+        ("", ["--name", "sgd"], ("sgd", 0.03)),
+        ("train: {optimizer: {name: lars}}", ["--lr=0.2"], ("lars", 0.2)),
+    ],
+)
+def test_a_graph_trains_with_adamw_unless_it_says_otherwise(
+    train: str, words: list[str], found: tuple[str, float], tmp_path: Path
+) -> None:
+    file = tmp_path / "graph.yaml"
+    file.write_text(f"views: {{L: L, ab: ab}}\nedges: [L - ab: cmc]\n{train}\n")
+    optimiser = parse_recipe(GraphRecipe, [str(file), *words]).train.optimizer
+    assert (optimiser.name, optimiser.lr) == found

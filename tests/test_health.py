@@ -16,7 +16,7 @@ import multiview as mv
 from multiview.check.parity import Trial
 from multiview.counter_rng import Draws
 from multiview.objectives.base import Objective
-from multiview.train.diagnosis import SETTLED, Doctor, diagnosed
+from multiview.train.diagnosis import SETTLED, Doctor, diagnosed, settled_after
 from multiview.train.health import alignment, effective_rank, of_scores, relative_std, uniformity
 from multiview.train.prepare import assemble
 from multiview.train.processes import start
@@ -173,6 +173,9 @@ def test_a_line_is_said_once_even_by_a_resumed_run(tmp_path: Path) -> None:
     assert doctor.look(SETTLED - 1, ill) == []
     assert len(doctor.look(SETTLED, ill)) == 1
     assert doctor.look(SETTLED + 10, ill) == []
+    assert [settled_after(steps) for steps in (5, 40, 60, 1000)] == [20, 20, 30, 50]
+    early = Doctor(tmp_path / "early.jsonl", settled=settled_after(40))
+    assert [len(early.look(step, ill)) for step in (10, 20)] == [0, 1]
     assert Doctor(tmp_path / "health.jsonl", resumed_at=SETTLED + 5).look(SETTLED + 20, ill) == []
     assert len(Doctor(tmp_path / "health.jsonl", resumed_at=SETTLED - 5).look(SETTLED, ill)) == 1
     (line,) = [json.loads(line) for line in (tmp_path / "health.jsonl").read_text().splitlines()]

@@ -341,6 +341,19 @@ class TestWords:
         assert standing(rows) == state
         assert words in retrieval_verdict(rows)
 
+    @pytest.mark.parametrize(
+        ("trained", "random", "told"), [(-0.004, -1.04, True), (-0.02, -0.06, False), (-0.4, -1.0, False)]
+    )
+    def test_a_collapse_is_named(self, trained: float, random: float, told: bool) -> None:
+        rows = [
+            replace(searched(0.1, 0.1, 0.1, 0.1)[0], measure="uniformity", views=("photo",), group="photo", value=value)
+            for value in (trained, random)
+        ]
+        rows = [replace(row, weights=weights) for row, weights in zip(rows, ("trained", "random"), strict=True)]
+        text = " ".join(kept_verdict(rows))
+        assert ("Collapse: training made the embeddings alike of photo (uniformity -0.00" in text) == told
+        assert ("--train.optimizer.lr 0.001" in text) == told
+
     @pytest.mark.parametrize(("tested", "told"), [(7, True), (29, True), (30, False)])
     def test_few_test_samples_are_named(self, tested: int, told: bool) -> None:
         text = retrieval_verdict(searched(0.6, 0.1, 0.1, 0.1, n=tested))

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
+from multiview.config import Optimizer
 from multiview.errors import MultiviewError, unknown_name
 from multiview.graphs.checking import check
 from multiview.graphs.placing import placed
@@ -58,7 +59,21 @@ def options_of(recipe: type[Recipe], words: Sequence[str]) -> list[str]:
     _require_views(document)
     graph = check(graph_of(document), document)
     views, edges = plain_parts(graph.views, graph.edges)
+    options += _rest_of_optimiser(options)
     return [*options, f"--views={json.dumps(views)}", f"--edges={json.dumps(edges)}", "--topology=null"]
+
+
+def _rest_of_optimiser(options: Sequence[str]) -> list[str]:
+    """SGD for a learning rate without a name, and SGD's rate for a name without one, as before AdamW."""
+    given: dict[str, str] = {}
+    for word, value in zip(options, [*options[1:], ""], strict=True):
+        option, equals, own = word.partition("=")
+        if option.startswith("--"):
+            given[option.removeprefix("--").rpartition(".")[2]] = own if equals else value
+    if "lr" in given and "name" not in given:
+        return ["--train.optimizer.name=sgd"]
+    other = given.get("name", "adamw") != "adamw"
+    return [f"--train.optimizer.lr={Optimizer.lr}"] if other and "lr" not in given else []
 
 
 def place_of_mistake(recipe: type[Recipe], words: Sequence[str], message: str) -> str:

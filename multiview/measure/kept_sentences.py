@@ -24,6 +24,8 @@ MOST = 8
 """Most views or pairs of views that are named."""
 LOSS = 0.05
 """Of R²; smaller losses are not worth a sentence."""
+ALIKE = -0.05
+"""Uniformity above which all embeddings are almost one point; 0 is one point."""
 FULL = 0.95
 """R² of random weights that leaves no room: such a fact cannot show that training helped."""
 COLOURS = ("colour", "chroma")
@@ -79,8 +81,25 @@ def _at_most(lines: list[str]) -> list[str]:
 
 
 def kept_verdict(rows: Sequence[Measure]) -> list[str]:
-    """Sentences on what training lost, and on views that retrieval alone calls learned."""
-    return [*_lost(rows), *_contradicted(rows)]
+    """Sentences on collapse, on what was lost, and on views that retrieval alone calls learned."""
+    return [*_collapsed(rows), *_lost(rows), *_contradicted(rows)]
+
+
+def _collapsed(rows: Sequence[Measure]) -> list[str]:
+    """A sentence on views whose embeddings training made almost one point."""
+    known = {(row.group, row.weights): row.value for row in rows if row.measure == UNIFORMITY}
+    found = [
+        f"{view} (uniformity {value:.2f}; random weights {known[view, RANDOM]:.2f})"
+        for (view, weights), value in known.items()
+        if weights == TRAINED and value > ALIKE and known.get((view, RANDOM), value) < 2 * ALIKE
+    ]
+    if not found:
+        return []
+    return [
+        f"Collapse: training made the embeddings alike of {', '.join(found[:MOST])}. Use a lower learning rate "
+        "(--train.optimizer.lr), or AdamW (--train.optimizer.name adamw --train.optimizer.lr 0.001); for SimSiam and "
+        "BYOL check the predictor."
+    ]
 
 
 def _lost(rows: Sequence[Measure]) -> list[str]:

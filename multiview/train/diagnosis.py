@@ -11,8 +11,13 @@ from multiview.jsonlines import LineFile
 from multiview.objectives.base import Objective
 from multiview.plurals import counted
 
-SETTLED = 50
+SETTLED, EARLIEST = 50, 20
 """Steps without warnings: at first, embeddings are alike and no edge has learned anything."""
+
+
+def settled_after(steps: int) -> int:
+    """From which step on a run of so many steps is warned; half of a short run, but never early."""
+    return min(SETTLED, max(EARLIEST, steps // 2))
 
 
 NO_LOSS = "no loss"
@@ -78,6 +83,7 @@ class Doctor:
         file: where warnings are written down.
         resumed_at: the step at which the run continues; None for a new run.
         objectives: the objective of each edge by name; it says what to change.
+        settled: steps without warnings at the start.
         patience: steps for which an edge must have learned nothing before that is said.
         constant: views whose values are all alike, which has been said: they get no other advice.
     """
@@ -89,7 +95,9 @@ class Doctor:
         objectives: Mapping[str, Objective] | None = None,
         patience: int = 0,
         constant: Collection[str] = (),
+        settled: int = SETTLED,
     ) -> None:
+        self.settled = settled
         self.objectives = objectives or {}
         self.patience, self.constant = patience, constant
         self.since: dict[tuple[str, str], int] = {}
@@ -126,7 +134,7 @@ class Doctor:
         """Whether a symptom has been there long enough: every edge begins at chance."""
         if symptom == NO_LOSS:
             return True
-        return step >= SETTLED and (symptom != "chance" or step - self.since[symptom, of] >= self.patience)
+        return step >= self.settled and (symptom != "chance" or step - self.since[symptom, of] >= self.patience)
 
     def _without_loss(self, step: int, values: Mapping[str, float]) -> list[dict[str, str]]:
         """The edges that a line of training lacks; at step 1 a queue may still be empty."""

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from multiview.files import refuse_link
 from multiview.jsonlines import LineFile
 from multiview.objectives.base import Objective
-from multiview.train.diagnosis import Doctor
+from multiview.train.diagnosis import SETTLED, Doctor
 from multiview.train.runfolder import HEALTH, METRICS, RESUMES
 
 NO_BOARD = "the files of TensorBoard cannot be written: {}. The run goes on without them."
@@ -30,7 +30,7 @@ class Metrics:
     Args:
         out: the run folder.
         resumed_at: the step at which the run continues; None for a new run.
-        objectives, patience, constant: see `Doctor`.
+        objectives, patience, constant, settled: see `Doctor`.
 
     epoch_is_measured: whether the file holds what was measured at the end of the epoch that ended
     with step `resumed_at`. A run may have ended between that step's checkpoint and the measurement.
@@ -43,6 +43,7 @@ class Metrics:
         objectives: Mapping[str, Objective] | None = None,
         patience: int = 0,
         constant: Collection[str] = (),
+        settled: int = SETTLED,
     ) -> None:
         self.lines = LineFile(out / METRICS)
         kept = self.lines.keep_until(resumed_at) if resumed_at is not None else []
@@ -50,7 +51,7 @@ class Metrics:
         if resumed_at is not None:
             LineFile(out / RESUMES).append([{"step": resumed_at}])
         self.board = _board(out, resumed_at)
-        self.doctor = Doctor(out / HEALTH, resumed_at, objectives, patience, constant)
+        self.doctor = Doctor(out / HEALTH, resumed_at, objectives, patience, constant, settled)
         self.doctor.recall(x for x in kept if x["step"] >= (resumed_at or 0) - 2 * patience)  # more is never asked for
 
     def write(self, step: int, values: Mapping[str, float | int]) -> None:
