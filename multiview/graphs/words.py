@@ -64,9 +64,9 @@ def options_of(recipe: type[Recipe], words: Sequence[str]) -> list[str]:
 
 
 def _rest_of_optimiser(options: Sequence[str]) -> list[str]:
-    """SGD for a learning rate without a name, and SGD's rate for a name without one, as before AdamW."""
+    """SGD for a learning rate without a name, and SGD's rate for a name without one, as before."""
     given: dict[str, str] = {}
-    for word, value in zip(options, [*options[1:], ""], strict=True):
+    for word, value in zip(options, [*options, ""][1:], strict=True):
         option, equals, own = word.partition("=")
         if option.startswith("--"):
             given[option.removeprefix("--").rpartition(".")[2]] = own if equals else value
