@@ -117,6 +117,21 @@ def test_a_group_whose_checks_have_answered_may_end_late(monkeypatch: Patch) -> 
     assert [(finding.check, finding.text) for finding in examine.examine(())] == [("store", "well")]
 
 
+def test_a_group_that_is_ended_leaves_no_folder(monkeypatch: Patch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".multiview-doctor-mine").mkdir()
+    fake_groups(
+        monkeypatch,
+        "import os, time\n"
+        "if name == 'store':\n"
+        "    os.makedirs(f'.multiview-doctor-{os.getpid()}-x/store')\n"
+        "    print('made', flush=True)\n"
+        "    time.sleep(60)\n",
+    )
+    assert [finding.check for finding in examine.examine(())] == ["store"]
+    assert [path.name for path in tmp_path.iterdir()] == [".multiview-doctor-mine"]
+
+
 def test_a_check_that_crashes_is_broken_with_what_it_said(monkeypatch: Patch) -> None:
     fake_groups(
         monkeypatch,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -11,11 +12,12 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 from multiview.child import start_module
 from multiview.doctor import groups
-from multiview.doctor.finding import ADVICE, BROKEN, Finding, name_of
+from multiview.doctor.finding import ADVICE, BROKEN, FOLDER, Finding, name_of
 
 SECONDS = 16.0
 """How long the whole page may take, without the start and the end of this program."""
@@ -86,6 +88,7 @@ def examine(folders: Sequence[str]) -> list[Finding]:
     finally:
         for group in started:
             _end(group.process)
+            _tidy(group.process.pid)
     found = [finding for group in started for finding in group.findings()]
     for group in started:
         group.output.close()
@@ -131,3 +134,10 @@ def _end(process: subprocess.Popen[Any]) -> None:
         process.wait(0.5)
     except subprocess.TimeoutExpired:
         process.returncode = -signal.SIGKILL
+
+
+def _tidy(pid: int) -> None:
+    """Removes the folders that a group left when it was ended."""
+    for place in (Path.cwd(), Path(tempfile.gettempdir())):
+        for folder in place.glob(f"{FOLDER.format(pid=pid)}*"):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 OK, ADVICE, BROKEN = "ok", "advice", "broken"
 STATES = (OK, ADVICE, BROKEN)
+FOLDER = ".multiview-doctor-{pid}-"
+"""Start of the name of a folder that a check writes; `pid` is the process of its group."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from multiview.distributed import free_port
-from multiview.doctor.finding import BROKEN, OK, Finding, reason
+from multiview.doctor.finding import BROKEN, FOLDER, OK, Finding, reason
 
 SAMPLES = 8
 MEETING_SECONDS = 6
@@ -30,7 +30,7 @@ def store() -> Iterator[Finding]:
     place = Path.cwd() if os.access(Path.cwd(), os.W_OK) else Path(tempfile.gettempdir())
     start = time.perf_counter()
     try:
-        with tempfile.TemporaryDirectory(prefix=".multiview-doctor-", dir=place) as folder:
+        with tempfile.TemporaryDirectory(prefix=FOLDER.format(pid=os.getpid()), dir=place) as folder:
             source = Scenes(count=SAMPLES)
             preprocess(source, None, Path(folder, "store"), workers=1)
             opened = Store.open(Path(folder, "store"))
