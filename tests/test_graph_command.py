@@ -154,7 +154,7 @@ def test_a_graph_file_is_launched_on_two_processes(graph: Path, scenes: Path, tm
         ("", ["--lr", "0.05"], ("sgd", 0.05)),
         ("train: {optimizer: {lr: 0.002, name: adamw}}", [], ("adamw", 0.002)),
         ("", ["--train.optimizer.name=sgd"], ("sgd", 0.03)),
-        ("", ["--name", "sgd"], ("sgd", 0.03)),
+        ("", ["--optimizer.name", "sgd"], ("sgd", 0.03)),
         ("train: {optimizer: {name: lars}}", ["--lr=0.2"], ("lars", 0.2)),
     ],
 )

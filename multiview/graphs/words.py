@@ -69,11 +69,12 @@ def _rest_of_optimiser(options: Sequence[str]) -> list[str]:
     for word, value in zip(options, [*options, ""][1:], strict=True):
         option, equals, own = word.partition("=")
         if option.startswith("--"):
-            given[option.removeprefix("--").rpartition(".")[2]] = own if equals else value
-    if "lr" in given and "name" not in given:
+            given[option.removeprefix("--")] = own if equals else value
+    rated = any(option.rpartition(".")[2] == "lr" for option in given)
+    name = next((own for option, own in given.items() if option.endswith("optimizer.name")), None)
+    if rated and name is None:
         return ["--train.optimizer.name=sgd"]
-    other = given.get("name", "adamw") != "adamw"
-    return [f"--train.optimizer.lr={Optimizer.lr}"] if other and "lr" not in given else []
+    return [] if rated or name in (None, "adamw") else [f"--train.optimizer.lr={Optimizer.lr}"]
 
 
 def place_of_mistake(recipe: type[Recipe], words: Sequence[str], message: str) -> str:
