@@ -15,6 +15,8 @@ from multiview.data.sources.aligned import Aligned
 from multiview.data.sources.audio import Audio
 from multiview.data.sources.folder import Folder
 from multiview.data.sources.manifest import Manifest
+from multiview.data.store.reading import Store
+from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
 
 
@@ -84,3 +86,56 @@ def test_a_folder_is_listed_once_to_find_its_source(case: str, tmp_path: Path, m
     monkeypatch.setattr(shared_names, "find_files", lambda *words: calls.append(words[0]) or original(*words))
     detect_source(touched(tmp_path, *CASES[case][0]))
     assert calls == [tmp_path]
+
+
+@pytest.mark.parametrize("places", [("images", "captions"), ("cam", "words"), ("", "")])
+def test_captions_are_texts_with_the_names_of_pictures(places: tuple[str, str], tmp_path: Path) -> None:
+    pictures, texts = (tmp_path / "data" / place for place in places)
+    for number in range(8):
+        save(pictures / f"{number}.png", noise(number))
+        texts.mkdir(parents=True, exist_ok=True)
+        (texts / f"{number}.txt").write_text(f"a clock, number {'é' * number}\n", "utf-8")
+    (tmp_path / "data" / "README.txt").write_text("what this is")
+    (texts / "3.txt").write_text("")
+    source = detect_source(tmp_path / "data")
+    assert isinstance(source, Aligned)
+    report = preprocess(source, tmp_path / "data", tmp_path / "out", max_bad=0.5)
+    store = Store.open(tmp_path / "out")
+    (text,) = (each for each in store.manifest.modalities if each.kind == "text")
+    assert bytes(store.read([store.ids.index("7")], text.name)[0]).rstrip(b"\0").decode() == "a clock, number ééééééé"
+    assert "3.txt: is an empty file" in (tmp_path / "out" / "rejects.jsonl").read_text()
+    assert report.rejected in (1, 2)  # in one folder README.txt has no picture
+
+
+def test_texts_that_are_boxes_or_notes_are_no_views(tmp_path: Path) -> None:
+    for number in range(8):
+        save(tmp_path / "images" / f"{number}.png", noise(number))
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        (tmp_path / "labels" / f"{number}.txt").write_text("0 0.5 0.5 0.25 0.125\n")
+    assert isinstance(detect_source(tmp_path), Folder)
+    (tmp_path / "labels" / "0.txt").write_text("a clock")
+    assert isinstance(detect_source(tmp_path), Aligned)
+
+
+def test_a_text_beside_the_pictures_of_a_folder_is_a_note(tmp_path: Path) -> None:
+    for number in range(4):
+        save(tmp_path / "rgb" / f"{number}.png", noise(number))
+        np.save(tmp_path / f"{number}.npy", np.ones((6, 6), "float32"))
+        (tmp_path / "depth").mkdir(exist_ok=True)
+        (tmp_path / f"{number}.npy").rename(tmp_path / "depth" / f"{number}.npy")
+        (tmp_path / "rgb" / f"{number}.txt").write_text("taken by day")
+    plan = Aligned().plan(tmp_path)
+    assert [each.name for each in plan.modalities] == ["image", "depth"]
+    assert len(plan.rows) == 4
+
+
+def test_long_texts_are_cut(tmp_path: Path) -> None:
+    for number in range(3):
+        save(tmp_path / "images" / f"{number}.png", noise(number))
+        (tmp_path / "captions").mkdir(exist_ok=True)
+        (tmp_path / "captions" / f"{number}.txt").write_text("word " * (number + 1))
+    plan = Aligned(text_bytes=6).plan(tmp_path)
+    assert plan.modalities[1].shape == (6,)
+    assert "2 texts of 'text' cut at 6 bytes." in plan.notes
+    with pytest.raises(MultiviewError, match="text_bytes is -1; give 1 or more"):
+        Aligned(text_bytes=-1)

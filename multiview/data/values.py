@@ -31,6 +31,8 @@ NAMED = {
     "series": "series",
     "text": "text",
     "caption": "text",
+    "captions": "text",
+    "texts": "text",
 }
 """Kind that a modality has by its name alone."""
 UNITS = {

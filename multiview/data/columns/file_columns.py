@@ -39,8 +39,10 @@ from multiview.data.values import (
     declare_modality,
     has_channels_first,
     kind_of,
+    text_bytes,
 )
 from multiview.errors import MultiviewError
+from multiview.plurals import counted
 
 RAGGED = ("points", "series", "audio", "video")
 """Kinds of modality whose samples may differ in length."""
@@ -49,14 +51,18 @@ SERIES = frozenset(["csv", "tsv"])
 """Endings of files that hold a series, one line per time and one column per channel."""
 TIMES = ("time", "timestamp", "times", "timestamps", "t", "seconds", "date", "datetime")
 """Headers of columns that hold the times of a series and are left out."""
+TEXT = frozenset(["txt"])
+"""Ending of files that hold a text, in UTF-8."""
 READABLE = {
     "bands": (ARRAY | images.ENDINGS, "images or .npy files (height, width, bands)"),
     "points": (ARRAY, ".npy files (points, numbers)"),
     "series": (ARRAY | SERIES, ".npy or .csv files (times, channels)"),
     "table": (ARRAY, ".npy files of numbers"),
+    "text": (TEXT, ".txt files"),
 }
 """Endings of the files of each kind, and the words for them."""
 ENDINGS = images.ENDINGS | audiofiles.ENDINGS | videofiles.ENDINGS | ARRAY | SERIES
+WITH_TEXTS = ENDINGS | TEXT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +87,8 @@ class FileOptions(VideoOptions):
         series_rate: samples per second of series in `.npy` and `.csv` files (null = --rate).
         channel_axis: place of the channels in `.npy` files: `last`, as in (height, width, bands)
             and (times, channels), `first`, as in PyTorch, or `guess`.
+        text_bytes: largest length of a text in bytes; longer texts are cut (null = the length of
+            the longest).
     """
 
     store: Literal["raw", "encoded"] = "raw"
@@ -93,9 +101,11 @@ class FileOptions(VideoOptions):
     depth_offset: float = 0.0
     series_rate: float | None = None
     channel_axis: ChannelAxis = "guess"
+    text_bytes: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _require_positive("text_bytes", self.text_bytes, "1 or more")
         check_store(self.store)
         check_channel_axis(self.channel_axis)
         _require_positive("series_rate", self.series_rate, "samples per second, more than 0")
@@ -123,7 +133,17 @@ class FileOptions(VideoOptions):
         if kind == "video":
             clips, notes = self.clip_reader(read_headers(root, files, videofiles.header, "clip"))
             return Column(clips.modality(name), clips, notes)
+        if kind == "text":
+            return self._texts(name, root, files)
         return _arrays(name, kind, root, files, self.series_rate or self.rate, self.channel_axis)
+
+    def _texts(self, name: str, root: Path, files: Sequence[str]) -> Column:
+        _require_endings(name, "text", files)
+        longest = max((root / file).stat().st_size for file in files)
+        length = max(1, min(longest, self.text_bytes or longest))
+        cut = sum((root / file).stat().st_size > length for file in files)
+        notes = (f"{counted(cut, 'text')} of '{name}' cut at {counted(length, 'byte')}.",) if cut else ()
+        return Column(declare_modality(name, "text", (length,), np.dtype("U")), partial(text, length), notes)
 
     def _bands(self, name: str, root: Path, files: Sequence[str], resizer: Resizer | None) -> Column:
         _require_endings(name, "bands", files)
@@ -173,6 +193,14 @@ def npy(modality: Modality, path: Path, name: str, channels_first: bool = False)
         return as_stored(form, value)
 
 
+def text(length: int, path: Path, name: str) -> np.ndarray:
+    """Reads a text as at most `length` bytes of UTF-8. Raises BadSample, also where it is empty."""
+    with name_failures(name):
+        if not (words := path.read_text("utf-8-sig").strip()):
+            raise BadSample("is an empty file")
+        return text_bytes(words, length)
+
+
 def _numbers(path: Path, mapped: bool = False) -> np.ndarray:
     """The array of a `.npy` file, or the lines of a CSV file as float64 (times, channels)."""
     if path.suffix[1:].lower() not in SERIES:
@@ -213,6 +241,8 @@ def kind_of_files(name: str, files: Sequence[str]) -> str:
     endings = {PurePosixPath(file).suffix[1:].lower() for file in files}
     words = re.findall("[a-z]+", name.casefold())
     by_name = next((NAMED[word] for word in words if word in NAMED), None)
+    if endings <= TEXT:
+        return "text"
     if endings <= ARRAY:
         return NAMED.get(name.casefold(), "array")
     if endings <= ARRAY | SERIES:

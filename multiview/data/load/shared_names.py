@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from functools import cached_property
 from itertools import combinations
 from pathlib import Path, PurePosixPath
 
-from multiview.data.columns.file_columns import ARRAY, ENDINGS, SERIES
+from multiview.data.columns.file_columns import ARRAY, SERIES, TEXT, WITH_TEXTS
 from multiview.data.files import audiofiles, csvfiles, images, videofiles
 from multiview.data.listing.filetree import ending_of, find_files, without_ending
 from multiview.data.listing.labels import USUAL_CSV
@@ -21,12 +22,16 @@ KINDS = {
     "video": videofiles.ENDINGS,
     "numbers": ARRAY,
     "series": SERIES,
+    "text": TEXT,
 }
 KIND_OF = {ending: kind for kind, endings in KINDS.items() for ending in endings}
-DATA = frozenset().union(*KINDS.values(), ENDINGS, csvfiles.ENDINGS)
+DATA = frozenset().union(*KINDS.values(), WITH_TEXTS, csvfiles.ENDINGS)
 """Endings of all files that a folder is judged by."""
 MOST = 64
 """More folders are classes."""
+FIRST = 20
+"""So many texts are read to see whether they hold words."""
+WORD = re.compile(r"[^\W\d_]{2,}")
 FEW = 0.05
 """So many samples may lack a file and are rejected; where more lack one, all are kept."""
 
@@ -55,7 +60,7 @@ def folders_of_kinds(listing: Listing) -> tuple[str, ...]:
     another kind, or in a view.
     """
     inside = defaultdict[str, list[str]](list)
-    for file in listing.with_endings(ENDINGS):
+    for file in _views(listing):
         folder, slash, name = file.partition("/")
         inside[folder].extend([name] if slash else [])
     if len(inside) > MOST:
@@ -69,7 +74,7 @@ def folders_of_kinds(listing: Listing) -> tuple[str, ...]:
 
 def views_of_kinds(listing: Listing) -> dict[str, str]:
     """Patterns of files of several kinds in one folder, such as 7.wav beside 7.png; {} if none."""
-    files = [file for file in listing.with_endings(ENDINGS) if file != USUAL_CSV]
+    files = [file for file in _views(listing) if file != USUAL_CSV]
     if any("/" in file for file in files):
         return {}
     endings = {PurePosixPath(file).suffix for file in files}
@@ -77,6 +82,21 @@ def views_of_kinds(listing: Listing) -> dict[str, str]:
     kinds = {KIND_OF[ending[1:].lower()]: ending for ending in sorted(endings)}
     alike = all(share_names(names[a], names[b]) for a, b in combinations(kinds.values(), 2))
     return {kind: f"*{ending}" for kind, ending in kinds.items()} if len(kinds) == len(endings) > 1 and alike else {}
+
+
+def _views(listing: Listing) -> list[str]:
+    """The files that may be views; without texts that are no words, such as boxes of objects."""
+    files = listing.with_endings(WITH_TEXTS)
+    texts = [file for file in files if kind_of(file) == "text"]
+    worded = any(_has_words(listing.root / file) for file in texts[:FIRST])
+    return files if worded else [file for file in files if kind_of(file) != "text"]
+
+
+def _has_words(file: Path) -> bool:
+    try:
+        return WORD.search(file.read_text("utf-8-sig")[:1000]) is not None
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def kind_of(file: str) -> str:

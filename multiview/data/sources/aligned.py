@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from multiview.data.columns.file_columns import ENDINGS, FileOptions
+from multiview.data.columns.file_columns import TEXT, WITH_TEXTS, FileOptions
 from multiview.data.columns.picture_columns import (
     PICTURES,
     Column,
@@ -19,13 +19,13 @@ from multiview.data.columns.picture_columns import (
 from multiview.data.files import images
 from multiview.data.files.resize import Resizer
 from multiview.data.listing import labels, splits
-from multiview.data.listing.filetree import FileTree, as_unicode, find_files, without_ending
+from multiview.data.listing.filetree import FileTree, as_unicode, ending_of, find_files, without_ending
 from multiview.data.source import BadSample, Plan, Row
 from multiview.data.values import NAMED, ModalityChoice, parse_modalities
 from multiview.errors import MultiviewError, unknown_name
 from multiview.plurals import counted
 
-KINDS = ("image", "depth", "normal", "mask", "audio", "video", "bands", "points", "series")
+KINDS = ("image", "depth", "normal", "mask", "audio", "video", "bands", "points", "series", "text")
 FOLDERS = {name: kind for name, kind in NAMED.items() if kind in KINDS and name not in ("photo", "sound")}
 """Names of folders and the kinds of modality that they mean."""
 MISSING = ("reject", "keep")
@@ -37,7 +37,8 @@ class Aligned(FileOptions):
 
     The files of a sample have the same name, apart from the ending. Images are aligned pixel
     by pixel. Normals have 8 bits, value / 127.5 - 1: x right, y up, z to the viewer, black = none.
-    A `.npy` file holds numbers: metres, unit vectors, identities, bands or points.
+    A `.npy` file holds numbers: metres, unit vectors, identities, bands or points. A `.txt` file
+    holds a text.
 
     Args:
         modalities: folders to read, as [NAME, ...], or patterns in which * stands for the id, as
@@ -103,7 +104,7 @@ class Aligned(FileOptions):
         return sum(any(row.id not in files[each.name] for each in chosen) for row in rows) / max(len(rows), 1)
 
     def _data_files(self, root: Path) -> FileTree:
-        found = find_files(root, "file", ENDINGS)
+        found = find_files(root, "file", WITH_TEXTS)
         return replace(found, files=tuple(file for file in found.files if file not in (labels.USUAL_CSV, self.csv)))
 
     def _chosen(self, root: Path) -> tuple[ModalityChoice, ...]:
@@ -259,12 +260,20 @@ def _by_stem(found: FileTree, pattern: str) -> dict[str, list[str]]:
         if match := fits.fullmatch(path):
             stem = match[1] if after else without_ending(f"{match[1]}{path[match.end(1) :]}")
             stems.setdefault(as_unicode(stem), []).append(path)
+    stems = _without_notes(stems)
     if not stems:
         raise MultiviewError(
             f"no file below {found.root} fits '{pattern}'; there is {', '.join(found.files[:3]) or 'none'}."
             f"{found.unread_formats()}"
         )
     return stems
+
+
+def _without_notes(stems: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The files without texts where a folder holds others: a text beside a picture is a note."""
+    kept = {stem: [path for path in paths if ending_of(path)[1:] not in TEXT] for stem, paths in stems.items()}
+    kept = {stem: paths for stem, paths in kept.items() if paths}
+    return kept or stems
 
 
 def _starred(path: str) -> str:
