@@ -64,7 +64,14 @@ FLOORS = (
         *("multiview/run.py", "multiview/runs.py"),
     ),
     (
-        *("recipes", "multiview/__init__.py", "multiview/cli.py", "multiview/commands", "multiview/launch.py"),
+        *(
+            "recipes",
+            "multiview/__init__.py",
+            "multiview/__main__.py",
+            "multiview/cli.py",
+            "multiview/commands",
+            "multiview/launch.py",
+        ),
         "multiview/study",
     ),
 )
