@@ -9,7 +9,7 @@ make bench-step ARGS="--draw step"               CMC with another way to draw ne
 The three take turns in blocks of as many steps as there are between two lines of metrics, and the
 medians of the blocks are compared, in wall time and in CPU time. Wall time counts; CPU time also
 says something on a machine that does other work. Then the parts of the step are timed, in steps
-of their own, in which no batch is made while a step computes.
+of their own.
 """
 
 from __future__ import annotations
@@ -71,15 +71,8 @@ class Case:
             epoch += 1
 
     def close(self) -> None:
-        """Ends the thread that makes batches, and closes the files before their folder goes."""
-        self.batches.close()
+        """Closes the files before their folder goes."""
         self.metrics.close()
-
-    def one_after_another(self) -> None:
-        """From now on, no batch is made while a step computes."""
-        self.batches.close()
-        self.loop.loader.ahead = False
-        self.batches = self._batches()
 
     def block(self) -> None:
         """The steps from one line of metrics to the next."""
@@ -157,7 +150,6 @@ def repeated(step: Callable[[], None], times: int) -> Callable[[], None]:
 def shares(made: Case, blocks: int) -> dict[str, float]:
     """The milliseconds of each part of a step."""
     steps = blocks * made.prepared.train.log_every
-    made.one_after_another()
     with watched(made.loop) as watch:
         kept = made.batches
         made.batches = timed_batches(kept, watch)

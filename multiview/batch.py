@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,15 +23,12 @@ class Batch:
         present: modality -> bool (n,). Rows of an absent modality are zeros.
         host: index and presence of a batch that was moved to another device, as they were on the
             CPU: whoever reads them there does not wait for the device.
-        views: the augmented views of a batch on the CPU, where they were made ahead (None = the
-            step makes them). Another device does not get them.
     """
 
     crops: dict[str, dict[str, Tensor]]
     index: Tensor
     present: dict[str, Tensor]
     host: Batch | None = None
-    views: Mapping[str, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -39,8 +36,7 @@ class Batch:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch on `device`; `non_blocking` overlaps the copy of a pinned batch."""
         moved = self._moved(lambda x: x.to(device, non_blocking=non_blocking))
-        host = Batch({}, self.index, self.present) if self.index.is_cpu else self.host
-        return replace(moved, host=host, views=self.views if moved.index.is_cpu else None)
+        return replace(moved, host=Batch({}, self.index, self.present) if self.index.is_cpu else self.host)
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory; DataLoader calls it for pin_memory=True."""

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from multiview import old_import_paths
@@ -70,9 +70,7 @@ class Loop:
         self.steps = planned_steps(train, len(batches))
         parts.epochs = self.steps / len(batches)
         self.base_rate = train.optimizer.rate(batches.batch)
-        device, compiled = parts.accelerator.device.type, parts.layer.compiled
-        finish = self._with_views if device == "cpu" and not compiled else None
-        self.loader = Loader(samples, batches, train.workers, pin=device == "cuda", finish=finish)
+        self.loader = Loader(samples, batches, train.workers, pin=parts.accelerator.device.type == "cuda")
         self.saver = Saver(
             parts, out, train, on_first(lambda: identity_of(samples, parts.memories.codes)), batches, self.steps
         )
@@ -169,7 +167,7 @@ class Loop:
         per_epoch = len(self.batches)
         factor = rate_factor(self.train.optimizer, self.step / per_epoch, self.steps / per_epoch)
         set_rate(self.parts.optimiser, self.base_rate, factor)
-        draws = self._draws(self.step, batch)
+        draws = Draws(self.seed, self.step, batch.index.numpy(), "augment")
         epoch, step = self.step // per_epoch, self.step + 1
         logged = step % self.train.log_every == 0 or step in (1, self.steps)
         on_device = batch.to(self.parts.accelerator.device, non_blocking=True)
@@ -182,15 +180,6 @@ class Loop:
             self.window = Window()
             with self._not_training():
                 self._log(epoch, values, metrics, display)
-
-    def _draws(self, done: int, batch: Batch) -> Draws:
-        """The random numbers of the augmentations, when `done` steps are done."""
-        return Draws(self.seed, done, batch.index.numpy(), "augment")
-
-    def _with_views(self, batch: Batch, epoch: int, step: int) -> Batch:
-        """The batch with its views, for step `step` of an epoch (from 0)."""
-        draws = self._draws(epoch * len(self.batches) + step, batch)
-        return replace(batch, views=self.parts.layer(batch, draws))
 
     def _scheduled(self, step: int) -> dict[str, float]:
         """The weights of the edges that have a schedule, by name."""

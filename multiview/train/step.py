@@ -152,8 +152,7 @@ def seen_views(parts: Parts, batch: Batch, draws: Draws) -> tuple[dict[str, Tens
     The second time as known on the CPU, as far as the batch came from there.
     """
     host, device = batch.host or batch, batch.index.device
-    made = parts.layer(batch, draws) if batch.views is None else batch.views
-    views = {name: _laid_out(x, parts.channels_last) for name, x in made.items()}
+    views = {name: _laid_out(x, parts.channels_last) for name, x in parts.layer(batch, draws).items()}
     present, known = present_views(parts.layer.views, batch), present_views(parts.layer.views, host)
     for name, features in parts.frozen.items():
         rows, known[name] = features.rows(host.index.cpu())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,6 @@ from multiview.data.load.absent import require_modalities
 from multiview.data.load.ahead import Ahead
 from multiview.data.load.crops import CropTransform, Stored
 from multiview.data.load.mixedbatches import refuse_windows_of_mix
-from multiview.data.load.next_batch import one_ahead
 from multiview.data.load.sampler import Batches
 from multiview.data.load.window_order import WindowOrder, uses_windows
 from multiview.data.store.columns import SplitRows
@@ -89,12 +88,7 @@ class Samples(Dataset[Batch]):
     def is_fetched(self) -> bool:
         """Whether samples are read from shards that are fetched from an address."""
         store = self.store
-        return store.cache is not None and not self.is_in_memory
-
-    @property
-    def is_in_memory(self) -> bool:
-        """Whether all modalities that the views read are in memory, decoded."""
-        return all(self.store.is_in_memory(name) for name in self.modalities)
+        return store.cache is not None and not all(map(store.is_in_memory, self.modalities))
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
@@ -227,21 +221,9 @@ class Loader:
         workers: processes that prepare batches ahead, kept for all epochs; 0 prepares batches in
             this process, -1 chooses a suitable number.
         pin: copy batches to page-locked memory, for faster copies to a GPU; idle without one.
-        finish: (batch, epoch, step of the epoch) -> the batch, with what else can be made of it in
-            the thread that makes the next batch. Not called where there is no such thread.
-
-    ahead: whether that thread makes batches of data in memory; PyTorch must have two threads.
     """
 
-    def __init__(
-        self,
-        samples: Samples,
-        batches: Batches,
-        workers: int = 0,
-        pin: bool = False,
-        finish: Callable[[Batch, int, int], Batch] | None = None,
-    ) -> None:
-        self.finish, self.ahead = finish, samples.is_in_memory and not samples.store.is_large
+    def __init__(self, samples: Samples, batches: Batches, workers: int = 0, pin: bool = False) -> None:
         self.samples = samples
         self.requests = _Requests(batches)
         self.pin = pin and torch.cuda.is_available()
@@ -269,18 +251,9 @@ class Loader:
             ahead.stop()
 
     def _in_this_process(self) -> Iterator[Batch]:
-        if self.ahead and torch.get_num_threads() > 1:
-            return one_ahead(self._finished, enumerate(self.requests, self.requests.start_step))
-        return map(self._made, self.requests)
-
-    def _finished(self, numbered: tuple[int, Request]) -> Batch:
-        step, request = numbered
-        batch = self._made(request)
-        return batch if self.finish is None else self.finish(batch, request[0], step)
-
-    def _made(self, request: Request) -> Batch:
-        batch = self.samples[request]
-        return batch.pin_memory() if self.pin else batch
+        for request in self.requests:
+            batch = self.samples[request]
+            yield batch.pin_memory() if self.pin else batch
 
     def _from_workers(self, pool: Iterable[Batch | MultiviewError]) -> Iterator[Batch]:
         _require_shared_memory()
@@ -329,7 +302,7 @@ def suitable_workers(samples: Samples) -> int:
     Returns 0 when the data is in memory: preparing a batch here is then cheaper than sending it
     between processes. Otherwise half of this process's cores, up to `MOST_WORKERS`.
     """
-    if samples.is_in_memory:
+    if all(samples.store.is_in_memory(name) for name in samples.modalities):
         return 0
     return min(MOST_WORKERS, own_cores() // 2)
 
