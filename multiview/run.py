@@ -129,7 +129,7 @@ def _first_notes(prepared: Prepared) -> list[str]:
     """What the objectives say about a new run, and edges whose crops give the pairs away."""
     edges = prepared.setup.graph.named_edges().items()
     said = [note for name, edge in edges if (note := edge.objective.at_first(name))]
-    return [*said, *shared_crop_notes(prepared.setup), *_texts_under_sgd(prepared)]
+    return [*said, *shared_crop_notes(prepared.setup, prepared.recipe), *_texts_under_sgd(prepared)]
 
 
 def _texts_under_sgd(prepared: Prepared) -> list[str]:
@@ -217,15 +217,18 @@ def _online(prepared: Prepared, steps: int, folder: Path) -> Callable[[int, int]
 
     A resumed run measures the untrained weights again, because it compares with them.
     """
-    from multiview.measure.online import Watch
+    from multiview.measure.online import HELD_OUT, Watch, watched_note, watched_split
     from multiview.measure.online_retrieval import online_retrieval
 
     searched = str(prepared.train.keep).startswith(f"{BEST_OF}retrieval")
     file = folder / HEALTH if prepared.accelerator.is_main_process else None
-    watch = Watch(_trained(prepared), prepared.accelerator.device, file)
+    among = ("val",) if prepared.train.keeps_best else HELD_OUT
+    watch = Watch(_trained(prepared), prepared.accelerator.device, file, among)
+    split = watched_split(watch.trained, among)
 
     def show(when: str, values: dict[str, float]) -> None:
         kind = "kNN" if any(name.startswith("knn/") for name in values) else "R@1"
+        kind += f" ({split})" if split else ""
         text = "  ".join(f"{name.partition('/')[2]} {100 * value:.1f} %" for name, value in values.items())
         if text:
             prepared.console.print(f"{when}  {kind}  {text}", highlight=False)
@@ -234,6 +237,8 @@ def _online(prepared: Prepared, steps: int, folder: Path) -> Callable[[int, int]
         first = watch.start() if watch.untrained is None else watch.untrained
         if step == 0:
             show("untrained", first)
+            if first and (note := watched_note(prepared.store, split)):
+                prepared.console.print(f"Note: {note}", highlight=False, soft_wrap=True)
             return first
         values, sentence = watch.look(step, steps)
         show(f"epoch {epoch + 1}", values)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from goldens import command
 
+import multiview as mv
 from multiview.graphs import Graph
 from multiview.jsonlines import read_lines
 from multiview.measure import online
-from multiview.measure.online import FALLEN, Watch, fallen_text
+from multiview.measure.labelled_splits import watched_splits
+from multiview.measure.online import FALLEN, Watch, fallen_text, watched_note
+from multiview.recipes.cmc_lab import CmcLab
+from multiview.recipes.graph import GraphRecipe
 from multiview.train.duration import amount, shortest
 from multiview.train.runfolder import HEALTH
 from multiview.train.shared_crops import shared_crop_notes
@@ -48,6 +55,73 @@ def test_auto_writes_the_kinds_that_it_found(folder: Path) -> None:
     config = (folder / "run/config.yaml").read_text("utf8")
     assert "seriesconv" in config
     assert "masked: 0.1" in config
+
+
+class Counted:
+    """A store of which only the number of samples of each split is asked."""
+
+    def __init__(self, **counts: int) -> None:
+        self.split_names, self.count, self.manifest = tuple(counts), counts.__getitem__, self
+        self.splits = counts
+
+
+@pytest.mark.parametrize(
+    ("counts", "first", "note"),
+    [
+        ({"train": 65, "val": 3, "test": 7}, "test", "the validation split holds 3 samples, fewer than 10. They show"),
+        ({"train": 65, "val": 10, "test": 700}, "val", ""),
+        ({"train": 65, "val": 3, "test": 2}, "val", ""),
+        ({"train": 65, "val": 3}, "val", ""),
+        ({"train": 65, "val": 0, "test": 7}, "test", "the validation split holds no samples"),
+        ({"train": 65, "test": 7}, "test", "the test samples are measured while the run trains"),
+        ({"train": 65}, "train", "They show how well it fits its data."),
+    ],
+)
+def test_a_run_is_watched_on_validation_samples_and_other_splits_are_named(
+    counts: dict[str, int], first: str, note: str
+) -> None:
+    store: Any = Counted(**counts)
+    assert watched_splits(store)[0] == first
+    said = watched_note(store, first)
+    assert note in said
+    assert bool(said) == (first != "val")
+    assert set(watched_splits(store, ("val",))) <= {"val", "train"}
+    assert "test" in counts or "test" not in watched_splits(store)
+
+
+def series(path: Path, splits: dict[str, int], labelled: bool) -> Path:
+    """A file of two series in these splits."""
+    count = sum(splits.values())
+    walks = np.random.default_rng(0).standard_normal((count, 2, 3, 24)).cumsum(3).astype(np.float32)
+    names = [name for name, n in splits.items() for _ in range(n)]
+    label = {"y": np.arange(count) % 2} if labelled else {}
+    np.savez(path / "walks.npz", ankle=walks[:, 0], hip=walks[:, 1], split=np.array(names), **label)
+    return path / "walks.npz"
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+@pytest.mark.parametrize(("splits", "word"), [((40, 12, 20), "(val)"), ((40, 3, 7), "(test)")])
+def test_the_line_of_a_run_names_the_split(
+    labelled: bool, splits: tuple[int, int, int], word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = series(tmp_path, dict(zip(("train", "val", "test"), splits, strict=True)), labelled)
+    words = ["--data", str(data), "--cache", str(tmp_path / "cache"), "--steps", "2", *SHORT]
+    assert command("train", "auto", *words, "--out", str(tmp_path / "run")) == 0
+    said = capsys.readouterr().out
+    kind = "kNN" if labelled else "R@1"
+    assert f"untrained  {kind} {word}  " in said
+    assert ("the test samples are measured while the run trains" in " ".join(said.split())) == (word == "(test)")
+
+
+def test_test_samples_never_choose_the_best_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = series(tmp_path, {"train": 40, "val": 12, "test": 20}, labelled=True)
+    held = dict(np.load(data))
+    held["y"] = np.where(held["split"] == "val", 0, held["y"])  # one class: kNN would go to the test samples
+    np.savez(data, **held)
+    words = ["--data", str(data), "--cache", str(tmp_path / "cache"), "--steps", "2", *SHORT]
+    assert command("train", "auto", *words, "--train.keep=best:knn", "--out", str(tmp_path / "run")) == 2
+    assert "'knn' is not a measure of the validation split" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "run/best").exists()
 
 
 def watch_of(file: Path | None) -> Watch:
@@ -87,20 +161,57 @@ def test_other_processes_say_and_write_nothing_more() -> None:
     assert "R@1 of a-b 1.0 % (untrained 9.0 %)." in fallen_text({"recall/a-b": (0.09, 0.01)})
 
 
+OF_OPTIONS = GraphRecipe(views={"L": {}, "ab": {}})
+
+
 def test_edges_whose_crop_gives_the_pairs_away_are_named() -> None:
     text = "views: {photo: {view: rgb, width: 0.1}, depth: {width: 0.1}}\nedges:\n- photo - depth: "
     shared, own = (Graph.from_yaml(text + edge).setup() for edge in ("simclr", "{objective: simclr, crop: own}"))
-    (note,) = shared_crop_notes(shared)
+    (note,) = shared_crop_notes(shared, OF_OPTIONS)
     assert note.startswith("edge photo-depth: SimCLR takes its negatives from the batch, and both views have one")
-    assert note.endswith("Write `crop: own` for this edge in a graph file.")
-    assert shared_crop_notes(own) == shared_crop_notes(Graph.from_yaml(text + "cmc").setup()) == []
+    assert note.endswith("Give --edges.photo-depth.crop own, or write `crop: own` for this edge in a graph file.")
+    of_bank = Graph.from_yaml(text + "cmc").setup()
+    assert shared_crop_notes(own, OF_OPTIONS) == shared_crop_notes(of_bank, OF_OPTIONS) == []
 
 
 def test_edges_of_one_objective_share_one_note() -> None:
     text = "views: {photo: {view: rgb, width: 0.1}, depth: {width: 0.1}, L: {width: 0.1}}\ntopology: full"
-    (note,) = shared_crop_notes(Graph.from_yaml(text).setup())
+    (note,) = shared_crop_notes(Graph.from_yaml(text).setup(), OF_OPTIONS)
     assert note.startswith("edges photo-depth, photo-L, depth-L: SimCLR takes")
-    assert note.endswith("Write `crop: own` for each of these edges in a graph file.")
+    assert "--edges.photo-L.crop own --edges.depth-L.crop own, or write" in note
+    assert note.endswith("`crop: own` for each of these edges in a graph file.")
+
+
+def test_what_is_said_about_crops_of_python_is_python_and_works() -> None:
+    """The sentence is executed: with what it says, there is nothing left to say."""
+    views = {name: mv.GraphView(encoder_options={"width": 0.25}) for name in ("L", "ab")}
+    (note,) = shared_crop_notes(mv.Graph(views=views).setup(), mv.Recipe())
+    typed = re.search(r"Type mv\.Graph\(\.\.\., (edges=\[.*\])\)\.$", note)
+    assert typed, note
+    assert "graph file" not in note
+    graph = eval(f"mv.Graph(views=views, {typed[1]})", {"mv": mv, "views": views})
+    assert shared_crop_notes(graph.setup(), mv.Recipe()) == []
+
+
+@pytest.mark.parametrize(("recipe", "words"), [(mv.Recipe(), "Give the views"), (CmcLab(), "train graph")])
+def test_a_setup_without_a_graph_in_words_is_told_of_crops(recipe: mv.Recipe, words: str) -> None:
+    crop = mv.Crop(size=16)
+    views = {"L": mv.views.Lab.lightness(crop), "ab": mv.views.Lab.chroma(crop)}
+    encoders = {"L": mv.make_encoder("convnet", 1), "ab": mv.make_encoder("convnet", 2)}
+    setup = mv.Setup(views, encoders, mv.ContrastGraph.full(views, mv.SimCLR()))
+    (note,) = shared_crop_notes(setup, recipe)
+    assert words in note
+    assert note.endswith("crops of different names: mv.Crop(name='L'), mv.Crop(name='ab').")
+    own = {name: replace(view, crop=mv.Crop(size=16, name=name)) for name, view in views.items()}
+    assert shared_crop_notes(replace(setup, views=own), recipe) == []
+
+
+def test_the_option_that_is_named_gives_own_crops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["graph", "--data", "scenes:24", "--cache", str(tmp_path), "--views", "L,ab", "--plan"]
+    assert command("train", *words) == 0
+    assert "--edges.L-ab.crop own" in " ".join(capsys.readouterr().out.split())
+    assert command("train", *words, "--edges.L-ab.crop", "own") == 0
+    assert "takes its negatives" not in capsys.readouterr().out
 
 
 def test_a_short_pass_that_was_interrupted_is_timed_again() -> None:

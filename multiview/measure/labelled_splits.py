@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +10,31 @@ from numpy.typing import NDArray
 from multiview.data.store.reading import Store
 from multiview.view import View
 
+HELD_OUT = ("val", "test")
+FEW = 10
+"""A validation split with fewer samples gives way to a larger test split while a run is watched."""
+
 
 def filled_splits(store: Store) -> list[str]:
     """Those of `train`, `val` and `test` that hold samples."""
     return [name for name in ("train", "val", "test") if name in store.manifest.splits and store.count(name)]
+
+
+def watched_splits(store: Store, among: Collection[str] = HELD_OUT) -> list[str]:
+    """The splits on which a run is watched while it trains, the preferred one first.
+
+    Validation samples come before test samples, unless there are fewer than `FEW` of them and more
+    test samples. Training samples are watched only in a store without any held-out sample.
+
+    Args:
+        store: the data.
+        among: the held-out splits that may be used.
+    """
+    counts = {name: store.count(name) for name in filled_splits(store)}
+    held = [name for name in HELD_OUT if name in counts]
+    if counts.get("val", 0) < min(FEW, counts.get("test", 0)):
+        held.reverse()
+    return [name for name in held or counts if name in among or not held]
 
 
 def why_no_labels(store: Store, splits: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,15 +14,24 @@ from numpy.typing import NDArray
 from multiview.jsonlines import LineFile, read_lines
 from multiview.measure.embeddings import Embedded, embed, share_buffers
 from multiview.measure.knn import weighted_knn
-from multiview.measure.labelled_splits import filled_splits, has_two_classes, labelled_positions
+from multiview.measure.labelled_splits import (
+    FEW,
+    HELD_OUT,
+    filled_splits,
+    has_two_classes,
+    labelled_positions,
+    watched_splits,
+)
 from multiview.measure.partners import Plan, plan
 from multiview.measure.retrieval import Partners, ranks
 from multiview.measure.untrained import untrained_model
 
 if TYPE_CHECKING:
+    from multiview.data.store.reading import Store
     from multiview.objectives.needs import Head
     from multiview.trained import Trained
 
+Pairs = list[tuple["Partners", tuple["Head", "Head"]]]
 TRAIN_SAMPLES, TEST_SAMPLES = 4000, 1000
 MOST_PAIRS = 6
 """Pairs of views that are searched while training goes on."""
@@ -34,17 +43,17 @@ EARLY = 0.2
 """Share of the run in which nothing is said: the first steps often cost a little."""
 
 
-def online_knn(trained: Trained, device: torch.device) -> dict[str, float]:
+def online_knn(trained: Trained, device: torch.device, among: Collection[str] = HELD_OUT) -> dict[str, float]:
     """`knn/VIEW` -> accuracy of every view on validation samples, with neighbours in train.
 
-    Chooses up to 1000 labelled validation samples for each view, or test samples when no validation
-    sample has a label, and 4000 labelled training samples. Empty when the data has no labels. Every
-    process of a run must call it. Afterwards the model is in training mode.
+    Chooses up to 1000 labelled validation samples for each view, or test samples when few or no
+    validation samples have labels (`watched_splits`), and 4000 labelled training samples. Empty
+    when the data has no labels. Every process of a run must call it. Afterwards the model is in
+    training mode.
     """
     share_buffers(trained.model)
-    splits = [name for name in filled_splits(trained.store) if has_two_classes(trained.store, name)]
-    held_out = next((name for name in ("val", "test") if name in splits), None)
-    if "train" not in splits or held_out is None:
+    held_out = _labelled_split(trained, among)
+    if held_out is None:
         return {}
     chosen = {
         split: labelled_positions(trained.store, split, trained.setup.views, most)
@@ -62,20 +71,45 @@ def online_knn(trained: Trained, device: torch.device) -> dict[str, float]:
     }
 
 
+def _labelled_split(trained: Trained, among: Collection[str]) -> str | None:
+    """The held-out split whose labels are watched; None without labels there or in train."""
+    held = [name for name in watched_splits(trained.store, among) if name != "train"]
+    labelled = [name for name in (*held, "train") if name in filled_splits(trained.store)]
+    labelled = [name for name in labelled if has_two_classes(trained.store, name)]
+    return labelled[0] if "train" in labelled[1:] else None
+
+
+def watched_split(trained: Trained, among: Collection[str] = HELD_OUT) -> str:
+    """The split on which `online_knn` or else `online_recall` measures; "" when there is none."""
+    found = _labelled_split(trained, among)
+    return found or (of_pairs[0].split if (of_pairs := _watched_pairs(trained, among)) else "")
+
+
+def watched_note(store: Store, split: str) -> str:
+    """A sentence when a run is watched on other samples than those of the validation split."""
+    if split in ("", "val"):
+        return ""
+    held = store.count("val") if "val" in store.split_names else 0
+    why = f"the validation split holds {held or 'no'} samples, fewer than {FEW}" if held < FEW else "val cannot be used"
+    use = "They show the progress and choose nothing" if split == "test" else "They show how well it fits its data"
+    return f"the {split} samples are measured while the run trains, because {why}. {use}."
+
+
 def _embedded(trained: Trained, split: str, positions: NDArray[np.int64], device: torch.device) -> Embedded:
     return embed(trained.store, split, trained.setup.views, trained.features, device, positions=positions)
 
 
-def online_recall(trained: Trained, device: torch.device) -> dict[str, float]:
+def online_recall(trained: Trained, device: torch.device, among: Collection[str] = HELD_OUT) -> dict[str, float]:
     """`recall/QUERY-GALLERY` -> R@1 between views of up to 1000 held-out samples; needs no labels.
 
-    Pairs of pictures with one crop are left out: the place of the crop gives the partner away. At
-    most six pairs are searched, each in one direction. Afterwards the model is in training mode.
+    The samples are those of the first of `watched_splits` that has pairs of views. Pairs of
+    pictures with one crop are left out: the place of the crop gives the partner away. At most six
+    pairs are searched, each in one direction. Afterwards the model is in training mode.
     """
-    found = plan(trained.setup, trained.store, filled_splits(trained.store))
-    pairs = _searched(trained, found) if found else []
-    if not found or not pairs:
+    watched = _watched_pairs(trained, among)
+    if watched is None:
         return {}
+    found, pairs = watched
     positions = np.unique(np.concatenate([pair.positions for pair, _ in pairs]))
     held_out = _embedded(trained, found.split, positions, device)
     values = {}
@@ -91,7 +125,16 @@ def online_recall(trained: Trained, device: torch.device) -> dict[str, float]:
     return values
 
 
-def _searched(trained: Trained, found: Plan) -> list[tuple[Partners, tuple[Head, Head]]]:
+def _watched_pairs(trained: Trained, among: Collection[str]) -> tuple[Plan, Pairs] | None:
+    """What is searched while a run trains; None when no split has pairs of views."""
+    for split in watched_splits(trained.store, among):
+        found = plan(trained.setup, trained.store, [split])
+        if found and (pairs := _searched(trained, found)):
+            return found, pairs
+    return None
+
+
+def _searched(trained: Trained, found: Plan) -> Pairs:
     views = trained.setup.views
     return [
         (replace(pair, positions=pair.positions[:TEST_SAMPLES]), heads)
@@ -122,11 +165,14 @@ class Watch:
         device: of the encoders.
         file: health.jsonl of the run, which gets the sentence too; None in processes that write
             nothing. A resumed run does not say again what it holds.
+        among: the held-out splits that may be measured; only `val` when the best checkpoint is
+            chosen by what is measured.
     """
 
     trained: Trained
     device: torch.device
     file: Path | None = None
+    among: tuple[str, ...] = HELD_OUT
     untrained: dict[str, float] | None = None
     said: bool = False
 
@@ -158,7 +204,7 @@ class Watch:
         return values, text
 
     def _measured(self, trained: Trained) -> dict[str, float]:
-        return online_knn(trained, self.device) or online_recall(trained, self.device)
+        return online_knn(trained, self.device, self.among) or online_recall(trained, self.device, self.among)
 
 
 def fallen_text(fallen: Mapping[str, tuple[float, float]]) -> str:

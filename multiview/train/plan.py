@@ -55,7 +55,7 @@ def show_plan(prepared: Prepared, recipe: Recipe) -> None:
     if recipe.scale.asked:
         _show_scale(prepared, recipe)
     said = notes(model, prepared.memories, prepared.train, prepared.situation)
-    for line in [*said, *shared_crop_notes(prepared.setup)]:
+    for line in [*said, *shared_crop_notes(prepared.setup, recipe)]:
         console.print(f"\nNote: {line}", highlight=False, soft_wrap=True)
 
 

@@ -2,33 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeGuard
 
 from multiview.graph import AnyEdge, ContrastGraph, Edge
 from multiview.objectives.in_batch import InBatchContrast
-from multiview.recipe import Setup
+from multiview.recipe import Recipe, Setup
 from multiview.view import View
 
 
-def shared_crop_notes(setup: Setup) -> list[str]:
+def shared_crop_notes(setup: Setup, recipe: Recipe) -> list[str]:
     """A note per objective on edges of pictures with one random crop and negatives of the batch.
 
     The negatives of a memory bank or queue come from other crops, so that these edges are left out.
+    The last sentence says what to type where the graph was made: in Python, by options or in a
+    recipe.
     """
-    found: dict[str, list[str]] = {}
+    found: dict[str, dict[str, Edge]] = {}
     for name, edge in _two_views(setup.graph).items():
         if _one_place(setup.views[edge.views[0]], setup.views[edge.views[1]]):
-            found.setdefault(edge.objective.name, []).append(name)
-    return [_note(objective, edges) for objective, edges in found.items()]
+            found.setdefault(edge.objective.name, {})[name] = edge
+    return [f"{_note(objective, list(edges))} {_remedy(setup, recipe, edges)}" for objective, edges in found.items()]
 
 
 def _note(objective: str, edges: list[str]) -> str:
-    every = "this edge" if len(edges) == 1 else "each of these edges"
     return (
         f"{'edge' if len(edges) == 1 else 'edges'} {', '.join(edges)}: {objective} takes its negatives from the batch, "
         f"and both views have one random crop: the place of the crop tells the pairs apart, so that less is learned, "
-        f"and R@1 means little. Write `crop: own` for {every} in a graph file."
+        "and R@1 means little."
     )
+
+
+def _remedy(setup: Setup, recipe: Recipe, edges: Mapping[str, Edge]) -> str:
+    """What to type so that each view of these edges has a crop of its own."""
+    every = "this edge" if len(edges) == 1 else "each of these edges"
+    name, edge = next(iter(edges.items()))
+    a, b = edge.views
+    if type(recipe) is Recipe and setup.source is not None:
+        named = ", ".join(
+            f'mv.GraphEdge(({a!r}, {b!r}), crop="own")' for a, b in (each.views for each in edges.values())
+        )
+        return f"Type mv.Graph(..., edges=[{named}])."
+    if hasattr(recipe, "edges"):
+        options = " ".join(f"--edges.{each}.crop own" for each in edges)
+        return f"Give {options}, or write `crop: own` for {every} in a graph file."
+    crops = f"the views of {every} crops of different names: mv.Crop(name={a!r}), mv.Crop(name={b!r})"
+    if type(recipe) is Recipe:
+        return f"Give {crops}."
+    return f"`multiview train graph` has the option --edges.{name}.crop own; in `build` of a recipe, give {crops}."
 
 
 def _two_views(graph: ContrastGraph) -> dict[str, Edge]:
