@@ -107,16 +107,21 @@ def parse_recipe(recipe: type[R], argv: Sequence[str], prog: str | None = None) 
     configs = [Path(out) / CONFIG for word, out in pairwise(_split_out(argv)) if word == "--out"]
     if {"--resume", "--resume=true"} & set(argv) and configs and configs[-1].is_file():
         # Config first: the run's objective may have other options than the recipe's default.
-        config(configs[-1].parent)
-        options = read(["--config", str(configs[-1]), *argv])
+        options = read([*_of_run(configs[-1]), *argv])
         if options.resume:
             return options
     options = read(argv)
     file = Path(options.out or "") / CONFIG
     if not (options.resume and options.out and file.is_file()):
         return options
-    config(file.parent)
-    return read(["--config", str(file), *argv])
+    return read([*_of_run(file), *argv])
+
+
+def _of_run(file: Path) -> list[str]:
+    """The options of a run as words. Before runs noted how CMC draws, it drew for each sample."""
+    options = config(file.parent)
+    banks = [name for name, value in options.items() if isinstance(value, Mapping) and "z_momentum" in value]
+    return ["--config", str(file), *(f"--{name}.draw=sample" for name in banks if "draw" not in options[name])]
 
 
 def _split_out(argv: Sequence[str]) -> list[str]:

@@ -179,9 +179,7 @@ def without_scores(row: dict) -> dict:
 def test_an_old_run_is_resumed_to_its_end(tmp_path: Path) -> None:
     run = golden_run.copied(tmp_path)
     shutil.rmtree(run / "checkpoints" / golden_run.LAST)
-    words = ["--out", str(run), "--data", str(STORE), "--evaluate", "false"]
-    words += ["--draw", "sample"]  # the default when the run was recorded
-    assert command("train", "cmc_lab", "--resume", *words) == 0
+    assert command("train", "cmc_lab", "--resume", "--out", str(run), "--data", str(STORE), "--evaluate", "false") == 0
     found, recorded = (golden_run.tensors(where, golden_run.LAST) for where in (run, RUN))
     assert set(found) == set(recorded)
     alike = (
