@@ -75,7 +75,7 @@ class Parts:
         """
         accelerator = self.accelerator
         plain = accelerator.scaler is None and accelerator.sync_gradients and accelerator.device.type != "xla"
-        return self.optimiser.optimizer if plain else self.optimiser
+        return getattr(self.optimiser, "optimizer", self.optimiser) if plain else self.optimiser
 
     def settle(self) -> None:
         """Raises MultiviewError when the last step had a loss or gradient that is not finite."""
