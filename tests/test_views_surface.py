@@ -13,6 +13,8 @@ from multiview.data.modality import Modality
 from multiview.errors import MultiviewError
 from multiview.view import Crop, View, make_view
 from multiview.viewlayer import ViewLayer
+from multiview.views.colour import rgb_to_grey
+from multiview.views.edges import Canny
 from multiview.views.surface import normals, points
 
 SIDE = 24
@@ -106,6 +108,24 @@ def test_canny_draws_the_outline() -> None:
     assert (lines[12, 9:15] == -1).all()
     assert (lines[12, 4:8] == 1).any()
     assert (lines[:3] == -1).all()
+
+
+def test_canny_equals_the_hysteresis_of_kornia() -> None:
+    """Long weak lines, which grow pixel by pixel, beside pictures that stop at once."""
+    from kornia.filters import canny
+
+    random = torch.Generator().manual_seed(0)
+    smooth = torch.nn.functional.interpolate(torch.rand((6, 3, 5, 5), generator=random), (48, 40), mode="bicubic")
+    ramp = (torch.arange(48.0)[:, None] / 90 * (torch.arange(40.0)[None] > 20)).expand(1, 3, 48, 40)
+    pictures = torch.cat(
+        [smooth.clamp(0, 1), torch.rand((2, 3, 48, 40), generator=random), ramp, torch.zeros_like(ramp)]
+    )
+    for low, high in ((0.1, 0.2), (0.02, 0.9), (0.3, 0.31)):
+        ours = Canny(low, high)(pictures)
+        assert torch.equal(ours, canny(rgb_to_grey(pictures), low, high)[1])
+        assert ours.dtype == pictures.dtype
+        assert ours[-1].sum() == 0 < ours.sum()
+        assert torch.equal(ours, torch.cat([Canny(low, high)(each[None]) for each in pictures]))
 
 
 def test_labels_become_channels() -> None:

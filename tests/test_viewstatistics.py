@@ -135,6 +135,25 @@ def test_the_command_measures_views_unless_switched_off(tmp_path: Path) -> None:
     assert not Store.open(tmp_path / "without").manifest.views
 
 
+def test_views_are_measured_by_one_thread(folder: Path) -> None:
+    """Several threads of short operations took ten times the processor time on a busy machine."""
+    threads: list[int] = []
+
+    def convert(x: Tensor) -> Tensor:
+        threads.append(torch.get_num_threads())
+        return x
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        view = View(modality="depth", channels=Channels("d", 1, "", 0, 1), crop=Crop(size=SIDE), convert=convert)
+        measure_views(Store.open(folder), {"it": view})
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(threads) == {1}
+
+
 def test_measuring_shows_its_progress(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[object] = []
 
@@ -146,7 +165,12 @@ def test_measuring_shows_its_progress(folder: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(viewstatistics, "progress_bar", bar)
     monkeypatch.setattr(viewstatistics, "BATCH", 10)
     describe_views(folder)
-    assert shown == ["measuring views of image, depth", (0, 15, 0), (10, 15, 0), (15, 15, 0)]
+    label, *counts = shown
+    assert label == (
+        "mean and spread of the installed views of image, depth (for normalisation; --view_statistics false leaves "
+        "this out)"
+    )
+    assert counts == [(0, 15, 0), (10, 15, 0), (15, 15, 0)]
     describe_views(folder)
     assert len(shown) == 4, "what is known is not measured, and nothing is shown"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,12 +12,14 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import toy_with_holes
 from toy_with_holes import KINDS, Toy, hashes, make
 
+from multiview.data.modality import Modality
 from multiview.data.source import Plan, Row
 from multiview.data.sources.scenes import Scenes
 from multiview.data.store.reading import Store
@@ -198,9 +201,38 @@ def test_invalid_settings_are_refused(tmp_path: Path, options: dict[str, object]
         make(tmp_path / "out", **options)
 
 
+ACROSS = "(2 of them in another split than the sample that they equal)"
+
+
+@pytest.mark.parametrize(
+    ("splits", "said"),
+    [
+        (("train",) * 4, "2 samples are exact copies of others, listed in"),
+        (("train", "test", "train", "val"), "2 samples are exact copies of others (1 of them in another split than"),
+        (("train", None, "train", "train"), "2 samples are exact copies of others, listed in"),
+        (("test", "train", "train"), "1 sample is an exact copy of another (in another split), listed in"),
+    ],
+)
+def test_copies_in_another_split_are_counted(splits: tuple[str | None, ...], said: str, tmp_path: Path) -> None:
+    """Rows 0 and 2 are equal, and so are 1 and 3; each is in a shard of its own."""
+    kinds = (Modality(name="x", kind="table", dtype="float32", shape=(2,), unit=""),)
+
+    class Pairs:
+        needs_input: ClassVar[bool] = False
+
+        def plan(self, root: Path | None) -> Plan:
+            return Plan([Row(f"r{n}", split=split) for n, split in enumerate(splits)], kinds, self.read)
+
+        def read(self, number: int) -> dict[str, np.ndarray]:
+            return {"x": np.full(2, number % 2, "float32")}
+
+    notes = preprocess(Pairs(), None, tmp_path / "out", shard_rows=1).notes
+    assert any(note.startswith(said) for note in notes), notes
+
+
 def test_exact_copies_are_listed(undivided: Path, tmp_path: Path) -> None:
     report = make(tmp_path / "out")
-    assert any(note.startswith("2 samples are exact copies of others, listed in") for note in report.notes)
+    assert any(note.startswith(f"2 samples are exact copies of others {ACROSS}, listed in") for note in report.notes)
     lines = [json.loads(line) for line in (undivided / "duplicates.jsonl").read_text().splitlines()]
     assert lines == [{"id": "s25", "copy_of": "s5"}, {"id": "s50", "copy_of": "s30"}]
 
@@ -222,7 +254,7 @@ def test_exact_copies_are_left_out(tmp_path: Path, undivided: Path) -> None:
 
 
 def test_exact_copies_can_be_refused(tmp_path: Path) -> None:
-    with pytest.raises(MultiviewError, match=r"2 samples are exact copies of others, the first 's25' of 's5'"):
+    with pytest.raises(MultiviewError, match=re.escape(f"others {ACROSS}, the first 's25' of 's5'")):
         make(tmp_path / "out", duplicates="error")
     assert not (tmp_path / "out" / "manifest.json").exists()
 

@@ -53,9 +53,33 @@ class Canny:
 
 
 def _lines(grey: Tensor, low: float, high: float) -> Tensor:
+    """Strong pixels, and weak ones that a path of weak pixels joins to a strong one."""
+    import torch
     from kornia.filters import canny
 
-    return canny(grey, low, high)[1]
+    if torch.jit.is_tracing() or torch.compiler.is_compiling():
+        return canny(grey, low, high)[1]  # its loop can be exported
+    levels = canny(grey, low, high, hysteresis=False)[1]  # 1 strong, 0.5 weak
+    return _joined(levels == 1, levels > 0).to(grey.dtype)
+
+
+def _joined(strong: Tensor, weak: Tensor) -> Tensor:
+    """The pixels of `weak` (n, 1, h, w) that paths, also diagonal ones, join to `strong`.
+
+    Equals kornia's hysteresis, but a picture whose lines no longer grow is not looked at again.
+    """
+    import torch
+    from torch.nn.functional import max_pool2d
+
+    lines = strong.clone()
+    growing = torch.arange(len(lines), device=lines.device)
+    while len(growing):
+        now = lines[growing]
+        grown = (max_pool2d(now.float(), 3, stride=1, padding=1) > 0) & weak[growing]
+        changed = (grown != now).flatten(1).any(1)
+        growing = growing[changed]
+        lines[growing] = grown[changed]
+    return lines
 
 
 def _mapped_lines(grey: Tensor, low: float, high: float) -> Tensor:

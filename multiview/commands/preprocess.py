@@ -48,7 +48,8 @@ class Preprocess:
             recording: a column of the table or CSV file, an array, a factor, `label`, `folder` (the
             folder of the id), or 'id:REGEX' (what the first parentheses match in the id). The store
             keeps it for `train --group`, and no group is in two of the splits made here.
-        view_statistics: at the end, compute mean and std of the installed views from 1000 samples,
+        view_statistics: at the end, compute mean and std of the installed views from at most 250
+            samples,
             for normalisation and `inspect`.
         overwrite: replace the store in OUT.
     """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 MEASURED = 250
 """How many samples, evenly spread over the training split, are measured."""
+MEASURING = "mean and spread of the installed views"
+LEAVE_OUT = "for normalisation; --view_statistics false leaves this out"
 BATCH = 100
 KEPT = 1 << 30
 CROP = Crop(seconds=1.0)
@@ -43,9 +46,8 @@ def describe_views(path: Path) -> Mapping[str, Statistics]:
     """
     store = Store.open(path)
     if not store.manifest.views:
-        with progress_bar(
-            f"measuring views of {', '.join(kind.name for kind in store.manifest.modalities)}"
-        ) as progress:
+        kinds = ", ".join(kind.name for kind in store.manifest.modalities)
+        with progress_bar(f"{MEASURING} of {kinds} ({LEAVE_OUT})") as progress:
             progress(0, min(MEASURED, len(store.rows(_training_split(store)))), 0)  # seconds of imports come first
             found = measure_views(store, usable_views(store), progress=progress)
         publish_text(path / manifests.NAME, replace(store.manifest, views=found).to_json())
@@ -153,7 +155,21 @@ def measure_views(
     def measure(each: Store) -> dict[str, Statistics]:
         return _measured(each, views if each is store else _readable(views, each), most, progress)
 
-    return store.measured(measure)
+    with one_thread():
+        return store.measured(measure)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread of torch: several threads of short operations wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _measured(store: Store, views: Mapping[str, View], most: int, progress: Progress | None) -> dict[str, Statistics]:

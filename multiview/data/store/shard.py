@@ -53,7 +53,7 @@ class ShardSummary:
     """The facts about a whole shard, as read from the shard.
 
     split_counts: rows in each split of the layout. ids, digests: of the rows; equal samples have
-    equal digests.
+    equal digests. splits: the number of the split of every row.
     """
 
     shard: Shard
@@ -62,6 +62,7 @@ class ShardSummary:
     split_counts: tuple[int, ...]
     ids: tuple[str, ...]
     digests: tuple[bytes, ...]
+    splits: tuple[int, ...]
 
 
 class TooManyRejectsError(Exception):
@@ -131,14 +132,16 @@ def _read_summary(file: Any, shard: Shard, layout: Layout) -> ShardSummary:
         else:
             _check_fixed(file[modality.name], modality, there)
     lines = file["rejects"][()].tobytes().decode().split("\n")[:-1]
-    splits = np.bincount(file["split"][()], minlength=NO_SPLIT + 1)[: len(layout.splits)]
+    splits = file["split"][()]
+    counts = np.bincount(splits, minlength=NO_SPLIT + 1)[: len(layout.splits)]
     return ShardSummary(
         shard=replace(shard, rows=rows),
         rejects=tuple(Reject(**json.loads(line)) for line in lines),
         moments={each.name: Moments(file[f"statistics/{each.name}"][()]) for each in layout.modalities},
-        split_counts=tuple(map(int, splits)),
+        split_counts=tuple(map(int, counts)),
         ids=tuple(each.decode() for each in file["id"][()].tolist()),
         digests=tuple(row.tobytes() for row in file["digest"][()]),
+        splits=tuple(map(int, splits)),
     )
 
 

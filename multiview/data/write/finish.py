@@ -11,7 +11,7 @@ from multiview.data.store.manifest import Manifest, Provenance
 from multiview.data.store.shard import Layout, Reject, ShardSummary
 from multiview.data.store.statistics import Moments, Statistics, channels
 from multiview.data.write import storefolder
-from multiview.data.write.duplicates import Copy, copies_error, copies_note, find_copies
+from multiview.data.write.duplicates import Copy, copies_error, copies_note, count_across, find_copies
 from multiview.data.write.settings import Part
 from multiview.data.write.shardjob import FinishedShard
 from multiview.plurals import counted
@@ -87,10 +87,11 @@ def report_missing(out: Path, written: Report, part: Part, missing: Sequence[int
 
 def find_allowed_copies(out: Path, shards: Sequence[FinishedShard], treatment: str) -> list[Copy]:
     """The exact copies in these shards. Raises MultiviewError when `treatment` is `error`."""
-    copies = find_copies([shard.summary for shard in shards])
+    summaries = [shard.summary for shard in shards]
+    copies = find_copies(summaries)
     if copies and treatment == "error":
         storefolder.write_duplicates(out, copies)
-        raise copies_error(out / storefolder.DUPLICATES, copies)
+        raise copies_error(out / storefolder.DUPLICATES, copies, count_across(summaries, copies))
     return copies
 
 
@@ -109,7 +110,8 @@ def finish_store(
     manifest, listed = manifest_of(summaries, layout, origin), origin.duplicates == "keep"
     storefolder.finish(out, manifest, rejects, copies if listed else (), columns)
     count = len(copies) if listed else sum(reject.copy_of is not None for reject in rejects)
-    copy_notes = [copies_note(out / storefolder.DUPLICATES, count, origin.duplicates)] if count else []
+    across = count_across(summaries, copies) if listed and copies else 0
+    copy_notes = [copies_note(out / storefolder.DUPLICATES, count, origin.duplicates, across)] if count else []
     return Report(
         out=out,
         written=manifest.count,

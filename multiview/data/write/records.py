@@ -61,6 +61,7 @@ def summary_in(record: bytes, layout: Layout) -> ShardSummary | None:
                 split_counts=tuple(plain["split_counts"]),
                 ids=tuple(each.decode() for each in arrays[f"{COLUMN}{ID}"].tolist()),
                 digests=tuple(row.tobytes() for row in arrays[f"{COLUMN}digest"]),
+                splits=tuple(map(int, arrays[f"{COLUMN}split"])),
             )
     except (ValueError, KeyError, TypeError, BadZipFile, EOFError, OSError):
         return None
