@@ -130,7 +130,7 @@ COMMANDS = (
         summary="write the vectors of any data to a Parquet file",
         words="MODEL INPUT OUT [options]",
         action="multiview.commands.embed:embed",
-        options="multiview.commands.embed:Embed",
+        options="multiview.commands.embed_options:Embed",
         examples=("multiview embed runs/photos/model new_photos vectors.parquet --what z --workers 4",),
     ),
     Command(
@@ -138,7 +138,7 @@ COMMANDS = (
         summary="find the samples nearest to ids, files or texts",
         words="GALLERY QUERY [QUERY ...] [options]",
         action="multiview.commands.embed:search",
-        options="multiview.commands.embed:Search",
+        options="multiview.commands.embed_options:Search",
         examples=(
             "multiview search runs/photos cat.jpg --k 5",
             'multiview search runs/captions "a red circle"',
@@ -174,7 +174,7 @@ COMMANDS = (
         summary="say what a file of weights holds and which encoder it fits",
         words="FILE [options]",
         action="multiview.commands.weights:weights",
-        options="multiview.commands.weights:Weights",
+        options="multiview.commands.weights_options:Weights",
         examples=("multiview weights moco_v2.pth", "multiview weights dino.pth:student --all"),
     ),
     Command(

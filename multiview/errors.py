@@ -6,6 +6,8 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from multiview import old_import_paths
@@ -13,6 +15,8 @@ from multiview import old_import_paths
 __getattr__ = old_import_paths.names_of("errors")
 
 
+MOST_NAMES = 2000
+"""Names of a folder that are compared with a path that does not exist."""
 UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Unicode categories of control characters, invisible formatting, lone surrogates and line ends."""
 
@@ -72,6 +76,24 @@ def suggestion(given: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(given.casefold(), by_case, n=5, cutoff=0.6)
     best = max(near, key=lambda name: (_likeness(name, given.casefold()), name), default=None)
     return f" Did you mean '{by_case[best]}'?" if best else ""
+
+
+def near_path(given: str) -> str:
+    """` Did you mean 'photos'?` with the most similar file or folder beside a path; or empty.
+
+    When several parts of the path do not exist, the first of them decides.
+    """
+    there = Path(given).expanduser()
+    missing = next((part for part in (*reversed(there.parents), there) if not part.exists()), None)
+    if missing is None:
+        return ""
+    try:
+        beside = [path.name for path in islice(missing.parent.iterdir(), MOST_NAMES) if not path.name.startswith(".")]
+    except OSError:
+        return ""
+    near = suggestion(missing.name, beside)
+    name = near.removeprefix(" Did you mean '").removesuffix("'?")
+    return f" Did you mean '{printable(missing.parent / name)}'?" if near else ""
 
 
 def _likeness(name: str, given: str) -> tuple[float, float]:

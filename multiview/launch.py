@@ -143,6 +143,9 @@ def start(recipe: Recipe, workers: int = 1) -> Trained | None:
 
 
 def _start(recipe: Recipe, workers: int) -> Trained | None:
+    from multiview.data.load.open_data import require_there
+
+    require_there(recipe.data)  # before torch is imported
     from multiview.run import run
 
     kind = type(recipe)

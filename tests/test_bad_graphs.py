@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from goldens import command
+from safetensors.torch import save_file
 
 TWO = "views: {L: , ab: }\n"
 THREE = "views: {L: , ab: , depth: }\n"
@@ -232,6 +234,34 @@ def test_a_bad_option_is_one_sentence_with_its_name(
     words, wanted = WORDS[case]
     message = said(["graph.yaml", *words.split()], capsys)
     assert [part for part in wanted if part not in message] == [], message
+
+
+@pytest.mark.parametrize(
+    ("more", "option"),
+    [
+        (("--encoders", "L=convnet", "--views.L.weights", "own/other.safetensors"), "--views.L.weights"),
+        (("--views.L.weights", "own/other.safetensors", "--encoders", "L=convnet"), "--views.L.weights"),
+        (("--views.L.weights", "none.pt", "--encoders", "L=convnet"), "--views.L.weights"),
+        (
+            ("--views.L.width", "0.25", "--views.L.train", "last 99 blocks", "--encoders", "L=convnet"),
+            "--views.L.train",
+        ),
+        (("--encoders", "L=timm:resnet99", "--views.L.train", "frozen"), "--encoders"),
+    ],
+)
+def test_a_mistake_in_one_option_of_a_view_names_that_option(
+    more: tuple[str, ...],
+    option: str,
+    scenes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own").mkdir()
+    save_file({"stem.weight": torch.zeros(2, 1, 3, 3), "other": torch.zeros(2)}, "own/other.safetensors")
+    message = said(["graph", "--views", "L,ab", *more, "--data", str(scenes)], capsys)
+    assert message.startswith(f"error: {option}: "), message
 
 
 def test_a_file_that_is_not_utf8_or_too_large_is_refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -13,7 +14,8 @@ import pytest
 import multiview as mv
 from multiview import cli, plugins
 from multiview.commands.runs import Evaluate, evaluate
-from multiview.errors import MultiviewError
+from multiview.data.load.open_data import open_data
+from multiview.errors import MultiviewError, near_path
 from multiview.launch import parse_recipe, start
 from multiview.recipe_origin import launch_target, origin_of, short_name
 from multiview.recipes.cmc_lab import CmcLab
@@ -113,3 +115,75 @@ def test_segment_refuses_options_that_it_does_not_use(options: dict[str, int]) -
     (name,) = options
     with pytest.raises(MultiviewError, match=rf"--{name} has no effect; leave out"):
         evaluate(Evaluate(run="runs/none", segment="mask", layer="stage3", **options))  # type: ignore[arg-type]
+
+
+WITHOUT_TORCH = """
+import sys
+from multiview.cli import COMMANDS, run
+from multiview.commandline import _imported
+from multiview.errors import MultiviewError
+from multiview.options import parse
+
+for command in COMMANDS:
+    if command.options and command.name != "doctor":  # doctor looks at torch
+        try:
+            parse(_imported(command.options), ["--nonsense"], prog=command.name)
+        except MultiviewError:
+            assert "torch" not in sys.modules, command.name
+        else:
+            raise AssertionError(command.name)
+for words in (["train", "auto"], ["train", "cmc_lab"]):
+    try:
+        run([*words, "--data", "photoz"])
+    except MultiviewError as error:
+        assert str(error).endswith("Did you mean 'photos'?"), error
+        assert "torch" not in sys.modules, words
+    else:
+        raise AssertionError(words)
+for given, words in (("photoz", "Did you mean 'photos'?"), ("report.html", "no source reads the file report.html")):
+    try:
+        run(["embed", "photos", given, "out.npz"])
+    except MultiviewError as error:
+        assert words in str(error), error
+        assert "torch" not in sys.modules, given
+    else:
+        raise AssertionError(given)
+"""
+
+
+def test_a_wrong_option_or_path_is_told_before_torch_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "report.html").write_text("<html>")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "near"),
+    [
+        ("photoz", "photos"),
+        ("Photos", "photos"),
+        ("data/clip", "data/clips"),
+        ("dta/clips", "data"),
+        ("data/clips/train.csc", "data/clips/train.csv"),
+        ("nothing_like_it", None),
+        ("nowhere/photos", None),
+    ],
+)
+def test_a_path_that_is_nearly_right_is_named(
+    given: str, near: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "data/clips").mkdir(parents=True)
+    (tmp_path / "data/clips/train.csv").touch()
+    (tmp_path / ".photoz").mkdir()
+    if given == "Photos" and Path(given).exists():
+        pytest.skip("this disk does not tell them apart")
+    said = near_path(given)
+    assert said == ("" if near is None else f" Did you mean '{near}'?")
+    with pytest.raises(MultiviewError, match=re.escape(f"{given} does not exist; give the path of a store")) as told:
+        open_data(given, tmp_path / "cache")
+    assert str(told.value).endswith(said or "or `scenes`.")

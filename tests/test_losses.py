@@ -200,7 +200,18 @@ MISTAKES: dict[str, tuple[Callable[[], Tensor], str]] = {
     "a list": (lambda: mv.losses.siglip([1.0], GOOD), r"siglip: a is a list; give a tensor of embeddings"),  # type: ignore[arg-type]
     "three dimensions": (lambda: mv.losses.simsiam(GOOD, GOOD, GOOD, GOOD[None]), r"simsiam: z_b is float32 \(1, 4, 3"),
     "two views": (lambda: mv.losses.symile(GOOD, GOOD), "symile: 2 views given; give embeddings of three"),
-    "temperature": (lambda: mv.losses.info_nce(GOOD, GOOD, 0.0), "temperature is 0.0; give a number above 0"),
+    "temperature": (
+        lambda: mv.losses.info_nce(GOOD, GOOD, 0.0),
+        "^info_nce: temperature is 0.0; give a number",
+    ),
+    "temperature of nt_xent": (lambda: mv.losses.nt_xent(GOOD, GOOD, -1), "^nt_xent: temperature is -1; give a number"),
+    "temperature of symile": (
+        lambda: mv.losses.symile(GOOD, GOOD, GOOD, temperature=-1),
+        "^symile: temperature is -1; give a number",
+    ),
+    "temperature of moco": (lambda: mv.losses.moco(GOOD, GOOD, GOOD, temperature=-1), "^moco: temperature is -1"),
+    "weight of vicreg": (lambda: mv.losses.vicreg(GOOD, GOOD, variance=-1), "^vicreg: variance is -1; give"),
+    "weight of barlow_twins": (lambda: mv.losses.barlow_twins(GOOD, GOOD, -1), "^barlow_twins: redundancy is -1; give"),
     "temperature of siglip": (lambda: mv.losses.siglip(GOOD, GOOD, -1.0), "siglip: temperature is -1.0"),
     "present": (lambda: mv.losses.nt_xent(GOOD, GOOD, present=GOOD[:, 0]), r"present is float32 \(4,\); give a bool"),
     "three masks": (

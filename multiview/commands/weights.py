@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from multiview.commands.weights_options import Weights as Weights
 from multiview.exits import DONE
 from multiview.plurals import counted
 from multiview.terminal import say
@@ -15,33 +15,6 @@ if TYPE_CHECKING:
     from multiview.weights import Report, Stored
     from multiview.weights.formats import Format
     from multiview.weights.towers import Tower
-
-
-@dataclass(frozen=True, kw_only=True)
-class Weights:
-    """Says what a file of weights holds, which encoders it fits, and where each parameter goes.
-
-    Nothing is trained or changed. Files of PyTorch are read in a process of their own, which runs
-    no code of the file.
-
-    Args:
-        file: a file of weights, a run, or a model folder; FILE:NETWORK or RUN:VIEW for one of
-            several networks.
-        encoder: compare with this encoder (null = the first that fits).
-        channels: of the view (null = as many as the weights have).
-        options: of the encoder, as in '{width: 0.5, stem: cifar}'.
-        in_channels: how the first convolution is adapted to other channels.
-        partial: accept a file that fits in part.
-        all: list every parameter.
-    """
-
-    file: str
-    encoder: str | None = None
-    channels: int | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-    in_channels: Literal["repeat", "mean", "fresh"] | None = None
-    partial: bool = False
-    all: bool = False
 
 
 def weights(options: Weights) -> int:

@@ -225,6 +225,12 @@ def _seconds(views: Sequence[Proposal], own: bool) -> float | None:
     return round(max(1.0, length * slowest)) / slowest
 
 
+MEASURED = 10
+"""How often a run is measured at most, beside its start; it is saved as often."""
+LEAST_APART = 20
+"""Steps between two measurements: a measurement takes as long as some steps."""
+
+
 def train_of(samples: int, steps: int | None = None) -> Train:
     """Epochs, batch and optimiser for so many training samples.
 
@@ -234,7 +240,7 @@ def train_of(samples: int, steps: int | None = None) -> Train:
     each = max(1, samples // batch)
     usual = max(LEAST_EPOCHS, -(-LEAST_STEPS // each))
     asked = usual if steps is None else -(-steps // each)
-    epochs, often = max(usual, asked), max(1, asked // 10)
+    epochs, often = max(usual, asked), max(-(-asked // MEASURED), -(-LEAST_APART // each))
     optimizer = Optimizer(name="adamw", lr=1e-3, warmup=max(1.0, asked / 20))
     return Train(epochs=epochs, steps=steps, batch=batch, optimizer=optimizer, knn_every=often, save_every=often)
 

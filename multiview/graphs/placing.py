@@ -38,13 +38,21 @@ def _edge(document: Document, views: tuple[str, ...]) -> At:
 
 
 def _options(document: Document, at: At, message: str) -> Iterator[At]:
-    """The options of a part of which a message has the name or the text."""
-    for each in document.places:
-        if each[: len(at)] == at and len(each) > len(at):
-            text = _value(document, each)
-            words = (str(each[-1]), *([text] if isinstance(text, str) else []))
-            if any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", message.partition(": ")[2]) for word in words):
-                yield each
+    """The options of a part of which a message has the text, the longest first, or else the name.
+
+    A message about a file of weights has the name of the file, and may speak of the encoder too.
+    """
+    inside = [each for each in document.places if each[: len(at)] == at and len(each) > len(at)]
+    texts = {each: text for each in inside if isinstance(text := _value(document, each), str) and text}
+    said = message.partition(": ")[2]
+    yield from sorted((each for each, text in texts.items() if _says(said, text)), key=lambda each: -len(texts[each]))
+    yield from (each for each in inside if _says(said, str(each[-1])))
+
+
+def _says(message: str, words: str) -> bool:
+    """Whether a message has these words, or the last part of a path."""
+    names = (words, words.replace("\\", "/").rpartition("/")[2])
+    return any(name and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", message) for name in names)
 
 
 def _value(document: Document, at: At) -> Any:

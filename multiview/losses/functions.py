@@ -11,7 +11,7 @@ from torch import Tensor
 from multiview import require
 from multiview.counter_rng import Draws
 from multiview.errors import MultiviewError
-from multiview.losses.inputs import Present, full_precision_region, kept, masks, places, require_rows, with_extras
+from multiview.losses.inputs import Present, full_precision_region, kept, made, masks, places, require_rows, with_extras
 from multiview.objectives.barlow_twins import BarlowTwins
 from multiview.objectives.base import Objective
 from multiview.objectives.byol import BYOL
@@ -43,7 +43,8 @@ def nt_xent(
     Returns the mean over the rows of both views.
     """
     sides = _sides("nt_xent", {"a": a, "b": b}, present)
-    return _of("nt_xent", SimCLR(temperature=_fixed(temperature)), sides, present, rows, _learned(temperature))
+    objective = made("nt_xent", SimCLR, temperature=_fixed(temperature))
+    return _of("nt_xent", objective, sides, present, rows, _learned(temperature))
 
 
 def info_nce(
@@ -54,7 +55,7 @@ def info_nce(
     Arguments and result are those of `nt_xent`.
     """
     sides = _sides("info_nce", {"a": a, "b": b}, present)
-    objective = SimCLR(negatives="cross", temperature=_fixed(temperature))
+    objective = made("info_nce", SimCLR, negatives="cross", temperature=_fixed(temperature))
     return _of("info_nce", objective, sides, present, rows, _learned(temperature))
 
 
@@ -110,7 +111,7 @@ def symile(
     if len(views) < 3:
         raise MultiviewError(f"symile: {counted(len(views), 'view')} given; give embeddings of three views or more.")
     sides = _sides("symile", {f"view {number}": x for number, x in enumerate(views, 1)}, present)
-    objective = Symile(learn_temperature=False, temperature=_fixed(temperature))
+    objective = made("symile", Symile, learn_temperature=False, temperature=_fixed(temperature))
     drawn = int(torch.randint(2**62, ())) if seed is None else seed
     draws = Draws(drawn, 0, places(views[0]).cpu().numpy(), "symile")
     return _of("symile", objective, sides, present, rows, _learned(temperature), draws)
@@ -130,7 +131,7 @@ def vicreg(
 
     a, b: (n, d) embeddings, which are not normalised. The other numbers weigh the three terms.
     """
-    objective = VICReg(invariance=invariance, variance=variance, covariance=covariance)
+    objective = made("vicreg", VICReg, invariance=invariance, variance=variance, covariance=covariance)
     return _of("vicreg", objective, _sides("vicreg", {"a": a, "b": b}, present, RAW), present, rows)
 
 
@@ -140,7 +141,7 @@ def barlow_twins(a: Tensor, b: Tensor, redundancy: float = 0.005, *, present: Pr
     a, b: (n, d) embeddings, which are not normalised. redundancy: lambda, the weight of the
     correlations between different dimensions.
     """
-    objective = BarlowTwins(redundancy=redundancy)
+    objective = made("barlow_twins", BarlowTwins, redundancy=redundancy)
     return _of("barlow_twins", objective, _sides("barlow_twins", {"a": a, "b": b}, present, RAW), present, rows)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from multiview.model import onto_sphere
 from multiview.objectives.edge import EdgeInput
 from multiview.objectives.needs import Head
 
+Made = TypeVar("Made")
 Present = Tensor | Sequence[Tensor] | None
 """Which rows exist: a bool tensor (n,), or one per view; None = all."""
 
@@ -73,6 +74,15 @@ def masks(owner: str, present: Present, views: int, like: Tensor) -> list[Tensor
 def places(like: Tensor) -> Tensor:
     """The place (n,) of each row of this process among the rows of all processes."""
     return torch.arange(len(like), device=like.device) + rank() * len(like)
+
+
+def made(owner: str, kind: Callable[..., Made], **options: Any) -> Made:
+    """The objective with these options; a message about one names the function that was called."""
+    try:
+        return kind(**options)
+    except MultiviewError as error:
+        told = str(error).removeprefix(f"{getattr(kind, '__name__', '')}: ").removeprefix(f"{owner}: ")
+        raise MultiviewError(f"{owner}: {told}") from error
 
 
 def require_index(owner: str, index: Tensor, rows: int, samples: int | None) -> None:

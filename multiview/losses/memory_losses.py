@@ -43,6 +43,8 @@ def moco(
     require_rows("moco", {"query": query, "key": key})
     here = torch.stack(masks("moco", present, 2, query)).all(0)
     _require_table("moco", "queue", queue, query)
+    if not isinstance(temperature, Tensor):
+        require.positive("moco", temperature=temperature)
     if (index is None) != (queue_index is None):
         raise MultiviewError("moco: give both index and queue_index to leave out a sample's older keys, or neither.")
     samples = torch.zeros(len(queue), dtype=torch.int64, device=queue.device) if queue_index is None else queue_index

@@ -34,7 +34,7 @@ from multiview.data.write.planning import make_plan, options_of, provenance_of
 from multiview.data.write.preprocess import preprocess
 from multiview.data.write.progress import progress_bar
 from multiview.data.write.storefolder import OccupiedError, make_folder
-from multiview.errors import MultiviewError
+from multiview.errors import MultiviewError, near_path, printable
 from multiview.files import sync
 from multiview.folderlock import LockedError, locked
 from multiview.remote.address import is_address
@@ -103,10 +103,7 @@ def _open_here(spec: str, cache: Path, maker: _StoreMaker) -> Store:
 def _open_made(spec: str, cache: Path, maker: _StoreMaker) -> Store:
     """The store that is made of a folder or a file."""
     path = Path(spec)
-    if not path.exists():
-        raise MultiviewError(
-            f"{spec} does not exist; give the path of a store, a folder of your data or a manifest, or `{SCENES}`."
-        )
+    _require_path(spec)
     source = detect_source(path)
     try:
         return _made_by(source, path, cache, maker)
@@ -114,6 +111,24 @@ def _open_made(spec: str, cache: Path, maker: _StoreMaker) -> Store:
         if told := _whose_options(str(cause), source, path):
             raise MultiviewError(f"{cause}{told}") from cause
         raise
+
+
+def require_there(spec: str) -> None:
+    """Raises MultiviewError for a path that does not exist; looks at nothing else.
+
+    It is cheap: commands call it before they import what is slow to import.
+    """
+    plain = spec not in (MEMORY, *GENERATED) and not is_address(spec) and ":" not in spec and "+" not in spec
+    if plain:
+        _require_path(spec)
+
+
+def _require_path(spec: str) -> None:
+    if not Path(spec).exists():
+        raise MultiviewError(
+            f"{printable(spec)} does not exist; give the path of a store, a folder of your data or a manifest, or "
+            f"`{SCENES}`.{near_path(spec)}"
+        )
 
 
 def _made_by(source: Source, path: Path, cache: Path, maker: _StoreMaker) -> Store:
@@ -161,7 +176,9 @@ def is_store(spec: str) -> bool:
 def _open_files(root: Path, group: str | None) -> Store:
     """The samples of a folder, read from the files themselves; images keep their sizes."""
     if not root.exists():
-        raise MultiviewError(f"{root} does not exist; give `{FOLDER}:` and the folder that holds your data.")
+        raise MultiviewError(
+            f"{root} does not exist; give `{FOLDER}:` and the folder that holds your data.{near_path(str(root))}"
+        )
     source = detect_source(root)
     unresized = replace(source, store="encoded") if isinstance(source, Folder) else source
     return SourceStore.of(unresized, root, type(source).__name__.lower(), group)

@@ -17,7 +17,7 @@ from multiview import typed
 from multiview.data.files.encoded import check_encoding
 from multiview.data.modality import ANY, Modality
 from multiview.data.store.statistics import Statistics, channels
-from multiview.errors import MultiviewError
+from multiview.errors import MultiviewError, near_path
 from multiview.parsing import MALFORMED, read_text, reason
 
 SCHEMA = 2
@@ -310,7 +310,10 @@ def _damaged(name: str, cause: str) -> MultiviewError:
 def not_a_store(path: Path) -> MultiviewError:
     """The error for a folder that is no store."""
     if not path.exists():
-        return MultiviewError(f"{path} does not exist; make a store with `multiview preprocess SOURCE INPUT {path}`.")
+        return MultiviewError(
+            f"{path} does not exist; make a store with `multiview preprocess SOURCE INPUT {path}`."
+            f"{near_path(str(path))}"
+        )
     if (path / ".unfinished").exists():
         return MultiviewError(
             f"{path} is an unfinished store: give the same `multiview preprocess` command again, it continues."

@@ -13,7 +13,7 @@ from multiview.data.source import Plan, Source
 from multiview.data.store.manifest import NO_SPLIT, Provenance, digest
 from multiview.data.store.shard import Layout
 from multiview.data.write.inputs import fingerprint
-from multiview.errors import MultiviewError
+from multiview.errors import MultiviewError, near_path
 
 RESERVED = ("label", "split", "id", "digest", "present", "length", "factor", "group", "statistics", "rejects")
 FIRST_SPLITS = ("train", "val", "test")
@@ -24,7 +24,7 @@ def make_plan(source: Source, root: Path | None) -> Plan:
     if source.needs_input and root is None:
         raise MultiviewError(f"the source '{type(source).__name__.lower()}' needs an input folder; give its path.")
     if root is not None and not root.exists():
-        raise MultiviewError(f"{root} does not exist; give the folder that holds your data.")
+        raise MultiviewError(f"{root} does not exist; give the folder that holds your data.{near_path(str(root))}")
     plan = source.plan(root)
     if not plan.rows:
         raise MultiviewError(f"the source found no sample at {root}.")
