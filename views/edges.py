@@ -64,10 +64,7 @@ def _lines(grey: Tensor, low: float, high: float) -> Tensor:
 
 
 def _joined(strong: Tensor, weak: Tensor) -> Tensor:
-    """The pixels of `weak` (n, 1, h, w) that paths, also diagonal ones, join to `strong`.
-
-    Equals kornia's hysteresis, but a picture whose lines no longer grow is not looked at again.
-    """
+    """The pixels of `weak` (n, 1, h, w) that paths join to `strong`: kornia's hysteresis, faster."""
     import torch
     from torch.nn.functional import max_pool2d
 

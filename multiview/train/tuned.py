@@ -117,7 +117,10 @@ def _freeze_before(encoder: Encoder, count: int) -> None:
     blocks = encoder.blocks()
     last = max(blocks.values())
     if count > last + 1:
-        raise MultiviewError(f"its encoder has {last + 1} blocks, not {count}; give `last {last + 1} blocks` or fewer.")
+        raise MultiviewError(
+            f"`last {count} blocks`: its encoder has {last + 1} blocks, not {count}; give `last {last + 1} blocks` "
+            "or fewer."
+        )
     for name, parameter in encoder.named_parameters():
         parameter.requires_grad_(blocks.get(name, 0) > last - count)
 
