@@ -79,7 +79,7 @@ def suggestion(given: str, known: Iterable[str]) -> str:
 
 
 def near_path(given: str) -> str:
-    """` Did you mean 'photos'?` with the name that is nearest to the first missing part of a path."""
+    """` Did you mean 'photos'?` with the name nearest to the first missing part of a path."""
     there = Path(given).expanduser()
     missing = next((part for part in (*reversed(there.parents), there) if not part.exists()), None)
     if missing is None:

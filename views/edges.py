@@ -64,7 +64,7 @@ def _lines(grey: Tensor, low: float, high: float) -> Tensor:
 
 
 def _joined(strong: Tensor, weak: Tensor) -> Tensor:
-    """The pixels of `weak` (n, 1, h, w) that paths join to `strong`: kornia's hysteresis, faster."""
+    """The pixels of `weak` (n, 1, h, w) that paths join to `strong`, as kornia finds them."""
     import torch
     from torch.nn.functional import max_pool2d
 
