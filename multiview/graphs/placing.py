@@ -50,8 +50,8 @@ def _options(document: Document, at: At, message: str) -> Iterator[At]:
 
 
 def _says(message: str, words: str) -> bool:
-    """Whether a message has these words, or the last part of a path."""
-    names = (words, words.replace("\\", "/").rpartition("/")[2])
+    """Whether a message has these words, or the last part of a path or of a name with a colon."""
+    names = (words, words.replace("\\", "/").rpartition("/")[2], words.rpartition(":")[2])
     return any(name and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", message) for name in names)
 
 
