@@ -217,7 +217,8 @@ def _online(prepared: Prepared, steps: int, folder: Path) -> Callable[[int, int]
 
     A resumed run measures the untrained weights again, because it compares with them.
     """
-    from multiview.measure.online import HELD_OUT, Watch, watched_note, watched_split
+    from multiview.measure.labelled_splits import HELD_OUT
+    from multiview.measure.online import Watch, watched_note, watched_split
     from multiview.measure.online_retrieval import online_retrieval
 
     searched = str(prepared.train.keep).startswith(f"{BEST_OF}retrieval")

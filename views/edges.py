@@ -57,7 +57,7 @@ def _lines(grey: Tensor, low: float, high: float) -> Tensor:
     import torch
     from kornia.filters import canny
 
-    if torch.jit.is_tracing() or torch.compiler.is_compiling():
+    if torch.jit.is_tracing() or torch.compiler.is_compiling():  # type: ignore[attr-defined]
         return canny(grey, low, high)[1]  # its loop can be exported
     levels = canny(grey, low, high, hysteresis=False)[1]  # 1 strong, 0.5 weak
     return _joined(levels == 1, levels > 0).to(grey.dtype)

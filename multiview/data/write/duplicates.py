@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from multiview.data.store.shard import NO_SPLIT, ShardSummary
+from multiview.data.store.manifest import NO_SPLIT
+from multiview.data.store.shard import ShardSummary
 from multiview.data.write.shardjob import FinishedShard, ShardJob
 from multiview.errors import MultiviewError
 from multiview.plurals import counted
