@@ -30,8 +30,8 @@ class GraphRecipe(mv.Recipe):
         topology: full (every pair of views), core:VIEW (one view against all others), chain or
             joint, in place of edges.
         objective: of edges that name none; with three views and more Symile in place of SimCLR.
-        train: AdamW, which small and unlike encoders need. A learning rate without the name of an
-            optimiser is one of SGD.
+        train: AdamW, which small and unlike encoders need. A learning rate of 0.01 or more without
+            the name of an optimiser is one of SGD.
     """
 
     crop: mv.Crop = mv.Crop()

@@ -152,6 +152,8 @@ def test_a_graph_file_is_launched_on_two_processes(graph: Path, scenes: Path, tm
         ("train: {epochs: 2}", ["--train.optimizer.schedule", "constant"], ("adamw", 0.001)),
         ("train: {optimizer: {lr: 0.05}}", [], ("sgd", 0.05)),
         ("", ["--lr", "0.05"], ("sgd", 0.05)),
+        ("", ["--train.optimizer.lr", "0.0003"], ("adamw", 0.0003)),
+        ("train: {optimizer: {lr: 0.0003}}", [], ("adamw", 0.0003)),
         ("train: {optimizer: {lr: 0.002, name: adamw}}", [], ("adamw", 0.002)),
         ("", ["--train.optimizer.name=sgd"], ("sgd", 0.03)),
         ("", ["--optimizer.name", "sgd"], ("sgd", 0.03)),

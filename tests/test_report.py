@@ -26,7 +26,8 @@ from multiview.report.further_cards import targets
 from multiview.report.gather import gather
 from multiview.report.page import html_of, write_page
 from multiview.report.reproduce import typed
-from multiview.report.verdict import between_views
+from multiview.report.upset import upsets
+from multiview.report.verdict import between_views, subsets
 
 trained = report_runs.trained
 
@@ -285,6 +286,19 @@ def test_targets_and_kept_facts_have_cards_tables_and_sets_of_views(trained: Pat
 def test_the_command_to_repeat_a_run_can_be_typed(program: str, shown: str) -> None:
     assert typed([program, "train", "auto"]) == [shown, "train", "auto"]
     assert typed([]) == []
+
+
+def test_a_run_with_targets_and_no_labels_has_a_page(trained: Path, tmp_path: Path) -> None:
+    copy = copied(trained, tmp_path)
+    rows = [
+        measure(name, view, each, 0.5, fact="mean colour", target="activity")
+        for name in ("target_accuracy", "target_balanced")
+        for view in ("L", "L + ab")
+        for each in ("trained", "random")
+    ]
+    run = replace(gather([copy])[0], rows=tuple(rows))
+    assert subsets(run) is None and upsets(rows)
+    assert '<section id="subsets">' in html_of([run])
 
 
 @pytest.mark.parametrize(("random", "raw", "state"), [(0.1, 0.1, "good"), (0.1, -0.1, "unknown"), (-0.1, 0.1, "bad")])

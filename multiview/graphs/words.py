@@ -38,6 +38,8 @@ OF_ONE_VIEW = ("width", "encoder", "augment", "modality", "share", "weights", "l
 """Options that other recipes have for all views; a graph has them for each."""
 NAMED = ("view", "encoder", "objective")
 """Keys whose value is a name, or a mapping with the name and options."""
+RATE_OF_SGD = 0.01
+"""Learning rates from here on, without the name of an optimiser, are of graphs of before AdamW."""
 
 
 def _require_views(document: Document) -> None:
@@ -64,7 +66,7 @@ def options_of(recipe: type[Recipe], words: Sequence[str]) -> list[str]:
 
 
 def _rest_of_optimiser(options: Sequence[str]) -> list[str]:
-    """SGD for a learning rate without a name, and SGD's rate for a name without one, as before."""
+    """SGD for a rate of SGD without a name; SGD's rate for a name without one, as once."""
     given: dict[str, str] = {}
     for word, value in zip(options, [*options, ""][1:], strict=True):
         option, equals, own = word.partition("=")
@@ -72,9 +74,17 @@ def _rest_of_optimiser(options: Sequence[str]) -> list[str]:
             given[option.removeprefix("--")] = own if equals else value
     rated = any(option.rpartition(".")[2] == "lr" for option in given)
     name = next((own for option, own in given.items() if option.endswith("optimizer.name")), None)
-    if rated and name is None:
+    if name is None and any(_is_of_sgd(value) for option, value in given.items() if option.split(".")[-1] == "lr"):
         return ["--train.optimizer.name=sgd"]
     return [] if rated or name in (None, "adamw") else [f"--train.optimizer.lr={Optimizer.lr}"]
+
+
+def _is_of_sgd(rate: str) -> bool:
+    """Whether a learning rate is one of SGD: AdamW diverges with it."""
+    try:
+        return float(rate) >= RATE_OF_SGD
+    except ValueError:
+        return False
 
 
 def place_of_mistake(recipe: type[Recipe], words: Sequence[str], message: str) -> str:

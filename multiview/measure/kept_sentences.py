@@ -97,8 +97,8 @@ def _collapsed(rows: Sequence[Measure]) -> list[str]:
         return []
     return [
         f"Collapse: training made the embeddings alike of {', '.join(found[:MOST])}. Use a lower learning rate "
-        "(--train.optimizer.lr), or AdamW (--train.optimizer.name adamw --train.optimizer.lr 0.001); for SimSiam and "
-        "BYOL check the predictor."
+        "(--train.optimizer.lr), AdamW in place of SGD (--train.optimizer.name adamw --train.optimizer.lr 0.001), "
+        "`variant: softmax` for an edge of CMC; for SimSiam and BYOL check the predictor."
     ]
 
 

@@ -186,7 +186,7 @@ def _conclusion(found: Sequence[Measure]) -> str:
         return "No control was measured, so nobody can say whether the run learned."
     learned = [row for row, m in zip(found, margins, strict=True) if m and m.clear]
     if not learned:
-        return "Without labels: not better than random weights, so the encoders learned nothing that retrieval can see."
+        return "Without labels: not better than random weights at the first try (R@1), which shows no learning."
     matched = [row.group for row in learned if not beats_plain(row)]
     if len(learned) == len(found) and not matched:
         return "Without labels: the encoders learned what these views have in common."
