@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -18,6 +19,7 @@ from small_runs import run
 from torch import nn
 
 import multiview as mv
+from multiview import cli
 from multiview.data.load.open_data import open_data
 from multiview.data.store.reading import Store
 from multiview.encoder import Encoder
@@ -271,12 +273,19 @@ def changed(folder: Path, view: str, part: str, **values: object) -> None:
     (folder / "model.json").write_text(json.dumps(index))
 
 
-def test_a_missing_plugin_is_named_with_its_package(copied: Path) -> None:
+def test_a_missing_plugin_is_named_with_its_package(
+    copied: Path, all_kinds: tuple[mv.Trained, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     changed(copied, "rgb", "encoder", name="starnet")
     changed(copied, "rgb", "packages", encoder="star-encoders")
     model = mv.load(copied)
     with pytest.raises(mv.MultiviewError, match=r"'starnet' is not an encoder.* pip install star-encoders"):
         model["rgb"]
+    words = ["embed", str(copied), str(all_kinds[0].store.path), str(tmp_path / "some.npz")]
+    assert cli.run(words) == 0
+    assert re.search("left out the view rgb: .*pip install star-encoders", capsys.readouterr().out, re.DOTALL)
+    assert cli.run([*words[:3], str(tmp_path / "one.npz"), "--views", "table"]) == 0
+    assert "left out" not in capsys.readouterr().out
 
 
 def test_a_newer_model_says_so(copied: Path) -> None:
