@@ -16,7 +16,7 @@ LAUNCH = $(BIN)/accelerate launch --quiet --num_processes 1 --num_machines 1 --m
 # Tests start some hundred programs: each would compile our modules again without their bytecode.
 TESTS = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 RUNS = $(SEEDS:%=runs/demo/seed-%)
-# A small job, so that the demo answers in about 100 s on two cores: 2,000 scenes, half as wide an encoder as the recipe's.
+# A small job, so that the demo answers in about a minute on two cores: 2,000 scenes, half as wide an encoder as the recipe's.
 DEMO = --data scenes:2000 --width 0.5 --epochs 60 --knn_every 30 --objective.draw all
 
 .DEFAULT_GOAL := help
