@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, compress
 from math import sqrt
 from pathlib import Path
 from statistics import fmean, stdev
@@ -106,11 +106,18 @@ def _flat(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
     for name, value in options.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, list) and value and all(isinstance(each, Mapping) and len(each) == 1 for each in value):
-            for each in value:
-                yield from _flat(each, f"{prefix}{name}.")
+        elif (named := _named(value)) is not None:
+            yield from _flat(named, f"{prefix}{name}.")
         else:
             yield prefix + name, value
+
+
+def _named(value: object) -> dict[str, Any] | None:
+    """A list of mappings with one name each as one mapping; None where names are equal."""
+    if not isinstance(value, list) or not all(isinstance(each, Mapping) and len(each) == 1 for each in value):
+        return None
+    named = {name: own for each in value for name, own in each.items()}
+    return named if value and len(named) == len(value) else None
 
 
 def settings(runs: Sequence[Evaluated]) -> list[Setting]:
@@ -144,9 +151,9 @@ def differing(runs: Sequence[Evaluated]) -> dict[str, list[str]]:
         parts.setdefault(_part(name), []).append(name)
     said: dict[str, list[str]] = {}
     for part, names in parts.items():
-        there = _there(part, options) if part else []
-        whole = [name for name in names if _differ([v for v, kept in zip(rows[name], there, strict=False) if kept])]
-        if there and not all(there) and not whole:
+        there = _there(part, options) if part else [True] * len(options)
+        alike = not any(_differ(list(compress(rows[name], there))) for name in names)
+        if alike and not all(there):
             said[part] = [KEPT if each else LEFT_OUT for each in there]
         else:
             said |= {name: [str(value) for value in rows[name]] for name in names}

@@ -123,6 +123,15 @@ def test_a_view_or_an_edge_that_a_run_lacks_is_one_line(tmp_path: Path) -> None:
     )
 
 
+def test_two_edges_between_the_same_views_stay_two(tmp_path: Path) -> None:
+    edges = [{"L - ab": {"objective": "cmc"}}, {"L - ab": {"objective": "moco"}}]
+    other = [{"L - ab": {"objective": "simclr"}}, edges[1]]
+    folders = [run_folder(tmp_path / name, 0.9, edges=own) for name, own in (("a", edges), ("b", other))]
+    found = settings([evaluated(folder, folder.name) for folder in folders])
+    assert len(found) == 2
+    assert list(differing([setting.runs[0] for setting in found])) == ["edges"]
+
+
 def test_runs_on_other_data_are_named_by_their_data_and_not_tested(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
