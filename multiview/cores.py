@@ -29,6 +29,19 @@ def own_cores() -> int:
 
 
 @contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread of PyTorch: several threads of short operations mostly wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def thread_pool(workers: int, each: int) -> Iterator[ThreadPoolExecutor]:
     """A pool whose `workers` threads compute with `each` threads of PyTorch.
 

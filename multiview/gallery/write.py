@@ -7,8 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
+from multiview.cores import one_thread
 from multiview.data.inspect.summary import summarise
 from multiview.distributed import rank
 from multiview.files import refuse_link, replace_text
@@ -119,15 +118,11 @@ def graph_of(trained: Trained) -> dict[str, Any]:
 def _pictures(trained: Trained, held: HeldOut, choice: Choice) -> dict[str, dict[str, str]]:
     """view -> number of the sample -> its picture or text."""
     made: dict[str, dict[str, str]] = {}
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # one small picture at a time: threads would only wait for each other
-    try:
+    with one_thread():  # one small picture at a time
         for side in SIDES:
             made = _drawn(trained, held, choice, side)
             if sum(len(text) for of_view in made.values() for text in of_view.values()) <= MOST_BYTES:
                 break
-    finally:
-        torch.set_num_threads(threads)
     return made
 
 

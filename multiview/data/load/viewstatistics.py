@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from multiview.cores import one_thread
 from multiview.data.load.absent import absent_modality
 from multiview.data.load.sourcestore import SourceStore, manifest_of_plan
 from multiview.data.source import Source
@@ -157,19 +157,6 @@ def measure_views(
 
     with one_thread():
         return store.measured(measure)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread of torch: several threads of short operations wait for each other."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _measured(store: Store, views: Mapping[str, View], most: int, progress: Progress | None) -> dict[str, Statistics]:
