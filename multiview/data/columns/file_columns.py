@@ -139,11 +139,8 @@ class FileOptions(VideoOptions):
 
     def _texts(self, name: str, root: Path, files: Sequence[str]) -> Column:
         _require_endings(name, "text", files)
-        longest = max((root / file).stat().st_size for file in files)
-        length = max(1, min(longest, self.text_bytes or longest))
-        cut = sum((root / file).stat().st_size > length for file in files)
-        notes = (f"{counted(cut, 'text')} of '{name}' cut at {counted(length, 'byte')}.",) if cut else ()
-        return Column(declare_modality(name, "text", (length,), np.dtype("U")), partial(text, length), notes)
+        modality, notes = text_modality(name, [(root / file).stat().st_size for file in files], self.text_bytes)
+        return Column(modality, partial(text, modality.shape[0]), notes)
 
     def _bands(self, name: str, root: Path, files: Sequence[str], resizer: Resizer | None) -> Column:
         _require_endings(name, "bands", files)
@@ -191,6 +188,15 @@ def npy(modality: Modality, path: Path, name: str, channels_first: bool = False)
         if not modality.takes(form.shape):
             raise BadSample(f"is {value.shape}, the others {modality.shape}")
         return as_stored(form, value)
+
+
+def text_modality(name: str, lengths: Sequence[int], limit: int | None) -> tuple[Modality, tuple[str, ...]]:
+    """Texts of these lengths in bytes, cut at `limit` bytes if given, and a note on the cuts."""
+    longest = max(lengths, default=1)
+    length = max(1, min(longest, limit or longest))
+    cut = sum(each > length for each in lengths)
+    notes = (f"{counted(cut, 'text')} of '{name}' cut at {counted(length, 'byte')}.",) if cut else ()
+    return declare_modality(name, "text", (length,), np.dtype("U")), notes
 
 
 def text(length: int, path: Path, name: str) -> np.ndarray:

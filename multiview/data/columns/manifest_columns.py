@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from multiview.data.columns.file_columns import ENDINGS
+from multiview.data.columns.file_columns import ENDINGS, text_modality
 from multiview.data.columns.picture_columns import Reader
 from multiview.data.files.failures import name_failures
 from multiview.data.listing.filetree import as_unicode
@@ -20,7 +20,6 @@ from multiview.data.modality import Modality
 from multiview.data.source import BadSample
 from multiview.data.values import ModalityChoice, as_stored, declare_modality, kind_of, text_bytes
 from multiview.errors import MultiviewError
-from multiview.plurals import counted
 
 CELLS_LOOKED_AT = 100
 """Number of cells that decide what a column holds."""
@@ -220,12 +219,9 @@ class ListCells:
 def text_column(each: ModalityChoice, column: Sequence[Any], limit: int | None) -> CellColumn:
     """A column of texts, padded with zeros to the longest text, or cut at `limit` bytes."""
     lengths = [len(str(cell).encode()) for cell in column if cell is not None]
-    longest = max(lengths, default=1)
-    length = min(longest, limit or longest)
-    cut = sum(each > length for each in lengths)
-    notes = (f"{counted(cut, 'text')} of '{each.name}' cut at {counted(length, 'byte')}.",) if cut else ()
-    modality = declare_modality(each.name, "text", (length,), np.dtype("U"))
-    return CellColumn(modality, TextCells(tuple(None if cell is None else str(cell) for cell in column), length), notes)
+    modality, notes = text_modality(each.name, lengths, limit)
+    cells = tuple(None if cell is None else str(cell) for cell in column)
+    return CellColumn(modality, TextCells(cells, modality.shape[0]), notes)
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,6 @@ class Manifest(FileOptions):
         split: TRAIN/VAL/TEST in percent. A hash of each id decides the split where no column does.
         root: folder that file names may point into, absolute or with `..` (null = the folder of the
             manifest); links in it are refused.
-        text_bytes: largest length of a text in bytes; longer texts are cut (null = the length of
-            the longest text).
     """
 
     modalities: dict[str, str | list[str]] | tuple[str, ...] | None = None
@@ -65,7 +63,6 @@ class Manifest(FileOptions):
     label_column: str | None = None
     split_column: str | None = None
     split: str = "70/10/20"
-    text_bytes: int | None = None
     root: str | None = None
 
     needs_input: ClassVar[bool] = True
@@ -74,8 +71,6 @@ class Manifest(FileOptions):
         super().__post_init__()
         splits.parse_shares(self.split)
         parse_modalities(self.modalities or ())
-        if self.text_bytes is not None and self.text_bytes < 1:
-            raise MultiviewError(f"text_bytes is {self.text_bytes}; give 1 or more.")
 
     def plan(self, root: Path | None) -> Plan:
         """Plans one sample per row, in order. Raises MultiviewError for wrong columns or paths."""
