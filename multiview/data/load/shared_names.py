@@ -47,6 +47,13 @@ class Listing:
         """All of them; none when the folder is not there."""
         return find_files(self.root, "file", DATA).files if self.root.is_dir() else ()
 
+    @cached_property
+    def views(self) -> list[str]:
+        """The files that may be views; not texts without words, such as boxes of objects."""
+        texts = self.with_endings(TEXT)
+        worded = any(_has_words(self.root / file) for file in texts[:FIRST])
+        return self.with_endings(WITH_TEXTS if worded else WITH_TEXTS - TEXT)
+
     def with_endings(self, endings: Collection[str]) -> list[str]:
         """The files with one of these endings, which have no dot."""
         return [file for file in self.files if ending_of(file)[1:] in endings]
@@ -60,7 +67,7 @@ def folders_of_kinds(listing: Listing) -> tuple[str, ...]:
     another kind, or in a view.
     """
     inside = defaultdict[str, list[str]](list)
-    for file in _views(listing):
+    for file in listing.views:
         folder, slash, name = file.partition("/")
         inside[folder].extend([name] if slash else [])
     if len(inside) > MOST:
@@ -74,7 +81,7 @@ def folders_of_kinds(listing: Listing) -> tuple[str, ...]:
 
 def views_of_kinds(listing: Listing) -> dict[str, str]:
     """Patterns of files of several kinds in one folder, such as 7.wav beside 7.png; {} if none."""
-    files = [file for file in _views(listing) if file != USUAL_CSV]
+    files = [file for file in listing.views if file != USUAL_CSV]
     if any("/" in file for file in files):
         return {}
     endings = {PurePosixPath(file).suffix for file in files}
@@ -82,14 +89,6 @@ def views_of_kinds(listing: Listing) -> dict[str, str]:
     kinds = {KIND_OF[ending[1:].lower()]: ending for ending in sorted(endings)}
     alike = all(share_names(names[a], names[b]) for a, b in combinations(kinds.values(), 2))
     return {kind: f"*{ending}" for kind, ending in kinds.items()} if len(kinds) == len(endings) > 1 and alike else {}
-
-
-def _views(listing: Listing) -> list[str]:
-    """The files that may be views; without texts that are no words, such as boxes of objects."""
-    files = listing.with_endings(WITH_TEXTS)
-    texts = [file for file in files if kind_of(file) == "text"]
-    worded = any(_has_words(listing.root / file) for file in texts[:FIRST])
-    return files if worded else [file for file in files if kind_of(file) != "text"]
 
 
 def _has_words(file: Path) -> bool:
