@@ -72,10 +72,15 @@ class Stopped(MultiviewError):  # noqa: N818
 
 def suggestion(given: str, known: Iterable[str]) -> str:
     """` Did you mean 'lab'?` with the most similar known name; empty when no name is similar."""
+    near = _nearest(given, known)
+    return f" Did you mean '{near}'?" if near else ""
+
+
+def _nearest(given: str, known: Iterable[str]) -> str | None:
     by_case = {name.casefold(): name for name in known}
     near = difflib.get_close_matches(given.casefold(), by_case, n=5, cutoff=0.6)
     best = max(near, key=lambda name: (_likeness(name, given.casefold()), name), default=None)
-    return f" Did you mean '{by_case[best]}'?" if best else ""
+    return by_case[best] if best else None
 
 
 def near_path(given: str) -> str:
@@ -88,9 +93,8 @@ def near_path(given: str) -> str:
         beside = [path.name for path in islice(missing.parent.iterdir(), MOST_NAMES) if not path.name.startswith(".")]
     except OSError:
         return ""
-    near = suggestion(missing.name, beside)
-    name = near.removeprefix(" Did you mean '").removesuffix("'?")
-    return f" Did you mean '{printable(missing.parent / name)}'?" if near else ""
+    near = _nearest(missing.name, beside)
+    return f" Did you mean '{printable(missing.parent / near)}'?" if near else ""
 
 
 def _likeness(name: str, given: str) -> tuple[float, float]:
