@@ -57,10 +57,7 @@ def _drawn(view: View, stored: Modality, sample: np.ndarray) -> np.ndarray:
     if stored.kind == "mask":
         return pictures.of_identities(sample)
     if stored.kind == "series":  # whole: the window of a view may be a few values of a slow series
-        values = np.asarray(sample, "float64").reshape(len(sample), -1).T
-        known = values[np.isfinite(values)]
-        low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-        return pictures.curves(values, low, max(high, low + 1e-6))
+        return pictures.of_modality(stored, sample, *_limits(view, sample))
     values = render_view(view, stored, _smaller(sample) if stored.kind == "image" else sample)
     measured = (values != 0).any(axis=0) if stored.kind in ("depth", "normal") and values.ndim == 3 else None
     low, high = _limits(view, values)
