@@ -11,8 +11,8 @@ from clusters import clusters, splits
 
 from multiview.errors import MultiviewError
 from multiview.measure import linear, logistic
-from multiview.measure.kept_results import Kept
 from multiview.measure.linear import Probes, common_dim, labelled, linear_probe, principal_axes, reduced, tuned
+from multiview.measure.recent_results import RecentResults
 
 
 class TestReduction:
@@ -204,7 +204,7 @@ class TestProbes:
         assert results[0] == results[2] == linear_probe(*splits(noise=0.5), dim=4)
 
     def test_the_least_recently_used_results_go_first(self):
-        kept, made = Kept(10), []
+        kept, made = RecentResults(10), []
         for key in "abacabd":
             assert kept.once(key, 4, lambda key=key: made.append(key) or key) == key
         assert "".join(made) == "abcbd"

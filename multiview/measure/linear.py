@@ -16,8 +16,8 @@ import numpy as np
 
 from multiview import old_import_paths
 from multiview.errors import MultiviewError
-from multiview.measure.kept_results import Kept
 from multiview.measure.knn import require_finite
+from multiview.measure.recent_results import RecentResults
 from multiview.plurals import counted
 
 if TYPE_CHECKING:
@@ -182,19 +182,19 @@ class Probes:
     """
 
     def __init__(self, limit: int = 2**28) -> None:
-        self.kept = Kept(limit)
+        self.recent = RecentResults(limit)
 
     def tuned(self, train: Split, val: Split, grid: Sequence[float] = GRID) -> Tuned:
         """The known probe of these rows, with whatever grid; else `tuned`."""
         size = 8 * train[0].shape[1] * len(np.unique(train[1]))
-        found: Tuned = self.kept.once(_digest(*train, *val), size, lambda: tuned(train, val, grid=grid))
+        found: Tuned = self.recent.once(_digest(*train, *val), size, lambda: tuned(train, val, grid=grid))
         return found
 
     def reduced(self, train: np.ndarray, *others: np.ndarray, dim: int | None = None) -> tuple[np.ndarray, ...]:
         """As `reduced`."""
         columns = train.shape[1]
         size = 8 * columns * (4 + min(columns, dim or columns))
-        reduce = self.kept.once((_digest(train), dim), size, lambda: reduction(train, dim))
+        reduce = self.recent.once((_digest(train), dim), size, lambda: reduction(train, dim))
         return tuple(reduce(x) for x in (train, *others))
 
 

@@ -7,7 +7,7 @@ from threading import Lock
 from typing import Any
 
 
-class Kept:
+class RecentResults:
     """Results that are computed once; beyond `limit` bytes the least recently used ones go."""
 
     def __init__(self, limit: int) -> None:
