@@ -22,7 +22,7 @@ DEMO = --data scenes:2000 --width 0.5 --epochs 60 --knn_every 30 --objective.dra
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-slow test-lowest torture kills lint types docs bench bench-bank bench-data bench-draws \
-  bench-embed bench-objectives bench-step bench-trifeature evidence wall-time wheel clean
+  bench-embed bench-lightly bench-objectives bench-step bench-trifeature evidence wall-time wheel clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)]"
@@ -76,7 +76,8 @@ docs: $(VENV)/.docs ## build the documentation site into build/site; a broken li
 
 bench: $(VENV)/.dev ## run every benchmark, each with ARGS
 	@set -e; count=0; \
-	for file in $(filter-out benchmarks/_% benchmarks/evidence.py benchmarks/trifeature.py benchmarks/wall_time.py,$(wildcard benchmarks/*.py)); do \
+	for file in $(filter-out benchmarks/_% benchmarks/evidence.py benchmarks/trifeature.py benchmarks/wall_time.py \
+	    benchmarks/lightly_speed.py,$(wildcard benchmarks/*.py)); do \
 	  [ -e "$$file" ] || continue; \
 	  count=$$((count + 1)); echo "== $$file"; $(BIN)/python "$$file" $(ARGS); \
 	done; \
@@ -93,6 +94,9 @@ bench-embed: $(VENV)/.dev ## measure `multiview embed` of 20,000 files beside it
 
 bench-step: $(VENV)/.dev ## compare a training step with its bare encoders and a plain loop (ARGS="cmc_lab --samples 20000")
 	@$(BIN)/python benchmarks/step.py $(ARGS)
+
+bench-lightly: $(VENV)/.dev ## compare whole SimCLR runs with lightly, which must be installed (ARGS="--sizes 32")
+	@$(BIN)/python benchmarks/lightly_speed.py $(ARGS)
 
 bench-bank: $(VENV)/.dev ## compare a bank split over 1, 2 and 4 processes with a whole one: time, bytes, error (ARGS)
 	@$(BIN)/python benchmarks/bank.py $(ARGS)
