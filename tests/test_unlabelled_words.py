@@ -1,0 +1,147 @@
+"""Retrieval and kept facts in sentences."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from unlabelled_rows import related, searched
+
+from multiview.measure.intervals import wilson
+from multiview.measure.kept import kept_rows
+from multiview.measure.kept_sentences import kept_verdict
+from multiview.measure.retrieval import Bootstrap
+from multiview.measure.retrieval_sentences import retrieval_notes, retrieval_verdict, standing
+from multiview.measure.rows import Measure
+
+Rows = NDArray[np.float64]
+
+
+class TestWords:
+    def test_the_sentence_names_every_control(self) -> None:
+        text = retrieval_verdict(searched(0.41, 0.09, 0.12, 0.1))
+        assert "finds the depth of a sample by its photo at the first try in 41.0 % of 500 (95 % 3" in text
+        assert (
+            "against 9.0 % with random weights, 12.0 % by ridge regression, 10.0 % by CCA and 0.2 % by chance" in text
+        )
+        assert "over random weights, +29.0 ± " in text
+        assert "over ridge regression)" in text
+        assert "Without labels: the encoders learned what these views have in common.\nNext: `multiview rep" in text
+
+    def test_a_run_that_ridge_regression_matches_is_told_so(self) -> None:
+        text = retrieval_verdict(searched(0.41, 0.09, 0.12, 0.6))
+        assert "better than random weights in 1 of 1 direction, but not better than ridge regression or CCA" in text
+
+    @pytest.mark.parametrize(
+        ("shares", "state", "words"),
+        [
+            ((0.41, 0.09, 0.12, 0.1), "good", "`multiview embed RUN DATA vectors.parquet` writes the features."),
+            ((0.41, 0.09, 0.12, 0.6), "unknown", "Next: train longer (--train.epochs), or with more negatives"),
+            ((0.09, 0.09, 0.01, 0.01), "bad", "Next: look in `multiview report RUN` whether the losses fell."),
+        ],
+    )
+    def test_every_verdict_says_what_to_do_next(
+        self, shares: tuple[float, float, float, float], state: str, words: str
+    ) -> None:
+        rows = searched(*shares)
+        assert standing(rows) == state
+        assert words in retrieval_verdict(rows)
+
+    @pytest.mark.parametrize(
+        ("trained", "random", "told"), [(-0.004, -1.04, True), (-0.02, -0.06, False), (-0.4, -1.0, False)]
+    )
+    def test_a_collapse_is_named(self, trained: float, random: float, told: bool) -> None:
+        rows = [
+            replace(searched(0.1, 0.1, 0.1, 0.1)[0], measure="uniformity", views=("photo",), group="photo", value=value)
+            for value in (trained, random)
+        ]
+        rows = [replace(row, weights=weights) for row, weights in zip(rows, ("trained", "random"), strict=True)]
+        text = " ".join(kept_verdict(rows))
+        assert ("Collapse: training made the embeddings alike of photo (uniformity -0.00" in text) == told
+        assert ("--train.optimizer.lr 0.001" in text) == told
+
+    @pytest.mark.parametrize(("tested", "told"), [(7, True), (29, True), (30, False)])
+    def test_few_test_samples_are_named(self, tested: int, told: bool) -> None:
+        text = retrieval_verdict(searched(0.6, 0.1, 0.1, 0.1, n=tested))
+        assert (f"Only {tested} samples of the test split: the intervals are wide." in text) == told
+        assert ("`multiview split STORE NEW_STORE --split 60/10/30`" in text) == told
+
+    def test_the_warning_speaks_of_the_kind_of_data(self) -> None:
+        noise = np.random.default_rng(5).normal(size=(300, 4))
+        _, y = related(300)
+        h = {"trained": (noise[:200], noise[200:]), "random": (noise[:200], noise[200:])}
+        for fact, word, other in (("level", "noise of one recording", "pictures"), ("thumbnail", "pictures", "noise")):
+            kept = [
+                row
+                for view in ("photo", "depth")
+                for row in kept_rows(view, h, {fact: (y[:200], y[200:])}, Bootstrap(100), "test")
+            ]
+            (text,) = kept_verdict([*searched(0.9, 0.01, 0.1, 0.1), *kept])
+            assert word in text
+            assert other not in text
+
+    def test_without_a_control_nothing_is_good_or_bad(self) -> None:
+        bare = [replace(row, facts={"chance": 0.002}) for row in searched(0.4, 0.1, 0.1, 0.1)]
+        assert standing(bare) == "unknown"
+
+    def test_the_notes_say_how_it_was_cut_and_fitted(self) -> None:
+        text = " ".join(retrieval_notes(searched(0.41, 0.09, 0.12, 0.6)))
+        assert "Queries and gallery are cut at different places" in text
+        assert "of 900 training samples" in text
+
+    def test_retrieval_alone_is_not_believed(self) -> None:
+        x, y = related(300)
+        noise = np.random.default_rng(5).normal(size=(300, 4))
+        h = {"trained": (noise[:200], noise[200:]), "random": (noise[:200], noise[200:])}
+        kept = [
+            row
+            for view in ("photo", "depth")
+            for row in kept_rows(view, h, {"colour": (y[:200], y[200:])}, Bootstrap(100), "test")
+        ]
+        (text,) = kept_verdict([*searched(0.9, 0.01, 0.1, 0.1), *kept])
+        assert "it says that photo, depth learned, but their features keep none of the simple facts better" in text
+        h = {"trained": (x[:200], x[200:]), "random": (noise[:200], noise[200:])}
+        better = [
+            row
+            for view in ("photo", "depth")
+            for row in kept_rows(view, h, {"colour": (y[:200], y[200:])}, Bootstrap(100), "test")
+        ]
+        assert kept_verdict([*searched(0.9, 0.01, 0.1, 0.1), *better]) == []
+
+    @pytest.mark.parametrize(
+        ("trained", "random", "few", "told"),
+        [
+            (0.5, 0.5, None, True),
+            (0.9, 0.5, None, False),
+            (0.96, 0.96, None, False),
+            (0.5, 0.5, (0.01, 0.2), False),
+            (0.5, 0.5, (-0.1, 0.2), True),
+        ],
+        ids=["untrained", "better", "no room", "few labels better", "few labels unclear"],
+    )
+    def test_the_probe_has_the_last_word(
+        self, trained: float, random: float, few: tuple[float, float] | None, told: bool
+    ) -> None:
+        facts = {"extracted": 4, "classes": 2, "majority": 0.5, "c": 1.0, "converged": True}
+        samples = {"train": 400, "val": 0, "test": 400}
+        probes = [
+            Measure(
+                measure="linear",
+                views=("photo",),
+                group="photo",
+                weights=weights,
+                value=value,
+                interval=wilson(value, 400),
+                width=4,
+                samples=samples,
+                facts=facts,
+            )
+            for weights, value in (("trained", trained), ("random", random))
+        ]
+        if few:
+            over = {"random": {"points": sum(few) / 2, "low": few[0], "high": few[1]}}
+            probes.append(replace(probes[0], measure="target_top1", facts={"labels": "2 a class", "over": over}))
+        text = " ".join(kept_verdict([*searched(0.9, 0.01, 0.1, 0.1), *probes]))
+        assert ("the linear probe finds their features no better" in text) is told
