@@ -49,8 +49,7 @@ class Preprocess:
             folder of the id), or 'id:REGEX' (what the first parentheses match in the id). The store
             keeps it for `train --group`, and no group is in two of the splits made here.
         view_statistics: at the end, compute mean and std of the installed views from at most 250
-            samples,
-            for normalisation and `inspect`.
+            samples, for normalisation and `inspect`.
         overwrite: replace the store in OUT.
     """
 

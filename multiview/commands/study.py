@@ -32,8 +32,8 @@ class Study:
     Args:
         out: the folder of the study (null = studies/RECIPE). The same command continues a study
             that was stopped; finished runs are not repeated.
-        seeds: how many seeds, from --seed on. Intervals need 2, verdicts 3; 5 make
-            the intervals narrow enough for most differences.
+        seeds: how many seeds, from --seed on. Intervals need 2, verdicts 3; 5 make the
+            intervals narrow enough for most differences.
         parts: what is changed: views, edges, topology, alone, or none.
         core: the view in the middle of the topology `core` (null = the first).
         sweep: OPTION=VALUE,VALUE: also other values of an option: temperature, K, dim or another

@@ -72,11 +72,11 @@ def _rest_of_optimiser(options: Sequence[str]) -> list[str]:
         option, equals, own = word.partition("=")
         if option.startswith("--"):
             given[option.removeprefix("--")] = own if equals else value
-    rated = any(option.rpartition(".")[2] == "lr" for option in given)
+    rates = [own for option, own in given.items() if option.rpartition(".")[2] == "lr"]
     name = next((own for option, own in given.items() if option.endswith("optimizer.name")), None)
-    if name is None and any(_is_of_sgd(value) for option, value in given.items() if option.split(".")[-1] == "lr"):
-        return ["--train.optimizer.name=sgd"]
-    return [] if rated or name in (None, "adamw") else [f"--train.optimizer.lr={Optimizer.lr}"]
+    if name is None:
+        return ["--train.optimizer.name=sgd"] if any(map(_is_of_sgd, rates)) else []
+    return [] if rates or name == "adamw" else [f"--train.optimizer.lr={Optimizer.lr}"]
 
 
 def _is_of_sgd(rate: str) -> bool:

@@ -118,8 +118,8 @@ def _trained_and_measured(job: Job, plan: Plan, recipe: Recipe, probes: Probes |
     def measure(trained: Trained, _: Recipe, console: Console) -> None:
         from multiview.measure.evaluate import evaluate
 
-        what = {"dim": plan.dim, "subsets": plan.subsets, "controls": plan.controls_of(job)}
-        evaluate(trained, console=console, probes=probes, **what)  # type: ignore[arg-type]
+        controls = plan.controls_of(job)
+        evaluate(trained, console=console, dim=plan.dim, subsets=plan.subsets, controls=controls, probes=probes)
 
     trained = run(recipe, name=short_name(type(recipe)), origin=origin, steps=(measure,))
     if trained is not None and trained.stopped_by:
