@@ -15,25 +15,12 @@ from numpy.typing import NDArray
 from multiview.distributed import on_first
 from multiview.files import replacing
 from multiview.measure.embeddings import embed
-from multiview.model import needs_of
-from multiview.recipe import Setup
-from multiview.train.frozen_features import FrozenFeatures
+from multiview.train.frozen_features import FrozenFeatures, views_encoded_once
 from multiview.train.prepare import TRAIN_SPLIT, Prepared
 from multiview.view import View
 
 SUFFIX = ".features"
 """Ending of the folder beside a store, and of the files in it."""
-
-
-def views_encoded_once(setup: Setup) -> tuple[str, ...]:
-    """The views with a frozen encoder. Not those of which an edge reads keys.
-
-    The key encoder of a view follows its encoder and needs the view itself at each step.
-    """
-    with_keys = {view for view, needs in needs_of(setup.graph) if needs.keys is not None}
-    owner = {view: name if isinstance(name, str) else view for view, name in setup.encoders.items()}
-    frozen = {view for view, tuning in setup.tuning.items() if tuning.train == "frozen"}
-    return tuple(view for view in setup.graph.views if owner[view] in frozen and view not in with_keys)
 
 
 def encode_once(prepared: Prepared) -> dict[str, FrozenFeatures]:

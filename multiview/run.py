@@ -220,11 +220,13 @@ def _online(prepared: Prepared, steps: int, folder: Path) -> Callable[[int, int]
     from multiview.measure.labelled_splits import HELD_OUT
     from multiview.measure.online import Watch, watched_note, watched_split
     from multiview.measure.online_retrieval import online_retrieval
+    from multiview.train.frozen_features import views_encoded_once
 
     searched = str(prepared.train.keep).startswith(f"{BEST_OF}retrieval")
     file = folder / HEALTH if prepared.accelerator.is_main_process else None
     among = ("val",) if prepared.train.keeps_best else HELD_OUT
-    watch = Watch(_trained(prepared), prepared.accelerator.device, file, among)
+    still = views_encoded_once(prepared.setup)
+    watch = Watch(_trained(prepared), prepared.accelerator.device, file, among, still)
     split = watched_split(watch.trained, among)
 
     def show(when: str, values: dict[str, float]) -> None:

@@ -14,4 +14,4 @@ def clusters(rows, classes=4, dim=12, noise=1.0, seed=0, centres=0):
 
 
 def splits(noise=1.0, **kwargs):
-    return [clusters(rows, noise=noise, seed=seed, **kwargs) for seed, rows in enumerate((200, 80, 120))]
+    return [clusters(rows, noise=noise, seed=seed, **kwargs) for seed, rows in enumerate((200, 120, 120))]

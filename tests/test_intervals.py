@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,6 +87,21 @@ class TestNoise:
     )
     def test_the_verdict_in_words(self, accuracies, sentence):
         assert sentence in verdict(three(*accuracies))
+
+    def test_one_view_that_learned_is_not_called_nothing(self):
+        """A frozen tower beside it can hide what the other encoder learned."""
+        rows = three(0.50, 0.50, 0.50)
+        rows = [replace(row, linear=0.7) if (row.features, row.view) == ("trained", "ab") else row for row in rows]
+        text = verdict(rows)
+        assert "Not better than random weights or raw pixels, but by itself ab (+20.0 ± 5.5 over random" in text
+        assert "weights) is: its encoder learned." in text
+        assert "learned nothing" not in text
+
+    def test_a_probe_that_knows_one_class_judges_no_encoder(self):
+        text = verdict(three(0.45, 0.45, 0.45, majority=0.45))
+        assert "The probe gives the commonest class to all samples" in text
+        assert "learned" not in text
+        assert "commonest" not in verdict(three(0.45, 0.5, 0.45, majority=0.45))
 
     def test_the_verdict_of_a_single_view(self):
         rows = [score("trained", "rgb", 0.7), score("random weights", "rgb", 0.4)]

@@ -19,7 +19,7 @@ from multiview.data.write.preprocess import preprocess
 from multiview.errors import MultiviewError
 from multiview.measure import target_scores as scores
 from multiview.measure.files import rows_from_json, to_json
-from multiview.measure.linear import CROSS, VALIDATION, choosing_folds, reduced
+from multiview.measure.linear import CROSS, VALIDATION, choosing_folds, linear_probe, reduced
 from multiview.measure.logistic import Rows
 from multiview.measure.target_probes import Task, chosen_rows, predicted
 from multiview.measure.target_rows import Plan, Samples, target_rows
@@ -75,6 +75,13 @@ class TestScores:
         assert scores.r2(truth, guess, weight[None])[0] == pytest.approx(metrics.r2_score(t, g))
         assert scores.mae(truth, guess, weight[None])[0] == pytest.approx(metrics.mean_absolute_error(t, g))
 
+    @pytest.mark.filterwarnings("error")
+    def test_a_class_without_training_samples_is_missed_and_gives_no_warning(self):
+        truth = np.array([0, 1, 2, 0, 1])
+        guess = np.array([[3.0, 1, -np.inf], [0, 2, -np.inf], [1, 0, -np.inf], [2, 0, -np.inf], [0, 1, -np.inf]])
+        areas = [metrics.roc_auc_score(truth == k, guess[:, k].clip(min=-1e9)) for k in range(3)]
+        assert scores.auroc(truth, guess, scores.once(5))[0] == pytest.approx(np.mean(areas))
+
     def test_what_the_samples_do_not_define_is_nan(self):
         truth, guess = np.zeros(3, int), np.zeros((3, 2))
         assert np.isnan(scores.auroc(truth, guess, scores.once(3))).all()
@@ -101,10 +108,25 @@ class TestSolver:
             alone = LogisticRegression(C=0.1, tol=1e-6).fit(x, hot[:, column])
             np.testing.assert_allclose(together[:, column], alone.decision_function(test), atol=0.05)
 
+    def test_few_validation_samples_do_not_choose_a_probe_that_knows_one_class(self):
+        """14 classes, half of the samples of one of them, 36 samples to validate."""
+        rng = np.random.default_rng(0)
+        share = np.array([0.5, *([0.5 / 13] * 13)])
+
+        def drawn(count: int) -> tuple[np.ndarray, np.ndarray]:
+            y = rng.choice(14, count, p=share)
+            return (0.4 * middle[y] + rng.normal(size=(count, 256))).astype(np.float32), y
+
+        middle = rng.normal(size=(14, 256))
+        train, val, test = drawn(276), drawn(36), drawn(400)
+        result = linear_probe(train, val, test)
+        assert result.accuracy > (test[1] == 0).mean() + 0.1
+        assert result.chosen_on == CROSS
+
     def test_small_validation_gives_way_to_folds(self):
         train, val, _ = splits()
         assert choosing_folds(train, val)[1] == VALIDATION
-        folds, how = choosing_folds(train, (val[0][:9], val[1][:9]))
+        folds, how = choosing_folds(train, (val[0][:99], val[1][:99]))
         assert how == CROSS and len(folds) == 5
         held = np.concatenate([each[1][0] for each in folds])
         assert sorted(map(tuple, held)) == sorted(map(tuple, train[0]))

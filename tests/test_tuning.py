@@ -12,10 +12,13 @@ from safetensors.torch import save_file
 
 import multiview as mv
 from multiview.config import Optimizer
-from multiview.encoded_once import SUFFIX, views_encoded_once
+from multiview.encoded_once import SUFFIX
 from multiview.model import MultiviewModel
 from multiview.portable.write import write_model
+from multiview.train.duration import encoder_seconds
+from multiview.train.frozen_features import views_encoded_once
 from multiview.train.optimiser import make_optimiser
+from multiview.train.prepare import prepare
 from multiview.train.schedule import set_rate
 from multiview.train.tuned import tuned
 
@@ -110,6 +113,36 @@ def test_a_view_with_a_key_encoder_is_encoded_at_each_step() -> None:
     assert views_encoded_once(setup(frozen)) == ("photo",)
     assert views_encoded_once(setup(frozen, mv.MoCo())) == ()
     assert views_encoded_once(setup({"photo": mv.Tuning(train="heads")})) == ()
+
+
+def test_a_frozen_view_is_timed_once_a_sample(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passes of 1 s for each view: 4 epochs of one view cost less than two passes of both."""
+    seconds: list[tuple[set[str], bool]] = []
+
+    def one_second(_: object, views: dict[str, torch.Tensor], learns: bool = True) -> float:
+        seconds.append((set(views), learns))
+        return float(len(views))
+
+    monkeypatch.setattr("multiview.train.duration._pass", one_second)
+    recipe = mv.Recipe(data=str(data), out=str(tmp_path / "run"), train=replace(TRAIN, steps=100))
+    each = {}
+    for name, tuning in {"learning": {}, "frozen": {"photo": mv.Tuning(train="frozen")}}.items():
+        prepared = prepare(recipe, setup(tuning))
+        each[name] = (encoder_seconds(prepared), prepared.situation)
+    (both, situation), (one, _) = each["learning"], each["frozen"]
+    assert both == 2 * 100 * 16 / 16
+    assert one == 100 + situation.samples / 16
+    assert ({"photo"}, False) in seconds and ({"depth"}, True) in seconds
+
+
+def test_a_frozen_view_is_not_measured_while_the_other_learns(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = replace(TRAIN, knn_every=1)
+    built = setup({"photo": mv.Tuning(train="frozen")})
+    mv.fit(built, data=str(data), out=str(tmp_path / "run"), train=train, evaluate=False)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "kNN" in line]
+    assert lines and all("depth" in line and "photo" not in line for line in lines)
 
 
 def test_all_views_frozen_trains_the_heads_alone(data: Path, tmp_path: Path) -> None:

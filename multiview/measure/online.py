@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from multiview.data.store.reading import Store
     from multiview.objectives.needs import Head
     from multiview.trained import Trained
+    from multiview.view import View
 
 Pairs = list[tuple["Partners", tuple["Head", "Head"]]]
 TRAIN_SAMPLES, TEST_SAMPLES = 4000, 1000
@@ -43,8 +44,12 @@ EARLY = 0.2
 """Share of the run in which nothing is said: the first steps often cost a little."""
 
 
-def online_knn(trained: Trained, device: torch.device, among: Collection[str] = HELD_OUT) -> dict[str, float]:
+def online_knn(
+    trained: Trained, device: torch.device, among: Collection[str] = HELD_OUT, still: Collection[str] = ()
+) -> dict[str, float]:
     """`knn/VIEW` -> accuracy of every view on validation samples, with neighbours in train.
+
+    Views in `still`, whose encoders do not learn, are left out unless all are.
 
     Chooses up to 1000 labelled validation samples for each view, or test samples when few or no
     validation samples have labels (`watched_splits`), and 4000 labelled training samples. Empty
@@ -55,15 +60,16 @@ def online_knn(trained: Trained, device: torch.device, among: Collection[str] = 
     held_out = _labelled_split(trained, among)
     if held_out is None:
         return {}
+    views = {name: view for name, view in trained.setup.views.items() if name not in still} or trained.setup.views
     chosen = {
-        split: labelled_positions(trained.store, split, trained.setup.views, most)
+        split: labelled_positions(trained.store, split, views, most)
         for split, most in (("train", TRAIN_SAMPLES), (held_out, TEST_SAMPLES))
     }
     if not all(map(len, chosen.values())):
         return {}
-    train, test = (_embedded(trained, split, positions, device) for split, positions in chosen.items())
+    train, test = (_embedded(trained, split, positions, device, views) for split, positions in chosen.items())
     trained.model.train()
-    labels = {view: (train.labels_of(view), test.labels_of(view)) for view in trained.setup.views}
+    labels = {view: (train.labels_of(view), test.labels_of(view)) for view in views}
     return {
         f"knn/{view}": weighted_knn(train.features[view], train_y, test.features[view], test_y)
         for view, (train_y, test_y) in labels.items()
@@ -95,8 +101,10 @@ def watched_note(store: Store, split: str) -> str:
     return f"the {split} samples are measured while the run trains, because {why}. {use}."
 
 
-def _embedded(trained: Trained, split: str, positions: NDArray[np.int64], device: torch.device) -> Embedded:
-    return embed(trained.store, split, trained.setup.views, trained.features, device, positions=positions)
+def _embedded(
+    trained: Trained, split: str, positions: NDArray[np.int64], device: torch.device, views: Mapping[str, View]
+) -> Embedded:
+    return embed(trained.store, split, views, trained.features, device, positions=positions)
 
 
 def online_recall(trained: Trained, device: torch.device, among: Collection[str] = HELD_OUT) -> dict[str, float]:
@@ -111,7 +119,7 @@ def online_recall(trained: Trained, device: torch.device, among: Collection[str]
         return {}
     found, pairs = watched
     positions = np.unique(np.concatenate([pair.positions for pair, _ in pairs]))
-    held_out = _embedded(trained, found.split, positions, device)
+    held_out = _embedded(trained, found.split, positions, device, trained.setup.views)
     values = {}
     for pair, heads in pairs:
         at = np.searchsorted(positions, pair.positions)
@@ -167,12 +175,14 @@ class Watch:
             nothing. A resumed run does not say again what it holds.
         among: the held-out splits that may be measured; only `val` when the best checkpoint is
             chosen by what is measured.
+        still: views whose encoder does not learn; their kNN says nothing about training.
     """
 
     trained: Trained
     device: torch.device
     file: Path | None = None
     among: tuple[str, ...] = HELD_OUT
+    still: tuple[str, ...] = ()
     untrained: dict[str, float] | None = None
     said: bool = False
 
@@ -204,7 +214,8 @@ class Watch:
         return values, text
 
     def _measured(self, trained: Trained) -> dict[str, float]:
-        return online_knn(trained, self.device, self.among) or online_recall(trained, self.device, self.among)
+        knn = online_knn(trained, self.device, self.among, self.still)
+        return knn or online_recall(trained, self.device, self.among)
 
 
 def fallen_text(fallen: Mapping[str, tuple[float, float]]) -> str:

@@ -204,13 +204,18 @@ def rows_of(searched: Searched, split: str) -> list[Measure]:
     """R@1, R@5, R@10 and the median rank of one ordered pair, for all weights.
 
     The R@1 of the trained weights carries its margins over the controls, from the same draws of
-    queries; the R@1 of the fused similarities the margin over the trained weights alone.
+    queries, and its R@10 that over random weights; the R@1 of the fused similarities the margin
+    over the trained weights alone.
     """
     pair, found = searched.pair, searched.found
     rows = []
     for weights, each in found.items():
         against = {TRAINED: CONTROLS, FUSED: (TRAINED,)}.get(weights, ())
-        margins = {f"over_{other}": _margin(each, found[other], searched.draws) for other in against if other in found}
+        margins = {
+            1: {f"over_{other}": _margin(each, found[other], 1, searched.draws) for other in against if other in found}
+        }
+        if weights == TRAINED and RANDOM in found:
+            margins[FIRST[-1]] = {f"over_{RANDOM}": _margin(each, found[RANDOM], FIRST[-1], searched.draws)}
         facts = {**pair.facts, **searched.facts.get(weights, {}), "seed": SEED, **searched.draws.facts}
         common: dict[str, Any] = {"views": (pair.query, pair.gallery), "group": pair.name, "weights": weights}
         common |= {"width": searched.widths[weights], "split": split, "samples": {split: len(each)}}
@@ -218,8 +223,8 @@ def rows_of(searched: Searched, split: str) -> list[Measure]:
     return rows
 
 
-def _margin(found: Ranks, control: Ranks, draws: Bootstrap) -> dict[str, float]:
-    over = over_control(found <= 1, control <= 1, draws)
+def _margin(found: Ranks, control: Ranks, k: int, draws: Bootstrap) -> dict[str, float]:
+    over = over_control(found <= k, control <= k, draws)
     return {"points": over.points, "low": over.low, "high": over.high}
 
 
@@ -227,14 +232,14 @@ def _rows(
     found: Ranks,
     draws: Bootstrap,
     facts: Mapping[str, Any],
-    margins: Mapping[str, Mapping[str, float]],
+    margins: Mapping[int, Mapping[str, Mapping[str, float]]],
     common: Mapping[str, Any],
 ) -> list[Measure]:
     n = len(found)
     rows = []
     for k in FIRST:
         hits = found <= k
-        known = {**facts, "pool": n, "chance": min(1.0, k / n), **(margins if k == 1 else {})}
+        known = {**facts, "pool": n, "chance": min(1.0, k / n), **margins.get(k, {})}
         interval = _of_share(hits, draws)
         rows.append(Measure(measure=RECALL[k], value=float(hits.mean()), interval=interval, facts=known, **common))
     known = {**facts, "pool": n, "chance": (n + 1) / 2}

@@ -21,6 +21,7 @@ from multiview.measure.rows import (
 from multiview.plurals import counted
 
 FIRST_TRY = RECALL[1]
+TEN = RECALL[10]
 MOST = 6
 """Most directions that a verdict names one by one."""
 PLAIN = (RIDGE, CCA)
@@ -36,8 +37,9 @@ NEXT = {
     "ridge regression or CCA find as much, the relation of the views is simple: see in `multiview report RUN` which "
     "pairs gain.",
     "bad": "look in `multiview report RUN` whether the losses fell. If not, train longer (--train.epochs) or "
-    "with another learning rate; if they did, use a milder augmentation and larger crops. Where the recipe is not "
-    "`auto`, `multiview train auto --data DATA` chooses views and encoders by the data.",
+    "with another learning rate; if they did, use a milder augmentation and larger crops, where there are any. "
+    "`multiview train auto --data DATA` chooses views and encoders by the data; a graph of your own with frozen or "
+    "pretrained encoders stays yours.",
 }
 """What to do after a verdict without labels, by `standing`."""
 
@@ -55,7 +57,8 @@ def rank_rows(rows: Iterable[Measure]) -> list[Measure]:
 def retrieval_verdict(rows: Sequence[Measure]) -> str:
     """What the trained encoders find, beside all controls, and the conclusion.
 
-    A direction is learned when the 95 % interval of its margin over random weights lies above zero.
+    A direction is learned when the 95 % interval of its margin over random weights lies above zero,
+    at the first try (R@1). Where none is, the first ten (R@10) say whether learning has begun.
     Ridge regression and CCA say whether it needed a network.
     """
     first = {(row.group, row.weights): row for row in rows if row.measure == FIRST_TRY}
@@ -64,7 +67,7 @@ def retrieval_verdict(rows: Sequence[Measure]) -> str:
     if len(found) > MOST:
         lines.append(f"... and {len(found) - MOST} directions more, in the table.")
     if found:
-        lines += [_conclusion(found), *_few(found), *_fused(first), ADVICE + NEXT[standing(rows)]]
+        lines += [_conclusion(found, rows), *_few(found), *_fused(first), ADVICE + NEXT[standing(rows)]]
     return "\n".join([*lines, *_ranks(rank_rows(rows), {row.views[0] for row in found})])
 
 
@@ -136,14 +139,21 @@ def beats_plain(row: Measure) -> bool:
 def standing(rows: Sequence[Measure]) -> str:
     """`good`: every direction beats all controls; `bad`: none beats random weights.
 
-    `unknown` stands for everything between, and for rows without controls.
+    `unknown` stands for everything between, also where the first ten tries beat random weights and
+    the first does not, and for rows without controls.
     """
     found = _first_try(rows, TRAINED)
     margins = [margin_of(row) for row in found]
     learned = [row for row, m in zip(found, margins, strict=True) if m and m.clear]
     if learned and len(learned) == len(found) and all(map(beats_plain, found)):
         return "good"
-    return "unknown" if learned or None in margins else "bad"
+    return "unknown" if learned or None in margins or any(_among_ten(rows).values()) else "bad"
+
+
+def _among_ten(rows: Iterable[Measure]) -> dict[str, bool]:
+    """Direction -> whether R@10 is better than with random weights beyond noise, where known."""
+    margins = {row.group: margin_of(row) for row in rows if row.measure == TEN and row.weights == TRAINED}
+    return {group: m.clear for group, m in margins.items() if m}
 
 
 def _first_try(rows: Iterable[Measure], weights: str) -> list[Measure]:
@@ -180,13 +190,13 @@ def _over(row: Measure, weights: str) -> str:
     return f"{over.in_words} over {IN_WORDS[weights]}{', within noise' * over.noise}"
 
 
-def _conclusion(found: Sequence[Measure]) -> str:
+def _conclusion(found: Sequence[Measure], rows: Sequence[Measure]) -> str:
     margins = [margin_of(row) for row in found]
     if None in margins:
         return "No control was measured, so nobody can say whether the run learned."
     learned = [row for row, m in zip(found, margins, strict=True) if m and m.clear]
     if not learned:
-        return "Without labels: not better than random weights at the first try (R@1), which shows no learning."
+        return _not_at_once(_among_ten(rows))
     matched = [row.group for row in learned if not beats_plain(row)]
     if len(learned) == len(found) and not matched:
         return "Without labels: the encoders learned what these views have in common."
@@ -196,6 +206,23 @@ def _conclusion(found: Sequence[Measure]) -> str:
     )
     directions = f"{len(learned)} of {counted(len(found), 'direction')}"
     return f"Without labels: better than random weights in {directions}{named}{plain}."
+
+
+def _not_at_once(among_ten: Mapping[str, bool]) -> str:
+    """The conclusion where no direction is learned at the first try."""
+    if not among_ten:  # of an older version
+        return "Without labels: not better than random weights at the first try (R@1), which shows no learning."
+    better = [group for group, clear in among_ten.items() if clear]
+    if not better:
+        return (
+            "Without labels: not better than random weights, neither at the first try (R@1) nor among the first ten "
+            "(R@10), which shows no learning."
+        )
+    named = f" ({_list(better)})" if len(better) < len(among_ten) else ""
+    return (
+        "Without labels: not better than random weights at the first try (R@1), but among the first ten (R@10) in "
+        f"{len(better)} of {counted(len(among_ten), 'direction')}{named}: the encoders have begun to learn."
+    )
 
 
 def _few(found: Sequence[Measure]) -> list[str]:

@@ -6,22 +6,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
 from multiview.measure.intervals import Margin, margin, paired_margin
-from multiview.measure.rows import BALANCED, CONCAT, LINEAR, Measure
+from multiview.measure.rows import BALANCED, CONCAT, LINEAR, RANDOM, Measure
 from multiview.measure.scores import Score, measures_of
 from multiview.plurals import counted
+
+ONE_CLASS = (
+    ". The probe gives the commonest class to all samples, with every encoder, so that it tells nothing about "
+    "them: give more labelled samples, or see the rows with few labels a class."
+)
 
 
 def verdict(rows: Iterable[Measure | Score]) -> str:
     """One sentence: linear accuracy of all views, the margins over the controls, the conclusion.
 
     The run learned when it beats every control beyond noise: when the 95 % interval of each
-    `margin` lies above zero.
+    `margin` lies above zero. Where all views together do not, single groups of views may.
     """
     measures = linear_rows(measures_of(rows))
     subject, *controls = headline(measures)
     margins = {control.weights_in_words: margin_over(subject, control) for control in controls}
     comparisons = "".join(f", {m.in_words} over {name}{' (within noise)' * m.noise}" for name, m in margins.items())
-    return f"{_title(subject)}: linear {100 * subject.value:.1f} %{comparisons}{_conclusion(margins)}"
+    conclusion = ONE_CLASS if _one_class([subject, *controls]) else _conclusion(margins, _gains(measures, subject))
+    return f"{_title(subject)}: linear {100 * subject.value:.1f} %{comparisons}{conclusion}"
 
 
 def verdict_of_runs(runs: Sequence[Sequence[Measure]]) -> str:
@@ -93,7 +99,20 @@ def _margins(rows: Sequence[Measure]) -> list[Margin]:
     return [margin_over(subjects[row.group], row) for row in controls if row.group in subjects]
 
 
-def _conclusion(margins: Mapping[str, Margin]) -> str:
+def _one_class(heads: Sequence[Measure]) -> bool:
+    """Whether every probe is right for the commonest class alone."""
+    return len(heads) > 1 and all(row.value == row.facts["majority"] for row in heads)
+
+
+def _gains(rows: Sequence[Measure], subject: Measure) -> list[str]:
+    """The groups of fewer views that beat their random weights beyond noise, in words."""
+    others = {row.group: row for row in rows if row.weights == RANDOM}
+    mine = [row for row in rows if row.weights == subject.weights and len(row.views) < len(subject.views)]
+    margins = {row.group: margin_over(row, others[row.group]) for row in mine if row.group in others}
+    return [f"{group} ({m.in_words} over random weights)" for group, m in margins.items() if m.clear]
+
+
+def _conclusion(margins: Mapping[str, Margin], gains: Sequence[str]) -> str:
     beaten = [name for name, m in margins.items() if m.clear]
     missed = [name for name, m in margins.items() if not m.clear]
     if not margins:
@@ -101,6 +120,10 @@ def _conclusion(margins: Mapping[str, Margin]) -> str:
     if not missed:
         return ": the encoders learned."
     if missed[0] == next(iter(margins)):
+        if gains:
+            return (
+                f". Not better than {' or '.join(missed)}, but by itself {' and '.join(gains)} is: its encoder learned."
+            )
         return f". Not better than {' or '.join(missed)}: the encoders learned nothing that the probe can see."
     return f". Better than {' and '.join(beaten)} but not than {' or '.join(missed)}: training helped, but not enough."
 

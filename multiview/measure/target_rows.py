@@ -190,10 +190,17 @@ def _rows(
         "probe": key[2],
         "space": "h",
     }
-    facts |= {"classes": len(target.names)} if target.names else {}
+    facts |= {"classes": _count_classes(target, splits["train"])} if target.names else {}
     common = {"views": group, "group": group_name(group, list(plan.views))}
     draws = {name: each.draws for name, each in outputs.items()}
     return measured_outputs(truth, draws, measures, facts, common, outputs)
+
+
+def _count_classes(target: Target, train: Samples) -> int:
+    """How many classes a probe can name: those of training samples, or all labels."""
+    if target.kind != CLASSES:
+        return len(target.names)
+    return len(np.unique(target.values[train.rows[target.known[train.rows]]]))
 
 
 def measured_outputs(

@@ -80,7 +80,8 @@ def _per_column(truth: Array, scores: Array, times: Array, measure: Any) -> Arra
 def _reached(hot: Array, scores: Array, times: Array) -> tuple[Array, Array]:
     """Drawn samples with and without the label above each distinct score: twice (draws, places)."""
     order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
+    falling = scores[order]  # -inf for a class without training samples
+    ends = np.append(np.flatnonzero(falling[1:] != falling[:-1]), len(order) - 1)
     counts = times[:, order].astype(np.float64)
     yes = hot[order].astype(np.float64)
     return (counts * yes).cumsum(1)[:, ends], (counts * (1 - yes)).cumsum(1)[:, ends]

@@ -77,7 +77,7 @@ def between_views(run: Gathered) -> Card:
     more = [f"{counted(missing, 'direction')} more in the table of all measured values."] if missing else []
     return Card(
         title=title,
-        state=standing(first),
+        state=standing(run.rows),
         sentence=text[at],
         lines=text[:at] + text[at + 1 :] + more,
         drawing=drawing(shown, "R@1"),

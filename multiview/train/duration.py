@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from multiview.plurals import counted
+from multiview.train.frozen_features import views_encoded_once
 from multiview.train.prepare import Prepared
 from multiview.viewlayer import ViewLayer
 
@@ -31,11 +32,20 @@ def timed_rows(prepared: Prepared) -> int:
 
 
 def encoder_seconds(prepared: Prepared) -> float | None:
-    """Seconds of all encoders' passes in the whole run; None when there is one sample only."""
+    """Seconds of all encoders' passes in the whole run; None when there is one sample only.
+
+    A view that is encoded once counts once a sample, and not at each step.
+    """
     rows = timed_rows(prepared)
     if rows < 2:
         return None
-    return _seconds(prepared, rows) * prepared.situation.per_rank / rows * prepared.steps
+    batch = prepared.samples[0, torch.linspace(0, len(prepared.samples) - 1, rows).long()]
+    device, once = prepared.accelerator.device, views_encoded_once(prepared.setup)
+    views = {name: x.to(device) for name, x in ViewLayer(prepared.setup.views)(batch).items()}
+    still = {name: views.pop(name) for name in once if name in views}
+    learning = shortest(lambda: _pass(prepared, views)) if views else 0.0
+    first = shortest(lambda: _pass(prepared, still, learns=False)) if still else 0.0
+    return (learning * prepared.situation.per_rank * prepared.steps + first * prepared.situation.samples) / rows
 
 
 def amount(seconds: float) -> str:
@@ -45,29 +55,23 @@ def amount(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
 
 
-def _seconds(prepared: Prepared, rows: int) -> float:
-    """The shortest of several forward and backward passes of all encoders.
+def shortest(timed: Callable[[], float]) -> float:
+    """The smallest of 2 times or more, up to `MOST` while they last less than `ENOUGH` together.
 
     Small encoders take several, because other programs interrupt a pass on a busy machine.
     """
-    batch = prepared.samples[0, torch.linspace(0, len(prepared.samples) - 1, rows).long()]
-    device = prepared.accelerator.device
-    views = {name: x.to(device) for name, x in ViewLayer(prepared.setup.views)(batch).items()}
-    return shortest(lambda: _pass(prepared, views))
-
-
-def shortest(timed: Callable[[], float]) -> float:
-    """The smallest of 2 times or more, up to `MOST` while they last less than `ENOUGH` together."""
     found = [timed(), timed()]
     while sum(found) < ENOUGH and len(found) < MOST:
         found.append(timed())
     return min(found)
 
 
-def _pass(prepared: Prepared, views: dict[str, Tensor]) -> float:
+def _pass(prepared: Prepared, views: dict[str, Tensor], learns: bool = True) -> float:
+    """Seconds of one forward and, where something learns, backward pass of the views' encoders."""
     model, device = prepared.model.to(prepared.accelerator.device), prepared.accelerator.device
     start = time.monotonic()
-    total = torch.stack([h.float().mean() for h in model.features(views).values()]).sum()
+    with torch.set_grad_enabled(learns):
+        total = torch.stack([h.float().mean() for h in model.features(views).values()]).sum()
     if total.requires_grad:
         total.backward()
     if device.type == "cuda":

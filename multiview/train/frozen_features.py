@@ -1,10 +1,24 @@
-"""The features of a frozen view: what its encoder gave once, read by the index of a sample."""
+"""Frozen views: which are encoded once, and what their encoder gave, by the index of a sample."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from torch import Tensor
+
+from multiview.model import needs_of
+from multiview.recipe import Setup
+
+
+def views_encoded_once(setup: Setup) -> tuple[str, ...]:
+    """The views with a frozen encoder. Not those of which an edge reads keys.
+
+    The key encoder of a view follows its encoder and needs the view itself at each step.
+    """
+    with_keys = {view for view, needs in needs_of(setup.graph) if needs.keys is not None}
+    owner = {view: name if isinstance(name, str) else view for view, name in setup.encoders.items()}
+    frozen = {view for view, tuning in setup.tuning.items() if tuning.train == "frozen"}
+    return tuple(view for view in setup.graph.views if owner[view] in frozen and view not in with_keys)
 
 
 @dataclass(frozen=True)
