@@ -35,12 +35,16 @@ def _is_closed(stream: int) -> bool:
 
 
 class SafeConsole(Console):
-    """A rich console that prints `[red]` as it is, and control characters of texts as `\\x1b`."""
+    """A rich console that prints `[red]` as it is, and control characters of texts as `\\x1b`.
+
+    In a notebook it prints plain text: rich itself shows HTML whose long lines are cut, and shows
+    there also what is meant for a file.
+    """
 
     _watched = True
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(markup=False, emoji=False, **options)
+        super().__init__(markup=False, emoji=False, force_jupyter=False, **options)
         self.closed = False
         self._watched = options.get("force_terminal") is not None
 

@@ -138,6 +138,19 @@ def test_force_color_in_a_pipe_gives_colours_but_no_bars_of_progress(monkeypatch
     assert not console.is_terminal
 
 
+def test_a_notebook_shows_plain_text_and_a_file_gets_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rich would show HTML with long lines cut, and also show what is printed into a file."""
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr("rich.jupyter.display", lambda *_: pytest.fail("rich displays HTML"))
+    out = io.StringIO()
+    SafeConsole(file=out).print("into a file")
+    SafeConsole().print("long " * 60, soft_wrap=True)
+    assert out.getvalue() == "into a file\n"
+    assert capsys.readouterr().out == "long " * 60 + "\n"
+
+
 def test_the_page_lists_every_command_and_every_exit_code() -> None:
     rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", PAGE, flags=re.MULTILINE)
     listed = [name for row in rows for name in re.findall(r"\w+", row)]
