@@ -53,9 +53,9 @@ test-slow: $(VENV)/.dev ## run all tests, also those that take minutes
 test-lowest: ## run the fast tests on the lowest versions that pyproject.toml declares, in .venv-lowest (ARGS)
 	@$(PYTHON) -m venv .venv-lowest
 	@.venv-lowest/bin/python -m pip install --disable-pip-version-check --quiet $$($(PYTHON) tests/lowest.py) \
-	  pytest hypothesis jaxtyping beartype scikit-image types-PyYAML transformers 'setuptools>=77'
+	  pytest pytest-xdist hypothesis jaxtyping beartype scikit-image types-PyYAML transformers 'setuptools>=77'
 	@.venv-lowest/bin/python -m pip install --disable-pip-version-check --quiet --no-deps -e .
-	@.venv-lowest/bin/python -m pytest -W default $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE .venv-lowest/bin/python -m pytest -W default -n $(JOBS) --dist worksteal $(ARGS)
 
 torture: $(VENV)/.dev ## kill runs, damage files, limit memory and disk for MINUTES=20 (SEED=N repeats a campaign, ARGS="--only run")
 	@PYTHONPATH=tests $(BIN)/python -m torture --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
