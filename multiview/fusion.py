@@ -1,8 +1,9 @@
 """Fusion: one feature of a sample from any subset of its views.
 
-An MLP over the features side by side has a learned vector for each missing view. Attention has one
-token per view, and leaves out the tokens of missing views. Both run on every row, so that every
-parameter of every process gets a gradient.
+An MLP over the features side by side has a learned vector for each missing view. So has an MLP with
+a linear map beside it, which hands on what the views have alone. Attention has one token per view,
+and leaves out the tokens of missing views. All run on every row, so that every parameter of every
+process gets a gradient.
 """
 
 from __future__ import annotations
@@ -27,14 +28,33 @@ class MlpMix(nn.Module):
     def __init__(self, widths: tuple[int, ...], fusion: Fusion) -> None:
         super().__init__()
         self.missing = nn.ParameterList([nn.Parameter(torch.zeros(width)) for width in widths])
-        self.layers = nn.Sequential(
-            nn.Linear(sum(widths), 2 * fusion.width), nn.ReLU(inplace=True), nn.Linear(2 * fusion.width, fusion.width)
-        )
+        self.layers = self._mlp(sum(widths), 2 * fusion.width, fusion.width)
+
+    def _mlp(self, given: int, hidden: int, width: int) -> nn.Sequential:
+        return nn.Sequential(nn.Linear(given, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, width))
+
+    def _side_by_side(self, h: list[Tensor], there: Tensor) -> Tensor:
+        """All features (n, sum of widths), with the learned vectors in place of missing ones."""
+        return torch.cat([torch.where(there[:, i, None], x, self.missing[i].to(x)) for i, x in enumerate(h)], 1)
 
     def forward(self, h: list[Tensor], there: Tensor) -> Tensor:
         """h: (n, width of the view) per view. there: (n, views) bool."""
-        given = [torch.where(there[:, i, None], x, self.missing[i].to(x)) for i, x in enumerate(h)]
-        return self.layers(torch.cat(given, 1))
+        return self.layers(self._side_by_side(h, there))
+
+
+class MlpLinearMix(MlpMix):
+    """As `MlpMix` for half of the numbers; the other half is a linear map of the same features."""
+
+    def __init__(self, widths: tuple[int, ...], fusion: Fusion) -> None:
+        super().__init__(widths, fusion)
+        half = fusion.width // 2
+        self.layers = self._mlp(sum(widths), 2 * fusion.width, half)
+        self.linear = nn.Linear(sum(widths), fusion.width - half, bias=False)
+
+    def forward(self, h: list[Tensor], there: Tensor) -> Tensor:
+        """h: (n, width of the view) per view. there: (n, views) bool."""
+        x = self._side_by_side(h, there)
+        return torch.cat([self.layers(x), self.linear(x)], 1)
 
 
 class AttentionMix(nn.Module):
@@ -59,7 +79,7 @@ class AttentionMix(nn.Module):
         return self.norm(self.block(x, src_key_padding_mask=hidden)[:, 0])
 
 
-MIXES = {"mlp": MlpMix, "attention": AttentionMix}
+MIXES = {"mlp": MlpMix, "mlp+linear": MlpLinearMix, "attention": AttentionMix}
 
 
 class FusedHead(nn.Module):

@@ -269,6 +269,11 @@ CASES = {
         paper=lambda edge: comm(edge, temperature(edge), 0.5),
         small=CoMM(dim=5, width=8, fusion="attention", learn_temperature=True),
     ),
+    "CoMM-mlp+linear": Case(
+        objective=CoMM(dim=DIM, fusion="mlp+linear", temperature=0.3),
+        paper=lambda edge: comm(edge, 0.3),
+        small=CoMM(dim=5, width=8, fusion="mlp+linear"),
+    ),
     "CoMM-matryoshka": Case(
         objective=CoMM(dim=DIM, matryoshka=(2, DIM)),
         small=CoMM(dim=5, width=8, matryoshka=(2, 5)),

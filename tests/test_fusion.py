@@ -47,14 +47,24 @@ def normed(head: FusedHead, h: dict[str, Tensor], view: str) -> Tensor:
     return centred / torch.sqrt(x.var(1, unbiased=False, keepdim=True) + 1e-5) * norm.weight + norm.bias
 
 
-def mlp_by_hand(head: FusedHead, h: dict[str, Tensor], subset: tuple[str, ...]) -> Tensor:
+def side_by_side(head: FusedHead, h: dict[str, Tensor], subset: tuple[str, ...]) -> Tensor:
     parts = [
         normed(head, h, view) if view in subset else head.mix.missing[i].expand(ROWS, -1)
         for i, view in enumerate(WIDTHS)
     ]
+    return torch.cat(parts, 1)
+
+
+def mlp_by_hand(head: FusedHead, h: dict[str, Tensor], subset: tuple[str, ...]) -> Tensor:
     first, _, last = head.mix.layers
-    hidden = (torch.cat(parts, 1) @ first.weight.T + first.bias).clamp(min=0)
+    hidden = (side_by_side(head, h, subset) @ first.weight.T + first.bias).clamp(min=0)
     return hidden @ last.weight.T + last.bias
+
+
+def mlp_linear_by_hand(head: FusedHead, h: dict[str, Tensor], subset: tuple[str, ...]) -> Tensor:
+    mixed = mlp_by_hand(head, h, subset)
+    assert mixed.shape == (ROWS, 4)
+    return torch.cat([mixed, side_by_side(head, h, subset) @ head.mix.linear.weight.T], 1)
 
 
 def attention_by_hand(head: FusedHead, h: dict[str, Tensor], subset: tuple[str, ...]) -> Tensor:
@@ -75,7 +85,7 @@ def attention_by_hand(head: FusedHead, h: dict[str, Tensor], subset: tuple[str, 
     return layer_norm(out + block.linear2(hidden), (width,), mix.norm.weight, mix.norm.bias)
 
 
-BY_HAND = {"mlp": mlp_by_hand, "attention": attention_by_hand}
+BY_HAND = {"mlp": mlp_by_hand, "mlp+linear": mlp_linear_by_hand, "attention": attention_by_hand}
 
 
 @pytest.mark.parametrize("training", [True, False])

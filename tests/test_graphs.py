@@ -75,6 +75,28 @@ def test_copies_are_drawn_alone_and_another_size_is_drawn_alike() -> None:
     assert (crops["spec"].size, crops["spec"].draw) == (64, "crop")
 
 
+def test_equal_draws_of_a_view_on_several_edges_are_encoded_once() -> None:
+    """CoMM with Cross + Self takes the two crops of each view that CoMM takes anyway."""
+    views = {name: mv.GraphView(view="rgb", modality=name, crop=name) for name in ("first", "second")}
+    ends = [("first", "second"), ("first", "first"), ("second", "second")]
+    pairs = [mv.GraphEdge(each, mv.SimCLR(), crop="own") for each in ends]
+    fused = mv.GraphEdge(("first", "second"), mv.CoMM(), crop="own")
+    setup = mv.Graph(views=views, edges=(fused, *pairs)).setup()
+    assert list(setup.views) == ["first", "first_2", "second", "second_2"]
+    names = ("first-second-first_2-second_2", "first-second", "first-first_2", "second-second_2")
+    assert setup.graph.names() == names
+
+
+@pytest.mark.parametrize("crop", ["own", "shared"])
+def test_every_side_of_a_fused_edge_has_another_draw(crop: str) -> None:
+    """Also where the views would share a crop: then the second ones share another."""
+    views = {name: mv.GraphView(view="rgb", modality=name) for name in ("first", "second")}
+    setup = mv.Graph(views=views, edges=(mv.GraphEdge(("first", "second"), mv.CoMM(), crop=crop),)).setup()
+    draws = [view.crop.name for view in setup.views.values()]
+    assert len(setup.views) == 4
+    assert len(set(draws)) == (4 if crop == "own" else 2)
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("graph") / "tiny.yaml"

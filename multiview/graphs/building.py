@@ -158,18 +158,19 @@ def _base(graph: Graph, view: str) -> str:
 def _draws(graph: Graph, edge: GraphEdge) -> list[str]:
     """The draw of every view of an edge; `own 2` for the second draw of a view's own.
 
-    Where views are fused, the second draws of aligned views are aligned too.
+    Equal draws of a view on several edges are encoded once. Where views are fused, the second draws
+    of aligned views are aligned too.
     """
     fuses = objective_of(graph, edge).fuses
     taken: set[str] = set()
     draws: list[str] = []
-    seen: dict[str, int] = {}
+    last: dict[str, int] = {}
     for view in edge.views:
         base = _base(graph, view) if edge.crop in (OWN, SHARED) else edge.crop
-        seen[view] = seen.get(view, 0) + 1
+        last[view] = last[view] + 1 if view in last else 1 + (edge.crop == OWN and base in taken)
         draw = base
-        if seen[view] > 1 or (edge.crop == OWN and base in taken):
-            draw = f"{base}_2" if fuses and edge.crop != OWN else f"{OWN} {max(2, seen[view] + fuses)}"
+        if last[view] > 1:
+            draw = f"{base}_2" if fuses and edge.crop != OWN else f"{OWN} {last[view]}"
         taken.add(draw)
         draws.append(draw)
     return draws

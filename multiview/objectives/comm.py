@@ -28,8 +28,9 @@ class CoMM(InBatchContrast):
     Args:
         temperature: T, by which scores are divided. Its first value when it is learned.
         learn_temperature: learn T (as its logarithm, without weight decay), kept from 0.01 to 1.
-        fusion: how features are fused: `mlp`, with a learned vector for each missing view, or
-            `attention` between one token per view.
+        fusion: how features are fused: `mlp`, with a learned vector for each missing view;
+            `mlp+linear`, of which half is a linear map, so that what a view has alone stays easy to
+            read; or `attention` between one token per view.
         width: numbers of the fused feature, a multiple of 4.
         dim: width of an embedding.
         hidden: width of the projector's hidden layer (null = the width of the fused feature).
@@ -43,7 +44,7 @@ class CoMM(InBatchContrast):
 
     temperature: float = 0.1
     learn_temperature: bool = False
-    fusion: Literal["mlp", "attention"] = "mlp"
+    fusion: Literal["mlp", "mlp+linear", "attention"] = "mlp"
     width: int = 256
     dim: int = 128
     hidden: int | None = None

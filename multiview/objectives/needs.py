@@ -14,24 +14,29 @@ FLOAT, INDEX = 4, 8
 """Bytes of a number of an embedding, and of the number of a sample."""
 
 
+KINDS = ("mlp", "mlp+linear", "attention")
+"""How features are fused."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fusion:
     """One feature of a sample from the features of any of its views (`multiview/fusion.py`).
 
     Args:
         kind: `mlp` puts the features side by side, with a learned vector for each missing view;
+            `mlp+linear` does so for half of its numbers, and the others are a linear map;
             `attention` mixes one token per view, and leaves out the tokens of missing views.
         width: numbers of the fused feature.
         views: the views that are fused, which the edge fills in.
     """
 
-    kind: Literal["mlp", "attention"] = "mlp"
+    kind: Literal["mlp", "mlp+linear", "attention"] = "mlp"
     width: int = 256
     views: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.kind not in ("mlp", "attention"):
-            raise unknown_name("kind of fusion", str(self.kind), ("mlp", "attention"))
+        if self.kind not in KINDS:
+            raise unknown_name("kind of fusion", str(self.kind), KINDS)
         if self.width < 4 or self.width % 4:
             raise MultiviewError(f"the width of a fusion is {self.width}; give a multiple of 4, such as 256.")
 
