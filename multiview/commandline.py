@@ -11,6 +11,7 @@ from typing import Any
 
 from multiview.errors import MultiviewError, unknown_name
 from multiview.exits import DONE
+from multiview.misplaced import require_command, require_recipe
 
 HELP = ("-h", "--help")
 SHORT = {"-o": "--out"}
@@ -79,9 +80,11 @@ def run(command: Command, words: Sequence[str]) -> int:
         )
     if command.plugins and words[0].startswith("-"):
         raise MultiviewError(_order(command, words))
+    if command.plugins == "recipes":
+        require_recipe(command, words)
     if command.plugins:
         return int(_imported(command.action)(words[0], words[1:]))
-    return run(_subcommand(command, words[0]), words[1:])
+    return run(_subcommand(command, words), words[1:])
 
 
 def _order(command: Command, words: Sequence[str]) -> str:
@@ -140,9 +143,10 @@ def _names(command: Command) -> list[str]:
     return [plugin.name for plugin in installed(command.plugins)]
 
 
-def _subcommand(command: Command, word: str) -> Command:
-    by_name = {each.last_word: each for each in command.subcommands}
+def _subcommand(command: Command, words: Sequence[str]) -> Command:
+    word, by_name = words[0], {each.last_word: each for each in command.subcommands}
     if word not in by_name:
+        require_command(command, words)
         kind = f"{command.choice.lower()} of `{command.prog}`"
         raise unknown_name(kind, word, by_name, f"`{command.prog} --help` explains them.")
     return by_name[word]

@@ -49,8 +49,6 @@ def test_data_in_the_place_of_a_recipe_or_a_source(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     Path("photos").mkdir()
     Path("table.csv").touch()
-    with pytest.raises(MultiviewError, match=r"It is a folder: type `multiview train auto --data photos`\.$"):
-        cli.run(["train", "photos"])
     with pytest.raises(MultiviewError, match=r"It is a file: type `multiview preprocess SOURCE table\.csv OUT`\.$"):
         cli.run(["preprocess", "table.csv", "stores/x"])
 
