@@ -29,7 +29,7 @@ RECORDS = {
 
 
 def require_command(command: Command, words: Sequence[str]) -> None:
-    """Raises MultiviewError with the line to type when the first word is a recipe, a file, data, ...
+    """Raises MultiviewError with the line to type when the first word is a recipe or data.
 
     Does nothing for a word that could be anything.
     """
@@ -107,4 +107,3 @@ def _data(word: str) -> str:
     if path.is_dir():
         return "a folder"
     return "a file" if path.is_file() and path.suffix in DATA_ENDINGS else ""
-

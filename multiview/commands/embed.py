@@ -45,8 +45,8 @@ def embed(options: Embed) -> int:
         raise MultiviewError(_nothing_read(out))
     bad = f" {counted(rejected, 'file')} could not be read: {out}.rejected.csv." if rejected else ""
     say(f"wrote {counted(count, 'row')} of {', '.join(each['name'] for each in about['columns'])} to {out}.{bad}")
-    for name, why in model.missing.items() if options.views is None else ():
-        say(f"left out the view {name}: {why}")
+    for sentence in opened.left_out:
+        say(sentence)
     return DONE
 
 

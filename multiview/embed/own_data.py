@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from multiview.embed.gallery import Gallery, read_gallery
 from multiview.embed.parts import JOB, about_job, embed_into, parts_folder, same_job
 from multiview.embed.tables import METADATA
 from multiview.embed.texts import is_text
-from multiview.errors import MultiviewError
+from multiview.errors import MultiviewError, printable
 from multiview.parsing import parsing, read_json
 from multiview.portable.model import PortableModel
 from multiview.portable.opening import Opened, open_for
@@ -43,6 +44,8 @@ def gallery_of_run(
     """
     spec = _place(data)
     opened = open_for(model, spec)
+    for sentence in opened.left_out:
+        print(f"note: {printable(sentence)}", file=sys.stderr)
     ids = set(opened.store.ids)
     if within is not None or any(word not in ids and _is_missing_text(word) for word in words):
         opened = open_for(model, spec, what="z")

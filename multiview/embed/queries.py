@@ -115,7 +115,8 @@ def _of_files(gallery: Gallery, path: Path, model: PortableModel, view: str | No
     with tempfile.TemporaryDirectory() as folder:
         spec = path
         if path.is_file() and path.suffix.lower() in _single():
-            spec = Path(folder)
+            spec = Path(folder) / (path.absolute().parent.name or "query")  # the folder's name may tell the modality
+            spec.mkdir()
             (spec / f"query{path.suffix}").symlink_to(path.absolute())
         found = collect(open_for(model, str(spec), what=what, views=views))
     if found.rejected:

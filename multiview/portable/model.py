@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from multiview.batch import Batch
 from multiview.data.load.crops import CropTransform
 from multiview.data.modality import Modality
 from multiview.encoder import Encoder
-from multiview.errors import MultiviewError, unknown_name
+from multiview.errors import MultiviewError, printable, unknown_name
 from multiview.fusion import FusedHead
 from multiview.model import Projection
 from multiview.portable.inputs import stored_values
@@ -247,7 +248,10 @@ class PortableModel:
         from multiview.portable.opening import open_for
         from multiview.portable.vectors import collect
 
-        return collect(open_for(self, data, what=what, split=split, views=views), workers)
+        opened = open_for(self, data, what=what, split=split, views=views)
+        for sentence in opened.left_out:
+            print(f"note: {printable(sentence)}", file=sys.stderr)
+        return collect(opened, workers)
 
 
 class ViewFeatures:

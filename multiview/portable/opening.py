@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -11,18 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from multiview.data.load.absent import absent_modality
 from multiview.data.load.detect_source import detect_source
 from multiview.data.load.memory import open_memory
 from multiview.data.load.memory_columns import is_in_memory
 from multiview.data.load.open_data import GENERATED, is_store, open_data
 from multiview.data.load.sourcestore import FOLDER, SourceStore
-from multiview.data.modality import Modality
 from multiview.data.source import Source
 from multiview.data.sources.sensors import Sensors
 from multiview.data.store.reading import Store
 from multiview.errors import MultiviewError, printable
+from multiview.portable.matching import views_of
 from multiview.portable.model import Column, PortableModel
+from multiview.portable.naming import as_named
 from multiview.view import View
 
 BATCH = 256
@@ -48,6 +47,7 @@ class Opened:
         views: the views that can be computed, as they read this store.
         columns: the vectors of every sample.
         batches: row numbers of the samples that are encoded together, split by split.
+        left_out: a sentence for each view that has no vectors, unless views were named.
     """
 
     model: PortableModel
@@ -55,6 +55,7 @@ class Opened:
     views: Mapping[str, View]
     columns: tuple[Column, ...]
     batches: tuple[NDArray[np.int64], ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def fused(self) -> dict[str, tuple[str, ...]]:
@@ -81,7 +82,18 @@ def open_for(
     model.columns(what, views)
     store = open_memory(spec) if is_in_memory(spec) else open_store(model.layout.data, str(spec))
     known, names = _read_and_named(model, store, views)
-    return Opened(model, store, known, model.columns(what, names), tuple(batches(store, split)))
+    left_out = tuple(_left_out(model, store, known)) if views is None else ()
+    return Opened(model, store, known, model.columns(what, names), tuple(batches(store, split)), left_out)
+
+
+def _left_out(model: PortableModel, store: Store, known: Mapping[str, View]) -> Iterator[str]:
+    """Why a view has no vectors; the second crop of a view that is there is not missed."""
+    read = {model.part(name).modality.name for name in known}
+    for name, why in model.missing.items():
+        yield f"left out the view {name}: {why}"
+    for name in model.views:
+        if (own := model.part(name).modality.name) not in read:
+            yield f"left out the view {name}: {printable(store.name)} holds no '{own}'."
 
 
 def _read_and_named(
@@ -120,7 +132,8 @@ def open_store(data: Mapping[str, Any], spec: str) -> Store:
         return open_data(spec, CACHE)
     recorded = data.get("source") == "sensors" and path.suffix.lower() in (".csv", ".tsv")
     source = Sensors() if recorded else detect_source(path)
-    return _first_that_opens(source_like(source, data), path)
+    named = as_named(source, path, data)
+    return _first_that_opens(source_like(named or source, data), path)
 
 
 def _first_that_opens(sources: Sequence[Source], path: Path) -> Store:
@@ -146,6 +159,8 @@ def source_like(source: Source, data: Mapping[str, Any]) -> list[Source]:
     if type(source).__name__.lower() != data.get("source"):
         return [plain]
     same = {name: x for name, x in _given(data.get("options", {}), SAME_SOURCE).items() if name in names}
+    if getattr(source, "modalities", None) is not None:  # the names of the folders decided
+        same.pop("modalities", None)
     return [replace(plain, **same), plain] if same else [plain]  # type: ignore[type-var]
 
 
@@ -174,55 +189,6 @@ def _from_modalities(modalities: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         if kind == "series" and shape[0] > 0:
             found |= {"window": f"{shape[0] / each['rate']:.9f}s"}
     return found
-
-
-def views_of(model: PortableModel, store: Store, wanted: Sequence[str] | None) -> dict[str, View]:
-    """The views that a store can be read for, by the name of the model's view.
-
-    A modality of another name is read when it is the only one of its kind.
-    """
-    stored = {each.name: each for each in store.manifest.modalities}
-    parts = {name: model.part(name) for name in (model.views if wanted is None else wanted)}
-    names = {each.modality.name for each in model.parts.values()}
-    read = {name: _reads(part.modality, stored, names) for name, part in parts.items()}
-    lacking = [name for name, other in read.items() if other is None]
-    if len(lacking) == len(read) > 1:
-        read_by = ", ".join(f"{name} ({part.modality.kind})" for name, part in parts.items())
-        held = ", ".join(f"{each.name} ({each.kind})" for each in stored.values()) or "nothing"
-        raise MultiviewError(
-            f"{store.name} holds {held}, which no view of the model reads: {read_by}. Give data of these kinds, with "
-            "the names that the model was trained on."
-        )
-    if lacking and (wanted is not None or len(lacking) == len(read)):
-        raise absent_modality(parts[lacking[0]].view, stored.values(), store.name)
-    there = {name: other for name, other in read.items() if other is not None}
-    for name, other in there.items():
-        _require_alike(name, parts[name].modality, other, store)
-    return {name: parts[name].view.of(other.name) for name, other in there.items()}
-
-
-def _reads(own: Modality, stored: Mapping[str, Modality], names: set[str]) -> Modality | None:
-    if own.name in stored:
-        return stored[own.name]
-    alike = [each for each in stored.values() if each.kind == own.kind and each.name not in names]
-    return alike[0] if len(alike) == 1 else None
-
-
-def _require_alike(view: str, own: Modality, other: Modality, store: Store) -> None:
-    """Raises MultiviewError when the stored values mean something else than in training."""
-    facts: dict[str, tuple[object, object]] = {"kind": (own.kind, other.kind)}
-    facts |= {"unit": (own.unit, other.unit), "rate": (own.rate, other.rate)}
-    if start := {"audio": 1, "table": -1, "bands": -1, "series": -1, "points": -1}.get(own.kind):
-        facts["numbers per place"] = (own.shape[start:], other.shape[start:])
-    facts["names"] = (own.names or other.names, other.names or own.names)
-    if other.name != own.name:
-        print(f"note: the view '{view}' reads '{printable(other.name)}' as its '{own.name}'", file=sys.stderr)
-    for what, (ours, theirs) in facts.items():
-        if ours != theirs:
-            raise MultiviewError(
-                f"the view '{view}' was trained on '{own.name}' with {what} {printable(ours)}, but {store.name} has "
-                f"{printable(theirs)}. Prepare the data like those of the training, with `multiview preprocess`."
-            )
 
 
 def batches(store: Store, split: str | None) -> Iterator[NDArray[np.int64]]:
