@@ -66,8 +66,10 @@ class Train:
     """The options of training.
 
     Args:
-        epochs: passes over the training split.
-        steps: stop after this many steps, even when `epochs` asks for more (null = no limit).
+        epochs: passes over the training split (null = as many as `steps` take; 200 without steps).
+        steps: number of steps (null = as many as `epochs` take). On the command line, steps replace
+            the usual epochs of a recipe, and epochs its usual steps. Where both are given, the
+            shorter one ends the run.
         batch: samples per step, over all processes together.
         optimizer: the optimiser and its learning-rate schedule.
         precision: no (float32), bf16 or fp16 (the encoders run in autocast; losses stay float32).
@@ -111,7 +113,7 @@ class Train:
         64
     """
 
-    epochs: int = 200
+    epochs: int | None = None
     steps: int | None = None
     batch: int = 128
     optimizer: Optimizer = Optimizer()
@@ -133,15 +135,16 @@ class Train:
     order: Literal["auto", "exact", "window"] = "auto"
 
     def __post_init__(self) -> None:
-        counts = ("epochs", "batch", "accumulate", "save_every", "log_every")
+        counts = ("batch", "accumulate", "save_every", "log_every")
         require.options(self, counts, lambda count: count >= 1, "1 or more")
         require.options(self, ("threads", "knn_every", "save_minutes"), lambda count: count >= 0, "0 or more")
         require.options(self, ("answer_minutes",), lambda minutes: minutes > 0, "above 0")
         _check_keep(self.keep, self.knn_every)
         if self.workers < -1:
             raise MultiviewError(f"workers is {self.workers}; give 0 or more, or -1 for the automatic choice.")
-        if self.steps is not None and self.steps < 1:
-            raise MultiviewError(f"steps is {self.steps}; give 1 or more, or null for no limit.")
+        for name in ("steps", "epochs"):
+            if (count := getattr(self, name)) is not None and count < 1:
+                raise MultiviewError(f"{name} is {count}; give 1 or more.")
         if self.micro_batch is not None and self.micro_batch < 1:
             raise MultiviewError(f"micro_batch is {self.micro_batch}; give 1 or more, or null for the whole batch.")
         if self.clip is not None and not self.clip > 0:

@@ -25,6 +25,7 @@ from multiview.recipe import Recipe, Setup
 from multiview.recipe_origin import launch_target, origin_of, remember, short_name
 from multiview.runs import config
 from multiview.train.runfolder import CONFIG
+from multiview.typed_length import with_typed_length
 
 if TYPE_CHECKING:
     from multiview.trained import Trained
@@ -102,7 +103,9 @@ def parse_recipe(recipe: type[R], argv: Sequence[str], prog: str | None = None) 
     about = f"{(inspect.getdoc(recipe) or '').split(ARGUMENTS)[0]}\n\n{several}\n\n{EXITS}"
 
     def read(words: Sequence[str]) -> R:
-        return parse(recipe, recipe.as_options(words), prog=prog or Path(sys.argv[0]).name, description=about)
+        return parse(
+            recipe, with_typed_length(recipe.as_options(words)), prog=prog or Path(sys.argv[0]).name, description=about
+        )
 
     configs = [Path(out) / CONFIG for word, out in pairwise(_split_out(argv)) if word == "--out"]
     if {"--resume", "--resume=true"} & set(argv) and configs and configs[-1].is_file():

@@ -19,7 +19,8 @@ TOPS = ("multiview", "views", "encoders", "recipes")
 GROUND = (
     "augment batch catalogue cgroups child commandline config cores counter_rng crop distributed errors exits files "
     "folderlock heap jointnorm jsonlines masked_forward misplaced old_import_paths option_values options papers "
-    "parsing photometric plugin_fields plugins plurals record require terminal tuning typed writable"
+    "parsing photometric plugin_fields plugins plurals record require terminal tuning typed "
+    "typed_length writable"
 )
 FLOORS = (
     (*(f"multiview/{name}.py" for name in GROUND.split()), "multiview/data", "multiview/remote"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -78,12 +77,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the user says: objective of all edges, topology, all views, number of steps."""
+    """What the user says: objective of all edges, topology, all views, number of steps, batch."""
 
     objective: Objective | None = None
     topology: str | None = None
     views: tuple[Proposal, ...] = ()
     steps: int | None = None
+    batch: int | None = None
 
 
 def choose(holdings: Holdings, wishes: Wishes = Wishes()) -> Choice:
@@ -100,7 +100,7 @@ def choose(holdings: Holdings, wishes: Wishes = Wishes()) -> Choice:
     own = any(len(set(edge.views)) == 1 for edge in edges)
     crop = _crop(views, own)
     graph = Graph(views={each.name: each.view for each in views}, edges=edges, crop=crop)
-    train = train_of(holdings.samples, wishes.steps)
+    train = train_of(holdings.samples, wishes.steps, wishes.batch)
     said = [
         *_about_views(views),
         *_about_edges(graph, views, holdings),
@@ -231,16 +231,17 @@ LEAST_APART = 20
 """Steps between two measurements: a measurement takes as long as some steps."""
 
 
-def train_of(samples: int, steps: int | None = None) -> Train:
+def train_of(samples: int, steps: int | None = None, batch: int | None = None) -> Train:
     """Epochs, batch and optimiser for so many training samples.
 
     steps: of the whole run, when the user gives them.
+    batch: samples of a step, when the user gives them.
     """
-    batch = min(next(batch for least, batch in BATCHES if samples >= least), max(samples, 1))
+    batch = min(batch or next(size for least, size in BATCHES if samples >= least), max(samples, 1))
     each = max(1, samples // batch)
     usual = max(LEAST_EPOCHS, -(-LEAST_STEPS // each))
     asked = usual if steps is None else -(-steps // each)
-    epochs, often = max(usual, asked), max(-(-asked // MEASURED), -(-LEAST_APART // each))
+    epochs, often = None if steps else usual, max(-(-asked // MEASURED), -(-LEAST_APART // each))
     optimizer = Optimizer(name="adamw", lr=1e-3, warmup=max(1.0, asked / 20))
     return Train(epochs=epochs, steps=steps, batch=batch, optimizer=optimizer, knn_every=often, save_every=often)
 
@@ -308,8 +309,10 @@ def _about_crop(crop: Crop, views: Sequence[Proposal], own: bool) -> list[Reason
 
 def _about_train(train: Train, samples: int) -> list[Reason]:
     each = max(1, samples // train.batch)
-    steps = min(train.epochs * each, train.steps or sys.maxsize)
-    length = counted(train.epochs, "epoch"), counted(steps, "step")
-    if steps < train.epochs * each:  # --train.steps ends the run before the last epoch
+    of_epochs = (train.epochs or 0) * each
+    if train.epochs and of_epochs <= (train.steps or of_epochs):
+        length = counted(train.epochs, "epoch"), counted(of_epochs, "step")
+    else:
+        steps = train.steps or 0
         length = counted(steps, "step"), f"{counted(steps, 'step')} are {steps / each:.3g} epochs"
     return [Reason("budget", f"{length[0]}, batch {train.batch}", f"{samples:,} training samples: {length[1]}")]

@@ -88,6 +88,11 @@ class Given:
         named = any(_covers(name, leaf) for name in self.names for leaf in leaves)
         return own if named or own != default else None
 
+    def batch(self) -> int | None:
+        """The number of samples of a step that the user names."""
+        own = int(self.recipe.train.batch)
+        return own if own != Train().batch or any(_covers(name, "train.batch") for name in self.names) else None
+
     def merged(self, chosen: T, field: str) -> T:
         """The chosen value of a field, with the parts that the user gave."""
         return _merged(chosen, getattr(self.recipe, field), type(chosen)(), self.names, field)
@@ -116,7 +121,7 @@ def chosen_for(recipe: Any, store: Store) -> tuple[Graph, Train, str, list[str]]
     given = Given(recipe)
     holdings = holdings_of(store)
     topology = recipe.topology or next((text for name, text in reversed(given.words) if name == "topology"), None)
-    wishes = Wishes(given.objective(), topology, steps=recipe.train.steps)
+    wishes = Wishes(given.objective(), topology, steps=recipe.train.steps, batch=given.batch())
     named = recipe.views or any(name == "views" for name in given.names)
     choice = None if named else choose(holdings, wishes)
     document = Document({"views": recipe.views if choice is None else _plain_views(choice.graph)})

@@ -42,7 +42,7 @@ from multiview.train.frozen_features import FrozenFeatures
 from multiview.train.groups import Grouping, grouping_of
 from multiview.train.optimiser import has_fused, make_optimiser
 from multiview.train.processes import compiles, start
-from multiview.train.schedule import planned_steps
+from multiview.train.schedule import length_note, planned_steps
 from multiview.train.step import Parts
 from multiview.train.tuned import tuned, with_weights
 from multiview.tuning import Tuning
@@ -124,6 +124,8 @@ def prepare(
     batches = _batches(samples, train, recipe.seed, accelerator)
     _say(console, None if batches.windows else cache_note(store))
     steps = planned_steps(train, len(batches))
+    if note := length_note(train, len(batches)):
+        _say(console, f"Note: {note}")
     model = _checked_model(setup, samples, situation, train, accelerator.device)
     grouping = _grouping(recipe, store, setup, batch, console)
     codes = grouping.codes if grouping else None

@@ -9,17 +9,31 @@ import torch
 from multiview.config import Optimizer, Train
 from multiview.errors import MultiviewError
 
+EPOCHS = 200
+"""Epochs of a run for which neither epochs nor steps are given."""
+
 
 def planned_steps(train: Train, per_epoch: int) -> int:
     """The number of steps of the whole run, a multiple of `accumulate`; an error when it is 0."""
-    steps = train.epochs * per_epoch
-    steps = min(steps, train.steps) if train.steps is not None else steps
+    epochs = EPOCHS if train.epochs is None and train.steps is None else train.epochs
+    lengths = (None if epochs is None else epochs * per_epoch, train.steps)
+    steps = min(length for length in lengths if length is not None)
     if steps < train.accumulate:
         raise MultiviewError(
             f"the run has {steps} steps and accumulate is {train.accumulate}, so the optimiser would never move; give "
             f"more --epochs, or --steps {train.accumulate} or more."
         )
     return steps - steps % train.accumulate
+
+
+def length_note(train: Train, per_epoch: int) -> str | None:
+    """Which of `epochs` and `steps` ends the run, where both are given and differ."""
+    if train.epochs is None or train.steps is None or train.epochs * per_epoch == train.steps:
+        return None
+    epochs = f"epochs {train.epochs} ({train.epochs * per_epoch:,} steps)"
+    steps = f"steps {train.steps:,}"
+    first, other = (epochs, steps) if train.epochs * per_epoch < train.steps else (steps, epochs)
+    return f"train.{first} end the run before train.{other} would; give one of them alone to choose it."
 
 
 def rate_factor(config: Optimizer, epoch: float, epochs: float) -> float:
