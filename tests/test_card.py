@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import many_kinds
@@ -13,7 +14,9 @@ from multiview.finish import _how_to_load
 from multiview.measure.files import EVALUATION, to_json
 from multiview.measure.rows import RANDOM, TRAINED, Measure
 from multiview.portable.card import licence_of, refresh_results
+from multiview.portable.history import _first_weights
 from multiview.portable.write import write_model
+from multiview.record import Made
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +85,64 @@ def test_the_card_begins_with_the_verdict(trained: mv.Trained) -> None:
     assert "Next:" not in said
     (trained.folder / EVALUATION).unlink()
     refresh_results(trained.folder)
+
+
+def _below_title(card: str) -> str:
+    return card.partition("\n# ")[2].splitlines()[2]
+
+
+def test_the_verdict_is_the_first_line_below_the_title(trained: mv.Trained) -> None:
+    assert trained.folder is not None
+    (trained.folder / EVALUATION).unlink(missing_ok=True)
+    card = write_model(trained)[0] / "README.md"
+    assert _below_title(card.read_text()) == "**Verdict:** nothing was measured; see Results."
+    facts = {"chance": 0.02, "same_crop": False, "seed": 0, "head": "z"}
+    over = {"over_random": {"points": 0.4, "low": 0.3, "high": 0.5}}
+    common = {"views": ("rgb", "table"), "group": "rgb -> table", "width": 64, "samples": {"test": 50}, "split": "test"}
+    rows = [Measure(measure="retrieval_recall_1", weights=TRAINED, value=0.5, facts=facts | over, **common)]
+    (trained.folder / EVALUATION).write_text(to_json(rows))
+    card.write_text(card.read_text().replace("## Training", "My own words.\n\n## Training"))
+    for _ in range(2):
+        refresh_results(trained.folder)
+        text = card.read_text()
+        assert (
+            _below_title(text) == "**Verdict:** Without labels: the encoders learned what these views have in common."
+        )
+        assert text.count("**Verdict:**") == 1 and "My own words." in text
+    assert _below_title((write_model(trained)[0] / "README.md").read_text()).startswith("**Verdict:** Without labels")
+    (trained.folder / EVALUATION).unlink()
+
+
+def test_the_card_names_first_weights_and_frozen_encoders(trained: mv.Trained) -> None:
+    assert "| rgb | random | all of it |" in (write_model(trained)[0] / "README.md").read_text()
+    weights = {"rgb": "towers/mine.safetensors", "table": "/home/me/runs/first"}
+    tuning = {
+        "rgb": mv.Tuning(weights=weights["rgb"], train="frozen"),
+        "table": mv.Tuning(weights=weights["table"], train="last 2 blocks"),
+    }
+    other = replace(trained, setup=replace(trained.setup, tuning=tuning))
+    card = (write_model(other)[0] / "README.md").read_text()
+    assert "| rgb | `towers/mine.safetensors` | nothing: frozen, its heads alone learned |" in card
+    assert "| table | `runs/first` | its last 2 blocks |" in card
+    assert "/home/me" not in card
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("timm:resnet18", {}, "random"),
+        ("timm:resnet18", {"pretrained": True}, "pretrained, of `timm:resnet18`"),
+        ("timm:hf-hub:timm/resnet18", {}, "pretrained, of `timm:hf-hub:timm/resnet18`"),
+        ("transformers:distilbert", {"pretrained": True}, "pretrained, of `transformers:distilbert`"),
+        ("transformers:distilbert", {"pretrained": False}, "random"),
+        ("convnet", {}, "random"),
+    ],
+)
+def test_first_weights_by_the_name_of_the_encoder(name: str, options: dict[str, object], words: str) -> None:
+    plugin, _, model = name.partition(":")
+    encoder = mv.make_encoder("convnet", 3, width=0.25)
+    encoder.made = Made(plugin, options, model or None)
+    assert _first_weights(encoder, mv.Tuning()) == words
 
 
 def test_a_card_without_results_or_no_card_stays(trained: mv.Trained, tmp_path: Path) -> None:

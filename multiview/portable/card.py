@@ -15,6 +15,7 @@ from multiview.measure.retrieval_sentences import ADVICE, rank_rows, retrieval_r
 from multiview.measure.rows import RAW, Measure
 from multiview.measure.sentences import linear_rows, verdict
 from multiview.plurals import counted
+from multiview.portable.history import history_of
 from multiview.portable.layout import CARD, FOLDER
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 RESULTS = "Results"
 UNCHOSEN = "not-chosen"
+VERDICT = "**Verdict:**"
+CONCLUSIONS = ("Without labels:", "No control was measured")
+"""Beginnings of the sentences that conclude a verdict without labels."""
 HEAD = f"""---
 library_name: multiview-cmc
 license: other
@@ -50,7 +54,8 @@ def licence_of(folder: Path) -> str | None:
 def refresh_results(run: Path) -> None:
     """Writes the results of a run into the card of its model folder, when it has one.
 
-    Only the section Results changes: whatever the user wrote into the other sections stays.
+    Only the verdict below the title and the section Results change: whatever the user wrote into
+    the other sections stays.
     """
     card = run / FOLDER / CARD
     try:
@@ -59,6 +64,9 @@ def refresh_results(run: Path) -> None:
         return
     if title:
         after = rest[rest.index("\n## ") :] if "\n## " in rest else ""
+        head, start, _ = before.partition(VERDICT)
+        if start:
+            before = f"{head}{_first_words(run)}\n{before[len(head) :].partition(chr(10))[2]}"
         replace_text(card, f"{before}{title}\n{_results(run)}{after}")
 
 
@@ -67,7 +75,7 @@ def card_of_model(trained: Trained, folders: Mapping[str, str], run: Mapping[str
     versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
     sections = {
         "Use": _usage(next(iter(folders))),
-        "Training": f"{_table(('edge', 'objective'), _edges(trained))}\n{_data(trained)}",
+        "Training": f"{_table(('edge', 'objective'), _edges(trained))}\n{_learned(trained, folders)}\n{_data(trained)}",
         RESULTS: _results(trained.folder),
         "Licence": f"{LICENCE}\n",
         "Versions": f"{versions}\n",
@@ -79,7 +87,8 @@ def card_of_model(trained: Trained, folders: Mapping[str, str], run: Mapping[str
 def _opening(trained: Trained, folders: Mapping[str, str], run: Mapping[str, Any]) -> str:
     views, steps = counted(len(folders), "view"), counted(run["steps"], "step")
     return (
-        f"# {plain(run['name']) or 'model'}\n\nEncoders of {views}, trained together for {steps} "
+        f"# {plain(run['name']) or 'model'}\n\n{_first_words(trained.folder)}\n\n"
+        f"Encoders of {views}, trained together for {steps} "
         f"by contrastive multiview learning.\n\n"
         f"{_table(('view', 'folder', 'reads', 'features'), _views(trained, folders))}"
     )
@@ -151,11 +160,30 @@ def _data(trained: Trained) -> str:
     )
 
 
-def _results(folder: Path | None) -> str:
+def _learned(trained: Trained, folders: Mapping[str, str]) -> str:
+    """The first weights of every encoder, and what of it was trained."""
+    rows = [(plain(view), *history_of(trained, view)) for view in folders]
+    return _table(("encoder of", "first weights", "trained"), rows)
+
+
+def _measured(folder: Path | None) -> list[Measure]:
     try:
-        rows = rows_from_json((folder / EVALUATION).read_text(encoding="utf-8")) if folder else []
+        return rows_from_json((folder / EVALUATION).read_text(encoding="utf-8")) if folder else []
     except (OSError, ValueError, MultiviewError):
-        rows = []
+        return []
+
+
+def _first_words(folder: Path | None) -> str:
+    """The line below the title: what the run learned, in one or two sentences."""
+    rows = _measured(folder)
+    said = [line for line in _verdict(rows) if line.startswith(CONCLUSIONS)] if rows else []
+    said = [verdict(rows), *said] if linear_rows(rows) else said
+    sentences = [plain(line).rstrip(".") for line in said[:2]] or ["nothing was measured; see Results"]
+    return f"{VERDICT} {'. '.join(sentences)}."
+
+
+def _results(folder: Path | None) -> str:
+    rows = _measured(folder)
     if not rows:
         return "Nothing was measured. `multiview evaluate RUN` measures the run.\n"
     head = ("measure", "views", "weights", "value", "95 % interval", "test samples")
