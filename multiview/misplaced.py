@@ -49,6 +49,10 @@ def require_recipe(command: Command, words: Sequence[str]) -> None:
     if word.endswith(".py") and Path(word).is_file():
         line = _joined("accelerate launch", *words)
         raise MultiviewError(f"'{printable(word)}' is a file of Python; type `{line}`.")
+    if found := _written(word):
+        if command.name != "graph":  # which draws the graph of a run
+            raise MultiviewError(f"'{printable(word)}' is {found[0]}, not a recipe; type `{found[1]}`.")
+        return
     if word not in {plugin.name for plugin in installed("recipes")} and (what := _data(word)):
         line = _joined(command.prog, "auto", "--data", word, *rest)
         raise MultiviewError(f"'{printable(word)}' is {what}, not a recipe; type `{line}`.")
@@ -92,11 +96,18 @@ def _meant(command: Command, words: Sequence[str]) -> tuple[str, str]:
         return "a graph file", _joined("multiview train", *words)
     if word.endswith(".py") and Path(word).is_file():
         return "a file of Python", _joined("accelerate launch", *words)
+    if found := _written(word):
+        return found
+    what = _data(word)
+    return (what, _joined("multiview train auto --data", *words)) if what else ("", "")
+
+
+def _written(word: str) -> tuple[str, str] | None:
+    """What a folder is that the toolkit wrote, and a line that reads it; None for other words."""
     for record, (what, line) in RECORDS.items():
         if (Path(word) / record).is_file():
             return what, line.format(printable(shlex.quote(word)))
-    what = _data(word)
-    return (what, _joined("multiview train auto --data", *words)) if what else ("", "")
+    return None
 
 
 def _data(word: str) -> str:

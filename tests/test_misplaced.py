@@ -49,6 +49,7 @@ def test_a_recipe_in_the_place_of_a_command(name: str) -> None:
         ("--data photos", "multiview train auto --data photos"),
         ("--data photos simclr", "multiview train simclr --data photos"),
         ("--data photos study auto", "multiview study auto --data photos"),
+        ("train runs/a", "multiview report runs/a"),
         ("train photos", "multiview train auto --data photos"),
         ("train labels.csv --plan", "multiview train auto --data labels.csv --plan"),
         ("train own.py --epochs 2", "accelerate launch own.py --epochs 2"),

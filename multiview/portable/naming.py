@@ -87,7 +87,8 @@ def said_by_files(store: Store, names: Collection[str], kind: str) -> str:
 
 def _files(store: Store) -> Iterable[Path]:
     reader = getattr(getattr(store, "plan", None), "read", None)
-    return reader.input_files() if hasattr(reader, "input_files") else ()
+    listed = getattr(reader, "input_files", None)
+    return listed() if listed else ()
 
 
 def _said(file: Path, root: Path, names: Collection[str], kind: str) -> str:
