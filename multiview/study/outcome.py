@@ -30,6 +30,7 @@ class Outcome:
         seconds: wall time with the evaluation.
         cpu_seconds: CPU time of the process, over all of its threads.
         gradients: encoder -> pair of edges -> cosine; only of the base.
+        probed: test samples of the linear probe of all views; 0 = it was not measured.
         queries: test samples that retrieval between views was measured on; 0 = it was not measured.
         chance: the share of them that chance finds at the first try, as a mean over directions.
     """
@@ -40,6 +41,7 @@ class Outcome:
     seconds: float
     cpu_seconds: float
     gradients: dict[str, dict[str, float]] = field(default_factory=dict)
+    probed: int = 0
     queries: int = 0
     chance: float = 0.0
 
@@ -66,6 +68,7 @@ def outcome_of(job: Job) -> Outcome:
     rows = evaluation(job.folder) or ()
     cost = json.loads((job.folder / "study.json").read_text("utf-8"))
     found = [row for row in rows if row.measure == FIRST_TRY and row.weights == TRAINED]
+    probed = [row for row in rows if row.measure == LINEAR and row.weights == TRAINED]
     controls = {
         f"{weights}/{name}": value
         for weights in (RANDOM, RAW, RIDGE, CCA)
@@ -78,6 +81,7 @@ def outcome_of(job: Job) -> Outcome:
         seconds=cost["seconds"],
         cpu_seconds=cost["cpu_seconds"],
         gradients=_gradients(job.folder / "gradients.json"),
+        probed=headline(probed)[0].tested if probed else 0,
         queries=max((row.tested for row in found), default=0),
         chance=fmean([row.facts.get("chance", 0.0) for row in found]) if found else 0.0,
     )

@@ -43,8 +43,9 @@ def write_study_page(study: Path, plan: Plan, judged: Judged) -> Path | None:
 
 
 def cards_of(judged: Judged) -> list[Card]:
-    """One card for each kind of variant, and one for the gradients."""
-    cards = [card_of(kind, own) for kind in TITLES if (own := [v for v in judged.verdicts if v.variant.kind == kind])]
+    """Cards: a base that learned nothing, each kind of variant, and the gradients."""
+    cards = [Card(title="The base learned nothing", state="bad", sentence=line) for line in judged.base]
+    cards += [card_of(kind, own) for kind in TITLES if (own := [v for v in judged.verdicts if v.variant.kind == kind])]
     if judged.gradients:
         sentence = "Cosine of the gradients of two edges on an encoder that both train: -1 opposed, 1 alike."
         cards.append(Card(title="Gradients of edges", state="unknown", sentence=sentence, lines=list(judged.gradients)))

@@ -34,7 +34,12 @@ HEADINGS = (
 
 
 def show(judged: Judged, console: Console) -> None:
-    """Prints a line for every variant, then the verdicts in words."""
+    """Prints a line for every variant, then the verdicts in words.
+
+    Where the base learned nothing, this comes first.
+    """
+    for line in judged.base:
+        console.print(line, highlight=False, markup=False, soft_wrap=True, style="bold")
     verdicts = {verdict.variant: verdict for verdict in judged.verdicts}
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     rows = [_cells(variant, runs, verdicts.get(variant)) for variant, runs in judged.found.items()]
@@ -48,7 +53,7 @@ def show(judged: Judged, console: Console) -> None:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     for verdict in judged.verdicts:
         console.print(f"  {verdict.sentence}", highlight=False, markup=False, soft_wrap=True)
-    for line in judged.summary:
+    for line in judged.summary[len(judged.base) :]:
         console.print(line, highlight=False, markup=False, soft_wrap=True, style="bold")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from multiview.measure.intervals import Margin
 from multiview.plurals import counted
 from multiview.settings import FEWEST, t_interval
+from multiview.study.base import base_lines
 from multiview.study.outcome import FOUND, KEEPS, PROBE, Outcome
 from multiview.study.plan import ALONE, EDGE, OPTION, TOPOLOGY, VIEW, Variant
 
@@ -77,21 +78,25 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Judged:
-    """The finished runs of a study, what they say, and lines on the gradients of edges."""
+    """The finished runs of a study, what they say, and lines on the gradients of edges.
+
+    base: a sentence where the base learned nothing, so that nothing else can be read.
+    """
 
     found: Mapping[Variant, Sequence[Outcome]]
     verdicts: Sequence[Verdict]
     gradients: Sequence[str]
+    base: Sequence[str] = ()
 
     @classmethod
     def of(cls, found: Mapping[Variant, Sequence[Outcome]]) -> Judged:
         """Judges the runs once, for the table, the files and the page."""
-        return cls(found, verdicts(found), gradient_lines(found))
+        return cls(found, verdicts(found), gradient_lines(found), base_lines(next(iter(found.values()), [])))
 
     @property
     def summary(self) -> list[str]:
-        """Which views and edges help and hurt, then the gradients."""
-        return [*summary(self.verdicts), *self.gradients]
+        """What the base learned if it is nothing, which views and edges help, the gradients."""
+        return [*self.base, *summary(self.verdicts), *self.gradients]
 
 
 def verdicts(found: Mapping[Variant, Sequence[Outcome]]) -> list[Verdict]:
