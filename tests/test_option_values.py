@@ -22,6 +22,7 @@ NULLABLE = {
     "out",
     "target",
     "weights",
+    "train.epochs",
     "train.steps",
     "train.clip",
     "train.micro_batch",
