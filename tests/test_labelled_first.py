@@ -21,13 +21,13 @@ def voters(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """The numbers of labelled train and test rows of every kNN."""
     seen: list[tuple[int, int]] = []
 
-    def knn(train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray, test_y: np.ndarray) -> float:
+    def knn(train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray, test_y: np.ndarray) -> np.ndarray:
         assert len(train_x) == len(train_y)
         assert len(test_x) == len(test_y)
         seen.append((int((train_y >= 0).sum()), int((test_y >= 0).sum())))
-        return 0.5
+        return test_y >= 0
 
-    monkeypatch.setattr(online, "weighted_knn", knn)
+    monkeypatch.setattr(online, "knn_hits", knn)
     monkeypatch.setattr(online, "TRAIN_SAMPLES", 50)
     monkeypatch.setattr(online, "TEST_SAMPLES", 10)
     return seen

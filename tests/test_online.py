@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -126,10 +127,25 @@ def test_test_samples_never_choose_the_best_checkpoint(tmp_path: Path, capsys: p
 
 def watch_of(file: Path | None) -> Watch:
     """A watch that sees L fall."""
+    return seeing({"knn/L": (500, 460), "knn/ab": (400, 410)}, 1000, file)
+
+
+def seeing(right: Mapping[str, tuple[int, int]], count: int, file: Path | None = None) -> Watch:
+    """A watch of `count` samples of which so many were right untrained, and are right now."""
     watch = Watch(trained=None, device=None, file=file)  # type: ignore[arg-type]
-    watch.untrained = {"knn/L": 0.5, "knn/ab": 0.4}
-    watch._measured = lambda _: {"knn/L": 0.46, "knn/ab": 0.41}  # type: ignore[method-assign]
+    hits = [{name: np.arange(count) < each[when] for name, each in right.items()} for when in (0, 1)]
+    values = [{name: float(x.mean()) for name, x in each.items()} for each in hits]
+    watch.untrained, watch.untrained_hits = values[0], hits[0]
+    watch._measured = lambda _: (values[1], hits[1])  # type: ignore[method-assign]
     return watch
+
+
+@pytest.mark.parametrize(
+    ("count", "first", "now", "said"),
+    [(11, 11, 10, False), (36, 13, 11, False), (36, 30, 12, True), (1000, 500, 480, False), (1000, 500, 460, True)],
+)
+def test_a_few_samples_that_are_lost_are_chance(count: int, first: int, now: int, said: bool) -> None:
+    assert bool(seeing({"knn/L": (first, now)}, count).look(50, 100)[1]) == said
 
 
 def test_what_training_lost_is_said_once_and_written_down(tmp_path: Path) -> None:
@@ -149,9 +165,9 @@ def test_a_resumed_run_does_not_say_again_what_it_wrote_down(tmp_path: Path, mon
     monkeypatch.setattr(online, "untrained_model", lambda *_: None)
     monkeypatch.setattr(online, "replace", lambda value, **_: value)
     again = watch_of(file)
-    again._measured = lambda _: {"knn/L": 0.5}  # type: ignore[method-assign]
+    again._measured = lambda _: ({"knn/L": 0.5}, {"knn/L": np.arange(100) < 50})  # type: ignore[method-assign]
     again.start()
-    again._measured = lambda _: {"knn/L": 0.1}  # type: ignore[method-assign]
+    again._measured = lambda _: ({"knn/L": 0.1}, {"knn/L": np.arange(100) < 10})  # type: ignore[method-assign]
     assert again.look(70, 100) == ({"knn/L": 0.1}, "")
     assert len(read_lines(file, "")) == 1
 

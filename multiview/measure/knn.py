@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from multiview.ops.precision import double
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     Array = np.ndarray | Tensor
@@ -46,6 +47,23 @@ def weighted_knn(
 
     Raises MultiviewError when no labelled row is left, or a feature is NaN or infinite.
     """
+    options: dict[str, Any] = {"neighbours": neighbours, "temperature": temperature}
+    hits = knn_hits(train_x, train_y, test_x, test_y, **options, exclude=exclude, chunk=chunk)
+    return int(hits.sum()) / len(hits)
+
+
+def knn_hits(
+    train_x: Array,
+    train_y: Array,
+    test_x: Array,
+    test_y: Array,
+    *,
+    neighbours: int = 20,
+    temperature: float = 0.07,
+    exclude: Array | None = None,
+    chunk: int | None = None,
+) -> NDArray[np.bool_]:
+    """Which of the labelled test rows are right, in their order; see `weighted_knn`."""
     _require_options(neighbours, temperature)
     train, labels, order = _in_class_order(_unit_rows(train_x, "train"), _int64(train_y))
     test, truth = _unit_rows(test_x, "test").to(train), _int64(test_y).to(labels)
@@ -55,10 +73,11 @@ def weighted_knn(
     if not len(labels) or not len(truth):
         raise MultiviewError("kNN needs labelled train and test rows, but all train labels or all test labels are -1.")
     rows = chunk or max(1, min(1024, 2**22 // len(labels)))
-    hits = torch.zeros((), dtype=torch.int64, device=labels.device)
-    for x, y, ban in zip(test.split(rows), truth.split(rows), banned.split(rows), strict=True):
-        hits += (_vote(x, ban, train, labels, neighbours, temperature) == y).sum()
-    return hits.item() / len(truth)
+    hits = [
+        _vote(x, ban, train, labels, neighbours, temperature) == y
+        for x, y, ban in zip(test.split(rows), truth.split(rows), banned.split(rows), strict=True)
+    ]
+    return torch.cat(hits).cpu().numpy()
 
 
 def _require_options(neighbours: int, temperature: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from multiview.jsonlines import LineFile, read_lines
 from multiview.measure.embeddings import Embedded, embed, share_buffers
-from multiview.measure.knn import weighted_knn
+from multiview.measure.intervals import hits_fact, paired_margin
+from multiview.measure.knn import knn_hits
 from multiview.measure.labelled_splits import (
     FEW,
     HELD_OUT,
@@ -32,20 +33,26 @@ if TYPE_CHECKING:
     from multiview.trained import Trained
     from multiview.view import View
 
+Hits = dict[str, NDArray[np.bool_]]
+"""Name of a measure -> which samples are right."""
 Pairs = list[tuple["Partners", tuple["Head", "Head"]]]
 TRAIN_SAMPLES, TEST_SAMPLES = 4000, 1000
 MOST_PAIRS = 6
 """Pairs of views that are searched while training goes on."""
 FALLEN = "below untrained"
 """The symptom in health.jsonl."""
-NOISE = 0.03
-"""How far a measure must fall below the untrained weights before that is said."""
+LEAST = 0.03
+"""How far a measure must fall below the untrained weights, beyond noise, before that is said."""
 EARLY = 0.2
 """Share of the run in which nothing is said: the first steps often cost a little."""
 
 
 def online_knn(
-    trained: Trained, device: torch.device, among: Collection[str] = HELD_OUT, still: Collection[str] = ()
+    trained: Trained,
+    device: torch.device,
+    among: Collection[str] = HELD_OUT,
+    still: Collection[str] = (),
+    hits: Hits | None = None,
 ) -> dict[str, float]:
     """`knn/VIEW` -> accuracy of every view on validation samples, with neighbours in train.
 
@@ -54,7 +61,7 @@ def online_knn(
     Chooses up to 1000 labelled validation samples for each view, or test samples when few or no
     validation samples have labels (`watched_splits`), and 4000 labelled training samples. Empty
     when the data has no labels. Every process of a run must call it. Afterwards the model is in
-    training mode.
+    training mode. `hits` is filled with which samples are right, under the same names.
     """
     share_buffers(trained.model)
     held_out = _labelled_split(trained, among)
@@ -70,11 +77,13 @@ def online_knn(
     train, test = (_embedded(trained, split, positions, device, views) for split, positions in chosen.items())
     trained.model.train()
     labels = {view: (train.labels_of(view), test.labels_of(view)) for view in views}
-    return {
-        f"knn/{view}": weighted_knn(train.features[view], train_y, test.features[view], test_y)
+    found = {
+        f"knn/{view}": knn_hits(train.features[view], train_y, test.features[view], test_y)
         for view, (train_y, test_y) in labels.items()
         if (train_y >= 0).any() and (test_y >= 0).any()
     }
+    (hits if hits is not None else {}).update(found)
+    return {name: int(each.sum()) / len(each) for name, each in found.items()}
 
 
 def _labelled_split(trained: Trained, among: Collection[str]) -> str | None:
@@ -107,12 +116,15 @@ def _embedded(
     return embed(trained.store, split, views, trained.features, device, positions=positions)
 
 
-def online_recall(trained: Trained, device: torch.device, among: Collection[str] = HELD_OUT) -> dict[str, float]:
+def online_recall(
+    trained: Trained, device: torch.device, among: Collection[str] = HELD_OUT, hits: Hits | None = None
+) -> dict[str, float]:
     """`recall/QUERY-GALLERY` -> R@1 between views of up to 1000 held-out samples; needs no labels.
 
     The samples are those of the first of `watched_splits` that has pairs of views. Pairs of
     pictures with one crop are left out: the place of the crop gives the partner away. At most six
-    pairs are searched, each in one direction. Afterwards the model is in training mode.
+    pairs are searched, each in one direction. Afterwards the model is in training mode. `hits` is
+    filled with which queries find their sample, under the same names.
     """
     watched = _watched_pairs(trained, among)
     if watched is None:
@@ -120,7 +132,7 @@ def online_recall(trained: Trained, device: torch.device, among: Collection[str]
     found, pairs = watched
     positions = np.unique(np.concatenate([pair.positions for pair, _ in pairs]))
     held_out = _embedded(trained, found.split, positions, device, trained.setup.views)
-    values = {}
+    found_first: Hits = {}
     for pair, heads in pairs:
         at = np.searchsorted(positions, pair.positions)
         at = at[held_out.present[pair.query][at] & held_out.present[pair.gallery][at]]
@@ -128,9 +140,11 @@ def online_recall(trained: Trained, device: torch.device, among: Collection[str]
             _projected(trained, view, head, held_out.features[view][at], device)
             for view, head in zip((pair.query, pair.gallery), heads, strict=True)
         ]
-        values[f"recall/{pair.query}-{pair.gallery}"] = float((ranks(*z) == 1).mean()) if len(at) else 0.0
+        first = ranks(*z) == 1 if len(at) else np.zeros(0, bool)
+        found_first[f"recall/{pair.query}-{pair.gallery}"] = first
     trained.model.train()
-    return values
+    (hits if hits is not None else {}).update(found_first)
+    return {name: float(each.mean()) if len(each) else 0.0 for name, each in found_first.items()}
 
 
 def _watched_pairs(trained: Trained, among: Collection[str]) -> tuple[Plan, Pairs] | None:
@@ -184,26 +198,30 @@ class Watch:
     among: tuple[str, ...] = HELD_OUT
     still: tuple[str, ...] = ()
     untrained: dict[str, float] | None = None
+    untrained_hits: Hits = field(default_factory=dict)
     said: bool = False
 
     def start(self) -> dict[str, float]:
         """The measures of the untrained weights; every process must call it."""
         earlier = read_lines(self.file, "remove it.") if self.file else []
         self.said = any(line.get("symptom") == FALLEN for line in earlier)
-        self.untrained = self._measured(replace(self.trained, model=untrained_model(self.trained, self.device)))
+        model = untrained_model(self.trained, self.device)
+        self.untrained, self.untrained_hits = self._measured(replace(self.trained, model=model))
         return self.untrained
 
     def look(self, step: int, steps: int) -> tuple[dict[str, float], str]:
         """The measures now, and a sentence the first time that a view has fallen below untrained.
 
-        Nothing is said in the first fifth of the run.
+        A view has fallen when it is lower by three points and more, and beyond noise on the same
+        samples. Nothing is said in the first fifth of the run.
 
         Args:
             step: that is done.
             steps: of the whole run.
         """
-        values, first = self._measured(self.trained), self.untrained or {}
-        fallen = {name for name, value in values.items() if value < first.get(name, 0.0) - NOISE}
+        (values, hits), first = self._measured(self.trained), self.untrained or {}
+        lower = [name for name, value in values.items() if value < first.get(name, 0.0) - LEAST]
+        fallen = {name for name in lower if _is_clear(hits.get(name), self.untrained_hits.get(name))}
         if not fallen or self.said or step < EARLY * steps:
             return values, ""
         self.said = True
@@ -213,9 +231,17 @@ class Watch:
             LineFile(self.file).append([{"step": step, "symptom": FALLEN, "of": of, "text": text}])
         return values, text
 
-    def _measured(self, trained: Trained) -> dict[str, float]:
-        knn = online_knn(trained, self.device, self.among, self.still)
-        return knn or online_recall(trained, self.device, self.among)
+    def _measured(self, trained: Trained) -> tuple[dict[str, float], Hits]:
+        hits: Hits = {}
+        knn = online_knn(trained, self.device, self.among, self.still, hits)
+        return knn or online_recall(trained, self.device, self.among, hits), hits
+
+
+def _is_clear(now: NDArray[np.bool_] | None, first: NDArray[np.bool_] | None) -> bool:
+    """Whether fewer of the same samples are right, beyond noise."""
+    if now is None or first is None or len(now) != len(first):
+        return False
+    return paired_margin(hits_fact(now)["hits"], hits_fact(first)["hits"], len(now)).high < 0
 
 
 def fallen_text(fallen: Mapping[str, tuple[float, float]]) -> str:

@@ -36,7 +36,8 @@ def untrained_features(trained: Trained, device: torch.device, layer: str | None
 def untrained_model(trained: Trained, device: torch.device) -> MultiviewModel:
     """The model before training, in evaluation mode, with calibrated batch norm.
 
-    The encoders have the weights that the run started from, the projectors have new random weights.
+    The encoders have the random weights that they were made with, before a file of first weights
+    was loaded; the projectors have new random weights.
     """
     setup = trained.setup
     with torch.random.fork_rng(devices=[]):
