@@ -122,10 +122,8 @@ def prepare(
     setup = with_statistics(setup, store, situation)
     samples = Samples(store, TRAIN_SPLIT, setup.views, train=True, seed=recipe.seed, cache=cache)
     batches = _batches(samples, train, recipe.seed, accelerator)
-    _say(console, None if batches.windows else cache_note(store))
+    _say(console, None if batches.windows else cache_note(store), length_note(train, len(batches)))
     steps = planned_steps(train, len(batches))
-    if note := length_note(train, len(batches)):
-        _say(console, f"Note: {note}")
     model = _checked_model(setup, samples, situation, train, accelerator.device)
     grouping = _grouping(recipe, store, setup, batch, console)
     codes = grouping.codes if grouping else None

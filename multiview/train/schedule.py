@@ -33,7 +33,7 @@ def length_note(train: Train, per_epoch: int) -> str | None:
     epochs = f"epochs {train.epochs} ({train.epochs * per_epoch:,} steps)"
     steps = f"steps {train.steps:,}"
     first, other = (epochs, steps) if train.epochs * per_epoch < train.steps else (steps, epochs)
-    return f"train.{first} end the run before train.{other} would; give one of them alone to choose it."
+    return f"Note: train.{first} end the run before train.{other} would; give one of them alone to choose it."
 
 
 def rate_factor(config: Optimizer, epoch: float, epochs: float) -> float:
