@@ -88,7 +88,7 @@ COMMANDS = (
     CHECK,
     Command(
         name="evaluate",
-        summary="evaluate a run and compare it with random weights and raw pixels",
+        summary="evaluate a run and compare it with random weights and raw values",
         words="RUN [options]",
         action="multiview.commands.runs:evaluate",
         options="multiview.commands.runs:Evaluate",

@@ -77,7 +77,7 @@ class Trained:
         return with_fused(self.model, embed(store or self.store, split, self.setup.views, self.features, device))
 
     def evaluate(self) -> list[Score]:
-        """Prints and returns kNN and linear probe, beside random weights and raw pixels."""
+        """Prints and returns kNN and linear probe, beside random weights and raw values."""
         from multiview.measure.evaluate import evaluate
         from multiview.measure.scores import scores_of
 

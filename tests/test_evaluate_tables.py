@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from types import SimpleNamespace
 
+import many_kinds
 import pytest
 from made_scores import printed, three
 from rich.console import Console
 
 from multiview.errors import MultiviewError
+from multiview.measure.evaluate import _with_called
+from multiview.measure.rows import RAW, TRAINED, Measure, short_weights
 from multiview.measure.sentences import verdict
 from multiview.measure.table import compare, render
 
@@ -83,3 +87,16 @@ def test_fits_a_terminal_of_100_columns(show):
 def test_nothing_to_compare_is_an_error():
     with pytest.raises(MultiviewError, match="no run to compare"):
         compare({}, Console(file=io.StringIO()))
+
+
+@pytest.mark.parametrize(
+    ("names", "called"),
+    [(("rgb", "depth"), "raw pixels"), (("rgb", "table"), "raw values"), (("series",), "raw values")],
+)
+def test_the_raw_control_is_called_by_what_the_views_hold(names: tuple[str, ...], called: str) -> None:
+    trained = SimpleNamespace(setup=SimpleNamespace(views={name: many_kinds.view(name) for name in names}))
+    common = {"measure": "linear", "views": names[:1], "group": names[0], "width": 4, "samples": {"test": 10}}
+    rows = [Measure(weights=weights, value=0.5, **common) for weights in (TRAINED, RAW)]
+    found = _with_called(rows, trained)
+    assert [row.weights_in_words for row in found] == ["trained", called]
+    assert short_weights(called) == RAW

@@ -16,7 +16,7 @@ from multiview.papers import is_graph_file
 class Evaluate:
     """Measures a run: kNN and linear probe by labels, and retrieval between views without labels.
 
-    Random weights and raw pixels are evaluated in the same way.
+    Random weights and raw values are evaluated in the same way.
 
     Args:
         run: the run folder.

@@ -27,6 +27,8 @@ BESIDE = " + "
 
 TRAINED, RANDOM, RAW, STATISTICS = "trained", "random", "raw", "statistics"
 RIDGE, CCA, FUSED = "ridge", "cca", "fused"
+CALLED, RAW_VALUES = "called", "raw values"
+"""The fact that names the control of raw values where not all views are pictures, and the name."""
 IN_WORDS = {
     RANDOM: "random weights",
     RAW: "raw pixels",
@@ -73,8 +75,8 @@ class Measure:
 
     @property
     def weights_in_words(self) -> str:
-        """`trained`, `random weights`, `raw pixels`."""
-        return IN_WORDS.get(self.weights, self.weights)
+        """`trained`, `random weights`, `raw pixels` (or `raw values`, where not all are pixels)."""
+        return str(self.facts.get(CALLED) or IN_WORDS.get(self.weights, self.weights))
 
     @property
     def tested(self) -> int:
@@ -84,7 +86,7 @@ class Measure:
 
 def short_weights(name: str) -> str:
     """The `weights` of a row for a name that tables print: `random` for `random weights`."""
-    return next((short for short, words in IN_WORDS.items() if name == words), name)
+    return next((short for short, words in (*IN_WORDS.items(), (RAW, RAW_VALUES)) if name == words), name)
 
 
 def accuracy(measure: str, value: float, samples: Mapping[str, int], **fields: Any) -> Measure:

@@ -187,7 +187,8 @@ def _results(folder: Path | None) -> str:
     if not rows:
         return "Nothing was measured. `multiview evaluate RUN` measures the run.\n"
     head = ("measure", "views", "weights", "value", "95 % interval", "test samples")
-    note = "`random weights` and `raw pixels` are the controls." if any(row.weights == RAW for row in rows) else ""
+    raw = next((row.weights_in_words for row in rows if row.weights == RAW), None)
+    note = f"`random weights` and `{raw}` are the controls." if raw else ""
     said = "\n".join(f"- {plain(line)}" for line in _verdict(rows))
     table = _table(head, [_cells(row) for row in rows])
     return f"{said}\n\n<details><summary>All measured values</summary>\n\n{table}\n{note}\n</details>\n"
