@@ -113,4 +113,20 @@ def _how_to_search(trained: Trained) -> str:
     if trained.store.spec == MEMORY:
         return ""
     command = f"multiview search {trained.folder} ID_OR_FILE --k 5"
-    return f"\nThe samples that are most like one of them, or like a file:\n  {command}"
+    return (
+        f"\nThe samples that are most like one of them, or like a file:\n  {command}{_how_to_search_by_words(trained)}"
+    )
+
+
+def _how_to_search_by_words(trained: Trained) -> str:
+    """The command that searches by a text; empty where no edge joins texts and another view."""
+    views = trained.setup.graph.views
+    texts = [view for view in views if trained.store.modality(trained.setup.views[view].modality).kind == "text"]
+    edges = [edge.views for edge in trained.setup.graph.edges]
+    partners = [v for v in views if v not in texts and any(v in edge and {*texts} & {*edge} for edge in edges)]
+    if not partners:
+        return ""
+    first = next(view for view in views if view not in texts)
+    within = "" if partners[0] == first else f" --in {partners[0]}"
+    more = f" (--in {' or --in '.join(partners[1:])}: in another view)" if len(partners) > 1 else ""
+    return f'\nThe samples that a text describes{more}:\n  multiview search {trained.folder} "words"{within} --k 5'

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import many_kinds
 import pytest
 
 import multiview as mv
 from multiview.cli import run
-from multiview.finish import _how_to_load
+from multiview.finish import _how_to_load, _how_to_search
 from multiview.measure.files import EVALUATION, to_json
 from multiview.measure.rows import RANDOM, TRAINED, Measure
 from multiview.portable.card import licence_of, refresh_results
@@ -167,3 +168,27 @@ def test_the_end_of_a_run_says_how_to_load_the_model(trained: mv.Trained) -> Non
     assert f'model = mv.load("{folder}")' in said
     assert f"multiview embed {folder} NEW_FILES features." in said
     assert f"multiview search {trained.folder} ID_OR_FILE" in said
+    assert '"words"' not in said
+
+
+@pytest.mark.parametrize(
+    ("names", "edges", "line"),
+    [
+        (("rgb", "text"), [("rgb", "text")], '"words" --k 5'),
+        (("text", "rgb"), [("text", "rgb")], '"words" --k 5'),
+        (("rgb", "table", "text"), [("rgb", "table"), ("table", "text")], '"words" --in table --k 5'),
+        (("rgb", "table", "text"), [("rgb", "text"), ("table", "text")], "describes (--in table: in another view):"),
+        (("rgb", "table"), [("rgb", "table")], ""),
+        (("rgb", "text"), [("rgb", "rgb"), ("text", "text")], ""),
+    ],
+)
+def test_the_end_of_a_run_with_captions_shows_the_search_by_words(
+    names: tuple[str, ...], edges: list[tuple[str, str]], line: str, trained: mv.Trained
+) -> None:
+    views = {name: many_kinds.view(name) for name in names}
+    graph = SimpleNamespace(views=names, edges=[SimpleNamespace(views=edge) for edge in edges])
+    store = SimpleNamespace(spec="x", modality=trained.store.modality)
+    run = SimpleNamespace(folder=Path("runs/a"), store=store, setup=SimpleNamespace(views=views, graph=graph))
+    said = _how_to_search(run)
+    assert line in said
+    assert ('"words"' in said) == bool(line)
