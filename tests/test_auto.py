@@ -171,6 +171,19 @@ def test_constant_channels_are_not_read() -> None:
     assert left_out(choice)["bands"].endswith("counted from 0: 0, 3, 4")
 
 
+def test_samples_that_lack_a_view_are_counted_by_its_name() -> None:
+    parts = tuple(held(kind, present=n) for kind, n in (("image", 294), ("depth", 147), ("normal", 200)))
+    together = {frozenset((a.name, b.name)): min(a.present, b.present) for a in parts for b in parts}
+    together[frozenset(("depth", "normal"))] = 90
+    choice = choose(Holdings(parts, 294, together))
+    assert [each.chosen for each in choice.reasons if each.about == "absent"] == [
+        "depth: 147 of 294 samples have it",
+        "normal: 200 of 294 samples have it",
+        "depth and normal: 90 of 294 have both",
+    ]
+    assert any(line.startswith("absent  depth: 147 of 294 samples have it ") for line in choice.lines())
+
+
 def test_views_that_no_sample_has_together_have_no_edge() -> None:
     parts = held("image", "left", present=500), held("image", "right", present=500)
     together = {frozenset(("left",)): 500, frozenset(("right",)): 500, frozenset(("left", "right")): 0}

@@ -270,13 +270,22 @@ def _about_edges(graph: Graph, views: Sequence[Proposal], holdings: Holdings) ->
         centre = graph.edges[0].views[0]
         why = f"{len(views)} views have {len(views) * (len(views) - 1) // 2} pairs: too many; --topology full takes all"
         said.append(Reason("topology", f"{centre} against all others", why))
+    return [*said, *_about_absent(graph, views, holdings)]
+
+
+def _about_absent(graph: Graph, views: Sequence[Proposal], holdings: Holdings) -> list[Reason]:
+    """How many samples have a modality that some lack, and two that few have together."""
+    count = {each.held.name: each.held.present for each in views}
     held = {each.name: each.held.name for each in views}
-    pairs = [{held[view] for view in edge.views} for edge in graph.edges]
-    fewest = min((holdings.common(*pair) for pair in pairs if len(pair) <= 2), default=holdings.samples)
-    if fewest < holdings.samples:
-        what = f"some edges have as few as {fewest} samples"
-        said.append(Reason("absent", what, f"with both views, of {holdings.samples} training samples"))
-    return said
+    pairs = dict.fromkeys(tuple(sorted({held[view] for view in edge.views})) for edge in graph.edges)
+    both = {pair: holdings.common(*pair) for pair in pairs if len(pair) == 2}
+    said = [f"{name}: {n} of {holdings.samples} samples have it" for name, n in count.items() if n < holdings.samples]
+    said += [
+        f"{' and '.join(pair)}: {n} of {holdings.samples} have both"
+        for pair, n in both.items()
+        if n < min(count[name] for name in pair)
+    ]
+    return [Reason("absent", each, "an edge learns from the samples that have its views") for each in said]
 
 
 def _why_edge(edge: GraphEdge) -> str:
