@@ -69,7 +69,8 @@ class Command:
 def run(command: Command, words: Sequence[str]) -> int:
     """Runs a command with the words after its name and returns the exit code."""
     if command.options:
-        return int(_imported(command.action)(_options(command, words)))
+        options = _options(command, words)  # first: an action may import torch, and --help needs none
+        return int(_imported(command.action)(options))
     if words and words[0] in HELP:
         print(help_text(command))
         return DONE

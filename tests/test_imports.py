@@ -11,6 +11,7 @@ import pytest
 from imports import module_of, offences, python_files
 from rooms import FLOORS, arrows, circle, lines_of_rooms, sources, upward
 
+from multiview import cli
 from multiview.plugins import installed
 
 ROOT = Path(__file__).parents[1]
@@ -57,18 +58,13 @@ LIGHT = (
 COMMANDS = (
     "--help",
     "list",
-    "preprocess --help",
+    *(f"{command.name} --help" for command in cli.COMMANDS),
     *(f"preprocess {source.name} --help" for source in installed("sources")),
-    "inspect --help",
-    "train --help",
     "train cmc_lab --help",
     "train mixed --help",
-    "check --help",
-    "check parity --help",
-    "check source --help",
-    "evaluate --help",
-    "compare --help",
-    "report --help",
+    "study auto --help",
+    "graph auto --help",
+    *(f"check {subject} --help" for subject in ("parity", "source", "view", "encoder", "objective", "device")),
 )
 
 

@@ -9,7 +9,6 @@ import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
-from multiview.doctor.examine import examine
 from multiview.doctor.finding import ADVICE, BROKEN, OK, Finding
 from multiview.exits import DONE, FAILED
 from multiview.plurals import counted
@@ -40,6 +39,8 @@ class Doctor:
 
 def doctor(options: Doctor) -> int:
     """multiview doctor [FOLDER ...] [options]."""
+    from multiview.doctor.examine import examine
+
     start = time.perf_counter()
     findings = examine(tuple(dict.fromkeys((*FOLDERS, *options.folder))))
     seconds = time.perf_counter() - start
