@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from fnmatch import fnmatch
 from importlib import import_module
 from inspect import ismodule
 from pathlib import Path
@@ -28,6 +29,19 @@ GROUPS = {
     "Losses in your own loop": ("PairLoss", "KeyEncoder"),
 }
 """The pages of public names. Objectives and the rest follow on pages of their own."""
+BOOSTS = {
+    "concepts.md": 4,
+    "start.md": 3,
+    "guides/*.md": 2,
+    "evidence.md": 0.2,
+    "results.md": 0.2,
+    "reliability.md": 0.5,
+    "internals.md": 0.5,
+    "design.md": 0.5,
+    "faults.md": 0.5,
+}
+"""Pages that the search of the site ranks before or behind others. A reader who looks for a word
+wants its meaning and how to use it before tables of measured numbers, which repeat it often."""
 
 
 def pages() -> dict[str, str]:
@@ -89,6 +103,12 @@ def _with_subcommands(commands: Iterable[Command]) -> Iterable[Command]:
         yield from _with_subcommands(command.subcommands)
 
 
+def with_boost(page: str, name: str) -> str:
+    """A page with the weight that it has in the search of the site, where it is not the usual one."""
+    boost = next((weight for pattern, weight in BOOSTS.items() if fnmatch(name, pattern)), None)
+    return page if boost is None else f"---\nsearch:\n  boost: {boost}\n---\n\n{page}"
+
+
 def plain_fences(page: str) -> str:
     """A page whose code blocks name only their language: the words behind it are for the tests."""
     return re.sub(r"^( *`{3,}\w+) .*$", r"\1", page, flags=re.MULTILINE)
@@ -99,7 +119,8 @@ def main(docs: Path, out: Path) -> None:
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(docs, out, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     for page in out.rglob("*.md"):
-        page.write_text(plain_fences(page.read_text("utf8")), "utf8")
+        text = plain_fences(page.read_text("utf8"))
+        page.write_text(with_boost(text, page.relative_to(out).as_posix()), "utf8")
     (out / "reference").mkdir()
     for name, text in pages().items():
         (out / "reference" / name).write_text(text, "utf8")

@@ -44,3 +44,17 @@ def test_every_page_and_file_that_the_site_names_exists() -> None:
     assert len(named) > 30
     assert [page for page in [*named, "page/site.css"] if "reference/" not in page and not (DOCS / page).exists()] == []
     assert "extra_css: [page/site.css]" in text
+
+
+@pytest.mark.parametrize(
+    ("page", "boost"),
+    [("concepts.md", "4"), ("guides/photos.md", "2"), ("evidence.md", "0.2"), ("graph.md", None)],
+)
+def test_the_search_ranks_meanings_before_measured_numbers(page: str, boost: str | None) -> None:
+    spec = importlib.util.spec_from_file_location("make_site", DOCS / "make_site.py")
+    assert spec and spec.loader
+    site = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(site)
+    head = f"---\nsearch:\n  boost: {boost}\n---\n\n" if boost else ""
+    assert site.with_boost("# Title\n", page) == f"{head}# Title\n"
+    assert all(any(DOCS.glob(pattern)) for pattern in site.BOOSTS)
