@@ -104,7 +104,7 @@ def _with_subcommands(commands: Iterable[Command]) -> Iterable[Command]:
 
 
 def with_boost(page: str, name: str) -> str:
-    """A page with the weight that it has in the search of the site, where it is not the usual one."""
+    """A page with its weight in the search of the site, where that is not the usual one."""
     boost = next((weight for pattern, weight in BOOSTS.items() if fnmatch(name, pattern)), None)
     return page if boost is None else f"---\nsearch:\n  boost: {boost}\n---\n\n{page}"
 
