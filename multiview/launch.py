@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import pairwise
 from multiprocessing import current_process
 from pathlib import Path
@@ -211,9 +211,9 @@ def fit(setup: Setup, **options: Unpack[FitOptions]) -> Trained:
 
     Args:
         setup: views, encoders and graph.
-        options: fields of `Recipe`, such as data, out, seed, train, resume and evaluate.
-            `data` may also be in memory: a dict of arrays or tensors, a data frame, or a dataset
-            whose samples are dicts (docs/data.md).
+        options: fields of `Recipe`, such as data, out, seed, train, resume and evaluate. `data` may
+            also be in memory: a dict of arrays or tensors, a data frame, or a dataset of dicts
+            (docs/data.md). `mv.Graph` without an optimiser takes that of graph files, AdamW.
 
     Example:
         >>> views = {name: mv.views.rgb(mv.Crop(name=name, size=16)) for name in ("one", "two")}
@@ -239,9 +239,22 @@ def fit(setup: Setup, **options: Unpack[FitOptions]) -> Trained:
     if not isinstance(setup, Setup):
         raise MultiviewError(f"setup is a {type(setup).__name__}; give mv.Setup(views, encoders, graph).")
     data, plain = _without_data(options)
-    recipe = Recipe(**plain)
+    recipe = _with_optimiser_of_graphs(Recipe(**plain), setup)
     with protected_children():
         return cast("Trained", _unless_stopped(run(recipe, name="run", origin=None, setup=setup, data=data)))
+
+
+def _with_optimiser_of_graphs(recipe: Recipe, setup: Setup) -> Recipe:
+    """The recipe with the optimiser of graph files, where none was given for a graph in words.
+
+    A resumed run keeps the optimiser that it recorded.
+    """
+    if setup.source is None or recipe.train.optimizer is not Train.optimizer:
+        return recipe
+    chosen = Optimizer(name="adamw", lr=1e-3)
+    if recipe.resume and recipe.out and (Path(recipe.out) / CONFIG).is_file():
+        chosen = Optimizer(**config(Path(recipe.out)).get("train", {}).get("optimizer", {}))
+    return replace(recipe, train=replace(recipe.train, optimizer=chosen))
 
 
 def _without_data(options: FitOptions) -> tuple[Any, dict[str, Any]]:
