@@ -88,8 +88,9 @@ def _blurred(augment: Augment, x: Tensor, draws: Draws) -> Tensor:
     sigma = _on_cpu(x, low, high, draws, "sigma")
     if x.is_cpu:
         return gaussian_blur2d(x, (2 * radius + 1, 2 * radius + 1), sigma.expand(-1, 2))
-    # gaussian_blur2d would look at sigma, for which the host waits on some devices.
-    kernel = get_gaussian_kernel1d(2 * radius + 1, sent(sigma, x.device))
+    # gaussian_blur2d would look at sigma, and kornia 0.8 copies a number to the device for a kernel
+    # made there: the host waits for both on some devices.
+    kernel = sent(get_gaussian_kernel1d(2 * radius + 1, sigma), x.device)
     return filter2d_separable(x, kernel, kernel)
 
 

@@ -131,6 +131,8 @@ def test_no_file_is_created_or_opened_through_a_link(dangling: bool, tmp_path: P
 
 @pytest.mark.parametrize("name", ["checkpoints", "metrics.jsonl", "tensorboard"])
 def test_a_linked_part_of_a_run_folder_is_refused(name: str, tmp_path: Path) -> None:
+    if name == "tensorboard":
+        pytest.importorskip("tensorboard")  # without it nothing is written there
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     out = tmp_path / "run"
