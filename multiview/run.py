@@ -67,6 +67,7 @@ def run(
         claim(recipe, name)
     prepared = prepare(recipe, setup, workers=workers, script=script, data=data)
     recipe, origin = prepared.recipe, _origin(recipe, prepared.recipe, origin)
+    _require_targets(prepared.store, recipe)
     if recipe.plan:
         show_plan(prepared, recipe)
         return None
@@ -83,6 +84,14 @@ def run(
         trained = replace(_trained(prepared), folder=folder, steps=progress.step, stopped_by=progress.stopped_by)
         finish(trained, recipe, prepared.console, reloadable=_is_reloadable(setup), steps=steps)
     return trained
+
+
+def _require_targets(store: Store, recipe: Recipe) -> None:
+    """Raises MultiviewError for a --target that the evaluation could not read, before training."""
+    if recipe.target:
+        from multiview.measure.targets import targets_of
+
+        targets_of(store, recipe.target)
 
 
 def _is_reloadable(setup: Setup | None) -> bool:

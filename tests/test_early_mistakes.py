@@ -50,6 +50,26 @@ MISTAKES = {
 }
 
 
+@pytest.mark.parametrize("plan", ["true", "false"])
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("categ", r"'categ' is not a column of this data; available: .*label"),
+        ("labl", r"Did you mean 'label'\?"),
+        ("missing.csv:x", r"missing\.csv"),
+        ("label:number", r"label"),
+    ],
+)
+def test_a_wrong_target_is_found_before_the_training(
+    target: str, message: str, plan: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = [*SMALL, "--steps", "1", "--plan", plan, "--out", "run", "--target", target]
+    with pytest.raises(MultiviewError, match=message):
+        start(parse_recipe(CmcLab, given))
+    assert not Path("run/metrics.jsonl").exists()
+
+
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_cheap_mistake_is_found_before_the_data(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

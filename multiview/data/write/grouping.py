@@ -13,6 +13,7 @@ from multiview.data.listing import labels
 from multiview.data.listing.groups import FOLDER, LABEL, PATTERN, groups_by_id
 from multiview.data.listing.splits import hash_split_note, linked_leaders, parse_shares, split_by_hash
 from multiview.data.source import Plan, Row, Source
+from multiview.data.store.shard import TARGET
 from multiview.data.values import number_text
 from multiview.data.write.targets import with_targets
 from multiview.errors import MultiviewError, unknown_name
@@ -87,7 +88,7 @@ def values_of_plan(plan: Plan, column: str, source: Source, root: Path | None) -
     found = list(plan.column(column)) if found is None and plan.column is not None else found
     found = _of_table(plan.rows, column, source, root) if found is None else found
     if found is None:
-        known = {name for row in plan.rows for name in (*row.groups, *row.factors)}
+        known = {name.removeprefix(TARGET) for row in plan.rows for name in (*row.groups, *row.factors)}
         raise unknown_name("column of groups", column, known | {LABEL, FOLDER, f"{PATTERN}REGEX"})
     return found
 
