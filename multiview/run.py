@@ -17,6 +17,7 @@ from multiview.distributed import any_rank, naming_lost_ranks, on_first
 from multiview.encoded_once import encode_once
 from multiview.errors import MultiviewError
 from multiview.finish import STEPS, Step, finish
+from multiview.objectives.collapse import ADAMW
 from multiview.recipe import Recipe, Setup
 from multiview.recipe_origin import origin_of
 from multiview.setup_record import record_of, save_setup, unrecorded
@@ -149,7 +150,7 @@ def _texts_under_sgd(prepared: Prepared) -> list[str]:
         return []
     return [
         f"SGD rarely trains the transformer that reads {', '.join(texts)}. If the loss does not fall, give "
-        "--train.optimizer.name adamw --train.optimizer.lr 0.001, as `multiview train auto` does."
+        f"{ADAMW[type(prepared.recipe) is Recipe]}, as `multiview train auto` does."
     ]
 
 
@@ -157,7 +158,14 @@ def _metrics(prepared: Prepared, loop: Loop, folder: Path, resumed: bool) -> Met
     objectives = {name: edge.objective for name, edge in prepared.setup.graph.named_edges().items()}
     patience = min(PATIENCE, loop.steps // 3)
     return Metrics(
-        folder, loop.step if resumed else None, objectives, patience, prepared.constant, settled_after(loop.steps)
+        folder,
+        loop.step if resumed else None,
+        objectives,
+        patience,
+        prepared.constant,
+        settled_after(loop.steps),
+        prepared.train.optimizer,
+        type(prepared.recipe) is Recipe,
     )
 
 

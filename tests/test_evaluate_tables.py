@@ -12,8 +12,8 @@ from made_scores import printed, three
 from rich.console import Console
 
 from multiview.errors import MultiviewError
-from multiview.measure.evaluate import _with_called
 from multiview.measure.rows import RAW, TRAINED, Measure, short_weights
+from multiview.measure.run_facts import with_called
 from multiview.measure.sentences import verdict
 from multiview.measure.table import compare, render
 
@@ -97,6 +97,6 @@ def test_the_raw_control_is_called_by_what_the_views_hold(names: tuple[str, ...]
     trained = SimpleNamespace(setup=SimpleNamespace(views={name: many_kinds.view(name) for name in names}))
     common = {"measure": "linear", "views": names[:1], "group": names[0], "width": 4, "samples": {"test": 10}}
     rows = [Measure(weights=weights, value=0.5, **common) for weights in (TRAINED, RAW)]
-    found = _with_called(rows, trained)
+    found = with_called(rows, trained)
     assert [row.weights_in_words for row in found] == ["trained", called]
     assert short_weights(called) == RAW

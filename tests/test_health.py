@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +16,10 @@ from trials import SAMPLES, trial
 
 import multiview as mv
 from multiview.check.parity import Trial
+from multiview.config import Optimizer
 from multiview.counter_rng import Draws
+from multiview.measure.rows import Measure
+from multiview.measure.run_facts import with_advice
 from multiview.objectives.base import Objective
 from multiview.train.diagnosis import SETTLED, Doctor, diagnosed, settled_after
 from multiview.train.health import alignment, effective_rank, of_scores, relative_std, uniformity
@@ -160,6 +165,59 @@ def test_what_is_wrong_is_said_in_words(values: dict[str, float], symptom: str, 
 def test_what_is_advised_would_change_something(objective: Objective, remedy: str) -> None:
     (found,) = diagnosed({"z_drift/L-ab": 2.5}, {"L-ab": objective})
     assert found["text"].partition("wrongly.")[2].strip() == remedy
+
+
+SGD, ADAMW = Optimizer(name="sgd", lr=0.03), Optimizer(name="adamw", lr=0.001)
+
+
+@pytest.mark.parametrize(
+    ("objective", "optimizer", "advice"),
+    [
+        (
+            mv.CMC(),
+            ADAMW,
+            "Lower the learning rate (now 0.001), or use `variant: softmax` for the edge L-ab. Check the ",
+        ),
+        (mv.CMC(variant="softmax"), ADAMW, "Lower the learning rate (now 0.001). Check the temperature."),
+        (mv.SimCLR(), SGD, "Lower the learning rate (now 0.03), or use AdamW in place of SGD (--train.optimizer.name "),
+        (
+            mv.SimSiam(dim=32, predictor=8),
+            ADAMW,
+            "Lower the learning rate (now 0.001). Check the predictor of SimSiam.",
+        ),
+        (mv.BYOL(), ADAMW, "Check the predictor of BYOL and the key encoder of BYOL."),
+        (mv.MoCo(queue=8), ADAMW, "Check the key encoder of MoCo and the temperature."),
+        (mv.VICReg(), ADAMW, "Lower the learning rate (now 0.001)."),
+        (mv.SimCLR(), None, "Lower the learning rate, or use AdamW (--train.optimizer.name adamw "),
+    ],
+)
+def test_the_advice_on_a_collapse_fits_the_run(objective: Objective, optimizer: Optimizer | None, advice: str) -> None:
+    for of in ("L", "L:queue"):
+        (found,) = diagnosed(
+            {f"std/{of}": 0.01}, {"L-ab": objective, "a-b": mv.SimSiam(dim=32, predictor=8)}, optimizer
+        )
+        assert advice in found["text"]
+        assert ("predictor" in found["text"]) == (type(objective).__name__ in ("SimSiam", "BYOL"))
+        assert ("AdamW" in found["text"]) == (optimizer is not ADAMW)
+
+
+def test_the_advice_speaks_python_to_a_run_from_python() -> None:
+    (found,) = diagnosed({"std/L": 0.01}, {"L-ab": mv.SimCLR()}, SGD, python=True)
+    assert 'train=mv.Train(optimizer=mv.Optimizer(name="adamw", lr=1e-3))' in found["text"]
+    assert "--train" not in found["text"]
+
+
+def test_an_evaluation_advises_by_the_config_of_the_run(tmp_path: Path) -> None:
+    row = Measure(
+        measure="uniformity", views=("L",), group="L", weights="trained", value=-0.01, width=8, samples={"test": 9}
+    )
+    graph = SimpleNamespace(named_edges=lambda: {"L-ab": SimpleNamespace(objective=mv.CMC())})
+    trained = SimpleNamespace(setup=SimpleNamespace(graph=graph), folder=tmp_path)
+    assert "use AdamW (--train" in with_advice([row], trained)[0].facts["advice"]
+    (tmp_path / "config.yaml").write_text("train: {optimizer: {name: adamw, lr: 0.002}}")
+    (found,) = with_advice([row], trained)
+    assert found.facts["advice"].startswith("Lower the learning rate (now 0.002), or use `variant: softmax`")
+    assert with_advice([replace(row, value=-1.0)], trained)[0].facts == {}
 
 
 def test_health_is_no_symptom() -> None:

@@ -60,7 +60,9 @@ class TestWords:
         rows = [replace(row, weights=weights) for row, weights in zip(rows, ("trained", "random"), strict=True)]
         text = " ".join(kept_verdict(rows))
         assert ("Collapse: training made the embeddings alike of photo (uniformity -0.00" in text) == told
-        assert ("--train.optimizer.lr 0.001" in text) == told
+        assert ("Use a lower learning rate (--train.optimizer.lr)." in text) == told
+        rows[0] = replace(rows[0], facts={**rows[0].facts, "advice": "Do this."})
+        assert (" ".join(kept_verdict(rows)).endswith(" Do this.")) == told
 
     @pytest.mark.parametrize(("tested", "told"), [(7, True), (29, True), (30, False)])
     def test_few_test_samples_are_named(self, tested: int, told: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +21,8 @@ from multiview.measure.labelled_splits import filled_splits, labelled_positions,
 from multiview.measure.linear import Probes
 from multiview.measure.partners import Plan, plan
 from multiview.measure.predictions import plain_statistics, predictions, target_positions
-from multiview.measure.rows import CALLED, RANDOM, RAW, RAW_VALUES, STATISTICS, TRAINED, Group, Measure, group_name
+from multiview.measure.rows import RANDOM, RAW, STATISTICS, TRAINED, Group, Measure, group_name
+from multiview.measure.run_facts import with_advice, with_called
 from multiview.measure.table import render
 from multiview.measure.target_probes import LINEAR
 from multiview.measure.targets import Target, others_in_words, targets_of
@@ -105,16 +106,8 @@ def _measured(
         models[RANDOM] = untrained_model(trained, device)
     rows = _labelled(trained, models, splits, probed, device, layer) if splits else []
     plain = STATISTICS in probed.controls
-    rows = _with_called(rows, trained)
-    return [*rows, *(unlabelled(trained, search, models, device, plain=plain) if search else [])]
-
-
-def _with_called(rows: Sequence[Measure], trained: Trained) -> list[Measure]:
-    """The rows, whose raw control is called raw values where a view is no picture."""
-    if all("height" in view.axes for view in trained.setup.views.values()):
-        return list(rows)
-    called = {CALLED: RAW_VALUES}
-    return [replace(row, facts={**row.facts, **called}) if row.weights == RAW else row for row in rows]
+    rows = [*with_called(rows, trained), *(unlabelled(trained, search, models, device, plain=plain) if search else [])]
+    return with_advice(rows, trained)
 
 
 def _labelled(

@@ -22,6 +22,9 @@ from multiview.measure.sentences import margin_over
 
 MOST = 8
 """Most views or pairs of views that are named."""
+ADVICE = "advice"
+"""The fact of a row of uniformity that says what to change against a collapse of this run."""
+USUAL = "Use a lower learning rate (--train.optimizer.lr)."
 LOSS = 0.05
 """Of R²; smaller losses are not worth a sentence."""
 ALIKE = -0.05
@@ -95,11 +98,8 @@ def _collapsed(rows: Sequence[Measure]) -> list[str]:
     ]
     if not found:
         return []
-    return [
-        f"Collapse: training made the embeddings alike of {', '.join(found[:MOST])}. Use a lower learning rate "
-        "(--train.optimizer.lr), AdamW in place of SGD (--train.optimizer.name adamw --train.optimizer.lr 0.001), "
-        "`variant: softmax` for an edge of CMC; for SimSiam and BYOL check the predictor."
-    ]
+    advice = next((row.facts[ADVICE] for row in rows if row.measure == UNIFORMITY and ADVICE in row.facts), USUAL)
+    return [f"Collapse: training made the embeddings alike of {', '.join(found[:MOST])}. {advice}"]
 
 
 def _lost(rows: Sequence[Measure]) -> list[str]:

@@ -7,8 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from multiview.config import Optimizer
 from multiview.jsonlines import LineFile
 from multiview.objectives.base import Objective
+from multiview.objectives.collapse import collapse_advice
 from multiview.plurals import counted
 
 SETTLED, EARLIEST = 50, 20
@@ -20,6 +22,7 @@ def settled_after(steps: int) -> int:
     return min(SETTLED, max(EARLIEST, steps // 2))
 
 
+COLLAPSE = "collapse"
 NO_LOSS = "no loss"
 """The symptom of an edge that had nothing to contrast."""
 
@@ -55,10 +58,9 @@ SYMPTOMS = (
     ),
     Symptom(
         "std",
-        "collapse",
+        COLLAPSE,
         lambda x, _: x < 0.05,
-        "view {name}: collapsed: all samples have nearly the same embedding (std is {std:.3f} of 1/sqrt(d)). Lower the "
-        "learning rate, and check the predictor, the key encoder's momentum and the temperature.",
+        "view {name}: collapsed: all samples have nearly the same embedding (std is {std:.3f} of 1/sqrt(d)).",
     ),
     Symptom(
         "effective_rank",
@@ -84,6 +86,8 @@ class Doctor:
         resumed_at: the step at which the run continues; None for a new run.
         objectives: the objective of each edge by name; it says what to change.
         settled: steps without warnings at the start.
+        optimizer: of the run, for advice; None when it is not known.
+        python: whether the run was started from Python, for advice.
         patience: steps for which an edge must have learned nothing before that is said.
         constant: views whose values are all alike, which has been said: they get no other advice.
     """
@@ -96,8 +100,10 @@ class Doctor:
         patience: int = 0,
         constant: Collection[str] = (),
         settled: int = SETTLED,
+        optimizer: Optimizer | None = None,
+        python: bool = False,
     ) -> None:
-        self.settled = settled
+        self.settled, self.optimizer, self.python = settled, optimizer, python
         self.objectives = objectives or {}
         self.patience, self.constant = patience, constant
         self.since: dict[tuple[str, str], int] = {}
@@ -124,7 +130,7 @@ class Doctor:
 
     def _noted(self, step: int, values: Mapping[str, float]) -> list[dict[str, str]]:
         """The symptoms of a step; also notes since when each of them is there."""
-        found = [*diagnosed(values, self.objectives), *self._without_loss(step, values)]
+        found = [*diagnosed(values, self.objectives, self.optimizer, self.python), *self._without_loss(step, values)]
         symptoms = [x for x in found if not self._is_constant(x["of"])]
         seen = {(x["symptom"], x["of"]): step for x in symptoms}
         self.since = {key: self.since.get(key, now) for key, now in seen.items()}
@@ -157,7 +163,10 @@ class Doctor:
 
 
 def diagnosed(
-    values: Mapping[str, float], objectives: Mapping[str, Objective] | None = None
+    values: Mapping[str, float],
+    objectives: Mapping[str, Objective] | None = None,
+    optimizer: Optimizer | None = None,
+    python: bool = False,
 ) -> Iterator[dict[str, str]]:
     """Every symptom in the values `measure/name`, with the remedy of the edge's objective."""
     names = dict.fromkeys(key.split("/", 1)[1] for key in values if "/" in key)
@@ -166,5 +175,13 @@ def diagnosed(
         for symptom in SYMPTOMS:
             if symptom.measure in of and symptom.bad(of[symptom.measure], of):
                 remedy = objectives[name].remedy(symptom.name) if objectives and name in objectives else ""
+                if symptom.name == COLLAPSE:
+                    remedy = collapse_advice(_edges_of(name, objectives or {}), optimizer, python)
                 text = f"{symptom.text.format(name=name, **of)} {remedy}".rstrip()
                 yield {"symptom": symptom.name, "of": name, "text": text}
+
+
+def _edges_of(view: str, objectives: Mapping[str, Objective]) -> dict[str, Objective]:
+    """The objectives of the edges of a view, or of `view:projector`; of all edges if none fits."""
+    name = view.partition(":")[0]
+    return {edge: each for edge, each in objectives.items() if name in edge.split(":")[0].split("-")} or {**objectives}

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from multiview.config import Optimizer
 from multiview.files import refuse_link
 from multiview.jsonlines import LineFile
 from multiview.objectives.base import Objective
@@ -30,7 +31,7 @@ class Metrics:
     Args:
         out: the run folder.
         resumed_at: the step at which the run continues; None for a new run.
-        objectives, patience, constant, settled: see `Doctor`.
+        objectives, patience, constant, settled, optimizer, python: see `Doctor`.
 
     epoch_is_measured: whether the file holds what was measured at the end of the epoch that ended
     with step `resumed_at`. A run may have ended between that step's checkpoint and the measurement.
@@ -44,6 +45,8 @@ class Metrics:
         patience: int = 0,
         constant: Collection[str] = (),
         settled: int = SETTLED,
+        optimizer: Optimizer | None = None,
+        python: bool = False,
     ) -> None:
         self.lines = LineFile(out / METRICS)
         kept = self.lines.keep_until(resumed_at) if resumed_at is not None else []
@@ -51,7 +54,8 @@ class Metrics:
         if resumed_at is not None:
             LineFile(out / RESUMES).append([{"step": resumed_at}])
         self.board = _board(out, resumed_at)
-        self.doctor = Doctor(out / HEALTH, resumed_at, objectives, patience, constant, settled)
+        advice: dict[str, Any] = {"optimizer": optimizer, "python": python}
+        self.doctor = Doctor(out / HEALTH, resumed_at, objectives, patience, constant, settled, **advice)
         self.doctor.recall(x for x in kept if x["step"] >= (resumed_at or 0) - 2 * patience)  # more is never asked for
 
     def write(self, step: int, values: Mapping[str, float | int]) -> None:
