@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -45,8 +45,10 @@ def with_advice(rows: Sequence[Measure], trained: Trained) -> list[Measure]:
 def _optimizer(folder: Path | None) -> Optimizer | None:
     """The optimiser of a run; None where nothing says it."""
     try:
-        plain = yaml.safe_load((folder / CONFIG).read_text("utf8"))["train"]["optimizer"] if folder else None
-        names = {each.name for each in fields(Optimizer)}
-        return Optimizer(**{n: tuple(x) if isinstance(x, list) else x for n, x in plain.items() if n in names})
+        content: dict[str, Any] = yaml.safe_load((folder / CONFIG).read_text("utf8")) if folder else {}
+        known = {each.name for each in fields(Optimizer)}
+        plain: dict[str, Any] = {name: x for name, x in content["train"]["optimizer"].items() if name in known}
+        options: Any = {name: tuple(x) if isinstance(x, list) else x for name, x in plain.items()}
+        return Optimizer(**options)
     except (AttributeError, KeyError, MultiviewError, OSError, TypeError, ValueError, yaml.YAMLError):
         return None
