@@ -67,8 +67,7 @@ def run(
     if recipe.resume or not recipe.plan:  # cheap mistakes before the data is prepared
         claim(recipe, name)
     prepared = prepare(recipe, setup, workers=workers, script=script, data=data)
-    recipe, origin = prepared.recipe, _origin(recipe, prepared.recipe, origin)
-    _require_targets(prepared.store, recipe)
+    recipe, origin = _known_targets(prepared), _origin(recipe, prepared.recipe, origin)
     if recipe.plan:
         show_plan(prepared, recipe)
         return None
@@ -87,12 +86,13 @@ def run(
     return trained
 
 
-def _require_targets(store: Store, recipe: Recipe) -> None:
-    """Raises MultiviewError for a --target that the evaluation could not read, before training."""
-    if recipe.target:
+def _known_targets(prepared: Prepared) -> Recipe:
+    """The recipe; raises MultiviewError for a --target that the evaluation could not read."""
+    if prepared.recipe.target:
         from multiview.measure.targets import targets_of
 
-        targets_of(store, recipe.target)
+        targets_of(prepared.store, prepared.recipe.target)
+    return prepared.recipe
 
 
 def _is_reloadable(setup: Setup | None) -> bool:

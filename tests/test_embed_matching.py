@@ -177,6 +177,26 @@ def test_the_query_of_a_search_is_matched_alike(rooms: tuple[PortableModel, Path
         assert (found.view, gallery.ids[found.rows[0]]) == (view, "r3")
 
 
+def test_a_named_view_reads_one_file_from_any_folder(rooms: tuple[PortableModel, Path], tmp_path: Path) -> None:
+    from multiview import cli
+    from multiview.embed.gallery import read_gallery
+    from multiview.embed.queries import answers
+
+    model, root = rooms
+    assert cli.run(["embed", str(model.layout.folder), str(root / "data"), str(tmp_path / "v.npz")]) == 0
+    gallery, scan = read_gallery(tmp_path / "v.npz"), tmp_path / "scan.png"
+    scan.write_bytes((root / "data" / "depth" / "r3.png").read_bytes())
+    (found,) = answers(gallery, [str(scan)], model, "depth", None, 1)
+    assert (found.view, gallery.ids[found.rows[0]]) == ("depth", "r3")
+    with pytest.raises(mv.MultiviewError, match=r"scan\.png is a grey picture of 16 bits") as error:
+        answers(gallery, [str(scan)], model, None, None, 1)
+    assert "query.png" not in str(error.value)
+    with pytest.raises(mv.MultiviewError, match=r"r3\.pgn' does not exist\. Did you mean '.*r3\.png'"):
+        answers(gallery, [str(root / "data" / "depth" / "r3.pgn")], model, None, None, 1)
+    with pytest.raises(mv.MultiviewError, match=r"scan\.png is one image; give the folder that holds it"):
+        model.embed(scan)
+
+
 def test_names_of_one_sensor() -> None:
     assert alike("acc", "Accelerometer", "series")
     assert alike("EN", "en", "audio")

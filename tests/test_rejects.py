@@ -43,6 +43,20 @@ def test_too_many_rejects(tmp_path: Path, max_bad: float) -> None:
     assert hashes(out) == hashes(tmp_path / "undisturbed")
 
 
+@pytest.mark.parametrize(
+    ("shard_rows", "count", "listed"),
+    [(100, "3 of 60 samples", "All are"), (10, "at least ", "Those found so far are")],
+)
+def test_all_bad_samples_are_named_at_once(shard_rows: int, count: str, listed: str, tmp_path: Path) -> None:
+    with pytest.raises(MultiviewError) as error:
+        preprocess(Toy(bad=25), None, tmp_path / "out", shard_rows=shard_rows, max_bad=0)
+    assert str(error.value).startswith(count)
+    assert f"{listed} listed in" in str(error.value)
+    if shard_rows == 100:
+        text = (tmp_path / "out" / "rejects.jsonl").read_text()
+        assert all(f"toy-{number}.png" in text for number in (0, 25, 50))
+
+
 def test_after_too_many_rejects_mended_files_are_read_by_the_same_command(tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     pictures = [folder / "ab"[number % 2] / f"{number:02d}.png" for number in range(24)]

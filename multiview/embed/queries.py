@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from multiview.embed.gallery import Gallery
 from multiview.embed.search import nearest
 from multiview.embed.texts import is_text, target_of_text, text_vector
-from multiview.errors import MultiviewError, printable
+from multiview.errors import MultiviewError, near_path, printable
 from multiview.portable.model import PortableModel
 from multiview.portable.opening import open_for
 from multiview.portable.vectors import collect
@@ -91,6 +91,8 @@ def _queries(gallery: Gallery, word: str, model: PortableModel | None, view: str
         columns = [each for each in gallery.about["columns"] if gallery.present[each["view"]][row]]
         yield _Query(word, gallery.paths[row], {c["name"]: gallery.values[c["name"]][row] for c in columns}, row)
         return
+    if not Path(word).exists() and "/" in word and (near := near_path(word)):
+        raise MultiviewError(f"'{printable(word)}' does not exist.{near}")
     if not Path(word).exists():
         raise gallery.unknown(
             word, " A text needs the model, --model MODEL." if model is None and is_text(word) else ""
@@ -115,10 +117,14 @@ def _of_files(gallery: Gallery, path: Path, model: PortableModel, view: str | No
     with tempfile.TemporaryDirectory() as folder:
         spec = path
         if path.is_file() and path.suffix.lower() in _single():
-            spec = Path(folder) / (path.absolute().parent.name or "query")  # the folder's name may tell the modality
+            spec = Path(folder) / _folder_name(path, model, view)
             spec.mkdir()
             (spec / f"query{path.suffix}").symlink_to(path.absolute())
-        found = collect(open_for(model, str(spec), what=what, views=views))
+        try:
+            found = collect(open_for(model, str(spec), what=what, views=views))
+        except MultiviewError as cause:  # names the query, and not the folder that was made for it
+            text = str(cause).replace(str(spec / f"query{path.suffix}"), str(path)).replace(str(spec), str(path.parent))
+            raise MultiviewError(text) from cause
     if found.rejected:
         raise MultiviewError(f"the query {found.rejected[0].id} cannot be read: {found.rejected[0].reason}")
     names = {(each["view"], each["head"]): each["name"] for each in gallery.about["columns"]}
@@ -130,6 +136,13 @@ def _of_files(gallery: Gallery, path: Path, model: PortableModel, view: str | No
         }
         single = spec != path
         yield _Query(str(path) if single else identity, str(path) if single else found.paths[row], vectors)
+
+
+def _folder_name(path: Path, model: PortableModel, view: str | None) -> str:
+    """The name of a folder that tells the modality: that of the named view, or the file's own."""
+    if view is not None and view in model.parts:
+        return model.parts[view].modality.name
+    return path.absolute().parent.name or "query"
 
 
 def _single() -> set[str]:

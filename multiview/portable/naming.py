@@ -70,7 +70,8 @@ def _require_photos(path: Path) -> None:
     if first and mode.startswith("I"):
         raise MultiviewError(
             f"{printable(first)} is a grey picture of 16 bits, as depth is stored, and no photo. If {printable(path)} "
-            "holds depth, name the folder `depth`; it is read like the depth of the training then."
+            "holds depth, name the folder `depth`; it is read like the depth of the training then. A search takes "
+            "--view depth instead."
         )
 
 

@@ -140,6 +140,9 @@ def _source_of_file(file: Path) -> Source:
         return NyuV2()
     if ending in arrayfiles.ENDINGS:
         return Arrays()
+    kind = next((kind for kind, endings in TREES.items() if ending[1:] in endings), None)
+    if kind:
+        raise MultiviewError(f"{file} is one {kind}; give the folder that holds it, {file.parent}.")
     readable = ", ".join((*TABLES, *arrayfiles.ENDINGS))
     raise MultiviewError(f"no source reads the file {file}; give a folder, a store, or a file that ends in {readable}.")
 

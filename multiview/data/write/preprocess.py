@@ -172,19 +172,23 @@ def _write_shards(
         storefolder.remove_partial_files(job.out)
         shards.sort(key=lambda shard: shard.number)
         rejects = [*unreadable(shards), *error.rejects]
-        raise _too_many_rejects(job.out, rejects, total, settings.max_bad) from None
+        raise _too_many_rejects(job.out, rejects, total, settings.max_bad, whole=len(numbers) == 1) from None
     except MultiviewError:
         storefolder.remove_partial_files(job.out)
         raise
     return job, sorted(shards, key=lambda shard: shard.number)
 
 
-def _too_many_rejects(out: Path, rejects: Sequence[Reject], total: int, max_bad: float) -> MultiviewError:
+def _too_many_rejects(
+    out: Path, rejects: Sequence[Reject], total: int, max_bad: float, whole: bool = True
+) -> MultiviewError:
+    """The error; whole: every sample was read, so that no other one is bad."""
     storefolder.write_rejects(out, rejects)
+    count, listed = (len(rejects), "All") if whole else (f"at least {len(rejects)}", "Those found so far")
     first = "".join(f"\n  {reject.reason}" for reject in rejects[:3])
     return MultiviewError(
-        f"{len(rejects)} of {counted(total, 'sample')} cannot be read, more than --max_bad {max_bad:g} "
-        f"allows; the first:{first}\nAll are listed in {out / storefolder.REJECTS}. Mend the files "
+        f"{count} of {counted(total, 'sample')} cannot be read, more than --max_bad {max_bad:g} "
+        f"allows; the first:{first}\n{listed} are listed in {out / storefolder.REJECTS}. Mend the files "
         "and run the same command again: it continues from here. If you remove files instead, add --overwrite. Or "
         "allow more with `multiview preprocess SOURCE INPUT OUT --max_bad NUMBER_OR_SHARE`."
     )

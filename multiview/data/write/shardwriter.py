@@ -50,7 +50,8 @@ def write_shard(
     """Writes the planned `rows` to `path` and returns the summary of the checked file.
 
     Only a whole shard ever has the name `path`. allowed_bad: bad samples that may be left out; one
-    more raises TooManyRejectsError. tick: called after each sample with 1, and 1 when it is bad.
+    more raises TooManyRejectsError, with all bad samples of these rows. tick: called after each
+    sample with 1, and 1 when it is bad.
     Raises MultiviewError when the disk does not take the file.
     """
     import h5py
@@ -62,6 +63,7 @@ def write_shard(
         for number in rows:
             bad = draft.take(plan, number, copies)
             if draft.count_bad > allowed_bad:
+                draft.note_unreadable(plan, range(number + 1, rows.stop))
                 raise TooManyRejectsError(draft.rejects)
             tick(1, int(bad))
         draft.finish()
@@ -114,6 +116,14 @@ class _Draft:
     def count_bad(self) -> int:
         """Samples that could not be read."""
         return sum(reject.copy_of is None for reject in self.rejects)
+
+    def note_unreadable(self, plan: Plan, rows: range) -> None:
+        """Notes which of the rows cannot be read, so that a user can mend all of them at once."""
+        for number in rows:
+            try:
+                _read(plan, number)
+            except BadSample as reason:
+                self.rejects.append(Reject(plan.rows[number].id, str(reason)))
 
     def take(self, plan: Plan, number: int, copies: Copies) -> bool:
         """Adds a planned sample, or notes why it is left out. Returns whether the sample is bad."""
