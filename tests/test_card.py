@@ -124,6 +124,7 @@ def test_the_card_names_first_weights_and_frozen_encoders(trained: mv.Trained) -
     other = replace(trained, setup=replace(trained.setup, tuning=tuning))
     card = (write_model(other)[0] / "README.md").read_text()
     assert "| rgb | `towers/mine.safetensors` | nothing: frozen, its heads alone learned |" in card
+    assert "multiview learning; that of `rgb` was frozen, with weights `towers/mine.safetensors`." in card
     assert "| table | `runs/first` | its last 2 blocks |" in card
     assert "/home/me" not in card
 

@@ -88,10 +88,17 @@ def _opening(trained: Trained, folders: Mapping[str, str], run: Mapping[str, Any
     views, steps = counted(len(folders), "view"), counted(run["steps"], "step")
     return (
         f"# {plain(run['name']) or 'model'}\n\n{_first_words(trained.folder)}\n\n"
-        f"Encoders of {views}, trained together for {steps} "
-        f"by contrastive multiview learning.\n\n"
+        f"Encoders of {views}, trained together for {steps} by contrastive multiview learning{_still(trained)}.\n\n"
         f"{_table(('view', 'folder', 'reads', 'features'), _views(trained, folders))}"
     )
+
+
+def _still(trained: Trained) -> str:
+    """Which encoders did not learn, with the weights that they keep; empty when all learned."""
+    owners, tuning = trained.model.owners, trained.setup.tuning
+    views = [view for view, own in owners.items() if own in tuning and tuning[own].train in ("frozen", "heads")]
+    kept = [f"that of `{plain(view)}` was frozen, with weights {history_of(trained, view)[0]}" for view in views]
+    return f"; {', '.join(kept)}" if kept else ""
 
 
 def card_of_view(view: str, about: Mapping[str, Any], owner: str | None) -> str:
