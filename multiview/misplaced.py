@@ -85,13 +85,8 @@ def _option_first(command: Command, words: Sequence[str]) -> str:
 def _meant(command: Command, words: Sequence[str]) -> tuple[str, str]:
     """What the first word is, and the line to type; two empty texts when it could be anything."""
     word = words[0]
-    for each in command.subcommands:
-        if each.plugins and word in {plugin.name for plugin in installed(each.plugins)}:
-            return f"a {each.plugins.removesuffix('s')}", _joined(each.prog, *words)
-        if word in {inner.last_word for inner in each.subcommands}:
-            return f"a {each.choice.lower()} of `{each.prog}`", _joined(each.prog, *words)
-    if command.name:
-        return "", ""
+    if (found := _below(command, words)) or command.name:
+        return found or ("", "")
     if word.startswith(PREFIX) or word.endswith(GRAPHS):
         return "a graph file", _joined("multiview train", *words)
     if word.endswith(".py") and Path(word).is_file():
@@ -100,6 +95,16 @@ def _meant(command: Command, words: Sequence[str]) -> tuple[str, str]:
         return found
     what = _data(word)
     return (what, _joined("multiview train auto --data", *words)) if what else ("", "")
+
+
+def _below(command: Command, words: Sequence[str]) -> tuple[str, str] | None:
+    """What the first word is, and the line, for a plugin or a subcommand of a subcommand."""
+    for each in command.subcommands:
+        if each.plugins and words[0] in {plugin.name for plugin in installed(each.plugins)}:
+            return f"a {each.plugins.removesuffix('s')}", _joined(each.prog, *words)
+        if words[0] in {inner.last_word for inner in each.subcommands}:
+            return f"a {each.choice.lower()} of `{each.prog}`", _joined(each.prog, *words)
+    return None
 
 
 def _written(word: str) -> tuple[str, str] | None:

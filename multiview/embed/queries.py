@@ -91,16 +91,19 @@ def _queries(gallery: Gallery, word: str, model: PortableModel | None, view: str
         columns = [each for each in gallery.about["columns"] if gallery.present[each["view"]][row]]
         yield _Query(word, gallery.paths[row], {c["name"]: gallery.values[c["name"]][row] for c in columns}, row)
         return
-    if not Path(word).exists() and "/" in word and (near := near_path(word)):
-        raise MultiviewError(f"'{printable(word)}' does not exist.{near}")
     if not Path(word).exists():
-        raise gallery.unknown(
-            word, " A text needs the model, --model MODEL." if model is None and is_text(word) else ""
-        )
+        raise _missing(gallery, word, model)
     if model is None:
         raise MultiviewError(f"the query {printable(word)} is a file: give the model of the gallery, --model MODEL.")
     _require_same(gallery, model)
     yield from _of_files(gallery, Path(word), model, view)
+
+
+def _missing(gallery: Gallery, word: str, model: PortableModel | None) -> MultiviewError:
+    """The error for a word that is no id and no file."""
+    if "/" in word and (near := near_path(word)):
+        return MultiviewError(f"'{printable(word)}' does not exist.{near}")
+    return gallery.unknown(word, " A text needs the model, --model MODEL." if model is None and is_text(word) else "")
 
 
 def _require_same(gallery: Gallery, model: PortableModel) -> None:

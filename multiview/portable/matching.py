@@ -44,14 +44,18 @@ class _Matching:
         by_name = [each for each in strange if alike(each.name, own.name, own.kind)]
         if len(by_name) == 1:
             return by_name[0]
-        if len(strange) != 1 or any(alike(strange[0].name, name, own.kind) for name in self.rivals(own.kind)):
-            return None
-        if said := said_by_files(self.store, self.rivals(own.kind), own.kind):
-            return strange[0] if said == own.name else None
+        return strange[0] if len(strange) == 1 and self._can_only_be(strange[0], own) else None
+
+    def _can_only_be(self, other: Modality, own: Modality) -> bool:
+        """Whether the only strange modality of a kind is that of the view, and can be no other."""
+        kind, rivals = own.kind, self.rivals(own.kind)
+        if any(alike(other.name, name, kind) for name in rivals):
+            return False
+        if said := said_by_files(self.store, rivals, kind):
+            return said == own.name
         if self.named:
-            return strange[0] if len(self._names(self.candidates, own.kind)) == 1 else None
-        sole = len(self.rivals(own.kind)) == 1 and not other_sensors(strange[0].name, own.name, own.kind)
-        return strange[0] if sole else None
+            return len(self._names(self.candidates, kind)) == 1
+        return len(rivals) == 1 and not other_sensors(other.name, own.name, kind)
 
     def strange(self, kind: str) -> list[Modality]:
         """The stored modalities of a kind whose names the model does not know."""
