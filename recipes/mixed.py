@@ -19,7 +19,7 @@ class Mixed(mv.ImageRecipe):
         simsiam: objective between depth and normal.
     """
 
-    cmc: mv.CMC = mv.CMC(variant="softmax", temperature=0.1, draw="auto")
+    cmc: mv.CMC = mv.CMC(variant="softmax", temperature=0.1, draw="auto", start="encoded")
     moco: mv.MoCo = mv.MoCo(temperature=0.2, momentum=0.99)
     simclr: mv.SimCLR = mv.SimCLR(temperature=0.2, negatives="cross")
     simsiam: mv.SimSiam = mv.SimSiam(dim=512, predictor=128)

@@ -29,7 +29,7 @@ class SixTables(mv.Recipe):
     topology: str = "full"
     encoder: str = "mlp"
     width: float = 1.0
-    objective: mv.Objective = mv.CMC(variant="softmax", temperature=0.1, draw="auto")
+    objective: mv.Objective = mv.CMC(variant="softmax", temperature=0.1, draw="auto", start="encoded")
     train: mv.Train = mv.Train(epochs=60, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:

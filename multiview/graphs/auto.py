@@ -187,7 +187,7 @@ def _self_edge(each: Proposal, objective: Objective | None) -> GraphEdge:
 
 
 def _bank() -> Objective:
-    return load("objectives", "cmc")(variant="softmax", temperature=0.1)
+    return load("objectives", "cmc")(variant="softmax", temperature=0.1, draw="auto", start="encoded")
 
 
 def _in_batch(temperature: float, negatives: str, **options: object) -> Objective:

@@ -101,6 +101,11 @@ class PairLoss(nn.Module):
         self.accumulate, self.calls = accumulate, 0
         self.memories = Memories(None, graph, samples or 0, seed, groups=codes)
         self._require_groups()
+        if self.memories.encoded_banks:
+            raise MultiviewError(
+                f"{objective.name}: start=encoded is for mv.fit, which sees all samples before the first step; give "
+                "start=random in a loop of your own."
+            )
         self.learned = Learned(self.edge.objective.scalars())
         self.predictors = _predictors(self.needs, shared)
         self.log: dict[str, Tensor] = {}

@@ -73,6 +73,13 @@ class MemoryBank(nn.Module):
             self.update_present(z, index, present)
 
     @torch.no_grad()
+    def begin(self, z: Tensor, index: Tensor, present: Tensor) -> None:
+        """row <- normalise(z), z (n, dim) of samples `index` (n,) where they are present."""
+        momentum, self.momentum = self.momentum, 0.0
+        self.update(z[present], index[present])
+        self.momentum = momentum
+
+    @torch.no_grad()
     def update(self, z: Tensor, index: Tensor) -> None:
         """row <- normalise(momentum * row + (1 - momentum) * z), z (n, dim) of `index` (n,).
 

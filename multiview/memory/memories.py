@@ -76,6 +76,7 @@ class Memories(nn.Module):
         )
         generator = torch.Generator().manual_seed(seed)
         self.wanted = needs_of(graph)
+        self.encoded_banks = {needs.store_name(view) for view, needs in self.wanted if _starts_encoded(needs)}
         for view, needs in self.wanted:
             self._add(model, view, needs, samples, generator)
 
@@ -275,6 +276,14 @@ class Memories(nn.Module):
         for name, state in states.items():
             cast("_State", self.states[name]).commit(state, valid)
 
+    def begin(self, embeddings: Embeddings, index: Tensor, present: Mapping[str, Tensor]) -> None:
+        """Writes the embeddings of all processes as first rows of the banks that start encoded."""
+        everyone = gather(index)
+        for name, (view, needs) in {needs.store_name(view): (view, needs) for view, needs in self.wanted}.items():
+            if name in self.encoded_banks:
+                z, exists = embeddings.z[view, needs.projector], gather(present[view])
+                cast("MemoryBank", self.stores[name]).begin(gather(z), everyone, exists)
+
     def notes(self, samples: int) -> list[str]:
         """Sentences about memories that may not be meant with so many training samples."""
         notes = [cast("Memory", store).note(name, samples) for name, store in self.stores.items()]
@@ -319,6 +328,10 @@ def received_rows(wanted: Iterable[Needs]) -> int:
     wanted: every bank and queue once. For each a row and its presence; the index once.
     """
     return INDEX + sum(FLOAT * needs.projector.dim + 1 for needs in wanted)
+
+
+def _starts_encoded(needs: Needs) -> bool:
+    return isinstance(needs.memory, Bank) and needs.memory.encoded
 
 
 class _State(nn.Module):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from multiview.ops.bank_terms import BankTerms
 
 DEFAULT_NEGATIVES = 4096
+STARTS = ("random", "encoded")
 ALL_ROWS = 16_384
 """Up to so many training samples `draw: auto` takes all others: one product costs little then."""
 ORIGINAL: dict[str, Any] = {
@@ -30,6 +31,7 @@ ORIGINAL: dict[str, Any] = {
     "shared": False,
     "draw": "sample",
     "bank_dtype": "float32",
+    "start": "random",
 }
 ORIGINAL_NEGATIVES = 16384
 
@@ -73,6 +75,10 @@ class CMC(Objective):
             keeps 1 / W of them, W a power of two up to 64. It sums over the rows that it has and
             sends the sums, never rows. The negatives are drawn from 64 parts of the bank, equally
             many from each, so that they do not depend on W. Needs negatives in multiples of 64.
+        start: the first rows. `random`, as in the original code: until a sample was seen once, its
+            positive is noise, while rows of seen samples are negatives, which drives the two views
+            apart. `encoded`: one pass over the training samples before the first step gives each
+            row the embedding of the untrained encoders.
         numbers: what negatives are drawn with. `table`: every process draws those of the whole
             batch on the CPU. `counter`: a function of (seed, step, sample, number of the negative),
             on the device, each process for its own samples. `auto`: a table up to 2^24 training
@@ -103,6 +109,7 @@ class CMC(Objective):
     shared: bool = False
     bank_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     bank: Literal["whole", "split"] = "whole"
+    start: Literal["random", "encoded"] = "random"
     numbers: Literal["auto", "table", "counter"] = "auto"
     seed_defaults: bool = False
     decoupled: bool = False
@@ -125,6 +132,8 @@ class CMC(Objective):
                 "CMC: decoupled, hardness and tau_plus weight the negatives of a softmax, and the variant is nce; "
                 "give variant=softmax, or leave them out."
             )
+        if self.start not in STARTS:
+            raise unknown_name("start of a bank", str(self.start), STARTS)
         if self.bank not in WAYS:
             raise unknown_name("place of a bank", str(self.bank), WAYS)
         self._ways.require(self)
@@ -185,7 +194,12 @@ class CMC(Objective):
 
     @property
     def _memory(self) -> Bank:
-        return Bank(momentum=self.momentum, dtype=self.bank_dtype, split=not self._ways.takes_all)
+        return Bank(
+            momentum=self.momentum,
+            dtype=self.bank_dtype,
+            split=not self._ways.takes_all,
+            encoded=self.start == "encoded",
+        )
 
     def initial_state(self) -> dict[str, Any]:
         """log Z of each direction; NaN until the first batch sets it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from multiview.errors import MultiviewError, unknown_name
@@ -106,11 +106,14 @@ class Bank:
         momentum: of the rows.
         dtype: of the rows: float32, bfloat16 or float16.
         split: each process keeps its part of the rows (`memory/split_bank.py`), not all of them.
+        encoded: the first rows are embeddings of the untrained encoders. A bank that several edges
+            read starts so when one of them asks for it.
     """
 
     momentum: float = 0.5
     dtype: str = "float32"
     split: bool = False
+    encoded: bool = field(default=False, compare=False)
 
     per_sample: ClassVar[bool] = True
     """Whether it has one row for each training sample, found by the sample's number."""

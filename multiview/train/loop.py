@@ -19,6 +19,7 @@ from multiview.data.load.sampler import Batches
 from multiview.distributed import largest, on_first
 from multiview.errors import MultiviewError
 from multiview.train.best import Best
+from multiview.train.first_rows import encode_first_rows
 from multiview.train.saving import Saver
 from multiview.train.schedule import planned_steps, rate_factor, set_rate
 from multiview.train.step import Parts, contrast_step
@@ -107,6 +108,7 @@ class Loop:
             self.window = Window(earlier=self.saver.unlogged)
             self._untrained_measure(metrics)
             self._missed_measure(metrics)
+            self._first_rows(display)
             while not self._ended():
                 self._epoch(metrics, display)
             self.saver.save(self.step, self.window.rows())
@@ -120,7 +122,7 @@ class Loop:
         if not begin:
             self.window.new_epoch()
         waiting_since = time.monotonic()
-        for batch in self._loaded(epoch, begin):
+        for batch in self._errors_of_data(self.loader.for_epoch(epoch, begin)):
             self.window.waited += time.monotonic() - waiting_since
             self._step(batch, metrics, display)
             if self._ended():
@@ -129,10 +131,10 @@ class Loop:
         if self.step % per_epoch == 0 and not self.stopped_by:
             self._end_of_epoch(epoch, metrics)
 
-    def _loaded(self, epoch: int, begin: int) -> Iterator[Batch]:
-        """The batches of an epoch; an error of the data is an error of this process alone."""
+    def _errors_of_data(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The batches; an error of the data is an error of this process alone."""
         try:
-            yield from self.loader.for_epoch(epoch, begin)
+            yield from batches
         except MultiviewError as error:
             error.local = True
             raise
@@ -193,6 +195,19 @@ class Loop:
             display.say(line)
         if display.closed and not self.stop.signal:
             self.stop.signal = PIPE
+
+    def _first_rows(self, display: Display) -> None:
+        """Encodes the first rows of banks that ask for it, before the first step."""
+        if self.step or not self.parts.memories.encoded_banks:
+            return
+        display.say(f"encoding the first rows of the banks: {self.batches.count:,} samples, once")
+        with self._not_training():
+            encode_first_rows(self.parts, self._errors_of_data(self.loader.every_sample()), self.seed, self._stopped)
+
+    def _stopped(self) -> bool:
+        """Whether a process was asked to stop; every process must call it."""
+        self._vote(save_due=False)
+        return self.stopped_by > 0
 
     def _untrained_measure(self, metrics: Metrics) -> None:
         """Measures the weights before the first step, to compare with what follows."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -235,6 +236,18 @@ class Loader:
         self.requests.epoch, self.requests.start_step = epoch, start_step
         found = self._from_workers(self._pool) if self._pool is not None else self._in_this_process()
         return self._with_shards_ahead(found) if self.samples.is_fetched else found
+
+    def every_sample(self) -> Iterator[Batch]:
+        """Full batches that hold every sample, in the order of the first epoch.
+
+        The last batch also holds some samples of the one before, where the samples fill none.
+        """
+        usual = self.requests.batches
+        self.requests.batches = replace(usual, drop_last=False, filled=True)
+        try:
+            yield from self.for_epoch(0)
+        finally:
+            self.requests.batches = usual
 
     def _with_shards_ahead(self, found: Iterator[Batch]) -> Iterator[Batch]:
         """The same batches; meanwhile, threads fetch the shards of the coming ones."""

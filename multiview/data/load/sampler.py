@@ -23,10 +23,10 @@ class Batches:
     """The batches of `count` samples: `batch` samples in all ranks together, one slice per rank.
 
     The order depends on (seed, epoch), not on the world size. drop_last: leave out the samples that
-    do not fill a batch (training); otherwise the last batch is smaller. shuffle=False: keep the
-    order of the split (evaluation). windows: an order that needs no memory for each sample (None =
-    any order of all samples, from a table). Raises MultiviewError when `world` does not divide
-    `batch`, and when there is no batch.
+    do not fill a batch (training); otherwise the last batch is smaller. filled: then it begins
+    earlier and is as large as the others. shuffle=False: keep the order of the split (evaluation).
+    windows: an order that needs no memory for each sample (None = any order of all samples, from a
+    table). Raises MultiviewError when `world` does not divide `batch`, and when there is no batch.
     """
 
     count: int
@@ -37,6 +37,7 @@ class Batches:
     drop_last: bool = True
     shuffle: bool = True
     windows: WindowOrder | None = None
+    filled: bool = False
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -64,6 +65,7 @@ class Batches:
         between = self._order(epoch)
         for step in range(start_step, len(self)):
             first, last = step * self.batch, min((step + 1) * self.batch, self.count)
+            first = last - self.batch if self.filled else first
             begin, end = (first + (last - first) * rank // self.world for rank in (self.rank, self.rank + 1))
             yield between(begin, end)
 
