@@ -26,7 +26,7 @@ def verdict(rows: Iterable[Measure | Score]) -> str:
     subject, *controls = headline(measures)
     margins = {control.weights_in_words: margin_over(subject, control) for control in controls}
     comparisons = "".join(f", {m.in_words} over {name}{' (within noise)' * m.noise}" for name, m in margins.items())
-    conclusion = ONE_CLASS if _one_class([subject, *controls]) else _conclusion(margins, _gains(measures, subject))
+    conclusion = ONE_CLASS if knows_one_class([subject, *controls]) else _conclusion(margins, _gains(measures, subject))
     return f"{_title(subject)}: linear {100 * subject.value:.1f} %{comparisons}{conclusion}"
 
 
@@ -99,7 +99,7 @@ def _margins(rows: Sequence[Measure]) -> list[Margin]:
     return [margin_over(subjects[row.group], row) for row in controls if row.group in subjects]
 
 
-def _one_class(heads: Sequence[Measure]) -> bool:
+def knows_one_class(heads: Sequence[Measure]) -> bool:
     """Whether every probe is right for the commonest class alone."""
     return len(heads) > 1 and all(row.value == row.facts["majority"] for row in heads)
 

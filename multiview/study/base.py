@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from multiview.measure.intervals import margin
 from multiview.measure.rows import RANDOM
+from multiview.plurals import counted
 from multiview.settings import FEWEST, t_interval
 from multiview.study.outcome import FOUND, PROBE, Outcome
 
@@ -27,6 +28,18 @@ def base_lines(base: Sequence[Outcome]) -> list[str]:
         return []
     return [
         f"The base learned nothing beyond chance ({'; '.join(_in_words(base, names) for names in found)}), {ADVICE}"
+    ]
+
+
+def probe_lines(found: Iterable[Sequence[Outcome]]) -> list[str]:
+    """A sentence where probes name the commonest class alone; such runs are judged by the rest."""
+    runs = [run for each in found for run in each]
+    blind = sum(run.one_class for run in runs)
+    if not blind:
+        return []
+    return [
+        f"In {blind} of {counted(len(runs), 'run')} the linear probe names the commonest class for every sample, with "
+        "every encoder. It tells nothing there, and is left out: give more labelled samples, or read R@1."
     ]
 
 

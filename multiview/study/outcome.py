@@ -10,7 +10,7 @@ from statistics import fmean
 
 from multiview.measure.retrieval_sentences import FIRST_TRY
 from multiview.measure.rows import CCA, KEPT, LINEAR, RANDOM, RAW, RIDGE, TRAINED, Measure
-from multiview.measure.sentences import headline
+from multiview.measure.sentences import headline, knows_one_class
 from multiview.runs import evaluation
 from multiview.study.plan import Job, Plan, Variant
 
@@ -33,6 +33,8 @@ class Outcome:
         probed: test samples of the linear probe of all views; 0 = it was not measured.
         queries: test samples that retrieval between views was measured on; 0 = it was not measured.
         chance: the share of them that chance finds at the first try, as a mean over directions.
+        one_class: whether the probe of all views names the commonest class for every sample, with
+            every encoder; then `values` lacks it, because it cannot tell encoders apart.
     """
 
     seed: int
@@ -44,6 +46,7 @@ class Outcome:
     probed: int = 0
     queries: int = 0
     chance: float = 0.0
+    one_class: bool = False
 
     def mean_of(self, names: Sequence[str]) -> float | None:
         """The mean over those of the names that were measured; None when none was."""
@@ -65,7 +68,8 @@ def values_of(rows: Sequence[Measure], weights: str) -> dict[str, float]:
 
 def outcome_of(job: Job) -> Outcome:
     """The numbers of a finished run."""
-    rows = evaluation(job.folder) or ()
+    measured = evaluation(job.folder) or ()
+    rows = [row for row in measured if row.measure != LINEAR or _tells(row, measured)]
     cost = json.loads((job.folder / "study.json").read_text("utf-8"))
     found = [row for row in rows if row.measure == FIRST_TRY and row.weights == TRAINED]
     probed = [row for row in rows if row.measure == LINEAR and row.weights == TRAINED]
@@ -84,7 +88,13 @@ def outcome_of(job: Job) -> Outcome:
         probed=headline(probed)[0].tested if probed else 0,
         queries=max((row.tested for row in found), default=0),
         chance=fmean([row.facts.get("chance", 0.0) for row in found]) if found else 0.0,
+        one_class=len(rows) < len(measured) and not any(row.measure == LINEAR and len(row.views) > 1 for row in rows),
     )
+
+
+def _tells(row: Measure, rows: Sequence[Measure]) -> bool:
+    """Whether the probe of a group of views can tell its encoders apart."""
+    return not knows_one_class([each for each in rows if each.measure == LINEAR and each.group == row.group])
 
 
 def _gradients(file: Path) -> dict[str, dict[str, float]]:

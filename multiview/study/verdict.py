@@ -10,7 +10,7 @@ from typing import Any
 from multiview.measure.intervals import Margin
 from multiview.plurals import counted
 from multiview.settings import FEWEST, t_interval
-from multiview.study.base import base_lines
+from multiview.study.base import base_lines, probe_lines
 from multiview.study.outcome import FOUND, KEEPS, PROBE, Outcome
 from multiview.study.plan import ALONE, EDGE, OPTION, TOPOLOGY, VIEW, Variant
 
@@ -81,22 +81,25 @@ class Judged:
     """The finished runs of a study, what they say, and lines on the gradients of edges.
 
     base: a sentence where the base learned nothing, so that nothing else can be read.
+    blind: a sentence where the linear probe tells nothing.
     """
 
     found: Mapping[Variant, Sequence[Outcome]]
     verdicts: Sequence[Verdict]
     gradients: Sequence[str]
     base: Sequence[str] = ()
+    blind: Sequence[str] = ()
 
     @classmethod
     def of(cls, found: Mapping[Variant, Sequence[Outcome]]) -> Judged:
         """Judges the runs once, for the table, the files and the page."""
-        return cls(found, verdicts(found), gradient_lines(found), base_lines(next(iter(found.values()), [])))
+        base = base_lines(next(iter(found.values()), []))
+        return cls(found, verdicts(found), gradient_lines(found), base, probe_lines(found.values()))
 
     @property
     def summary(self) -> list[str]:
         """What the base learned if it is nothing, which views and edges help, the gradients."""
-        return [*self.base, *summary(self.verdicts), *self.gradients]
+        return [*self.base, *self.blind, *summary(self.verdicts), *self.gradients]
 
 
 def verdicts(found: Mapping[Variant, Sequence[Outcome]]) -> list[Verdict]:
