@@ -19,7 +19,6 @@ from multiview.errors import MultiviewError
 from multiview.graphs.values import Graph, GraphEdge, GraphView
 from multiview.settings import t_interval
 from multiview.study import verdict, worker
-from multiview.study.base import base_lines
 from multiview.study.build import _file_text, build
 from multiview.study.leave_out import (
     Changed,
@@ -33,7 +32,6 @@ from multiview.study.leave_out import (
     without_view,
 )
 from multiview.study.outcome import Outcome
-from multiview.study.page import cards_of
 from multiview.study.plan import BASE, EDGE, VIEW, Plan, Variant, read_plan, write_plan
 from multiview.study.table import show, write_files
 from multiview.study.verdict import HELPS, HURTS, UNCLEAR, Difference, Judged, summary, verdicts
@@ -201,40 +199,6 @@ def test_without_labels_retrieval_decides() -> None:
         for variant, runs in FOUND.items()
     }
     assert verdicts(found)[0].differences[0].measure == "R@1 between the other views (mean)"
-
-
-def at(seed: int, found: float, probe: float | None = None, *, queries: int = 50, probed: int = 100) -> Outcome:
-    """A run beside random weights that find 4 % and whose probe reaches 40 %; chance finds 2 %."""
-    values, controls = {"R@1/L -> ab": found}, {"random/R@1/L -> ab": 0.04}
-    if probe is not None:
-        values, controls = values | {"probe": probe}, controls | {"random/probe": 0.4}
-    common = {"seconds": 60, "cpu_seconds": 50, "queries": queries, "chance": 0.02, "probed": probed}
-    return Outcome(seed=seed, values=values, controls=controls, **common)
-
-
-@pytest.mark.parametrize(
-    ("runs", "said"),
-    [
-        ([at(0, 0.04), at(1, 0.06)], "(R@1 5.0 %, with random weights 4.0 %, by chance 2.0 %), so differences from it"),
-        ([at(0, 0.05)], "The base learned nothing beyond chance"),
-        ([at(seed, 0.04, 0.42 - seed / 50) for seed in range(3)], "(probe 40.0 %, with random weights 40.0 %; R@1"),
-        ([at(0, 0.4), at(1, 0.5)], ""),
-        ([at(0, 0.4)], ""),
-        ([at(0, 0.04, 0.7), at(1, 0.04, 0.72)], ""),
-        ([at(seed, 0.04, 0.45 + seed / 500, probed=40) for seed in range(5)], ""),
-        (FOUND[ALL], ""),
-        ([], ""),
-    ],
-)
-def test_a_base_that_learned_nothing_is_said_first(runs: list[Outcome], said: str) -> None:
-    assert (said in "".join(base_lines(runs))) if said else base_lines(runs) == []
-    judged = Judged.of({ALL: runs, PAIR: runs})
-    if said:
-        assert said in judged.summary[0]
-        assert cards_of(judged)[0].state == "bad"
-        console = Console(width=300, record=True, file=io.StringIO())
-        show(judged, console)
-        assert console.export_text().startswith("The base learned nothing beyond chance")
 
 
 def test_table_csv_and_json_hold_the_same_numbers(tmp_path: Path) -> None:

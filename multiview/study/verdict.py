@@ -53,8 +53,8 @@ class Difference:
             verb = "falls" if self.points >= 0 else "rises"
             return f"{verb} by {abs(100 * self.points):.1f} points (one seed: no interval)"
         if not self.clear:
-            low, high = -100 * self.margin.high, -100 * self.margin.low
-            return f"changes by {-100 * self.points:+.1f} [{low:.1f}, {high:.1f}] points"
+            change, low, high = (0.0 - 100 * x for x in (self.points, self.margin.high, self.margin.low))  # no -0.0
+            return f"changes by {change:+.1f} [{low:.1f}, {high:.1f}] points"
         low, high = sorted((abs(self.margin.low), abs(self.margin.high)))
         verb = "falls" if self.points > 0 else "rises"
         return f"{verb} by {abs(100 * self.points):.1f} [{100 * low:.1f}, {100 * high:.1f}] points"
@@ -216,6 +216,6 @@ def gradient_lines(found: Mapping[Variant, Sequence[Outcome]]) -> list[str]:
         least = min(means, key=lambda pair: means[pair])
         lines.append(
             f"gradients on the encoder of {encoder}: cosine {fmean(means.values()):+.2f} on average over "
-            f"{len(means)} pairs of edges, least for {least.replace(' | ', ' and ')} ({means[least]:+.2f})"
+            f"{counted(len(means), 'pair')} of edges, least for {least.replace(' | ', ' and ')} ({means[least]:+.2f})"
         )
     return lines
