@@ -227,7 +227,7 @@ class TestRows:
         ]
         knn, linear, balanced = rows[6:9]
         assert linear.views == ("L", "ab")
-        assert (linear.width, linear.split, linear.samples) == (7, "test", {"train": 200, "val": 80, "test": 120})
+        assert (linear.width, linear.split, linear.samples) == (7, "test", {"train": 200, "val": 120, "test": 120})
         assert linear.interval == wilson(linear.value, 120)
         assert balanced.interval is None
         assert knn.facts["neighbours"] == 20
