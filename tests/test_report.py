@@ -251,7 +251,9 @@ def test_a_card_is_green_only_where_every_control_is_beaten(
     facts |= {"head": "x", "seed": 0, "chance": 0.1, "same_crop": False}
     (run,) = gather([trained])
     row = measure("retrieval_recall_1", "L -> ab", "trained", 0.9, **facts)
-    assert between_views(replace(run, rows=(row,))).state == state
+    card = between_views(replace(run, rows=(row,)))
+    assert card.state == state
+    assert "multiview report RUN" not in " ".join(card.lines) and "is page " in " ".join(card.lines)
 
 
 def test_targets_and_kept_facts_have_cards_tables_and_sets_of_views(trained: Path, tmp_path: Path) -> None:

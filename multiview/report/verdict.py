@@ -68,7 +68,7 @@ def between_views(run: Gathered) -> Card:
     if not first and not rank_rows(run.rows):
         sentence = _unevaluated(run) if not run.rows else "Retrieval between views was not measured."
         return Card(title=title, state="unknown", sentence=sentence)
-    text = retrieval_verdict([*retrieval_rows(run.rows), *rank_rows(run.rows)]).splitlines()
+    text = _on_this_page(retrieval_verdict([*retrieval_rows(run.rows), *rank_rows(run.rows)])).splitlines()
     if not first:
         return Card(title=title, state="unknown", sentence=text[0], lines=text[1:])
     at = next((i for i, line in enumerate(text) if line.startswith(("Without labels", "No control"))), len(text) - 1)
@@ -83,6 +83,11 @@ def between_views(run: Gathered) -> Card:
         drawing=drawing(shown, "R@1"),
         notes=retrieval_notes(retrieval_rows(run.rows)),
     )
+
+
+def _on_this_page(text: str) -> str:
+    """The text without the advice to make this page."""
+    return text.replace("in `multiview report RUN` ", "on this page ").replace("`multiview report RUN` ", "This page ")
 
 
 def headline_first(rows: Sequence[Measure]) -> list[Measure]:
