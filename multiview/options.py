@@ -23,7 +23,13 @@ __getattr__ = old_import_paths.names_of("options")
 
 T = TypeVar("T")
 
-PLAIN_TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
+PLAIN_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "NoneType": "null",
+}
 PREFIXES = (
     "The last part of an option is enough where no other option ends in it: --epochs for --train.epochs. "
     "Options that are true or false need no value (--plan)."
@@ -314,10 +320,23 @@ def _wrong_value(text: str) -> str:
         return f"expected a list of values of the right type. Given: {several[1]}"
     if several:
         return f"expected a list, in brackets: [{several[1]}]. Given: {several[1]}"
+    union = re.fullmatch(r"Does not validate against any of the Union subtypes Subtypes: \[(.*)\] Errors: .*", text)
+    given = text.rpartition("Given value: ")[2]
+    if union and (kinds := _kinds_in(union[1])):
+        return f"expected {' or '.join(kinds)}. Given: {given}"
     plain = re.sub(
         r"Expected a (?:<class )?'(\w+)'>?\.", lambda kind: f"expected {PLAIN_TYPES.get(kind[1], kind[1])}.", text
     )
     return re.sub(r"Got value: (.*)", r"Given: \1", plain)
+
+
+def _kinds_in(subtypes: str) -> list[str]:
+    """`one of ema, first-batch` and `a number` for the members of a union; none for other kinds."""
+    member = r"typing\.Literal\[([^\]]*)\]|<class '(\w+)'>"
+    found = list(re.finditer(member, subtypes))
+    if re.sub(member, "", subtypes).strip(", ") or any(each[2] and each[2] not in PLAIN_TYPES for each in found):
+        return []
+    return [PLAIN_TYPES[each[2]] if each[2] else f"one of {each[1].replace(chr(39), '')}" for each in found]
 
 
 def to_dict(value: Any) -> Any:

@@ -23,7 +23,10 @@ from multiview.options import parse, to_yaml
         (["--train.lr", "1"], "no option 'train.lr'. Did you mean 'train.optimizer.lr'?"),
         (["--objective.temprature", "1"], "Did you mean 'objective.temperature'?"),
         (["--name", "adamm"], "--train.optimizer.name: 'adamm' is none of sgd, adamw, lars. Did you mean 'adamw'?"),
-        (["--epochs", "ten"], "--train.epochs: expected a whole number. Given: ten"),
+        (["--epochs", "ten"], "--train.epochs: expected a whole number or null. Given: ten"),
+        (["--steps", "1.5"], "--train.steps: expected a whole number or null. Given: 1.5"),
+        (["--negatives", "x"], "--objective.negatives: expected a whole number or null. Given: x"),
+        (["--objective.z", "x"], "--objective.z: expected one of ema, first-batch or a number. Given: x"),
         (["--lr", "fast"], "--train.optimizer.lr: expected a number. Given: fast"),
     ],
 )
@@ -97,13 +100,13 @@ def test_every_objective_fits_every_recipe_and_comes_back_from_its_config(
 @pytest.mark.parametrize(
     ("words", "objective"),
     [
-        ([], mv.CMC(variant="softmax", temperature=0.1, draw="auto")),
-        (["--objective.temperature", "0.2"], mv.CMC(variant="softmax", temperature=0.2, draw="auto")),
+        ([], mv.CMC(variant="softmax", temperature=0.1, draw="auto", start="encoded")),
+        (["--objective.temperature", "0.2"], mv.CMC(variant="softmax", temperature=0.2, draw="auto", start="encoded")),
         (["--objective", "SigLIP", "--objective.temperature", "0.2"], mv.SigLIP(temperature=0.2)),
         (["--objective=siglip", "--bias", "-3"], mv.SigLIP(bias=-3.0)),
         (["--hidden", "9", "--objective", "multiview-cmc/byol"], mv.BYOL(hidden=9)),
         (["--kind", "simclr", "--learn_temperature", "--plan"], mv.SimCLR(learn_temperature=True)),
-        (["--objective", "cmc"], mv.CMC(variant="softmax", temperature=0.1, draw="auto")),
+        (["--objective", "cmc"], mv.CMC(variant="softmax", temperature=0.1, draw="auto", start="encoded")),
     ],
 )
 def test_an_objective_is_chosen_by_name_with_its_own_options(words: list[str], objective: mv.Objective) -> None:
