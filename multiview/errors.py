@@ -103,10 +103,19 @@ def _likeness(name: str, given: str) -> tuple[float, float]:
     return difflib.SequenceMatcher(None, name, given).ratio(), difflib.SequenceMatcher(None, shape, given_shape).ratio()
 
 
+LONG = 12
+"""Names in a list that a reader no longer sees at a glance."""
+
+
 def unknown_name(kind: str, given: str, known: Iterable[str], remedy: str = "") -> MultiviewError:
-    """The error for an unknown name: lists the known names, suggests one, and ends in `remedy`."""
+    """The error for an unknown name: lists the known names, suggests one, and ends in `remedy`.
+
+    Before a long list the suggestion comes first.
+    """
     names = sorted(known)
     listing = ", ".join(names) if names else "none"
     article = "an" if kind[0] in "aeiou" else "a"
-    text = f"'{given}' is not {article} {kind}; available: {listing}.{suggestion(given, names)}"
+    wrong, near = f"'{given}' is not {article} {kind}", suggestion(given, names)
+    first = near and len(names) > LONG
+    text = f"{wrong}.{near} Available: {listing}." if first else f"{wrong}; available: {listing}.{near}"
     return MultiviewError(f"{text} {remedy}".strip())

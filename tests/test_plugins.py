@@ -11,7 +11,7 @@ import pytest
 from multiview import plugins
 from multiview.catalogue import entries, first_sentence, help_of, lines, source_of
 from multiview.cli import run
-from multiview.errors import MultiviewError
+from multiview.errors import MultiviewError, unknown_name
 from multiview.plugins import find, installed, load
 
 MODULE = '''"""Sensors of heat."""
@@ -173,3 +173,11 @@ def test_the_source_of_a_module_is_found_without_importing_its_package() -> None
     assert file.name == "lab.py"
     assert source_of("multiview.views") is not None
     assert source_of("no.such.module") is None
+
+
+def test_the_suggestion_stands_before_a_long_list_and_behind_a_short_one() -> None:
+    many = [f"view_{number}" for number in range(20)]
+    text = str(unknown_name("view", "dpeth", [*many, "depth"]))
+    assert text.startswith("'dpeth' is not a view. Did you mean 'depth'? Available: depth, view_0")
+    assert str(unknown_name("view", "dpeth", ["depth", "L"])).endswith("available: L, depth. Did you mean 'depth'?")
+    assert "Did you mean" not in str(unknown_name("view", "xyz", [*many, "depth"]))
