@@ -128,7 +128,7 @@ def test_words_after_a_config_file_replace_its_values(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--objective", "siglib"], r"'siglib' is not an objective; .* Did you mean 'siglip'\?"),
+        (["--objective", "siglib"], r"'siglib' is not an objective\. Did you mean 'siglip'\?"),
         (["--objective", "siglip", "--negatives", "4"], "there is no option 'negatives'"),
         (["--objective", "symile", "--temperature", "0"], "temperature is 0"),
     ],

@@ -141,7 +141,7 @@ def test_a_name_that_two_packages_register_is_an_error(install: Install) -> None
 
 
 def test_an_error_about_an_unknown_name_lists_the_names() -> None:
-    with pytest.raises(MultiviewError, match=r"'labb' is not a view; available: L, ab, .*rgb"):
+    with pytest.raises(MultiviewError, match=r"'labb' is not a view\..* Available: L, ab, .*rgb"):
         load("views", "labb")
     with pytest.raises(MultiviewError, match=r"'view' is not a group of plugins; .* Did you mean 'views'\?"):
         run(["list", "view"])
