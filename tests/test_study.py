@@ -176,7 +176,10 @@ FOUND = {
 def test_the_verdict_is_about_paired_seeds_and_says_what_helps() -> None:
     depth, pair = verdicts(FOUND)
     assert (depth.state, pair.state) == (HELPS, UNCLEAR)
-    assert depth.sentence == ("without depth the probe of all views falls by 5.0 [2.5, 7.5] points: depth helps")
+    assert depth.sentence == (
+        "without depth the probe of all views falls by 5.0 [2.5, 7.5] points: depth helps. By themselves, the probe of "
+        "the others changes by -0.3 [-1.8, 1.1] points, no clear effect"
+    )
     assert "no clear effect over 2 seeds" in pair.sentence
     assert [each.measure for each in depth.differences] == [
         *("probe of all views", "probe of the other views (mean)", "R@1 between the other views (mean)"),

@@ -78,7 +78,8 @@ def _about_retrieval(base: Sequence[Outcome]) -> str:
     names = [f"{RANDOM}/{name}" for name in found_names(base)]
     known = [run.controls[name] for run in base for name in names if name in run.controls]
     untrained = f", base with random weights {100 * fmean(known):.1f} %" if known else ""
-    return f"R@1 among {base[0].queries} test samples: chance {100 * base[0].chance:.2g} %{untrained}."
+    chance = f"chance {100 * base[0].chance:.2g} %{untrained}"
+    return f"R@1 among {base[0].queries} test samples: {chance}. Every line is the mean over its own directions."
 
 
 def found_names(runs: Sequence[Outcome]) -> list[str]:

@@ -16,6 +16,7 @@ from multiview.study.plan import ALONE, EDGE, OPTION, TOPOLOGY, VIEW, Variant
 
 HELPS, HURTS, UNCLEAR = "helps", "hurts", "unclear"
 NO_EFFECT = "no clear effect"
+OTHERS = "probe of the other views (mean)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +119,8 @@ def _verdict(variant: Variant, base: Sequence[Outcome], other: Sequence[Outcome]
         return None
     first = differences[0]
     state = UNCLEAR if not first.clear else HELPS if first.points > 0 else HURTS
-    return Verdict(variant=variant, state=state, sentence=_sentence(variant, first, state), differences=differences)
+    sentence = _sentence(variant, first, state) + _of_the_others(differences)
+    return Verdict(variant=variant, state=state, sentence=sentence, differences=differences)
 
 
 def _measures(variant: Variant, base: Sequence[Outcome], other: Sequence[Outcome]) -> dict[str, list[str]]:
@@ -133,7 +135,7 @@ def _measures(variant: Variant, base: Sequence[Outcome], other: Sequence[Outcome
     views = "the other views" if variant.kind == VIEW else "each view"
     measures = {
         "probe of all views": [PROBE],
-        f"probe of {views} (mean)": of[PROBE],
+        OTHERS if variant.kind == VIEW else "probe of each view (mean)": of[PROBE],
         f"R@1 between {'the other' if variant.kind == VIEW else 'all'} views (mean)": of[FOUND],
         f"R² of facts that {views} keep (mean)": of[KEEPS],
     }
@@ -172,6 +174,15 @@ def _sentence(variant: Variant, first: Difference, state: str) -> str:
         OPTION: f"with {variant.subject}",
     }.get(variant.kind, f"with {variant.subject}")
     return f"{change} the {first.measure} {first.in_words}: {_conclusion(variant, state, first)}"
+
+
+def _of_the_others(differences: Sequence[Difference]) -> str:
+    """What the others by themselves gain from a view; the probe of all views also has its own."""
+    found = next((each for each in differences if each.measure == OTHERS), None)
+    if found is None or differences[0] is found or found.margin is None:
+        return ""
+    effect = found.in_words if found.clear else f"{found.in_words}, {NO_EFFECT}"
+    return f". By themselves, the probe of the others {effect}"
 
 
 def _conclusion(variant: Variant, state: str, first: Difference) -> str:
