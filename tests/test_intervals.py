@@ -93,9 +93,14 @@ class TestNoise:
         rows = three(0.50, 0.50, 0.50)
         rows = [replace(row, linear=0.7) if (row.features, row.view) == ("trained", "ab") else row for row in rows]
         text = verdict(rows)
-        assert "Not better than random weights or raw pixels, but by itself ab (+20.0 ± 5.5 over random" in text
-        assert "weights) is: its encoder learned." in text
+        assert "Not better than random weights or raw pixels; but ab (+20.0 ± 5.5 over random weights)" in text
+        assert "is by itself: its encoder learned." in text
         assert "learned nothing" not in text
+        rows = [
+            replace(row, linear=0.4) if row.view == "concat" and row.features[:6] == "random" else row for row in rows
+        ]
+        assert "Better than random weights but not than raw pixels; ab (+20.0" in verdict(rows)
+        assert "is better than all controls by itself: its encoder learned." in verdict(rows)
 
     def test_a_probe_that_knows_one_class_judges_no_encoder(self):
         text = verdict(three(0.45, 0.45, 0.45, majority=0.45))

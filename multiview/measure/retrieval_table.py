@@ -10,7 +10,12 @@ from rich.table import Table
 from multiview.measure.retrieval_sentences import FIRST_TRY, margin_of, retrieval_rows
 from multiview.measure.rows import CCA, FUSED, MEDIAN_RANK, RANDOM, RECALL, RIDGE, TRAINED, Measure
 
-HEADINGS = ("R@1 %", "95 %", "R@5 %", "R@10 %", "median\nrank", "random\nR@1 %", "chance\nR@1 %", "over\nrandom")
+BESIDE = "/ random"
+"""Behind a value stands that of random weights."""
+HEADINGS = (
+    *("R@1 %", "95 %", "R@5 %", f"R@10 %\n{BESIDE}", f"median\nrank\n{BESIDE}"),
+    *("random\nR@1 %", "chance\nR@1 %", "over\nrandom"),
+)
 FURTHER = {RIDGE: "ridge\nR@1 %", CCA: "CCA\nR@1 %", FUSED: "fused\nR@1 %"}
 """Columns that stand only where a run has such rows."""
 
@@ -41,13 +46,16 @@ def _cells(rows: Sequence[Measure], further: Sequence[str]) -> list[str]:
     if first is None:
         return []
     over, interval = margin_of(first), first.interval
-    recalls = [known.get((RECALL[k], TRAINED)) for k in (5, 10)]
-    median = known.get((MEDIAN_RANK, TRAINED))
+    five, ten, median = (
+        [known.get((measure, weights)) for weights in (TRAINED, RANDOM)]
+        for measure in (RECALL[5], RECALL[10], MEDIAN_RANK)
+    )
     return [
         f"{100 * first.value:.1f}",
         f"{100 * interval.low:.1f} to {100 * interval.high:.1f}" if interval else "-",
-        *(f"{100 * row.value:.1f}" if row else "-" for row in recalls),
-        f"{median.value:g}" if median else "-",
+        f"{100 * five[0].value:.1f}" if five[0] else "-",
+        " / ".join(f"{100 * row.value:.1f}" for row in ten if row) or "-",
+        " / ".join(f"{row.value:g}" for row in median if row) or "-",
         f"{100 * control.value:.1f}" if control else "-",
         f"{100 * first.facts['chance']:.2g}",
         "-" if over is None else f"({100 * over.points:+.1f})" if over.noise else f"{100 * over.points:+.1f} ",

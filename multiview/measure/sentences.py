@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
 from multiview.measure.intervals import Margin, margin, paired_margin
-from multiview.measure.rows import BALANCED, CONCAT, LINEAR, RANDOM, Measure
+from multiview.measure.rows import BALANCED, CONCAT, LINEAR, Measure
 from multiview.measure.scores import Score, measures_of
 from multiview.plurals import counted
 
@@ -14,6 +14,9 @@ ONE_CLASS = (
     ". The probe gives the commonest class to all samples, with every encoder, so that it tells nothing about "
     "them: give more labelled samples, or see the rows with few labels a class."
 )
+
+
+NOTHING = "the encoders learned nothing that the probe can see."
 
 
 def verdict(rows: Iterable[Measure | Score]) -> str:
@@ -26,7 +29,8 @@ def verdict(rows: Iterable[Measure | Score]) -> str:
     subject, *controls = headline(measures)
     margins = {control.weights_in_words: margin_over(subject, control) for control in controls}
     comparisons = "".join(f", {m.in_words} over {name}{' (within noise)' * m.noise}" for name, m in margins.items())
-    conclusion = ONE_CLASS if knows_one_class([subject, *controls]) else _conclusion(margins, _gains(measures, subject))
+    beats = [_gains(measures, subject, [row.weights for row in some]) for some in (controls[:1], controls)]
+    conclusion = ONE_CLASS if knows_one_class([subject, *controls]) else _conclusion(margins, *beats)
     return f"{_title(subject)}: linear {100 * subject.value:.1f} %{comparisons}{conclusion}"
 
 
@@ -104,28 +108,32 @@ def knows_one_class(heads: Sequence[Measure]) -> bool:
     return len(heads) > 1 and all(row.value == row.facts["majority"] for row in heads)
 
 
-def _gains(rows: Sequence[Measure], subject: Measure) -> list[str]:
-    """The groups of fewer views that beat their random weights beyond noise, in words."""
-    others = {row.group: row for row in rows if row.weights == RANDOM}
-    mine = [row for row in rows if row.weights == subject.weights and len(row.views) < len(subject.views)]
-    margins = {row.group: margin_over(row, others[row.group]) for row in mine if row.group in others}
-    return [f"{group} ({m.in_words} over random weights)" for group, m in margins.items() if m.clear]
+def _gains(rows: Sequence[Measure], subject: Measure, controls: Sequence[str]) -> list[str]:
+    """The groups of fewer views that beat all of their controls beyond noise, in words."""
+    found = []
+    for mine in (row for row in rows if row.weights == subject.weights and len(row.views) < len(subject.views)):
+        own = {row.weights: row for row in rows if row.group == mine.group and row.weights in controls}
+        margins = {row.weights_in_words: margin_over(mine, row) for row in own.values()}
+        if margins and all(m.clear for m in margins.values()):
+            said = ", ".join(f"{m.in_words} over {name}" for name, m in margins.items())
+            found.append(f"{mine.group} ({said})")
+    return found
 
 
-def _conclusion(margins: Mapping[str, Margin], gains: Sequence[str]) -> str:
+def _conclusion(margins: Mapping[str, Margin], gains: Sequence[str], wins: Sequence[str]) -> str:
+    """gains, wins: groups of fewer views that beat the first control, and all controls."""
     beaten = [name for name, m in margins.items() if m.clear]
-    missed = [name for name, m in margins.items() if not m.clear]
+    missed = " or ".join(name for name, m in margins.items() if not m.clear)
     if not margins:
         return ". No control was evaluated, so nobody can say whether the run learned."
     if not missed:
         return ": the encoders learned."
-    if missed[0] == next(iter(margins)):
-        if gains:
-            return (
-                f". Not better than {' or '.join(missed)}, but by itself {' and '.join(gains)} is: its encoder learned."
-            )
-        return f". Not better than {' or '.join(missed)}: the encoders learned nothing that the probe can see."
-    return f". Better than {' and '.join(beaten)} but not than {' or '.join(missed)}: training helped, but not enough."
+    if not margins[next(iter(margins))].clear:
+        alone = f"; but {' and '.join(gains)} is by itself: its encoder learned."
+        return f". Not better than {missed}" + (alone if gains else f": {NOTHING}")
+    better = f". Better than {' and '.join(beaten)} but not than {missed}"
+    alone = f"; {' and '.join(wins)} is better than all controls by itself: its encoder learned."
+    return better + (alone if wins else ": training helped, but not enough.")
 
 
 def _mean_and_range(values: Sequence[float], style: str, unit: str = "") -> str:
