@@ -61,6 +61,10 @@ class Optimizer:
         return self.lr if self.per is None else self.lr * batch / self.per
 
 
+OF_GRAPHS = Optimizer(name="adamw", lr=1e-3, warmup=1.0)
+"""Of graphs that name no optimiser. Without a warm-up, texts became alike in the first steps."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Train:
     """The options of training.

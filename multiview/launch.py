@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, Unpack, cas
 
 from multiview import old_import_paths
 from multiview.child import protect_children, protected_children
-from multiview.config import Optimizer, Train
+from multiview.config import OF_GRAPHS, Optimizer, Train
 from multiview.errors import MultiviewError, Stopped, unknown_name
 from multiview.exits import DONE, exit_code_of, stopped_by
 from multiview.options import parse
@@ -251,7 +251,7 @@ def _with_optimiser_of_graphs(recipe: Recipe, setup: Setup) -> Recipe:
     """
     if setup.source is None or recipe.train.optimizer is not Train.optimizer:
         return recipe
-    chosen = Optimizer(name="adamw", lr=1e-3)
+    chosen = OF_GRAPHS
     if recipe.resume and recipe.out and (Path(recipe.out) / CONFIG).is_file():
         chosen = Optimizer(**config(Path(recipe.out)).get("train", {}).get("optimizer", {}))
     return replace(recipe, train=replace(recipe.train, optimizer=chosen))

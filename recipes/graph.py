@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import multiview as mv
+from multiview.config import OF_GRAPHS
 from multiview.graphs.reading import graph_of_plain
 from multiview.graphs.words import options_of, place_of_mistake
 from multiview.graphs.writing import plain_parts
@@ -30,8 +31,8 @@ class GraphRecipe(mv.Recipe):
         topology: full (every pair of views), core:VIEW (one view against all others), chain or
             joint, in place of edges.
         objective: of edges that name none; with three views and more Symile in place of SimCLR.
-        train: AdamW, which small and unlike encoders need. A learning rate of 0.01 or more without
-            the name of an optimiser is one of SGD.
+        train: AdamW with a warm-up of one epoch, which small and unlike encoders need. A learning
+            rate of 0.01 or more without the name of an optimiser is one of SGD.
     """
 
     crop: mv.Crop = mv.Crop()
@@ -39,7 +40,7 @@ class GraphRecipe(mv.Recipe):
     edges: list[Any] = field(default_factory=list)
     topology: str | None = None
     objective: mv.Objective = mv.SimCLR()
-    train: mv.Train = mv.Train(optimizer=mv.Optimizer(name="adamw", lr=1e-3))
+    train: mv.Train = mv.Train(optimizer=OF_GRAPHS)
 
     @classmethod
     def as_options(cls, words: Sequence[str]) -> list[str]:

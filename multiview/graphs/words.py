@@ -74,9 +74,13 @@ def _rest_of_optimiser(options: Sequence[str]) -> list[str]:
             given[option.removeprefix("--")] = own if equals else value
     rates = [own for option, own in given.items() if option.rpartition(".")[2] == "lr"]
     name = next((own for option, own in given.items() if option.endswith("optimizer.name")), None)
+    warm = any(option.endswith("optimizer.warmup") for option in given)
+    unwarmed = [] if warm else [f"--train.optimizer.warmup={Optimizer.warmup}"]
     if name is None:
-        return ["--train.optimizer.name=sgd"] if any(map(_is_of_sgd, rates)) else []
-    return [] if rates or name == "adamw" else [f"--train.optimizer.lr={Optimizer.lr}"]
+        return ["--train.optimizer.name=sgd", *unwarmed] if any(map(_is_of_sgd, rates)) else []
+    if name == "adamw":
+        return []
+    return unwarmed if rates else [f"--train.optimizer.lr={Optimizer.lr}", *unwarmed]
 
 
 def _is_of_sgd(rate: str) -> bool:
