@@ -28,6 +28,7 @@ from multiview.train.runfolder import CONFIG
 from multiview.typed_length import with_typed_length
 
 if TYPE_CHECKING:
+    from multiview.graphs.values import Graph
     from multiview.trained import Trained
 
 __getattr__ = old_import_paths.names_of("launch")
@@ -199,7 +200,7 @@ class FitOptions(TypedDict, total=False):
     train: Train
 
 
-def fit(setup: Setup, **options: Unpack[FitOptions]) -> Trained:
+def fit(setup: Setup | Graph, **options: Unpack[FitOptions]) -> Trained:
     """Trains a setup from Python.
 
     The run folder holds a record of the setup (`setup.json`), so that `mv.load`, `multiview
@@ -210,7 +211,7 @@ def fit(setup: Setup, **options: Unpack[FitOptions]) -> Trained:
     training.
 
     Args:
-        setup: views, encoders and graph.
+        setup: views, encoders and graph; or a graph in words.
         options: fields of `Recipe`, such as data, out, seed, train, resume and evaluate. `data` may
             also be in memory: a dict of arrays or tensors, a data frame, or a dataset of dicts
             (docs/data.md). `mv.Graph` without an optimiser takes that of graph files, AdamW.
@@ -236,12 +237,21 @@ def fit(setup: Setup, **options: Unpack[FitOptions]) -> Trained:
     for name in options:
         if name not in known:
             raise unknown_name("option of fit", name, known, _options_of_training(name))
-    if not isinstance(setup, Setup):
-        raise MultiviewError(f"setup is a {type(setup).__name__}; give mv.Setup(views, encoders, graph).")
+    setup = _as_setup(setup)
     data, plain = _without_data(options)
     recipe = _with_optimiser_of_graphs(Recipe(**plain), setup)
     with protected_children():
         return cast("Trained", _unless_stopped(run(recipe, name="run", origin=None, setup=setup, data=data)))
+
+
+def _as_setup(given: Setup | Graph) -> Setup:
+    """The setup; that of a graph in words. Raises MultiviewError for anything else."""
+    from multiview.graphs.values import Graph
+
+    setup = given.setup() if isinstance(given, Graph) else given
+    if not isinstance(setup, Setup):
+        raise MultiviewError(f"setup is a {type(setup).__name__}; give mv.Setup(views, encoders, graph).")
+    return setup
 
 
 def _with_optimiser_of_graphs(recipe: Recipe, setup: Setup) -> Recipe:

@@ -43,6 +43,18 @@ def test_none_given_is_that_of_graph_files(tmp_path: Path) -> None:
     assert (found["name"], found["lr"]) == (usual.name, usual.lr) == ("adamw", 1e-3)
 
 
+def test_fit_takes_a_graph_in_words(tmp_path: Path) -> None:
+    words = mv.Graph(views=mv.GraphView.named(NAMES, encoder_options={"width": 0.25}), crop=CROP)
+    pictures = torch.randint(0, 255, (12, 3, 16, 16), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    trained = mv.fit(words, data={"image": pictures}, out=str(tmp_path / "run"), evaluate=False, train=TRAIN)
+    assert tuple(trained.setup.views) == NAMES
+
+
+def test_a_view_that_is_a_word_is_one_sentence() -> None:
+    with pytest.raises(mv.MultiviewError, match=r"view 'photo' is a str; give mv.GraphView\(view='rgb'\)"):
+        mv.Graph(views={"photo": "rgb"})  # type: ignore[dict-item]
+
+
 @pytest.mark.parametrize("given", [mv.Optimizer(), mv.Optimizer(name="adamw", lr=3e-3)])
 def test_a_given_one_stays_also_when_it_equals_the_default(given: mv.Optimizer, tmp_path: Path) -> None:
     found = optimiser(in_words(), tmp_path / "run", replace(TRAIN, optimizer=given))

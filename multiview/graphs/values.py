@@ -163,6 +163,11 @@ class Graph:
                 raise MultiviewError(
                     f"'{name}' is not a name for a view; use letters, digits and underscores, for example 'depth_left'."
                 )
+            if not isinstance(view, GraphView):
+                raise MultiviewError(
+                    f"view '{name}' is a {type(view).__name__}; give mv.GraphView(view='rgb'), or make all views from "
+                    f"words: mv.GraphView.named(['{name}=rgb'])."
+                )
             self.owner(name, f"view '{name}' shares an encoder: " if view.share else "")
         for edge in self.edges:
             for view_name in edge.views:

@@ -67,11 +67,7 @@ def options_of(recipe: type[Recipe], words: Sequence[str]) -> list[str]:
 
 def _rest_of_optimiser(options: Sequence[str]) -> list[str]:
     """SGD for a rate of SGD without a name; SGD's rate for a name without one, as once."""
-    given: dict[str, str] = {}
-    for word, value in zip(options, [*options, ""][1:], strict=True):
-        option, equals, own = word.partition("=")
-        if option.startswith("--"):
-            given[option.removeprefix("--")] = own if equals else value
+    given = _given(options)
     rates = [own for option, own in given.items() if option.rpartition(".")[2] == "lr"]
     name = next((own for option, own in given.items() if option.endswith("optimizer.name")), None)
     warm = any(option.endswith("optimizer.warmup") for option in given)
@@ -81,6 +77,16 @@ def _rest_of_optimiser(options: Sequence[str]) -> list[str]:
     if name == "adamw":
         return []
     return unwarmed if rates else [f"--train.optimizer.lr={Optimizer.lr}", *unwarmed]
+
+
+def _given(options: Sequence[str]) -> dict[str, str]:
+    """Option -> its value, of `--option=value` and `--option value`."""
+    given: dict[str, str] = {}
+    for word, value in zip(options, [*options, ""][1:], strict=True):
+        option, equals, own = word.partition("=")
+        if option.startswith("--"):
+            given[option.removeprefix("--")] = own if equals else value
+    return given
 
 
 def _is_of_sgd(rate: str) -> bool:
