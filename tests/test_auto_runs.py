@@ -134,12 +134,33 @@ def test_a_run_is_one_of_a_graph_and_resumes_to_the_bit(
 def test_plan_prints_a_graph_file(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("train", "auto", f"--data={store.path}", "--plan", "--train.threads=1") == 0
     said = capsys.readouterr().out.partition("The graph file:\n")[2].partition("\nViews\n")[0]
-    file = tmp_path / "graph.yaml"
-    file.write_text(said)
-    of_file = parse_recipe(GraphRecipe, [str(file)], "graph")
-    assert isinstance(of_file, GraphRecipe)
+    of_file = of_text(said, tmp_path)
     assert of_file.graph == recipe_for(store).graph
     assert of_file.train.batch == 32
+    assert (of_file.seed, of_file.weights) == (0, None)
+
+
+def of_text(text: str, folder: Path) -> GraphRecipe:
+    (folder / "graph.yaml").write_text(text)
+    recipe = parse_recipe(GraphRecipe, [str(folder / "graph.yaml")], "graph")
+    assert isinstance(recipe, GraphRecipe)
+    return recipe
+
+
+def test_the_printed_file_repeats_first_weights_and_seed(store: Store, tmp_path: Path) -> None:
+    """Without them, the saved file would start from random weights without a word."""
+    auto = parse_recipe(Auto, [f"--data={store.path}", "--weights=L=a.pth", "--seed=7", "--plan"], "auto")
+    assert isinstance(auto, Auto)
+    said = "\n".join(auto.for_data(store)[1]).partition("The graph file:\n")[2]
+    of_file = of_text(said, tmp_path)
+    assert (of_file.weights, of_file.seed) == ("L=a.pth", 7)
+
+
+@pytest.mark.parametrize("weights", ["a.pth", "photo=a.pth,depth=b.pth"])
+def test_a_graph_takes_the_weights_of_the_recipe(weights: str) -> None:
+    words = ["--views", "photo=rgb,depth", "--edges", "photo-depth: cmc", "--weights", weights]
+    recipe = parse_recipe(GraphRecipe, words, "graph")
+    assert recipe.weights == weights
 
 
 def test_a_series_without_a_rate_needs_no_preprocessing(tmp_path: Path) -> None:

@@ -168,10 +168,15 @@ def _short(edge: GraphEdge, graph: Graph, own: Objective | None) -> dict[str, An
     return {" - ".join(edge.views): options}
 
 
+OF_THE_RUN = ("weights", "group", "mix", "seed")
+"""Options of the recipe that the graph file repeats where they were given."""
+
+
 def _yaml(document: Document, recipe: Any, choice: Choice) -> str:
     """The chosen graph as the text of a graph file."""
     order = ("crop", "views", "edges", "objective")
-    plain = {"data": recipe.data} | {key: document.value[key] for key in order if key in document.value}
+    given = {name: value for name in OF_THE_RUN if (value := getattr(recipe, name)) != getattr(Recipe, name)}
+    plain = {"data": recipe.data, **given} | {key: document.value[key] for key in order if key in document.value}
     train = changed_fields(choice.train, Train())
     return yaml.safe_dump(
         copy.deepcopy(plain | {"train": train}),

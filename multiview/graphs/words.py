@@ -34,7 +34,7 @@ from multiview.papers import is_graph_file, path_of
 from multiview.recipe import Recipe
 
 GRAPH = ("views", "edges", "encoders", "topology")
-OF_ONE_VIEW = ("width", "encoder", "augment", "modality", "share", "weights", "lr_scale", "dim")
+OF_ONE_VIEW = ("width", "encoder", "augment", "modality", "share", "lr_scale", "dim")
 """Options that other recipes have for all views; a graph has them for each."""
 NAMED = ("view", "encoder", "objective")
 """Keys whose value is a name, or a mapping with the name and options."""
