@@ -24,13 +24,16 @@ MFEAT = {"fac": 216, "fou": 76, "kar": 64, "mor": 6, "pix": 240, "zer": 47}
 STRONG = ["--augment.brightness", "0.8", "--augment.contrast", "0.8", "--augment.saturation", "0.8"]
 STRONG += ["--augment.hue", "0.5", "--augment.grey", "0.3"]
 """The colour changes that were the default of three recipes when the losses were recorded."""
-OWN = ["--draw", "sample"]
-"""The draw of negatives that was the default of four recipes when the losses were recorded."""
+OWN = ["--draw", "sample", "--start", "random"]
+"""The draw of negatives and first rows that were the defaults of four recipes at the recording."""
 RECIPES: dict[str, tuple[str, list[str]]] = {
     "cmc_lab": ("pictures", [*SMALL, *OWN]),
     "cmc_rgbd": ("pictures", [*SMALL, *OWN]),
     "image_sound": ("sounds", ["--size", "14", "--width", "0.1", "--seconds", "0.2"]),
-    "mixed": ("pictures", [*SMALL, "--cmc.draw", "sample", "--simsiam.dim", "32", "--simsiam.predictor", "8"]),
+    "mixed": (
+        "pictures",
+        [*SMALL, "--cmc.draw", "sample", "--cmc.start", "random", "--simsiam.dim", "32", "--simsiam.predictor", "8"],
+    ),
     "moco": ("pictures", [*SMALL, *STRONG, "--queue", "32"]),
     "nyu_rgbd": ("pictures", SMALL),
     "simclr": ("pictures", [*SMALL, *STRONG]),

@@ -153,14 +153,14 @@ def test_an_error_of_a_check_is_a_line(monkeypatch: Patch) -> None:
 
 def test_the_page_prints_state_text_and_advice_and_exits_with_1(monkeypatch: Patch, capsys: Any) -> None:
     found = [Finding("disk", OK, "much [red]room"), Finding("memory", BROKEN, "none", "Buy\x1b some.")]
-    monkeypatch.setattr(page, "examine", lambda _: found)
+    monkeypatch.setattr(examine, "examine", lambda _: found)
     assert page.doctor(page.Doctor()) == FAILED
     lines = capsys.readouterr().out.splitlines()
     assert lines[2].split() == ["ok", "disk", "much", "[red]room"]
     assert lines[3].split() == ["broken", "memory", "none"]
     assert lines[4].strip() == "-> Buy\\x1b some."
     assert lines[-1] == "1 thing will not work; 0 lines with advice."
-    monkeypatch.setattr(page, "examine", lambda _: found[:1])
+    monkeypatch.setattr(examine, "examine", lambda _: found[:1])
     assert page.doctor(page.Doctor(json=True)) == DONE
     assert json.loads(capsys.readouterr().out)["works"] is True
 

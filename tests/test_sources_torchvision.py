@@ -94,7 +94,7 @@ def test_a_class_without_splits_is_split_by_hash(tmp_path: Path) -> None:
     [
         (
             {"dataset": "FasionMNIST"},
-            r"'FasionMNIST' is not a dataset class of torchvision; .*Did you mean 'FashionMNIST'",
+            r"'FasionMNIST' is not a dataset class of torchvision\. Did you mean 'FashionMNIST'",
         ),
         ({"dataset": ""}, r"'' is not a dataset class of torchvision; .*Write torchvision:NAME"),
         ({"dataset": "MNIST"}, "torchvision:MNIST does not find its files in .*nothing is downloaded here"),

@@ -87,14 +87,14 @@ def test_only_training_counts_for_the_speed(
 
 
 def test_waiting_for_data_counts(clock: Clock, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = Loop._loaded
+    loaded = Loop._errors_of_data
 
-    def slow(self, epoch: int, begin: int):
-        for batch in loaded(self, epoch, begin):
+    def slow(self, batches):
+        for batch in loaded(self, batches):
             clock.now += 3.0
             yield batch
 
-    monkeypatch.setattr(Loop, "_loaded", slow)
+    monkeypatch.setattr(Loop, "_errors_of_data", slow)
     assert run("simclr", scenes, tmp_path / "run") == 0
     assert [(line["samples_per_second"], line["data_share"]) for line in losses(tmp_path / "run")] == [(4.0, 0.75)] * 6
 
