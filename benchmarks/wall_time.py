@@ -23,7 +23,7 @@ PARTS = (
     ("set-up", "multiview.run:prepare"),
     ("read into memory", "multiview.data.load.dataset:Samples.__init__"),
     ("steps", "multiview.train.loop:Loop.run"),
-    ("kNN", "multiview.measure.online:online_knn"),
+    ("kNN", "multiview.measure.online:hits_by_knn"),
     ("checkpoints", "multiview.train.saving:Saver.save"),
     ("evaluation", "multiview.finish:evaluate"),
     ("features", "multiview.measure.embeddings:embed"),

@@ -24,7 +24,7 @@ from multiview.plugins import load
 from multiview.recipe import Recipe, Setup
 from multiview.recipe_origin import launch_target, origin_of, remember, short_name
 from multiview.runs import config
-from multiview.train.runfolder import CONFIG
+from multiview.train.runfolder import CONFIG, optimizer_of
 from multiview.typed_length import with_typed_length
 
 if TYPE_CHECKING:
@@ -261,10 +261,8 @@ def _with_optimiser_of_graphs(recipe: Recipe, setup: Setup) -> Recipe:
     """
     if setup.source is None or recipe.train.optimizer is not Train.optimizer:
         return recipe
-    chosen = OF_GRAPHS
-    if recipe.resume and recipe.out and (Path(recipe.out) / CONFIG).is_file():
-        chosen = Optimizer(**config(Path(recipe.out)).get("train", {}).get("optimizer", {}))
-    return replace(recipe, train=replace(recipe.train, optimizer=chosen))
+    recorded = optimizer_of(Path(recipe.out)) if recipe.resume and recipe.out else None
+    return replace(recipe, train=replace(recipe.train, optimizer=recorded or OF_GRAPHS))
 
 
 def _without_data(options: FitOptions) -> tuple[Any, dict[str, Any]]:

@@ -254,7 +254,7 @@ def _online(prepared: Prepared, steps: int, folder: Path) -> Callable[[int, int]
             prepared.console.print(f"{when}  {kind}  {text}", highlight=False)
 
     def measure(epoch: int, step: int) -> dict[str, float]:
-        first = watch.start() if watch.untrained is None else watch.untrained
+        first = watch.start() if watch.untrained is None else {}
         if step == 0:
             show("untrained", first)
             if first and (note := watched_note(prepared.store, split)):

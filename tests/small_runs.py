@@ -6,8 +6,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from multiview import plugins
 from multiview.launch import exit_code
 from multiview.train import loop
 from multiview.train.checkpoint import newest
+from multiview.train.step import Parts
 
 ROOT = Path(__file__).parents[1]
 RECIPES = ("cmc_lab", "cmc_rgbd", "moco", "simclr", "simsiam", "mixed")
@@ -41,20 +42,25 @@ def losses(out: Path) -> list[dict]:
 
 
 @contextmanager
-def signal_in_step(step: int, number: int = signal.SIGINT) -> Iterator[None]:
-    """Sends this process a signal in the given step of the run that is trained in the block."""
+def before_step(step: int, act: Callable[[Parts], None]) -> Iterator[None]:
+    """Calls `act(parts)` when the given step of a run that is trained in the block begins."""
     original = loop.contrast_step
 
-    def interrupted(parts, batch, now, *others, **named):
+    def seen(parts, batch, now, *others, **named):
         if now == step:
-            os.kill(os.getpid(), number)
+            act(parts)
         return original(parts, batch, now, *others, **named)
 
-    loop.contrast_step = interrupted
+    loop.contrast_step = seen
     try:
         yield
     finally:
         loop.contrast_step = original
+
+
+def signal_in_step(step: int, number: int = signal.SIGINT) -> AbstractContextManager[None]:
+    """Sends this process a signal in the given step of the run that is trained in the block."""
+    return before_step(step, lambda _: os.kill(os.getpid(), number))
 
 
 def assert_same_end(one: Path, other: Path) -> None:

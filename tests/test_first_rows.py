@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from small_runs import assert_same_end, assert_same_losses, losses, on_two_processes, run, signal_in_step
+from small_runs import assert_same_end, assert_same_losses, before_step, losses, on_two_processes, run, signal_in_step
 from test_processes import ENVIRONMENT
 from torch.nn.functional import normalize
 
@@ -20,29 +19,13 @@ import multiview as mv
 from multiview.counter_rng import Draws
 from multiview.data.load.sampler import Batches
 from multiview.memory.bank import MemoryBank
+from multiview.memory.memories import Memories
 from multiview.memory.split_bank import SplitBank
 from multiview.objectives import CMC
 from multiview.train import loop
 from multiview.train.step import Parts
 
 ENCODED = ("--objective.start", "encoded")
-
-
-@contextmanager
-def before_the_first_step(see: Any) -> Iterator[None]:
-    """Calls `see(parts)` when the first step of a run begins."""
-    original = loop.contrast_step
-
-    def seen(parts: Parts, batch: Any, step: int, *others: Any, **named: Any) -> Any:
-        if step == 1:
-            see(parts)
-        return original(parts, batch, step, *others, **named)
-
-    loop.contrast_step = seen
-    try:
-        yield
-    finally:
-        loop.contrast_step = original
 
 
 def banks(parts: Parts) -> dict[str, torch.Tensor]:
@@ -53,21 +36,17 @@ def banks(parts: Parts) -> dict[str, torch.Tensor]:
 def first_banks(data: Path, out: Path, *words: str) -> dict[str, torch.Tensor]:
     """The rows of the banks when the first step of a run begins."""
     found: dict[str, torch.Tensor] = {}
-    with before_the_first_step(lambda parts: found.update(banks(parts))):
+    with before_step(1, lambda parts: found.update(banks(parts))):
         assert run("cmc_lab", data, out, *words) == 0
     return found
 
 
-@pytest.mark.parametrize(("count", "batch"), [(10, 4), (12, 4), (5, 5), (7, 4)])
-@pytest.mark.parametrize("world", [1, 2])
+@pytest.mark.parametrize(
+    ("count", "batch", "world"), [(10, 4, 1), (10, 4, 2), (12, 4, 2), (5, 5, 1), (6, 6, 3), (7, 4, 1), (7, 4, 4)]
+)
 def test_full_batches_hold_every_sample(count: int, batch: int, world: int) -> None:
-    if batch % world:
-        pytest.skip("the batch cannot be shared")
-    ranks = [
-        list(Batches(count, batch, rank=r, world=world, drop_last=False, filled=True).for_epoch(0))
-        for r in range(world)
-    ]
-    steps = [torch.cat(parts) for parts in zip(*ranks, strict=True)]
+    every = [Batches(count, batch, rank=rank, world=world, drop_last=False, filled=True) for rank in range(world)]
+    steps = [torch.cat(parts) for parts in zip(*(each.for_epoch(0) for each in every), strict=True)]
     assert {len(index) for index in steps} == {batch}
     assert set(torch.cat(steps).tolist()) == set(range(count))
     usual = list(Batches(count, batch).for_epoch(0))
@@ -104,7 +83,7 @@ def test_every_row_is_the_embedding_of_its_sample(scenes: Path, tmp_path: Path) 
 
     loop.Loop.__init__ = kept  # type: ignore[method-assign]
     try:
-        with before_the_first_step(see):
+        with before_step(1, see):
             assert run("cmc_lab", scenes, tmp_path / "run", *ENCODED) == 0
     finally:
         loop.Loop.__init__ = made  # type: ignore[method-assign]
@@ -120,7 +99,7 @@ def test_the_pass_changes_no_number_of_the_model(scenes: Path, tmp_path: Path) -
     def see(parts: Parts) -> None:
         states.append({name: x.clone() for name, x in parts.model.state_dict().items()})
 
-    with before_the_first_step(see):
+    with before_step(1, see):
         for words in ((), ENCODED):
             assert run("cmc_lab", scenes, tmp_path / f"{len(words)}", *words) == 0
     assert all(torch.equal(x, states[1][name]) for name, x in states[0].items())
@@ -148,11 +127,11 @@ def test_a_split_bank_starts_with_the_same_rows() -> None:
 def test_only_banks_that_ask_for_it_are_encoded(scenes: Path, tmp_path: Path) -> None:
     """The recipe `mixed` has a bank, a queue and a predictor; edges that share a bank agree."""
     found: list[Parts] = []
-    with before_the_first_step(found.append):
+    with before_step(1, found.append):
         assert run("mixed", scenes, tmp_path / "run", "--cmc.start", "encoded") == 0
     (parts,) = found
     names = {name for name, store in parts.memories.stores.items() if isinstance(store, MemoryBank)}
-    assert parts.memories.encoded_banks == names
+    assert set(parts.memories.encoded_banks) == names
     assert len(names) < len(parts.memories.stores)
 
 
@@ -163,6 +142,31 @@ def test_resumed_equals_unbroken(scenes: Path, tmp_path: Path) -> None:
     assert run("cmc_lab", scenes, tmp_path / "broken", *ENCODED, "--resume", "true") == 0
     assert_same_end(tmp_path / "broken", tmp_path / "whole")
     assert_same_losses(tmp_path / "broken", tmp_path / "whole")
+
+
+def test_a_stop_in_the_pass_loses_nothing(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run that resumes at step 0 encodes the first rows again, with the same numbers."""
+    assert run("cmc_lab", scenes, tmp_path / "whole", *ENCODED) == 0
+    begin, seen = Memories.begin, []
+
+    def interrupted(self: Memories, *given: Any) -> None:
+        seen.append(begin(self, *given))
+        if len(seen) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Memories, "begin", interrupted)
+    assert run("cmc_lab", scenes, tmp_path / "broken", *ENCODED) == 128 + signal.SIGINT
+    assert len(seen) == 2, "the pass ends with its batch"
+    monkeypatch.setattr(Memories, "begin", begin)
+    assert run("cmc_lab", scenes, tmp_path / "broken", *ENCODED, "--resume", "true") == 0
+    assert_same_end(tmp_path / "broken", tmp_path / "whole")
+    assert_same_losses(tmp_path / "broken", tmp_path / "whole")
+
+
+def test_micro_batches_fill_every_row(scenes: Path, tmp_path: Path) -> None:
+    """Their batch norms see a quarter of the batch, so that the numbers differ."""
+    rows = first_banks(scenes, tmp_path / "run", *ENCODED, "--micro_batch", "4")
+    assert all(torch.allclose(x.norm(dim=1), torch.ones(len(x)), atol=1e-5) for x in rows.values())
 
 
 def test_two_processes_equal_one(scenes: Path, tmp_path: Path) -> None:

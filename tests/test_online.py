@@ -134,9 +134,8 @@ def seeing(right: Mapping[str, tuple[int, int]], count: int, file: Path | None =
     """A watch of `count` samples of which so many were right untrained, and are right now."""
     watch = Watch(trained=None, device=None, file=file)  # type: ignore[arg-type]
     hits = [{name: np.arange(count) < each[when] for name, each in right.items()} for when in (0, 1)]
-    values = [{name: float(x.mean()) for name, x in each.items()} for each in hits]
-    watch.untrained, watch.untrained_hits = values[0], hits[0]
-    watch._measured = lambda _: (values[1], hits[1])  # type: ignore[method-assign]
+    watch.untrained = hits[0]
+    watch._measured = lambda _: hits[1]  # type: ignore[method-assign]
     return watch
 
 
@@ -165,9 +164,9 @@ def test_a_resumed_run_does_not_say_again_what_it_wrote_down(tmp_path: Path, mon
     monkeypatch.setattr(online, "untrained_model", lambda *_: None)
     monkeypatch.setattr(online, "replace", lambda value, **_: value)
     again = watch_of(file)
-    again._measured = lambda _: ({"knn/L": 0.5}, {"knn/L": np.arange(100) < 50})  # type: ignore[method-assign]
+    again._measured = lambda _: {"knn/L": np.arange(100) < 50}  # type: ignore[method-assign]
     again.start()
-    again._measured = lambda _: ({"knn/L": 0.1}, {"knn/L": np.arange(100) < 10})  # type: ignore[method-assign]
+    again._measured = lambda _: {"knn/L": np.arange(100) < 10}  # type: ignore[method-assign]
     assert again.look(70, 100) == ({"knn/L": 0.1}, "")
     assert len(read_lines(file, "")) == 1
 

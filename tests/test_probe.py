@@ -10,7 +10,7 @@ import pytest
 from clusters import clusters, splits
 
 from multiview.errors import MultiviewError
-from multiview.measure import linear, logistic
+from multiview.measure import linear, logistic, reduction
 from multiview.measure.linear import Probes, common_dim, labelled, linear_probe, principal_axes, reduced, tuned
 from multiview.measure.recent_results import RecentResults
 
@@ -30,7 +30,7 @@ class TestReduction:
         x = (np.random.default_rng(0).normal(size=(60, 40)) * np.geomspace(1, 0.01, 40)).astype(np.float32)
         x -= x.mean(0)
         exact = principal_axes(x, 3)
-        monkeypatch.setattr(linear, "EXACT", 10)
+        monkeypatch.setattr(reduction, "EXACT", 10)
         np.testing.assert_array_equal(principal_axes(x, 3), principal_axes(x, 3))
         np.testing.assert_allclose(np.abs((principal_axes(x, 3) * exact).sum(0)), 1, atol=1e-3)
 

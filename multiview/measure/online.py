@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,21 +47,22 @@ EARLY = 0.2
 """Share of the run in which nothing is said: the first steps often cost a little."""
 
 
-def online_knn(
-    trained: Trained,
-    device: torch.device,
-    among: Collection[str] = HELD_OUT,
-    still: Collection[str] = (),
-    hits: Hits | None = None,
-) -> dict[str, float]:
-    """`knn/VIEW` -> accuracy of every view on validation samples, with neighbours in train.
+def online_knn(trained: Trained, device: torch.device, among: Collection[str] = HELD_OUT) -> dict[str, float]:
+    """`knn/VIEW` -> accuracy of every view on validation samples, see `hits_by_knn`."""
+    return _shares(hits_by_knn(trained, device, among))
+
+
+def hits_by_knn(
+    trained: Trained, device: torch.device, among: Collection[str] = HELD_OUT, still: Collection[str] = ()
+) -> Hits:
+    """`knn/VIEW` -> which validation samples are right, with neighbours in train.
 
     Views in `still`, whose encoders do not learn, are left out unless all are.
 
     Chooses up to 1000 labelled validation samples for each view, or test samples when few or no
     validation samples have labels (`watched_splits`), and 4000 labelled training samples. Empty
     when the data has no labels. Every process of a run must call it. Afterwards the model is in
-    training mode. `hits` is filled with which samples are right, under the same names.
+    training mode.
     """
     share_buffers(trained.model)
     held_out = _labelled_split(trained, among)
@@ -77,13 +78,16 @@ def online_knn(
     train, test = (_embedded(trained, split, positions, device, views) for split, positions in chosen.items())
     trained.model.train()
     labels = {view: (train.labels_of(view), test.labels_of(view)) for view in views}
-    found = {
+    return {
         f"knn/{view}": knn_hits(train.features[view], train_y, test.features[view], test_y)
         for view, (train_y, test_y) in labels.items()
         if (train_y >= 0).any() and (test_y >= 0).any()
     }
-    (hits if hits is not None else {}).update(found)
-    return {name: int(each.sum()) / len(each) for name, each in found.items()}
+
+
+def _shares(hits: Hits) -> dict[str, float]:
+    """The share of samples that are right; 0 of none."""
+    return {name: int(each.sum()) / max(1, len(each)) for name, each in hits.items()}
 
 
 def _labelled_split(trained: Trained, among: Collection[str]) -> str | None:
@@ -95,7 +99,7 @@ def _labelled_split(trained: Trained, among: Collection[str]) -> str | None:
 
 
 def watched_split(trained: Trained, among: Collection[str] = HELD_OUT) -> str:
-    """The split on which `online_knn` or else `online_recall` measures; "" when there is none."""
+    """The split on which `hits_by_knn` or else `hits_by_recall` measures; "" when there is none."""
     found = _labelled_split(trained, among)
     return found or (of_pairs[0].split if (of_pairs := _watched_pairs(trained, among)) else "")
 
@@ -116,15 +120,12 @@ def _embedded(
     return embed(trained.store, split, views, trained.features, device, positions=positions)
 
 
-def online_recall(
-    trained: Trained, device: torch.device, among: Collection[str] = HELD_OUT, hits: Hits | None = None
-) -> dict[str, float]:
-    """`recall/QUERY-GALLERY` -> R@1 between views of up to 1000 held-out samples; needs no labels.
+def hits_by_recall(trained: Trained, device: torch.device, among: Collection[str] = HELD_OUT) -> Hits:
+    """`recall/QUERY-GALLERY` -> which of up to 1000 held-out samples are found first; no labels.
 
     The samples are those of the first of `watched_splits` that has pairs of views. Pairs of
     pictures with one crop are left out: the place of the crop gives the partner away. At most six
-    pairs are searched, each in one direction. Afterwards the model is in training mode. `hits` is
-    filled with which queries find their sample, under the same names.
+    pairs are searched, each in one direction. Afterwards the model is in training mode.
     """
     watched = _watched_pairs(trained, among)
     if watched is None:
@@ -132,7 +133,7 @@ def online_recall(
     found, pairs = watched
     positions = np.unique(np.concatenate([pair.positions for pair, _ in pairs]))
     held_out = _embedded(trained, found.split, positions, device, trained.setup.views)
-    found_first: Hits = {}
+    hits: Hits = {}
     for pair, heads in pairs:
         at = np.searchsorted(positions, pair.positions)
         at = at[held_out.present[pair.query][at] & held_out.present[pair.gallery][at]]
@@ -140,11 +141,9 @@ def online_recall(
             _projected(trained, view, head, held_out.features[view][at], device)
             for view, head in zip((pair.query, pair.gallery), heads, strict=True)
         ]
-        first = ranks(*z) == 1 if len(at) else np.zeros(0, bool)
-        found_first[f"recall/{pair.query}-{pair.gallery}"] = first
+        hits[f"recall/{pair.query}-{pair.gallery}"] = ranks(*z) == 1 if len(at) else np.zeros(0, bool)
     trained.model.train()
-    (hits if hits is not None else {}).update(found_first)
-    return {name: float(each.mean()) if len(each) else 0.0 for name, each in found_first.items()}
+    return hits
 
 
 def _watched_pairs(trained: Trained, among: Collection[str]) -> tuple[Plan, Pairs] | None:
@@ -197,8 +196,7 @@ class Watch:
     file: Path | None = None
     among: tuple[str, ...] = HELD_OUT
     still: tuple[str, ...] = ()
-    untrained: dict[str, float] | None = None
-    untrained_hits: Hits = field(default_factory=dict)
+    untrained: Hits | None = None
     said: bool = False
 
     def start(self) -> dict[str, float]:
@@ -206,8 +204,8 @@ class Watch:
         earlier = read_lines(self.file, "remove it.") if self.file else []
         self.said = any(line.get("symptom") == FALLEN for line in earlier)
         model = untrained_model(self.trained, self.device)
-        self.untrained, self.untrained_hits = self._measured(replace(self.trained, model=model))
-        return self.untrained
+        self.untrained = self._measured(replace(self.trained, model=model))
+        return _shares(self.untrained)
 
     def look(self, step: int, steps: int) -> tuple[dict[str, float], str]:
         """The measures now, and a sentence the first time that a view has fallen below untrained.
@@ -219,9 +217,10 @@ class Watch:
             step: that is done.
             steps: of the whole run.
         """
-        (values, hits), first = self._measured(self.trained), self.untrained or {}
+        hits, before = self._measured(self.trained), self.untrained or {}
+        values, first = _shares(hits), _shares(before)
         lower = [name for name, value in values.items() if value < first.get(name, 0.0) - LEAST]
-        fallen = {name for name in lower if _is_clear(hits.get(name), self.untrained_hits.get(name))}
+        fallen = {name for name in lower if _is_clear(hits[name], before[name])}
         if not fallen or self.said or step < EARLY * steps:
             return values, ""
         self.said = True
@@ -231,16 +230,13 @@ class Watch:
             LineFile(self.file).append([{"step": step, "symptom": FALLEN, "of": of, "text": text}])
         return values, text
 
-    def _measured(self, trained: Trained) -> tuple[dict[str, float], Hits]:
-        hits: Hits = {}
-        knn = online_knn(trained, self.device, self.among, self.still, hits)
-        return knn or online_recall(trained, self.device, self.among, hits), hits
+    def _measured(self, trained: Trained) -> Hits:
+        knn = hits_by_knn(trained, self.device, self.among, self.still)
+        return knn or hits_by_recall(trained, self.device, self.among)
 
 
-def _is_clear(now: NDArray[np.bool_] | None, first: NDArray[np.bool_] | None) -> bool:
+def _is_clear(now: NDArray[np.bool_], first: NDArray[np.bool_]) -> bool:
     """Whether fewer of the same samples are right, beyond noise."""
-    if now is None or first is None or len(now) != len(first):
-        return False
     return paired_margin(hits_fact(now)["hits"], hits_fact(first)["hits"], len(now)).high < 0
 
 

@@ -14,8 +14,6 @@ ONE_CLASS = (
     ". The probe gives the commonest class to all samples, with every encoder, so that it tells nothing about "
     "them: give more labelled samples, or see the rows with few labels a class."
 )
-
-
 NOTHING = "the encoders learned nothing that the probe can see."
 
 

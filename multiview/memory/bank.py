@@ -75,25 +75,26 @@ class MemoryBank(nn.Module):
     @torch.no_grad()
     def begin(self, z: Tensor, index: Tensor, present: Tensor) -> None:
         """row <- normalise(z), z (n, dim) of samples `index` (n,) where they are present."""
-        momentum, self.momentum = self.momentum, 0.0
-        self.update(z[present], index[present])
-        self.momentum = momentum
+        self.update(z[present], index[present], momentum=0.0)
 
     @torch.no_grad()
-    def update(self, z: Tensor, index: Tensor) -> None:
+    def update(self, z: Tensor, index: Tensor, momentum: float | None = None) -> None:
         """row <- normalise(momentum * row + (1 - momentum) * z), z (n, dim) of `index` (n,).
+
+        momentum: None = that of the bank.
 
         When an index occurs twice, the last row counts: the last row of the last process, as on one
         device. Raises MultiviewError for an index outside the bank.
         """
         self.require(index)
-        self.write(self.rows, z, index)
+        self.write(self.rows, z, index, momentum)
 
-    def write(self, rows: Tensor, z: Tensor, index: Tensor) -> None:
+    def write(self, rows: Tensor, z: Tensor, index: Tensor, momentum: float | None = None) -> None:
         """Mixes z (n, dim) into `rows` (N, dim) at the places `index` (n,), in place."""
         last = _last_occurrence(index)
+        kept = self.momentum if momentum is None else momentum
         index, z = index[last], full_precision(z[last])
-        mixed = self.momentum * rows[index].to(z.dtype) + (1 - self.momentum) * z
+        mixed = kept * rows[index].to(z.dtype) + (1 - kept) * z
         rows[index] = F.normalize(mixed, dim=1).to(rows.dtype)
 
     @torch.no_grad()

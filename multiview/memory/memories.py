@@ -76,7 +76,9 @@ class Memories(nn.Module):
         )
         generator = torch.Generator().manual_seed(seed)
         self.wanted = needs_of(graph)
-        self.encoded_banks = {needs.store_name(view) for view, needs in self.wanted if _starts_encoded(needs)}
+        self.encoded_banks = {
+            needs.store_name(view): (view, needs) for view, needs in self.wanted if _starts_encoded(needs)
+        }
         for view, needs in self.wanted:
             self._add(model, view, needs, samples, generator)
 
@@ -279,10 +281,9 @@ class Memories(nn.Module):
     def begin(self, embeddings: Embeddings, index: Tensor, present: Mapping[str, Tensor]) -> None:
         """Writes the embeddings of all processes as first rows of the banks that start encoded."""
         everyone = gather(index)
-        for name, (view, needs) in {needs.store_name(view): (view, needs) for view, needs in self.wanted}.items():
-            if name in self.encoded_banks:
-                z, exists = embeddings.z[view, needs.projector], gather(present[view])
-                cast("MemoryBank", self.stores[name]).begin(gather(z), everyone, exists)
+        for name, (view, needs) in self.encoded_banks.items():
+            z, exists = gather(embeddings.z[view, needs.projector]), gather(present[view])
+            cast("MemoryBank", self.stores[name]).begin(z, everyone, exists)
 
     def notes(self, samples: int) -> list[str]:
         """Sentences about memories that may not be meant with so many training samples."""

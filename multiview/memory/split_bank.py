@@ -61,14 +61,14 @@ class SplitBank(MemoryBank):
         return self.rows[stratum - self.first, : length(stratum, self.size)]
 
     @torch.no_grad()
-    def update(self, z: Tensor, index: Tensor) -> None:
+    def update(self, z: Tensor, index: Tensor, momentum: float | None = None) -> None:
         """Updates the rows that this process owns, as `MemoryBank.update` does.
 
         z (n, dim) and index (n,) are those of all processes.
         """
         self.require(index)
         places, here = self.own.places(index)
-        self.write(self.rows.flatten(0, 1), z[here], places[here])
+        self.write(self.rows.flatten(0, 1), z[here], places[here], momentum)
 
     def whole(self) -> Tensor:
         """All rows (size, dim) in the order of the samples, on every process; for small banks."""

@@ -16,11 +16,12 @@ def encode_first_rows(parts: Parts, batches: Iterable[Batch], seed: int, stopped
     """Gives the banks that start encoded their first rows; every process must call it.
 
     The samples are seen as in training: with crops, augmentation and statistics of the batch. A
-    sample that no batch holds keeps its random row. The model does not change.
+    sample that lacks the view keeps its random row. The model does not change. A stop ends the pass
+    after its batch; the run that resumes begins it again.
 
     Args:
         parts: of the training step.
-        batches: of one epoch, of this process.
+        batches: of this process, which together hold every sample.
         seed: of the run.
         stopped: asks, in all processes at once, whether the run was stopped.
     """

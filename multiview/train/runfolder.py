@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from multiview import old_import_paths
+from multiview.config import Optimizer
 from multiview.errors import MultiviewError
 from multiview.files import PARTIAL, in_full, replace_text
 from multiview.folderlock import NAME as LOCK
@@ -28,6 +29,7 @@ from multiview.writable import refuse_unwritable
 __getattr__ = old_import_paths.names_of("train.runfolder")
 
 MALFORMED_YAML: tuple[type[Exception], ...] = (yaml.YAMLError, *MALFORMED)
+UNREADABLE: tuple[type[Exception], ...] = (MultiviewError, *MALFORMED_YAML)
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
 CHECKPOINTS = "checkpoints"
@@ -150,6 +152,17 @@ def changed_options(out: Path, recipe: Recipe) -> list[str]:
     now = _flat(to_dict(recipe))
     names = [name for name in now if name not in NOT_COMPARED and not _alike(before.get(name, now[name]), now[name])]
     return [f"{name} {before[name]} -> {now[name]}" for name in names]
+
+
+def optimizer_of(folder: Path) -> Optimizer | None:
+    """The optimiser that a run recorded; None where nothing says it."""
+    try:
+        given = yaml.safe_load((folder / CONFIG).read_text("utf8"))["train"]["optimizer"]
+        known = {each.name for each in fields(Optimizer)}
+        options: Any = {name: tuple(x) if isinstance(x, list) else x for name, x in given.items() if name in known}
+        return Optimizer(**options)
+    except UNREADABLE:
+        return None
 
 
 def _alike(before: Any, now: Any) -> bool:

@@ -126,7 +126,7 @@ def watch(board: Board) -> None:
     for module, name, moment in (
         (loop, "contrast_step", STEP),
         (checkpoint, "save", SAVE),
-        (online, "online_knn", KNN),
+        (online, "hits_by_knn", KNN),
         (evaluate, "evaluate", EVALUATION),
     ):
         setattr(module, name, _marked(getattr(module, name), board, moment))
