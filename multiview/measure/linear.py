@@ -18,6 +18,7 @@ from multiview import old_import_paths
 from multiview.errors import MultiviewError
 from multiview.measure.knn import require_finite
 from multiview.measure.recent_results import RecentResults
+from multiview.measure.reduction import EXACT as EXACT
 from multiview.measure.reduction import principal_axes as principal_axes
 from multiview.measure.reduction import reduced as reduced
 from multiview.measure.reduction import reduction
