@@ -2,61 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+
+from _auto_record import FEW, PROBE, RETRIEVAL, Record
 
 from multiview.settings import t_interval
 
-RETRIEVAL, PROBE, FEW = "R@1", "probe, all labels", "probe, 2 labels a class"
 COLUMNS = {
     RETRIEVAL: ("trained", "random", "ridge", "cca", "fused"),
     PROBE: ("trained", "random", "raw", "statistics"),
     FEW: ("trained", "random", "raw", "statistics"),
 }
 """Of each measure: the weights, those of the run first."""
-WITHOUT = ("ridge", "cca", "raw", "statistics")
-"""Controls that need no network."""
-
-Scores = Mapping[tuple[str, str], float]
 
 
-def tables(root: Path, graphs: Iterable[tuple[str, str]]) -> str:
-    """A table for every measure, in Markdown: one row per set and graph that has runs."""
-    runs = {pair: sorted(root.glob(f"{pair[0]}/{pair[1]}-*/evaluation.json")) for pair in graphs}
-    known = {pair: [path.parent for path in paths] for pair, paths in runs.items() if paths}
-    found = {pair: [scores(path) for path in paths] for pair, paths in known.items()}
-    parts = [costs(known)]
+def tables(records: Sequence[Record]) -> str:
+    """Costs and verdicts, then a table for every measure: a row for each set and graph."""
+    parts = [costs(records)]
     for measure in COLUMNS:
-        lines = [row_of(pair, measure, found[pair]) for pair in known if (measure, "trained") in found[pair][0]]
+        lines = [row_of(record, measure) for record in records if "trained" in record.means(measure)]
         parts.append("\n".join([*head(measure), *lines]) if lines else "")
     return "\n\n".join(part for part in parts if part)
-
-
-def scores(run: Path) -> Scores:
-    """(measure, weights) -> %: mean R@1 of all ordered pairs; probes of all views together."""
-    rows = json.loads((run / "evaluation.json").read_text())["rows"]
-    groups = {row["group"] for row in rows if row["measure"] == "linear"}
-    whole = "concat" if "concat" in groups else next(iter(sorted(groups)), "")
-    found: dict[tuple[str, str], list[float]] = {}
-    for row in rows:
-        if measure := measure_of(row, whole):
-            found.setdefault((measure, row["weights"]), []).append(100 * row["value"])
-    return {key: statistics.mean(values) for key, values in found.items()}
-
-
-def measure_of(row: Mapping[str, Any], whole: str) -> str:
-    """The measure of a row of evaluation.json in these tables; empty when it is in none."""
-    if row["measure"] == "retrieval_recall_1":
-        return RETRIEVAL if row["split"] == "test" else ""
-    facts = row["facts"]
-    if row["group"] != whole or row["measure"] != "target_top1":
-        return ""
-    if (facts["target"], facts["probe"], facts["space"]) != ("label", "linear", "h"):
-        return ""
-    return {"all": PROBE, "2 a class": FEW}.get(facts["labels"], "")
 
 
 def head(measure: str) -> list[str]:
@@ -65,23 +32,17 @@ def head(measure: str) -> list[str]:
     return [f"**{measure}**, %:\n", f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
 
 
-def row_of(pair: tuple[str, str], measure: str, found: Sequence[Scores]) -> str:
+def row_of(record: Record, measure: str) -> str:
     """The row of one set and graph: means, and differences on equal seeds with their intervals."""
-    means = {
-        name: statistics.mean([each[measure, name] for each in found])
-        for name in COLUMNS[measure]
-        if (measure, name) in found[0]
-    }
-    plain = {name: value for name, value in means.items() if name in WITHOUT}
-    best = max(plain, key=lambda name: plain[name], default="")
+    means, best = record.means(measure), record.best_without(measure)
     cells = [f"{means[name]:.1f}" if name in means else "-" for name in COLUMNS[measure]]
-    beyond = [difference(found, measure, "random"), f"{difference(found, measure, best)} ({best})" if best else "-"]
-    return f"| {' | '.join([*pair, *cells, *beyond, str(len(found))])} |"
+    beyond = [difference(record.beyond(measure, "random"))]
+    beyond += [f"{difference(record.beyond(measure, best))} ({best})" if best else "-"]
+    return f"| {' | '.join([record.data, record.graph, *cells, *beyond, str(len(record.seeds))])} |"
 
 
-def difference(found: Sequence[Scores], measure: str, control: str) -> str:
-    """`+11.5 [9.8, 13.2]`: trained minus control on equal seeds; bold when all above 0."""
-    points = [each[measure, "trained"] - each[measure, control] for each in found]
+def difference(points: Sequence[float]) -> str:
+    """`+11.5 [9.8, 13.2]`: the mean and its interval over seeds; bold when all of it is above 0."""
     if len(points) < 2:
         return f"{points[0]:+.1f}"
     margin = t_interval(points)
@@ -89,17 +50,29 @@ def difference(found: Sequence[Scores], measure: str, control: str) -> str:
     return f"**{text}**" if margin.low > 0 else text
 
 
-def costs(known: Mapping[tuple[str, str], Sequence[Path]]) -> str:
-    """Steps and CPU minutes of the runs."""
-    lines = ["| data | graph | steps | CPU minutes a run |", "|---|---|---|---|"]
-    for (name, recipe), runs in known.items():
-        steps = dict.fromkeys(str(steps_of(run)) for run in runs)
-        minutes = statistics.mean([json.loads(run.with_suffix(".time.json").read_text())["cpu"] for run in runs]) / 60
-        lines.append(f"| {name} | {recipe} | {' / '.join(steps)} | {minutes:.1f} |")
+def costs(records: Sequence[Record]) -> str:
+    """Test samples, steps, CPU minutes, and where training is above its controls."""
+    names = ["data", "graph", "test samples", "steps", "CPU minutes a run", "above both kinds of controls"]
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    for each in records:
+        steps = " / ".join(map(str, each.steps))
+        minutes = f"{statistics.mean(each.cpu_seconds) / 60:.1f}"
+        test = str(each.samples.get("test", "-"))
+        lines.append(f"| {' | '.join([each.data, each.graph, test, steps, minutes, verdict(each)])} |")
     return "\n".join(lines)
 
 
-def steps_of(run: Path) -> int:
-    """The last step of a run."""
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    return max(json.loads(line).get("step", 0) for line in lines)
+def verdict(record: Record) -> str:
+    """The measures in which training is above both kinds of controls in all of the interval."""
+    won = [measure for measure in COLUMNS if "trained" in record.means(measure) and is_above(record, measure)]
+    return "; ".join(won) or "in none of the measures"
+
+
+def is_above(record: Record, measure: str) -> bool:
+    """Whether the intervals over random weights and the best without a network are above 0."""
+    controls = [name for name in ("random", record.best_without(measure)) if name]
+    return all(_low(record.beyond(measure, name)) > 0 for name in controls)
+
+
+def _low(points: Sequence[float]) -> float:
+    return t_interval(points).low if len(points) > 1 else float("-inf")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from _commits import commits_of
 from _evidence_page import FAILS, HOLDS
 from _evidence_variants import Claim, said_of
 
@@ -21,7 +20,6 @@ from multiview.runs import evaluation, read
 from multiview.settings import t_interval
 from multiview.study.outcome import FOUND, PROBE, Outcome, outcome_of
 from multiview.study.plan import Job, Plan
-from multiview.train.runfolder import ENVIRONMENT
 
 CONTROLS = ("random", "raw")
 """The controls on the page."""
@@ -42,7 +40,7 @@ def result_of(claim: Claim, plan: Plan, study: Path) -> dict[str, Any] | None:
         result["plain"] = plain_controls(next(iter(jobs.values()))[0])
     result["widths"] = sorted({width for name, each in jobs.items() for width in _widths(measures[name], each)})
     return result | {
-        "commit": commits_of([job for each in jobs.values() for job in each]),
+        "commit": commits_of([job.folder for each in jobs.values() for job in each]),
         "date": time.strftime("%Y-%m-%d"),
     }
 
@@ -162,11 +160,3 @@ def _probe_of(measure: str, rows: Sequence[Measure]) -> Measure:
     probed = [row for row in rows if row.measure == LINEAR and row.weights == TRAINED]
     view = measure.partition("/")[2]
     return next(row for row in probed if row.group == view) if view else headline(probed)[0]
-
-
-def commits_of(jobs: Sequence[Job]) -> str:
-    """The commits that trained the runs; that of this file where a run does not say it."""
-    known = [json.loads(file.read_text("utf-8"))["git"] for job in jobs if (file := job.folder / ENVIRONMENT).is_file()]
-    words = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    here = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
-    return ", ".join(dict.fromkeys((each or here or "unknown")[:7] for each in known or [here]))

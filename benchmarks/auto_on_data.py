@@ -4,7 +4,8 @@ python benchmarks/auto_on_data.py DATA_DIR [--sets vowels gait] [--seeds 0 1 2 3
 
 DATA_DIR holds the unpacked data sets. Every run is a command of the command line, in a process of
 its own. A run that has been evaluated is not made again, so that a stopped call goes on. With
---table the script only prints the tables of the runs that are there.
+--table the script only prints the tables of the runs that are there. With --record it also writes
+them to docs/evidence/data; `make evidence ARGS=--page` then writes the page.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from _auto_record import record_of, write
 from _auto_table import tables
 
 AUTO = "auto"
+RECORDS = Path(__file__).parents[1] / "docs/evidence/data"
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ SETS = {
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Trains what is missing, then prints the tables."""
+    """Trains what is missing, prints the tables, and records them for the page of the evidence."""
     options = parsed(words)
     for name in options.sets:
         for seed in options.seeds:
@@ -59,7 +62,11 @@ def main(words: Sequence[str] | None = None) -> None:
                 out = options.out / name / f"{recipe}-{seed}"
                 if not options.table and not (out / "evaluation.json").is_file():
                     train(name, recipe, seed, out, options)
-    print(tables(options.out, [(name, recipe) for name in options.sets for recipe in (AUTO, *SETS[name].recipe[:1])]))
+    pairs = [(name, recipe) for name in options.sets for recipe in (AUTO, *SETS[name].recipe[:1])]
+    records = [record for pair in pairs if (record := record_of(options.out, *pair))]
+    print(tables(records))
+    for record in records if options.record else ():
+        write(record, RECORDS)
 
 
 def parsed(words: Sequence[str] | None) -> argparse.Namespace:
@@ -75,6 +82,7 @@ def parsed(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=0, help="of every run; 0 = all cores")
     parser.add_argument("--only", choices=(AUTO, "recipe"), help="leave out the other of both")
     parser.add_argument("--table", action="store_true", help="train nothing")
+    parser.add_argument("--record", action="store_true", help="write docs/evidence/data, from which the page is made")
     return parser.parse_args(words)
 
 

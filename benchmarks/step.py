@@ -9,7 +9,8 @@ make bench-step ARGS="--draw step"               CMC with another way to draw ne
 The three take turns in blocks of as many steps as there are between two lines of metrics, and the
 medians of the blocks are compared, in wall time and in CPU time. Wall time counts; CPU time also
 says something on a machine that does other work. Then the parts of the step are timed, in steps
-of their own.
+of their own. The last table holds what the same mathematics needs beside its encoders: no program
+is faster than `least / encoders` on this machine, unless it does the parts at the same time.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import numpy as np
 import torch
 from _measure import THREADS
 from _shares import PARTS, Stopwatch, watched
+from _step_floors import LEAST, least_of
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -168,8 +170,8 @@ def timed_batches(batches: Iterator[Batch], watch: Stopwatch) -> Generator[Batch
         yield batch
 
 
-def measured(made: Case, rounds: int, times: Table, parts: Table) -> float:
-    """Adds the case to both tables; returns its ratio to the bare encoders, in wall time."""
+def measured(made: Case, rounds: int, times: Table, parts: Table, least: Table) -> float:
+    """Adds the case to the tables; returns its ratio to the bare encoders, in wall time."""
     every, plain = made.prepared.train.log_every, bare_loop(made)
     blocks = {"ours": made.block, "encoders": repeated(bare_encoders(made), every)}
     blocks |= {} if plain is None else {"loop": repeated(plain, every)}
@@ -181,20 +183,37 @@ def measured(made: Case, rounds: int, times: Table, parts: Table) -> float:
     found = shares(made, max(1, rounds // 2))
     whole = sum(found.values())
     parts.add_row(made.name, *(f"{x:.1f} {x / whole:4.0%}" for x in found.values()))
+    floors = {name: repeated(each, every) for name, each in least_of(made.prepared, made.loop, made.block).items()}
+    floor = {name: seconds / every for name, seconds in medians(floors, rounds)[0].items()}
+    encoders, beside = wall["encoders"] / every, sum(floor.values())
+    least.add_row(
+        made.name,
+        *(f"{1e3 * floor[name]:.1f}" for name in LEAST),
+        f"{1 + beside / encoders:.2f}",
+        f"{wall['ours'] / every / (encoders + beside):.2f}",
+    )
     return ratio
 
 
-def tables(threads: int) -> tuple[Table, Table]:
-    """The empty tables of times and of shares."""
+def tables(threads: int) -> tuple[Table, Table, Table]:
+    """The empty tables of times, of shares and of the least that a step needs."""
     made = []
-    heads = ("ours", "its encoders", "plain loop", "ours / encoders", "in CPU time", "ours / loop"), PARTS
-    titles = f"Milliseconds of a step, {threads} threads", "Where they go: milliseconds and share"
+    heads = (
+        ("ours", "its encoders", "plain loop", "ours / encoders", "in CPU time", "ours / loop"),
+        PARTS,
+        (*LEAST, "least / encoders", "ours / least"),
+    )
+    titles = (
+        f"Milliseconds of a step, {threads} threads",
+        "Where they go: milliseconds and share",
+        "The least beside the encoders: milliseconds",
+    )
     for title, columns in zip(titles, heads, strict=True):
         made.append(Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0)))
         made[-1].add_column("recipe", no_wrap=True)
         for column in columns:
             made[-1].add_column(column, justify="right", no_wrap=True)
-    return made[0], made[1]
+    return made[0], made[1], made[2]
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -215,14 +234,14 @@ def main(argv: Sequence[str]) -> int:
     torch.set_num_threads(given.threads)
     keep_freed_memory()
     chosen = [(n, given.size or s) for n, s in CASES if not given.recipes or n in given.recipes]
-    times, parts = tables(given.threads)
+    printed = tables(given.threads)
     ratios = []
     for name, size in dict.fromkeys(chosen):
         with tempfile.TemporaryDirectory() as folder:
             made = case(name, size, given.samples, Path(folder), given.draw)
-            ratios.append(measured(made, given.rounds, times, parts))
+            ratios.append(measured(made, given.rounds, *printed))
             made.close()
-    Console(width=170).print(times, parts)
+    Console(width=170).print(*printed)
     return 0 if max(ratios) <= given.goal else 1
 
 

@@ -31,6 +31,7 @@ def write_run(run: Path, first_try: tuple[float, float], probe: float, seconds: 
         for name, values in weights.items()
         for group, value in zip(("photo->depth", "depth->photo"), values, strict=True)
     ]
+    rows[0]["samples"] = {"train": 200, "test": 50}
     facts = {"target": "label", "probe": "linear", "space": "h", "labels": "all"}
     rows.append(
         {"measure": "linear", "split": "test", "group": "concat", "weights": "trained", "value": probe, "facts": {}}
@@ -43,7 +44,9 @@ def write_run(run: Path, first_try: tuple[float, float], probe: float, seconds: 
     run.mkdir(parents=True)
     (run / "evaluation.json").write_text(json.dumps({"rows": rows}))
     (run / "metrics.jsonl").write_text('{"step": 50}\n{"step": 100}\n{"epoch": 1}\n')
-    run.with_suffix(".time.json").write_text(json.dumps({"cpu": seconds}))
+    (run / "environment.json").write_text(json.dumps({"git": "0123456789"}))
+    command = f"multiview train auto --data /at/home/set.npz --seed 0 --out {run} --overwrite --train.threads 1"
+    run.with_suffix(".time.json").write_text(json.dumps({"cpu": seconds, "command": command}))
 
 
 def test_the_tables_hold_means_and_differences_on_equal_seeds(
@@ -54,8 +57,8 @@ def test_the_tables_hold_means_and_differences_on_equal_seeds(
     write_run(tmp_path / "mfeat6/six_tables-0", (0.6, 0.6), 0.5, 30.0)
     benchmark.main(["nowhere", "--out", str(tmp_path), "--sets", "letters", "mfeat6", "--table"])
     text = capsys.readouterr().out
-    assert "| letters | auto | 100 | 2.0 |" in text
-    assert "| mfeat6 | six_tables | 100 | 0.5 |" in text
+    assert "| letters | auto | 50 | 100 | 2.0 | R@1; probe, all labels |" in text
+    assert "| mfeat6 | six_tables | 50 | 100 | 0.5 | in none of the measures |" in text  # one seed has no interval
     retrieval, probe = text.partition("**probe, all labels**")[::2]
     # Trained minus random is 30, 31, 32 points: 31 with t(0.975, 2) / sqrt(3) = 2.5 on both sides.
     assert (
@@ -84,3 +87,28 @@ def test_runs_that_are_evaluated_are_not_made_again_and_failures_are_said(
     said = capsys.readouterr().out
     assert "mfeat6 six_tables seed 0" in said and "exit 2\n  error: no such folder\n" in said
     assert (tmp_path / "mfeat6/six_tables-0.log").read_text().endswith("no such folder\n")
+
+
+def test_records_are_read_again_and_the_page_says_what_each_set_shows(
+    benchmark: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed, (there, back) in enumerate(((0.3, 0.5), (0.4, 0.42), (0.5, 0.34))):
+        write_run(tmp_path / f"runs/letters/auto-{seed}", (there, back), 0.22 + 0.01 * seed, 60.0)
+    monkeypatch.setattr(benchmark, "RECORDS", tmp_path / "data")
+    benchmark.main(["nowhere", "--out", str(tmp_path / "runs"), "--sets", "letters", "--table", "--record"])
+    (tmp_path / "data/notes.yaml").write_text(
+        "letters: {about: 50 test recordings., found: Tried more.}\nstereo: {about: Two scenes.}\n"
+    )
+    from _auto_record import read
+    from _evidence_data import section_of_data
+
+    (record,) = read(tmp_path / "data")
+    assert record.seeds == [0, 1, 2] and record.steps == [100] and record.samples == {"train": 200, "test": 50}
+    assert record.commit == "0123456"
+    assert record.command == "multiview train auto --data set.npz"
+    page = section_of_data(tmp_path / "data")
+    # The probe is 22, 23, 24 %: above random weights (20 %), and below raw values (25 %).
+    assert "| letters | auto | 50 | 100 | 1.0 | R@1 |" in page
+    assert "### Letters\n\n50 test recordings.\n\nTried more.\n\n- `multiview train auto --data set.npz`" in page
+    assert page.rstrip().endswith("### Stereo\n\nTwo scenes.")
+    assert section_of_data(tmp_path / "empty") == ""
