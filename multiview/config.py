@@ -1,6 +1,6 @@
 """The options of training and of the optimiser. Every field is a command-line option."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from multiview import require
@@ -8,6 +8,8 @@ from multiview.errors import MultiviewError
 
 LAST, BEST_OF, FEW = "last", "best:", 2
 """Values of `Train.keep`; the second is followed by a measure. The newest checkpoints then."""
+USUAL_EPOCHS, LEAST_STEPS = 44, 2_000
+"""The least length of a run with `epochs: auto`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,8 @@ class Train:
 
     Args:
         epochs: passes over the training split (null = as many as `steps` take; 200 without steps).
+            auto takes 44, and more where these are fewer than 2,000 steps; then `knn_every` and
+            `save_every` are as much longer, unless you change them.
         steps: number of steps (null = as many as `epochs` take). On the command line, steps replace
             the usual epochs of a recipe, and epochs its usual steps. Where both are given, the
             shorter one ends the run.
@@ -117,7 +121,7 @@ class Train:
         64
     """
 
-    epochs: int | None = None
+    epochs: int | Literal["auto"] | None = None
     steps: int | None = None
     batch: int = 128
     optimizer: Optimizer = Optimizer()
@@ -147,12 +151,29 @@ class Train:
         if self.workers < -1:
             raise MultiviewError(f"workers is {self.workers}; give 0 or more, or -1 for the automatic choice.")
         for name in ("steps", "epochs"):
-            if (count := getattr(self, name)) is not None and count < 1:
+            count = getattr(self, name)
+            if isinstance(count, int) and count < 1:
                 raise MultiviewError(f"{name} is {count}; give 1 or more.")
         if self.micro_batch is not None and self.micro_batch < 1:
             raise MultiviewError(f"micro_batch is {self.micro_batch}; give 1 or more, or null for the whole batch.")
         if self.clip is not None and not self.clip > 0:
             raise MultiviewError(f"clip is {self.clip}; give a norm above 0, or null for no clipping.")
+
+    def with_epochs(self, per_epoch: int) -> "Train":
+        """The options with `epochs: auto` as a number, and usual intervals as much longer."""
+        if self.epochs != "auto":
+            return self
+        epochs = max(USUAL_EPOCHS, -(-LEAST_STEPS // per_epoch))
+        longer = -(-epochs // USUAL_EPOCHS)
+        usual = {name: getattr(Train, name) for name in ("knn_every", "save_every")}
+        often = {name: longer * count for name, count in usual.items() if getattr(self, name) == count}
+        return replace(self, epochs=epochs, **often)
+
+    def epochs_of(self, per_epoch: int) -> int | None:
+        """The passes over the training split; None where `steps` alone say the length."""
+        epochs = self.with_epochs(per_epoch).epochs
+        assert epochs != "auto"
+        return epochs
 
     @property
     def checkpoints(self) -> int:

@@ -20,7 +20,7 @@ class CmcLab(mv.ImageRecipe):
     """
 
     objective: mv.Objective = mv.CMC(variant="softmax", temperature=0.1, draw="auto", start="encoded")
-    train: mv.Train = mv.Train(epochs=44, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
+    train: mv.Train = mv.Train(epochs="auto", batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
         """Both views show the same crop. Crops and flips are the only augmentation."""

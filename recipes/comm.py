@@ -27,7 +27,7 @@ class CommRecipe(mv.ImageRecipe):
     views: tuple[str, ...] = ("rgb", "depth", "normal")
     min_scale: float = 0.6
     objective: mv.Objective = mv.CoMM(temperature=0.2)
-    train: mv.Train = mv.Train(epochs=44, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
+    train: mv.Train = mv.Train(epochs="auto", batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
         """One edge of all views; its objective draws each of them twice."""

@@ -30,7 +30,7 @@ class ImageSound(mv.Recipe):
     rate: int = 8000
     bands: int = 40
     objective: mv.Objective = mv.SimCLR(temperature=0.2, negatives="cross")
-    train: mv.Train = mv.Train(epochs=44, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
+    train: mv.Train = mv.Train(epochs="auto", batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
         """Both views use one crop: the sound of a clip is cut around the frame of the image."""

@@ -23,7 +23,7 @@ class Mixed(mv.ImageRecipe):
     moco: mv.MoCo = mv.MoCo(temperature=0.2, momentum=0.99)
     simclr: mv.SimCLR = mv.SimCLR(temperature=0.2, negatives="cross")
     simsiam: mv.SimSiam = mv.SimSiam(dim=512, predictor=128)
-    train: mv.Train = mv.Train(epochs=44, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
+    train: mv.Train = mv.Train(epochs="auto", batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
         """All views show the same crop; each edge of the graph has its own objective."""

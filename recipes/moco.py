@@ -27,7 +27,7 @@ class MoCoRecipe(mv.ImageRecipe):
     min_scale: float = 0.6
     augment: mv.Augment = mv.views.MILD
     objective: mv.Objective = mv.MoCo(temperature=0.2, momentum=0.99, mlp=True, symmetric=False)
-    train: mv.Train = mv.Train(epochs=44, batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
+    train: mv.Train = mv.Train(epochs="auto", batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
         """Two independent crops; both views share one encoder."""

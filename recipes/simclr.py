@@ -26,7 +26,7 @@ class SimClrRecipe(mv.ImageRecipe):
     min_scale: float = 0.6
     augment: mv.Augment = mv.views.MILD
     objective: mv.Objective = mv.SimCLR(temperature=0.2)
-    train: mv.Train = mv.Train(epochs=44, batch=256, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
+    train: mv.Train = mv.Train(epochs="auto", batch=256, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
         """Two independent crops with independent colours; both views share one encoder."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from multiview.config import Optimizer, Train
+from multiview.config import LEAST_STEPS, Optimizer, Train
 from multiview.errors import MultiviewError
 from multiview.graphs.auto_views import LeftOut, Proposal, propose, size_of
 from multiview.graphs.building import OWN, SHARED
@@ -29,7 +29,7 @@ WIDE, NARROW = (0.7, 1.0), (0.3, 1.0)
 """Share of the picture in a crop: of two different views, and of two crops of one view."""
 BATCHES = ((20_000, 256), (2_000, 128), (500, 64), (0, 32))
 """From so many training samples on, samples per step."""
-LEAST_STEPS, LEAST_EPOCHS = 2_000, 20
+LEAST_EPOCHS = 20
 FEW = 500
 """Training samples below which the temperature of pairs is higher: the negatives are few."""
 TEMPERATURE, OF_FEW, OF_ONE_VIEW = 0.1, 0.2, 0.2
@@ -318,9 +318,10 @@ def _about_crop(crop: Crop, views: Sequence[Proposal], own: bool) -> list[Reason
 
 def _about_train(train: Train, samples: int) -> list[Reason]:
     each = max(1, samples // train.batch)
-    of_epochs = (train.epochs or 0) * each
-    if train.epochs and of_epochs <= (train.steps or of_epochs):
-        length = counted(train.epochs, "epoch"), counted(of_epochs, "step")
+    epochs = train.epochs_of(each)
+    of_epochs = (epochs or 0) * each
+    if epochs and of_epochs <= (train.steps or of_epochs):
+        length = counted(epochs, "epoch"), counted(of_epochs, "step")
     else:
         steps = train.steps or 0
         length = counted(steps, "step"), f"{counted(steps, 'step')} are {steps / each:.3g} epochs"

@@ -123,6 +123,7 @@ def prepare(
     samples = Samples(store, TRAIN_SPLIT, setup.views, train=True, seed=recipe.seed, cache=cache)
     batches = _batches(samples, train, recipe.seed, accelerator)
     _say(console, None if batches.windows else cache_note(store), length_note(train, len(batches)))
+    recipe, train = replace(recipe, train=recipe.train.with_epochs(len(batches))), train.with_epochs(len(batches))
     steps = planned_steps(train, len(batches))
     model = _checked_model(setup, samples, situation, train, accelerator.device)
     grouping = _grouping(recipe, store, setup, batch, console)

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from multiview.config import Optimizer, Train
+from multiview.config import USUAL_EPOCHS, Optimizer, Train
 from multiview.errors import MultiviewError
 
 EPOCHS = 200
@@ -15,7 +15,7 @@ EPOCHS = 200
 
 def planned_steps(train: Train, per_epoch: int) -> int:
     """The number of steps of the whole run, a multiple of `accumulate`; an error when it is 0."""
-    epochs = EPOCHS if train.epochs is None and train.steps is None else train.epochs
+    epochs = EPOCHS if train.epochs is None and train.steps is None else train.epochs_of(per_epoch)
     lengths = (None if epochs is None else epochs * per_epoch, train.steps)
     steps = min(length for length in lengths if length is not None)
     if steps < train.accumulate:
@@ -27,13 +27,25 @@ def planned_steps(train: Train, per_epoch: int) -> int:
 
 
 def length_note(train: Train, per_epoch: int) -> str | None:
-    """Which of `epochs` and `steps` ends the run, where both are given and differ."""
-    if train.epochs is None or train.steps is None or train.epochs * per_epoch == train.steps:
+    """What ends the run: which of `epochs` and `steps` where they differ, or a choice of `auto`."""
+    count = train.epochs_of(per_epoch)
+    if count is None or train.steps is None:
+        return _auto_note(train, count, per_epoch)
+    if count * per_epoch == train.steps:
         return None
-    epochs = f"epochs {train.epochs} ({train.epochs * per_epoch:,} steps)"
+    epochs = f"epochs {count} ({count * per_epoch:,} steps)"
     steps = f"steps {train.steps:,}"
-    first, other = (epochs, steps) if train.epochs * per_epoch < train.steps else (steps, epochs)
+    first, other = (epochs, steps) if count * per_epoch < train.steps else (steps, epochs)
     return f"Note: train.{first} end the run before train.{other} would; give one of them alone to choose it."
+
+
+def _auto_note(train: Train, count: int | None, per_epoch: int) -> str | None:
+    if train.epochs != "auto" or count is None or count == USUAL_EPOCHS:
+        return None
+    return (
+        f"{count} epochs, because {USUAL_EPOCHS} would be {USUAL_EPOCHS * per_epoch:,} steps, and few steps teach "
+        "little; --epochs or --steps choose another length."
+    )
 
 
 def rate_factor(config: Optimizer, epoch: float, epochs: float) -> float:
