@@ -33,7 +33,7 @@ class SpokenLetters(mv.Recipe):
     rate: int = 8000
     bands: int = 40
     objective: mv.Objective = mv.SimCLR(temperature=0.2)
-    train: mv.Train = mv.Train(epochs="auto", batch=64, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
+    train: mv.Train = mv.Train(epochs=30, batch=64, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
     def build(self) -> mv.Setup:
         """Two recordings with independent windows and masks; both views share one encoder."""
