@@ -100,7 +100,13 @@ def _named(kind: Any) -> str:
     if get_origin(kind) in (tuple, list):
         return "a list"
     choices = re.fullmatch(r"typing\.Literal\[(.*)\]", str(kind))
-    return f"one of {choices[1]}".replace("'", "") if choices else getattr(kind, "__name__", str(kind))
+    return one_of(choices[1]) if choices else getattr(kind, "__name__", str(kind))
+
+
+def one_of(choices: str) -> str:
+    """`one of sgd, adamw` for "'sgd', 'adamw'", and a single choice as it is."""
+    names = choices.replace("'", "")
+    return f"one of {names}" if "," in names else names
 
 
 def _shown(default: Any) -> str:

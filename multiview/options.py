@@ -15,7 +15,7 @@ import yaml
 
 from multiview import old_import_paths
 from multiview.errors import MultiviewError, suggestion
-from multiview.option_values import as_list, list_options, refuse_misfits
+from multiview.option_values import as_list, list_options, one_of, refuse_misfits
 from multiview.plugin_fields import KIND, kind_of, narrowed, open_fields, refuse_another_kind
 from multiview.plugins import installed
 
@@ -336,7 +336,7 @@ def _kinds_in(subtypes: str) -> list[str]:
     found = list(re.finditer(member, subtypes))
     if re.sub(member, "", subtypes).strip(", ") or any(each[2] and each[2] not in PLAIN_TYPES for each in found):
         return []
-    return [PLAIN_TYPES[each[2]] if each[2] else f"one of {each[1].replace(chr(39), '')}" for each in found]
+    return [PLAIN_TYPES[each[2]] if each[2] else one_of(each[1]) for each in found]
 
 
 def to_dict(value: Any) -> Any:

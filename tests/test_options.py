@@ -23,7 +23,7 @@ from multiview.options import parse, to_yaml
         (["--train.lr", "1"], "no option 'train.lr'. Did you mean 'train.optimizer.lr'?"),
         (["--objective.temprature", "1"], "Did you mean 'objective.temperature'?"),
         (["--name", "adamm"], "--train.optimizer.name: 'adamm' is none of sgd, adamw, lars. Did you mean 'adamw'?"),
-        (["--epochs", "ten"], "--train.epochs: expected a whole number or null. Given: ten"),
+        (["--epochs", "ten"], "--train.epochs: expected a whole number or auto or null. Given: ten"),
         (["--steps", "1.5"], "--train.steps: expected a whole number or null. Given: 1.5"),
         (["--negatives", "x"], "--objective.negatives: expected a whole number or null. Given: x"),
         (["--objective.z", "x"], "--objective.z: expected one of ema, first-batch or a number. Given: x"),

@@ -124,10 +124,9 @@ def prepare(
     batches = _batches(samples, train, recipe.seed, accelerator)
     _say(console, None if batches.windows else cache_note(store), length_note(train, len(batches)))
     recipe, train = replace(recipe, train=recipe.train.with_epochs(len(batches))), train.with_epochs(len(batches))
-    steps = planned_steps(train, len(batches))
     model = _checked_model(setup, samples, situation, train, accelerator.device)
     grouping = _grouping(recipe, store, setup, batch, console)
-    codes = grouping.codes if grouping else None
+    steps, codes = planned_steps(train, len(batches)), grouping.codes if grouping else None
     memories = Memories(model, setup.graph, count, recipe.seed, steps, codes, labels=_labels(setup, samples))
     constant = tuple(constant_views(samples, setup))
     if note := constant_note(constant):
