@@ -83,6 +83,8 @@ def test_runs_that_are_evaluated_are_not_made_again_and_failures_are_said(
     benchmark.main(["data", "--out", str(tmp_path), "--sets", "mfeat6", "--seeds", "0", "--steps", "7"])
     assert [command[:5] for command in started] == [[sys.executable, "-m", "multiview.cli", "train", "six_tables"]]
     assert started[0][-2:] == ["--train.steps", "7"]
+    benchmark.main(["data", "--out", str(tmp_path), "--sets", "clipart", "--seeds", "0", "--only", "moco", "auto"])
+    assert [command[4] for command in started[1:]] == ["auto", "moco"]
     assert "data/mfeat6/mfeat6/mfeat6.npz" in started[0]
     said = capsys.readouterr().out
     assert "mfeat6 six_tables seed 0" in said and "exit 2\n  error: no such folder\n" in said
