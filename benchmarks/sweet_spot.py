@@ -1,0 +1,235 @@
+"""How much two views of a picture share, and what their encoders know: is there a sweet spot?
+
+python benchmarks/sweet_spot.py scenes:1000                      5 seeds, 300 steps
+python benchmarks/sweet_spot.py FOLDER --only 0 1 --steps 100    pictures of your own with labels
+
+After "What makes for good views" (arXiv:2005.10243): patches of a picture at growing distance, and
+luminance against chroma in several colour spaces. SimCLR across the views, one setting for all.
+The shared information is the bound of InfoNCE on test pictures, in nats: log of the number of
+candidates, minus the loss. Patches share an encoder, and the linear probe reads its features of
+the whole picture; of a colour space it reads those of both encoders. All features are reduced to
+one width. Every run is kept in OUT/results.jsonl and not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import multiview as mv
+from multiview.data.load.dataset import Samples
+from multiview.data.load.open_data import open_data
+from multiview.measure.embeddings import collected, embed
+from multiview.measure.linear import linear_probe
+from multiview.measure.untrained import untrained_model
+from multiview.model import MultiviewModel
+from multiview.plugins import load
+from multiview.settings import t_interval
+
+SIDE, PATCH, BATCH, DIM, WIDTH = 64, 24, 128, 128, 0.5
+"""Pixels of a picture and of a patch, samples per step, width of the probe and of the encoders."""
+DISTANCES = (0, 8, 16, 24, 32, 40)
+"""Pixels between two patches, in both directions; from 24 on they do not overlap."""
+CONTRAST = mv.SimCLR(temperature=0.1, negatives="cross")
+SPACES = {
+    "Lab": ("L", "ab"),
+    "Luv": ("luv_l", "luv_uv"),
+    "YDbDr": ("ydbdr_y", "ydbdr_dbdr"),
+    "YUV": ("yuv_y", "yuv_uv"),
+    "XYZ": ("xyz_y", "xyz_xz"),
+    "HSV": ("hsv_v", "hsv_hs"),
+}
+RGB = "RGB"
+"""Red against green and blue, which are no views by name."""
+
+
+def of_rgb(
+    crop: mv.Crop, take: tuple[int, ...] | None = None, convert: Callable[[Tensor], Tensor] | None = None
+) -> mv.View:
+    """Channels of a picture, normalised to [-1, 1]."""
+    count = len(take or (0, 1, 2))
+    channels = mv.Channels("rgb", count=count, unit="sRGB", low=0.0, high=1.0)
+    mean = (0.5,) * count
+    return mv.View(modality="image", channels=channels, crop=crop, convert=convert, take=take, mean=mean, std=mean)
+
+
+def corner(x: Tensor, end: bool) -> Tensor:
+    """The patch at the upper left, or at the lower right, of x (n, 3, H, W)."""
+    return x[..., -PATCH:, -PATCH:] if end else x[..., :PATCH, :PATCH]
+
+
+def patches(distance: int) -> mv.Setup:
+    """Two patches of a picture at a random place, `distance` pixels apart, by one encoder."""
+    side = PATCH + distance
+    crop = mv.Crop(size=side, scale=((side / SIDE) ** 2,) * 2, ratio=(1.0, 1.0))
+    views = {name: of_rgb(crop, convert=partial(corner, end=name == "far")) for name in ("near", "far")}
+    encoders = {"near": mv.make_encoder("convnet", 3, width=WIDTH), "far": "near"}
+    return mv.Setup(views, encoders, mv.ContrastGraph.full(views, CONTRAST))
+
+
+def colours(space: str) -> mv.Setup:
+    """Luminance against chroma of one crop, each with its encoder."""
+    crop = mv.Crop(size=32, scale=(0.7, 1.0))
+    if space == RGB:
+        views = {"r": of_rgb(crop, (0,)), "gb": of_rgb(crop, (1, 2))}
+    else:
+        views = {name: load("views", name)(crop) for name in SPACES[space]}
+    encoders = {name: mv.make_encoder("convnet", view.channels.count, width=WIDTH) for name, view in views.items()}
+    return mv.Setup(views, encoders, mv.ContrastGraph.full(views, CONTRAST))
+
+
+VARIANTS: dict[str, Callable[[], mv.Setup]] = {
+    **{f"patches, {distance} px apart": partial(patches, distance) for distance in DISTANCES},
+    **{f"{name}, luminance and chroma": partial(colours, name) for name in SPACES},
+    "RGB, R and GB": partial(colours, RGB),
+}
+
+
+def trained(variant: str, seed: int, store: mv.Store, steps: int) -> mv.Trained:
+    """A run of a variant."""
+    torch.manual_seed(seed)
+    quiet = {"knn_every": 0, "save_every": 10**4, "save_minutes": 0.0, "log_every": 100}
+    optimizer = mv.Optimizer(name="adamw", lr=1e-3, warmup=1)
+    train = mv.Train(steps=steps, batch=BATCH, optimizer=optimizer, workers=0, threads=1, **quiet)
+    with tempfile.TemporaryDirectory() as folder:
+        out = f"{folder}/run"
+        return mv.fit(VARIANTS[variant](), data=str(store.path), seed=seed, out=out, train=train, evaluate=False)
+
+
+def shared_nats(run: mv.Trained) -> float:
+    """The bound of InfoNCE on the test split, with random crops: mean of both directions."""
+    (edge,) = run.setup.graph.edges
+    samples = Samples(run.store, "test", run.setup.views, train=True)
+    count = min(BATCH, len(samples))
+    positions = np.arange(len(samples) // count * count)
+    head = edge.objective.needs()[0].projector
+    run.model.eval()
+
+    def embeddings(_: Any, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        h = run.model.features(views)
+        return {name: run.model.projector(name, head)(x) for name, x in h.items()}
+
+    found = collected(samples, run.setup.views, embeddings, torch.device("cpu"), positions)[0]
+    a, b = (torch.from_numpy(z).view(-1, count, z.shape[1]) for z in found.values())
+    scores = a @ b.mT / CONTRAST.temperature
+    own = torch.arange(count).repeat(len(scores))
+    losses = [torch.nn.functional.cross_entropy(each.reshape(-1, count), own) for each in (scores, scores.mT)]
+    return math.log(count) - float(sum(losses)) / 2
+
+
+def probed(model: MultiviewModel | None, setup: mv.Setup, store: mv.Store) -> float:
+    """The linear probe on the test split, in percent; None = of the values themselves."""
+    if model is not None:
+        model.eval()
+    views: Mapping[str, mv.View] = setup.views
+    if "near" in views:
+        views = {"near": of_rgb(mv.Crop(size=SIDE))}
+
+    def extract(seen: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        if model is None:
+            return {name: torch.nn.functional.adaptive_avg_pool2d(x, 16).flatten(1) for name, x in seen.items()}
+        return {name: model.encoder(name)(x) for name, x in seen.items()}
+
+    x, y = {}, {}
+    for split in ("train", "test"):
+        found = embed(store, split, views, extract, torch.device("cpu"))
+        x[split], y[split] = np.concatenate(list(found.features.values()), 1), found.labels
+    known = {split: y[split] >= 0 for split in y}
+    train, test = ((x[split][known[split]], y[split][known[split]]) for split in ("train", "test"))
+    return 100 * linear_probe(train, None, test, dim=min(DIM, train[0].shape[1])).accuracy
+
+
+def measured(given: argparse.Namespace, store: mv.Store, file: Path) -> list[dict[str, Any]]:
+    """All results; those that are in the file are not made again."""
+    results = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    for seed in given.only:
+        for variant in given.variants or VARIANTS:
+            if any((row["variant"], row["seed"]) == (variant, seed) for row in results):
+                continue
+            run = trained(variant, seed, store, given.steps)
+            row = {"variant": variant, "seed": seed, "steps": given.steps, "nats": shared_nats(run)}
+            row["probe"] = probed(run.model, run.setup, store)
+            row["random"] = probed(untrained_model(run, torch.device("cpu")), run.setup, store)
+            row["raw"] = probed(None, run.setup, store)
+            results.append(row)
+            with file.open("a") as out:
+                out.write(json.dumps(row) + "\n")
+            print(json.dumps(row), flush=True)
+    return results
+
+
+def table(results: Sequence[Mapping[str, Any]]) -> str:
+    """Means and 95 % intervals over the seeds, a row per variant."""
+    names = ("views", "shared information, nats", "probe, %", "random", "raw", "over random weights", "seeds")
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    for variant in VARIANTS:
+        rows = [row for row in results if row["variant"] == variant]
+        if rows:
+            cells = [interval([row["nats"] for row in rows], 2), interval([row["probe"] for row in rows])]
+            cells += [f"{np.mean([row[name] for row in rows]):.1f}" for name in ("random", "raw")]
+            cells += [interval([row["probe"] - row["random"] for row in rows]), str(len(rows))]
+            lines.append(f"| {variant} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def interval(values: Sequence[float], digits: int = 1) -> str:
+    """`87.1 ± 1.2`, or the mean alone of one value."""
+    if len(values) < 2:
+        return f"{np.mean(values):.{digits}f}"
+    found = t_interval(values)
+    return f"{found.points:.{digits}f} ± {found.half:.{digits}f}"
+
+
+def claim(results: Sequence[Mapping[str, Any]]) -> str:
+    """Whether the best distance lies between both ends, clearly above each of them."""
+    by = {(row["variant"], row["seed"]): row["probe"] for row in results}
+    names = [name for name in VARIANTS if name.startswith("patches")]
+    seeds = sorted({seed for name, seed in by if name == names[0]})
+    if len(seeds) < 2 or any((name, seed) not in by for name in names for seed in seeds):
+        return "claim about the distance of patches: runs are missing"
+    best = max(names, key=lambda name: np.mean([by[name, seed] for seed in seeds]))
+    ends = {
+        name: t_interval([by[best, seed] - by[name, seed] for seed in seeds])
+        for name in (names[0], names[-1])
+        if name != best
+    }
+    holds = len(ends) == 2 and all(margin.low > 0 for margin in ends.values())
+    said = "; ".join(
+        f"over {name}: {margin.points:+.1f} [{margin.low:.1f}, {margin.high:.1f}]" for name, margin in ends.items()
+    )
+    return f"{'PASS' if holds else 'FAIL'}: patches at a middle distance teach most; best: {best} ({said})"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Trains what is missing, prints the table and the claim; 1 when it fails."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", help="a store or folder of pictures with labels, or scenes:N")
+    parser.add_argument("--only", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="seeds")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, help="train these alone")
+    parser.add_argument("--out", type=Path, default=Path("runs/sweet_spot"))
+    given = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    given.out.mkdir(parents=True, exist_ok=True)
+    results = measured(given, open_data(given.data, given.out / "data"), given.out / "results.jsonl")
+    said = claim(results)
+    print(table(results), said, sep="\n")
+    return int(said.startswith("FAIL"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
