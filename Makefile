@@ -77,7 +77,7 @@ docs: $(VENV)/.docs ## build the documentation site into build/site; a broken li
 bench: $(VENV)/.dev ## run every benchmark, each with ARGS
 	@set -e; count=0; \
 	for file in $(filter-out benchmarks/_% benchmarks/evidence.py benchmarks/trifeature.py benchmarks/wall_time.py \
-	    benchmarks/lightly_speed.py,$(wildcard benchmarks/*.py)); do \
+	    benchmarks/lightly_speed.py benchmarks/auto_on_data.py benchmarks/sweet_spot.py,$(wildcard benchmarks/*.py)); do \
 	  [ -e "$$file" ] || continue; \
 	  count=$$((count + 1)); echo "== $$file"; $(BIN)/python "$$file" $(ARGS); \
 	done; \
