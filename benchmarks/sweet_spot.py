@@ -29,6 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, cross_entropy
 
 import multiview as mv
 from multiview.data.load.dataset import Samples
@@ -115,61 +116,71 @@ def shared_nats(run: mv.Trained) -> float:
     (edge,) = run.setup.graph.edges
     samples = Samples(run.store, "test", run.setup.views, train=True)
     count = min(BATCH, len(samples))
-    positions = np.arange(len(samples) // count * count)
     head = edge.objective.needs()[0].projector
     run.model.eval()
 
     def embeddings(_: Any, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        h = run.model.features(views)
-        return {name: run.model.projector(name, head)(x) for name, x in h.items()}
+        return {name: run.model.projector(name, head)(h) for name, h in run.model.features(views).items()}
 
-    found = collected(samples, run.setup.views, embeddings, torch.device("cpu"), positions)[0]
-    a, b = (torch.from_numpy(z).view(-1, count, z.shape[1]) for z in found.values())
-    scores = a @ b.mT / CONTRAST.temperature
-    own = torch.arange(count).repeat(len(scores))
-    losses = [torch.nn.functional.cross_entropy(each.reshape(-1, count), own) for each in (scores, scores.mT)]
+    whole = np.arange(len(samples) // count * count)
+    found, _ = collected(samples, run.setup.views, embeddings, torch.device("cpu"), whole)
+    return bound(*(torch.from_numpy(z).view(-1, count, z.shape[1]) for z in found.values()))
+
+
+def bound(a: Tensor, b: Tensor) -> float:
+    """log(n) minus the loss of finding a's row in b and b's in a; both (batches, n, dim)."""
+    count = a.shape[1]
+    scores, own = a @ b.mT / CONTRAST.temperature, torch.arange(count).repeat(len(a))
+    losses = [cross_entropy(each.reshape(-1, count), own) for each in (scores, scores.mT)]
     return math.log(count) - float(sum(losses)) / 2
 
 
 def probed(model: MultiviewModel | None, setup: mv.Setup, store: mv.Store) -> float:
     """The linear probe on the test split, in percent; None = of the values themselves."""
+    train, test = (labelled(model, setup, store, split) for split in ("train", "test"))
+    return 100 * linear_probe(train, None, test, dim=min(DIM, train[0].shape[1])).accuracy
+
+
+def labelled(
+    model: MultiviewModel | None, setup: mv.Setup, store: mv.Store, split: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features side by side, and classes, of the samples of a split that have one."""
+    patch = "near" in setup.views
+    views = {"near": of_rgb(mv.Crop(size=SIDE))} if patch else setup.views
     if model is not None:
         model.eval()
-    views: Mapping[str, mv.View] = setup.views
-    if "near" in views:
-        views = {"near": of_rgb(mv.Crop(size=SIDE))}
 
     def extract(seen: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if model is None:
-            return {name: torch.nn.functional.adaptive_avg_pool2d(x, 16).flatten(1) for name, x in seen.items()}
+            return {name: adaptive_avg_pool2d(x, 16).flatten(1) for name, x in seen.items()}
         return {name: model.encoder(name)(x) for name, x in seen.items()}
 
-    x, y = {}, {}
-    for split in ("train", "test"):
-        found = embed(store, split, views, extract, torch.device("cpu"))
-        x[split], y[split] = np.concatenate(list(found.features.values()), 1), found.labels
-    known = {split: y[split] >= 0 for split in y}
-    train, test = ((x[split][known[split]], y[split][known[split]]) for split in ("train", "test"))
-    return 100 * linear_probe(train, None, test, dim=min(DIM, train[0].shape[1])).accuracy
+    found = embed(store, split, views, extract, torch.device("cpu"))
+    known = found.labels >= 0
+    return np.concatenate(list(found.features.values()), 1)[known], found.labels[known]
 
 
 def measured(given: argparse.Namespace, store: mv.Store, file: Path) -> list[dict[str, Any]]:
     """All results; those that are in the file are not made again."""
     results = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    there = {(row["variant"], row["seed"]) for row in results}
     for seed in given.only:
         for variant in given.variants or VARIANTS:
-            if any((row["variant"], row["seed"]) == (variant, seed) for row in results):
-                continue
-            run = trained(variant, seed, store, given.steps)
-            row = {"variant": variant, "seed": seed, "steps": given.steps, "nats": shared_nats(run)}
-            row["probe"] = probed(run.model, run.setup, store)
-            row["random"] = probed(untrained_model(run, torch.device("cpu")), run.setup, store)
-            row["raw"] = probed(None, run.setup, store)
-            results.append(row)
-            with file.open("a") as out:
-                out.write(json.dumps(row) + "\n")
-            print(json.dumps(row), flush=True)
+            if (variant, seed) not in there:
+                results.append(row_of(variant, seed, store, given.steps))
+                with file.open("a") as out:
+                    out.write(json.dumps(results[-1]) + "\n")
+                print(json.dumps(results[-1]), flush=True)
     return results
+
+
+def row_of(variant: str, seed: int, store: mv.Store, steps: int) -> dict[str, Any]:
+    """Trains a variant; what its views share, and its probe with controls."""
+    run = trained(variant, seed, store, steps)
+    untrained = untrained_model(run, torch.device("cpu"))
+    models = {"probe": run.model, "random": untrained, "raw": None}
+    scores = {name: probed(model, run.setup, store) for name, model in models.items()}
+    return {"variant": variant, "seed": seed, "steps": steps, "nats": shared_nats(run), **scores}
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:
@@ -196,22 +207,19 @@ def interval(values: Sequence[float], digits: int = 1) -> str:
 
 def claim(results: Sequence[Mapping[str, Any]]) -> str:
     """Whether the best distance lies between both ends, clearly above each of them."""
-    by = {(row["variant"], row["seed"]): row["probe"] for row in results}
     names = [name for name in VARIANTS if name.startswith("patches")]
-    seeds = sorted({seed for name, seed in by if name == names[0]})
-    if len(seeds) < 2 or any((name, seed) not in by for name in names for seed in seeds):
+    by = {name: {row["seed"]: row["probe"] for row in results if row["variant"] == name} for name in names}
+    if len(by[names[0]]) < 2 or any(found.keys() != by[names[0]].keys() for found in by.values()):
         return "claim about the distance of patches: runs are missing"
-    best = max(names, key=lambda name: np.mean([by[name, seed] for seed in seeds]))
-    ends = {
-        name: t_interval([by[best, seed] - by[name, seed] for seed in seeds])
-        for name in (names[0], names[-1])
-        if name != best
+    best = max(names, key=lambda name: np.mean(list(by[name].values())))
+    over = {
+        end: t_interval([by[best][seed] - by[end][seed] for seed in by[end]]) for end in {names[0], names[-1]} - {best}
     }
-    holds = len(ends) == 2 and all(margin.low > 0 for margin in ends.values())
-    said = "; ".join(
-        f"over {name}: {margin.points:+.1f} [{margin.low:.1f}, {margin.high:.1f}]" for name, margin in ends.items()
-    )
-    return f"{'PASS' if holds else 'FAIL'}: patches at a middle distance teach most; best: {best} ({said})"
+    holds = len(over) == 2 and all(margin.low > 0 for margin in over.values())
+    said = [
+        f"{margin.points:+.1f} [{margin.low:.1f}, {margin.high:.1f}] over {end}" for end, margin in sorted(over.items())
+    ]
+    return f"{'PASS' if holds else 'FAIL'}: patches at a middle distance teach most; best: {best}, {'; '.join(said)}"
 
 
 def main(argv: Sequence[str]) -> int:

@@ -151,8 +151,7 @@ class Train:
         if self.workers < -1:
             raise MultiviewError(f"workers is {self.workers}; give 0 or more, or -1 for the automatic choice.")
         for name in ("steps", "epochs"):
-            count = getattr(self, name)
-            if isinstance(count, int) and count < 1:
+            if isinstance(count := getattr(self, name), int) and count < 1:
                 raise MultiviewError(f"{name} is {count}; give 1 or more.")
         if self.micro_batch is not None and self.micro_batch < 1:
             raise MultiviewError(f"micro_batch is {self.micro_batch}; give 1 or more, or null for the whole batch.")

@@ -38,6 +38,29 @@ CASES = {
     "classes of pictures": (["cat/1.png", "dog/1.png"], Folder()),
     "other names": (["cat/1.wav", "dog/2.wav", "covers/x.png"], Audio()),
     "covers in class folders": (["cat/1.png", "cat/1.wav", "dog/2.png", "dog/3.png"], Folder()),
+    "ends of names": (
+        ["1_rgb.png", "1_depth.png", "2_rgb.png", "2_depth.png"],
+        Aligned(modalities={"image": "*_rgb", "depth": "*_depth"}),
+    ),
+    "ends of names below": (
+        ["s/a-RGB.png", "s/a-Normal.png", "s/a-disp.png"],
+        Aligned(modalities={"image": "s/*-RGB", "normal": "s/*-Normal"}),
+    ),
+    "ends with holes": (
+        ["1_rgb.png", "1_depth.npy", "2_rgb.png", "2_depth.npy", "3_rgb.png"],
+        Aligned(modalities={"image": "*_rgb", "depth": "*_depth"}, missing="keep"),
+    ),
+    "two ends of a kind": (
+        ["1_rgb.png", "1_image.png", "1_depth.png"],
+        Aligned(modalities={"image:image": "*_image", "rgb:image": "*_rgb", "depth": "*_depth"}),
+    ),
+    "two sides": (
+        ["1_left.png", "1_right.png", "1_disp.png"],
+        Aligned(modalities={"left": "*_left", "right": "*_right"}),
+    ),
+    "one side is missing": (["1_left.png", "1_right.png", "2_left.png"], Folder()),
+    "one end": (["sun_image.png", "sea_image.png", "a_rgb.png"], Folder()),
+    "ends that mean nothing": (["red_circle.png", "red_square.png", "blue_circle.png", "blue_square.png"], Folder()),
     "two endings of a kind": (["1.png", "1.jpg", "1.wav"], Folder()),
 }
 
@@ -46,6 +69,33 @@ CASES = {
 def test_the_source_of(case: str, tmp_path: Path) -> None:
     files, source = CASES[case]
     assert detect_source(touched(tmp_path, *files)) == source
+
+
+@pytest.mark.parametrize(
+    ("table", "patterns"), [("id\na\nb\n", True), ("name\na\n", False), ("id\na_rgb\nb_rgb\na_depth\nb_depth\n", False)]
+)
+def test_a_table_decides_whether_ends_of_names_are_views(table: str, patterns: bool, tmp_path: Path) -> None:
+    touched(tmp_path, "a_rgb.png", "a_depth.png", "b_rgb.png", "b_depth.png")
+    (tmp_path / "labels.csv").write_text(table)
+    assert isinstance(detect_source(tmp_path), Aligned) == patterns
+
+
+@pytest.mark.parametrize("names", ["{0}_rgb.png {0}_normal.png", "rgb/{0}.png normal/{0}.png", "{0}.png"])
+def test_a_usual_table_needs_no_splits(names: str, tmp_path: Path) -> None:
+    for number in range(12):
+        for name in names.format(number).split():
+            save(tmp_path / "in" / name, noise(number))
+    lines = [f"{number},{'ab'[number % 2]},{number / 2}" for number in range(12)]
+    (tmp_path / "in/labels.csv").write_text("\n".join(["id,label,height", *lines]) + "\n")
+    said: list[str] = []
+    store = open_data(str(tmp_path / "in"), tmp_path / "cache", said.append)
+    assert (len(store), tuple(store.manifest.classes)) == (12, ("a", "b"))
+    assert "% by a hash of each id" in " ".join(said)
+    assert "kept for --target: height" in " ".join(said)
+    (tmp_path / "in/labels.csv").write_text("\n".join(["id,splt", "0,train"]) + "\n")
+    if "_" in names or "/" in names:
+        with pytest.raises(MultiviewError, match=r"no column 'split'.* Did you mean 'splt'"):
+            open_data(str(tmp_path / "in"), tmp_path / "cache", lambda _: None)
 
 
 def test_a_table_that_names_files_is_read(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from clusters import clusters, splits
@@ -12,6 +13,7 @@ from sklearn import metrics
 from sklearn.linear_model import LogisticRegression
 
 from multiview.data.load.memory import open_memory
+from multiview.data.sources.arrays import Arrays
 from multiview.data.sources.folder import Folder
 from multiview.data.sources.manifest import Manifest
 from multiview.data.store.reading import Store
@@ -313,3 +315,27 @@ def test_few_labels_are_the_same_for_all_features() -> None:
     assert rows is not None and np.bincount(y[rows]).tolist() == [5, 5, 5, 5]
     np.testing.assert_array_equal(rows, chosen_rows(other, "5 a class", 0))
     assert chosen_rows(task, "1 %", 0) is None
+
+
+@pytest.mark.parametrize("ending", ["npz", "h5", "memory"])
+def test_texts_that_repeat_are_classes_and_no_view(tmp_path: Path, ending: str) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {
+        "sensor": rng.normal(size=(24, 5)).astype("float32"),
+        "cause": np.array(["walk", "run", "sit"])[np.arange(24) % 3],
+        "note": np.array([f"sample number {number}" for number in range(24)]),
+        "caption": np.array(["a cat", "a dog"])[np.arange(24) % 2],
+    }
+    if ending == "npz":
+        np.savez(tmp_path / "x.npz", **arrays)
+    elif ending == "h5":
+        with h5py.File(tmp_path / "x.h5", "w") as file:
+            for name, array in arrays.items():
+                file[name] = array.astype(object) if array.dtype.kind == "U" else array
+    if ending == "memory":
+        store = open_memory(arrays)
+    else:
+        store = Store.open(preprocess(Arrays(), tmp_path / f"x.{ending}", tmp_path / "store").out)
+    kinds = {each.name: each.kind for each in store.manifest.modalities}
+    assert kinds == {"sensor": "table", "note": "text", "caption": "text"}
+    assert store.target("cause")[:4] == ["walk", "run", "sit", "walk"]

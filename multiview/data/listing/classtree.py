@@ -47,7 +47,7 @@ class ClassTreeOptions:
     csv: str | None = None
     id_column: str = "id"
     label_column: str | None = None
-    split_column: str | None = "split"
+    split_column: str | None = labels.USUAL_SPLIT
     links: Literal["follow", "skip"] = "follow"
 
     def __post_init__(self) -> None:
@@ -70,7 +70,7 @@ class ClassTreeOptions:
         by_id = {as_unicode(path): path for path in found.files} | dict(
             zip(ids_of(found.files), found.files, strict=True)
         )
-        table = self._table(root, by_id)
+        table = self._table(root, by_id, flat=not any("/" in path for path in found.files))
         rows, files, notes = self._by_table(found, table, by_id) if table else self._by_folder(found)
         names = {row.label for row in rows if row.label is not None}
         return Listing(tuple(rows), tuple(files), (*found.notes(), *notes, *_namesakes(names)))
@@ -91,7 +91,11 @@ class ClassTreeOptions:
         notes += _without_class(found, rows) + _empty_classes(found, rows, int(by_folder))
         return rows, list(found.files), notes
 
-    def _table(self, root: Path, by_id: Collection[str]) -> labels.LabelTable | None:
+    def _table(self, root: Path, by_id: Collection[str], flat: bool) -> labels.LabelTable | None:
+        """The table that lists the files: the one of --csv, else a `labels.csv` with their ids.
+
+        Without a column of splits it counts for files without folders, which have no classes.
+        """
         if self.csv:
             return labels.read_table(labels.find_csv(root, self.csv), self.id_column)
         usual = root / labels.USUAL_CSV
@@ -99,13 +103,14 @@ class ClassTreeOptions:
             table = labels.read_table(usual, self.id_column) if usual.is_file() else None
         except MultiviewError:  # a `labels.csv` of another format is ignored
             return None
-        lists = table and self.split_column in table.columns and any(name in by_id for name in table.rows)
+        tells = table and (flat or self.split_column in table.columns)
+        lists = tells and any(name in by_id for name in table.rows)
         return table if lists else None
 
     def _by_table(
         self, found: FileTree, table: labels.LabelTable, by_id: Mapping[str, str]
     ) -> tuple[list[Row], list[str], list[str]]:
-        split = table.require_split_column(self.split_column)
+        split = table.require_split_column(self.split_column, named=self.csv is not None)
         label = table.label_column(self.label_column)
         shares = splits.parse_shares(self.split)
         level = int(_splits_on_top(found.files))

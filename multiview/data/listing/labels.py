@@ -13,7 +13,10 @@ from multiview.errors import MultiviewError, suggestion
 
 SEVERAL = ";"
 """Stands between the labels of one cell; alone, it says that the sample has none of them."""
+MOST_NAMES = 1000
+"""Most different labels of a column that is kept."""
 USUAL_CSV = "labels.csv"
+USUAL_SPLIT = "split"
 USUAL_LABELS = ("class", "label")
 OTHER_LABELS = ("category", "class_name", "classname", "label_name", "categories", "classes", "labels")
 """Names of columns of classes that count when none of the usual ones is there."""
@@ -63,8 +66,15 @@ class LabelTable:
             raise _no_column(self.path, self.columns, column, option, remedy)
         return column
 
-    def require_split_column(self, given: str | None) -> str | None:
-        """The column of splits; None where a hash of the ids decides."""
+    def require_split_column(self, given: str | None, named: bool = True) -> str | None:
+        """The column of splits; None where a hash of the ids decides.
+
+        named: whether the user named the table. One that was found by its name needs no splits,
+            unless a column is spelled almost like `split`.
+        """
+        missing = given == USUAL_SPLIT and given not in self.columns
+        if missing and not named and not suggestion(USUAL_SPLIT, self.columns):
+            return None
         remedy = ", or split by a hash of the ids with --split_column null"
         return self.require_column(given, "split_column", remedy) if given else given
 
@@ -134,3 +144,10 @@ def _no_column(path: Path, columns: Sequence[str], given: str, option: str, reme
     there = ", ".join(name for name in columns if name) or "none"
     text = f"{path} has no column '{given}'; it has: {there}.{suggestion(given, columns)} Name yours with --{option}"
     return MultiviewError(f"{text}{remedy}.")
+
+
+def repeats(cells: Sequence[str | None]) -> bool:
+    """Whether the labels of a column are few beside its cells."""
+    known = [cell for cell in cells if cell]
+    names = {name.strip() for cell in known for name in cell.split(SEVERAL)} - {""}
+    return 2 <= len(names) <= min(MOST_NAMES, len(known) // 2)

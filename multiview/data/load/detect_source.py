@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from multiview.data.files import arrayfiles, audiofiles, csvfiles, images, videofiles
@@ -13,7 +14,7 @@ from multiview.data.listing.tables import ENDINGS as TABLES
 from multiview.data.listing.tables import read_columns
 from multiview.data.load.shared_names import Listing, folders_of_kinds, keeping_holes, views_of_kinds, with_more_folders
 from multiview.data.source import Source
-from multiview.data.sources.aligned import Aligned, modality_folders
+from multiview.data.sources.aligned import FOLDERS, Aligned, modality_folders
 from multiview.data.sources.arrays import Arrays
 from multiview.data.sources.audio import Audio
 from multiview.data.sources.cifar import Cifar10, Cifar100
@@ -37,6 +38,8 @@ PUBLISHED: dict[str, Source] = {
 """A file that only this dataset has; its path starts with the folder of the archive."""
 SIDES = ("left", "right")
 """Ends of the names of two pictures of one scene."""
+VIEW_ENDING = re.compile(f"(?P<name>.+)(?P<ending>[_-](?i:{'|'.join((*FOLDERS, *SIDES))}))")
+"""The name of a file of one view, without the ending of the file."""
 NO_CHANNELS = re.compile("id|ids|split|(.*_)?(file|path|filename|image|photo|text|caption|audio|video)(_name)?")
 """Columns that a recording of sensors does not have."""
 TREES = {"image": images.ENDINGS, "sound": audiofiles.ENDINGS, "clip": videofiles.ENDINGS}
@@ -47,13 +50,14 @@ def detect_source(root: Path) -> Source:
 
     A published dataset, a manifest and a file of arrays have their own sources. Two or more folders
     with names of modalities mean `Aligned`, and so do two or more that hold the samples of a
-    `labels.csv` under equal names, pictures NAME_left and NAME_right in one folder, and files of
-    several kinds under equal names, as mic/7.wav and cam/7.png, or 7.wav and 7.png. A folder whose
-    only table names files is read by that table, unless it has class folders. Any other folder is
-    read as class folders of its most frequent kind of file: images, sounds or clips; a `labels.csv`
-    with the columns `id` and `split` lists its samples. A folder of CSV files alone
-    holds recordings of sensors, and so does a CSV file with columns such as `acc_x` and no files.
-    Raises MultiviewError for a file that no source reads.
+    `labels.csv` under equal names, files NAME_left and NAME_right, or NAME_rgb and NAME_depth, in
+    one folder, and files of several kinds under equal names, as mic/7.wav and cam/7.png, or 7.wav
+    and 7.png. A folder whose only table names files is read by that table, unless it has class
+    folders. Any other folder is read as class folders of its most frequent kind of file: images,
+    sounds or clips; a `labels.csv` with the columns `id` and `split`, or beside files without
+    folders, lists its samples. A folder of CSV files alone holds recordings of sensors, and so does
+    a CSV file with columns such as `acc_x` and no files. Raises MultiviewError for a file that no
+    source reads.
     """
     if root.is_file():
         return _source_of_file(root)
@@ -113,23 +117,51 @@ def folders_of_samples(root: Path) -> tuple[str, ...]:
 
 
 def views_by_ending(listing: Listing) -> dict[str, str]:
-    """Patterns of pictures NAME_left and NAME_right in one folder; {} when there are none.
+    """Patterns of files NAME_left and NAME_right, or NAME_rgb and NAME_depth, in one folder.
 
-    Only when every sample has both: other pictures of the folder, such as disparities, whose unit
-    no name tells, stay out.
+    {} when fewer than half of the names have two such endings, or a `labels.csv` lists each file.
+    Other files, such as disparities, whose unit no name tells, stay out.
     """
-    if (listing.root / labels.USUAL_CSV).is_file():
+    files = [PurePosixPath(file) for file in listing.views]
+    if len({file.parent for file in files}) != 1:
         return {}
-    files = [PurePosixPath(file) for file in listing.with_endings(images.ENDINGS)]
-    sides = [{file.stem[: -len(side)] for file in files if _ends(file, side)} for side in SIDES]
-    folders = {file.parent for file in files}
-    if len(folders) != 1 or not sides[0] or sides[0] != sides[1]:
+    names = _names_by_ending(files)
+    times = Counter(name for found in names.values() for name in found)
+    views = {name for name, count in times.items() if count > 1}
+    if 2 * len(views) < len(times) or not views or not _lists_names(listing.root, views):
         return {}
-    return {side: str(next(iter(folders)) / f"*_{side}") for side in SIDES}
+    return _patterns([ending for ending, found in names.items() if found & views], files[0].parent)
 
 
-def _ends(file: PurePosixPath, side: str) -> bool:
-    return file.stem.casefold().endswith(f"_{side}")
+def _names_by_ending(files: Iterable[PurePosixPath]) -> dict[str, set[str]]:
+    """`_rgb` -> the names before it. Without the sides when a name lacks one of them."""
+    names: dict[str, set[str]] = defaultdict(set)
+    for file in files:
+        if match := VIEW_ENDING.fullmatch(file.stem):
+            names[match["ending"]].add(match["name"])
+    left, right = (names.get(f"_{side}", set()) for side in SIDES)
+    return {ending: found for ending, found in names.items() if left == right or ending[1:].casefold() not in SIDES}
+
+
+def _lists_names(root: Path, names: Collection[str]) -> bool:
+    """Whether the ids of `labels.csv`, if there is one, are these names."""
+    try:
+        ids = (
+            set(labels.read_table(root / labels.USUAL_CSV, "id").rows) if (root / labels.USUAL_CSV).is_file() else names
+        )
+    except MultiviewError:  # a `labels.csv` of another format says nothing
+        return False
+    return 2 * len(ids & names) > len(ids)
+
+
+def _patterns(endings: Sequence[str], folder: PurePosixPath) -> dict[str, str]:
+    """Modality -> pattern of its files. Two endings of one kind keep their names."""
+    kinds = {ending: FOLDERS.get(ending[1:].casefold(), ending[1:]) for ending in endings}
+    often = Counter(kinds.values())
+    return {
+        kind if often[kind] == 1 else f"{ending[1:]}:{kind}": str(folder / f"*{ending}")
+        for ending, kind in sorted(kinds.items())
+    }
 
 
 def _source_of_file(file: Path) -> Source:

@@ -59,7 +59,7 @@ class Aligned(FileOptions):
     csv: str | None = None
     id_column: str = "id"
     label_column: str | None = None
-    split_column: str | None = "split"
+    split_column: str | None = labels.USUAL_SPLIT
     ignore_label: str | None = None
     split: str = "70/10/20"
     missing: Literal["reject", "keep"] = "reject"
@@ -151,7 +151,7 @@ class Aligned(FileOptions):
             rows = [Row(stem, split=splits.split_by_hash(stem, shares)) for stem in stems]
             return rows, ["no CSV file: the samples have no classes.", splits.hash_split_note(shares)]
         table = labels.read_table(csv, self.id_column)
-        split = table.require_split_column(self.split_column)
+        split = table.require_split_column(self.split_column, named=self.csv is not None)
         label = table.label_column(self.label_column)
         entries = sorted(table.entries(label, split, self.ignore_label).items())
         of = {name: entry.split if split else splits.split_by_hash(name, shares) for name, entry in entries}

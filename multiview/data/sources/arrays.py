@@ -19,7 +19,7 @@ from multiview.data.columns.file_columns import RAGGED
 from multiview.data.columns.time_axis import LOOKED_AT, time_axis
 from multiview.data.files.failures import name_failures
 from multiview.data.listing import splits
-from multiview.data.listing.labels import SEVERAL
+from multiview.data.listing.labels import SEVERAL, repeats
 from multiview.data.modality import ANY, Modality
 from multiview.data.source import Plan, Row
 from multiview.data.values import (
@@ -115,8 +115,8 @@ class Arrays:
         if self.modalities:
             return _required(file, parse_modalities(self.modalities)), []
         forms = {name: shape for name, (shape, _) in file.forms.items() if name not in roles}
-        lists = {name for name, form in file.forms.items() if _is_text_list(*form)}
-        left = {name: shape for name, shape in forms.items() if not has_role(name, shape) and name not in lists}
+        classes = {name for name, form in file.forms.items() if _is_text_list(*form) or _are_classes(file, name, *form)}
+        left = {name: shape for name, shape in forms.items() if not has_role(name, shape) and name not in classes}
         lengths = [shape[0] for shape in left.values() if shape]
         count = max(set(lengths), key=lambda n: (lengths.count(n), n), default=0)
         names = [name for name, shape in left.items() if shape and shape[0] == count]
@@ -190,6 +190,12 @@ def _others(file: ArrayFile, rows: int, roles: Collection[str]) -> list[str]:
 def _is_text_list(shape: tuple[int, ...], dtype: np.dtype) -> bool:
     """Whether the samples of an array are lists of texts."""
     return dtype.kind == "U" and len(shape) == 2 and shape[1] != 1
+
+
+def _are_classes(file: ArrayFile, name: str, shape: tuple[int, ...], dtype: np.dtype) -> bool:
+    """Whether an array of texts holds names that repeat, and is not called a text."""
+    single = dtype.kind in "US" and len(shape) <= 2 and shape[1:] in ((), (1,))
+    return single and NAMED.get(name.rpartition("/")[2].casefold()) != "text" and repeats(file.texts(name))
 
 
 def _holds_lists(file: ArrayFile, rows: int, name: str) -> bool:

@@ -13,12 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from multiview.data.listing import labels
-from multiview.data.listing.labels import SEVERAL
+from multiview.data.listing.labels import repeats
 from multiview.data.source import Plan, Row, Source
 from multiview.data.store.shard import TARGET
-
-MOST_NAMES = 1000
-"""Most different labels of a column that is kept."""
 
 
 def with_targets(plan: Plan, group: str | None, source: Source, root: Path | None) -> Plan:
@@ -36,7 +33,7 @@ def with_targets(plan: Plan, group: str | None, source: Source, root: Path | Non
             if _is_enumeration(numbers):
                 continue
             rows = [_with_number(row, name, each) for row, each in zip(rows, numbers.tolist(), strict=True)]
-        elif _repeats(cells):
+        elif repeats(cells):
             rows = [_with_text(row, name, cell) for row, cell in zip(rows, cells, strict=True)]
         else:
             continue
@@ -80,13 +77,6 @@ def _numbers(cells: Sequence[str | None]) -> np.ndarray | None:
 def _is_enumeration(numbers: np.ndarray) -> bool:
     """Whether the numbers only count the rows."""
     return len(numbers) > 2 and bool((np.abs(np.diff(numbers)) == 1).all())
-
-
-def _repeats(cells: Sequence[str | None]) -> bool:
-    """Whether the labels of a column are few beside its cells."""
-    known = [cell for cell in cells if cell]
-    names = {name.strip() for cell in known for name in cell.split(SEVERAL)} - {""}
-    return 2 <= len(names) <= min(MOST_NAMES, len(known) // 2)
 
 
 def _with_number(row: Row, name: str, value: float) -> Row:
