@@ -11,6 +11,7 @@ import pytest
 from made_scores import score, three
 
 from multiview.measure.intervals import Margin, hits_fact, margin, paired_margin, wilson
+from multiview.measure.scores import measures_of
 from multiview.measure.sentences import verdict
 
 
@@ -76,12 +77,16 @@ class TestNoise:
             ((0.54, 0.53, 0.40), "+1.0 ± 5.6 over random weights (within noise), "),
             (
                 (0.54, 0.53, 0.40),
-                "Not better than random weights: the encoders learned nothing that the probe can see.",
+                "Not better than random weights: the probe of this label shows no learning.",
             ),
-            ((0.54, 0.63, 0.60), "Not better than random weights or raw pixels: the encoders learned nothing"),
+            ((0.54, 0.55, 0.56), "Not better than random weights or raw pixels: the probe of this label shows no"),
+            ((0.54, 0.55, 0.66), "Not better than random weights, and worse than raw pixels: the probe of this label"),
+            ((0.54, 0.63, 0.66), "Worse than random weights or raw pixels: the probe of this label shows no learning."),
+            ((0.70, 0.53, 0.79), "Better than random weights but worse than raw pixels: training helped"),
+            ((0.97, 0.96, 0.50), "Random weights already reach 96.0 %, which leaves no room: judge by"),
             (
                 (0.70, 0.53, 0.69),
-                "Better than random weights but not than raw pixels: training helped, but not enough.",
+                "Better than random weights but not better than raw pixels: training helped, but not enough.",
             ),
         ],
     )
@@ -93,20 +98,35 @@ class TestNoise:
         rows = three(0.50, 0.50, 0.50)
         rows = [replace(row, linear=0.7) if (row.features, row.view) == ("trained", "ab") else row for row in rows]
         text = verdict(rows)
-        assert "Not better than random weights or raw pixels; but ab (+20.0 ± 5.5 over random weights)" in text
-        assert "is by itself: its encoder learned." in text
-        assert "learned nothing" not in text
+        assert "Not better than random weights or raw pixels; but by itself ab (+20.0 ± 5.5 over random" in text
+        assert ") is: its encoder learned." in text
+        assert "no learning" not in text
+        both = [replace(row, linear=0.7) if row.features == "trained" and row.view != "concat" else row for row in rows]
+        assert "; but by themselves L (+20.0" in verdict(both)
+        assert ") are: their encoders learned." in verdict(both)
         rows = [
             replace(row, linear=0.4) if row.view == "concat" and row.features[:6] == "random" else row for row in rows
         ]
-        assert "Better than random weights but not than raw pixels; ab (+20.0" in verdict(rows)
-        assert "is better than all controls by itself: its encoder learned." in verdict(rows)
+        assert "Better than random weights but not better than raw pixels; by itself ab (+20.0" in verdict(rows)
+        assert ") is better than all controls: its encoder learned." in verdict(rows)
 
     def test_a_probe_that_knows_one_class_judges_no_encoder(self):
         text = verdict(three(0.45, 0.45, 0.45, majority=0.45))
         assert "The probe gives the commonest class to all samples" in text
         assert "learned" not in text
         assert "commonest" not in verdict(three(0.45, 0.5, 0.45, majority=0.45))
+
+    @pytest.mark.parametrize(
+        ("value", "labels", "said"), [(0.72, "all", True), (0.69, "all", False), (0.72, "2 a class", False)]
+    )
+    def test_statistics_that_know_as_much_are_named(self, value, labels, said):
+        rows = measures_of(three(0.7, 0.5, 0.4))
+        facts = {"target": "label", "labels": labels, "probe": "linear"}
+        head = next(row for row in rows if row.measure == "linear" and row.group == "concat")
+        other = replace(head, measure="target_top1", weights="statistics", value=value, facts=facts)
+        text = verdict([*rows, other])
+        assert ("Simple statistics of the raw values tell as much or more, without a network: 72.0 %." in text) == said
+        assert ": the encoders learned." in text
 
     def test_the_verdict_of_a_single_view(self):
         rows = [score("trained", "rgb", 0.7), score("random weights", "rgb", 0.4)]

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from unlabelled_rows import related
+from unlabelled_rows import related, searched
 
 from multiview.data.modality import Modality
 from multiview.measure.kept import Regression, facts_of, kept_rows, opponents
 from multiview.measure.kept_sentences import kept_lines, kept_verdict
 from multiview.measure.retrieval import Bootstrap
+from multiview.measure.retrieval_sentences import retrieval_verdict
 
 Rows = NDArray[np.float64]
 
@@ -48,6 +49,13 @@ class TestKept:
         assert rows[1].interval.low < rows[1].value < rows[1].interval.high
         assert kept_lines(rows) == [f"L: mean colour {rows[0].value:.2f} ({rows[1].value:.2f})"]
         assert "Training lost what random weights keep: mean colour of L (R2 -" in kept_verdict(rows)[0]
+        found = searched(trained=0.3, random=0.1, ridge=0.2, cca=0.3)
+        assert "Next: train longer" in retrieval_verdict(found)
+        assert "Next: use a milder augmentation first, because training lost facts" in retrieval_verdict(
+            [*found, *rows]
+        )
+        best = searched(trained=0.9, random=0.1, ridge=0.2, cca=0.3)
+        assert "milder" not in retrieval_verdict([*best, *rows])
 
     def test_lost_colours_are_named_although_the_brightness_stays(self) -> None:
         generator = np.random.default_rng(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -24,7 +25,7 @@ from multiview.measure.files import rows_from_json, to_json
 from multiview.measure.linear import CROSS, VALIDATION, choosing_folds, linear_probe, reduced
 from multiview.measure.logistic import Rows
 from multiview.measure.target_probes import Task, chosen_rows, predicted
-from multiview.measure.target_rows import Plan, Samples, target_rows
+from multiview.measure.target_rows import Plan, Samples, measured_outputs, target_rows
 from multiview.measure.target_table import target_sentences
 from multiview.measure.targets import CLASSES, LABELS, NUMBER, Target, targets_of
 from multiview.measure.transfer import transfer_rows
@@ -279,6 +280,16 @@ class TestRows:
         assert row.interval.low <= row.value <= row.interval.high
         assert row.samples["test"] == 80 - 12
         assert found["size", "target_mae", "trained"].higher_is_better is False
+
+    @pytest.mark.parametrize("right", [True, False])
+    def test_a_score_without_or_full_of_mistakes_still_has_an_interval(self, right) -> None:
+        truth = np.arange(30) % 2
+        guess = np.eye(2)[truth if right else 1 - truth]
+        sizes = {"trained": SimpleNamespace(width=2, train=9, val=0)}
+        common = {"views": ("a",), "group": "a"}
+        (row,) = measured_outputs(truth, {"trained": [guess]}, {"target_top1": scores.top1}, {}, common, sizes)
+        assert row.value == float(right)
+        assert row.interval.high - row.interval.low == pytest.approx(0.1135, abs=1e-3)  # Wilson, 30 samples
 
     def test_few_labels_are_measured_for_the_chosen_target(self, measured) -> None:
         few = [r for r in measured if r.facts["labels"] != "all" and r.weights == "trained" and r.group == "a"]

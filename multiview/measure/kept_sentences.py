@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from multiview.measure.intervals import Margin
-from multiview.measure.retrieval_sentences import FIRST_TRY, margin_of
+from multiview.measure.retrieval_sentences import FIRST_TRY, lost_facts, margin_of
 from multiview.measure.rows import (
     ALIGNMENT,
     CKA,
@@ -18,19 +18,15 @@ from multiview.measure.rows import (
     UNIFORMITY,
     Measure,
 )
-from multiview.measure.sentences import margin_over
+from multiview.measure.sentences import FULL, margin_over
 
 MOST = 8
 """Most views or pairs of views that are named."""
 ADVICE = "advice"
 """The fact of a row of uniformity that says what to change against a collapse of this run."""
 USUAL = "Use a lower learning rate (--train.optimizer.lr)."
-LOSS = 0.05
-"""Of R²; smaller losses are not worth a sentence."""
 ALIKE = -0.05
 """Uniformity above which all embeddings are almost one point; 0 is one point."""
-FULL = 0.95
-"""R² of random weights that leaves no room: such a fact cannot show that training helped."""
 COLOURS = ("colour", "chroma")
 """Facts that a strong change of colours removes."""
 GEOMETRY = {
@@ -103,11 +99,7 @@ def _collapsed(rows: Sequence[Measure]) -> list[str]:
 
 
 def _lost(rows: Sequence[Measure]) -> list[str]:
-    lost = [
-        (row, f"{row.facts['fact']} of {row.group} (R2 {m.points:+.2f})")
-        for row in kept_rows_of(rows)
-        if row.weights == TRAINED and (m := margin_of(row)) and m.high < 0 and m.points <= -LOSS
-    ]
+    lost = [(row, f"{row.facts['fact']} of {row.group} (R2 {m.points:+.2f})") for row, m in lost_facts(rows)]
     if not lost:
         return []
     coloured = any(row.measure.removeprefix(KEPT) in COLOURS for row, _ in lost)

@@ -11,6 +11,7 @@ from multiview.measure.rows import (
     EFFECTIVE_RANK,
     FUSED,
     IN_WORDS,
+    KEPT,
     MEDIAN_RANK,
     RANDOM,
     RECALL,
@@ -38,10 +39,17 @@ NEXT = {
     "pairs gain.",
     "bad": "look in `multiview report RUN` whether the losses fell. If not, train longer (--train.epochs) or "
     "with another learning rate; if they did, use a milder augmentation and larger crops, where there are any. "
-    "`multiview train auto --data DATA` chooses views and encoders by the data; a graph of your own with frozen or "
-    "pretrained encoders stays yours.",
+    "Where you chose views or encoders, `multiview train auto --data DATA` chooses them by the data; a graph of your "
+    "own with frozen or pretrained encoders stays yours.",
 }
 """What to do after a verdict without labels, by `standing`."""
+WEAKER = (
+    "use a milder augmentation first, because training lost facts that random weights keep (below); then train longer, "
+    "if that loss is right for your task."
+)
+"""What to do instead where facts were lost and retrieval is not good."""
+LOSS = 0.05
+"""Of R²; smaller losses are not worth a sentence."""
 
 
 def retrieval_rows(rows: Iterable[Measure]) -> list[Measure]:
@@ -67,8 +75,20 @@ def retrieval_verdict(rows: Sequence[Measure]) -> str:
     if len(found) > MOST:
         lines.append(f"... and {len(found) - MOST} directions more, in the table.")
     if found:
-        lines += [_conclusion(found, rows), *_few(found), *_fused(first), ADVICE + NEXT[standing(rows)]]
+        lines += [_conclusion(found, rows), *_few(found), *_fused(first), ADVICE + _next(rows)]
     return "\n".join([*lines, *_ranks(rank_rows(rows), {row.views[0] for row in found})])
+
+
+def _next(rows: Sequence[Measure]) -> str:
+    stands = standing(rows)
+    return WEAKER if stands != "good" and lost_facts(rows) else NEXT[stands]
+
+
+def lost_facts(rows: Iterable[Measure]) -> list[tuple[Measure, Margin]]:
+    """The facts that training lost beyond noise, and by how much of R²."""
+    kept = [row for row in rows if row.measure.startswith(KEPT) and row.weights == TRAINED]
+    margins = [(row, m) for row in kept if (m := margin_of(row))]
+    return [(row, m) for row, m in margins if m.high < 0 and m.points <= -LOSS]
 
 
 def retrieval_verdict_of_runs(runs: Sequence[Sequence[Measure]]) -> str:

@@ -17,6 +17,8 @@ PIXEL_ACCURACY, MIOU = "pixel_accuracy", "miou"
 RECALL = {k: f"retrieval_recall_{k}" for k in (1, 5, 10)}
 MEDIAN_RANK, EFFECTIVE_RANK = "retrieval_median_rank", "effective_rank"
 ALIGNMENT, UNIFORMITY, CKA, MODALITY_GAP = "alignment", "uniformity", "cka", "modality_gap"
+TOP1 = "target_top1"
+"""The measure of probes of a class: of all labels or few, also on statistics of the raw values."""
 KEPT = "kept_"
 """The start of the names of rows that say what the features keep: `kept_colour`, `kept_level`."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
 from multiview.measure.intervals import Margin, margin, paired_margin
-from multiview.measure.rows import BALANCED, CONCAT, LINEAR, Measure
+from multiview.measure.rows import BALANCED, CONCAT, LINEAR, STATISTICS, TOP1, Measure
 from multiview.measure.scores import Score, measures_of
 from multiview.plurals import counted
 
@@ -14,7 +14,9 @@ ONE_CLASS = (
     ". The probe gives the commonest class to all samples, with every encoder, so that it tells nothing about "
     "them: give more labelled samples, or see the rows with few labels a class."
 )
-NOTHING = "the encoders learned nothing that the probe can see."
+NOTHING = "the probe of this label shows no learning."
+FULL = 0.95
+"""Accuracy of random weights that leaves training no room."""
 
 
 def verdict(rows: Iterable[Measure | Score]) -> str:
@@ -23,12 +25,14 @@ def verdict(rows: Iterable[Measure | Score]) -> str:
     The run learned when it beats every control beyond noise: when the 95 % interval of each
     `margin` lies above zero. Where all views together do not, single groups of views may.
     """
-    measures = linear_rows(measures_of(rows))
+    rows = measures_of(rows)
+    measures = linear_rows(rows)
     subject, *controls = headline(measures)
     margins = {control.weights_in_words: margin_over(subject, control) for control in controls}
     comparisons = "".join(f", {m.in_words} over {name}{' (within noise)' * m.noise}" for name, m in margins.items())
     beats = [_gains(measures, subject, [row.weights for row in some]) for some in (controls[:1], controls)]
     conclusion = ONE_CLASS if knows_one_class([subject, *controls]) else _conclusion(margins, *beats)
+    conclusion += _no_room(margins, controls) + _statistics(rows, subject)
     return f"{_title(subject)}: linear {100 * subject.value:.1f} %{comparisons}{conclusion}"
 
 
@@ -121,17 +125,53 @@ def _gains(rows: Sequence[Measure], subject: Measure, controls: Sequence[str]) -
 def _conclusion(margins: Mapping[str, Margin], gains: Sequence[str], wins: Sequence[str]) -> str:
     """gains, wins: groups of fewer views that beat the first control, and all controls."""
     beaten = [name for name, m in margins.items() if m.clear]
-    missed = " or ".join(name for name, m in margins.items() if not m.clear)
+    missed = _missed({name: m for name, m in margins.items() if not m.clear})
     if not margins:
         return ". No control was evaluated, so nobody can say whether the run learned."
     if not missed:
         return ": the encoders learned."
     if not margins[next(iter(margins))].clear:
-        alone = f"; but {' and '.join(gains)} is by itself: its encoder learned."
-        return f". Not better than {missed}" + (alone if gains else f": {NOTHING}")
-    better = f". Better than {' and '.join(beaten)} but not than {missed}"
-    alone = f"; {' and '.join(wins)} is better than all controls by itself: its encoder learned."
+        alone = f"; but {_by_themselves(gains, '')}"
+        return f". {missed[0].upper()}{missed[1:]}" + (alone if gains else f": {NOTHING}")
+    better = f". Better than {' and '.join(beaten)} but {missed}"
+    alone = f"; {_by_themselves(wins, ' better than all controls')}"
     return better + (alone if wins else ": training helped, but not enough.")
+
+
+def _missed(margins: Mapping[str, Margin]) -> str:
+    """`not better than random weights, and worse than raw pixels`, of controls not beaten."""
+    alike = [name for name, m in margins.items() if m.noise]
+    above = [name for name in margins if name not in alike]
+    parts = [f"{how} than {' or '.join(names)}" for how, names in (("not better", alike), ("worse", above)) if names]
+    return ", and ".join(parts)
+
+
+def _by_themselves(groups: Sequence[str], better: str) -> str:
+    """`by itself L (+3.8 over random weights) is: its encoder learned.`"""
+    if len(groups) == 1:
+        return f"by itself {groups[0]} is{better}: its encoder learned."
+    return f"by themselves {' and '.join(groups)} are{better}: their encoders learned."
+
+
+def _no_room(margins: Mapping[str, Margin], controls: Sequence[Measure]) -> str:
+    """A sentence where random weights already reach almost everything; else nothing."""
+    if not controls or controls[0].value < FULL or margins[controls[0].weights_in_words].clear:
+        return ""
+    return (
+        f" Random weights already reach {100 * controls[0].value:.1f} %, which leaves no room: judge by the rows with "
+        "few labels a class, and by retrieval."
+    )
+
+
+def _statistics(rows: Iterable[Measure], subject: Measure) -> str:
+    """A sentence where a probe of simple statistics of the raw values knows the label as well."""
+    of_label = {"target": "label", "labels": "all", "probe": "linear"}.items()
+    for row in rows:
+        same = row.group == subject.group and row.weights == STATISTICS and row.measure == TOP1
+        if same and of_label <= row.facts.items() and row.value >= subject.value:
+            found = f"{100 * row.value:.1f} %"
+            return f" Simple statistics of the raw values tell as much or more, without a network: {found}."
+    return ""
 
 
 def _mean_and_range(values: Sequence[float], style: str, unit: str = "") -> str:

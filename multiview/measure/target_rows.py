@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multiview.measure import target_scores as scores
-from multiview.measure.intervals import Interval
+from multiview.measure.intervals import Interval, wilson
 from multiview.measure.linear import Probes
 from multiview.measure.retrieval import Bootstrap
-from multiview.measure.rows import Group, Measure, group_name
+from multiview.measure.rows import TOP1, Group, Measure, group_name
 from multiview.measure.target_probes import LINEAR, MLP, Task, chosen_rows, predicted
 from multiview.measure.targets import CLASSES, LABELS, NUMBER, Target
 from multiview.measure.threads import in_threads
@@ -24,7 +24,7 @@ SUBSETS = 3
 """How often the few labels are drawn."""
 ALL = "all"
 FEW_LABELS = ("2 a class", "5 a class", "10 a class", "1 %", "10 %")
-TOP1, BALANCED, AUROC = "target_top1", "target_balanced", "target_auroc"
+BALANCED, AUROC = "target_balanced", "target_auroc"
 MAP, R2, MAE = "target_map", "target_r2", "target_mae"
 MEASURES: Mapping[str, Mapping[str, Callable[..., NDArray[Any]]]] = {
     CLASSES: {TOP1: scores.top1, BALANCED: scores.balanced_accuracy, AUROC: scores.auroc},
@@ -234,7 +234,7 @@ def measured_outputs(
             row = Measure(
                 measure=name,
                 value=value,
-                interval=_interval(drawn[weights]),
+                interval=_interval_of(value, drawn[weights], len(truth)),
                 weights=weights,
                 width=sizes[weights].width,
                 samples={"train": sizes[weights].train, "val": sizes[weights].val, "test": len(truth)},
@@ -262,6 +262,12 @@ def _interval(drawn: NDArray[Any]) -> Interval | None:
         return None
     low, high = np.percentile(known, (2.5, 97.5))
     return Interval(float(low), float(high), f"bootstrap of test samples ({DRAWS} draws), 95 %")
+
+
+def _interval_of(value: float, drawn: NDArray[Any], count: int) -> Interval | None:
+    """The interval of a score of `count` samples; Wilson's where all draws equal the sample."""
+    found = _interval(drawn)
+    return wilson(value, count) if found and found.low == found.high and value in (0, 1) else found
 
 
 def _over_controls(values: Mapping[str, Any], drawn: Mapping[str, Any], subject: str) -> dict[str, dict[str, float]]:

@@ -56,7 +56,7 @@ def by_labels(run: Gathered) -> Card:
     return Card(
         title=title,
         state=state,
-        sentence=verdict(rows),
+        sentence=verdict(run.rows),
         drawing=drawing(shown, "linear accuracy"),
         notes=notes([rows]),
     )
@@ -68,7 +68,7 @@ def between_views(run: Gathered) -> Card:
     if not first and not rank_rows(run.rows):
         sentence = _unevaluated(run) if not run.rows else "Retrieval between views was not measured."
         return Card(title=title, state="unknown", sentence=sentence)
-    text = _on_this_page(retrieval_verdict([*retrieval_rows(run.rows), *rank_rows(run.rows)])).splitlines()
+    text = _on_this_page(retrieval_verdict(run.rows)).splitlines()
     if not first:
         return Card(title=title, state="unknown", sentence=text[0], lines=text[1:])
     at = next((i for i, line in enumerate(text) if line.startswith(("Without labels", "No control"))), len(text) - 1)
