@@ -56,7 +56,7 @@ class Record:
 def record_of(root: Path, data: str, graph: str) -> Record | None:
     """The runs of a set and graph below `root`; None without one that has been evaluated."""
     found = (path.parent for path in root.glob(f"{data}/{graph}-*/evaluation.json"))
-    runs = sorted(found, key=lambda run: _seed(run))
+    runs = sorted((run for run in found if run.with_suffix(".time.json").is_file()), key=_seed)  # others still run
     if not runs:
         return None
     costs = [json.loads(run.with_suffix(".time.json").read_text()) for run in runs]

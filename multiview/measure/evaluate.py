@@ -22,7 +22,7 @@ from multiview.measure.linear import Probes
 from multiview.measure.partners import Plan, plan
 from multiview.measure.predictions import plain_statistics, predictions, target_positions
 from multiview.measure.rows import RANDOM, RAW, STATISTICS, TRAINED, Group, Measure, group_name
-from multiview.measure.run_facts import with_advice, with_called
+from multiview.measure.run_facts import with_advice, with_called, with_changes
 from multiview.measure.table import render
 from multiview.measure.target_probes import LINEAR
 from multiview.measure.targets import Target, others_in_words, targets_of
@@ -107,7 +107,7 @@ def _measured(
     rows = _labelled(trained, models, splits, probed, device, layer) if splits else []
     plain = STATISTICS in probed.controls
     rows = [*with_called(rows, trained), *(unlabelled(trained, search, models, device, plain=plain) if search else [])]
-    return with_advice(rows, trained)
+    return with_changes(with_advice(rows, trained), trained)
 
 
 def _labelled(

@@ -34,6 +34,7 @@ NAMES = {
     "level": "level",
     "spectrum": "spectrum",
     "mean": "mean of the columns",
+    "channels": "mean of each channel",
     "values": "values",
     "extent": "place and extent",
     "length": "length",
@@ -57,7 +58,7 @@ def facts_of(modality: Modality, x: Tensor) -> dict[str, Tensor]:
         colour, thumbnail = still.mean((2, 3)), adaptive_avg_pool2d(still, GRID).flatten(1)
         if modality.kind in COLOURED and colour.shape[1] == 3:
             return {"colour": colour, "chroma": opponents(colour), "thumbnail": thumbnail}
-        return {"colour": colour, "thumbnail": thumbnail}
+        return {"channels": colour, "thumbnail": thumbnail}
     power = x.square().mean(2)
     level = power.add(1e-8).log() if modality.kind == "audio" else torch.cat([x.mean(2), power.sqrt()], 1)
     return {"level": level, "spectrum": log_spectrum(x).flatten(1)} if x.shape[2] > 2 else {"level": level}

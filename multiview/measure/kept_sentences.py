@@ -24,11 +24,15 @@ MOST = 8
 """Most views or pairs of views that are named."""
 ADVICE = "advice"
 """The fact of a row of uniformity that says what to change against a collapse of this run."""
+CHANGES = "changes"
+"""The fact of a row of a kept fact: the augmentations of its view, `colours` and `values`."""
 USUAL = "Use a lower learning rate (--train.optimizer.lr)."
 ALIKE = -0.05
 """Uniformity above which all embeddings are almost one point; 0 is one point."""
 COLOURS = ("colour", "chroma")
 """Facts that a strong change of colours removes."""
+PLACED = (*COLOURS, "channels", "thumbnail")
+"""Facts of views that are cut."""
 GEOMETRY = {
     EFFECTIVE_RANK: "effective rank {:.1f}",
     ALIGNMENT: "alignment {:.2f}",
@@ -102,12 +106,23 @@ def _lost(rows: Sequence[Measure]) -> list[str]:
     lost = [(row, f"{row.facts['fact']} of {row.group} (R2 {m.points:+.2f})") for row, m in lost_facts(rows)]
     if not lost:
         return []
-    coloured = any(row.measure.removeprefix(KEPT) in COLOURS for row, _ in lost)
-    milder = "milder augmentation (of colours: hue, saturation and grey)" if coloured else "milder augmentation"
     return [
         f"Training lost what random weights keep: {', '.join(_at_most([text for _, text in lost]))}. This is right if "
-        f"it is noise for your task; if not, use {milder} or an edge of each view with itself."
+        f"it is noise for your task; if not, use {_milder([row for row, _ in lost])}an edge of each view with itself."
     ]
+
+
+def _milder(lost: Sequence[Measure]) -> str:
+    """What to weaken, as far as the run has it; rows of an older version do not say."""
+    changes = {change for row in lost for change in row.facts.get(CHANGES, ("colours", "values"))}
+    coloured = "colours" in changes and any(row.measure.removeprefix(KEPT) in COLOURS for row in lost)
+    if coloured:
+        return "milder augmentation (of colours: hue, saturation and grey) or "
+    return "milder augmentation or " if changes else "larger crops or " if _placed(lost) else ""
+
+
+def _placed(lost: Sequence[Measure]) -> bool:
+    return any(row.measure.removeprefix(KEPT) in PLACED for row in lost)
 
 
 def _learned(rows: Sequence[Measure]) -> dict[str, list[bool]]:

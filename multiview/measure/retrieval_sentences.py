@@ -43,9 +43,9 @@ NEXT = {
     "own with frozen or pretrained encoders stays yours.",
 }
 """What to do after a verdict without labels, by `standing`."""
-WEAKER = (
-    "use a milder augmentation first, because training lost facts that random weights keep (below); then train longer, "
-    "if that loss is right for your task."
+MEND = (
+    "training lost facts that random weights keep (below). If your task needs them, mend that first, as it says there; "
+    "then train longer."
 )
 """What to do instead where facts were lost and retrieval is not good."""
 LOSS = 0.05
@@ -81,7 +81,7 @@ def retrieval_verdict(rows: Sequence[Measure]) -> str:
 
 def _next(rows: Sequence[Measure]) -> str:
     stands = standing(rows)
-    return WEAKER if stands != "good" and lost_facts(rows) else NEXT[stands]
+    return MEND if stands != "good" and lost_facts(rows) else NEXT[stands]
 
 
 def lost_facts(rows: Iterable[Measure]) -> list[tuple[Measure, Margin]]:

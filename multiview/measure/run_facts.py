@@ -1,4 +1,4 @@
-"""Facts of rows that depend on the run: how the raw control is called, advice on a collapse."""
+"""Facts of rows that depend on the run: names of controls, advice, what changes a view."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from multiview.measure.kept_sentences import ADVICE, ALIKE
-from multiview.measure.rows import CALLED, RAW, RAW_VALUES, TRAINED, UNIFORMITY, Measure
+from multiview.measure.kept_sentences import ADVICE, ALIKE, CHANGES
+from multiview.measure.rows import CALLED, KEPT, RAW, RAW_VALUES, TRAINED, UNIFORMITY, Measure
 from multiview.objectives.collapse import collapse_advice
 from multiview.setup_record import SETUP
 from multiview.train.runfolder import optimizer_of
@@ -34,3 +34,18 @@ def with_advice(rows: Sequence[Measure], trained: Trained) -> list[Measure]:
     python = folder is not None and (folder / SETUP).is_file()
     advice = collapse_advice(objectives, optimizer_of(folder) if folder else None, python)
     return [replace(row, facts={**row.facts, ADVICE: advice}) if row in ill else row for row in rows]
+
+
+def with_changes(rows: Sequence[Measure], trained: Trained) -> list[Measure]:
+    """The rows; those of kept facts say which augmentations beside the crop changed their view."""
+    views = trained.setup.views
+    changes = {
+        name: [what for what, one in (("colours", view.augment), ("values", view.mask or view.distort)) if one]
+        for name, view in views.items()
+    }
+    return [
+        replace(row, facts={**row.facts, CHANGES: changes[row.group]})
+        if row.measure.startswith(KEPT) and row.group in changes
+        else row
+        for row in rows
+    ]
