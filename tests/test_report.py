@@ -276,6 +276,12 @@ def test_targets_and_kept_facts_have_cards_tables_and_sets_of_views(trained: Pat
     assert "Of 1 simple fact of the samples, the trained features keep 0 better and 0 worse" in text
     for caption in ("R² of size", "R² of size, 10 % of the labels", "transfer from view to view", "kept: mean colour"):
         assert caption in text
+    assert "Training lost" not in text
+    lost = {"over_random": {"points": -0.3, "low": -0.4, "high": -0.2}, "changes": ["colours"]}
+    rows += [measure("kept_chroma", "L", "trained", 0.5, fact="colour without brightness", **lost)]
+    page = html_of(gather([with_rows(trained, tmp_path / "lost", rows)]))
+    assert "Training lost what random weights keep: colour without brightness of L (R2 -0.30)" in page
+    assert "use milder augmentation (of colours: hue, saturation and grey)" in page
     drawn = {each["title"]: each for each in page_data(text)["upsets"]}
     assert [each["views"] for each in drawn["R² of size"]["sets"]] == [["L", "ab"], ["ab"], ["L"]]
     assert drawn["R² of size"]["sets"][0]["values"]["random"] == [0.4, 0.3, 0.5]

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from multiview.measure.kept_sentences import kept_verdict
+from multiview.measure.retrieval_sentences import lost_facts
 from multiview.measure.rows import CONCAT, KEPT, RANDOM, TRAINED, Measure
 from multiview.plurals import counted
 from multiview.report.gather import Gathered
@@ -77,7 +79,7 @@ def _target_line(row: Measure, rows: Sequence[Measure]) -> str:
 
 
 def kept(run: Gathered) -> list[Card]:
-    """What the features keep of simple facts, such as the mean colour, beside random weights."""
+    """What the features keep of simple facts, such as the mean colour; red where one was lost."""
     rows = [row for row in run.rows if row.measure.startswith(KEPT)]
     trained = [row for row in rows if row.weights == TRAINED]
     if not trained:
@@ -85,7 +87,9 @@ def kept(run: Gathered) -> list[Card]:
     named = [replace(row, group=f"{row.group} {row.measure.removeprefix(KEPT)}") for row in rows]
     how = "The share of the variance of a fact that a ridge regression predicts from the features (R²), held out."
     picture = drawing(first_groups(named), "share of the variance")
-    return [Card(title="Simple facts", state="unknown", sentence=_kept_sentence(trained), drawing=picture, notes=[how])]
+    state = "bad" if lost_facts(rows) else "unknown"
+    sentence, lines = _kept_sentence(trained), kept_verdict(run.rows)
+    return [Card(title="Simple facts", state=state, sentence=sentence, lines=lines, drawing=picture, notes=[how])]
 
 
 def _kept_sentence(trained: Sequence[Measure]) -> str:
