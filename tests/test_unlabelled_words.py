@@ -31,8 +31,16 @@ class TestWords:
         assert "Without labels: the encoders learned what these views have in common.\nNext: `multiview rep" in text
 
     def test_a_run_that_ridge_regression_matches_is_told_so(self) -> None:
-        text = retrieval_verdict(searched(0.41, 0.09, 0.12, 0.6))
+        text = retrieval_verdict(searched(0.41, 0.09, 0.12, 0.42))
         assert "better than random weights in 1 of 1 direction, but not better than ridge regression or CCA" in text
+        worse = searched(0.41, 0.09, 0.12, 0.6)
+        assert "but worse than ridge regression or CCA, which need no network, in photo -> depth." in retrieval_verdict(
+            worse
+        )
+        back = [replace(row, group="depth -> photo") for row in searched(0.41, 0.09, 0.12, 0.42)]
+        text = retrieval_verdict([*worse, *back])
+        assert "but not better than" in text
+        assert "in photo -> depth, depth -> photo (and worse in photo -> depth)." in text
 
     @pytest.mark.parametrize(
         ("shares", "state", "words"),

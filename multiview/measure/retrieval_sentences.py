@@ -221,11 +221,12 @@ def _conclusion(found: Sequence[Measure], rows: Sequence[Measure]) -> str:
     if len(learned) == len(found) and not matched:
         return "Without labels: the encoders learned what these views have in common."
     named = f" ({_list([row.group for row in learned])})" if len(learned) < len(found) else ""
-    plain = (
-        f", but not better than ridge regression or CCA, which need no network, in {_list(matched)}" if matched else ""
-    )
+    worse = [row.group for row in learned if any(m.high < 0 for over in PLAIN if (m := margin_of(row, over)))]
+    below = f" (and worse in {_list(worse)})" if worse and worse != matched else ""
+    how = "worse" if worse == matched else "not better"
+    plain = f", but {how} than ridge regression or CCA, which need no network, in {_list(matched)}{below}"
     directions = f"{len(learned)} of {counted(len(found), 'direction')}"
-    return f"Without labels: better than random weights in {directions}{named}{plain}."
+    return f"Without labels: better than random weights in {directions}{named}{plain if matched else ''}."
 
 
 def _not_at_once(among_ten: Mapping[str, bool]) -> str:
