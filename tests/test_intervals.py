@@ -128,6 +128,15 @@ class TestNoise:
         assert ("Simple statistics of the raw values tell as much or more, without a network: 72.0 %." in text) == said
         assert ": the encoders learned." in text
 
+    @pytest.mark.parametrize(("untrained", "said"), [(0.6, True), (0.42, False)])
+    def test_neighbours_that_training_lost_are_named(self, untrained, said):
+        rows = measures_of(three(0.7, 0.5, 0.4))
+        head = next(row for row in rows if row.measure == "linear" and row.group == "concat")
+        near = [replace(head, measure="knn", weights=w, value=x) for w, x in (("trained", 0.4), ("random", untrained))]
+        text = verdict([*(row for row in rows if row.measure != "knn"), *near])
+        told = "But nearest neighbours (kNN) know the label worse than with random weights (40.0 and 60.0 %)."
+        assert (told in text) == said
+
     def test_the_verdict_of_a_single_view(self):
         rows = [score("trained", "rgb", 0.7), score("random weights", "rgb", 0.4)]
         assert verdict(rows).startswith("rgb: linear 70.0 %, +30.0")

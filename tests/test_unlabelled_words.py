@@ -42,6 +42,15 @@ class TestWords:
         assert "but not better than" in text
         assert "in photo -> depth, depth -> photo (and worse in photo -> depth)." in text
 
+    def test_a_direction_that_training_made_worse_is_shown_first_and_named(self) -> None:
+        better = [replace(row, group=f"a{n} -> b") for n in range(8) for row in searched(0.4, 0.1, 0.1, 0.1)]
+        text = retrieval_verdict([*better, *searched(0.1, 0.4, 0.1, 0.1)])
+        assert text.startswith("photo -> depth: finds the depth")
+        assert "and 3 directions more" in text
+        assert "Worse than random weights: photo -> depth." in text
+        assert "Worse than" not in retrieval_verdict(better)
+        assert "and 1 direction more" in retrieval_verdict([row for row in better if row.group != "a7 -> b"])
+
     @pytest.mark.parametrize(
         ("shares", "state", "words"),
         [

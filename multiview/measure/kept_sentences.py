@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from multiview.measure.intervals import Margin
-from multiview.measure.retrieval_sentences import FIRST_TRY, lost_facts, margin_of
+from multiview.measure.lost import lost_facts
+from multiview.measure.retrieval_sentences import FIRST_TRY
 from multiview.measure.rows import (
     ALIGNMENT,
     CKA,
@@ -17,6 +18,7 @@ from multiview.measure.rows import (
     TRAINED,
     UNIFORMITY,
     Measure,
+    margin_of,
 )
 from multiview.measure.sentences import FULL, margin_over
 

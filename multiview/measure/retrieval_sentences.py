@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import fmean
 
-from multiview.measure.intervals import Margin
+from multiview.measure.lost import lost_facts, lost_neighbours
 from multiview.measure.rows import (
     CCA,
     EFFECTIVE_RANK,
     FUSED,
     IN_WORDS,
-    KEPT,
     MEDIAN_RANK,
     RANDOM,
     RECALL,
     RIDGE,
     TRAINED,
     Measure,
+    margin_of,
 )
 from multiview.plurals import counted
 
@@ -48,8 +48,10 @@ MEND = (
     "then train longer."
 )
 """What to do instead where facts were lost and retrieval is not good."""
-LOSS = 0.05
-"""Of R²; smaller losses are not worth a sentence."""
+MEND_LABEL = (
+    "training lost what the label needs: nearest neighbours know it worse than with random weights. Use a milder "
+    "augmentation first; then train longer."
+)
 
 
 def retrieval_rows(rows: Iterable[Measure]) -> list[Measure]:
@@ -71,24 +73,19 @@ def retrieval_verdict(rows: Sequence[Measure]) -> str:
     """
     first = {(row.group, row.weights): row for row in rows if row.measure == FIRST_TRY}
     found = [row for (_, weights), row in first.items() if weights == TRAINED]
-    lines = [_direction(row, first) for row in found[:MOST]]
+    lines = [_direction(row, first) for row in sorted(found, key=lambda row: not _is_worse(row))[:MOST]]
     if len(found) > MOST:
-        lines.append(f"... and {len(found) - MOST} directions more, in the table.")
+        lines.append(f"... and {counted(len(found) - MOST, 'direction')} more, in the table.")
     if found:
-        lines += [_conclusion(found, rows), *_few(found), *_fused(first), ADVICE + _next(rows)]
+        lines += [_conclusion(found, rows) + _below(found), *_few(found), *_fused(first), ADVICE + _next(rows)]
     return "\n".join([*lines, *_ranks(rank_rows(rows), {row.views[0] for row in found})])
 
 
 def _next(rows: Sequence[Measure]) -> str:
     stands = standing(rows)
+    if lost_neighbours(rows):
+        return MEND_LABEL
     return MEND if stands != "good" and lost_facts(rows) else NEXT[stands]
-
-
-def lost_facts(rows: Iterable[Measure]) -> list[tuple[Measure, Margin]]:
-    """The facts that training lost beyond noise, and by how much of R²."""
-    kept = [row for row in rows if row.measure.startswith(KEPT) and row.weights == TRAINED]
-    margins = [(row, m) for row in kept if (m := margin_of(row))]
-    return [(row, m) for row, m in margins if m.high < 0 and m.points <= -LOSS]
 
 
 def retrieval_verdict_of_runs(runs: Sequence[Sequence[Measure]]) -> str:
@@ -127,8 +124,8 @@ def retrieval_notes(rows: Sequence[Measure]) -> list[str]:
     own = [row for row in found if row.facts.get("crop") == "own"]
     if own:
         notes.append(
-            "Queries and gallery are cut at different places (60 to 80 % of the area; another window in time), because "
-            "views of one crop also find each other by the crop itself."
+            "Queries and gallery are cut at different places (60 to 80 % of the area, or another window in time), "
+            "because views of one crop also find each other by the crop itself."
         )
     shared = [row.group for row in found if row.weights == TRAINED and row.facts["same_crop"]]
     if shared:  # of an older version
@@ -143,12 +140,6 @@ def retrieval_notes(rows: Sequence[Measure]) -> list[str]:
             f"{max(fitted)} training samples; chosen on parts of these."
         )
     return notes
-
-
-def margin_of(row: Measure, over: str = RANDOM) -> Margin | None:
-    """How far a share of first tries lies above that of other weights, on the same queries."""
-    known = row.facts.get(f"over_{over}")
-    return Margin(known["points"], known["low"], known["high"]) if known else None
 
 
 def beats_plain(row: Measure) -> bool:
@@ -200,7 +191,7 @@ HOW = {RANDOM: "with random weights", RIDGE: "by ridge regression", CCA: "by CCA
 def _found(row: Measure) -> str:
     query, gallery = row.views
     if query == gallery:
-        return f"another crop of a sample's {query} by one crop of it"
+        return f"a sample again by another crop of its view {query}"
     return f"the {gallery} of a sample by its {query}"
 
 
@@ -227,6 +218,17 @@ def _conclusion(found: Sequence[Measure], rows: Sequence[Measure]) -> str:
     plain = f", but {how} than ridge regression or CCA, which need no network, in {_list(matched)}{below}"
     directions = f"{len(learned)} of {counted(len(found), 'direction')}"
     return f"Without labels: better than random weights in {directions}{named}{plain if matched else ''}."
+
+
+def _is_worse(row: Measure) -> bool:
+    """Whether training made a direction worse than random weights, beyond noise."""
+    return (m := margin_of(row)) is not None and m.high < 0
+
+
+def _below(found: Sequence[Measure]) -> str:
+    """A sentence on directions that training made worse; else nothing."""
+    worse = [row.group for row in found if _is_worse(row)]
+    return f" Worse than random weights: {_list(worse)}." if worse else ""
 
 
 def _not_at_once(among_ten: Mapping[str, bool]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from multiview.measure.intervals import Interval, wilson
+from multiview.measure.intervals import Interval, Margin, wilson
 
 KNN, LINEAR, BALANCED = "knn", "linear", "linear_balanced"
 PIXEL_ACCURACY, MIOU = "pixel_accuracy", "miou"
@@ -110,3 +110,9 @@ def probe_rows(
 def group_name(group: Group, views: Sequence[str]) -> str:
     """`L`, `L + depth`, or `concat` for all of several views."""
     return CONCAT if len(group) == len(views) > 1 else BESIDE.join(group)
+
+
+def margin_of(row: Measure, over: str = RANDOM) -> Margin | None:
+    """How far a value lies above that of other weights, where the row says so."""
+    known = row.facts.get(f"over_{over}")
+    return Margin(known["points"], known["low"], known["high"]) if known else None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
 from multiview.measure.intervals import Margin, margin, paired_margin
+from multiview.measure.lost import lost_neighbours
 from multiview.measure.rows import BALANCED, CONCAT, LINEAR, STATISTICS, TOP1, Measure
 from multiview.measure.scores import Score, measures_of
 from multiview.plurals import counted
@@ -32,7 +33,7 @@ def verdict(rows: Iterable[Measure | Score]) -> str:
     comparisons = "".join(f", {m.in_words} over {name}{' (within noise)' * m.noise}" for name, m in margins.items())
     beats = [_gains(measures, subject, [row.weights for row in some]) for some in (controls[:1], controls)]
     conclusion = ONE_CLASS if knows_one_class([subject, *controls]) else _conclusion(margins, *beats)
-    conclusion += _no_room(margins, controls) + _statistics(rows, subject)
+    conclusion += _no_room(margins, controls) + _statistics(rows, subject) + _neighbours(rows)
     return f"{_title(subject)}: linear {100 * subject.value:.1f} %{comparisons}{conclusion}"
 
 
@@ -161,6 +162,15 @@ def _no_room(margins: Mapping[str, Margin], controls: Sequence[Measure]) -> str:
         f" Random weights already reach {100 * controls[0].value:.1f} %, which leaves no room: judge by the rows with "
         "few labels a class, and by retrieval."
     )
+
+
+def _neighbours(rows: Iterable[Measure]) -> str:
+    """A sentence where kNN, which weighs no feature, finds the label worse than untrained."""
+    lost = lost_neighbours(rows)
+    if lost is None:
+        return ""
+    trained, untrained = (f"{100 * value:.1f}" for value in lost)
+    return f" But nearest neighbours (kNN) know the label worse than with random weights ({trained} and {untrained} %)."
 
 
 def _statistics(rows: Iterable[Measure], subject: Measure) -> str:

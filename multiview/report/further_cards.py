@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from multiview.measure.kept_sentences import kept_verdict
-from multiview.measure.retrieval_sentences import lost_facts
+from multiview.measure.lost import lost_facts
 from multiview.measure.rows import CONCAT, KEPT, RANDOM, TRAINED, Measure
 from multiview.plurals import counted
 from multiview.report.gather import Gathered
