@@ -21,11 +21,16 @@ FULL = 0.95
 
 
 def verdict(rows: Iterable[Measure | Score]) -> str:
-    """One sentence: linear accuracy of all views, the margins over the controls, the conclusion.
+    """Sentences: linear accuracy of all views, the margins over the controls, the conclusion.
 
     The run learned when it beats every control beyond noise: when the 95 % interval of each
     `margin` lies above zero. Where all views together do not, single groups of views may.
     """
+    return " ".join(verdict_sentences(rows))
+
+
+def verdict_sentences(rows: Iterable[Measure | Score]) -> list[str]:
+    """The verdict, then what limits it: no room, statistics that know as much, lost neighbours."""
     rows = measures_of(rows)
     measures = linear_rows(rows)
     subject, *controls = headline(measures)
@@ -33,8 +38,8 @@ def verdict(rows: Iterable[Measure | Score]) -> str:
     comparisons = "".join(f", {m.in_words} over {name}{' (within noise)' * m.noise}" for name, m in margins.items())
     beats = [_gains(measures, subject, [row.weights for row in some]) for some in (controls[:1], controls)]
     conclusion = ONE_CLASS if knows_one_class([subject, *controls]) else _conclusion(margins, *beats)
-    conclusion += _no_room(margins, controls) + _statistics(rows, subject) + _neighbours(rows)
-    return f"{_title(subject)}: linear {100 * subject.value:.1f} %{comparisons}{conclusion}"
+    first = f"{_title(subject)}: linear {100 * subject.value:.1f} %{comparisons}{conclusion}"
+    return [first, *_no_room(margins, controls), *_statistics(rows, subject), *_neighbours(rows)]
 
 
 def verdict_of_runs(runs: Sequence[Sequence[Measure]]) -> str:
@@ -154,34 +159,36 @@ def _by_themselves(groups: Sequence[str], better: str) -> str:
     return f"by themselves {' and '.join(groups)} are{better}: their encoders learned."
 
 
-def _no_room(margins: Mapping[str, Margin], controls: Sequence[Measure]) -> str:
-    """A sentence where random weights already reach almost everything; else nothing."""
+def _no_room(margins: Mapping[str, Margin], controls: Sequence[Measure]) -> list[str]:
+    """A sentence where random weights already reach almost everything; else none."""
     if not controls or controls[0].value < FULL or margins[controls[0].weights_in_words].clear:
-        return ""
-    return (
-        f" Random weights already reach {100 * controls[0].value:.1f} %, which leaves no room: judge by the rows with "
+        return []
+    return [
+        f"Random weights already reach {100 * controls[0].value:.1f} %, which leaves no room: judge by the rows with "
         "few labels a class, and by retrieval."
-    )
+    ]
 
 
-def _neighbours(rows: Iterable[Measure]) -> str:
+def _neighbours(rows: Iterable[Measure]) -> list[str]:
     """A sentence where kNN, which weighs no feature, finds the label worse than untrained."""
     lost = lost_neighbours(rows)
     if lost is None:
-        return ""
+        return []
     trained, untrained = (f"{100 * value:.1f}" for value in lost)
-    return f" But nearest neighbours (kNN) know the label worse than with random weights ({trained} and {untrained} %)."
+    return [
+        f"But nearest neighbours (kNN) know the label worse than with random weights ({trained} and {untrained} %)."
+    ]
 
 
-def _statistics(rows: Iterable[Measure], subject: Measure) -> str:
+def _statistics(rows: Iterable[Measure], subject: Measure) -> list[str]:
     """A sentence where a probe of simple statistics of the raw values knows the label as well."""
     of_label = {"target": "label", "labels": "all", "probe": "linear"}.items()
     for row in rows:
         same = row.group == subject.group and row.weights == STATISTICS and row.measure == TOP1
         if same and of_label <= row.facts.items() and row.value >= subject.value:
             found = f"{100 * row.value:.1f} %"
-            return f" Simple statistics of the raw values tell as much or more, without a network: {found}."
-    return ""
+            return [f"Simple statistics of the raw values tell as much or more, without a network: {found}."]
+    return []
 
 
 def _mean_and_range(values: Sequence[float], style: str, unit: str = "") -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from multiview.measure.intervals import Interval
+from multiview.measure.lost import lost_neighbours
 from multiview.measure.retrieval_sentences import (
     FIRST_TRY,
     rank_rows,
@@ -17,7 +18,7 @@ from multiview.measure.retrieval_sentences import (
     standing,
 )
 from multiview.measure.rows import CONCAT, RANDOM, RAW, TRAINED, Measure
-from multiview.measure.sentences import headline, linear_rows, margin_over, notes, verdict
+from multiview.measure.sentences import headline, linear_rows, margin_over, notes, verdict_sentences
 from multiview.plurals import counted
 from multiview.report.dots import Dot, dots, nice_top
 from multiview.report.gather import Gathered
@@ -52,11 +53,13 @@ def by_labels(run: Gathered) -> Card:
     subject, *controls = headline(rows)
     clear = [margin_over(subject, control).clear for control in controls]
     state = "unknown" if not clear else "good" if all(clear) else "unknown" if clear[0] else "bad"
+    sentence, *limits = verdict_sentences(run.rows)
     shown = first_groups(headline_first([row for row in rows if len(row.views) == 1 or row.group == CONCAT]))
     return Card(
         title=title,
-        state=state,
-        sentence=verdict(run.rows),
+        state="bad" if lost_neighbours(run.rows) else state,
+        sentence=sentence,
+        lines=limits,
         drawing=drawing(shown, "linear accuracy"),
         notes=notes([rows]),
     )
