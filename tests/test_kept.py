@@ -13,6 +13,7 @@ from unlabelled_rows import related, searched
 from multiview.data.modality import Modality
 from multiview.measure.kept import Regression, facts_of, kept_rows, opponents
 from multiview.measure.kept_sentences import kept_lines, kept_verdict
+from multiview.measure.lost import lost_facts
 from multiview.measure.retrieval import Bootstrap
 from multiview.measure.retrieval_sentences import retrieval_verdict
 
@@ -123,3 +124,13 @@ class TestKept:
         if changes is not None:
             rows = [replace(row, facts={**row.facts, "changes": changes}) for row in rows]
         assert advice in kept_verdict(rows)[0]
+
+    @pytest.mark.parametrize(
+        ("random", "loss", "said"), [(0.9, 0.04, 1), (0.9, 0.02, 0), (0.05, 0.4, 0), (-0.02, 0.3, 0)]
+    )
+    def test_only_what_random_weights_keep_can_be_lost(self, random: float, loss: float, said: int) -> None:
+        x, y = related(300)
+        h = {"trained": (x[:200], x[200:]), "random": (x[:200], x[200:])}
+        row, _ = kept_rows("L", h, {"colour": (y[:200], y[200:])}, Bootstrap(100), "test")
+        over = {"points": -loss, "low": -loss - 0.01, "high": -loss + 0.01}
+        assert len(lost_facts([replace(row, value=random - loss, facts={**row.facts, "over_random": over})])) == said

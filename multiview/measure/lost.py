@@ -7,15 +7,16 @@ from collections.abc import Iterable
 from multiview.measure.intervals import Margin, margin
 from multiview.measure.rows import CONCAT, KEPT, KNN, RANDOM, TRAINED, Measure, margin_of
 
-LOSS = 0.05
-"""Of R²; smaller losses are not worth a sentence."""
+LOSS, LEAST = 0.03, 0.1
+"""Of R²: smaller losses are not worth a sentence; of a fact with less, nothing can be lost."""
 
 
 def lost_facts(rows: Iterable[Measure]) -> list[tuple[Measure, Margin]]:
     """The facts that training lost beyond noise, and by how much of R²."""
     kept = [row for row in rows if row.measure.startswith(KEPT) and row.weights == TRAINED]
     margins = [(row, m) for row in kept if (m := margin_of(row))]
-    return [(row, m) for row, m in margins if m.high < 0 and m.points <= -LOSS]
+    kept_before = [(row, m) for row, m in margins if row.value - m.points >= LEAST]
+    return [(row, m) for row, m in kept_before if m.high < 0 and m.points <= -LOSS]
 
 
 def lost_neighbours(rows: Iterable[Measure]) -> tuple[float, float] | None:
