@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from rich.box import Box
 from rich.table import Table
 
-from multiview.measure.retrieval_sentences import FIRST_TRY, margin_of, retrieval_rows
-from multiview.measure.rows import CCA, FUSED, MEDIAN_RANK, RANDOM, RECALL, RIDGE, TRAINED, Measure
+from multiview.measure.retrieval_sentences import FIRST_TRY, retrieval_rows
+from multiview.measure.rows import CCA, FUSED, MEDIAN_RANK, RANDOM, RECALL, RIDGE, TRAINED, Measure, margin_of
 
 BESIDE = "/ random"
 """Behind a value stands that of random weights."""

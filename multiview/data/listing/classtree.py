@@ -103,8 +103,7 @@ class ClassTreeOptions:
             table = labels.read_table(usual, self.id_column) if usual.is_file() else None
         except MultiviewError:  # a `labels.csv` of another format is ignored
             return None
-        tells = table and (flat or self.split_column in table.columns)
-        lists = tells and any(name in by_id for name in table.rows)
+        lists = table and (flat or self.split_column in table.columns) and any(name in by_id for name in table.rows)
         return table if lists else None
 
     def _by_table(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path, PurePosixPath
 
 from multiview.data.files import arrayfiles, audiofiles, csvfiles, images, videofiles
@@ -143,7 +143,7 @@ def _names_by_ending(files: Iterable[PurePosixPath]) -> dict[str, set[str]]:
     return {ending: found for ending, found in names.items() if left == right or ending[1:].casefold() not in SIDES}
 
 
-def _lists_names(root: Path, names: Collection[str]) -> bool:
+def _lists_names(root: Path, names: Set[str]) -> bool:
     """Whether the ids of `labels.csv`, if there is one, are these names."""
     try:
         ids = (
