@@ -12,7 +12,7 @@ from _auto_table import tables
 HEAD = """## Any data by one command
 
 Made by `python benchmarks/auto_on_data.py FOLDER --threads 1 --record`: `multiview train auto --data SET`, and the
-recipe that fits the set, with their own defaults. R@1 is the mean of all ordered pairs of views, the probe is that of
+recipes that fit the set, with their own defaults. R@1 is the mean of all ordered pairs of views, the probe is that of
 all views together; both of test samples. *random*: the same encoders before training. *ridge*, *cca*: linear
 regression and canonical correlation of the raw values. *fused*: the summed similarities of the encoders and of the
 better of these two. *raw*, *statistics*: probes of the raw values, and of moments, spectra or histograms. The last
