@@ -28,6 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from _intervals import interval
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, cross_entropy
 
@@ -195,14 +196,6 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
             cells += [interval([row["probe"] - row["random"] for row in rows]), str(len(rows))]
             lines.append(f"| {variant} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def interval(values: Sequence[float], digits: int = 1) -> str:
-    """`87.1 ± 1.2`, or the mean alone of one value."""
-    if len(values) < 2:
-        return f"{np.mean(values):.{digits}f}"
-    found = t_interval(values)
-    return f"{found.points:.{digits}f} ± {found.half:.{digits}f}"
 
 
 def claim(results: Sequence[Mapping[str, Any]]) -> str:

@@ -30,6 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from _intervals import interval
 
 import multiview as mv
 from multiview.data.load.open_data import open_data
@@ -184,14 +185,6 @@ def table(results: Sequence[Mapping[str, Any]], given: argparse.Namespace) -> st
 def budget(given: argparse.Namespace) -> str:
     """What every method may use."""
     return f"{given.steps} steps of Cross" if given.steps else f"{given.seconds:g} CPU seconds"
-
-
-def interval(values: Sequence[float]) -> str:
-    """`87.1 ± 1.2`, or the mean alone of one value."""
-    if len(values) < 2:
-        return f"{np.mean(values):.1f}"
-    found = t_interval(values)
-    return f"{found.points:.1f} ± {found.half:.1f}"
 
 
 def claims(results: Sequence[Mapping[str, Any]]) -> list[str]:

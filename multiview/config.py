@@ -150,9 +150,8 @@ class Train:
         _check_keep(self.keep, self.knn_every)
         if self.workers < -1:
             raise MultiviewError(f"workers is {self.workers}; give 0 or more, or -1 for the automatic choice.")
-        for name in ("steps", "epochs"):
-            if isinstance(count := getattr(self, name), int) and count < 1:
-                raise MultiviewError(f"{name} is {count}; give 1 or more.")
+        require.options(self, ("steps",), lambda count: count is None or count >= 1, "1 or more")
+        require.options(self, ("epochs",), _is_length, "1 or more, auto, or null")
         if self.micro_batch is not None and self.micro_batch < 1:
             raise MultiviewError(f"micro_batch is {self.micro_batch}; give 1 or more, or null for the whole batch.")
         if self.clip is not None and not self.clip > 0:
@@ -183,6 +182,12 @@ class Train:
     def keeps_best(self) -> bool:
         """Whether the best checkpoint is the result of the run."""
         return isinstance(self.keep, str) and self.keep.startswith(BEST_OF)
+
+
+def _is_length(epochs: int | str | None) -> bool:
+    if epochs is None or epochs == "auto":
+        return True
+    return not isinstance(epochs, str) and epochs >= 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,8 +106,12 @@ def test_a_run_records_the_epochs_that_were_chosen_and_goes_on_with_them(
 def test_steps_alone_are_the_length_in_python() -> None:
     assert planned_steps(mv.Train(steps=900), per_epoch=1) == 900
     assert planned_steps(mv.Train(), per_epoch=2) == 400
-    with pytest.raises(mv.MultiviewError, match="epochs is 0; give 1 or more"):
+    with pytest.raises(mv.MultiviewError, match="epochs is 0; give 1 or more, auto, or null"):
         mv.Train(epochs=0)
+    with pytest.raises(mv.MultiviewError, match="epochs is many; give 1 or more, auto, or null"):
+        mv.Train(epochs="many")  # type: ignore[arg-type]
+    with pytest.raises(mv.MultiviewError, match="steps is 0; give 1 or more"):
+        mv.Train(steps=0)
 
 
 def test_words_without_a_length_stay() -> None:
