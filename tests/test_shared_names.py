@@ -59,6 +59,11 @@ CASES = {
         Aligned(modalities={"left": "*_left", "right": "*_right"}),
     ),
     "one side is missing": (["1_left.png", "1_right.png", "2_left.png"], Folder()),
+    "one side in capitals is missing": (["1_LEFT.png", "1_RIGHT.png", "2_LEFT.png"], Folder()),
+    "sides in capitals": (
+        ["1_LEFT.png", "1_RIGHT.png"],
+        Aligned(modalities={"LEFT": "*_LEFT", "RIGHT": "*_RIGHT"}),
+    ),
     "one end": (["sun_image.png", "sea_image.png", "a_rgb.png"], Folder()),
     "ends that mean nothing": (["red_circle.png", "red_square.png", "blue_circle.png", "blue_square.png"], Folder()),
     "two endings of a kind": (["1.png", "1.jpg", "1.wav"], Folder()),

@@ -139,8 +139,9 @@ def _names_by_ending(files: Iterable[PurePosixPath]) -> dict[str, set[str]]:
     for file in files:
         if match := VIEW_ENDING.fullmatch(file.stem):
             names[match["ending"]].add(match["name"])
-    left, right = (names.get(f"_{side}", set()) for side in SIDES)
-    return {ending: found for ending, found in names.items() if left == right or ending[1:].casefold() not in SIDES}
+    meant = {ending: ending[1:].casefold() for ending in names}
+    left, right = ({name for ending in names if meant[ending] == side for name in names[ending]} for side in SIDES)
+    return {ending: found for ending, found in names.items() if left == right or meant[ending] not in SIDES}
 
 
 def _lists_names(root: Path, names: Set[str]) -> bool:
