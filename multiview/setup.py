@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from multiview.data.load.absent import reading_others
 from multiview.data.load.viewstatistics import with_statistics as view_with_statistics
 from multiview.recipe import Setup
 from multiview.viewlayer import ViewLayer
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
 
 
 def with_statistics(setup: Setup, store: Store, situation: Situation) -> Setup:
-    """The setup with the store's mean and std in its views, and objectives sized for the data."""
-    views = {name: view_with_statistics(view, store, name) for name, view in setup.views.items()}
+    """The setup with the store's mean and std in its views, and objectives sized for the data.
+
+    Views whose modality has another name in the store read that one, see `reading_others`.
+    """
+    found = reading_others(setup.views, {each.name: each for each in store.manifest.modalities})
+    views = {name: view_with_statistics(view, store, name) for name, view in found.items()}
     return replace(setup, views=views, graph=setup.graph.resolved(situation))
 
 

@@ -3,9 +3,15 @@
 accelerate launch -m multiview.recipes.image_sound --data scenes
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import multiview as mv
+from multiview.graphs.windows import USUAL_RATE, sound_shape
+
+if TYPE_CHECKING:
+    from multiview.data.store.reading import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +22,9 @@ class ImageSound(mv.Recipe):
         encoder: of each view: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
         width: factor on the encoders' channels.
         size: side of the image crops in pixels.
-        seconds: length of the window that is cut from the sound (null = the whole sound; all sounds
-            must then be equally long).
-        rate: sampling rate of the stored sound in Hz.
+        seconds: length of the window that is cut from the sound (auto = by the lengths of the
+            stored sounds; null = the whole sound; all sounds must then be equally long).
+        rate: sampling rate of the stored sound in Hz (null = that of the store).
         bands: number of mel bands of the spectrogram.
         objective: how image and sound are contrasted.
     """
@@ -26,17 +32,27 @@ class ImageSound(mv.Recipe):
     encoder: str = "convnet"
     width: float = 1.0
     size: int = 32
-    seconds: float | None = None
-    rate: int = 8000
+    seconds: float | Literal["auto"] | None = "auto"
+    rate: int | None = None
     bands: int = 40
     objective: mv.Objective = mv.SimCLR(temperature=0.2, negatives="cross")
     train: mv.Train = mv.Train(epochs="auto", batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
+    def for_data(self, store: "Store") -> tuple[mv.Recipe, Sequence[str]]:
+        """The recipe with the rate and the windows of the stored sound."""
+        if self.rate is not None and self.seconds != "auto":
+            return self, ()
+        shape = sound_shape(store)
+        seconds = shape.seconds if self.seconds == "auto" else self.seconds
+        found = shape._replace(rate=self.rate or shape.rate, seconds=seconds)
+        return replace(self, rate=found.rate, seconds=found.seconds), (found.words,)
+
     def build(self) -> mv.Setup:
         """Both views use one crop: the sound of a clip is cut around the frame of the image."""
-        crop = mv.Crop(size=self.size, scale=(0.6, 1.0), seconds=self.seconds)
+        seconds = None if self.seconds == "auto" else self.seconds
+        crop = mv.Crop(size=self.size, scale=(0.6, 1.0), seconds=seconds)
         image = mv.GraphView(view="rgb", encoder=self.encoder, encoder_options={"width": self.width})
-        sound = replace(image, view="logmel", options={"rate": self.rate, "bands": self.bands})
+        sound = replace(image, view="logmel", options={"rate": self.rate or USUAL_RATE, "bands": self.bands})
         return mv.Graph(views={"image": image, "sound": sound}, crop=crop, objective=self.objective).setup()
 
 

@@ -4,10 +4,16 @@ multiview preprocess pairs letters_multi stores/letters --seconds 1
 accelerate launch -m multiview.recipes.spoken_letters --data stores/letters
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import multiview as mv
+from multiview.graphs.windows import USUAL_RATE, sound_shape
 from multiview.views.sound import SpecAugment
+
+if TYPE_CHECKING:
+    from multiview.data.store.reading import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +28,7 @@ class SpokenLetters(mv.Recipe):
         width: factor on the encoder's channels.
         seconds: length of the window that is cut from each recording (null = the whole recording;
             all recordings must then be equally long).
-        rate: sampling rate of the stored sound in Hz.
+        rate: sampling rate of the stored sound in Hz (null = that of the store).
         bands: number of mel bands of the spectrogram.
         objective: how the two recordings are contrasted.
     """
@@ -30,14 +36,18 @@ class SpokenLetters(mv.Recipe):
     encoder: str = "convnet"
     width: float = 0.5
     seconds: float | None = 0.8
-    rate: int = 8000
+    rate: int | None = None
     bands: int = 40
     objective: mv.Objective = mv.SimCLR(temperature=0.2)
     train: mv.Train = mv.Train(epochs=30, batch=64, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
 
+    def for_data(self, store: "Store") -> tuple[mv.Recipe, Sequence[str]]:
+        """The recipe with the rate of the stored sound."""
+        return replace(self, rate=self.rate or sound_shape(store).rate), ()
+
     def build(self) -> mv.Setup:
         """Two recordings with independent windows and masks; both views share one encoder."""
-        options = {"rate": self.rate, "bands": self.bands, "mask": SpecAugment()}
+        options = {"rate": self.rate or USUAL_RATE, "bands": self.bands, "mask": SpecAugment()}
         second = mv.GraphView(view="logmel", modality="second", options=options, crop="second", share="first")
         first = mv.GraphView(
             view="logmel",

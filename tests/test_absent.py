@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import multiview as mv
-from multiview.data.load.absent import absent_modality
+from multiview.cli import run
+from multiview.data.load.absent import absent_modality, other_notes, reading_others
 from multiview.data.load.dataset import Samples
 from multiview.data.load.viewstatistics import with_statistics
 from multiview.data.modality import Modality
@@ -45,7 +47,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Store:
             "depth",
             {},
             ["image", "distance"],
-            "it holds distance (depth), image. If 'distance' is meant, name it: --views",
+            "it holds distance (depth), image. A view reads a modality of another name by mv.make_view('depth', crop,",
         ),
         ("text", {}, ["image", "caption"], "mv.make_view('text', crop, modality='caption')"),
         ("table", {"columns": 3}, ["one", "two"], "mv.make_view('table', crop, modality=NAME)"),
@@ -63,7 +65,7 @@ def test_the_message_says_what_is_there_and_how_to_name_it(
 
 def test_the_option_to_type_keeps_the_name_of_the_view_in_the_graph() -> None:
     error = str(absent_modality(mv.make_view("text", mv.Crop()), [HELD["caption"]], "photos", "words"))
-    assert "--views 'words=text:modality=caption'" in error
+    assert "--views by words=text:modality=caption. The recipe `auto`" in error
 
 
 @pytest.mark.parametrize("name", ["depth", "L", "text", "logmel", "normal"])
@@ -76,10 +78,45 @@ def test_statistics_and_samples_refuse_such_a_view(name: str, tables: Store) -> 
 
 
 def test_a_table_of_another_name_is_read_by_that_name(tables: Store) -> None:
-    with pytest.raises(MultiviewError, match=r"--views 'table:modality=measures'"):
+    with pytest.raises(MultiviewError, match=r"--views by table:modality=measures"):
         with_statistics(mv.make_view("table", mv.Crop(), columns=5), tables)
     view = mv.make_view("table:modality=measures:columns=5", mv.Crop())
     assert with_statistics(view, tables).mean is not None
+
+
+@pytest.mark.parametrize(
+    ("asked", "held", "read"),
+    [
+        ({"L": "L", "ab": "ab"}, {"photo": "image"}, {"L": "photo", "ab": "photo"}),
+        ({"a": "depth"}, {"distance": "depth", "image": "image"}, {"a": "distance"}),
+        ({"a": "text"}, {"one": "text", "two": "text"}, {"a": "text"}),
+        ({"a": "rgb:modality=left", "b": "rgb"}, {"left": "image"}, {"a": "left", "b": "image"}),
+        ({"a": "rgb:modality=lfet"}, {"left": "image"}, {"a": "lfet"}),
+        ({"a": "rgb"}, {"image": "image", "thermal": "image"}, {"a": "image"}),
+    ],
+)
+def test_a_view_reads_the_only_modality_of_its_kind(
+    asked: dict[str, str], held: dict[str, str], read: dict[str, str]
+) -> None:
+    views = {name: mv.make_view(words, mv.Crop()) for name, words in asked.items()}
+    stored = {name: replace(HELD["image"], name=name, kind=kind) for name, kind in held.items()}
+    found = reading_others(views, stored)
+    assert {name: view.modality for name, view in found.items()} == read
+    assert len(other_notes(views, found)) == len({read[name] for name in asked if read[name] != views[name].modality})
+
+
+def test_a_run_on_photos_of_another_name_says_what_it_reads_and_loads_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = np.random.default_rng(0).integers(0, 255, (24, 12, 12, 3), np.uint8)
+    np.savez(tmp_path / "shots.npz", picture=pictures, split=np.array(["train"] * 16 + ["test"] * 8))
+    preprocess(Arrays(), tmp_path / "shots.npz", tmp_path / "store")
+    words = ["--data", str(tmp_path / "store"), "--out", str(tmp_path / "run"), "--train.steps", "2", "--width", "0.1"]
+    run(["train", "cmc_lab", *words, "--size", "8", "--evaluate", "false"])
+    assert "view 'L' reads 'picture', the only image of these data." in capsys.readouterr().out
+    trained = mv.load(tmp_path / "run")
+    assert {view.modality for view in trained.setup.views.values()} == {"picture"}
+    assert len(trained.embed("test").features["L"]) == 8
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import numpy as np
 import objective_cases
 import pytest
 import torch
+from PIL import Image
 from published import write_stl10
 
 import multiview as mv
@@ -54,6 +55,25 @@ def test_image_and_sound_of_scenes(tmp_path: Path) -> None:
     assert {score["group"] for score in scores} >= {"image", "sound", "concat"}
 
 
+@pytest.mark.parametrize(("longer", "windows"), [(0, r"\b(the whole length|windows of 0.1 s)"), (40, "windows of 0.1")])
+def test_image_and_sound_of_any_rate_length_and_folder(
+    longer: int, windows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    for folder in ("data/photos", "data/calls"):
+        (tmp_path / folder).mkdir(parents=True)
+    for number in range(40):
+        Image.fromarray(rng.integers(0, 255, (24, 24, 3), np.uint8)).save(tmp_path / f"data/photos/{number}.png")
+        sound = rng.uniform(-1, 1, 1600 + longer * number)
+        write_wave(tmp_path / f"data/calls/{number}.wav", sound, rate=16000)
+    words = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--cache", str(tmp_path / "cache")]
+    assert run(["train", "image_sound", *words, "--size", "16", *FAST, "--evaluate", "false"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(rf"sound at 16000 Hz, {windows}", said)
+    assert "view 'sound' reads 'calls', the only audio of these data." in said
+    assert mv.load(tmp_path / "run").setup.views["sound"].rate == 16000
+
+
 def test_stl10_with_unlabelled_images(tmp_path: Path) -> None:
     write_stl10(tmp_path)
     assert run(["preprocess", "stl10", str(tmp_path / "stl10_binary"), str(tmp_path / "store")]) == 0
@@ -70,9 +90,14 @@ def write_words(folder: Path, speakers: int = 8) -> None:
         for speaker in range(speakers):
             time = np.arange(3200) / 8000
             sound = rng.uniform(0.2, 0.9) * np.sin(2 * np.pi * 300 * (number + 1) * time) + rng.normal(0, 0.01, 3200)
-            with wave.open(str(folder / word / f"speaker{speaker}.wav"), "wb") as file:
-                file.setparams((1, 2, 8000, 0, "NONE", ""))
-                file.writeframes((sound * 32000).clip(-32768, 32767).astype("<i2").tobytes())
+            write_wave(folder / word / f"speaker{speaker}.wav", sound, rate=8000)
+
+
+def write_wave(path: Path, sound: np.ndarray, rate: int) -> None:
+    """Writes a sound of numbers from -1 to 1 with 16 bits."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, rate, 0, "NONE", ""))
+        file.writeframes((sound * 32000).clip(-32768, 32767).astype("<i2").tobytes())
 
 
 def test_words_are_paired_by_class_within_their_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -196,7 +196,7 @@ def test_a_listed_file_that_is_missing_is_rejected(listed: Path, tmp_path: Path)
             {},
             r"has no column 'split'; it has: id, splt. Did you mean 'splt'\? Name yours with --spl",
         ),
-        ("name,split\na,train", {}, "has no column 'id'; it has: name, split. Name yours with --id_column"),
+        ("who,split\na,train", {}, "has no column 'id'; it has: who, split. Name yours with --id_column"),
         ("id,split\na,train", {"label_column": "class"}, "has no column 'class'; it has: id, split"),
         ("id,split\na,train\na,test", {}, "line 3: the id 'a' was there before"),
         ("id,split\n,train", {}, "line 2: the column 'id' is empty"),

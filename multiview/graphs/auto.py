@@ -13,6 +13,7 @@ from multiview.graphs.building import OWN, SHARED
 from multiview.graphs.held import Holdings
 from multiview.graphs.topology import edges_of
 from multiview.graphs.values import Graph, GraphEdge
+from multiview.graphs.windows import window_seconds
 from multiview.objectives.base import Objective
 from multiview.objectives.needs import Needs
 from multiview.plugins import load
@@ -33,12 +34,6 @@ LEAST_EPOCHS = 20
 FEW = 500
 """Training samples below which the temperature of pairs is higher: the negatives are few."""
 TEMPERATURE, OF_FEW, OF_ONE_VIEW = 0.1, 0.2, 0.2
-LONGEST = {"audio": 4.0, "video": 2.0}
-"""Seconds of the longest window of a kind."""
-LONGEST_SERIES = 1024
-"""Steps of the longest window of a series."""
-SHARE_OF_WINDOW = 0.6
-"""Length of a window as a share of the whole, where two windows of one view are contrasted."""
 
 
 @dataclass(frozen=True)
@@ -204,25 +199,8 @@ def _crop(views: Sequence[Proposal], own: bool) -> Crop:
     """The geometry of all views."""
     sides = [each.held.side for each in views if each.held.modality.spatial]
     size = size_of(min(sides)) if sides else Crop().size
-    return Crop(size=size, scale=NARROW if own and sides else WIDE, seconds=_seconds(views, own))
-
-
-def _seconds(views: Sequence[Proposal], own: bool) -> float | None:
-    """The length of the window in time; None = the whole length."""
     timed = {each.held.name: each.held for each in views if each.held.modality.timed}
-    if not timed:
-        return None
-    rates = {name: float(each.modality.rate or 1) for name, each in timed.items()}
-    most = [LONGEST.get(each.kind, LONGEST_SERIES / rates[name]) for name, each in timed.items()]
-    whole = min(each.seconds for each in timed.values())
-    ragged = any(each.modality.ragged for each in timed.values())
-    if not own and not ragged and all(each.seconds <= long for each, long in zip(timed.values(), most, strict=True)):
-        return None
-    if not own and all(each.kind == "audio" for each in timed.values()):  # several recordings: all of each
-        whole = max(each.whole_seconds for each in timed.values())
-    slowest = min(rates.values())
-    length = min(whole * (SHARE_OF_WINDOW if own else 1.0), *most)
-    return round(max(1.0, length * slowest)) / slowest
+    return Crop(size=size, scale=NARROW if own and sides else WIDE, seconds=window_seconds(timed, own))
 
 
 MEASURED = 10

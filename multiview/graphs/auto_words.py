@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 
 from multiview.config import Train
-from multiview.data.load.absent import require_modalities
+from multiview.data.load.absent import reading_others, require_modalities
 from multiview.graphs.auto import Choice, Wishes, choose
 from multiview.graphs.auto_groups import proposed_group
 from multiview.graphs.auto_views import Proposal
@@ -201,9 +201,10 @@ def changed_fields(value: Any, default: Any) -> dict[str, Any]:
 def proposals_of(document: Document, holdings: Holdings, store: Store) -> tuple[Proposal, ...]:
     """The views that a user names, as proposals."""
     named = views_of(document)
-    built = {name: seen_by(view, name, Crop()) for name, view in named.items()}
-    require_modalities(built.values(), store)
     held: Mapping[str, Any] = {each.name: each for each in holdings.held}
+    asked = {name: seen_by(view, name, Crop()) for name, view in named.items()}
+    built = reading_others(asked, {name: each.modality for name, each in held.items()})
+    require_modalities(built.values(), store)
     found = []
     for name, view in built.items():
         own = held[view.modality]

@@ -15,6 +15,7 @@ from rich.console import Console
 from torch import Tensor
 
 from multiview.config import Train
+from multiview.data.load.absent import other_notes
 from multiview.data.load.dataset import CACHE, Samples
 from multiview.data.load.memory import open_memory
 from multiview.data.load.mixedbatches import batches_of
@@ -118,8 +119,9 @@ def prepare(
     batch, note = fit_batch(recipe.train.batch, count, processes)
     _say(console, note, few_samples(count), *(f"Note: {each}" for each in tuning_notes(setup.tuning)))
     train = replace(recipe.train, batch=batch)
-    situation, asked = _situation(store, batch, processes), setup.graph
+    situation, asked, views = _situation(store, batch, processes), setup.graph, setup.views
     setup = with_statistics(setup, store, situation)
+    _say(console, *other_notes(views, setup.views))
     samples = Samples(store, TRAIN_SPLIT, setup.views, train=True, seed=recipe.seed, cache=cache)
     batches = _batches(samples, train, recipe.seed, accelerator)
     _say(console, None if batches.windows else cache_note(store), length_note(train, len(batches)))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from multiview.data.inspect.contact_sheet import contact_sheet, render_view
 from multiview.data.inspect.summary import print_summary
-from multiview.data.load.absent import require_modalities
+from multiview.data.load.absent import reading_others, require_modalities
 from multiview.data.load.viewstatistics import usable_views
 from multiview.data.store.reading import Store
 from multiview.errors import MultiviewError
@@ -47,7 +47,8 @@ def inspect_store(
 def _choose_views(store: Store, names: Sequence[str] | None) -> dict[str, View]:
     if names is None:
         return usable_views(store)
-    views = {name: _parse_view(name) for name in names}
+    stored = {each.name: each for each in store.manifest.modalities}
+    views = reading_others({name: _parse_view(name) for name in names}, stored)
     require_modalities(views.values(), store)
     return views
 

@@ -119,18 +119,20 @@ class ClassTreeOptions:
             kind = entry.label if label or not path else _class(path, level)
             rows.append(Row(name, label=kind, split=entry.split if split else splits.split_by_hash(name, shares)))
             paths.append(path)
-        return rows, paths, _table_notes(table.path, found, paths, shares if not split else None)
+        return rows, paths, _table_notes(table, found, paths, shares if not split else None)
 
 
-def _table_notes(csv: Path, found: FileTree, paths: Sequence[str], shares: Sequence[float] | None) -> list[str]:
-    used = set(paths) - {""}
+def _table_notes(
+    table: labels.LabelTable, found: FileTree, paths: Sequence[str], shares: Sequence[float] | None
+) -> list[str]:
+    used, csv = set(paths) - {""}, table.path
     if not used:
         article = "an" if found.kind[0] in "aeiou" else "a"
         raise MultiviewError(
             f"no id of {csv} is {article} {found.kind} below {found.root}; an id is the path without the ending, "
             f"such as '{ids_of(found.files[:1])[0]}'. Name the right column with --id_column."
         )
-    notes = [f"samples, classes and splits come from {csv}."]
+    notes = [f"samples, classes and splits come from {csv}.{table.id_note}"]
     if len(used) < len(found.files):
         notes.append(f"{len(found.files) - len(used)} {found.kind}s are left out: {csv} does not list them.")
     return notes + ([splits.hash_split_note(shares)] if shares else [])

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from multiview.data.listing.filetree import without_ending
 from multiview.data.listing.splits import canonical_split
 from multiview.data.listing.tables import csv_lines
 from multiview.errors import MultiviewError, suggestion
@@ -17,6 +18,11 @@ MOST_NAMES = 1000
 """Most different labels of a column that is kept."""
 USUAL_CSV = "labels.csv"
 USUAL_SPLIT = "split"
+USUAL_ID = "id"
+OTHER_IDS = ("name", "stem", "key", "sample", "sample_id", "file", "file_name", "filename", "filepath", "path", "image")
+"""Names of columns of ids that count when there is no `id`."""
+FILE_IDS = ("file", "file_name", "filename", "filepath", "path", "image")
+"""Those of them whose cells may end as files do."""
 USUAL_LABELS = ("class", "label")
 OTHER_LABELS = ("category", "class_name", "classname", "label_name", "categories", "classes", "labels")
 """Names of columns of classes that count when none of the usual ones is there."""
@@ -54,11 +60,20 @@ class Entry:
 
 @dataclass(frozen=True)
 class LabelTable:
-    """A CSV file with a header; `rows` maps ids to cells by column."""
+    """A CSV file with a header; `rows` maps ids to cells by column.
+
+    id_column: the column of the ids, which need not be the one that was asked for.
+    """
 
     path: Path
     columns: tuple[str, ...]
     rows: Mapping[str, Mapping[str, str]]
+    id_column: str = USUAL_ID
+
+    @property
+    def id_note(self) -> str:
+        """Says which column holds the ids, where it is not `id`."""
+        return "" if self.id_column == USUAL_ID else f" The ids are its column '{self.id_column}'."
 
     def require_column(self, column: str, option: str, remedy: str = "") -> str:
         """Returns the column. Raises MultiviewError with the existing columns if it is missing."""
@@ -120,24 +135,33 @@ def find_csv(root: Path, name: str) -> Path:
 def read_table(path: Path, id_column: str) -> LabelTable:
     """Reads a CSV file (comma, semicolon or tab; UTF-8; one header line).
 
-    Raises MultiviewError with the number of the wrong line.
+    A table without `id` is read by the first column of `OTHER_IDS` whose cells all differ; file
+    names there lose their ending. Raises MultiviewError with the number of the wrong line.
     """
     lines = csv_lines(path)
     columns = tuple(next(lines)[1])
-    if id_column not in columns:
+    numbered = [(line, dict(zip(columns, cells, strict=True))) for line, cells in lines]
+    found = id_column if id_column in columns else _other_ids(id_column, columns, [row for _, row in numbered])
+    if found is None:
         raise _no_column(path, columns, id_column, "id_column")
+    stripped = found in FILE_IDS and found != id_column
     rows: dict[str, dict[str, str]] = {}
-    for line, cells in lines:
-        row = dict(zip(columns, cells, strict=True))
-        name = row[id_column]
+    for line, row in numbered:
+        name = without_ending(row[found]) if stripped else row[found]
         if not name:
-            raise MultiviewError(f"{path}, line {line}: the column '{id_column}' is empty.")
+            raise MultiviewError(f"{path}, line {line}: the column '{found}' is empty.")
         if name in rows:
             raise MultiviewError(f"{path}, line {line}: the id '{name}' was there before; ids must be unique.")
         rows[name] = row
     if not rows:
         raise MultiviewError(f"{path} has a header but no rows.")
-    return LabelTable(path, columns, rows)
+    return LabelTable(path, columns, rows, found)
+
+
+def _other_ids(given: str, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str | None:
+    """The column that holds the ids of a table without `id`."""
+    distinct = [name for name in OTHER_IDS if name in columns and len({row[name] for row in rows} - {""}) == len(rows)]
+    return distinct[0] if given == USUAL_ID and distinct and rows else None
 
 
 def _no_column(path: Path, columns: Sequence[str], given: str, option: str, remedy: str = "") -> MultiviewError:

@@ -1,8 +1,8 @@
-"""The check, and the message, about a view whose modality the data does not hold."""
+"""A view whose modality the data does not hold: what it reads in its place, or the message."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from multiview.data.modality import KINDS, Modality
@@ -12,6 +12,8 @@ from multiview.view import View
 if TYPE_CHECKING:
     from multiview.data.store.reading import Store
 
+AUTO = "The recipe `auto` chooses views by what the data hold."
+
 
 def require_modalities(views: Iterable[View], store: Store) -> dict[str, Modality]:
     """The modalities of a store by name. Raises MultiviewError when a view reads another one."""
@@ -20,6 +22,31 @@ def require_modalities(views: Iterable[View], store: Store) -> dict[str, Modalit
         if view.modality not in stored:
             raise absent_modality(view, stored.values(), store.name)
     return stored
+
+
+def reading_others(views: Mapping[str, View], stored: Mapping[str, Modality]) -> dict[str, View]:
+    """The views by name; one whose modality is not stored reads the only modality of its kind.
+
+    `rgb` reads `image`, else the one stored modality of the kind image, such as `picture`. A
+    modality that another view reads by its own name is not read twice.
+    """
+    read = {view.modality for view in views.values()}
+    free = [each for each in stored.values() if each.name not in read]
+
+    def other(view: View) -> View:
+        alike = [each.name for each in free if each.kind == view.modality]
+        return view.of(alike[0]) if view.modality not in stored and len(alike) == 1 else view
+
+    return {name: other(view) for name, view in views.items()}
+
+
+def other_notes(asked: Mapping[str, View], found: Mapping[str, View]) -> list[str]:
+    """A line for the first view of each modality that `reading_others` chose."""
+    first: dict[str, str] = {}
+    for name, view in found.items():
+        if view.modality != asked[name].modality:
+            first.setdefault(view.modality, f"view '{name}' reads '{view.modality}', the only {asked[name].modality}")
+    return [f"{each} of these data." for each in first.values()]
 
 
 def absent_modality(view: View, stored: Iterable[Modality], place: str, called: str | None = None) -> MultiviewError:
@@ -43,18 +70,15 @@ def _remedy(view: View, name: str, held: dict[str, str], called: str | None) -> 
     word = name if called in (None, name) else f"{called}={name}"
     alike = [other for other, kind in held.items() if kind == view.modality]
     near = suggestion(view.modality, held)
-    if len(alike) == 1:
-        return (
-            f" If '{alike[0]}' is meant, name it: --views '{word}:modality={alike[0]}', or in Python "
-            f"mv.make_view('{name}', crop, modality='{alike[0]}')."
-        )
+    auto = f" {AUTO}" if called else ""
     if alike or near:
+        first, given = (alike[0], repr(alike[0])) if len(alike) == 1 else ("NAME", "NAME")
         return (
-            f"{near} A view reads a modality of another name by mv.make_view('{name}', crop, modality=NAME), and in "
-            f"--views by {word}:modality=NAME."
+            f"{near} A view reads a modality of another name by mv.make_view('{name}', crop, modality={given}), and "
+            f"where the recipe has --views by {word}:modality={first}.{auto}"
         )
     kind = f" ({KINDS[view.modality]})" if view.modality in KINDS else ""
     return (
-        f" Leave the view out, such as with --views and the names of the others, or make a store that holds "
-        f"'{view.modality}'{kind}: the sources `aligned` and `manifest` take several files per sample."
+        f" Leave the view out where the recipe has --views, or make a store that holds '{view.modality}'{kind}: the "
+        f"sources `aligned` and `manifest` take several files per sample.{auto}"
     )

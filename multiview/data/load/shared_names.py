@@ -15,6 +15,7 @@ from multiview.data.files import audiofiles, csvfiles, images, videofiles
 from multiview.data.listing.filetree import ending_of, find_files, without_ending
 from multiview.data.listing.labels import USUAL_CSV
 from multiview.data.sources.aligned import Aligned
+from multiview.errors import MultiviewError
 
 KINDS = {
     "image": images.ENDINGS,
@@ -117,6 +118,8 @@ def with_more_folders(listing: Listing, known: Sequence[str]) -> Aligned:
 
 def keeping_holes(source: Aligned, root: Path) -> Aligned:
     """The source; samples that lack a file are kept where they are too many to be rejected."""
-    if source.share_with_holes(root) <= FEW:
+    try:
+        few = source.share_with_holes(root) <= FEW
+    except MultiviewError:  # a table that cannot be read; the plan says so
         return source
-    return replace(source, missing="keep")
+    return source if few else replace(source, missing="keep")

@@ -185,7 +185,9 @@ def _table_notes(table: labels.LabelTable, label: str | None, stems: Sequence[st
             f"'{stems[0]}'. Name the right column with --id_column."
         )
     notes = [
-        f"samples come from {table.path}" + (f", classes from its column '{label}'." if label else ", without classes.")
+        f"samples come from {table.path}"
+        + (f", classes from its column '{label}'." if label else ", without classes.")
+        + table.id_note
     ]
     extra = len(known - {row.id for row in rows})
     if extra:

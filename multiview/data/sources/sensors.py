@@ -219,7 +219,7 @@ def _cells(table: labels.LabelTable, keys: Sequence[str], name: str) -> list[str
 
 def _others(table: labels.LabelTable, options: Sensors) -> list[str]:
     """The columns of the table of recordings that evaluation may predict."""
-    used = {options.id_column, options.split_column, table.label_column(options.label_column)}
+    used = {table.id_column, options.split_column, table.label_column(options.label_column)}
     return [name for name in table.columns if name and name not in used]
 
 

@@ -56,7 +56,7 @@ def _columns(plan: Plan, source: Source, root: Path | None) -> dict[str, Sequenc
     table = labels.read_table(file, identity) if file.is_file() else None
     if table is None:
         return {}
-    taken = {identity, getattr(source, "split_column", None)}
+    taken = {table.id_column, getattr(source, "split_column", None)}
     label = table.label_column(getattr(source, "label_column", None))
     if csv and label:  # without --csv the folders are the classes
         taken.add(label)
