@@ -77,7 +77,8 @@ def test_the_source_of(case: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "patterns"), [("id\na\nb\n", True), ("name\na\n", False), ("id\na_rgb\nb_rgb\na_depth\nb_depth\n", False)]
+    ("table", "patterns"),
+    [("id\na\nb\n", True), ("name\na\n", True), ("who\na\n", False), ("id\na_rgb\nb_rgb\na_depth\nb_depth\n", False)],
 )
 def test_a_table_decides_whether_ends_of_names_are_views(table: str, patterns: bool, tmp_path: Path) -> None:
     touched(tmp_path, "a_rgb.png", "a_depth.png", "b_rgb.png", "b_depth.png")

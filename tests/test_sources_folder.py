@@ -214,6 +214,31 @@ def test_mistakes_in_csv_files(pets: Path, text: str | bytes, options: dict[str,
         Folder(csv="t.csv", **options).plan(pets)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [
+        ("filename", ["cats/tom.jpg", "cats/kit.jpg"]),
+        ("name", ["cats/tom", "cats/kit"]),
+        ("file", ["cats/kit", "cats/tom.jpg"]),
+    ],
+)
+def test_a_table_may_call_its_ids_otherwise(column: str, cells: list[str], tmp_path: Path) -> None:
+    for cell in cells:
+        save(tmp_path / "cats" / f"{Path(cell).stem}.jpg", noise(8, 8))
+    lines = [f"kind,{column},split", *(f"tabby,{cell},train" for cell in cells)]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    plan = Folder().plan(tmp_path)
+    assert [row.id for row in plan.rows] == ["cats/kit", "cats/tom"]
+    assert any(f"The ids are its column '{column}'." in note for note in plan.notes)
+
+
+def test_a_column_that_repeats_holds_no_ids(tmp_path: Path) -> None:
+    save(tmp_path / "cats" / "tom.jpg", noise(8, 8))
+    (tmp_path / "labels.csv").write_text("name,split\nme,train\nme,test")
+    with pytest.raises(MultiviewError, match="has no column 'id'; it has: name, split"):
+        Folder(csv="labels.csv").plan(tmp_path)
+
+
 def test_a_missing_csv_file(listed: Path) -> None:
     with pytest.raises(MultiviewError, match=r"no CSV file label\.csv.*holds labels\.csv\. Did you mean 'labels\.csv'"):
         Folder(csv="label.csv").plan(listed)

@@ -121,10 +121,9 @@ def prepare(
     train = replace(recipe.train, batch=batch)
     situation, asked, views = _situation(store, batch, processes), setup.graph, setup.views
     setup = with_statistics(setup, store, situation)
-    _say(console, *other_notes(views, setup.views))
     samples = Samples(store, TRAIN_SPLIT, setup.views, train=True, seed=recipe.seed, cache=cache)
     batches = _batches(samples, train, recipe.seed, accelerator)
-    _say(console, None if batches.windows else cache_note(store), length_note(train, len(batches)))
+    _say(console, *other_notes(views, setup.views), *_notes(store, batches, train))
     recipe, train = replace(recipe, train=recipe.train.with_epochs(len(batches))), train.with_epochs(len(batches))
     model = _checked_model(setup, samples, situation, train, accelerator.device)
     grouping = _grouping(recipe, store, setup, batch, console)
@@ -190,6 +189,11 @@ def few_samples(count: int) -> str | None:
         f"only {counted(count, 'training sample')}: enough to try a command, too little to learn from. Give hundreds "
         "of samples or more; `multiview inspect STORE` shows what the data holds."
     )
+
+
+def _notes(store: Store, batches: Batches, train: Train) -> tuple[str | None, str | None]:
+    """What the user should know of the order of the samples and of the length of the run."""
+    return None if batches.windows else cache_note(store), length_note(train, len(batches))
 
 
 def _count_samples(store: Store) -> int:
