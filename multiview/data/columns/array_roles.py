@@ -46,7 +46,9 @@ def find_roles(
     label = given["label"]
     if label and file.forms[label][0][1:] and not _serves(file, "label", label, count):
         raise MultiviewError(f"'{label}' in {file.path} is neither one class per row nor one-hot.")
-    return roles, _role_notes(file, roles, taken)
+    guessed = [name for name in {roles["label"]} - {label} if name and _last(name) not in LABELS[:2]]
+    notes = [f"the classes come from '{name}'; choose another with --label_column." for name in guessed]
+    return roles, notes + _role_notes(file, roles, taken)
 
 
 def labels_of_other_length(file: ArrayFile, chosen: Sequence[ModalityChoice]) -> dict[str, str]:

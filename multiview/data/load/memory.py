@@ -39,6 +39,7 @@ IN_PYTHON = {
     r" Try bands, as in --modalities '.*'\.": " Give uint8, or name the key NAME:bands for floating-point numbers.",
     r" Give another kind, as in --modalities '.*'\.": " Name the key NAME:KIND for another kind, such as NAME:table.",
     r"; use it with --label_column '[^']*', or read it with --modalities\.": "; name it `label` to use it.",
+    r"; choose another with --label_column\.": "; name another one `label` to use it.",
     r" Choose arrays with --modalities\.": "",
     r"--group ": "group ",
 }
