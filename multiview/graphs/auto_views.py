@@ -27,6 +27,8 @@ TABLE_JITTER, TABLE_MASKED = 0.1, 0.2
 """The same of the columns of tables."""
 SERIES_FRAMES = 32
 """Parts of a series that its features hold as they are, for linear relations between sensors."""
+SOUND_FRAMES = 16
+"""Parts of the time in which a spectrogram itself stands beside the convolutions."""
 SENSOR_DECAY = 0.1
 """Weight decay of the encoders of series that are contrasted with series."""
 
@@ -137,7 +139,7 @@ def _sound(held: Held) -> Proposal:
         modality=held.name,
         options=options,
         encoder="soundconv",
-        encoder_options={"stride": stride_of(count), "width": 0.5},
+        encoder_options={"stride": stride_of(count), "width": 0.5, "frames": SOUND_FRAMES},
     )
     return Proposal(held.name, view, held, f"sound at {rate} Hz as a spectrogram of {count} bands", alone="window")
 
