@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar
 
 from multiview.config import Scale, Train
 from multiview.errors import MultiviewError, unknown_name
@@ -114,6 +115,9 @@ class Recipe:
     target: tuple[str, ...] | None = None
     train: Train = Train()
     scale: Scale = Scale()
+
+    older: ClassVar[Mapping[str, object]] = MappingProxyType({})
+    """The values of options that runs of older versions of the recipe did not have."""
 
     def __post_init__(self) -> None:
         for name in ("data", "out", "cache"):

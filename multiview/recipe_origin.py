@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
+import json
 import os
 import re
 import shlex
@@ -94,7 +95,14 @@ def recipe_of(folder: Path, *, trust_code: bool = False) -> Recipe:
         return parse(Recipe, ["--config", str(folder / CONFIG)], prog="mv.fit")
     prog = f"multiview train {origin['name']}" if "name" in origin else origin["file"]
     kind = _recipe_class(origin, folder, trust_code)
-    return parse(kind, kind.as_options(["--config", str(folder / CONFIG)]), prog=prog)
+    return parse(kind, kind.as_options([*words_of_run(folder, kind)]), prog=prog)
+
+
+def words_of_run(folder: Path, kind: type[Recipe]) -> list[str]:
+    """The options of a run as words, with those that versions before the option did not note."""
+    noted = config(folder)
+    older = [f"--{name}={json.dumps(value)}" for name, value in kind.older.items() if name not in noted]
+    return ["--config", str(folder / CONFIG), *older]
 
 
 def remember(origin: dict[str, str] | None) -> None:

@@ -3,9 +3,9 @@
 accelerate launch -m multiview.recipes.image_sound --data scenes
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import multiview as mv
 from multiview.graphs.windows import USUAL_RATE, sound_shape
@@ -13,13 +13,18 @@ from multiview.graphs.windows import USUAL_RATE, sound_shape
 if TYPE_CHECKING:
     from multiview.data.store.reading import Store
 
+SOUND, FRAMES = "soundconv", 16
+"""The usual encoder of sound, and the parts of the time in which it keeps the spectrogram."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSound(mv.Recipe):
     """Image against sound: an RGB image and the log-mel spectrogram of its sound.
 
     Args:
-        encoder: of each view: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
+        encoder: of the picture: convnet, resnet18, resnet50, resnet101, alexnet, or timm:NAME.
+        sound_encoder: of the spectrogram; soundconv keeps segments of time, envelope, duration and
+            the spectrogram itself (null = `encoder`).
         width: factor on the encoders' channels.
         size: side of the image crops in pixels.
         seconds: length of the window that is cut from the sound (auto = by the lengths of the
@@ -30,6 +35,7 @@ class ImageSound(mv.Recipe):
     """
 
     encoder: str = "convnet"
+    sound_encoder: str | None = SOUND
     width: float = 1.0
     size: int = 32
     seconds: float | Literal["auto"] | None = "auto"
@@ -37,6 +43,8 @@ class ImageSound(mv.Recipe):
     bands: int = 40
     objective: mv.Objective = mv.SimCLR(temperature=0.2, negatives="cross")
     train: mv.Train = mv.Train(epochs="auto", batch=128, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
+
+    older: ClassVar[Mapping[str, object]] = {"sound_encoder": None}
 
     def for_data(self, store: "Store") -> tuple[mv.Recipe, Sequence[str]]:
         """The recipe with the rate and the windows of the stored sound."""
@@ -52,7 +60,13 @@ class ImageSound(mv.Recipe):
         seconds = None if self.seconds == "auto" else self.seconds
         crop = mv.Crop(size=self.size, scale=(0.6, 1.0), seconds=seconds)
         image = mv.GraphView(view="rgb", encoder=self.encoder, encoder_options={"width": self.width})
-        sound = replace(image, view="logmel", options={"rate": self.rate or USUAL_RATE, "bands": self.bands})
+        own = {"width": self.width / 2, "frames": FRAMES} if self.sound_encoder == SOUND else {}
+        sound = mv.GraphView(
+            view="logmel",
+            options={"rate": self.rate or USUAL_RATE, "bands": self.bands},
+            encoder=self.sound_encoder or self.encoder,
+            encoder_options={"width": self.width} | own,
+        )
         return mv.Graph(views={"image": image, "sound": sound}, crop=crop, objective=self.objective).setup()
 
 

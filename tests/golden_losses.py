@@ -29,7 +29,7 @@ OWN = ["--draw", "sample", "--start", "random"]
 RECIPES: dict[str, tuple[str, list[str]]] = {
     "cmc_lab": ("pictures", [*SMALL, *OWN]),
     "cmc_rgbd": ("pictures", [*SMALL, *OWN]),
-    "image_sound": ("sounds", ["--size", "14", "--width", "0.1", "--seconds", "0.2"]),
+    "image_sound": ("sounds", ["--size", "14", "--width", "0.1", "--seconds", "0.2", "--sound_encoder", "null"]),
     "mixed": (
         "pictures",
         [*SMALL, "--cmc.draw", "sample", "--cmc.start", "random", "--simsiam.dim", "32", "--simsiam.predictor", "8"],

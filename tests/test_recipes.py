@@ -74,6 +74,17 @@ def test_image_and_sound_of_any_rate_length_and_folder(
     assert mv.load(tmp_path / "run").setup.views["sound"].rate == 16000
 
 
+def test_a_run_of_before_the_sound_had_an_encoder_of_its_own_loads_and_goes_on(tmp_path: Path) -> None:
+    assert run(["preprocess", "scenes", str(tmp_path / "store"), "--count", "40", "--size", "16"]) == 0
+    words = ["train", "image_sound", "--data", str(tmp_path / "store"), "--out", str(tmp_path / "run"), *FAST[2:]]
+    assert run([*words, "--size", "16", "--steps", "2", "--sound_encoder", "null", "--evaluate", "false"]) == 0
+    config = tmp_path / "run/config.yaml"
+    config.write_text(config.read_text().replace("sound_encoder: null\n", ""))
+    assert type(mv.load(tmp_path / "run").model.encoders["sound"]).__name__ == "ConvNet"
+    assert run(["train", "image_sound", "--out", str(tmp_path / "run"), "--resume", "--steps", "3"]) == 0
+    assert mv.load(tmp_path / "run").steps == 3
+
+
 def test_stl10_with_unlabelled_images(tmp_path: Path) -> None:
     write_stl10(tmp_path)
     assert run(["preprocess", "stl10", str(tmp_path / "stl10_binary"), str(tmp_path / "store")]) == 0
