@@ -302,12 +302,25 @@ def test_soundconv_tells_the_duration_and_the_order_of_time() -> None:
     assert not torch.allclose(encoder(silence.flip(3)), h, atol=0.1)
 
 
+@pytest.mark.parametrize("length", [1, 5, 16, 98])
+def test_soundconv_keeps_the_spectrogram_itself(length: int) -> None:
+    encoder = make_encoder("soundconv", 1, width=0.1, frames=4, seed=0).eval()
+    plain = make_encoder("soundconv", 1, width=0.1, seed=0).eval()
+    x = noise(3, 1, 32, length)
+    h = encoder(x)
+    assert h.shape == (3, encoder.features) == (3, plain.features + 16 * 4)
+    torch.testing.assert_close(h[:, :-64], plain(x), rtol=0, atol=0)
+    by_hand = torch.nn.functional.adaptive_avg_pool2d(x, (16, 4)).transpose(2, 3).flatten(1)
+    torch.testing.assert_close(h[:, -64:], by_hand)
+
+
 @pytest.mark.parametrize("name", ["seriesconv", "soundconv"])
 def test_segments_below_0_are_refused(name: str) -> None:
     with pytest.raises(MultiviewError, match=f"the segments of a {name} are -1; give 0 or more"):
         make_encoder(name, 1, segments=-1)
 
 
-def test_frames_below_0_are_refused() -> None:
-    with pytest.raises(MultiviewError, match="the frames of a seriesconv are -2; give 0 or more"):
-        make_encoder("seriesconv", 1, frames=-2)
+@pytest.mark.parametrize("name", ["seriesconv", "soundconv"])
+def test_frames_below_0_are_refused(name: str) -> None:
+    with pytest.raises(MultiviewError, match=f"the frames of a {name} are -2; give 0 or more"):
+        make_encoder(name, 1, frames=-2)
