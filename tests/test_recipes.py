@@ -55,6 +55,15 @@ def test_image_and_sound_of_scenes(tmp_path: Path) -> None:
     assert {score["group"] for score in scores} >= {"image", "sound", "concat"}
 
 
+def test_six_tables_takes_the_tables_of_other_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "cells.npz", genes=rng.normal(size=(60, 9)), proteins=rng.normal(size=(60, 4)))
+    words = ["--out", str(tmp_path / "run"), "--cache", str(tmp_path / "cache"), "--evaluate", "false", *FAST]
+    assert run(["train", "six_tables", "--data", str(tmp_path / "cells.npz"), *words]) == 0
+    assert "tables: genes, proteins." in capsys.readouterr().out
+    assert set(mv.load(tmp_path / "run").setup.views) == {"genes", "proteins"}
+
+
 @pytest.mark.parametrize(("longer", "windows"), [(0, r"\b(the whole length|windows of 0.1 s)"), (40, "windows of 0.1")])
 def test_image_and_sound_of_any_rate_length_and_folder(
     longer: int, windows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
