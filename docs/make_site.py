@@ -43,6 +43,9 @@ BOOSTS = {
 """Pages that the search of the site ranks before or behind others. A reader who looks for a word
 wants its meaning and how to use it before tables of measured numbers, which repeat it often."""
 
+REPOSITORY = "https://github.com/multiview-cmc/multiview-cmc/blob/main/"
+"""Where the files of the project are that no page of the site holds."""
+
 
 def pages() -> dict[str, str]:
     """Every page of the reference by its file name; each public name is on exactly one page."""
@@ -114,12 +117,27 @@ def plain_fences(page: str) -> str:
     return re.sub(r"^( *`{3,}\w+) .*$", r"\1", page, flags=re.MULTILINE)
 
 
+def with_outer_links(page: str, folder: Path, docs: Path) -> str:
+    """A page whose links to files beside the folder `docs` lead to the repository.
+
+    folder: the folder of the page in `docs`.
+    """
+
+    def address(link: re.Match[str]) -> str:
+        target = (folder / link[1]).resolve()
+        outside = target.exists() and not target.is_relative_to(docs.resolve())
+        return f"]({REPOSITORY}{target.relative_to(docs.resolve().parent)})" if outside else link[0]
+
+    return re.sub(r"\]\((\.\./[^)#\s]+)\)", address, page)
+
+
 def main(docs: Path, out: Path) -> None:
     """Copies the folder `docs` to `out` and adds the reference."""
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(docs, out, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     for page in out.rglob("*.md"):
-        text = plain_fences(page.read_text("utf8"))
+        folder = docs / page.relative_to(out).parent
+        text = with_outer_links(plain_fences(page.read_text("utf8")), folder, docs)
         page.write_text(with_boost(text, page.relative_to(out).as_posix()), "utf8")
     (out / "reference").mkdir()
     for name, text in pages().items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -46,15 +47,36 @@ def test_every_page_and_file_that_the_site_names_exists() -> None:
     assert "extra_css: [page/site.css]" in text
 
 
+@pytest.fixture(scope="module")
+def site() -> ModuleType:
+    """docs/make_site.py."""
+    spec = importlib.util.spec_from_file_location("make_site", DOCS / "make_site.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.mark.parametrize(
     ("page", "boost"),
     [("concepts.md", "4"), ("guides/photos.md", "2"), ("evidence.md", "0.2"), ("graph.md", None)],
 )
-def test_the_search_ranks_meanings_before_measured_numbers(page: str, boost: str | None) -> None:
-    spec = importlib.util.spec_from_file_location("make_site", DOCS / "make_site.py")
-    assert spec and spec.loader
-    site = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(site)
+def test_the_search_ranks_meanings_before_measured_numbers(page: str, boost: str | None, site: ModuleType) -> None:
     head = f"---\nsearch:\n  boost: {boost}\n---\n\n" if boost else ""
     assert site.with_boost("# Title\n", page) == f"{head}# Title\n"
     assert all(any(DOCS.glob(pattern)) for pattern in site.BOOSTS)
+
+
+def test_links_that_leave_the_site_lead_to_the_repository(site: ModuleType) -> None:
+    text = "[a](../SECURITY.md), [b](../examples/notebooks), [c](data.md), [d](../no_such_file.md), [e](https://x.org/../y)"
+    shown = site.with_outer_links(text, DOCS, DOCS)
+    assert f"[a]({site.REPOSITORY}SECURITY.md), [b]({site.REPOSITORY}examples/notebooks), [c](data.md)" in shown
+    assert "[d](../no_such_file.md), [e](https://x.org/../y)" in shown
+    assert "](../concepts.md)" in site.with_outer_links("[f](../concepts.md)", DOCS / "guides", DOCS)
+
+
+def test_no_page_of_the_site_leaves_it_by_a_relative_link(site: ModuleType) -> None:
+    for page in DOCS.rglob("*.md"):
+        shown = site.with_outer_links(page.read_text("utf8"), page.parent, DOCS)
+        links = re.findall(r"\]\((\.\./[^)#\s]+)", shown)
+        assert [link for link in links if not (page.parent / link).resolve().is_relative_to(DOCS)] == []
