@@ -28,7 +28,7 @@ def tables(records: Sequence[Record]) -> str:
 
 def head(measure: str) -> list[str]:
     """The two first lines of a table."""
-    names = ["data", "graph", *COLUMNS[measure], "over random weights", "over the best without a network", "seeds"]
+    names = ["data", "graph", "over random weights", "over the best without a network", *COLUMNS[measure], "seeds"]
     return [f"**{measure}**, %:\n", f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
 
 
@@ -38,7 +38,7 @@ def row_of(record: Record, measure: str) -> str:
     cells = [f"{means[name]:.1f}" if name in means else "-" for name in COLUMNS[measure]]
     beyond = [difference(record.beyond(measure, "random"))]
     beyond += [f"{difference(record.beyond(measure, best))} ({best})" if best else "-"]
-    return f"| {' | '.join([record.data, record.graph, *cells, *beyond, str(len(record.seeds))])} |"
+    return f"| {' | '.join([record.data, record.graph, *beyond, *cells, str(len(record.seeds))])} |"
 
 
 def difference(points: Sequence[float]) -> str:

@@ -15,10 +15,14 @@ Made by `python benchmarks/auto_on_data.py FOLDER --threads 1 --record`: `multiv
 recipes that fit the set, with their own defaults. R@1 is the mean of all ordered pairs of views, the probe is that of
 all views together; both of test samples. *random*: the same encoders before training. *ridge*, *cca*: linear
 regression and canonical correlation of the raw values. *fused*: the summed similarities of the encoders and of the
-better of these two. *raw*, *statistics*: probes of the raw values, and of moments, spectra or histograms. The last
-columns but one are means over seeds of trained minus control, with the 95 % t interval over seeds; bold where all of
-it lies above 0. The first table names the measures in which both intervals lie above 0. The interval does not hold the
-chance of the test samples, which are few in some sets. CPU minutes are of training and evaluation.
+better of these two. *raw*, *statistics*: probes of the raw values, and of moments, spectra or histograms. The
+columns that begin with *over* are means over seeds of trained minus control, with the 95 % t interval over seeds; bold
+where all of it lies above 0. The first table names the measures in which both intervals lie above 0. The interval does
+not hold the chance of the test samples, which are few in some sets. CPU minutes are of training and evaluation.
+
+A recipe stands with the sets that hold its views. No set has pictures with sounds (`image_sound`), and only `scenes` and
+the rendered furniture have depth (`cmc_rgbd`, `mixed`, `comm`). `spoken_letters` takes pairs of recordings, which
+`multiview preprocess pairs` makes of class folders. On any other set a recipe says which of its views is missing.
 """
 
 
