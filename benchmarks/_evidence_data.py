@@ -20,7 +20,7 @@ columns that begin with *over* are means over seeds of trained minus control, wi
 where all of it lies above 0. The first table names the measures in which both intervals lie above 0. The interval does
 not hold the chance of the test samples, which are few in some sets. CPU minutes are of training and evaluation.
 
-A recipe stands with the sets that hold its views. No set has pictures with sounds (`image_sound`), and only `scenes` and
+A recipe stands with the sets that hold its views. No set has pictures with sounds (`image_sound`); only `scenes` and
 the rendered furniture have depth (`cmc_rgbd`, `mixed`, `comm`). `spoken_letters` takes pairs of recordings, which
 `multiview preprocess pairs` makes of class folders. On any other set a recipe says which of its views is missing.
 """
