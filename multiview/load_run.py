@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast, overload
 
 import torch
 
+from multiview.data.load.absent import other_notes
 from multiview.data.load.memory import SPEC as MEMORY
 from multiview.data.load.memory import open_memory
 from multiview.data.load.memory_columns import is_in_memory
@@ -88,13 +89,15 @@ def load(run: str | Path, data: Any = None, *, setup: Setup | None = None, trust
     recipe = recipe_of(folder, trust_code=trust_code)
     saved, own = newest(result_folder(folder)), _own_data(folder)
     read = partial(open_data, cache=Path(recipe.cache), cache_size=recipe.cache_size)
-    its_own = partial(read, mix=recipe.mix)
-    store = _own_store(own, folder, its_own) if data is None else _opened(data, read, recipe.group)
+    store = (
+        _own_store(own, folder, partial(read, mix=recipe.mix)) if data is None else _opened(data, read, recipe.group)
+    )
     torch.manual_seed(recipe.seed)
     built = tuned(_built(recipe, folder, setup), weights=False)
-    setup, notes = _with_own_statistics(built, saved, None if data is None else own, read)
-    setup = with_statistics(setup, store, Situation(saved.state["samples"], recipe.train.batch))
-    said = (*saved.refused, *notes, *_unfinished(saved, folder))
+    known, notes = _with_own_statistics(built, saved, None if data is None else own, read)
+    setup = with_statistics(known, store, Situation(saved.state["samples"], recipe.train.batch))
+    others = other_notes(built.views, setup.views) if data is not None else []
+    said = (*saved.refused, *notes, *others, *_unfinished(saved, folder))
     model = MultiviewModel({name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()}, setup.graph)
     _load_weights(model, saved, folder)
     trained = Trained(setup, model, store, folder, saved.state["step"], notes=said, group=recipe.group)

@@ -50,7 +50,8 @@ class ImageSound(mv.Recipe):
         """The recipe with the rate and the windows of the stored sound."""
         if self.rate is not None and self.seconds != "auto":
             return self, ()
-        shape = sound_shape(store)
+        if (shape := sound_shape(store)) is None:
+            return self, ()
         seconds = shape.seconds if self.seconds == "auto" else self.seconds
         found = shape._replace(rate=self.rate or shape.rate, seconds=seconds)
         return replace(self, rate=found.rate, seconds=found.seconds), (found.words,)

@@ -43,7 +43,8 @@ class SpokenLetters(mv.Recipe):
 
     def for_data(self, store: "Store") -> tuple[mv.Recipe, Sequence[str]]:
         """The recipe with the rate of the stored sound."""
-        return replace(self, rate=self.rate or sound_shape(store).rate), ()
+        shape = sound_shape(store)
+        return (replace(self, rate=shape.rate) if shape and self.rate is None else self), ()
 
     def build(self) -> mv.Setup:
         """Two recordings with independent windows and masks; both views share one encoder."""

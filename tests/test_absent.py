@@ -117,6 +117,10 @@ def test_a_run_on_photos_of_another_name_says_what_it_reads_and_loads_again(
     trained = mv.load(tmp_path / "run")
     assert {view.modality for view in trained.setup.views.values()} == {"picture"}
     assert len(trained.embed("test").features["L"]) == 8
+    assert not trained.notes
+    np.savez(tmp_path / "more.npz", snap=pictures, split=np.array(["test"] * 24))
+    other = mv.load(tmp_path / "run", data=tmp_path / "more.npz")
+    assert other.notes == ("view 'L' reads 'snap', the only image of these data.",)
 
 
 @pytest.mark.parametrize(

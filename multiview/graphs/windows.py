@@ -53,8 +53,8 @@ class SoundShape(NamedTuple):
         return f"sound at {self.rate} Hz, {length}."
 
 
-def sound_shape(store: Store) -> SoundShape:
-    """Rate and windows of the sound in a store; the rate of the first where there are several."""
+def sound_shape(store: Store) -> SoundShape | None:
+    """Rate (of the first sound) and windows of the sound in a store; None where it has no sound."""
     sounds = {each.name: each for each in holdings_of(store).held if each.kind == "audio"}
     rates = [int(each.modality.rate) for each in sounds.values() if each.modality.rate]
-    return SoundShape(rates[0] if rates else USUAL_RATE, window_seconds(sounds, own=False))
+    return SoundShape(rates[0], window_seconds(sounds, own=False)) if rates else None
