@@ -89,15 +89,13 @@ def load(run: str | Path, data: Any = None, *, setup: Setup | None = None, trust
     recipe = recipe_of(folder, trust_code=trust_code)
     saved, own = newest(result_folder(folder)), _own_data(folder)
     read = partial(open_data, cache=Path(recipe.cache), cache_size=recipe.cache_size)
-    store = (
-        _own_store(own, folder, partial(read, mix=recipe.mix)) if data is None else _opened(data, read, recipe.group)
-    )
+    its_own = partial(read, mix=recipe.mix)
+    store = _own_store(own, folder, its_own) if data is None else _opened(data, read, recipe.group)
     torch.manual_seed(recipe.seed)
     built = tuned(_built(recipe, folder, setup), weights=False)
     known, notes = _with_own_statistics(built, saved, None if data is None else own, read)
     setup = with_statistics(known, store, Situation(saved.state["samples"], recipe.train.batch))
-    others = other_notes(built.views, setup.views) if data is not None else []
-    said = (*saved.refused, *notes, *others, *_unfinished(saved, folder))
+    said = (*saved.refused, *notes, *_others(data, known, setup), *_unfinished(saved, folder))
     model = MultiviewModel({name: copy.deepcopy(encoder) for name, encoder in setup.encoders.items()}, setup.graph)
     _load_weights(model, saved, folder)
     trained = Trained(setup, model, store, folder, saved.state["step"], notes=said, group=recipe.group)
@@ -105,6 +103,11 @@ def load(run: str | Path, data: Any = None, *, setup: Setup | None = None, trust
     for note in said:
         print(f"note: {note}", file=sys.stderr)
     return cast("Loaded", trained)
+
+
+def _others(data: Any, known: Setup, setup: Setup) -> list[str]:
+    """Notes on modalities of given data that have other names than those of the training."""
+    return [] if data is None else other_notes(known.views, setup.views)
 
 
 def _load_weights(model: MultiviewModel, saved: Checkpoint, folder: Path) -> None:
