@@ -50,7 +50,8 @@ def _pair(
     target: Target, pair: tuple[str, str], splits: Splits, spaces: Spaces, probes: dict[int, Says]
 ) -> list[Measure]:
     first, second = pair
-    outputs, sizes = {}, {}
+    outputs: dict[str, list[NDArray[np.float64]]] = {}
+    sizes: dict[str, _Sizes] = {}
     truth = None
     for weights in splits["train"].features:
         x = _features(pair, weights, splits, spaces)
