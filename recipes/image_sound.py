@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import multiview as mv
-from multiview.graphs.windows import USUAL_RATE, sound_shape
+from multiview.graphs.auto_views import SOUND_FRAMES
+from multiview.graphs.windows import sound_shape
 
 if TYPE_CHECKING:
     from multiview.data.store.reading import Store
 
-SOUND, FRAMES = "soundconv", 16
-"""The usual encoder of sound, and the parts of the time in which it keeps the spectrogram."""
+SOUND = "soundconv"
+"""The usual encoder of sound."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +62,10 @@ class ImageSound(mv.Recipe):
         seconds = None if self.seconds == "auto" else self.seconds
         crop = mv.Crop(size=self.size, scale=(0.6, 1.0), seconds=seconds)
         image = mv.GraphView(view="rgb", encoder=self.encoder, encoder_options={"width": self.width})
-        own = {"width": self.width / 2, "frames": FRAMES} if self.sound_encoder == SOUND else {}
+        own = {"width": self.width / 2, "frames": SOUND_FRAMES} if self.sound_encoder == SOUND else {}
         sound = mv.GraphView(
             view="logmel",
-            options={"rate": self.rate or USUAL_RATE, "bands": self.bands},
+            options={"bands": self.bands} | ({"rate": self.rate} if self.rate else {}),
             encoder=self.sound_encoder or self.encoder,
             encoder_options={"width": self.width} | own,
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import multiview as mv
-from multiview.graphs.windows import USUAL_RATE, sound_shape
+from multiview.graphs.windows import sound_shape
 from multiview.views.sound import SpecAugment
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class SpokenLetters(mv.Recipe):
 
     def build(self) -> mv.Setup:
         """Two recordings with independent windows and masks; both views share one encoder."""
-        options = {"rate": self.rate or USUAL_RATE, "bands": self.bands, "mask": SpecAugment()}
+        options = {"bands": self.bands, "mask": SpecAugment()} | ({"rate": self.rate} if self.rate else {})
         second = mv.GraphView(view="logmel", modality="second", options=options, crop="second", share="first")
         first = mv.GraphView(
             view="logmel",

@@ -232,6 +232,12 @@ def test_a_table_may_call_its_ids_otherwise(column: str, cells: list[str], tmp_p
     assert any(f"The ids are its column '{column}'." in note for note in plan.notes)
 
 
+def test_a_column_of_files_comes_before_a_column_of_names(tmp_path: Path) -> None:
+    save(tmp_path / "cats" / "tom.jpg", noise(8, 8))
+    (tmp_path / "labels.csv").write_text("name,file,split\nThomas,cats/tom.jpg,train")
+    assert [row.id for row in Folder().plan(tmp_path).rows] == ["cats/tom"]
+
+
 def test_a_column_that_repeats_holds_no_ids(tmp_path: Path) -> None:
     save(tmp_path / "cats" / "tom.jpg", noise(8, 8))
     (tmp_path / "labels.csv").write_text("name,split\nme,train\nme,test")

@@ -16,8 +16,6 @@ LONGEST_SERIES = 1024
 """Steps of the longest window of a series."""
 SHARE = 0.6
 """Length of a window as a share of the whole, where two windows of one view are contrasted."""
-USUAL_RATE = 8000
-"""Sampling rate of a sound that nobody named, Hz."""
 
 
 def window_seconds(timed: Mapping[str, Held], own: bool) -> float | None:

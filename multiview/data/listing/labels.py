@@ -19,10 +19,10 @@ MOST_NAMES = 1000
 USUAL_CSV = "labels.csv"
 USUAL_SPLIT = "split"
 USUAL_ID = "id"
-OTHER_IDS = ("name", "stem", "key", "sample", "sample_id", "file", "file_name", "filename", "filepath", "path", "image")
-"""Names of columns of ids that count when there is no `id`."""
 FILE_IDS = ("file", "file_name", "filename", "filepath", "path", "image")
-"""Those of them whose cells may end as files do."""
+"""Names of columns of ids whose cells may end as files do."""
+OTHER_IDS = (*FILE_IDS, "name", "stem", "key", "sample", "sample_id")
+"""Names of columns of ids that count when there is no `id`, the first one that is there."""
 USUAL_LABELS = ("class", "label")
 OTHER_LABELS = ("category", "class_name", "classname", "label_name", "categories", "classes", "labels")
 """Names of columns of classes that count when none of the usual ones is there."""
