@@ -46,7 +46,7 @@ SETS = {
     "letters": Data("letters_multi"),
     "letter_pairs": Data("letter_pairs", ("spoken_letters",)),  # a store, see docs/results.md
     "clipart": Data("clipart", OF_PICTURES, pictures=True),
-    "furniture": Data("furniture_rgbdn", ("cmc_rgbd", *OF_PICTURES), pictures=True),
+    "furniture": Data("furniture_rgbdn", ("cmc_rgbd", "mixed", "comm", *OF_PICTURES), pictures=True),
     "scenes": Data("scenes", ("cmc_rgbd", *OF_PICTURES), pictures=True),
     "stereo": Data("stereo_real"),
 }
