@@ -85,6 +85,11 @@ class TestNoise:
             ((0.70, 0.53, 0.79), "Better than random weights but worse than raw pixels: training helped"),
             ((0.97, 0.96, 0.50), "Random weights already reach 96.0 %, which leaves no room: judge by"),
             (
+                (0.99, 0.85, 0.985),
+                "not better than raw pixels: training helped. Raw pixels already reach 98.5 %,",
+            ),
+            ((0.85, 0.70, 0.99), "but worse than raw pixels: training helped, but not enough."),
+            (
                 (0.70, 0.53, 0.69),
                 "Better than random weights but not better than raw pixels: training helped, but not enough.",
             ),

@@ -21,7 +21,7 @@ from multiview.errors import MultiviewError
 from multiview.measure.evaluate import evaluate
 from multiview.measure.files import rows_from_json, to_json
 from multiview.measure.intervals import wilson
-from multiview.measure.partners import is_same_input, plan, shared_heads
+from multiview.measure.partners import distinct_views, is_same_input, plan, same_views_in_words, shared_heads
 from multiview.measure.retrieval import Bootstrap, effective_rank, over_control, pool, ranks
 from multiview.measure.rows import Measure
 from multiview.measure.table import compare, render
@@ -155,6 +155,19 @@ class TestPlan:
         other = mv.make_encoder("convnet", 3, width=0.1)
         assert not is_same_input(mv.Setup(views, {"one": encoder, "two": other}, graph), "one", "two")
 
+    def test_a_view_is_measured_under_one_name(self) -> None:
+        views = {name: mv.views.rgb(mv.Crop(name=name), mv.views.SMALL) for name in ("one", "two", "three")}
+        encoder, other = (mv.make_encoder("convnet", 3, width=0.1) for _ in range(2))
+        graph = mv.ContrastGraph.full(views, mv.SimCLR())
+        setup = mv.Setup(views, {"one": encoder, "two": "one", "three": other}, graph)
+        assert distinct_views(setup) == ("one", "three")
+        assert same_views_in_words(setup) == [
+            "Not measured twice: two (as one), equal without random crops and augmentation."
+        ]
+        apart = mv.Setup(views, {"one": encoder, "two": other, "three": mv.make_encoder("convnet", 3)}, graph)
+        assert distinct_views(apart) == ("one", "two", "three")
+        assert same_views_in_words(apart) == []
+
     def test_a_second_draw_of_a_view_is_searched_for_once(self, scenes: Path) -> None:
         words = mv.Graph.from_yaml(
             "views: {L: {encoder: {name: convnet, width: 0.1}}, depth: {encoder: {name: convnet, width: 0.1}},"
@@ -235,7 +248,7 @@ def test_a_view_without_a_partner_has_an_effective_rank(
     ]
     assert 1 < rows[0].value <= rows[0].range[1]
     text = " ".join(capsys.readouterr().out.split())
-    assert "one and two are not searched for: without random crops they are the same input" in text
+    assert "Not measured twice: two (as one), equal without random crops and augmentation." in text
     assert "one: no other view to find, so only the spread of its features was measured" in text
 
 

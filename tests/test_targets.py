@@ -303,14 +303,6 @@ class TestRows:
         assert rows["a", "trained"].group == "a -> b" and rows["a", "trained"].facts["space"] == "h"
         assert set(rows) == {(view, weights) for view in "ab" for weights in ("trained", "random")}
 
-    def test_two_names_of_one_view_are_no_pair(self) -> None:
-        found = samples({"train": np.arange(120), "test": np.arange(120, 200)})
-        for each in found.values():
-            each.features["trained"]["b"] = each.features["trained"]["a"].copy()
-        y = np.concatenate([clusters(n, dim=8, seed=3)[1] for n in (120, 80)])
-        target = Target("kind", CLASSES, y, ("w", "x", "y", "z"), asked=True)
-        assert transfer_rows([target], found, {}, ("a", "b")) == []
-
     def test_rows_survive_the_file_and_become_sentences(self, measured) -> None:
         assert rows_from_json(to_json(measured)) == measured
         text = "\n".join(target_sentences(measured))

@@ -11,7 +11,7 @@ from unlabelled_rows import related, searched
 
 from multiview.measure.intervals import wilson
 from multiview.measure.kept import kept_rows
-from multiview.measure.kept_sentences import kept_verdict
+from multiview.measure.kept_sentences import ONE_PLACE, kept_verdict
 from multiview.measure.retrieval import Bootstrap
 from multiview.measure.retrieval_sentences import retrieval_notes, retrieval_verdict, standing
 from multiview.measure.rows import Measure
@@ -101,6 +101,20 @@ class TestWords:
             assert word in text
             assert other not in text
 
+    def test_own_crops_are_not_blamed_nor_advised(self) -> None:
+        noise = np.random.default_rng(5).normal(size=(300, 4))
+        _, y = related(300)
+        h = {"trained": (noise[:200], noise[200:]), "random": (noise[:200], noise[200:])}
+        kept = [
+            row
+            for view in ("photo", "depth")
+            for row in kept_rows(view, h, {"thumbnail": (y[:200], y[200:])}, Bootstrap(100), "test")
+        ]
+        own = [replace(row, facts={**row.facts, ONE_PLACE: False}) for row in kept]
+        (text,) = kept_verdict([*searched(0.9, 0.01, 0.1, 0.1), *own])
+        assert "crop" not in text
+        assert text.endswith("by something that tells nothing about your samples.")
+
     def test_without_a_control_nothing_is_good_or_bad(self) -> None:
         bare = [replace(row, facts={"chance": 0.002}) for row in searched(0.4, 0.1, 0.1, 0.1)]
         assert standing(bare) == "unknown"
@@ -120,7 +134,10 @@ class TestWords:
             for row in kept_rows(view, h, {"colour": (y[:200], y[200:])}, Bootstrap(100), "test")
         ]
         (text,) = kept_verdict([*searched(0.9, 0.01, 0.1, 0.1), *kept])
-        assert "it says that photo, depth learned, but their features keep none of the simple facts better" in text
+        assert (
+            "it says that the encoders of photo, depth learned, but the features keep none of the simple facts better"
+            in text
+        )
         h = {"trained": (x[:200], x[200:]), "random": (noise[:200], noise[200:])}
         better = [
             row
@@ -163,4 +180,4 @@ class TestWords:
             over = {"random": {"points": sum(few) / 2, "low": few[0], "high": few[1]}}
             probes.append(replace(probes[0], measure="target_top1", facts={"labels": "2 a class", "over": over}))
         text = " ".join(kept_verdict([*searched(0.9, 0.01, 0.1, 0.1), *probes]))
-        assert ("the linear probe finds their features no better" in text) is told
+        assert ("the linear probe finds the features no better" in text) is told

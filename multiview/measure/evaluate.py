@@ -19,7 +19,7 @@ from multiview.measure.files import EVALUATION, file_of, to_json
 from multiview.measure.fused import with_fused
 from multiview.measure.labelled_splits import filled_splits, labelled_positions, why_no_labels
 from multiview.measure.linear import Probes
-from multiview.measure.partners import Plan, plan
+from multiview.measure.partners import Plan, distinct_views, measured_views, plan, same_views_in_words
 from multiview.measure.predictions import plain_statistics, predictions, target_positions
 from multiview.measure.rows import RANDOM, RAW, STATISTICS, TRAINED, Group, Measure, group_name
 from multiview.measure.run_facts import with_advice, with_called, with_changes
@@ -78,7 +78,7 @@ def evaluate(
     if not groups and not targets and search is None:
         _say(console, ["Not evaluated: no split holds two samples of one view."])
         return []
-    _say(console, search.left_out if search else ())
+    _say(console, [*same_views_in_words(trained.setup), *(search.left_out if search else ())])
     probed = Probed(targets, groups, _usual(trained), dim, probe, controls, probes)
     rows = _measured(trained, splits if groups or targets else [], probed, search, device, layer)
     _show_and_write(trained, rows, console)
@@ -87,7 +87,7 @@ def evaluate(
 
 def _usual(trained: Trained, subsets: bool = False) -> list[Group]:
     """Each view, all of them or every subset side by side, and every fused embedding."""
-    names = list(trained.setup.graph.drawn_once)
+    names = list(distinct_views(trained.setup))
     fused = [(name,) for name in fused_names(trained.setup.graph).values()]
     return [*(every_subset(names) if subsets else each_and_all(names)), *fused]
 
@@ -190,7 +190,7 @@ def _by_labels(
     if not probed.groups:
         return []
     sets = {name: _features(splits, of_splits) for name, of_splits in parts.items()}
-    views = trained.setup.graph.drawn_once
+    views = distinct_views(trained.setup)
     return measure_features(sets, dim=probed.dim, groups=probed.groups, views=views, probes=probes)
 
 
@@ -223,13 +223,12 @@ def _groups(trained: Trained, splits: Sequence[str], subsets: bool, console: Con
 
 def _measurable_groups(trained: Trained, splits: Sequence[str], subsets: bool, console: Console) -> list[Group]:
     """The groups of views that enough labelled samples have; prints why others are left out."""
-    store, views = trained.store, trained.setup.graph.drawn_once
+    store, views = trained.store, distinct_views(trained.setup)
     labels = {split: _labels_of_views(trained, store.rows(split)) for split in splits}
     reasons = {group: why_not_measurable(group, labels) for group in _usual(trained, subsets)}
     for group, reason in reasons.items():
         if reason:
-            sentence = f"{group_name(group, views)} is not measured: {reason}."
-            console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+            _say(console, [f"{group_name(group, views)} is not measured: {reason}."])
     return [group for group, reason in reasons.items() if not reason]
 
 
@@ -255,7 +254,7 @@ def _embedded(
     trained: Trained, wanted: Mapping[str, NDArray[np.int64]], extract: Extract, device: torch.device, name: str
 ) -> dict[str, Embedded]:
     """split -> features of the wanted samples; without splits of which none is wanted."""
-    views, label = trained.setup.views, f"evaluating: features of {name}"
+    views, label = measured_views(trained.setup), f"evaluating: features of {name}"
     return {
         split: embed(trained.store, split, views, extract, device, label=label, positions=positions)
         for split, positions in wanted.items()

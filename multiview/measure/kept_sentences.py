@@ -28,6 +28,8 @@ ADVICE = "advice"
 """The fact of a row of uniformity that says what to change against a collapse of this run."""
 CHANGES = "changes"
 """The fact of a row of a kept fact: the augmentations of its view, `colours` and `values`."""
+ONE_PLACE = "one_place"
+"""The fact of a row of a kept fact: whether its view shares the place of its crop with another."""
 USUAL = "Use a lower learning rate (--train.optimizer.lr)."
 ALIKE = -0.05
 """Uniformity above which all embeddings are almost one point; 0 is one point."""
@@ -141,19 +143,26 @@ def _contradicted(rows: Sequence[Measure]) -> list[str]:
     """A sentence on views that find each other, while nothing else says that they learned."""
     learned = _learned(rows)
     found = {view: reason for view, each in learned.items() if all(each) and (reason := _nothing_else(rows, view))}
-    pictures = {row.group for row in rows if row.measure == f"{KEPT}thumbnail"}
     lines = []
     for reason in dict.fromkeys(found.values()):
         views = [view for view, other in found.items() if other == reason][:MOST]
-        by = [
-            *["a crop that two pictures share (give each view its own crop)"] * any(view in pictures for view in views),
-            *["the noise of one recording"] * any(view not in pictures for view in views),
-        ]
+        encoders = "the encoder of" if len(views) == 1 else "the encoders of"
+        ways = "".join(f": {each}" if i == 0 else f", {each}" for i, each in enumerate(_ways(rows, views)))
         lines.append(
-            f"Do not rely on retrieval alone: it says that {', '.join(views)} learned, but {reason}. The views may "
-            f"find each other by something that tells nothing about your samples: {', '.join(by)}."
+            f"Do not rely on retrieval alone: it says that {encoders} {', '.join(views)} learned, but {reason}. The "
+            f"views may find each other by something that tells nothing about your samples{ways}."
         )
     return lines
+
+
+def _ways(rows: Sequence[Measure], views: Sequence[str]) -> list[str]:
+    """How views could find each other that learned nothing else."""
+    pictures = {row.group: row.facts.get(ONE_PLACE, True) for row in rows if row.measure == f"{KEPT}thumbnail"}
+    shared = any(pictures.get(view, False) for view in views)
+    return [
+        *["a crop that two pictures share (give each view its own crop)"] * shared,
+        *["the noise of one recording"] * any(view not in pictures for view in views),
+    ]
 
 
 def _nothing_else(rows: Sequence[Measure], view: str) -> str:
@@ -168,11 +177,11 @@ def _nothing_else(rows: Sequence[Measure], view: str) -> str:
     ]
     if margins:
         seen = margins[0].clear or _at_ceiling(probes) or _with_few_labels(rows, view)
-        return "" if seen else "the linear probe finds their features no better than those of random weights"
+        return "" if seen else "the linear probe finds the features no better than those of random weights"
     known = _with_room(rows, view)
     if not known or any(m.clear for m in known):
         return ""
-    return "their features keep none of the simple facts better than those of random weights"
+    return "the features keep none of the simple facts better than those of random weights"
 
 
 def _at_ceiling(probes: Sequence[Measure]) -> bool:

@@ -23,7 +23,7 @@ from multiview.measure.labelled_splits import (
     labelled_positions,
     watched_splits,
 )
-from multiview.measure.partners import Plan, plan
+from multiview.measure.partners import Plan, distinct_views, plan
 from multiview.measure.retrieval import Partners, ranks
 from multiview.measure.untrained import untrained_model
 
@@ -68,7 +68,8 @@ def hits_by_knn(
     held_out = _labelled_split(trained, among)
     if held_out is None:
         return {}
-    views = {name: view for name, view in trained.setup.views.items() if name not in still} or trained.setup.views
+    distinct = distinct_views(trained.setup)
+    views = {name: trained.setup.views[name] for name in distinct if set(distinct) <= set(still) or name not in still}
     chosen = {
         split: labelled_positions(trained.store, split, views, most)
         for split, most in (("train", TRAIN_SAMPLES), (held_out, TEST_SAMPLES))

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from multiview.graph import ContrastGraph, needs_of_edge
 from multiview.measure.cuts import has_places
 from multiview.measure.retrieval import Partners, pool
-from multiview.model import needs_of, owners
+from multiview.model import fused_names, needs_of, owners
 from multiview.objectives.needs import Head
 from multiview.recipe import Setup
 
 if TYPE_CHECKING:
     from multiview.data.store.reading import Store
+    from multiview.view import View
 
 OWN, CENTRAL = "own", "central"
 """Query and gallery are cut at different places; or one of them has no places."""
@@ -36,7 +37,7 @@ class Plan:
             without a partner with itself, when crops show parts of it.
         heads: the projectors of each pair: of the query and of the gallery.
         alone: view -> positions of its pool, for each view without a partner.
-        left_out: sentences on pairs of views that are not searched for.
+        left_out: sentences on pairs of views that are not searched for, but for one input's names.
         cut: the views of which query and gallery are different crops; when there is no pair that
             needs it, none.
     """
@@ -67,7 +68,8 @@ def plan(setup: Setup, store: Store, splits: Sequence[str]) -> Plan | None:
         positions = pool(_with_all(setup, store, split, (query, gallery)))
         reason = _why_not(setup, split, query, gallery, shared is not None, len(positions))
         if shared is None or reason:
-            left_out += [f"{query} and {gallery} are not searched for: {reason}."] * (query < gallery)
+            named = query < gallery and not is_same_input(setup, query, gallery)
+            left_out += [f"{query} and {gallery} are not searched for: {reason}."] * named
             continue
         pairs.append(
             Partners(query=query, gallery=gallery, facts=_facts(query, gallery, shared, places), positions=positions)
@@ -75,7 +77,7 @@ def plan(setup: Setup, store: Store, splits: Sequence[str]) -> Plan | None:
         heads.append(shared[1:])
     pairs, heads = _without_copies(setup, pairs, heads)
     alone = [view for view in views if not any(view in (pair.query, pair.gallery) for pair in pairs)]
-    alone = [view for i, view in enumerate(alone) if not any(is_same_input(setup, view, other) for other in alone[:i])]
+    alone = [view for i, view in enumerate(alone) if not copied_from(setup, view, alone[:i])]
     pools = {view: pool(_with_all(setup, store, split, (view,))) for view in alone}
     pools = {view: positions for view, positions in pools.items() if len(positions) >= FEWEST}
     if not pairs and not pools:
@@ -133,7 +135,7 @@ def _why_not(setup: Setup, split: str, query: str, gallery: str, is_shared: bool
     if not is_shared:
         return "no edge gives them an embedding in common"
     if is_same_input(setup, query, gallery):
-        return "without random crops they are the same input of the same encoder, so that one always finds the other"
+        return "one always finds the other"
     return f"fewer than {FEWEST} samples of the {split} split have both" if samples < FEWEST else ""
 
 
@@ -161,6 +163,32 @@ def is_same_input(setup: Setup, a: str, b: str) -> bool:
     """Whether two views share an encoder and, without random crops and augmentation, are equal."""
     owner_of = owners(setup.encoders, (a, b))
     return owner_of[a] == owner_of[b] and setup.views[a].undrawn == setup.views[b].undrawn
+
+
+def distinct_views(setup: Setup) -> tuple[str, ...]:
+    """The views that are drawn once, without those that are the same input as an earlier one."""
+    views = setup.graph.drawn_once
+    return tuple(view for i, view in enumerate(views) if not copied_from(setup, view, views[:i]))
+
+
+def measured_views(setup: Setup) -> dict[str, View]:
+    """The distinct views, and all that a fused embedding reads."""
+    fused = {view for head in fused_names(setup.graph) if head.fusion for view in head.fusion.views}
+    distinct = distinct_views(setup)
+    return {name: view for name, view in setup.views.items() if name in distinct or name in fused}
+
+
+def same_views_in_words(setup: Setup) -> list[str]:
+    """A sentence on the views that are not measured again, or none."""
+    views = setup.graph.drawn_once
+    first = {view: copied_from(setup, view, views[:i]) for i, view in enumerate(views)}
+    same = [f"{view} (as {other})" for view, other in first.items() if other]
+    return [f"Not measured twice: {', '.join(same)}, equal without random crops and augmentation."] if same else []
+
+
+def copied_from(setup: Setup, view: str, others: Sequence[str]) -> str:
+    """The first of the others that is the same input, "" when there is none."""
+    return next((other for other in others if is_same_input(setup, view, other)), "")
 
 
 def _with_all(setup: Setup, store: Store, split: str, names: tuple[str, ...]) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from multiview.measure.embeddings import Embedded, Extract
 from multiview.measure.linear import Probes, common_dim
-from multiview.measure.partners import shared_heads
+from multiview.measure.partners import distinct_views, shared_heads
 from multiview.measure.plain_values import statistics
 from multiview.measure.rows import Group, Measure
 from multiview.measure.target_rows import Plan, Samples, target_rows
@@ -69,7 +69,7 @@ def predictions(
     """
     splits = {split: _samples(trained.store, parts, split, at) for split, at in positions.items() if len(at)}
     thorough = [target for target in targets if target.asked or target.name == LABEL]
-    views = list(trained.setup.graph.drawn_once)
+    views = list(distinct_views(trained.setup))
     of_models = [splits["train"].features[name] for name in models]
     widths = [of[view].shape[1] for of in of_models for group in groups for view in group if view in of]
     plan = Plan(
@@ -95,7 +95,7 @@ def _samples(store: Store, parts: Parts, split: str, at: NDArray[np.int64]) -> S
 @torch.no_grad()
 def _spaces(trained: Trained, models: Mapping[str, MultiviewModel], splits: Mapping[str, Samples]) -> Spaces:
     """The embeddings z of every pair of views that share a space."""
-    views, graph = trained.setup.graph.drawn_once, trained.setup.graph
+    views, graph = distinct_views(trained.setup), trained.setup.graph
     shared = {(a, b): heads[1:] for a in views for b in views if a != b and (heads := shared_heads(graph, a, b))}
     made: dict[tuple[str, str, str, Head], NDArray[Any]] = {}
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from multiview.measure.kept_sentences import ADVICE, ALIKE, CHANGES
+from multiview.measure.kept_sentences import ADVICE, ALIKE, CHANGES, ONE_PLACE
 from multiview.measure.rows import CALLED, KEPT, RAW, RAW_VALUES, TRAINED, UNIFORMITY, Measure
 from multiview.objectives.collapse import collapse_advice
 from multiview.setup_record import SETUP
 from multiview.train.runfolder import optimizer_of
+from multiview.train.shared_crops import views_of_one_place
 
 if TYPE_CHECKING:
     from multiview.trained import Trained
@@ -37,14 +38,14 @@ def with_advice(rows: Sequence[Measure], trained: Trained) -> list[Measure]:
 
 
 def with_changes(rows: Sequence[Measure], trained: Trained) -> list[Measure]:
-    """The rows; those of kept facts say which augmentations beside the crop changed their view."""
-    views = trained.setup.views
+    """The rows; those of kept facts say what changed their view, and whether it shares a crop."""
+    views, at_one_place = trained.setup.views, views_of_one_place(trained.setup)
     changes = {
         name: [what for what, one in (("colours", view.augment), ("values", view.mask or view.distort)) if one]
         for name, view in views.items()
     }
     return [
-        replace(row, facts={**row.facts, CHANGES: changes[row.group]})
+        replace(row, facts={**row.facts, CHANGES: changes[row.group], ONE_PLACE: row.group in at_one_place})
         if row.measure.startswith(KEPT) and row.group in changes
         else row
         for row in rows

@@ -36,10 +36,12 @@ def verdict_sentences(rows: Iterable[Measure | Score]) -> list[str]:
     subject, *controls = headline(measures)
     margins = {control.weights_in_words: margin_over(subject, control) for control in controls}
     comparisons = "".join(f", {m.in_words} over {name}{' (within noise)' * m.noise}" for name, m in margins.items())
-    beats = [_gains(measures, subject, [row.weights for row in some]) for some in (controls[:1], controls)]
-    conclusion = ONE_CLASS if knows_one_class([subject, *controls]) else _conclusion(margins, *beats)
+    gains, wins = (_gains(measures, subject, [row.weights for row in some]) for some in (controls[:1], controls))
+    no_room = _no_room(margins, controls)
+    helped = "training helped." if no_room else "training helped, but not enough."
+    conclusion = ONE_CLASS if knows_one_class([subject, *controls]) else _conclusion(margins, gains, wins, helped)
     first = f"{_title(subject)}: linear {100 * subject.value:.1f} %{comparisons}{conclusion}"
-    return [first, *_no_room(margins, controls), *_statistics(rows, subject), *_neighbours(rows)]
+    return [first, *no_room, *_statistics(rows, subject), *_neighbours(rows)]
 
 
 def verdict_of_runs(runs: Sequence[Sequence[Measure]]) -> str:
@@ -128,8 +130,11 @@ def _gains(rows: Sequence[Measure], subject: Measure, controls: Sequence[str]) -
     return found
 
 
-def _conclusion(margins: Mapping[str, Margin], gains: Sequence[str], wins: Sequence[str]) -> str:
-    """gains, wins: groups of fewer views that beat the first control, and all controls."""
+def _conclusion(margins: Mapping[str, Margin], gains: Sequence[str], wins: Sequence[str], helped: str) -> str:
+    """gains, wins: groups of fewer views that beat the first control, and all controls.
+
+    helped: what to say when the first control is beaten and another is not.
+    """
     beaten = [name for name, m in margins.items() if m.clear]
     missed = _missed({name: m for name, m in margins.items() if not m.clear})
     if not margins:
@@ -141,7 +146,7 @@ def _conclusion(margins: Mapping[str, Margin], gains: Sequence[str], wins: Seque
         return f". {missed[0].upper()}{missed[1:]}" + (alone if gains else f": {NOTHING}")
     better = f". Better than {' and '.join(beaten)} but {missed}"
     alone = f"; {_by_themselves(wins, ' better than all controls')}"
-    return better + (alone if wins else ": training helped, but not enough.")
+    return better + (alone if wins else f": {helped}")
 
 
 def _missed(margins: Mapping[str, Margin]) -> str:
@@ -160,12 +165,18 @@ def _by_themselves(groups: Sequence[str], better: str) -> str:
 
 
 def _no_room(margins: Mapping[str, Margin], controls: Sequence[Measure]) -> list[str]:
-    """A sentence where random weights already reach almost everything; else none."""
-    if not controls or controls[0].value < FULL or margins[controls[0].weights_in_words].clear:
+    """A sentence where a control that is not beaten already reaches almost everything; else none.
+
+    Raw values count where training is level with them; random weights also where it is worse.
+    """
+    missed = [(row, margins[row.weights_in_words]) for row in controls if row.value >= FULL]
+    full = [row for row, m in missed if m.noise or (row is controls[0] and not m.clear)]
+    if not full:
         return []
+    named = f"{full[0].weights_in_words} already reach {100 * full[0].value:.1f} %"
     return [
-        f"Random weights already reach {100 * controls[0].value:.1f} %, which leaves no room: judge by the rows with "
-        "few labels a class, and by retrieval."
+        f"{named[0].upper()}{named[1:]}, which leaves no room: judge by the rows with few labels a class, and by "
+        "retrieval."
     ]
 
 

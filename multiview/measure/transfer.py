@@ -30,8 +30,6 @@ class _Sizes:
 def transfer_rows(targets: Sequence[Target], splits: Splits, spaces: Spaces, views: Sequence[str]) -> list[Measure]:
     """The rows of every ordered pair of views with one space: z, or h where the widths are equal.
 
-    Views with equal features, such as the two crops of SimCLR, are no pair.
-
     Each view is standardised by its own training samples. Raw values take part where their widths
     are equal.
     """
@@ -57,8 +55,6 @@ def _pair(
         x = _features(pair, weights, splits, spaces)
         if x is None:
             continue
-        if not outputs and all(np.array_equal(a, b) for a, b in x.values()):
-            return []  # two names of one view
         made = _predicted(target, pair, splits, x, probes)
         if made is None:
             return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import TypeGuard
 
 from multiview.graph import AnyEdge, ContrastGraph, Edge
@@ -23,6 +24,12 @@ def shared_crop_notes(setup: Setup, recipe: Recipe) -> list[str]:
         if _one_place(setup.views[edge.views[0]], setup.views[edge.views[1]]):
             found.setdefault(edge.objective.name, {})[name] = edge
     return [f"{_note(objective, list(edges))} {_remedy(setup, recipe, edges)}" for objective, edges in found.items()]
+
+
+def views_of_one_place(setup: Setup) -> set[str]:
+    """The views of pictures that some edge contrasts at one random place, by any objective."""
+    pairs = [pair for edge in setup.graph.edges for pair in combinations(edge.views, 2)]
+    return {view for a, b in pairs if _one_place(setup.views[a], setup.views[b]) for view in (a, b)}
 
 
 def _note(objective: str, edges: list[str]) -> str:
