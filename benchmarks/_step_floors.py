@@ -17,6 +17,7 @@ from _floors import Floor, lerp, products
 from torch import Tensor, nn
 
 from multiview import CMC, MoCo, SimCLR
+from multiview.config import Optimizer
 from multiview.counter_rng import uniform
 from multiview.data.load.windows import TRIES, draw_windows
 from multiview.memory.key_encoder import KeyEncoder
@@ -37,7 +38,7 @@ def least_of(prepared: Prepared, loop: Loop, block: Callable[[], None]) -> dict[
         "crops": crops(prepared),
         "heads": heads(parts.model, block, prepared.train.log_every),
         "products": with_negatives(prepared),
-        "optimiser": optimiser(parts.model),
+        "optimiser": optimiser(parts.model, prepared.train.optimizer),
         "key encoder": lerp(*(key.encoder for key in keys)) if keys else lambda: None,
     }
 
@@ -101,10 +102,11 @@ def with_negatives(prepared: Prepared) -> Floor:
     return lambda: [each() for each in found]
 
 
-def optimiser(model: nn.Module) -> Floor:
-    """The fused AdamW on copies of the parameters."""
+def optimiser(model: nn.Module, given: Optimizer) -> Floor:
+    """The run's AdamW or SGD, fused, on copies of the parameters."""
     copies = [nn.Parameter(p.detach().clone()) for p in model.parameters() if p.requires_grad]
     for each in copies:
         each.grad = torch.zeros_like(each)
-    made = torch.optim.AdamW(copies, lr=1e-9, fused=True)
-    return lambda: made.step()
+    if given.name == "sgd":
+        return torch.optim.SGD(copies, lr=1e-9, momentum=given.momentum, fused=True).step
+    return torch.optim.AdamW(copies, lr=1e-9, fused=True).step

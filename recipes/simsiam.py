@@ -13,6 +13,7 @@ class SimSiamRecipe(mv.ImageRecipe):
     """SimSiam: two augmented crops of an image, one encoder, a projector and a predictor.
 
     The gradient stops at the predicted embedding. There are no negatives and no momentum encoder.
+    The optimiser is SGD, as in the paper: with AdamW the features keep less.
 
     Args:
         min_scale: smallest share of the image area that a crop covers; the paper has 0.2.
@@ -26,7 +27,9 @@ class SimSiamRecipe(mv.ImageRecipe):
     min_scale: float = 0.6
     augment: mv.Augment = mv.views.MILD
     objective: mv.Objective = mv.SimSiam(dim=512, predictor=128)
-    train: mv.Train = mv.Train(epochs="auto", batch=256, optimizer=mv.Optimizer(name="adamw", lr=1e-3, warmup=1))
+    train: mv.Train = mv.Train(
+        epochs="auto", batch=256, optimizer=mv.Optimizer(name="sgd", lr=0.2, per=256, weight_decay=5e-4, warmup=1)
+    )
 
     def build(self) -> mv.Setup:
         """Two independent crops with independent colours; both views share one encoder."""
