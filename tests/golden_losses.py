@@ -26,6 +26,9 @@ STRONG += ["--augment.hue", "0.5", "--augment.grey", "0.3"]
 """The colour changes that were the default of three recipes when the losses were recorded."""
 OWN = ["--draw", "sample", "--start", "random"]
 """The draw of negatives and first rows that were the defaults of four recipes at the recording."""
+ADAMW = ["--train.optimizer.name", "adamw", "--train.optimizer.lr", "0.001", "--train.optimizer.per", "null"]
+ADAMW += ["--train.optimizer.weight_decay", "1e-4"]
+"""The optimiser that was the default of `simsiam` when the losses were recorded."""
 RECIPES: dict[str, tuple[str, list[str]]] = {
     "cmc_lab": ("pictures", [*SMALL, *OWN]),
     "cmc_rgbd": ("pictures", [*SMALL, *OWN]),
@@ -37,7 +40,7 @@ RECIPES: dict[str, tuple[str, list[str]]] = {
     "moco": ("pictures", [*SMALL, *STRONG, "--queue", "32"]),
     "nyu_rgbd": ("pictures", SMALL),
     "simclr": ("pictures", [*SMALL, *STRONG]),
-    "simsiam": ("pictures", [*SMALL, *STRONG, "--objective.dim", "32", "--predictor", "8"]),
+    "simsiam": ("pictures", [*SMALL, *STRONG, *ADAMW, "--objective.dim", "32", "--predictor", "8"]),
     "six_tables": ("tables", ["--width", "0.1", *OWN]),
     "spoken_letters": ("sounds", ["--width", "0.1", "--seconds", "0.2"]),
     "stl10_lab": ("pictures", [*SMALL, "--encoder", "convnet", "--negatives", "16"]),
