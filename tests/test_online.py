@@ -23,7 +23,7 @@ from multiview.recipes.cmc_lab import CmcLab
 from multiview.recipes.graph import GraphRecipe
 from multiview.train.duration import amount, shortest
 from multiview.train.runfolder import HEALTH
-from multiview.train.shared_crops import shared_crop_notes
+from multiview.train.shared_crops import shared_crop_notes, views_of_one_place
 
 SHORT = ["--train.batch", "16", "--train.threads", "1", "--train.workers", "0", "--evaluate", "false"]
 
@@ -187,6 +187,8 @@ def test_edges_whose_crop_gives_the_pairs_away_are_named() -> None:
     assert note.endswith("Give --edges.photo-depth.crop own, or write `crop: own` for this edge in a graph file.")
     of_bank = Graph.from_yaml(text + "cmc").setup()
     assert shared_crop_notes(own, OF_OPTIONS) == shared_crop_notes(of_bank, OF_OPTIONS) == []
+    assert views_of_one_place(shared) == views_of_one_place(of_bank) == {"photo", "depth"}
+    assert views_of_one_place(own) == set()
 
 
 def test_edges_of_one_objective_share_one_note() -> None:

@@ -234,6 +234,13 @@ def test_labels_and_retrieval_stand_in_one_file(tmp_path: Path) -> None:
     assert rows_from_json(to_json(rows)) == rows
 
 
+def test_one_input_under_two_names_is_probed_once(tmp_path: Path) -> None:
+    trained = sparse(tmp_path / "store", shared=True, train=1, val=1, test=1)
+    one = trained.setup.views["one"]
+    rows = evaluate(replace(trained, setup=replace(trained.setup, views={"one": one, "two": one})))
+    assert {row.group for row in rows if row.measure in ("knn", "linear", "target_top1")} == {"one"}
+
+
 @pytest.mark.parametrize("layer", [None, "layer1"])
 def test_a_view_without_a_partner_has_an_effective_rank(
     layer: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -19,6 +19,16 @@ from multiview.measure.rows import Measure
 Rows = NDArray[np.float64]
 
 
+def kept_of(fact: str, learned: bool = False) -> list[Measure]:
+    """The rows of a fact of photo and depth, whose trained features know it when they `learned`."""
+    x, y = related(300)
+    noise = np.random.default_rng(5).normal(size=(300, 4))
+    trained = x if learned else noise
+    h = {"trained": (trained[:200], trained[200:]), "random": (noise[:200], noise[200:])}
+    facts = {fact: (y[:200], y[200:])}
+    return [row for view in ("photo", "depth") for row in kept_rows(view, h, facts, Bootstrap(100), "test")]
+
+
 class TestWords:
     def test_the_sentence_names_every_control(self) -> None:
         text = retrieval_verdict(searched(0.41, 0.09, 0.12, 0.1))
@@ -88,28 +98,14 @@ class TestWords:
         assert ("`multiview split STORE NEW_STORE --split 60/10/30`" in text) == told
 
     def test_the_warning_speaks_of_the_kind_of_data(self) -> None:
-        noise = np.random.default_rng(5).normal(size=(300, 4))
-        _, y = related(300)
-        h = {"trained": (noise[:200], noise[200:]), "random": (noise[:200], noise[200:])}
         for fact, word, other in (("level", "noise of one recording", "pictures"), ("thumbnail", "pictures", "noise")):
-            kept = [
-                row
-                for view in ("photo", "depth")
-                for row in kept_rows(view, h, {fact: (y[:200], y[200:])}, Bootstrap(100), "test")
-            ]
+            kept = kept_of(fact)
             (text,) = kept_verdict([*searched(0.9, 0.01, 0.1, 0.1), *kept])
             assert word in text
             assert other not in text
 
     def test_own_crops_are_not_blamed_nor_advised(self) -> None:
-        noise = np.random.default_rng(5).normal(size=(300, 4))
-        _, y = related(300)
-        h = {"trained": (noise[:200], noise[200:]), "random": (noise[:200], noise[200:])}
-        kept = [
-            row
-            for view in ("photo", "depth")
-            for row in kept_rows(view, h, {"thumbnail": (y[:200], y[200:])}, Bootstrap(100), "test")
-        ]
+        kept = kept_of("thumbnail")
         own = [replace(row, facts={**row.facts, ONE_PLACE: False}) for row in kept]
         (text,) = kept_verdict([*searched(0.9, 0.01, 0.1, 0.1), *own])
         assert "crop" not in text
@@ -125,25 +121,13 @@ class TestWords:
         assert "of 900 training samples" in text
 
     def test_retrieval_alone_is_not_believed(self) -> None:
-        x, y = related(300)
-        noise = np.random.default_rng(5).normal(size=(300, 4))
-        h = {"trained": (noise[:200], noise[200:]), "random": (noise[:200], noise[200:])}
-        kept = [
-            row
-            for view in ("photo", "depth")
-            for row in kept_rows(view, h, {"colour": (y[:200], y[200:])}, Bootstrap(100), "test")
-        ]
+        kept = kept_of("colour")
         (text,) = kept_verdict([*searched(0.9, 0.01, 0.1, 0.1), *kept])
         assert (
             "it says that the encoders of photo, depth learned, but the features keep none of the simple facts better"
             in text
         )
-        h = {"trained": (x[:200], x[200:]), "random": (noise[:200], noise[200:])}
-        better = [
-            row
-            for view in ("photo", "depth")
-            for row in kept_rows(view, h, {"colour": (y[:200], y[200:])}, Bootstrap(100), "test")
-        ]
+        better = kept_of("colour", learned=True)
         assert kept_verdict([*searched(0.9, 0.01, 0.1, 0.1), *better]) == []
 
     @pytest.mark.parametrize(

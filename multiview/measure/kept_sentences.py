@@ -147,10 +147,10 @@ def _contradicted(rows: Sequence[Measure]) -> list[str]:
     for reason in dict.fromkeys(found.values()):
         views = [view for view, other in found.items() if other == reason][:MOST]
         encoders = "the encoder of" if len(views) == 1 else "the encoders of"
-        ways = "".join(f": {each}" if i == 0 else f", {each}" for i, each in enumerate(_ways(rows, views)))
+        ways = ", ".join(_ways(rows, views))
         lines.append(
             f"Do not rely on retrieval alone: it says that {encoders} {', '.join(views)} learned, but {reason}. The "
-            f"views may find each other by something that tells nothing about your samples{ways}."
+            f"views may find each other by something that tells nothing about your samples{f': {ways}' * bool(ways)}."
         )
     return lines
 

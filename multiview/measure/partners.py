@@ -37,7 +37,7 @@ class Plan:
             without a partner with itself, when crops show parts of it.
         heads: the projectors of each pair: of the query and of the gallery.
         alone: view -> positions of its pool, for each view without a partner.
-        left_out: sentences on pairs of views that are not searched for, but for one input's names.
+        left_out: sentences on pairs of different views that are not searched for.
         cut: the views of which query and gallery are different crops; when there is no pair that
             needs it, none.
     """
@@ -64,12 +64,13 @@ def plan(setup: Setup, store: Store, splits: Sequence[str]) -> Plan | None:
     places = _with_places(setup, store)
     views = setup.graph.drawn_once
     for query, gallery in permutations(views, 2):
+        if is_same_input(setup, query, gallery):  # without random crops one always finds the other
+            continue
         shared = shared_heads(setup.graph, query, gallery)
         positions = pool(_with_all(setup, store, split, (query, gallery)))
-        reason = _why_not(setup, split, query, gallery, shared is not None, len(positions))
+        reason = _why_not(split, shared is not None, len(positions))
         if shared is None or reason:
-            named = query < gallery and not is_same_input(setup, query, gallery)
-            left_out += [f"{query} and {gallery} are not searched for: {reason}."] * named
+            left_out += [f"{query} and {gallery} are not searched for: {reason}."] * (query < gallery)
             continue
         pairs.append(
             Partners(query=query, gallery=gallery, facts=_facts(query, gallery, shared, places), positions=positions)
@@ -130,12 +131,10 @@ def _with_places(setup: Setup, store: Store) -> frozenset[str]:
     return frozenset(name for name, view in setup.views.items() if has_places(view, stored[view.modality]))
 
 
-def _why_not(setup: Setup, split: str, query: str, gallery: str, is_shared: bool, samples: int) -> str:
+def _why_not(split: str, is_shared: bool, samples: int) -> str:
     """The reason why two views are not searched for, "" when they are."""
     if not is_shared:
         return "no edge gives them an embedding in common"
-    if is_same_input(setup, query, gallery):
-        return "one always finds the other"
     return f"fewer than {FEWEST} samples of the {split} split have both" if samples < FEWEST else ""
 
 
@@ -167,8 +166,7 @@ def is_same_input(setup: Setup, a: str, b: str) -> bool:
 
 def distinct_views(setup: Setup) -> tuple[str, ...]:
     """The views that are drawn once, without those that are the same input as an earlier one."""
-    views = setup.graph.drawn_once
-    return tuple(view for i, view in enumerate(views) if not copied_from(setup, view, views[:i]))
+    return tuple(view for view, first in _first_names(setup).items() if not first)
 
 
 def measured_views(setup: Setup) -> dict[str, View]:
@@ -180,10 +178,14 @@ def measured_views(setup: Setup) -> dict[str, View]:
 
 def same_views_in_words(setup: Setup) -> list[str]:
     """A sentence on the views that are not measured again, or none."""
-    views = setup.graph.drawn_once
-    first = {view: copied_from(setup, view, views[:i]) for i, view in enumerate(views)}
-    same = [f"{view} (as {other})" for view, other in first.items() if other]
+    same = [f"{view} (as {first})" for view, first in _first_names(setup).items() if first]
     return [f"Not measured twice: {', '.join(same)}, equal without random crops and augmentation."] if same else []
+
+
+def _first_names(setup: Setup) -> dict[str, str]:
+    """View that is drawn once -> the earlier view that is the same input, "" when there is none."""
+    views = setup.graph.drawn_once
+    return {view: copied_from(setup, view, views[:i]) for i, view in enumerate(views)}
 
 
 def copied_from(setup: Setup, view: str, others: Sequence[str]) -> str:

@@ -169,15 +169,15 @@ def _no_room(margins: Mapping[str, Margin], controls: Sequence[Measure]) -> list
 
     Raw values count where training is level with them; random weights also where it is worse.
     """
-    missed = [(row, margins[row.weights_in_words]) for row in controls if row.value >= FULL]
-    full = [row for row, m in missed if m.noise or (row is controls[0] and not m.clear)]
-    if not full:
-        return []
-    named = f"{full[0].weights_in_words} already reach {100 * full[0].value:.1f} %"
-    return [
-        f"{named[0].upper()}{named[1:]}, which leaves no room: judge by the rows with few labels a class, and by "
-        "retrieval."
-    ]
+    for row in (row for row in controls if row.value >= FULL):
+        name = row.weights_in_words
+        over = margins[name]
+        if over.noise or (row is controls[0] and not over.clear):
+            return [
+                f"{name[0].upper()}{name[1:]} already reach {100 * row.value:.1f} %, which leaves no room: judge by "
+                "the rows with few labels a class, and by retrieval."
+            ]
+    return []
 
 
 def _neighbours(rows: Iterable[Measure]) -> list[str]:
