@@ -102,6 +102,17 @@ def test_stl10_with_unlabelled_images(tmp_path: Path) -> None:
     assert (tmp_path / "run/checkpoints").is_dir()
 
 
+def test_stl10_lab_takes_all_others_where_the_data_has_fewer_than_the_paper(
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "stl10_lab", "--data", str(scenes), "--encoder", "convnet", *FAST, "--evaluate", "false"]
+    assert run([*words, "--out", str(tmp_path / "run")]) == 0
+    assert "negatives: all 55 other training samples, which are fewer" in capsys.readouterr().out
+    assert mv.load(tmp_path / "run").setup.graph.named_edges()["L-ab"].objective.negatives == 55
+    with pytest.raises(MultiviewError, match="9000 negatives asked for, but the data has only 55 other samples"):
+        run([*words, "--out", str(tmp_path / "typed"), "--negatives", "9000"])
+
+
 def write_words(folder: Path, speakers: int = 8) -> None:
     """Writes `WORD/SPEAKER.wav`: each word is a tone, each speaker a loudness."""
     rng = np.random.default_rng(0)
