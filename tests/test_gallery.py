@@ -13,14 +13,15 @@ import many_kinds
 import numpy as np
 import pytest
 import soundfile
-from many_kinds import Leaky, of_names
+from many_kinds import Leaky, of_names, trained_of
 
+import multiview as mv
 from multiview import Trained
 from multiview.data.modality import Modality
 from multiview.gallery.choice import choose
 from multiview.gallery.duplicates import candidates
 from multiview.gallery.held_out import HeldOut, held_out
-from multiview.gallery.neighbours import neighbours
+from multiview.gallery.neighbours import neighbours, searches
 from multiview.gallery.orders import orders
 from multiview.gallery.sounds import sound, sounds
 from multiview.gallery.store_facts import store_facts
@@ -114,6 +115,35 @@ def test_orders_of_one_view_go_by_its_nearest_sample() -> None:
     made = orders(one, neighbours(one))
     assert made["hardest"][0] == 3 and set(made["nearest"][:2].tolist()) == {0, 1}
     assert "disagreeing" not in made
+
+
+def test_a_view_without_a_partner_shows_the_queries_that_missed_their_other_crop() -> None:
+    """Sample 2 comes after 1 on its other crop, and 3 after all others; 0 and 1 find themselves."""
+    a = plane([0, 20, 40, 100])
+    one = HeldOut(
+        split="test",
+        rows=np.arange(4),
+        present={"a": np.ones(4, bool)},
+        z={"a": a},
+        pairs={("a", "a"): (a, a)},
+        crops={"a": (plane([0, 20, 35, 100]), plane([0, 30, 60, 250]))},
+    )
+    found = neighbours(one)
+    assert searches(one, found)["a", "a"].rank.tolist() == [1, 1, 2, 4]
+    made = orders(one, found)
+    assert made["hardest"][:2].tolist() == [3, 2]
+    (missed,) = choose(one, found, made).failures
+    assert (missed["query"], missed["gallery"], missed["missed"], missed["of"]) == ("a", "a", 2, 4)
+    assert [(case["sample"], case["top"][0]) for case in missed["cases"]] == [(2, 1), (3, 2)]
+
+
+def test_a_picture_under_two_names_is_shown_once(leaky: Trained) -> None:
+    views = {name: mv.make_view("rgb", mv.Crop(size=10, scale=(0.2, 0.6), name=name)) for name in ("one", "two")}
+    encoders = {"one": mv.make_encoder("convnet", 3, width=0.1), "two": "one"}
+    shown = held_out(trained_of(leaky.store, views, encoders))
+    assert shown is not None and list(shown.z) == list(shown.crops) == ["one"] and set(shown.pairs) == {("one", "one")}
+    query, found = shown.crops["one"]
+    assert query.shape == found.shape and not np.allclose(query, found)
 
 
 def test_a_sample_that_no_pair_has_is_in_no_order_of_difficulty() -> None:

@@ -247,6 +247,17 @@ def test_controls_without_a_network_stand_in_the_matrix_and_in_the_legend(traine
         assert said in text
 
 
+def test_a_view_of_which_no_pair_was_measured_has_no_row_and_no_column() -> None:
+    from multiview.report.matrix import compared
+
+    probe = measure("linear", "L", "trained", 0.9)
+    crops = replace(probe, measure="retrieval_recall_1", views=("one", "one"))
+    gap = replace(probe, measure="modality_gap", views=("two", "one"))
+    assert compared([probe], ["L", "ab"]) == []
+    assert compared([probe, crops], ["one", "two"]) == ["one"]
+    assert compared([crops, gap], ["one", "two", "three"]) == ["one", "two"]
+
+
 @pytest.mark.parametrize(("ridge", "state"), [(0.4, "good"), (-0.1, "unknown")])
 def test_a_card_is_green_only_where_every_control_is_beaten(
     trained: Path, tmp_path: Path, ridge: float, state: str

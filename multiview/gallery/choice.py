@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from multiview.gallery.held_out import HeldOut
-from multiview.gallery.neighbours import Found, failures
+from multiview.gallery.neighbours import Found, failures, searches
 from multiview.gallery.orders import SPREAD, Numbers
 
 Key = tuple[str, int]
@@ -68,7 +68,7 @@ def choose(
             pictures |= needed
             queries[i] = of_query
             orders[name].append(i)
-    missed = _failures(found, pictures, most)
+    missed = _failures(searches(held, found), pictures, most)
     spare = most - len(pictures)
     pictures |= {(views[0], i) for i in _evenly(range(count), max(spare, 0))}
     return Choice(table, queries, {name: each for name, each in orders.items() if each}, missed, pictures)
@@ -84,23 +84,14 @@ def _in_turns(wanted: Mapping[str, Numbers]) -> Iterator[tuple[str, int]]:
         yield from ((name, each[place]) for name, each in firsts.items() if place < len(each))
 
 
-def _failures(found: Mapping[tuple[str, str], Found], pictures: set[Key], most: int) -> list[dict[str, Any]]:
+def _failures(searched: Mapping[tuple[str, str], Found], pictures: set[Key], most: int) -> list[dict[str, Any]]:
     """The failures of every pair; adds their pictures, a third of `most` at the most."""
-    between = [pair for pair in found if pair[0] != pair[1]]
-    each = max(1, min(FAILURES, most // (3 * 7 * max(len(between), 1))))
+    each = max(1, min(FAILURES, most // (3 * 7 * max(len(searched), 1))))
     listed = []
-    for a, b in between:
-        cases: list[dict[str, Any]] = [{"sample": i, **found[a, b].of(i)} for i in failures(found[a, b], each)]
-        searched = found[a, b].rank > 0
-        listed.append(
-            {
-                "query": a,
-                "gallery": b,
-                "missed": int((found[a, b].rank > 1).sum()),
-                "of": int(searched.sum()),
-                "cases": cases,
-            }
-        )
+    for (a, b), found in searched.items():
+        cases: list[dict[str, Any]] = [{"sample": i, **found.of(i)} for i in failures(found, each)]
+        missed, of = int((found.rank > 1).sum()), int((found.rank > 0).sum())
+        listed.append({"query": a, "gallery": b, "missed": missed, "of": of, "cases": cases})
         pictures |= {key for case in cases for key in ((a, case["sample"]), (b, case["sample"]))}
         pictures |= {(b, i) for case in cases for i in case["top"]}
     return listed

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from multiview.gallery.held_out import HeldOut
+from multiview.gallery.held_out import HeldOut, Vectors
 
 FOUND = 5
 """Nearest samples that are kept of every query."""
@@ -41,18 +42,25 @@ def neighbours(held: HeldOut) -> dict[tuple[str, str], Found]:
     Within one view, the query itself is left out, and no rank is known. As in the measure of
     retrieval, equally similar samples count against the query's own.
     """
-    return {(a, b): _found(held, a, b) for a, b in held.pairs}
+    return {(a, b): _found(held, (a, b), held.pairs[a, b], itself=a == b) for a, b in held.pairs}
 
 
-def _found(held: HeldOut, a: str, b: str) -> Found:
-    query, gallery = held.pairs[a, b]
+def searches(held: HeldOut, found: Mapping[tuple[str, str], Found]) -> dict[tuple[str, str], Found]:
+    """Where a sample is to find its own: pairs of views, and two crops of one view."""
+    between = {pair: each for pair, each in found.items() if pair[0] != pair[1]}
+    return between | {(a, a): _found(held, (a, a), both, itself=False) for a, both in held.crops.items()}
+
+
+def _found(held: HeldOut, pair: tuple[str, str], both: tuple[Vectors, Vectors], itself: bool) -> Found:
+    """itself: query and gallery are the same embeddings, so that a sample is not to find itself."""
+    (query, gallery), (there, has) = both, (held.present[view] for view in pair)
     n = len(query)
     top, rank, best = np.full((n, min(FOUND, n)), -1), np.zeros(n, np.int64), np.full(n, -np.inf)
     for start in range(0, n, ROWS):
         here = np.arange(start, min(start + ROWS, n))
-        similarity = np.where(held.present[b], query[here] @ gallery.T, -np.inf)
+        similarity = np.where(has, query[here] @ gallery.T, -np.inf)
         own = similarity[np.arange(len(here)), here]
-        if a == b:
+        if itself:
             similarity[np.arange(len(here)), here] = -np.inf
         else:
             rank[here] = np.where(np.isfinite(own), (similarity >= own[:, None]).sum(1), 0)
@@ -60,7 +68,6 @@ def _found(held: HeldOut, a: str, b: str) -> Found:
         ordered = np.take_along_axis(similarity, order, axis=1)
         top[here] = np.where(np.isfinite(ordered), order, -1)
         best[here] = ordered[:, 0]
-    there = held.present[a]
     return Found(np.where(there[:, None], top, -1), np.where(there, rank, 0), np.where(there, best, -np.inf))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multiview.gallery.held_out import HeldOut
-from multiview.gallery.neighbours import Found
+from multiview.gallery.neighbours import Found, searches
 
 Numbers = NDArray[np.int64]
 NEAREST, HARDEST, DISAGREEING, SPREAD = "nearest", "hardest", "disagreeing", "spread"
@@ -20,10 +20,10 @@ NEAREST, HARDEST, DISAGREEING, SPREAD = "nearest", "hardest", "disagreeing", "sp
 def orders(held: HeldOut, found: Mapping[tuple[str, str], Found]) -> dict[str, Numbers]:
     """Name of an order -> samples, the most fitting first; orders that say nothing are left out.
 
-    `nearest`: the own sample is found first in other views, by the mean logarithm of its ranks; of
-    equal ranks, the most similar first. Of a view without a partner, the similarity of the nearest
-    sample counts. `hardest`: the reverse. `disagreeing`: the nearest samples of one view are the
-    least similar in the other views.
+    `nearest`: the own sample is found first in other views, or in another crop of a view without a
+    partner, by the mean logarithm of its ranks; of equal ranks, the most similar first. Without
+    any, the similarity of the nearest sample counts. `hardest`: the reverse. `disagreeing`: the
+    nearest samples of one view are the least similar in the other views.
     """
     effort = _effort(held, found)
     known = np.flatnonzero(np.isfinite(effort))
@@ -39,20 +39,16 @@ def orders(held: HeldOut, found: Mapping[tuple[str, str], Found]) -> dict[str, N
 
 def _effort(held: HeldOut, found: Mapping[tuple[str, str], Found]) -> NDArray[np.float64]:
     """How hard every sample is to find, (n,): low = easy, NaN = it has no pair of views."""
-    between = [pair for pair in found if pair[0] != pair[1]]
-    if not between:
-        return _mean([np.where(_has(found[pair]), -found[pair].best, np.nan) for pair in found])
-    known = [found[pair].rank > 0 for pair in between]
-    ranks = [
-        np.where(there, np.log(np.maximum(found[pair].rank, 1)), np.nan)
-        for pair, there in zip(between, known, strict=True)
-    ]
-    likeness = [np.where(there, _own(held, *pair), np.nan) for pair, there in zip(between, known, strict=True)]
+    searched = searches(held, found)
+    if not searched:
+        return _mean([np.where(_has(each), -each.best, np.nan) for each in found.values()])
+    ranks = [np.where(each.rank > 0, np.log(np.maximum(each.rank, 1)), np.nan) for each in searched.values()]
+    likeness = [np.where(each.rank > 0, _own(held, *pair), np.nan) for pair, each in searched.items()]
     return _mean(ranks) - 1e-3 * _mean(likeness)
 
 
 def _own(held: HeldOut, a: str, b: str) -> NDArray[np.float64]:
-    query, gallery = held.pairs[a, b]
+    query, gallery = held.crops[a] if a == b else held.pairs[a, b]
     return np.einsum("nd,nd->n", query.astype(np.float64), gallery.astype(np.float64))
 
 

@@ -36,13 +36,21 @@ class Cell:
     controls: Sequence[str] = ()
 
 
+def compared(rows: Sequence[Measure], views: Sequence[str]) -> list[str]:
+    """The views of which a pair was measured, in their order."""
+    there = {view for measure, pair in _known(rows) if measure in (FIRST_TRY, *NAMES) for view in pair}
+    return [view for view in views if view in there]
+
+
 def matrix(rows: Sequence[Measure], views: Sequence[str]) -> list[list[Cell | None]]:
     """A row of cells for every query view; None for pairs that were not measured."""
-    known: Rows = {(row.measure, row.views): row for row in rows if row.weights == TRAINED and len(row.views) == 2}
-    if not any(measure in (FIRST_TRY, *NAMES) for measure, _ in known):
-        return []
+    known = _known(rows)
     controls = [row for row in rows if row.measure == FIRST_TRY and row.weights != TRAINED]
     return [[_cell(known, controls, a, b) for b in views] for a in views]
+
+
+def _known(rows: Sequence[Measure]) -> Rows:
+    return {(row.measure, row.views): row for row in rows if row.weights == TRAINED and len(row.views) == 2}
 
 
 def _cell(known: Mapping[Any, Measure], controls: Sequence[Measure], a: str, b: str) -> Cell | None:

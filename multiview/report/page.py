@@ -23,7 +23,7 @@ from multiview.report.data_facts import data_facts, store_lines
 from multiview.report.drawing import svg
 from multiview.report.further_cards import further_cards
 from multiview.report.gather import Gathered, gather, require_runs
-from multiview.report.matrix import matrix
+from multiview.report.matrix import compared, matrix
 from multiview.report.measured import legend, tables
 from multiview.report.reproduce import reproduce
 from multiview.report.several import several
@@ -123,7 +123,7 @@ def _of_one(run: Gathered, pictures: bool) -> dict[str, Any]:
     if not pictures:
         gallery |= {"pictures": {}, "sounds": {}}
     notes = [*run.notes, *([] if pictures else [NO_PICTURES])]
-    drawn, sets = figures([run], [0]), upsets(run.rows)
+    drawn, sets, views = figures([run], [0]), upsets(run.rows), compared(run.rows, run.views)
     return {
         "title": run.name,
         "single": True,
@@ -132,8 +132,8 @@ def _of_one(run: Gathered, pictures: bool) -> dict[str, Any]:
         "legend": legend(run.rows),
         "notes": notes,
         "graph": svg(run) if run.views else "",
-        "matrix": matrix(run.rows, run.views),
-        "views": run.views,
+        "matrix": matrix(run.rows, views),
+        "views": views,
         "figures": drawn,
         "tables": tables(run.rows),
         "subsets": subsets(run),
@@ -150,6 +150,7 @@ def _of_several(runs: Sequence[Gathered]) -> dict[str, Any]:
     both = several(runs)
     colours = [both.colour_of(run.name) for run in runs]
     drawn = figures(runs, colours)
+    shown = [(run, compared(run.rows, run.views)) for run in runs]
     return {
         "title": f"{len(runs)} runs",
         "single": False,
@@ -158,7 +159,7 @@ def _of_several(runs: Sequence[Gathered]) -> dict[str, Any]:
         "cards": [both.card],
         "legend": legend([row for run in runs for row in run.rows]),
         "notes": [note for run in runs for note in run.notes],
-        "matrices": [(run.name, run.views, matrix(run.rows, run.views)) for run in runs],
+        "matrices": [(run.name, views, matrix(run.rows, views)) for run, views in shown],
         "figures": drawn,
         "reproduce": [reproduce(run) for run in runs],
         "data": {"figures": drawn, "upsets": [], "gallery": {}, "several": True},

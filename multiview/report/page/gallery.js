@@ -84,11 +84,11 @@ document.querySelectorAll(".pair").forEach(button => button.addEventListener("cl
   const of = (gallery.failures || []).find(each => each.query === query && each.gallery === to);
   if (!of) { box.replaceChildren(make("p", "legend", `No failures of ${query} → ${to} are stored.`)); return; }
   const rows = make("div", "rows");
-  rows.append(make("h4", "", `${query} → ${to}: ${of.missed} of ${of.of} queries did not find their own sample first` + (of.cases.length < of.missed ? `; ${of.cases.length} of them, spread evenly` : "")));
+  rows.append(make("h4", "", `${query === to ? `two crops of ${to}` : `${query} → ${to}`}: ${of.missed} of ${of.of} queries did not find their own sample first` + (of.cases.length < of.missed ? `; ${of.cases.length} of them, spread evenly` : "")));
   for (const each of of.cases) {
-    const own = tile(to, each.sample);
+    const own = tile(to, each.sample), itself = query === to; // both crops have the picture of the whole sample
     own.classList.add("own");
-    line(rows, `query, its own (number ${each.rank}), and what was found instead`, [tile(query, each.sample), own, make("span", "arrow", "→"), ...found(to, each, each.sample)]);
+    line(rows, `query, its ${itself ? "other crop" : "own"} (number ${each.rank}), and what was found instead`, [tile(query, each.sample), ...(itself ? [] : [own]), make("span", "arrow", "→"), ...found(to, each, each.sample)]);
   }
   box.replaceChildren(rows);
 }));
