@@ -23,7 +23,6 @@ from multiview.papers import is_graph_file
 from multiview.plugins import load
 from multiview.recipe import Recipe, Setup
 from multiview.recipe_origin import launch_target, origin_of, remember, short_name, words_of_run
-from multiview.runs import config
 from multiview.train.runfolder import CONFIG, optimizer_of
 from multiview.typed_length import with_typed_length
 
@@ -111,22 +110,14 @@ def parse_recipe(recipe: type[R], argv: Sequence[str], prog: str | None = None) 
     configs = [Path(out) / CONFIG for word, out in pairwise(_split_out(argv)) if word == "--out"]
     if {"--resume", "--resume=true"} & set(argv) and configs and configs[-1].is_file():
         # Config first: the run's objective may have other options than the recipe's default.
-        options = read([*_of_run(configs[-1], recipe), *argv])
+        options = read([*words_of_run(configs[-1].parent, recipe), *argv])
         if options.resume:
             return options
     options = read(argv)
     file = Path(options.out or "") / CONFIG
     if not (options.resume and options.out and file.is_file()):
         return options
-    return read([*_of_run(file, recipe), *argv])
-
-
-def _of_run(file: Path, recipe: type[Recipe]) -> list[str]:
-    """The options of a run as words. Before runs noted how CMC draws, it drew for each sample."""
-    options = config(file.parent)
-    banks = [name for name, value in options.items() if isinstance(value, Mapping) and "z_momentum" in value]
-    drawn = (f"--{name}.draw=sample" for name in banks if "draw" not in options[name])
-    return [*words_of_run(file.parent, recipe), *drawn]
+    return read([*words_of_run(file.parent, recipe), *argv])
 
 
 def _split_out(argv: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
@@ -99,10 +100,15 @@ def recipe_of(folder: Path, *, trust_code: bool = False) -> Recipe:
 
 
 def words_of_run(folder: Path, kind: type[Recipe]) -> list[str]:
-    """The options of a run as words, with those that versions before the option did not note."""
+    """The options of a run as words, with those that versions before the option did not note.
+
+    Before runs noted how CMC draws its negatives, it drew them for each sample.
+    """
     noted = config(folder)
     older = [f"--{name}={json.dumps(value)}" for name, value in kind.older.items() if name not in noted]
-    return ["--config", str(folder / CONFIG), *older]
+    banks = [name for name, value in noted.items() if isinstance(value, Mapping) and "z_momentum" in value]
+    drawn = [f"--{name}.draw=sample" for name in banks if "draw" not in noted[name]]
+    return ["--config", str(folder / CONFIG), *older, *drawn]
 
 
 def remember(origin: dict[str, str] | None) -> None:

@@ -18,8 +18,11 @@ from multiview.data.load.identity import Identity, identity_of, ids_digest
 from multiview.data.sources.arrays import Arrays
 from multiview.data.write.preprocess import preprocess
 from multiview.encoders.mlp import mlp
+from multiview.launch import parse_recipe
 from multiview.model import MultiviewModel
 from multiview.objectives import SigLIP, SimSiam
+from multiview.recipe_origin import recipe_of
+from multiview.recipes.cmc_lab import CmcLab
 from multiview.train import checkpoint
 from multiview.train.finite import MOST_OVERFLOWS, Overflows
 from multiview.train.optimiser import make_optimiser
@@ -248,3 +251,15 @@ def test_a_path_of_another_spelling_is_no_changed_option(tmp_path: Path, monkeyp
     same, other = (mv.Recipe(data=data, seed=1) for data in (str(tmp_path / "photos"), str(tmp_path)))
     assert changed_options(tmp_path, same) == ["seed 0 -> 1"]
     assert f"data photos -> {tmp_path}" in changed_options(tmp_path, other)
+
+
+def test_a_run_that_did_not_note_how_its_bank_draws_draws_for_each_sample(tmp_path: Path) -> None:
+    (tmp_path / "environment.json").write_text(json.dumps({"recipe": {"name": "cmc_lab"}}))
+    noted = {"negatives": 16, "z_momentum": 0.99}
+    for more, draw in (({}, "sample"), ({"draw": "step"}, "step")):
+        (tmp_path / "config.yaml").write_text(json.dumps({"data": "scenes", "objective": noted | more}))
+        recipe = recipe_of(tmp_path)
+        assert isinstance(recipe, CmcLab) and isinstance(recipe.objective, mv.CMC)
+        assert (recipe.objective.draw, recipe.objective.negatives) == (draw, 16)
+        resumed = parse_recipe(CmcLab, ["--resume", "--out", str(tmp_path)])
+        assert isinstance(resumed.objective, mv.CMC) and resumed.objective.draw == draw
