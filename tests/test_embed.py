@@ -24,8 +24,10 @@ from multiview.data.store.reading import Store
 from multiview.embed import tables
 from multiview.embed.gallery import read_gallery
 from multiview.embed.search import nearest
-from multiview.embed.tables import METADATA, cast
+from multiview.embed.tables import METADATA, cast, write_table
 from multiview.portable.layout import read_layout
+from multiview.portable.model import Column
+from multiview.portable.vectors import Vectors
 from multiview.portable.write import write_model
 
 
@@ -298,3 +300,15 @@ def test_an_older_pyarrow_is_named_that_cannot_write_absent_vectors() -> None:
 
     with pytest.raises(mv.MultiviewError, match=r"pyarrow [\d.]+ cannot write .* pip install --upgrade pyarrow"):
         tables._write_rows(pa, Older(), pa.table({"x": [1]}))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_absent_views_are_rows_of_nan_in_an_npz(dtype: str, tmp_path: Path) -> None:
+    columns = (Column("a", None, 2), Column("b", None, 2))
+    there = {"a": np.array([True, True]), "b": np.array([True, False])}
+    values = {each: np.where(there[each.view][:, None], np.ones((2, 2), "float32"), 0) for each in columns}
+    part = Vectors(columns, values, there, ["x", "y"], ["", ""], ["", ""], ["", ""])
+    write_table(tmp_path / "v.npz", lambda: [part], columns, ("a", "b"), {"dtype": dtype})
+    with np.load(tmp_path / "v.npz") as arrays:
+        assert np.isfinite(arrays["h_a"]).all()
+        np.testing.assert_array_equal(np.isnan(arrays["h_b"]), [[False, False], [True, True]])

@@ -17,6 +17,7 @@ from multiview import settings
 from multiview.commands.study import Study, shown, split_words, study
 from multiview.errors import MultiviewError
 from multiview.graphs.values import Graph, GraphEdge, GraphView
+from multiview.options import parse
 from multiview.settings import t_interval
 from multiview.study import verdict, worker
 from multiview.study.build import _file_text, build
@@ -109,6 +110,14 @@ def test_a_view_leaves_an_edge_of_many_views() -> None:
     assert [edge.views for edge in left.edges] == [("b", "c", "d")]
 
 
+@pytest.mark.parametrize(("objective", "left"), [(mv.CoMM(), True), (mv.GRAM(), True), (mv.Symile(), False)])
+def test_a_view_leaves_an_edge_of_three_where_the_objective_takes_two(objective: mv.Objective, left: bool) -> None:
+    found = without_view(explicit(Graph.of(VIEWS, "joint", objective)), "L")
+    assert ([edge.views for edge in found.edges] == [("ab", "depth")]) if isinstance(found, Graph) else not left
+    if isinstance(found, Graph):
+        found.setup()
+
+
 def test_one_view_alone_meets_itself_in_small_crops_of_the_same_width() -> None:
     own = alone(replace(graph(), crop=mv.Crop(scale=(0.7, 1.0))), "depth")
     assert own.edges == (GraphEdge(("depth", "depth"), mv.SimCLR(temperature=0.2, dim=16), crop="own"),)
@@ -153,6 +162,19 @@ def test_words_are_those_of_the_study_or_of_the_recipe() -> None:
         Study(parts=("view",))
     with pytest.raises(MultiviewError, match="names no values"):
         _ = Study(sweep=("K",)).sweeps
+
+
+@pytest.mark.parametrize("words", [["--sweep", "temperature=0.1,0.5"], ["--sweep=temperature=0.1,0.5"]])
+def test_values_of_a_sweep_are_typed_as_the_help_says(words: list[str]) -> None:
+    assert parse(Study, words, prog="multiview study auto").sweeps == [("temperature", "0.1"), ("temperature", "0.5")]
+
+
+def test_several_options_are_swept_in_one_list() -> None:
+    swept = Study(sweep=("K=64", "128", "batch=8")).sweeps
+    assert swept == [("K", "64"), ("K", "128"), ("batch", "8")]
+    assert Study().sweeps == []
+    with pytest.raises(MultiviewError, match="names no values"):
+        _ = Study(sweep=("0.5",)).sweeps
 
 
 ALL = Variant(name=BASE, kind=BASE, subject="all", recipe="graph", words=("base.yaml",))

@@ -17,7 +17,7 @@ from multiview.data.store.reading import Store
 from multiview.measure.cuts import GALLERY, QUERY, cut_views
 from multiview.measure.evaluate import evaluate
 from multiview.measure.geometry import cka, modality_gap
-from multiview.measure.plain_models import FITS, cca, choose, components, folds_of, ridge
+from multiview.measure.plain_models import FITS, Fit, cca, choose, components, folds_of, ridge
 from multiview.measure.plain_values import COLUMNS, MOST, log_spectrum, statistics, values
 from multiview.measure.retrieval import Bootstrap, fused_ranks, ranks
 from multiview.model import MultiviewModel
@@ -213,3 +213,12 @@ def test_pictures_are_searched_by_two_crops(scenes: Path) -> None:
     assert {row.group for row in found.values()} == {"one -> one, another crop"}
     assert found["trained"].facts["crop"] == "own"
     assert {row.measure for row in rows if row.group == "one"} >= {"alignment", "uniformity", "kept_colour"}
+
+
+@pytest.mark.parametrize("fit", [ridge, cca])
+@pytest.mark.filterwarnings("error")
+def test_a_view_that_never_changes_is_related_to_nothing_without_a_warning(fit: Fit) -> None:
+    rows = np.random.default_rng(0).normal(size=(20, 3))
+    for x, y in ((rows, rows[:, :0]), (rows[:, :0], rows)):
+        ours, theirs = fit(x, y, 0.1)(x, y)
+        assert np.isfinite(ours).all() and np.isfinite(theirs).all()

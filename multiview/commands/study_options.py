@@ -54,10 +54,11 @@ class Study:
     @property
     def sweeps(self) -> list[tuple[str, str]]:
         """Option and value of every swept setting."""
-        found = []
-        for words in self.sweep:
-            name, equals, values = words.partition("=")
-            if not equals or not values:
+        found, name = list[tuple[str, str]](), ""
+        for words in (part for each in self.sweep for part in each.split(",")):  # the command line cuts at commas
+            option, equals, value = words.partition("=")
+            name, value = (option, value) if equals else (name, words)
+            if not name or not value:
                 raise MultiviewError(f"--sweep {words} names no values; write --sweep temperature=0.05,0.1,0.2.")
-            found += [(name, value) for value in values.split(",")]
+            found.append((name, value))
         return found

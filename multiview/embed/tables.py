@@ -130,7 +130,9 @@ def _write_npz(file: Path, parts: Parts, columns: Sequence[Column], views: Seque
     for view in views:
         arrays[f"has_{view}"] = np.concatenate([part.present[view] for part in every])
     for column, name in names.items():
-        arrays[name] = cast(np.concatenate([part.values[column] for part in every]), about["dtype"])
+        values = cast(np.concatenate([part.values[column] for part in every]), about["dtype"])
+        values[~arrays[f"has_{column.view}"]] = np.nan
+        arrays[name] = values
     for name in every[0].factors:
         arrays[f"factor_{name}"] = np.concatenate([part.factors[name] for part in every])
     arrays[METADATA] = np.array(json.dumps(about))

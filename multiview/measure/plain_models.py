@@ -95,7 +95,8 @@ def cca(x: Rows, y: Rows, penalty: float) -> Relation:
 
 def _penalised(centred: Rows, penalty: float) -> Rows:
     covariance = centred.T @ centred / len(centred)
-    return covariance + (penalty * np.trace(covariance) / len(covariance) + 1e-12) * np.eye(len(covariance))
+    width = max(len(covariance), 1)  # a view that never changes has no component
+    return covariance + (penalty * np.trace(covariance) / width + 1e-12) * np.eye(len(covariance))
 
 
 def _inverse_root(covariance: Rows) -> Rows:

@@ -139,6 +139,11 @@ def retrieval_notes(rows: Sequence[Measure]) -> list[str]:
             f"Ridge regression and CCA need no network: they relate the values of two views, or statistics of them, of "
             f"{max(fitted)} training samples; chosen on parts of these."
         )
+    if any(row.weights == FUSED for row in found):
+        notes.append(
+            "Late fusion: the similarities of the encoders and of the better of these two, each with mean 0 and "
+            "deviation 1, are summed."
+        )
     return notes
 
 

@@ -16,7 +16,7 @@ HEADINGS = (
     *("R@1 %", "95 %", "R@5 %", f"R@10 %\n{BESIDE}", f"median\nrank\n{BESIDE}"),
     *("random\nR@1 %", "chance\nR@1 %", "over\nrandom"),
 )
-FURTHER = {RIDGE: "ridge\nR@1 %", CCA: "CCA\nR@1 %", FUSED: "fused\nR@1 %"}
+FURTHER = {RIDGE: "ridge\nR@1 %", CCA: "CCA\nR@1 %", FUSED: "late\nfusion\nR@1 %"}
 """Columns that stand only where a run has such rows."""
 
 

@@ -44,7 +44,7 @@ TITLES = {
     **{name: f"R@{k}" for k, name in RECALL.items()},
 }
 """Measures, and how the page calls them; others by their own name."""
-WEIGHTS = {**IN_WORDS, RAW: "raw values", FUSED: "fused"}
+WEIGHTS = {**IN_WORDS, RAW: "raw values", FUSED: "late fusion"}
 """Weights and controls, and how the page calls them."""
 MOST = 60
 """Most lines of a table."""

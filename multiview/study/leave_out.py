@@ -59,11 +59,12 @@ def without_view(graph: Graph, view: str) -> Graph | str:
 
 
 def _edge_without(edge: GraphEdge, view: str) -> GraphEdge | None:
-    """The edge; without the view where three views or more are left; else None."""
+    """The edge; without the view where its objective can contrast the others; else None."""
     left = tuple(name for name in edge.views if name != view)
     if len(left) == len(edge.views):
         return edge
-    return replace(edge, views=left) if len(left) > 2 else None
+    of_two = edge.objective is not None and (edge.objective.fuses or edge.objective.also_pairs)
+    return replace(edge, views=left) if len(left) > (1 if of_two else 2) else None
 
 
 def without_edge(graph: Graph, edge: GraphEdge) -> Graph | str:
