@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from pictures import noise, save
+from PIL import Image
 
 from multiview.data.load import shared_names
 from multiview.data.load.detect_source import detect_source
@@ -14,6 +16,7 @@ from multiview.data.load.open_data import open_data
 from multiview.data.sources.aligned import Aligned
 from multiview.data.sources.audio import Audio
 from multiview.data.sources.folder import Folder
+from multiview.data.sources.hf import HuggingFace
 from multiview.data.sources.manifest import Manifest
 from multiview.data.store.reading import Store
 from multiview.data.write.preprocess import preprocess
@@ -67,6 +70,15 @@ CASES = {
     "one end": (["sun_image.png", "sea_image.png", "a_rgb.png"], Folder()),
     "ends that mean nothing": (["red_circle.png", "red_square.png", "blue_circle.png", "blue_square.png"], Folder()),
     "two endings of a kind": (["1.png", "1.jpg", "1.wav"], Folder()),
+    "folders of sides": (["left/1.png", "right/1.png"], Aligned(modalities={"left": "left", "right": "right"})),
+    "folders that end in sides": (
+        ["Cam_Left/1.png", "Cam_Right/1.jpg"],
+        Aligned(modalities={"Cam_Left": "Cam_Left", "Cam_Right": "Cam_Right"}),
+    ),
+    "sides with other names": (["left/1.png", "right/2.png"], Folder()),
+    "sides and a class": (["left/1.png", "right/1.png", "up/1.png"], Folder()),
+    "spoken sides": (["left/1.wav", "right/1.wav"], Audio()),
+    "arrays alone": (["acc/1.npy", "acc/2.npy", "gyr/1.npy", "gyr/2.npy"], Aligned(modalities=("acc", "gyr"))),
 }
 
 
@@ -74,6 +86,44 @@ CASES = {
 def test_the_source_of(case: str, tmp_path: Path) -> None:
     files, source = CASES[case]
     assert detect_source(touched(tmp_path, *files)) == source
+
+
+@pytest.mark.parametrize("name", ["state.json", "dataset_dict.json"])
+def test_a_dataset_that_was_saved_to_disk_is_read_as_such(name: str, tmp_path: Path) -> None:
+    assert detect_source(touched(tmp_path, name, "data.arrow")) == HuggingFace(dataset=str(tmp_path))
+
+
+def grey(path: Path, dtype: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.arange(800, 1800).reshape(25, 40).astype(dtype)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "modalities"),
+    [
+        ({"kamera": "uint8", "tiefe": "uint16"}, {"kamera": "kamera", "tiefe:depth": "tiefe"}),
+        ({"a": "uint8", "b": "uint16", "c": "uint8"}, {"a": "a", "b:depth": "b", "c": "c"}),
+        ({"kamera": "uint8", "tiefe": "uint8"}, None),
+        ({"kamera": "uint16", "tiefe": "uint16"}, None),
+    ],
+)
+def test_deep_greys_beside_pictures_are_depth(
+    dtypes: dict[str, str], modalities: dict[str, str] | None, tmp_path: Path
+) -> None:
+    for folder, dtype in dtypes.items():
+        for number in range(12):
+            grey(tmp_path / "in" / folder / f"{number}.png", dtype)
+    said: list[str] = []
+    store = open_data(str(tmp_path / "in"), tmp_path / "cache", said.append)
+    if modalities is None:
+        assert (len(store), store.manifest.classes) == (24, ("kamera", "tiefe"))
+        return
+    kinds = {each.name: each.kind for each in store.manifest.modalities}
+    assert kinds == {name.partition(":")[0]: name.partition(":")[2] or "image" for name in modalities}
+    bands = ", ".join(f"'{name}:bands': {name}" if kinds[name] == "depth" else f"{name}: {name}" for name in dtypes)
+    assert f'STORE --modalities "{{{bands}}}"' in said[-1] and "`multiview preprocess folder " in said[-1]
+    other = preprocess(Aligned(modalities=yaml.safe_load(f"{{{bands}}}")), tmp_path / "in", tmp_path / "bands")
+    assert "bands" in {each.kind for each in Store.open(other.out).manifest.modalities}
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,34 @@ def test_lists_are_tables_and_series(tmp_path: Path) -> None:
         reader(2)
 
 
+@pytest.mark.parametrize("kinds", [None, {"acc:series": "acc", "gyr:series": "gyr"}])
+def test_lists_of_different_lengths_are_series(kinds: dict[str, str] | None, tmp_path: Path) -> None:
+    rows = [{"acc": [[n, 1]] * (3 + n), "gyr": [0.5 * n] * (9 - n)} for n in range(5)]
+    plan = Manifest(modalities=kinds, series_rate=50).plan(write(tmp_path, "jsonl", rows))
+    assert [(each.kind, each.shape, each.rate) for each in plan.modalities] == [
+        ("series", (-1, 2), 50),
+        ("series", (-1, 1), 50),
+    ]
+    assert [plan.read(4)[name].shape for name in ("acc", "gyr")] == [(7, 2), (5, 1)]
+
+
+def test_a_list_of_another_length_is_a_mistake_where_others_agree(tmp_path: Path) -> None:
+    rows = [{"v": [1, 2, 3]} for _ in range(30)] + [{"v": [1, 2]}]
+    plan = Manifest().plan(write(tmp_path, "jsonl", rows))
+    assert [(each.kind, each.shape) for each in plan.modalities] == [("table", (3,))]
+    with pytest.raises(BadSample, match=r"v has shape \(2,\), the others \(3,\)"):
+        plan.read(30)
+
+
+def test_columns_of_plain_numbers_are_offered_as_a_table(tmp_path: Path) -> None:
+    rows = [{"name": f"p{n}", "age": n, "body mass": n / 2, "city": "Rome"} for n in range(4)]
+    with pytest.raises(MultiviewError) as raised:
+        Manifest().plan(write(tmp_path, "jsonl", rows))
+    typed = json.loads(str(raised.value).partition("--modalities '")[2].partition("'")[0])
+    plan = Manifest(modalities=typed).plan(tmp_path / "manifest.jsonl")
+    assert [(each.kind, each.names) for each in plan.modalities] == [("table", ("age", "body mass"))]
+
+
 def test_cells_that_are_no_numbers_are_rejected(tmp_path: Path) -> None:
     rows = [
         {"f1": 1, "f2": 2},

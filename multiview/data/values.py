@@ -201,7 +201,8 @@ def declare_modality(
         )
     if kind in TIMED and not rate:
         error = UnknownRateError if kind == "series" else MultiviewError
-        raise error(f"'{name}' is {kind} of an unknown rate; give --rate, in samples per second.")
+        called = "a series" if kind == "series" else kind
+        raise error(f"'{name}' is {called} of an unknown rate; give --rate, in samples per second.")
     if kind == "mask":
         dtype = np.dtype("uint8" if dtype.itemsize == 1 else "uint16")
     form = str(dtype) if kind == "mask" else DTYPES.get(kind, "float32")

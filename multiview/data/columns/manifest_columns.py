@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -16,7 +17,7 @@ from multiview.data.columns.picture_columns import Reader
 from multiview.data.files.failures import name_failures
 from multiview.data.listing.filetree import as_unicode
 from multiview.data.listing.tables import Columns
-from multiview.data.modality import Modality
+from multiview.data.modality import ANY, Modality
 from multiview.data.source import BadSample
 from multiview.data.values import ModalityChoice, as_stored, declare_modality, kind_of, text_bytes
 from multiview.errors import MultiviewError
@@ -178,7 +179,11 @@ class NumberCells:
 
 
 def list_column(each: ModalityChoice, column: Sequence[Any], rate: float | None) -> CellColumn:
-    """A column of lists of numbers (or of lists of such lists), all of one shape."""
+    """A column of lists of numbers (or of lists of such lists).
+
+    All have one shape, except for series, which may differ in length. Without a kind, lists of
+    which many differ in length are series.
+    """
     first = next((cell for cell in column if cell is not None), None)
     try:
         value = np.asarray(first, "float64")
@@ -187,16 +192,20 @@ def list_column(each: ModalityChoice, column: Sequence[Any], rate: float | None)
         raise MultiviewError(
             f"the column '{each.where[0]}' holds {first!r:.60}, which is no {kind} of numbers."
         ) from cause
-    kind = each.kind or kind_of(each.name, value.shape, value.dtype, rate)
+    lengths = Counter(len(cell) for cell in column if isinstance(cell, Sized))
+    other = len(lengths) > 1 and 2 * lengths.most_common(1)[0][1] < lengths.total()
+    kind = each.kind or ("series" if other and value.ndim in (1, 2) else None)
+    kind = kind or kind_of(each.name, value.shape, value.dtype, rate)
+    shape = (ANY, *value.shape[1:]) if kind == "series" and len(lengths) > 1 and value.ndim else value.shape
     return CellColumn(
-        declare_modality(each.name, kind, value.shape, value.dtype, rate),
-        ListCells(tuple(column), each.name, kind, rate, value.shape),
+        declare_modality(each.name, kind, shape, value.dtype, rate),
+        ListCells(tuple(column), each.name, kind, rate, shape),
     )
 
 
 @dataclass(frozen=True)
 class ListCells:
-    """Cells with lists of numbers."""
+    """Cells with lists of numbers. The first number of `shape` is ANY where lengths differ."""
 
     cells: tuple[Any, ...]
     name: str
@@ -211,8 +220,9 @@ class ListCells:
             return None
         with name_failures(where):
             value = np.asarray(cell, "float64")
-            if value.shape != self.shape:
-                raise BadSample(f"{self.name} has shape {value.shape}, the others {self.shape}")
+            ragged = self.shape[:1] == (ANY,)
+            if value.ndim != len(self.shape) or value.shape[ragged:] != self.shape[ragged:]:
+                raise BadSample(f"{self.name} has shape {value.shape}, the others {self.shape[ragged:] or 'one axis'}")
             return as_stored(declare_modality(self.name, self.kind, value.shape, value.dtype, self.rate), value)
 
 

@@ -61,7 +61,10 @@ def headers(path: Path) -> Headers:
 def _complaint(dtype: np.dtype) -> str:
     """Why an array of this dtype is not read, or an empty text."""
     if dtype.hasobject:
-        return "holds Python objects, which are not read; save numbers or texts."
+        return (
+            "holds Python objects, which are not read; save numbers or texts. Where samples differ in length, write a "
+            "folder with a .npy file for each of them."
+        )
     return "" if dtype.kind in PLAIN else f"holds {dtype}, which is not read; save numbers or texts."
 
 

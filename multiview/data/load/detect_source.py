@@ -12,6 +12,7 @@ from multiview.data.listing import labels
 from multiview.data.listing.recordings import SENSORS, sensor_of_column
 from multiview.data.listing.tables import ENDINGS as TABLES
 from multiview.data.listing.tables import read_columns
+from multiview.data.load.paired_folders import folders_of_arrays, folders_of_one_scene
 from multiview.data.load.shared_names import Listing, folders_of_kinds, keeping_holes, views_of_kinds, with_more_folders
 from multiview.data.source import Source
 from multiview.data.sources.aligned import FOLDERS, Aligned, modality_folders
@@ -19,6 +20,7 @@ from multiview.data.sources.arrays import Arrays
 from multiview.data.sources.audio import Audio
 from multiview.data.sources.cifar import Cifar10, Cifar100
 from multiview.data.sources.folder import Folder
+from multiview.data.sources.hf import HuggingFace, is_saved
 from multiview.data.sources.manifest import Manifest
 from multiview.data.sources.nyuv2 import FILE as NYU_FILE
 from multiview.data.sources.nyuv2 import NyuV2
@@ -48,16 +50,18 @@ TREES = {"image": images.ENDINGS, "sound": audiofiles.ENDINGS, "clip": videofile
 def detect_source(root: Path) -> Source:
     """The source for `root`: the first of these rules that holds decides.
 
-    A published dataset, a manifest and a file of arrays have their own sources. Two or more folders
+    A published dataset, a manifest, a file of arrays and a folder that `save_to_disk` of
+    `datasets` wrote have their own sources. Two or more folders
     with names of modalities mean `Aligned`, and so do two or more that hold the samples of a
     `labels.csv` under equal names, files NAME_left and NAME_right, or NAME_rgb and NAME_depth, in
     one folder, and files of several kinds under equal names, as mic/7.wav and cam/7.png, or 7.wav
-    and 7.png. A folder whose only table names files is read by that table, unless it has class
-    folders. Any other folder is read as class folders of its most frequent kind of file: images,
-    sounds or clips; a `labels.csv` with the columns `id` and `split`, or beside files without
-    folders, lists its samples. A folder of CSV files alone holds recordings of sensors, and so does
-    a CSV file with columns such as `acc_x` and no files. Raises MultiviewError for a file that no
-    source reads.
+    and 7.png. So do left/7.png and right/7.png, pictures of 16-bit greys beside others, and folders
+    of `.npy` files alone under equal names. A folder whose only table names files is read by that
+    table, unless it has class folders. Any other folder is read as class folders of its most
+    frequent kind of file: images, sounds or clips; a `labels.csv` with the columns `id` and
+    `split`, or beside files without folders, lists its samples. A folder of CSV files alone holds
+    recordings of sensors, and so does a CSV file with columns such as `acc_x` and no files. Raises
+    MultiviewError for a file that no source reads.
     """
     if root.is_file():
         return _source_of_file(root)
@@ -66,6 +70,8 @@ def detect_source(root: Path) -> Source:
         return published[0]
     if any((root / f"manifest{ending}").is_file() for ending in TABLES):
         return Manifest()
+    if is_saved(root):
+        return HuggingFace(dataset=str(root))
     files = Listing(root)
     aligned = _aligned(root, files)
     if aligned:
@@ -82,6 +88,10 @@ def _aligned(root: Path, files: Listing) -> Aligned | None:
     if patterns := views_by_ending(files):
         return Aligned(modalities=patterns)
     if names := folders_of_kinds(files):
+        return Aligned(modalities=names)
+    if patterns := folders_of_one_scene(files):
+        return Aligned(modalities=patterns)
+    if names := folders_of_arrays(files):
         return Aligned(modalities=names)
     return Aligned(modalities=patterns) if (patterns := views_of_kinds(files)) else None
 

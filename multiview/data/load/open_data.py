@@ -19,6 +19,7 @@ from multiview.data.load.detect_source import detect_source
 from multiview.data.load.memory import SPEC as MEMORY
 from multiview.data.load.mixedstore import mixed
 from multiview.data.load.mixing import ratio_of, stores_of
+from multiview.data.load.paired_folders import paired_note
 from multiview.data.load.sourcestore import FOLDER, SourceStore
 from multiview.data.source import Source
 from multiview.data.sources.folder import Folder
@@ -138,7 +139,8 @@ def _made_by(source: Source, path: Path, cache: Path, maker: _StoreMaker) -> Sto
         timed = _with_steps(source)
         if timed is source:
             raise
-        maker.say(f"{cause} Without it, one step of a series counts as one second.")
+        text = f"{cause}{_whose_options(str(cause), source, path)}"
+        maker.say(f"{text} Without it, one step of a series counts as one second.")
     return maker.open(timed, path, _base(timed, path, cache, maker.group))
 
 
@@ -148,7 +150,8 @@ def _whose_options(text: str, source: Source, path: Path) -> str:
     named = [name for name in re.findall(r"--(\w+)", text) if name in own]
     if not named or "multiview preprocess" in text:
         return ""
-    command = f"multiview preprocess {type(source).__name__.lower()} {path} STORE --{named[0]} ..."
+    called = f"{HF}:{path}" if isinstance(source, HuggingFace) else f"{type(source).__name__.lower()} {path}"
+    command = f"multiview preprocess {called} STORE --{named[0]} ..."
     return f" --{named[0]} belongs to `{command}`; then give --data STORE."
 
 
@@ -269,6 +272,8 @@ class _StoreMaker(NamedTuple):
         sync(out.parent)
         text = " ".join((f"prepared {called}:", *report.lines())).replace(str(draft), str(out))
         self.say(text + (_whose_options(text, source, root) if root else ""))
+        if root and (note := paired_note(source, root)):
+            self.say(note)
 
 
 def _folder_of(base: Path, origin: Provenance) -> Path:

@@ -250,11 +250,16 @@ def _package() -> Any:
     return datasets
 
 
+def is_saved(path: Path) -> bool:
+    """Whether `save_to_disk` wrote the folder."""
+    return any((path / name).is_file() for name in ("state.json", "dataset_dict.json"))
+
+
 def _loaded(datasets: Any, path: Path, config: str | None) -> Any:
     kinds = {".parquet": "parquet", ".tar": "webdataset", ".arrow": "arrow"}
     if path.is_file() and path.suffix.casefold() in kinds:
         return datasets.load_dataset(kinds[path.suffix.casefold()], data_files=str(path), split="train")
-    if any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
+    if is_saved(path):
         return datasets.load_from_disk(str(path))
     if path.is_file():
         raise ValueError(f"no builder reads a file that ends in {path.suffix!r}")

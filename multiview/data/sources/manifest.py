@@ -1,5 +1,6 @@
 """A table with one row per sample, and columns of files, numbers and texts."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -135,9 +136,11 @@ class Manifest(FileOptions):
         used = {column for each in chosen for column in each.where}
         others = [name for name in left if name not in used]
         if not chosen:
+            numbers = [name for name, column in left.items() if manifest_columns.are_numbers(column)]
+            choice = json.dumps({"numbers:table": numbers}, ensure_ascii=False) if numbers else "{NAME: COLUMN}"
             raise MultiviewError(
                 f"{path} has no column that looks like a modality; it has: {', '.join(columns)}. Choose columns with "
-                "--modalities '{NAME: COLUMN}'."
+                f"--modalities '{choice}'."
             )
         return chosen, _skipped(columns, others)
 
@@ -149,7 +152,8 @@ class Manifest(FileOptions):
         if each.kind != "text" and manifest_columns.are_files(column):
             return self._files(path, each, column)
         if each.kind not in (None, "text") or any(isinstance(cell, list) for cell in column):
-            return manifest_columns.list_column(each, column, self.rate)
+            rate = self.rate if each.kind == "audio" or self.series_rate is None else self.series_rate
+            return manifest_columns.list_column(each, column, rate)
         if each.kind is None and manifest_columns.are_numbers(column):
             return manifest_columns.number_column(each, columns)
         return manifest_columns.text_column(each, column, self.text_bytes)
