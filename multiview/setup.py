@@ -26,7 +26,7 @@ def with_statistics(setup: Setup, store: Store, situation: Situation) -> Setup:
     Views whose modality has another name in the store read that one, see `reading_others`.
     """
     found = reading_others(setup.views, {each.name: each for each in store.manifest.modalities})
-    views = {name: view_with_statistics(view, store, name) for name, view in found.items()}
+    views = {name: view_with_statistics(view, store, name, found) for name, view in found.items()}
     return replace(setup, views=views, graph=setup.graph.resolved(situation))
 
 

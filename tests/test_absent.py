@@ -24,6 +24,7 @@ HELD = {
     "image": Modality(name="image", kind="image", dtype="uint8", shape=(8, 8, 3), unit="sRGB"),
     "distance": Modality(name="distance", kind="depth", dtype="float32", shape=(8, 8), unit="m"),
     "caption": Modality(name="caption", kind="text", dtype="uint8", shape=(9,), unit="byte"),
+    "sound": Modality(name="sound", kind="audio", dtype="int16", shape=(-1,), unit="", rate=8000),
     "one": Modality(name="one", kind="table", dtype="float32", shape=(3,), unit=""),
     "two": Modality(name="two", kind="table", dtype="float32", shape=(4,), unit=""),
 }
@@ -42,7 +43,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.mark.parametrize(
     ("name", "options", "held", "words"),
     [
-        ("depth", {}, ["image"], "reads 'depth', which photos does not hold; it holds image. Leave the view out"),
+        ("depth", {}, ["image"], "reads 'depth', which photos does not hold; it holds image. Where you have 'depth' ("),
         (
             "depth",
             {},
@@ -51,7 +52,8 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Store:
         ),
         ("text", {}, ["image", "caption"], "mv.make_view('text', crop, modality='caption')"),
         ("table", {"columns": 3}, ["one", "two"], "mv.make_view('table', crop, modality=NAME)"),
-        ("L", {}, ["caption"], "the sources `aligned` and `manifest` take several files per sample"),
+        ("L", {}, ["caption"], "STORE --modalities \"{'caption:text': FOLDER_OF_CAPTION, image: FOLDER_OF_IMAGE}\"`"),
+        ("table", {"columns": 3}, ["image"], "the sources `aligned` and `manifest` take several files per sample"),
     ],
 )
 def test_the_message_says_what_is_there_and_how_to_name_it(
@@ -66,6 +68,28 @@ def test_the_message_says_what_is_there_and_how_to_name_it(
 def test_the_option_to_type_keeps_the_name_of_the_view_in_the_graph() -> None:
     error = str(absent_modality(mv.make_view("text", mv.Crop()), [HELD["caption"]], "photos", "words"))
     assert "--views by words=text:modality=caption. The recipe `auto`" in error
+
+
+@pytest.mark.parametrize(
+    ("names", "held", "words"),
+    [
+        (("L", "ab", "depth"), ["image"], "type --views '[L, ab]'. Where you have 'depth' ("),
+        (("photo=rgb", "L", "depth"), ["image"], "type --views '[photo=rgb, L]'. Where you have 'depth' ("),
+        (("L", "L_2", "depth"), ["image"], "it holds image. Where you have 'depth' ("),
+    ],
+)
+def test_the_views_that_remain_are_named(names: tuple[str, ...], held: list[str], words: str) -> None:
+    views = {
+        name.partition("=")[0]: mv.make_view(name.rpartition("=")[2][:5].rstrip("_2"), mv.Crop()) for name in names
+    }
+    error = str(absent_modality(views["depth"], [HELD[each] for each in held], "photos", "depth", views))
+    assert words in error and error.endswith("The recipe `auto` chooses views by what the data hold.")
+
+
+def test_the_two_sounds_of_a_class_are_made_by_pairs() -> None:
+    view = mv.make_view("logmel", mv.Crop(), modality="first", rate=8000)
+    error = str(absent_modality(view, [HELD["sound"]], "words", "first"))
+    assert "`multiview preprocess pairs FOLDER STORE`" in error
 
 
 @pytest.mark.parametrize("name", ["depth", "L", "text", "logmel", "normal"])

@@ -28,6 +28,8 @@ MOST = 6
 PLAIN = (RIDGE, CCA)
 FEW = 30
 """Fewer test samples than these are called few."""
+TOO_FEW = 20
+"""Among fewer samples, chance finds most of them among the first ten: only large gains show."""
 
 
 ADVICE = "Next: "
@@ -163,7 +165,12 @@ def standing(rows: Sequence[Measure]) -> str:
     learned = [row for row, m in zip(found, margins, strict=True) if m and m.clear]
     if learned and len(learned) == len(found) and all(map(beats_plain, found)):
         return "good"
-    return "unknown" if learned or None in margins or any(_among_ten(rows).values()) else "bad"
+    unknown = learned or None in margins or any(_among_ten(rows).values()) or _are_too_few(found)
+    return "unknown" if unknown else "bad"
+
+
+def _are_too_few(found: Sequence[Measure]) -> bool:
+    return 0 < max((row.tested for row in found), default=0) < TOO_FEW
 
 
 def _among_ten(rows: Iterable[Measure]) -> dict[str, bool]:
@@ -211,6 +218,11 @@ def _conclusion(found: Sequence[Measure], rows: Sequence[Measure]) -> str:
     if None in margins:
         return "No control was measured, so nobody can say whether the run learned."
     learned = [row for row, m in zip(found, margins, strict=True) if m and m.clear]
+    if not (learned or any(_among_ten(rows).values()) or any(map(_is_worse, found))) and _are_too_few(found):
+        return (
+            "Without labels: not better than random weights at the first try (R@1) beyond noise, but "
+            f"{counted(max(row.tested for row in found), 'sample')} are too few to tell whether the encoders learned."
+        )
     if not learned:
         return _not_at_once(_among_ten(rows))
     matched = [row.group for row in learned if not beats_plain(row)]

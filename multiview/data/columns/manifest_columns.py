@@ -194,8 +194,8 @@ def list_column(each: ModalityChoice, column: Sequence[Any], rate: float | None)
         ) from cause
     lengths = Counter(len(cell) for cell in column if isinstance(cell, Sized))
     other = len(lengths) > 1 and 2 * lengths.most_common(1)[0][1] < lengths.total()
-    kind = each.kind or ("series" if other and value.ndim in (1, 2) else None)
-    kind = kind or kind_of(each.name, value.shape, value.dtype, rate)
+    guessed = "series" if other and value.ndim in (1, 2) else kind_of(each.name, value.shape, value.dtype, rate)
+    kind = each.kind or guessed
     shape = (ANY, *value.shape[1:]) if kind == "series" and len(lengths) > 1 and value.ndim else value.shape
     return CellColumn(
         declare_modality(each.name, kind, shape, value.dtype, rate),

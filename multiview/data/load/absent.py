@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from multiview.data.modality import KINDS, Modality
+from multiview.data.sources.aligned import KINDS as ALIGNED
 from multiview.errors import MultiviewError, suggestion
 from multiview.view import View
 
 if TYPE_CHECKING:
     from multiview.data.store.reading import Store
 
+PAIRED = ("first", "second")
+"""The modalities that the source `pairs` makes."""
+SECOND = re.compile(r"_\d+$")
+"""End of the name of a second crop."""
 AUTO = "The recipe `auto` chooses views by what the data hold."
 
 
@@ -49,25 +55,42 @@ def other_notes(asked: Mapping[str, View], found: Mapping[str, View]) -> list[st
     return [f"{each} of these data." for each in first.values()]
 
 
-def absent_modality(view: View, stored: Iterable[Modality], place: str, called: str | None = None) -> MultiviewError:
-    """Says what the view reads, what there is, and how a modality of another name is read.
+def absent_modality(
+    view: View,
+    stored: Iterable[Modality],
+    place: str,
+    called: str | None = None,
+    views: Mapping[str, View] | None = None,
+) -> MultiviewError:
+    """Says what the view reads, what there is, and what to type.
 
-    called: the name of the view in the graph (None = that of its channels).
+    Args:
+        called: the name of the view in the graph (None = that of its channels).
+        views: all views of the graph by name.
     """
     held = {each.name: each.kind for each in stored}
     listing = (
         ", ".join(name if name == kind else f"{name} ({kind})" for name, kind in sorted(held.items())) or "nothing"
     )
-    name = view.made.factory.rpartition(":")[2] if view.made else view.channels.name
     return MultiviewError(
         f"view '{called or view.channels.name}' reads '{view.modality}', which {place} does not hold; it holds "
         f"{listing}."
-        f"{_remedy(view, name, held, called)}"
+        f"{_remedy(view, held, called, views or {})}"
     )
 
 
-def _remedy(view: View, name: str, held: dict[str, str], called: str | None) -> str:
-    word = name if called in (None, name) else f"{called}={name}"
+def _word(view: View, called: str | None) -> str:
+    """The view as `--views` takes it: `L`, or `left=rgb`."""
+    name = _installed(view)
+    return name if called in (None, name) else f"{called}={name}"
+
+
+def _installed(view: View) -> str:
+    return view.made.factory.rpartition(":")[2] if view.made else view.channels.name
+
+
+def _remedy(view: View, held: dict[str, str], called: str | None, views: Mapping[str, View]) -> str:
+    name, word = _installed(view), _word(view, called)
     alike = [other for other, kind in held.items() if kind == view.modality]
     near = suggestion(view.modality, held)
     auto = f" {AUTO}" if called else ""
@@ -77,8 +100,34 @@ def _remedy(view: View, name: str, held: dict[str, str], called: str | None) -> 
             f"{near} A view reads a modality of another name by mv.make_view('{name}', crop, modality={given}), and "
             f"where the recipe has --views by {word}:modality={first}.{auto}"
         )
-    kind = f" ({KINDS[view.modality]})" if view.modality in KINDS else ""
+    return f"{_without(views, held)} {_made(view, held)}{auto}"
+
+
+def _without(views: Mapping[str, View], held: Mapping[str, str]) -> str:
+    """How to leave the views out that the data lack, where two others remain; else ''."""
+    first = {
+        name: view for name, view in views.items() if SECOND.sub("", name) == name or SECOND.sub("", name) not in views
+    }
+    rest = [_word(view, name) for name, view in first.items() if view.modality in held]
+    return f" Where the recipe has --views, type --views '[{', '.join(rest)}]'." if len(rest) > 1 else ""
+
+
+def _made(view: View, held: Mapping[str, str]) -> str:
+    """How a store is made that holds the modality."""
+    if view.modality in PAIRED:
+        return (
+            f"The modality '{view.modality}' is one of two sounds of a class: make a store of class folders of sounds "
+            "by `multiview preprocess pairs FOLDER STORE`, and give --data STORE."
+        )
+    if view.modality in ALIGNED:
+        kinds = {name: kind for name, kind in held.items() if kind in ALIGNED} | {view.modality: view.modality}
+        named = {name if name == kind else f"'{name}:{kind}'": name for name, kind in kinds.items()}
+        places = ", ".join(f"{word}: FOLDER_OF_{name.upper()}" for word, name in named.items())
+        return (
+            f"Where you have '{view.modality}' ({KINDS[view.modality]}), make a store by `multiview preprocess aligned "
+            f'FOLDER STORE --modalities "{{{places}}}"`, and give --data STORE.'
+        )
     return (
-        f" Leave the view out where the recipe has --views, or make a store that holds '{view.modality}'{kind}: the "
-        f"sources `aligned` and `manifest` take several files per sample.{auto}"
+        f"Or make a store that holds '{view.modality}': the sources `aligned` and `manifest` take several files per "
+        "sample."
     )

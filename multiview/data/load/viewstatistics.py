@@ -100,18 +100,23 @@ def usable_views(store: Store) -> dict[str, View]:
     return found
 
 
-def with_statistics(view: View, store: Store, called: str | None = None) -> View:
+def with_statistics(
+    view: View, store: Store, called: str | None = None, views: Mapping[str, View] | None = None
+) -> View:
     """The view with open mean and std filled in for a store.
 
     The values come from the manifest or, if they are not there, from the central crops of up to
-    `MEASURED` training samples. Raises MultiviewError like `View.with_statistics`. called: the name
-    of the view in messages (None = that of its channels).
+    `MEASURED` training samples. Raises MultiviewError like `View.with_statistics`.
+
+    Args:
+        called: the name of the view in messages (None = that of its channels).
+        views: all views of the graph by name, for messages.
     """
     statistics = store.statistics
     stored = {modality.name: modality for modality in store.manifest.modalities}
     kind = stored.get(view.modality)
     if kind is None:
-        raise absent_modality(view, stored.values(), store.name, called)
+        raise absent_modality(view, stored.values(), store.name, called, views)
     known = view.mean is not None and view.std is not None
     plain = view.convert is None and view.modality in statistics and kind.dtype.startswith("float")
     if known or plain:
