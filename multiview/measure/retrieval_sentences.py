@@ -218,13 +218,8 @@ def _conclusion(found: Sequence[Measure], rows: Sequence[Measure]) -> str:
     if None in margins:
         return "No control was measured, so nobody can say whether the run learned."
     learned = [row for row, m in zip(found, margins, strict=True) if m and m.clear]
-    if not (learned or any(_among_ten(rows).values()) or any(map(_is_worse, found))) and _are_too_few(found):
-        return (
-            "Without labels: not better than random weights at the first try (R@1) beyond noise, but "
-            f"{counted(max(row.tested for row in found), 'sample')} are too few to tell whether the encoders learned."
-        )
     if not learned:
-        return _not_at_once(_among_ten(rows))
+        return _not_at_once(_among_ten(rows), found)
     matched = [row.group for row in learned if not beats_plain(row)]
     if len(learned) == len(found) and not matched:
         return "Without labels: the encoders learned what these views have in common."
@@ -248,8 +243,13 @@ def _below(found: Sequence[Measure]) -> str:
     return f" Worse than random weights: {_list(worse)}." if worse else ""
 
 
-def _not_at_once(among_ten: Mapping[str, bool]) -> str:
+def _not_at_once(among_ten: Mapping[str, bool], found: Sequence[Measure]) -> str:
     """The conclusion where no direction is learned at the first try."""
+    if _are_too_few(found) and not any(map(_is_worse, found)) and not any(among_ten.values()):
+        return (
+            "Without labels: not better than random weights at the first try (R@1) beyond noise, but "
+            f"{counted(max(row.tested for row in found), 'sample')} are too few to tell whether the encoders learned."
+        )
     if not among_ten:  # of an older version
         return "Without labels: not better than random weights at the first try (R@1), which shows no learning."
     better = [group for group, clear in among_ten.items() if clear]

@@ -184,14 +184,7 @@ def list_column(each: ModalityChoice, column: Sequence[Any], rate: float | None)
     All have one shape, except for series, which may differ in length. Without a kind, lists of
     which many differ in length are series.
     """
-    first = next((cell for cell in column if cell is not None), None)
-    try:
-        value = np.asarray(first, "float64")
-    except (TypeError, ValueError) as cause:
-        kind = each.kind or "table"
-        raise MultiviewError(
-            f"the column '{each.where[0]}' holds {first!r:.60}, which is no {kind} of numbers."
-        ) from cause
+    value = _first_numbers(each, column)
     lengths = Counter(len(cell) for cell in column if isinstance(cell, Sized))
     other = len(lengths) > 1 and 2 * lengths.most_common(1)[0][1] < lengths.total()
     guessed = "series" if other and value.ndim in (1, 2) else kind_of(each.name, value.shape, value.dtype, rate)
@@ -201,6 +194,17 @@ def list_column(each: ModalityChoice, column: Sequence[Any], rate: float | None)
         declare_modality(each.name, kind, shape, value.dtype, rate),
         ListCells(tuple(column), each.name, kind, rate, shape),
     )
+
+
+def _first_numbers(each: ModalityChoice, column: Sequence[Any]) -> np.ndarray:
+    first = next((cell for cell in column if cell is not None), None)
+    try:
+        return np.asarray(first, "float64")
+    except (TypeError, ValueError) as cause:
+        kind = each.kind or "table"
+        raise MultiviewError(
+            f"the column '{each.where[0]}' holds {first!r:.60}, which is no {kind} of numbers."
+        ) from cause
 
 
 @dataclass(frozen=True)

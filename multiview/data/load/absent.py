@@ -120,14 +120,16 @@ def _made(view: View, held: Mapping[str, str]) -> str:
             "by `multiview preprocess pairs FOLDER STORE`, and give --data STORE."
         )
     if view.modality in ALIGNED:
-        kinds = {name: kind for name, kind in held.items() if kind in ALIGNED} | {view.modality: view.modality}
-        named = {name if name == kind else f"'{name}:{kind}'": name for name, kind in kinds.items()}
-        places = ", ".join(f"{word}: FOLDER_OF_{name.upper()}" for word, name in named.items())
-        return (
-            f"Where you have '{view.modality}' ({KINDS[view.modality]}), make a store by `multiview preprocess aligned "
-            f'FOLDER STORE --modalities "{{{places}}}"`, and give --data STORE.'
-        )
+        return f"Where you have '{view.modality}' ({KINDS[view.modality]}), make a store by {_aligned(view, held)}."
     return (
         f"Or make a store that holds '{view.modality}': the sources `aligned` and `manifest` take several files per "
         "sample."
     )
+
+
+def _aligned(view: View, held: Mapping[str, str]) -> str:
+    """The command that makes a store of what is held and the modality of the view."""
+    kinds = {name: kind for name, kind in held.items() if kind in ALIGNED} | {view.modality: view.modality}
+    named = {name if name == kind else f"'{name}:{kind}'": name for name, kind in kinds.items()}
+    places = ", ".join(f"{word}: FOLDER_OF_{name.upper()}" for word, name in named.items())
+    return f'`multiview preprocess aligned FOLDER STORE --modalities "{{{places}}}"`, and give --data STORE'

@@ -270,7 +270,9 @@ class _StoreMaker(NamedTuple):
             out.rename(out.with_name(f"{out.name}.unfinished-{time.time_ns()}"))
         draft.rename(out)
         sync(out.parent)
-        text = " ".join((f"prepared {called}:", *report.lines())).replace(str(draft), str(out))
+        self._report(source, root, " ".join((f"prepared {called}:", *report.lines())).replace(str(draft), str(out)))
+
+    def _report(self, source: Source, root: Path | None, text: str) -> None:
         self.say(text + (_whose_options(text, source, root) if root else ""))
         if root and (note := paired_note(source, root)):
             self.say(note)

@@ -48,19 +48,20 @@ def paired_note(source: Source, root: Path) -> str:
     given = source.modalities if isinstance(source, Aligned) else None
     if not isinstance(given, Mapping) or given != folders_of_one_scene(Listing(root)):
         return ""
-    said = [
-        f"the folders {' and '.join(given.values())} hold pictures of equal names: views of one scene, not classes."
-    ]
-    for folder in (folder for name, folder in given.items() if name.endswith(DEPTH)):
-        bands = ", ".join(
-            f"'{other}:bands': {other}" if other == folder else f"{other}: {other}" for other in given.values()
-        )
-        said += [
-            f"{folder} has 16-bit greys: they are read as depth in millimetres. Where they are no depth, type "
-            f'`multiview preprocess aligned {root} STORE --modalities "{{{bands}}}"`.'
-        ]
-    return " ".join(
-        (*said, f"Where they are classes, type `multiview preprocess folder {root} STORE`. Then give --data STORE.")
+    deep = "".join(_depth_note(folder, given, root) for name, folder in given.items() if name.endswith(DEPTH))
+    return (
+        f"the folders {' and '.join(given.values())} hold pictures of equal names: views of one scene, not classes. "
+        f"{deep}Where they are classes, type `multiview preprocess folder {root} STORE`. Then give --data STORE."
+    )
+
+
+def _depth_note(folder: str, given: Mapping[str, str], root: Path) -> str:
+    bands = ", ".join(
+        f"'{other}:bands': {other}" if other == folder else f"{other}: {other}" for other in given.values()
+    )
+    return (
+        f"{folder} has 16-bit greys: they are read as depth in millimetres. Where they are no depth, type `multiview "
+        f'preprocess aligned {root} STORE --modalities "{{{bands}}}"`. '
     )
 
 
