@@ -166,6 +166,14 @@ def test_too_little_data_is_said(count: int) -> None:
     assert few_samples(20) is None
 
 
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_one_sample_is_refused(split: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "one.npz", image=np.zeros((1, 8, 8, 3), np.uint8), split=np.array([split]))
+    preprocess(Arrays(), tmp_path / "one.npz", tmp_path / "store")
+    with pytest.raises(MultiviewError, match="holds one sample, which nothing can be contrasted with"):
+        run(["train", "simclr", "--data", str(tmp_path / "store"), "--out", str(tmp_path / "run")])
+
+
 @pytest.mark.parametrize("words", [(), ("--views", "L,ab,depth")])
 def test_a_recipe_on_photos_without_depth_says_so(words: tuple[str, ...], tmp_path: Path) -> None:
     from samples import write_photos

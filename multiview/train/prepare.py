@@ -197,9 +197,15 @@ def _notes(store: Store, batches: Batches, train: Train) -> tuple[str | None, st
 
 
 def _count_samples(store: Store) -> int:
-    """The number of training samples. Raises MultiviewError when there is no training split."""
-    if TRAIN_SPLIT in store.split_names:
-        return store.count(TRAIN_SPLIT)
+    """The number of training samples. Raises MultiviewError when there is none or one in all."""
+    count = store.count(TRAIN_SPLIT) if TRAIN_SPLIT in store.split_names else 0
+    if count and len(store) > 1:
+        return count
+    if len(store) == 1:
+        raise MultiviewError(
+            f"{store.name} holds one sample, which nothing can be contrasted with. Give a folder or a table of "
+            "hundreds of samples or more."
+        )
     splits = ", ".join(store.split_names) or "none"
     raise MultiviewError(
         f"{store.name} has no samples in the split '{TRAIN_SPLIT}' (its splits: {splits}); give the samples to train "
