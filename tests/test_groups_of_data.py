@@ -15,8 +15,10 @@ import multiview as mv
 from multiview.cli import run as cli
 from multiview.data.listing.groups import groups_by_id
 from multiview.data.load.open_data import open_data
+from multiview.data.sources.arrays import Arrays
 from multiview.data.store.manifest import Manifest
 from multiview.data.store.reading import Store
+from multiview.data.write.preprocess import preprocess
 from multiview.train.groups import grouping_of, values_of
 
 PATIENTS = [f"p{number // 4:02d}" for number in range(60)]
@@ -192,7 +194,16 @@ def test_groups_without_effect_and_without_sense_are_said(
     assert run("simsiam", scenes, tmp_path / "run", "--plan", "--group", "label") == 0
     assert "changes nothing: no objective of this run has negatives" in capsys.readouterr().out
     assert run("simclr", scenes, tmp_path / "run", "--plan", "--group", "id:^.") == 2
-    assert "into one group: no sample has a negative" in capsys.readouterr().err
+    assert "into one group: no sample has a negative. Give a column" in capsys.readouterr().err
+
+
+def test_groups_that_leave_one_to_the_train_split_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    splits = np.array(["train", "val", "test"])[np.arange(30) % 3]
+    images = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", image=images, split=splits, label=splits)
+    preprocess(Arrays(), tmp_path / "a.npz", tmp_path / "store")
+    assert run("simclr", tmp_path / "store", tmp_path / "run", "--plan", "--group", "label") == 2
+    assert "The data have 3 groups, of which the train split holds one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("recipe", ["moco", "cmc_lab"])

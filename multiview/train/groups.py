@@ -108,8 +108,8 @@ def grouping_of(column: str | None, store: Store, split: str, graph: ContrastGra
     ]
     if len(numbers) == 1:
         raise MultiviewError(
-            f"--group '{column}' puts all {len(rows)} training samples into one group: no sample has a negative. Give "
-            "a column with several values."
+            f"--group '{column}' puts all {len(rows)} training samples into one group: no sample has a negative. "
+            f"{_more_groups(values)}"
         )
     sizes = Counter(name for name in names if name is not None)
     largest = sizes.most_common(1)[0] if sizes else ("none", 1)
@@ -159,3 +159,11 @@ def _refuse_objectives(graph: ContrastGraph) -> None:
                 "another objective, or leave --group out. An objective of your own reads `EdgeInput.groups()` and says "
                 "so with `excludes_groups = True`."
             )
+
+
+def _more_groups(values: Sequence[str | None]) -> str:
+    """What to give where the training samples are one group."""
+    several = len(set(values))
+    if several < 2:
+        return "Give a column with several values."
+    return f"The data have {several} groups, of which the train split holds one: give a column with many more groups."
