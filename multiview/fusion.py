@@ -1,9 +1,9 @@
 """Fusion: one feature of a sample from any subset of its views.
 
-An MLP over the features side by side has a learned vector for each missing view. So has an MLP with
-a linear map beside it, which hands on what the views have alone. Attention has one token per view,
-and leaves out the tokens of missing views. All run on every row, so that every parameter of every
-process gets a gradient.
+An MLP over the features side by side has a learned vector for each missing view. So has an MLP that
+stands beside a linear map of these features, or beside the features themselves; both hand on what
+the views have alone. Attention has one token per view, and leaves out the tokens of missing views.
+All run on every row, so that every parameter of every process gets a gradient.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class MlpMix(nn.Module):
 
     def __init__(self, widths: tuple[int, ...], fusion: Fusion) -> None:
         super().__init__()
+        self.width = fusion.width
         self.missing = nn.ParameterList([nn.Parameter(torch.zeros(width)) for width in widths])
         self.layers = self._mlp(sum(widths), 2 * fusion.width, fusion.width)
 
@@ -57,12 +58,25 @@ class MlpLinearMix(MlpMix):
         return torch.cat([self.layers(x), self.linear(x)], 1)
 
 
+class MlpFeaturesMix(MlpMix):
+    """The features side by side as they are, and behind them the numbers of `MlpMix`."""
+
+    def __init__(self, widths: tuple[int, ...], fusion: Fusion) -> None:
+        super().__init__(widths, fusion)
+        self.width = sum(widths) + fusion.width
+
+    def forward(self, h: list[Tensor], there: Tensor) -> Tensor:
+        """h: (n, width of the view) per view. there: (n, views) bool."""
+        x = self._side_by_side(h, there)
+        return torch.cat([x, self.layers(x)], 1)
+
+
 class AttentionMix(nn.Module):
     """A token per view and a token that asks, through one block of attention -> (n, width)."""
 
     def __init__(self, widths: tuple[int, ...], fusion: Fusion) -> None:
         super().__init__()
-        width = fusion.width
+        self.width = width = fusion.width
         self.tokens = nn.ModuleList([nn.Linear(each, width) for each in widths])
         self.query = nn.Parameter(0.02 * torch.randn(1, 1, width))
         self.block = nn.TransformerEncoderLayer(
@@ -79,7 +93,12 @@ class AttentionMix(nn.Module):
         return self.norm(self.block(x, src_key_padding_mask=hidden)[:, 0])
 
 
-MIXES = {"mlp": MlpMix, "mlp+linear": MlpLinearMix, "attention": AttentionMix}
+MIXES: dict[str, type[MlpMix | AttentionMix]] = {
+    "mlp": MlpMix,
+    "mlp+linear": MlpLinearMix,
+    "mlp+features": MlpFeaturesMix,
+    "attention": AttentionMix,
+}
 
 
 class FusedHead(nn.Module):
@@ -97,7 +116,8 @@ class FusedHead(nn.Module):
         sizes = tuple(widths[view] for view in self.fusion.views)
         self.norms = nn.ModuleList([nn.LayerNorm(size) for size in sizes])
         self.mix = MIXES[self.fusion.kind](sizes, self.fusion)
-        self.projector = Projection(self.fusion.width, replace(head, fusion=None))
+        self.width = self.mix.width
+        self.projector = Projection(self.width, replace(head, fusion=None))
 
     def features(self, h: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> Tensor:
         """The fused features (n, width).

@@ -20,8 +20,8 @@ class CommRecipe(mv.ImageRecipe):
             options may follow the name, as in depth:modality=distance or left=rgb:left_camera.
         min_scale: smallest share of the image area that a crop covers. Crops and flips are the only
             augmentation.
-        objective: temperature, how features are fused (mlp, mlp+linear or attention), and the
-            weight of the views alone.
+        objective: temperature, how features are fused (mlp, mlp+linear, mlp+features or
+            attention), and the weight of the views alone.
     """
 
     views: tuple[str, ...] = ("rgb", "depth", "normal")

@@ -274,6 +274,11 @@ CASES = {
         paper=lambda edge: comm(edge, 0.3),
         small=CoMM(dim=5, width=8, fusion="mlp+linear"),
     ),
+    "CoMM-mlp+features": Case(
+        objective=CoMM(dim=DIM, fusion="mlp+features", temperature=0.3),
+        paper=lambda edge: comm(edge, 0.3),
+        small=CoMM(dim=5, width=8, fusion="mlp+features"),
+    ),
     "CoMM-matryoshka": Case(
         objective=CoMM(dim=DIM, matryoshka=(2, DIM)),
         small=CoMM(dim=5, width=8, matryoshka=(2, 5)),

@@ -67,6 +67,13 @@ def mlp_linear_by_hand(head: FusedHead, h: dict[str, Tensor], subset: tuple[str,
     return torch.cat([mixed, side_by_side(head, h, subset) @ head.mix.linear.weight.T], 1)
 
 
+def mlp_features_by_hand(head: FusedHead, h: dict[str, Tensor], subset: tuple[str, ...]) -> Tensor:
+    """The features as they are, then the numbers of the MLP."""
+    x = side_by_side(head, h, subset)
+    assert head.width == x.shape[1] + 8
+    return torch.cat([x, mlp_by_hand(head, h, subset)], 1)
+
+
 def attention_by_hand(head: FusedHead, h: dict[str, Tensor], subset: tuple[str, ...]) -> Tensor:
     """One block of a transformer (arXiv:2002.04745, norm first) that only the query leaves."""
     mix, block, width = head.mix, head.mix.block, 8
@@ -85,7 +92,12 @@ def attention_by_hand(head: FusedHead, h: dict[str, Tensor], subset: tuple[str, 
     return layer_norm(out + block.linear2(hidden), (width,), mix.norm.weight, mix.norm.bias)
 
 
-BY_HAND = {"mlp": mlp_by_hand, "mlp+linear": mlp_linear_by_hand, "attention": attention_by_hand}
+BY_HAND = {
+    "mlp": mlp_by_hand,
+    "mlp+linear": mlp_linear_by_hand,
+    "mlp+features": mlp_features_by_hand,
+    "attention": attention_by_hand,
+}
 
 
 @pytest.mark.parametrize("training", [True, False])

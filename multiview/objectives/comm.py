@@ -30,8 +30,9 @@ class CoMM(InBatchContrast):
         learn_temperature: learn T (as its logarithm, without weight decay), kept from 0.01 to 1.
         fusion: how features are fused: `mlp`, with a learned vector for each missing view;
             `mlp+linear`, of which half is a linear map, so that what a view has alone stays easy to
-            read; or `attention` between one token per view.
-        width: numbers of the fused feature, a multiple of 4.
+            read; `mlp+features`, with the views' normalised features themselves before the numbers
+            of the MLP; or `attention` between one token per view.
+        width: numbers of the fused feature, a multiple of 4; with `mlp+features`, those of its MLP.
         dim: width of an embedding.
         hidden: width of the projector's hidden layer (null = the width of the fused feature).
         alone: weight of the terms of single views. 0 is SimCLR on the fused embedding.
@@ -44,7 +45,7 @@ class CoMM(InBatchContrast):
 
     temperature: float = 0.1
     learn_temperature: bool = False
-    fusion: Literal["mlp", "mlp+linear", "attention"] = "mlp"
+    fusion: Literal["mlp", "mlp+linear", "mlp+features", "attention"] = "mlp"
     width: int = 256
     dim: int = 128
     hidden: int | None = None

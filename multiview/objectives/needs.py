@@ -14,7 +14,7 @@ FLOAT, INDEX = 4, 8
 """Bytes of a number of an embedding, and of the number of a sample."""
 
 
-KINDS = ("mlp", "mlp+linear", "attention")
+KINDS = ("mlp", "mlp+linear", "mlp+features", "attention")
 """How features are fused."""
 
 
@@ -25,12 +25,13 @@ class Fusion:
     Args:
         kind: `mlp` puts the features side by side, with a learned vector for each missing view;
             `mlp+linear` does so for half of its numbers, and the others are a linear map;
+            `mlp+features` has the features themselves before the numbers of the MLP;
             `attention` mixes one token per view, and leaves out the tokens of missing views.
-        width: numbers of the fused feature.
+        width: numbers of the fused feature; with `mlp+features`, those of its MLP.
         views: the views that are fused, which the edge fills in.
     """
 
-    kind: Literal["mlp", "mlp+linear", "attention"] = "mlp"
+    kind: Literal["mlp", "mlp+linear", "mlp+features", "attention"] = "mlp"
     width: int = 256
     views: tuple[str, ...] = ()
 

@@ -155,7 +155,7 @@ class PortableModel:
 
     def __getitem__(self, view: str) -> ViewFeatures:
         if view in self.fusions:
-            return FusedFeatures(self, Column(view, None, self.fusions[view].fusion.width))
+            return FusedFeatures(self, Column(view, None, self.fusions[view].width))
         part = self.part(view)
         return ViewFeatures(self, Column(view, None, part.encoder.features))
 
@@ -174,7 +174,7 @@ class PortableModel:
         fused = {name: self.fusions[name] for name in names if name in self.fusions}
         if what == "h":
             own = [Column(name, None, part.encoder.features) for name, part in parts.items()]
-            return (*own, *(Column(name, None, each.fusion.width) for name, each in fused.items()))
+            return (*own, *(Column(name, None, each.width) for name, each in fused.items()))
         own = [Column(name, key, x.head.dim) for name, part in parts.items() for key, x in part.heads.items()]
         return (*own, *(Column(name, FUSED_HEAD, each.head.dim) for name, each in fused.items()))
 
