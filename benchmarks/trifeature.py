@@ -55,6 +55,11 @@ METHODS: dict[str, dict[str, Any]] = {
         "objective": mv.CoMM(temperature=T, fusion="mlp+linear"),
         "topology": "full+self",
     },
+    "CoMM, mlp+features": {"objective": mv.CoMM(temperature=T, fusion="mlp+features")},
+    "CoMM, mlp+features, and Cross + Self": {
+        "objective": mv.CoMM(temperature=T, fusion="mlp+features"),
+        "topology": "full+self",
+    },
 }
 UNTRAINED, RAW = "untrained", "raw pixels"
 PROBES = ("R", "U1", "U2", "S", "S mlp")
