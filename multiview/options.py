@@ -331,12 +331,13 @@ def _wrong_value(text: str) -> str:
 
 
 def _kinds_in(subtypes: str) -> list[str]:
-    """`one of ema, first-batch` and `a number` for the members of a union; none for other kinds."""
+    """`one of ema, first-batch` and `a number` for a union, null last; none for other kinds."""
     member = r"typing\.Literal\[([^\]]*)\]|<class '(\w+)'>"
     found = list(re.finditer(member, subtypes))
     if re.sub(member, "", subtypes).strip(", ") or any(each[2] and each[2] not in PLAIN_TYPES for each in found):
         return []
-    return [PLAIN_TYPES[each[2]] if each[2] else one_of(each[1]) for each in found]
+    kinds = [PLAIN_TYPES[each[2]] if each[2] else one_of(each[1]) for each in found]
+    return sorted(kinds, key=PLAIN_TYPES["NoneType"].__eq__)  # versions of jsonargparse differ in the order
 
 
 def to_dict(value: Any) -> Any:
