@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -30,6 +31,9 @@ def at(seed: int, found: float, probe: float | None = None, *, queries: int = 50
         ([at(0, 0.04), at(1, 0.06)], "(R@1 5.0 %, with random weights 4.0 %, by chance 2.0 %), so differences from it"),
         ([at(0, 0.05)], "The base learned nothing beyond chance"),
         ([at(seed, 0.04, 0.42 - seed / 50) for seed in range(3)], "(probe 40.0 %, with random weights 40.0 %; R@1"),
+        ([at(0, 0.04), replace(at(1, 0.06), controls={})], "(R@1 5.0 %, with random weights 4.0 %, by chance 2.0 %)"),
+        ([at(0, 0.2, queries=15), *(replace(at(n, 0.2 + n / 50), controls={}) for n in (1, 2))], ""),
+        ([at(0, 0.04, 0.4), replace(at(1, 0.06, 0.4), controls={})], "(probe 40.0 %, with random weights 40.0 %; R@1"),
         ([at(0, 0.4), at(1, 0.5)], ""),
         ([at(0, 0.4)], ""),
         ([at(0, 0.04, 0.7), at(1, 0.04, 0.72)], ""),

@@ -48,15 +48,25 @@ def _directions(base: Sequence[Outcome]) -> list[str]:
 
 
 def _pairs(base: Sequence[Outcome], names: Sequence[str]) -> list[tuple[float, float]]:
-    """For each run the mean value of the names, and that of random weights, or chance if higher."""
+    """For each run the mean value of the names, and that of random weights, or chance if higher.
+
+    A run that did not measure random weights is compared with those of the other seeds.
+    """
+    untrained = {name: control for name in names if (control := _untrained(base, name)) is not None}
     pairs = []
     for run in base:
-        known = [name for name in names if name in run.values and f"{RANDOM}/{name}" in run.controls]
+        known = [name for name in names if name in run.values and name in untrained]
         if known:
-            control = fmean(run.controls[f"{RANDOM}/{name}"] for name in known)
+            control = fmean(run.controls.get(f"{RANDOM}/{name}", untrained[name]) for name in known)
             chance = 0.0 if known == [PROBE] else run.chance
             pairs.append((fmean(run.values[name] for name in known), max(control, chance)))
     return pairs
+
+
+def _untrained(base: Sequence[Outcome], name: str) -> float | None:
+    """The mean value of random weights over the runs that measured it; None where none did."""
+    found = [run.controls[key] for run in base if (key := f"{RANDOM}/{name}") in run.controls]
+    return fmean(found) if found else None
 
 
 def _is_learned(base: Sequence[Outcome], names: Sequence[str]) -> bool:
@@ -75,5 +85,5 @@ def _in_words(base: Sequence[Outcome], names: Sequence[str]) -> str:
     own, control = (100 * fmean(column) for column in zip(*pairs, strict=True))
     if list(names) == [PROBE]:
         return f"probe {own:.1f} %, with random weights {control:.1f} %"
-    untrained = 100 * fmean(run.controls[f"{RANDOM}/{name}"] for run in base for name in names)
+    untrained = 100 * fmean(x for name in names if (x := _untrained(base, name)) is not None)
     return f"R@1 {own:.1f} %, with random weights {untrained:.1f} %, by chance {100 * base[0].chance:.1f} %"
