@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from multiview import plugins
+from multiview.distributed import free_port
 from multiview.launch import exit_code
 from multiview.train import loop
 from multiview.train.checkpoint import newest
@@ -32,7 +33,8 @@ def run(recipe: str, data: Path, out: Path, *words: str) -> int:
 def on_two_processes(recipe: str, data: Path, out: Path, *words: str) -> list[str]:
     """The command that trains the same run on two processes."""
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    launch += ["--main_process_port", str(free_port())]  # older versions of accelerate take 0 as it is, and wait
     return [*launch, str(ROOT / f"recipes/{recipe}.py"), "--data", str(data), "--out", str(out), *FAST, *words]
 
 
