@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import small_runs
+import torch
 from PIL import Image
 
 import multiview as mv
 from multiview.cli import run
+from multiview.data.load.dataset import Samples
 from multiview.embed.gallery import read_gallery
-from multiview.embed.own_data import gallery_of_run
+from multiview.embed.late_fusion import LateFusion
+from multiview.embed.own_data import gallery_of_run, store_of_run
 from multiview.embed.parts import parts_folder
+from multiview.measure.plain_models import cca, components, ridge
+from multiview.measure.plain_values import statistics, values
+from multiview.measure.retrieval import unit_rows
+from multiview.runs import environment
+from multiview.viewlayer import ViewLayer
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +72,78 @@ def test_vectors_are_kept_until_the_data_change(trained: Path, capsys: pytest.Ca
     (trained / "vectors-h.npz.parts/job.json").write_text(json.dumps({"model": "another"}))
     try:
         assert searched(capsys, trained, new)[0] == "new (L in L)"
+    finally:
+        new.unlink()
+
+
+def test_late_fusion_sums_the_standardised_similarities_of_model_and_linear_model(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (trained, "7", "--view", "L", "--in", "ab", "--late_fusion")
+    assert run(["search", *map(str, words), "--k", "30"]) == 0
+    said = capsys.readouterr()
+    head, *lines = said.out.splitlines()
+    assert head == "7 (L in ab)" and len(lines) == 24
+    assert "on values of L and ab" in said.err or "on statistics of L and ab" in said.err
+    found = {line.split()[1]: float(line.split()[0]) for line in lines}
+    z = read_gallery(trained / "vectors-z.npz")
+    ours, theirs = (z.values[each["name"]] for each in z.pair("L", "ab"))
+    late = LateFusion(mv.load(trained / "model"), store_of_run(environment(trained)["data"]), "L", "ab")
+    fit = {"ridge": ridge, "cca": cca}[late.name]
+    store = mv.load(trained).store
+    known = {view: by_hand(store, late, view) for view in ("L", "ab")}
+    train = store.rows("train")
+    relation = fit(known["L"][train], known["ab"][train], late.chosen.penalty)
+    x, y = relation(known["L"][[store.ids.index("7")]], known["ab"])
+    total = np.zeros(24)
+    for query, gallery, ids in ((ours[z.row("7")], theirs, z.ids), (x[0], y, store.ids)):
+        cosines = unit_rows(gallery) @ unit_rows(query[None])[0]
+        total += np.array([dict(zip(ids, (cosines - cosines.mean()) / cosines.std(), strict=True))[i] for i in z.ids])
+    assert found == pytest.approx(dict(zip(z.ids, total, strict=True)), abs=1e-3)
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+
+
+def by_hand(store: mv.Store, late: LateFusion, view: str) -> np.ndarray:
+    """The components of every row, made from the training rows."""
+    plain = {"values": values, "statistics": statistics}[late.chosen.plain]
+    samples = Samples(store, None, {view: late.views[view]}, train=False)
+    batch = samples[0, torch.arange(24)]
+    x = plain(late.views[view], ViewLayer({view: late.views[view]})(batch)[view]).double().numpy()
+    return components(x[store.rows("train")], late.chosen.plain == "statistics")(x)
+
+
+def test_late_fusion_of_a_file_is_that_of_its_sample(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = trained.parent / "copy.png"
+    copy.write_bytes((trained.parent / "photos/7.png").read_bytes())
+    words = ("--view", "L", "--in", "ab", "--late_fusion")
+    assert searched(capsys, trained, copy, *words)[1:] == searched(capsys, trained, "7", *words)[1:]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("7", "--late_fusion"), "queries and gallery are both L; give another view with --in"),
+        (("7", "--in", "ab", "--view", "depth", "--late_fusion"), "'depth' is not a view"),
+        (("a red circle", "--in", "ab", "--late_fusion"), "late fusion takes ids and files as queries"),
+        (("7", "--in", "ab", "--view", "depth"), "'depth' is not a view of this gallery; available: L, ab."),
+    ],
+)
+def test_late_fusion_that_cannot_be_is_refused(trained: Path, words: tuple[str, ...], said: str) -> None:
+    with pytest.raises(mv.MultiviewError, match=re.escape(said)):
+        run(["search", str(trained), *words])
+
+
+def test_late_fusion_needs_a_run_whose_data_are_there(trained: Path) -> None:
+    out = trained.parent / "z.npz"
+    words = ["--view", "L", "--in", "ab", "--late_fusion"]
+    assert run(["embed", str(trained / "model"), str(trained.parent / "photos"), str(out), "--what", "z"]) == 0
+    with pytest.raises(mv.MultiviewError, match="is a file of vectors; give the run as GALLERY"):
+        run(["search", str(out), "7", *words])
+    new = trained.parent / "photos/new.png"
+    Image.new("RGB", (20, 20), "red").save(new)
+    try:
+        with pytest.raises(mv.MultiviewError, match=r"does not hold 'new': the data have changed since the run began"):
+            run(["search", str(trained), "7", *words])
     finally:
         new.unlink()
 

@@ -19,6 +19,7 @@ from multiview.terminal import say
 
 if TYPE_CHECKING:
     from multiview.embed.gallery import Gallery
+    from multiview.embed.late_fusion import LateFusion
     from multiview.portable.model import PortableModel
 
 
@@ -96,7 +97,9 @@ def search(options: Search) -> int:
     from multiview.embed.queries import answers
 
     gallery, model, words = _searched(options)
-    found = answers(gallery, words, model, options.view, options.within, options.k)
+    late = _late_fusion(options, gallery, model) if options.late_fusion else None
+    view = late.query if late else options.view
+    found = answers(gallery, words, model, view, options.within, options.k, late)
     for answer in found:
         say(_one_line(f"{answer.name} ({answer.view} in {answer.within})"))
         for similarity, row in zip(answer.similarities, answer.rows, strict=True):
@@ -122,6 +125,24 @@ def _searched(options: Search) -> tuple[Gallery, PortableModel | None, Sequence[
 
     gallery = gallery_of_run(run, environment(run)["data"], model, options.query, options.within)
     return gallery, model, own_samples(gallery, options.query)
+
+
+def _late_fusion(options: Search, gallery: Gallery, model: PortableModel | None) -> LateFusion:
+    """The linear model that is fitted to the data of a run; a note says which it is."""
+    from multiview.embed.late_fusion import LateFusion
+    from multiview.embed.own_data import store_of_run
+    from multiview.runs import environment
+
+    run = run_of(Path(options.gallery))
+    if run is None or model is None:
+        raise MultiviewError(
+            f"--late_fusion fits a linear model to the training samples of a run, and {options.gallery} is a file of "
+            "vectors; give the run as GALLERY."
+        )
+    query = options.view or gallery.views[0]
+    late = LateFusion(model, store_of_run(environment(run)["data"]), query, options.within or query)
+    print(f"note: {late.words}", file=sys.stderr)
+    return late
 
 
 def _one_line(text: str) -> str:

@@ -63,6 +63,10 @@ class Search:
         within: the view that is searched; `--in` means the same (null = the view of the query; for
             a text the first view that holds no texts). Another view needs a gallery of z; a run has
             one.
+        late_fusion: add the similarity of ridge regression or CCA between the view of the queries
+            and the one of `--in`, fitted to training samples of the run; both with mean 0 and
+            deviation 1 over the gallery. Often better than either, where few samples taught the
+            encoders. Needs a run.
         k: how many samples to show.
         sheet: file of a picture of queries and found samples, for galleries of picture files.
     """
@@ -72,6 +76,7 @@ class Search:
     model: str | None = None
     view: str | None = None
     within: str | None = None
+    late_fusion: bool = False
     k: int = 10
     sheet: str | None = None
 

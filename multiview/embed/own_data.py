@@ -70,6 +70,12 @@ def _place(data: Mapping[str, Any]) -> str:
     return path if Path(path).exists() and not Path(spec).exists() else spec
 
 
+def store_of_run(data: Mapping[str, Any]) -> str:
+    """The store that was made of the data of a run; else the data that --data named."""
+    path = str(data.get("path", ""))
+    return path if path and Path(path).exists() else _place(data)
+
+
 def _is_missing_text(word: str) -> bool:
     return is_text(word) and not Path(word).exists()
 

@@ -68,7 +68,15 @@ class Relation:
 
     def __call__(self, x: Rows, y: Rows) -> tuple[Rows, Rows]:
         """The embeddings of queries x (n, d) and of a gallery y (n, e)."""
-        return (x - self.mean_x) @ self.to_x, (y - self.mean_y) @ self.to_y
+        return self.of_queries(x), self.of_gallery(y)
+
+    def of_queries(self, x: Rows) -> Rows:
+        """The embeddings of queries x (n, d)."""
+        return (x - self.mean_x) @ self.to_x
+
+    def of_gallery(self, y: Rows) -> Rows:
+        """The embeddings of a gallery y (n, e)."""
+        return (y - self.mean_y) @ self.to_y
 
 
 def ridge(x: Rows, y: Rows, penalty: float) -> Relation:

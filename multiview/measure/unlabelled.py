@@ -33,6 +33,7 @@ from multiview.model import MultiviewModel
 from multiview.train.groups import values_of
 
 if TYPE_CHECKING:
+    from multiview.data.store.reading import Store
     from multiview.trained import Trained
 
 FITTED = 2000
@@ -172,8 +173,12 @@ def group_codes(trained: Trained) -> NDArray[np.int64] | None:
     By the column that the run was given, else the first that the store keeps. A row without a value
     is a group of its own.
     """
-    store = trained.store
-    for column in filter(None, (trained.group, *store.group_names)):
+    return group_codes_of(trained.store, [name for name in (trained.group, *trained.store.group_names) if name])
+
+
+def group_codes_of(store: Store, columns: Sequence[str]) -> NDArray[np.int64] | None:
+    """`group_codes` by the first of these columns that the store has."""
+    for column in columns:
         try:
             names: Sequence[str | None] = values_of(store, column)
         except MultiviewError:  # other data, without this column
