@@ -115,6 +115,20 @@ class TestNoise:
         assert "Better than random weights but not better than raw pixels; by itself ab (+20.0" in verdict(rows)
         assert ") is better than all controls: its encoder learned." in verdict(rows)
 
+    def test_the_fused_embedding_has_a_sentence_of_its_own(self):
+        rows = measures_of(three(0.50, 0.50, 0.50))
+        fused = [
+            replace(row, group="fused", views=("fused",), value=0.7 if row.weights == "trained" else 0.5)
+            for row in rows
+            if row.group == "ab" and row.measure == "linear" and row.weights != "raw"
+        ]
+        text = verdict([*rows, *fused])
+        assert "; but by itself fused (+20.0 ± 5.5 over random weights) is: its encoder learned." in text
+        assert "fused (views fused into one embedding): linear 70.0 %, +20.0 ± 5.5 over random weights." in text
+        assert "fused" not in verdict(rows)
+        level = [replace(row, value=0.5) for row in fused]
+        assert "embedding): linear 50.0 %, +0.0 ± 5.6 over random weights (within noise)." in verdict([*rows, *level])
+
     def test_a_probe_that_knows_one_class_judges_no_encoder(self):
         text = verdict(three(0.45, 0.45, 0.45, majority=0.45))
         assert "The probe gives the commonest class to all samples" in text

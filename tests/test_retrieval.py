@@ -329,7 +329,7 @@ def printed(show: Callable[..., None], what: object) -> str:
             made(0.3, 0.2, 0.3, samples={"test": 6}) + ten(0.0, 0.0),
             "at the first try (R@1) beyond noise, but 6 samples are too few to tell whether the encoders learned.",
         ),
-        (made(0.3, 0.2, 0.3, samples={"test": 6}), "Next: train longer"),
+        (made(0.3, 0.2, 0.3, samples={"test": 6}), "Next: hold out more samples"),
         (made(0.1, -0.3, 0.1, samples={"test": 6}), "which shows no learning. Worse than random weights:"),
         (made(0.02, 0.01, 0.02) + ten(0.2, 0.05), "Next: train longer"),
         (made(0.02, 0.01, 0.02) + ten(0.02, 0.05), "Next: look in"),

@@ -39,6 +39,8 @@ NEXT = {
     "unknown": "train longer (--train.epochs), or with more negatives (--train.batch, or a bank or queue). Where "
     "ridge regression or CCA find as much, the relation of the views is simple: see in `multiview report RUN` which "
     "pairs gain.",
+    "too few": "hold out more samples, such as by more data, and evaluate again; losses in `multiview report RUN` show "
+    "meanwhile whether training went on.",
     "bad": "look in `multiview report RUN` whether the losses fell. If not, train longer (--train.epochs) or "
     "with another learning rate; if they did, use a milder augmentation and larger crops, where there are any. "
     "Where you chose views or encoders, `multiview train auto --data DATA` chooses them by the data; a graph of your "
@@ -87,7 +89,9 @@ def _next(rows: Sequence[Measure]) -> str:
     stands = standing(rows)
     if lost_neighbours(rows):
         return MEND_LABEL
-    return MEND if stands != "good" and lost_facts(rows) else NEXT[stands]
+    if stands != "good" and lost_facts(rows):
+        return MEND
+    return NEXT["too few" if _cannot_tell(_first_try(rows, TRAINED), _among_ten(rows)) else stands]
 
 
 def retrieval_verdict_of_runs(runs: Sequence[Sequence[Measure]]) -> str:
@@ -98,9 +102,10 @@ def retrieval_verdict_of_runs(runs: Sequence[Sequence[Measure]]) -> str:
         found = [each[group] for each in of_runs if group in each]
         values = [100 * row.value for row in found]
         margins = [m for row in found if (m := margin_of(row))]
+        between = f" ({min(values):.1f} to {max(values):.1f})" if len(values) > 1 else ""
         lines.append(
-            f"{group}, mean of {counted(len(found), 'run')}: found at the first try in {fmean(values):.1f} % "
-            f"({min(values):.1f} to {max(values):.1f}), better than random weights beyond noise in "
+            f"{group}, mean of {counted(len(found), 'run')}: found at the first try in {fmean(values):.1f} %"
+            f"{between}, better than random weights beyond noise in "
             f"{sum(m.clear for m in margins)} of {len(found)}"
         )
     for view in dict.fromkeys(row.group for rows in runs for row in rank_rows(rows)):
@@ -243,9 +248,16 @@ def _below(found: Sequence[Measure]) -> str:
     return f" Worse than random weights: {_list(worse)}." if worse else ""
 
 
+def _cannot_tell(found: Sequence[Measure], among_ten: Mapping[str, bool]) -> bool:
+    """Whether no direction is learned, and the samples are too few to say that none is."""
+    margins = [margin_of(row) for row in found]
+    learned = None in margins or any(m.clear for m in margins if m) or any(among_ten.values())
+    return _are_too_few(found) and not learned and not any(map(_is_worse, found))
+
+
 def _not_at_once(among_ten: Mapping[str, bool], found: Sequence[Measure]) -> str:
     """The conclusion where no direction is learned at the first try."""
-    if _are_too_few(found) and not any(map(_is_worse, found)) and not any(among_ten.values()):
+    if _cannot_tell(found, among_ten):
         return (
             "Without labels: not better than random weights at the first try (R@1) beyond noise, but "
             f"{counted(max(row.tested for row in found), 'sample')} are too few to tell whether the encoders learned."

@@ -35,13 +35,12 @@ def verdict_sentences(rows: Iterable[Measure | Score]) -> list[str]:
     measures = linear_rows(rows)
     subject, *controls = headline(measures)
     margins = {control.weights_in_words: margin_over(subject, control) for control in controls}
-    comparisons = "".join(f", {m.in_words} over {name}{' (within noise)' * m.noise}" for name, m in margins.items())
     gains, wins = (_gains(measures, subject, [row.weights for row in some]) for some in (controls[:1], controls))
     no_room = _no_room(margins, controls)
     helped = "training helped." if no_room else "training helped, but not enough."
     conclusion = ONE_CLASS if knows_one_class([subject, *controls]) else _conclusion(margins, gains, wins, helped)
-    first = f"{_title(subject)}: linear {100 * subject.value:.1f} %{comparisons}{conclusion}"
-    return [first, *no_room, *_statistics(rows, subject), *_neighbours(rows)]
+    first = f"{_title(subject)}: {_value_and_margins(subject, margins)}{conclusion}"
+    return [first, *_fused(measures, subject), *no_room, *_statistics(rows, subject), *_neighbours(rows)]
 
 
 def verdict_of_runs(runs: Sequence[Sequence[Measure]]) -> str:
@@ -116,6 +115,22 @@ def _margins(rows: Sequence[Measure]) -> list[Margin]:
 def knows_one_class(heads: Sequence[Measure]) -> bool:
     """Whether every probe is right for the commonest class alone."""
     return len(heads) > 1 and all(row.value == row.facts["majority"] for row in heads)
+
+
+def _fused(rows: Sequence[Measure], subject: Measure) -> list[str]:
+    """A sentence on each fused embedding, which is no view of those side by side."""
+    single = [row for row in rows if len(row.views) == 1 and row.views[0] not in subject.views]
+    said = []
+    for mine in (row for row in single if row.weights == subject.weights and subject.group == CONCAT):
+        controls = [row for row in single if row.group == mine.group and row.weights != mine.weights]
+        margins = {control.weights_in_words: margin_over(mine, control) for control in controls}
+        said.append(f"{mine.group} (views fused into one embedding): {_value_and_margins(mine, margins)}.")
+    return said
+
+
+def _value_and_margins(subject: Measure, margins: Mapping[str, Margin]) -> str:
+    over = "".join(f", {m.in_words} over {name}{' (within noise)' * m.noise}" for name, m in margins.items())
+    return f"linear {100 * subject.value:.1f} %{over}"
 
 
 def _gains(rows: Sequence[Measure], subject: Measure, controls: Sequence[str]) -> list[str]:
