@@ -137,6 +137,18 @@ def test_rows_that_are_not_finite_are_rejected(tmp_path: Path) -> None:
     assert "t.npz, row 4: fou holds 5 values that are not finite" in rejects
 
 
+@pytest.mark.parametrize("kind", ["npz", "h5"])
+def test_a_row_that_is_all_nan_is_an_absent_view(tmp_path: Path, kind: str) -> None:
+    fou, other = TABLE["fou"].copy(), TABLE["fou"][:, :2].copy()
+    fou[[1, 2]], other[2] = np.nan, np.nan
+    path = saved(tmp_path, {**TABLE, "fou": fou, "other": other}, kind)
+    report = preprocess(Arrays(), path, tmp_path / "store", max_bad=1)
+    store = Store.open(tmp_path / "store")
+    assert (report.written, report.rejected) == (len(fou), 0)
+    assert store.present("fou").tolist() == [number not in (1, 2) for number in range(len(fou))]
+    assert store.present("other").tolist() == [number != 2 for number in range(len(fou))]
+
+
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
@@ -370,7 +382,7 @@ def test_the_axis_of_channels_can_be_given(tmp_path: Path) -> None:
 
 def test_numbers_that_may_be_a_series_are_noted(tmp_path: Path) -> None:
     path = saved(tmp_path, {"walk": RNG.random((3, 128, 3)), "imu": RNG.random((3, 128, 6))}, "npz")
-    with pytest.raises(MultiviewError, match="'imu' is series of an unknown rate; give --rate"):
+    with pytest.raises(MultiviewError, match="'imu' is a series of an unknown rate; give --rate"):
         Arrays().plan(path)
     plan = Arrays(modalities=("walk",)).plan(path)
     assert plan.modalities[0].kind == "points"

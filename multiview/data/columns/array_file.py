@@ -74,9 +74,12 @@ class ArrayFile:
         """What is known of an array beyond its shape and dtype: nothing."""
         return None
 
-    def has(self, name: str, number: int) -> bool:  # noqa: ARG002
-        """Whether a sample has a value; in a file every sample has one."""
-        return True
+    def has(self, name: str, number: int) -> bool:
+        """Whether a sample has a value; a row of floats that are all NaN says that it has none."""
+        if self.forms[name][1].kind != "f":
+            return True
+        value = self.read(name, number)
+        return not (value.size and np.isnan(value).all())
 
     def read(self, name: str, number: int) -> np.ndarray:
         """One sample of an array."""

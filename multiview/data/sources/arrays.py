@@ -51,7 +51,8 @@ class Arrays:
     with 1 or 3 channels images; matrices points (series with --rate); texts text.
     Arrays `train/NAME`, `train_NAME` or `NAME_train` (val, test) make the splits; a group per
     sample is a sample. Labels never become a modality by themselves. Pickled objects are refused.
-    A sample that is not finite is rejected.
+    A row of a float array that is all NaN is an absent view; any other value that is not finite
+    rejects its sample.
 
     Args:
         modalities: arrays to read, as [NAME, ...], {NAME: ARRAY} or, to give the kind as well,
