@@ -289,10 +289,31 @@ def _plain(message: str, known: list[str], prog: str, usage: str) -> str:
     if file:
         return (
             f"--{file[1]} takes a YAML file of its options, and '{file[2]}' is no such file; give the file, or the "
-            f"options one by one (`{prog} --help` lists them)."
+            f"options one by one{_first_of(file[1], known)} (`{prog} --help` lists them)."
         )
     wrong = re.fullmatch(r"Parser key \"([\w.]+)\": (.*)", text)
     return f"--{wrong[1]}: {_wrong_value(wrong[2])}" if wrong else text
+
+
+def _first_of(group: str, known: Sequence[str]) -> str:
+    """`, such as --crop.size` for the group `crop`."""
+    first = next((option for option in known if option.startswith(f"--{group}.")), None)
+    return f", such as {first}" if first else ""
+
+
+ELSEWHERE = {
+    "crop": "size",
+    "crop_size": "size",
+    "image_size": "size",
+    "img_size": "size",
+    "resolution": "size",
+    "batch_size": "batch",
+    "learning_rate": "lr",
+    "backbone": "encoder",
+    "arch": "encoder",
+    "model": "encoder",
+}
+"""Names of options in other programs -> ours."""
 
 
 def _unknown_option(given: str, options: set[str]) -> str:
@@ -305,6 +326,8 @@ def _unknown_option(given: str, options: set[str]) -> str:
     if deeper:
         return f"there is no option '{given}'. Did you mean '{deeper[0]}'?"
     last_words = {option.rsplit(".", 1)[-1] for option in options}
+    if ELSEWHERE.get(given) in last_words:
+        return f"there is no option '{given}'. Did you mean '{ELSEWHERE[given]}'?"
     nearest = suggestion(given, options if "." in given else last_words) or suggestion(given, options)
     return f"there is no option '{given}'.{nearest}"
 

@@ -37,5 +37,6 @@ def constant_note(names: Sequence[str]) -> str | None:
     subject, they = ("view", "it has") if len(names) == 1 else ("views", "they have")
     return (
         f"the {subject} {listed} cannot teach anything: {they} one value in all of {EXAMINED} examined samples (chroma "
-        "of grey pictures, for example). Choose other views, such as with --views, or data in which these views differ."
+        "of grey pictures, for example). Choose other views (--views, where the recipe has it; `multiview train auto` "
+        "chooses them by the data), or data in which these views differ."
     )

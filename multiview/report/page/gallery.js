@@ -3,8 +3,8 @@ const found = (view, of, query) => of.top.map(i => { const each = tile(view, i);
 const rankText = (from, to, of) => (from === to ? `nearest in ${to} by ${from}` : of.rank ? `nearest in ${to} by ${from}; its own is number ${of.rank}` : `nearest in ${to} by ${from}; it has no ${to} itself`);
 const queries = new Map((gallery.queries || []).map(query => [query.sample, query.found]));
 const ORDERS = {
-  nearest: ["nearest", "Found first: the own sample ranks first in the other views, or is the most similar."],
-  hardest: ["hardest", "Found last: the own sample ranks far behind others in the other views."],
+  nearest: ["nearest", "Found first: the own sample ranks first in the other views or crops, or is the most similar."],
+  hardest: ["hardest", "Found last: the own sample ranks far behind others in the other views or crops."],
   disagreeing: ["most disagreeing", "The views disagree: what is near in one view is far away in another."],
   spread: ["spread evenly", "Spread evenly over the samples."],
 };
