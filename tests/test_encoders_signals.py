@@ -249,7 +249,8 @@ def test_mistakes_say_what_to_do(arguments: tuple[str, int], options: dict[str, 
 @pytest.mark.parametrize(
     ("name", "shape", "words"),
     [
-        ("mlp", (2, 3, 4), r"shape \(n, 1\), not \(2, 3, 4\)"),
+        ("mlp", (2, 3, 4), r"shape \(n, 1\), not \(2, 3, 4\); use an encoder .*, such as seriesconv for series\."),
+        ("convnet", (2, 12), r"not \(2, 12\); use an encoder that reads such views, such as mlp for tables\."),
         ("waveconv", (2, 100), r"shape \(n, 1, samples\), not \(2, 100\)"),
         ("text", (2, 1, 5), r"shape \(n, bytes\), not \(2, 1, 5\)"),
         ("frames:convnet", (2, 3, 5, 8, 8), r"shape \(n, 1, frames, height, width\)"),
