@@ -133,6 +133,13 @@ def test_late_fusion_that_cannot_be_is_refused(trained: Path, words: tuple[str, 
         run(["search", str(trained), *words])
 
 
+def test_late_fusion_relates_views_and_no_fused_embedding(trained: Path) -> None:
+    model = mv.load(trained / "model")
+    model.fusions["fused"] = None
+    with pytest.raises(mv.MultiviewError, match="fused is an embedding of several; give views of the model: L, ab"):
+        LateFusion(model, "photos", "L", "fused")
+
+
 def test_late_fusion_needs_a_run_whose_data_are_there(trained: Path) -> None:
     out = trained.parent / "z.npz"
     words = ["--view", "L", "--in", "ab", "--late_fusion"]

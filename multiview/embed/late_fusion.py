@@ -39,7 +39,8 @@ class LateFusion:
         query: the view of the queries.
         found: the view that is searched, another one.
 
-    Raises MultiviewError for one view, and for fewer than 12 training samples that have both.
+    Raises MultiviewError for one view, for an embedding of several, and for fewer than 12 training
+    samples that have both.
     """
 
     def __init__(self, model: PortableModel, spec: str, query: str, found: str) -> None:
@@ -47,6 +48,11 @@ class LateFusion:
             raise MultiviewError(
                 f"late fusion joins the model with ridge regression or CCA between two views, and queries and gallery "
                 f"are both {query}; give another view with --in."
+            )
+        if fused := [view for view in (query, found) if view in model.fusions]:
+            raise MultiviewError(
+                f"late fusion relates two views, and {fused[0]} is an embedding of several; give views of the model: "
+                f"{', '.join(model.parts)}."
             )
         opened = open_for(model, spec, views=[query, found])
         self.model, self.query, self.found = model, query, found
