@@ -88,7 +88,7 @@ def test_late_fusion_sums_the_standardised_similarities_of_model_and_linear_mode
     found = {line.split()[1]: float(line.split()[0]) for line in lines}
     z = read_gallery(trained / "vectors-z.npz")
     ours, theirs = (z.values[each["name"]] for each in z.pair("L", "ab"))
-    late = LateFusion(mv.load(trained / "model"), store_of_run(environment(trained)["data"]), "L", "ab")
+    late = LateFusion(mv.load(trained / "model"), store_of_run(environment(trained)["data"]), "L", "ab", z.ids)
     fit = {"ridge": ridge, "cca": cca}[late.name]
     store = mv.load(trained).store
     known = {view: by_hand(store, late, view) for view in ("L", "ab")}
@@ -137,7 +137,7 @@ def test_late_fusion_relates_views_and_no_fused_embedding(trained: Path) -> None
     model = mv.load(trained / "model")
     model.fusions["fused"] = None
     with pytest.raises(mv.MultiviewError, match="fused is an embedding of several; give views of the model: L, ab"):
-        LateFusion(model, "photos", "L", "fused")
+        LateFusion(model, "photos", "L", "fused", [])
 
 
 def test_late_fusion_needs_a_run_whose_data_are_there(trained: Path) -> None:

@@ -140,7 +140,7 @@ def _late_fusion(options: Search, gallery: Gallery, model: PortableModel | None)
             "vectors; give the run as GALLERY."
         )
     query = options.view or gallery.views[0]
-    late = LateFusion(model, store_of_run(environment(run)["data"]), query, options.within or query)
+    late = LateFusion(model, store_of_run(environment(run)["data"]), query, options.within or query, gallery.ids)
     print(f"note: {late.words}", file=sys.stderr)
     return late
 

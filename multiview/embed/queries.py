@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,26 +112,15 @@ def _answer(asked: _Asked, query: _Query) -> Answer:
     if query.row is not None and own == target:
         present[query.row] = False
     vector, values = query.vectors[ours["name"]], gallery.values[theirs["name"]]
-    if asked.late is not None and query.linear is not None:
-        best, rows = _nearest_by_both(asked, asked.late, vector, query.linear, values, np.flatnonzero(present))
-        return Answer(query.name, query.path, own, target, best, rows)
-    best, rows = nearest(vector[None], values, asked.k, present)
-    return Answer(query.name, query.path, own, target, best[0], rows[0])
-
-
-def _nearest_by_both(
-    asked: _Asked,
-    late: LateFusion,
-    vector: NDArray[Any],
-    linear: NDArray[np.float64],
-    values: NDArray[Any],
-    rows: NDArray[np.int64],
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The rows of the highest sums of both similarities, and these sums."""
-    cosines = unit_rows(values[rows]) @ unit_rows(vector[None])[0]
-    total = late.similarities(cosines, linear, [asked.gallery.ids[row] for row in rows])
+    if asked.late is None:
+        best, rows = nearest(vector[None], values, asked.k, present)
+        return Answer(query.name, query.path, own, target, best[0], rows[0])
+    assert query.linear is not None
+    among = np.flatnonzero(present)
+    cosines = unit_rows(values[among]) @ unit_rows(vector[None])[0]
+    total = asked.late.similarities(cosines, query.linear, among)
     order = np.argsort(-total, kind="stable")[: asked.k]
-    return total[order].astype(np.float32), rows[order]
+    return Answer(query.name, query.path, own, target, total[order].astype(np.float32), among[order])
 
 
 def _queries(asked: _Asked, word: str) -> Iterator[_Query]:
@@ -141,7 +129,7 @@ def _queries(asked: _Asked, word: str) -> Iterator[_Query]:
         row = gallery.row(word)
         columns = [each for each in gallery.about["columns"] if gallery.present[each["view"]][row]]
         vectors = {c["name"]: gallery.values[c["name"]][row] for c in columns}
-        yield _Query(word, gallery.paths[row], vectors, row, late.of_ids([word])[0] if late else None)
+        yield _Query(word, gallery.paths[row], vectors, row, late.of_row(row) if late else None)
         return
     if not Path(word).exists():
         raise _missing(gallery, word, model)
@@ -193,7 +181,7 @@ def _of_files(asked: _Asked, path: Path, model: PortableModel) -> Iterator[_Quer
         }
         single = spec != path
         named, place = (str(path), str(path)) if single else (identity, found.paths[row])
-        yield _Query(named, place, vectors, linear=linear.get(identity))
+        yield _Query(named, place, vectors, linear=linear[identity] if late else None)
 
 
 def _folder_name(path: Path, model: PortableModel, view: str | None) -> str:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from multiview.measure.plain_models import FEWEST, FITS, Chosen, Rows, choose, components, folds_of
+from multiview.measure.plain_models import FEWEST, FITS, Chosen, Rows, choose, components, folds_within
+from multiview.measure.plain_values import PLAIN
 from multiview.measure.rows import CCA
 
 if TYPE_CHECKING:
     from multiview.measure.partners import Plan
     from multiview.measure.unlabelled import Part
-
-PLAIN = ("values", "statistics")
 
 
 class Controls:
@@ -45,7 +44,7 @@ class Controls:
         train = np.intersect1d(ours, theirs)
         if len(train) < FEWEST:
             return {}, {}
-        folds = self._folds(train)
+        folds = folds_within(train, self.fitted[0].groups_at(train))
         x = {plain: self.components(plain, 0, pair.query) for plain in PLAIN}
         y = {plain: self.components(plain, 1, pair.gallery) for plain in PLAIN}
         known = {plain: (x[plain][0][train], y[plain][0][train]) for plain in PLAIN}
@@ -61,12 +60,6 @@ class Controls:
                 "fitted": len(train),
             }
         return found, facts
-
-    def _folds(self, train: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The folds of training samples; whole groups share one, unless there is a single group."""
-        groups = self.fitted[0].groups_at(train)
-        folds = folds_of(train if groups is None else groups)
-        return folds if folds.any() else folds_of(train)
 
     def _chosen(
         self, name: str, views: frozenset[str], known: Mapping[str, tuple[Rows, Rows]], folds: NDArray[np.int64]

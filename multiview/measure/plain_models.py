@@ -159,6 +159,12 @@ def _score(fit: Fit, pair: tuple[Rows, Rows], folds: NDArray[np.int64], penalty:
     return float(np.mean(scores))
 
 
+def folds_within(rows: NDArray[np.int64], groups: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """The folds of training rows (n,); whole groups share one, unless there is a single group."""
+    folds = folds_of(rows if groups is None else groups)
+    return folds if folds.any() else folds_of(rows)
+
+
 def folds_of(groups: NDArray[np.int64]) -> NDArray[np.int64]:
     """The fold, from 0, of each sample (n,); samples of one group share it.
 

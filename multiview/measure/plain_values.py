@@ -51,6 +51,10 @@ def statistics(view: View, x: Tensor) -> Tensor:
     return torch.cat([*parts, *_profiles(x), *_spectra(x)], 1)
 
 
+PLAIN = {"values": values, "statistics": statistics}
+"""What is said of a view without a network, by its name."""
+
+
 def _pooled(x: Tensor) -> Tensor:
     room = max(1, MOST // x.shape[1])
     if x.ndim == 2:

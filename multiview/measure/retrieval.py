@@ -106,8 +106,13 @@ def fused_ranks(pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> Ranks:
     total = np.zeros((len(pairs[0][0]),) * 2)
     for query, gallery in pairs:
         similarity = unit_rows(query) @ unit_rows(gallery).T
-        total += (similarity - similarity.mean()) / max(similarity.std(), 1e-12)
+        total += standardised(similarity)
     return ranks_of(total)
+
+
+def standardised(similarity: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Similarities with mean 0 and deviation 1; equal ones are 0."""
+    return (similarity - similarity.mean()) / max(similarity.std(), 1e-12)
 
 
 def unit_rows(x: NDArray[Any]) -> NDArray[np.float64]:

@@ -119,9 +119,11 @@ def knows_one_class(heads: Sequence[Measure]) -> bool:
 
 def _fused(rows: Sequence[Measure], subject: Measure) -> list[str]:
     """A sentence on each fused embedding, which is no view of those side by side."""
+    if subject.group != CONCAT:
+        return []
     single = [row for row in rows if len(row.views) == 1 and row.views[0] not in subject.views]
     said = []
-    for mine in (row for row in single if row.weights == subject.weights and subject.group == CONCAT):
+    for mine in (row for row in single if row.weights == subject.weights):
         controls = [row for row in single if row.group == mine.group and row.weights != mine.weights]
         margins = {control.weights_in_words: margin_over(mine, control) for control in controls}
         said.append(f"{mine.group} (views fused into one embedding): {_value_and_margins(mine, margins)}.")

@@ -25,7 +25,7 @@ from multiview.measure.embeddings import collected, pooled
 from multiview.measure.kept import facts_of
 from multiview.measure.labelled_splits import spread_evenly
 from multiview.measure.partners import Plan
-from multiview.measure.plain_values import statistics, values
+from multiview.measure.plain_values import PLAIN
 from multiview.measure.rows import Measure
 from multiview.measure.threads import on_one_core
 from multiview.measure.unlabelled_rows import all_rows
@@ -153,8 +153,7 @@ class Passes:
             for weights, model in self.models.items() if models else ():
                 found |= {("h", weights, view): h for view, h in pooled(model.features(x)).items()}
             for view in views if plain else ():
-                found["values", view] = values(views[view], x[view])
-                found["statistics", view] = statistics(views[view], x[view])
+                found |= {(kind, view): said(views[view], x[view]) for kind, said in PLAIN.items()}
             for view in views if kept else ():
                 stored = batch.crops[views[view].crop.name][views[view].modality]
                 facts = facts_of(self.stored[views[view].modality], stored)
