@@ -99,10 +99,15 @@ def held(a: np.ndarray, b: np.ndarray) -> HeldOut:
     )
 
 
+def ordered(of: HeldOut) -> dict[str, np.ndarray]:
+    found = neighbours(of)
+    return orders(of, found, searches(of, found))
+
+
 def test_orders_by_hand() -> None:
     """Samples 0 and 1 find each other's partner; 3 is opposite to its own in the other view."""
     of = held(plane([0, 20, 40, 60, 80]), plane([0, 20, 40, 240, 80]))
-    made = orders(of, neighbours(of))
+    made = ordered(of)
     assert set(made) == {"nearest", "hardest", "disagreeing", "spread"}
     assert made["hardest"][0] == 3 and made["nearest"][-1] == 3
     assert made["disagreeing"][0] in (2, 3, 4)
@@ -112,7 +117,7 @@ def test_orders_by_hand() -> None:
 def test_orders_of_one_view_go_by_its_nearest_sample() -> None:
     a = plane([0, 1, 40, 100])
     one = replace(held(a, a), z={"a": a}, present={"a": np.ones(4, bool)}, pairs={("a", "a"): (a, a)})
-    made = orders(one, neighbours(one))
+    made = ordered(one)
     assert made["hardest"][0] == 3 and set(made["nearest"][:2].tolist()) == {0, 1}
     assert "disagreeing" not in made
 
@@ -129,10 +134,11 @@ def test_a_view_without_a_partner_shows_the_queries_that_missed_their_other_crop
         crops={"a": (plane([0, 20, 35, 100]), plane([0, 30, 60, 250]))},
     )
     found = neighbours(one)
-    assert searches(one, found)["a", "a"].rank.tolist() == [1, 1, 2, 4]
-    made = orders(one, found)
+    searched = searches(one, found)
+    assert searched["a", "a"].rank.tolist() == [1, 1, 2, 4]
+    made = ordered(one)
     assert made["hardest"][:2].tolist() == [3, 2]
-    (missed,) = choose(one, found, made).failures
+    (missed,) = choose(one, found, searched, made).failures
     assert (missed["query"], missed["gallery"], missed["missed"], missed["of"]) == ("a", "a", 2, 4)
     assert [(case["sample"], case["top"][0]) for case in missed["cases"]] == [(2, 1), (3, 2)]
 
@@ -149,14 +155,14 @@ def test_a_picture_under_two_names_is_shown_once(leaky: Trained) -> None:
 def test_a_sample_that_no_pair_has_is_in_no_order_of_difficulty() -> None:
     of = held(plane([0, 20, 40]), plane([0, 20, 40]))
     lacking = replace(of, present={"a": np.array([True, True, True]), "b": np.array([True, True, False])})
-    made = orders(lacking, neighbours(lacking))
+    made = ordered(lacking)
     assert set(made["nearest"].tolist()) == {0, 1}
 
 
 def test_queries_of_all_orders_have_pictures_and_candidates_are_near() -> None:
     of = held(plane(list(range(0, 360, 3))), plane(list(range(0, 360, 3))))
     found = neighbours(of)
-    choice = choose(of, found, orders(of, found))
+    choice = choose(of, found, searches(of, found), ordered(of))
     assert set(choice.orders) == {"nearest", "hardest", "disagreeing", "spread"}
     assert all(("a", i) in choice.pictures and ("b", i) in choice.pictures for i in choice.queries)
     assert {i for each in choice.orders.values() for i in each} == set(choice.queries)

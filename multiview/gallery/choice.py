@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from multiview.gallery.held_out import HeldOut
-from multiview.gallery.neighbours import Found, failures, searches
+from multiview.gallery.neighbours import Found, failures
 from multiview.gallery.orders import SPREAD, Numbers
 
 Key = tuple[str, int]
@@ -46,6 +46,7 @@ class Choice:
 def choose(
     held: HeldOut,
     found: Mapping[tuple[str, str], Found],
+    searched: Mapping[tuple[str, str], Found],
     wanted: Mapping[str, Numbers],
     doubled: Iterable[int] = (),
     most: int = PICTURES,
@@ -68,7 +69,7 @@ def choose(
             pictures |= needed
             queries[i] = of_query
             orders[name].append(i)
-    missed = _failures(searches(held, found), pictures, most)
+    missed = _failures(searched, pictures, most)
     spare = most - len(pictures)
     pictures |= {(views[0], i) for i in _evenly(range(count), max(spare, 0))}
     return Choice(table, queries, {name: each for name, each in orders.items() if each}, missed, pictures)

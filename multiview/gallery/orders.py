@@ -11,21 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multiview.gallery.held_out import HeldOut
-from multiview.gallery.neighbours import Found, searches
+from multiview.gallery.neighbours import Found
 
 Numbers = NDArray[np.int64]
 NEAREST, HARDEST, DISAGREEING, SPREAD = "nearest", "hardest", "disagreeing", "spread"
 
 
-def orders(held: HeldOut, found: Mapping[tuple[str, str], Found]) -> dict[str, Numbers]:
+def orders(
+    held: HeldOut, found: Mapping[tuple[str, str], Found], searched: Mapping[tuple[str, str], Found]
+) -> dict[str, Numbers]:
     """Name of an order -> samples, the most fitting first; orders that say nothing are left out.
 
     `nearest`: the own sample is found first in other views, or in another crop of a view without a
     partner, by the mean logarithm of its ranks; of equal ranks, the most similar first. Without
     any, the similarity of the nearest sample counts. `hardest`: the reverse. `disagreeing`: the
     nearest samples of one view are the least similar in the other views.
+
+    searched: what `searches` gives.
     """
-    effort = _effort(held, found)
+    effort = _effort(held, searched) if searched else _loneliness(found)
     known = np.flatnonzero(np.isfinite(effort))
     rising = known[np.argsort(effort[known], kind="stable")]
     made = {NEAREST: rising, HARDEST: rising[::-1]}
@@ -37,11 +41,13 @@ def orders(held: HeldOut, found: Mapping[tuple[str, str], Found]) -> dict[str, N
     return made
 
 
-def _effort(held: HeldOut, found: Mapping[tuple[str, str], Found]) -> NDArray[np.float64]:
-    """How hard every sample is to find, (n,): low = easy, NaN = it has no pair of views."""
-    searched = searches(held, found)
-    if not searched:
-        return _mean([np.where(_has(each), -each.best, np.nan) for each in found.values()])
+def _loneliness(found: Mapping[tuple[str, str], Found]) -> NDArray[np.float64]:
+    """How unlike its nearest sample every sample is, (n,); NaN where it has none."""
+    return _mean([np.where(_has(each), -each.best, np.nan) for each in found.values()])
+
+
+def _effort(held: HeldOut, searched: Mapping[tuple[str, str], Found]) -> NDArray[np.float64]:
+    """How hard every sample is to find, (n,): low = easy, NaN = no search has it."""
     ranks = [np.where(each.rank > 0, np.log(np.maximum(each.rank, 1)), np.nan) for each in searched.values()]
     likeness = [np.where(each.rank > 0, _own(held, *pair), np.nan) for pair, each in searched.items()]
     return _mean(ranks) - 1e-3 * _mean(likeness)

@@ -14,7 +14,7 @@ from multiview.files import refuse_link, replace_text
 from multiview.gallery.choice import PICTURES, Choice, choose, shown_first
 from multiview.gallery.duplicates import duplicates
 from multiview.gallery.held_out import HeldOut, held_out
-from multiview.gallery.neighbours import neighbours
+from multiview.gallery.neighbours import neighbours, searches
 from multiview.gallery.numbers import numbers
 from multiview.gallery.orders import orders
 from multiview.gallery.projection import projected
@@ -63,7 +63,8 @@ def content(trained: Trained, held: HeldOut | None) -> dict[str, Any]:
     found = neighbours(held)
     pairs = duplicates(trained.store, held, found)
     doubled = [i for pair in pairs for i in (pair["a"], pair["b"])]
-    choice = choose(held, found, orders(held, found), doubled, _most_pictures(trained))
+    searched = searches(held, found)
+    choice = choose(held, found, searched, orders(held, found, searched), doubled, _most_pictures(trained))
     ids, labels, classes = trained.store.ids, trained.store.labels, trained.store.manifest.classes
     samples = [{"id": ids[row], "label": int(labels[row])} for row in held.rows.tolist()]
     return facts | {
