@@ -75,11 +75,13 @@ class ArrayFile:
         return None
 
     def has(self, name: str, number: int) -> bool:
-        """Whether a sample has a value; a row of floats that are all NaN says that it has none."""
-        if self.forms[name][1].kind != "f":
-            return True
+        """Whether a sample has a value."""
+        return self.forms[name][1].kind != "f" or self.value(name, number) is not None
+
+    def value(self, name: str, number: int) -> np.ndarray | None:
+        """One sample of an array; None where it has no value, see `is_missing`."""
         value = self.read(name, number)
-        return not (value.size and np.isnan(value).all())
+        return None if is_missing(value) else value
 
     def read(self, name: str, number: int) -> np.ndarray:
         """One sample of an array."""
@@ -110,6 +112,11 @@ class ArrayFile:
             (float(np.abs(self.read(name, n)).max(initial=0)) for n in range(0, count, -(-count // 8))), default=0
         )
         return [loud_sound_note(f"'{modality}'", loudest)] if np.isfinite(loudest) and loudest > FULL_SCALE else []
+
+
+def is_missing(value: np.ndarray) -> bool:
+    """Whether an array of floats is all NaN, which says that a sample has no value."""
+    return value.dtype.kind == "f" and value.size > 0 and bool(np.isnan(value).all())
 
 
 def _columns_of_one_hot(array: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from multiview.data.columns.array_file import ArrayFile, Share
+from multiview.data.columns.array_file import ArrayFile, Share, is_missing
 from multiview.data.modality import ANY, Modality
 from multiview.data.values import number_text
 from multiview.errors import MultiviewError, printable
@@ -56,6 +56,10 @@ class HeldArrays(ArrayFile):
     def has(self, name: str, number: int) -> bool:
         """Whether a sample has a value."""
         return bool(self.columns[name].present[number])
+
+    def value(self, name: str, number: int) -> np.ndarray | None:
+        """See `ArrayFile.value`."""
+        return self.read(name, number) if self.has(name, number) else None
 
     def read(self, name: str, number: int) -> np.ndarray:
         """One sample that has a value."""
@@ -156,7 +160,7 @@ def column_of_cells(
 
     Raises MultiviewError when the shapes do not fit each other.
     """
-    cells = [None if cell is None or _is_missing(cell) else cell for cell in cells]
+    cells = [None if cell is None or is_missing(cell) else cell for cell in cells]
     known = [(number, cell) for number, cell in enumerate(cells) if cell is not None]
     present = np.array([cell is not None for cell in cells], bool)
     finite = np.array([cell is None or cell.dtype.kind != "f" or bool(np.isfinite(cell).all()) for cell in cells], bool)
@@ -171,10 +175,6 @@ def _common_dtype(name: str, cells: Sequence[np.ndarray]) -> np.dtype:
     if len(texts) > 1:
         raise MultiviewError(f"'{name}' holds texts in some samples and numbers in others; give one kind.")
     return np.dtype("U") if texts == {True} else np.result_type(*{cell.dtype for cell in cells})
-
-
-def _is_missing(cell: np.ndarray) -> bool:
-    return cell.dtype.kind == "f" and cell.size > 0 and bool(np.isnan(cell).all())
 
 
 def _common_shape(name: str, known: Sequence[tuple[int, np.ndarray]]) -> tuple[int, ...]:

@@ -50,18 +50,18 @@ TREES = {"image": images.ENDINGS, "sound": audiofiles.ENDINGS, "clip": videofile
 def detect_source(root: Path) -> Source:
     """The source for `root`: the first of these rules that holds decides.
 
-    A published dataset, a manifest, a file of arrays and a folder that `save_to_disk` of
-    `datasets` wrote have their own sources. Two or more folders
-    with names of modalities mean `Aligned`, and so do two or more that hold the samples of a
-    `labels.csv` under equal names, files NAME_left and NAME_right, or NAME_rgb and NAME_depth, in
-    one folder, and files of several kinds under equal names, as mic/7.wav and cam/7.png, or 7.wav
-    and 7.png. So do left/7.png and right/7.png, pictures of 16-bit greys beside others, and folders
-    of `.npy` files alone under equal names. A folder whose only table names files is read by that
-    table, unless it has class folders. Any other folder is read as class folders of its most
-    frequent kind of file: images, sounds or clips; a `labels.csv` with the columns `id` and
-    `split`, or beside files without folders, lists its samples. A folder of CSV files alone holds
-    recordings of sensors, and so does a CSV file with columns such as `acc_x` and no files. Raises
-    MultiviewError for a file that no source reads.
+    A published dataset, a manifest, a file of arrays and a folder that `save_to_disk` of `datasets`
+    wrote have their own sources. Two or more folders with names of modalities mean `Aligned`, and
+    so do two or more that hold the samples of a `labels.csv` under equal names, files NAME_left and
+    NAME_right, or NAME_rgb and NAME_depth, in one folder, and files of several kinds under equal
+    names, as mic/7.wav and cam/7.png, or 7.wav and 7.png. So do left/7.png and right/7.png,
+    pictures of 16-bit greys beside others, and folders of `.npy` files alone under equal names. A
+    folder whose only table names files is read by that table, unless it has class folders. Any
+    other folder is read as class folders of its most frequent kind of file: images, sounds or
+    clips; a `labels.csv` with the columns `id` and `split`, or beside files without folders, lists
+    its samples. A folder of CSV files alone holds recordings of sensors, and so does a CSV file
+    with columns such as `acc_x` and no files. Raises MultiviewError for a file that no source
+    reads.
     """
     if root.is_file():
         return _source_of_file(root)

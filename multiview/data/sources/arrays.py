@@ -324,8 +324,8 @@ class _Reader:
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         with name_failures(f"{self.file.path.name}, row {number}"):
-            there = [part for part in self.parts if self.file.has(part.array, number)]
-            return {part.modality.name: self._value(part, self.file.read(part.array, number)) for part in there}
+            found = [(part, self.file.value(part.array, number)) for part in self.parts]
+            return {part.modality.name: self._value(part, value) for part, value in found if value is not None}
 
     def one(self, number: int, modality: str) -> np.ndarray:
         """One modality of a sample that has it. Raises BadSample."""
