@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from multiview.view import View
 
 
-READ = {2: "mlp for tables", 3: "seriesconv for series", 4: "convnet for pictures", 5: "r3d_18 for clips"}
+ENCODER_OF_AXES = {2: "mlp for tables", 3: "seriesconv for series", 4: "convnet for pictures", 5: "r3d_18 for clips"}
 """Axes of a batch -> an encoder that takes it."""
 
 
@@ -84,7 +84,8 @@ class Encoder(nn.Module):
     def _other_shape(self, x: Tensor) -> MultiviewError:
         sizes = [str(self.channels) if name == "channels" else name for name in self.axes]
         fits = x.ndim == 1 + len(self.axes)
-        other = f"use an encoder that reads such views{f', such as {READ[x.ndim]}' if x.ndim in READ else ''}"
+        such = f", such as {ENCODER_OF_AXES[x.ndim]}" if x.ndim in ENCODER_OF_AXES else ""
+        other = f"use an encoder that reads such views{such}"
         remedy = "build it with as many channels as the view has" if fits else other
         return MultiviewError(
             f"this {type(self).__name__} takes a batch of shape (n, {', '.join(sizes)}), not {tuple(x.shape)}; "

@@ -30,12 +30,17 @@ def run(recipe: str, data: Path, out: Path, *words: str) -> int:
     return exit_code(plugins.load("recipes", recipe), ["--data", str(data), "--out", str(out), *FAST, *words])
 
 
-def on_two_processes(recipe: str, data: Path, out: Path, *words: str) -> list[str]:
-    """The command that trains the same run on two processes."""
+def two_processes() -> list[str]:
+    """The command that launches what follows it on two processes."""
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    launch += ["--main_process_port", str(free_port())]  # older versions of accelerate take 0 as it is, and wait
-    return [*launch, str(ROOT / f"recipes/{recipe}.py"), "--data", str(data), "--out", str(out), *FAST, *words]
+    return [*launch, "--main_process_port", str(free_port())]  # older versions of accelerate wait at port 0
+
+
+def on_two_processes(recipe: str, data: Path, out: Path, *words: str) -> list[str]:
+    """The command that trains the same run on two processes."""
+    script = str(ROOT / f"recipes/{recipe}.py")
+    return [*two_processes(), script, "--data", str(data), "--out", str(out), *FAST, *words]
 
 
 def losses(out: Path) -> list[dict]:

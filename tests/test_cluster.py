@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,17 +13,12 @@ import psutil
 import pytest
 from small_runs import FAST, losses, run
 
+from multiview.distributed import free_port
 from multiview.train.checkpoint import newest
 
 CLUSTER = Path(__file__).parents[1] / "docs/cluster"
 # Layer norm, so that a process's part of a batch does not change what a sample becomes.
 WORDS = [*FAST, "--encoder", "timm:test_vit", "--width", "1", "--size", "32", "--save_every", "1"]
-
-
-def free_port() -> str:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return str(found.getsockname()[1])
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -33,7 +27,7 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def two_nodes(script: str, *words: str) -> list[subprocess.Popen[str]]:
-    port = free_port()
+    port = str(free_port())
     return [
         subprocess.Popen(
             ["bash", str(CLUSTER / script), "cmc_lab", *words],

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from goldens import command
-from small_runs import ROOT
+from small_runs import ROOT, two_processes
 
-from multiview.distributed import free_port
 from multiview.files import size_text
 from multiview.graphs.facts import facts_of
 from multiview.graphs.picture import svg_of
@@ -138,12 +136,9 @@ def test_a_file_behind_the_options_is_named_in_a_sentence(graph: Path, capsys: p
 
 @pytest.mark.slow
 def test_a_graph_file_is_launched_on_two_processes(graph: Path, scenes: Path, tmp_path: Path) -> None:
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    launch += ["--main_process_port", str(free_port())]
     words = [str(ROOT / "recipes/graph.py"), str(graph), "--data", str(scenes), "--out", str(tmp_path / "run")]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true"}
-    subprocess.run([*launch, *words, "--evaluate", "false"], check=True, env=environment, timeout=300)
+    subprocess.run([*two_processes(), *words, "--evaluate", "false"], check=True, env=environment, timeout=300)
     assert (tmp_path / "run" / "metrics.jsonl").is_file()
 
 
